@@ -1,0 +1,63 @@
+// engine/: device, memory, streams, graphs, launches, files. May include kernels/ and the standard
+// library; never nn/ or sampling/.
+//
+// Errors. Each kind carries the exit status that the command returns for it.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace microlift {
+
+class Error : public std::runtime_error {
+public:
+    Error(const std::string& message, int exit_code)
+        : std::runtime_error(message), exit_code_(exit_code) {}
+    int exit_code() const { return exit_code_; }
+
+private:
+    int exit_code_;
+};
+
+// What the user gave is wrong: configuration, option, file.
+class InputError : public Error {
+public:
+    explicit InputError(const std::string& message) : Error(message, 2) {}
+};
+
+// No such device, or it failed.
+class DeviceError : public Error {
+public:
+    explicit DeviceError(const std::string& message) : Error(message, 3) {}
+};
+
+// A trajectory blew up, an estimator did not converge.
+class NumericError : public Error {
+public:
+    explicit NumericError(const std::string& message) : Error(message, 4) {}
+};
+
+// Stopped by a signal, after a checkpoint was written.
+class Interrupted : public Error {
+public:
+    explicit Interrupted(int signal)
+        : Error("stopped by signal " + std::to_string(signal) + "; continue with --resume",
+                128 + signal),
+          signal_(signal) {}
+    int signal() const { return signal_; }
+
+private:
+    int signal_;
+};
+
+// Throws a DeviceError that names the call; `status` is a cudaError_t, a cublasStatus_t, ….
+[[noreturn]] void throw_cuda_error(int status, const char* call, const char* file, int line);
+
+}  // namespace microlift
+
+#define CUDA_CHECK(call)                                                                   \
+    do {                                                                                   \
+        const int cuda_status = static_cast<int>(call);                                    \
+        if (cuda_status != 0)                                                              \
+            ::microlift::throw_cuda_error(cuda_status, #call, __FILE__, __LINE__);         \
+    } while (false)

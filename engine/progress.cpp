@@ -1,0 +1,181 @@
+#include "engine/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+
+#include "engine/error.h"
+
+namespace microlift {
+namespace {
+
+constexpr double kTerminalSeconds = 0.1;
+constexpr double kPlainSeconds = 5.0;
+constexpr int kBarWidth = 24;
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+void on_signal(int signal) {
+    if (stop_signal != 0) {
+        _exit(128 + signal);
+    }
+    stop_signal = signal;
+}
+
+int terminal_width() {
+    winsize size{};
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) {
+        return size.ws_col;
+    }
+    return 80;
+}
+
+}  // namespace
+
+Progress::Progress(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+    if (drawn_) {
+        clear_line();
+    }
+}
+
+void Progress::begin(const std::string& stage, double total, const std::string& unit,
+                     double already) {
+    end();
+    stage_ = stage;
+    unit_ = unit;
+    total_ = total;
+    done_ = already;
+    first_ = already;
+    open_ = true;
+    started_ = Clock::now();
+    shown_ = started_;
+}
+
+void Progress::update(double done) {
+    if (!open_) {
+        return;
+    }
+    done_ = done;
+    const double since = std::chrono::duration<double>(Clock::now() - shown_).count();
+    if (!quiet_ && since >= (terminal_ ? kTerminalSeconds : kPlainSeconds)) {
+        draw(false);
+    }
+}
+
+void Progress::end() {
+    if (open_ && !quiet_) {
+        draw(true);
+    }
+    open_ = false;
+}
+
+void Progress::note(const std::string& line) {
+    if (quiet_) {
+        return;
+    }
+    if (drawn_) {
+        clear_line();
+    }
+    std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+void Progress::clear_line() {
+    std::fputs("\r\033[K", stderr);
+    std::fflush(stderr);
+    drawn_ = false;
+}
+
+void Progress::draw(bool last) {
+    shown_ = Clock::now();
+    const double seconds = std::chrono::duration<double>(shown_ - started_).count();
+    const double rate = seconds > 0.0 ? (done_ - first_) / seconds : 0.0;
+    const double share = total_ > 0.0 ? std::clamp(done_ / total_, 0.0, 1.0) : 0.0;
+    std::string figures;
+    if (rate > 0.0) {
+        figures += "  " + format_count(rate) + " " + unit_ + "/s";
+    }
+    if (last) {
+        figures += "  " + format_seconds(seconds);
+    } else if (rate > 0.0 && total_ > 0.0) {
+        figures += "  " + format_seconds(std::max(0.0, total_ - done_) / rate) + " left";
+    }
+    char percent[16];
+    std::snprintf(percent, sizeof percent, "%3d%%", static_cast<int>(std::floor(100.0 * share)));
+    if (!terminal_) {
+        if (last) {
+            std::fprintf(stderr, "%s: done%s\n", stage_.c_str(), figures.c_str());
+        } else {
+            std::fprintf(stderr, "%s: %s%s\n", stage_.c_str(), percent, figures.c_str());
+        }
+        return;
+    }
+    const int full = static_cast<int>(std::lround(share * kBarWidth));
+    std::string line = stage_;
+    line.resize(std::max<std::size_t>(line.size(), 10), ' ');
+    line += " [" + std::string(static_cast<std::size_t>(full), '#') +
+            std::string(static_cast<std::size_t>(kBarWidth - full), '.') + "] " + percent + figures;
+    line = line.substr(0, static_cast<std::size_t>(terminal_width() - 1));
+    std::fprintf(stderr, "\r\033[K%s%s", line.c_str(), last ? "\n" : "");
+    std::fflush(stderr);
+    drawn_ = !last;
+}
+
+std::string format_count(double value) {
+    static constexpr const char* kSuffix[] = {"", "k", "M", "G", "T", "P"};
+    int power = 0;
+    while (std::fabs(value) >= 999.5 && power < 5) {
+        value /= 1000.0;
+        ++power;
+    }
+    char text[32];
+    std::snprintf(text, sizeof text, "%.3g%s", value, kSuffix[power]);
+    return text;
+}
+
+std::string format_seconds(double seconds) {
+    if (!std::isfinite(seconds) || seconds > 1e9) {
+        return "very long";
+    }
+    const auto whole = static_cast<long long>(std::llround(seconds));
+    char text[64];
+    if (seconds < 9.95) {
+        std::snprintf(text, sizeof text, "%.1fs", seconds);
+    } else if (whole < 60) {
+        std::snprintf(text, sizeof text, "%llds", whole);
+    } else if (whole < 3600) {
+        std::snprintf(text, sizeof text, "%lldm %02llds", whole / 60, whole % 60);
+    } else {
+        std::snprintf(text, sizeof text, "%lldh %02lldm", whole / 3600, whole / 60 % 60);
+    }
+    return text;
+}
+
+void install_signal_handlers() {
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+}
+
+void ignore_write_signals() {
+    std::signal(SIGXFSZ, SIG_IGN);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+int pending_signal() { return static_cast<int>(stop_signal); }
+
+void throw_if_stopped() {
+    if (stop_signal != 0) {
+        throw Interrupted(static_cast<int>(stop_signal));
+    }
+}
+
+}  // namespace microlift

@@ -1,0 +1,57 @@
+#pragma once
+// What a long run shows on stderr, and how it learns that it should stop.
+
+#include <chrono>
+#include <string>
+
+namespace microlift {
+
+// A bar with rate and time left on a terminal, a line every few seconds elsewhere, nothing if quiet.
+class Progress {
+public:
+    explicit Progress(bool quiet = false);
+    ~Progress();
+    Progress(const Progress&) = delete;
+    Progress& operator=(const Progress&) = delete;
+
+    // A stage of `total` units ("steps", "updates", …); ends the one before.
+    // `already` units were done by an earlier process and do not count for the rate.
+    void begin(const std::string& stage, double total, const std::string& unit,
+               double already = 0.0);
+    void update(double done);  // cheap: draws at most ten times a second
+    void end();
+    // A line of its own, above the bar: a warning, a finding.
+    void note(const std::string& line);
+
+    bool quiet() const { return quiet_; }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    void draw(bool last);
+    void clear_line();
+
+    bool quiet_;
+    bool terminal_;
+    bool open_ = false;
+    bool drawn_ = false;
+    std::string stage_;
+    std::string unit_;
+    double total_ = 0.0;
+    double done_ = 0.0;
+    double first_ = 0.0;
+    Clock::time_point started_;
+    Clock::time_point shown_;
+};
+
+// "3.2e8" as people read it: 320M, 1.2k; "1h 02m", "3m 20s", "12s".
+std::string format_count(double value);
+std::string format_seconds(double seconds);
+
+// SIGINT and SIGTERM only set a flag; a second one of them ends the process at once.
+void install_signal_handlers();
+// SIGXFSZ and SIGPIPE become errors of the write that met them.
+void ignore_write_signals();
+int pending_signal();     // 0, or the signal that came
+void throw_if_stopped();  // Interrupted, if one came
+
+}  // namespace microlift

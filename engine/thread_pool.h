@@ -1,0 +1,54 @@
+// A pool for short parallel sections: workers spin briefly for the next one, then sleep.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "kernels/lane.h"
+
+namespace microlift {
+
+class ThreadPool {
+public:
+    explicit ThreadPool(int threads);
+    ~ThreadPool();
+    ThreadPool(const ThreadPool&) = delete;
+    ThreadPool& operator=(const ThreadPool&) = delete;
+
+    int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+    // Calls task(t) for every t < tasks, in any order and on any thread; returns when all are done.
+    // One call at a time; tasks must not call run() again. An exception of a task is rethrown here.
+    template <class Task>
+    void run(index tasks, const Task& task) {
+        if (workers_.empty() || tasks <= 1) {
+            for (index t = 0; t < tasks; ++t) task(t);
+            return;
+        }
+        run_erased(tasks, [](const void* context, index t) {
+            (*static_cast<const Task*>(context))(t);
+        }, &task);
+    }
+
+private:
+    using Call = void (*)(const void*, index);
+    void run_erased(index tasks, Call call, const void* context);
+    void work();
+    void take_tasks();
+
+    std::vector<std::thread> workers_;
+    Call call_ = nullptr;
+    const void* context_ = nullptr;
+    index tasks_ = 0;
+    std::exception_ptr error_;
+    std::atomic<bool> failed_{false};
+    alignas(64) std::atomic<index> next_{0};
+    alignas(64) std::atomic<uint32> epoch_{0};
+    alignas(64) std::atomic<int> busy_{0};
+    std::atomic<bool> stop_{false};
+};
+
+}  // namespace microlift

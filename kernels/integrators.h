@@ -1,0 +1,86 @@
+// One step of each integrator, split around its force evaluation so that the same source serves
+// systems evaluated in registers and formulas evaluated by tiles:
+//   before(x, v, f, z)          uses the force at the step's start, where needs_initial_force
+//   — force at x —
+//   after(noise, x, v, f, z, z_previous)
+// z are the step's standard normals, z_previous the last step's (zero before the first).
+#pragma once
+
+#include "kernels/math.h"
+
+namespace microlift {
+
+// x += f dt + σ sqrt(dt) z. Stationary variance of a harmonic well: 1 / (βk (1 − k dt/2)).
+struct EulerMaruyama {
+    static constexpr bool needs_initial_force = false, needs_previous_noise = false,
+                          has_velocity = false;
+    float dt, sqrt_dt;
+
+    template <class L, int D>
+    LANE_FN void before(L (&)[D], L (&)[D], const L (&)[D], const L (&)[D]) const {}
+    template <class Noise, class L, int D>
+    LANE_FN void after(const Noise& noise, L (&x)[D], L (&)[D], const L (&f)[D], const L (&z)[D],
+                       L (&)[D]) const {
+        L step[D];
+#pragma GCC unroll 64
+        for (int d = 0; d < D; ++d) step[d] = f[d] * broadcast<L>(dt);
+        noise.add_noise(x, z, sqrt_dt, step);
+#pragma GCC unroll 64
+        for (int d = 0; d < D; ++d) x[d] = x[d] + step[d];
+    }
+};
+
+// Leimkuhler and Matthews, Appl. Math. Res. Express 2013, 34: the noise of two steps is averaged, which
+// makes the configurations of a harmonic well exact and the invariant measure second order. Additive
+// noise only.
+struct LeimkuhlerMatthews {
+    static constexpr bool needs_initial_force = false, needs_previous_noise = true,
+                          has_velocity = false;
+    float dt, sqrt_dt;
+
+    template <class L, int D>
+    LANE_FN void before(L (&)[D], L (&)[D], const L (&)[D], const L (&)[D]) const {}
+    template <class Noise, class L, int D>
+    LANE_FN void after(const Noise& noise, L (&x)[D], L (&)[D], const L (&f)[D], const L (&z)[D],
+                       L (&z_previous)[D]) const {
+        L step[D], sum[D];
+#pragma GCC unroll 64
+        for (int d = 0; d < D; ++d) {
+            step[d] = f[d] * broadcast<L>(dt);
+            sum[d] = z[d] + z_previous[d];
+            z_previous[d] = z[d];
+        }
+        noise.add_noise(x, sum, 0.5f * sqrt_dt, step);
+#pragma GCC unroll 64
+        for (int d = 0; d < D; ++d) x[d] = x[d] + step[d];
+    }
+};
+
+// Underdamped Langevin dynamics by the BAOAB splitting (Leimkuhler and Matthews, J. Chem. Phys. 138
+// (2013) 174102), one mass and friction for all variables. Gradient systems only.
+struct Baoab {
+    static constexpr bool needs_initial_force = true, needs_previous_noise = false,
+                          has_velocity = true;
+    float half_dt, half_dt_over_mass;
+    float keep, kick;  // e^{−γ dt}, sqrt((1 − e^{−2γ dt}) / (β m))
+
+    template <class L, int D>
+    LANE_FN void before(L (&x)[D], L (&v)[D], const L (&f)[D], const L (&z)[D]) const {
+        const L half = broadcast<L>(half_dt);
+#pragma GCC unroll 64
+        for (int d = 0; d < D; ++d) {
+            v[d] = fma(broadcast<L>(half_dt_over_mass), f[d], v[d]);
+            x[d] = fma(half, v[d], x[d]);
+            v[d] = fma(broadcast<L>(keep), v[d], broadcast<L>(kick) * z[d]);
+            x[d] = fma(half, v[d], x[d]);
+        }
+    }
+    template <class Noise, class L, int D>
+    LANE_FN void after(const Noise&, L (&)[D], L (&v)[D], const L (&f)[D], const L (&)[D],
+                       L (&)[D]) const {
+#pragma GCC unroll 64
+        for (int d = 0; d < D; ++d) v[d] = fma(broadcast<L>(half_dt_over_mass), f[d], v[d]);
+    }
+};
+
+}  // namespace microlift

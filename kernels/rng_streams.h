@@ -1,0 +1,24 @@
+// The one list of random streams: no two uses of the generator share an id (kernels/philox.h).
+#pragma once
+
+#include "kernels/lane.h"
+
+namespace microlift {
+
+enum RngStream : uint32 {
+    kStreamNoise = 1,         // Brownian increments; index = trajectory, block = step
+    kStreamInitial = 2,       // initial velocities and jitter
+    kStreamAccept = 3,        // Metropolis decisions
+    kStreamLatent = 4,        // generator latents in training
+    kStreamBatch = 5,         // which samples a batch holds
+    kStreamPenalty = 6,       // interpolation points of the gradient penalty
+    kStreamWeights = 7,       // initial network weights
+    kStreamValidation = 8,    // latents and picks for validation
+    kStreamGenerate = 9,      // latents of `generate`
+    kStreamBootstrap = 10,    // resampling in the estimators
+    kStreamHeal = 11,         // noise of healing runs
+    kStreamSplit = 12,        // held-out split
+    kStreamTest = 13,
+};
+
+}  // namespace microlift

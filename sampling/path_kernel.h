@@ -1,0 +1,155 @@
+// sampling/: systems, ensembles, biases, estimators, lifting, closure, and the stages of a run. May
+// include kernels/, engine/ and nn/.
+//
+// A path kernel advances trajectories of one system under one CV, bias and integrator. To run a system
+// of your own, write its struct as in kernels/systems.h and call make_path_kernel.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/launch.h"
+#include "kernels/path.h"
+
+namespace microlift {
+
+enum class Scheme { euler_maruyama, leimkuhler_matthews, baoab };
+
+// Everything but the system: steps, thermostat, CVs.
+struct PathSetup {
+    Scheme scheme = Scheme::leimkuhler_matthews;
+    double dt = 1e-4;
+    double beta = 1;      // of gradient systems, 1/energy
+    double mass = 1;      // baoab
+    double friction = 1;  // baoab, 1/time
+    // Linear CVs: weight[k][d], offset[k]. Formula systems bring their own non-linear ones.
+    std::vector<std::vector<double>> cv_weight;
+    std::vector<double> cv_offset;
+    bool constrained = false;        // hold ξ at `center` instead of biasing it
+    bool portable_math = false;      // on CUDA; the CPU is always portable
+};
+
+class PathKernel {
+public:
+    virtual ~PathKernel() = default;
+    virtual int dim() const = 0;
+    virtual int n_cvs() const = 0;
+    virtual bool has_velocity() const = 0;
+    // Advances every trajectory of `args`; the arrays are on the stream's device.
+    virtual void launch(Stream& stream, const PathArgs& args) const = 0;
+    // Force evaluations of one trajectory over a launch of so many steps.
+    virtual uint64 force_evaluations(uint64 steps) const { return steps; }
+};
+
+inline EulerMaruyama make_euler_maruyama(const PathSetup& s) {
+    return {static_cast<float>(s.dt), static_cast<float>(std::sqrt(s.dt))};
+}
+inline LeimkuhlerMatthews make_leimkuhler_matthews(const PathSetup& s) {
+    return {static_cast<float>(s.dt), static_cast<float>(std::sqrt(s.dt))};
+}
+inline Baoab make_baoab(const PathSetup& s) {
+    const double keep = std::exp(-s.friction * s.dt);
+    return {static_cast<float>(0.5 * s.dt), static_cast<float>(0.5 * s.dt / s.mass),
+            static_cast<float>(keep),
+            static_cast<float>(std::sqrt((1 - keep * keep) / (s.beta * s.mass)))};
+}
+
+template <int K, int D>
+LinearCv<K, D> make_linear_cv(const PathSetup& s) {
+    LinearCv<K, D> cv{};
+    for (int k = 0; k < K; ++k) {
+        const auto row = static_cast<std::size_t>(k);
+        for (int d = 0; d < D; ++d)
+            cv.weight[k][d] = static_cast<float>(s.cv_weight[row][static_cast<std::size_t>(d)]);
+        cv.offset[k] = row < s.cv_offset.size() ? static_cast<float>(s.cv_offset[row]) : 0.0f;
+    }
+    return cv;
+}
+
+// True where the only CV is the first variable itself.
+inline bool is_first_coordinate(const PathSetup& s) {
+    if (s.cv_weight.size() != 1 || (!s.cv_offset.empty() && s.cv_offset[0] != 0)) return false;
+    for (std::size_t d = 0; d < s.cv_weight[0].size(); ++d)
+        if (s.cv_weight[0][d] != (d == 0 ? 1.0 : 0.0)) return false;
+    return true;
+}
+
+HOST_PASS_BEGIN
+
+template <class System, class Cv, template <class, int> class Bias, class Integrator>
+class TypedPathKernel final : public PathKernel {
+public:
+    TypedPathKernel(const System& system, const Cv& cv, const Integrator& integrator, bool portable)
+        : system_(system), cv_(cv), integrator_(integrator), portable_(portable) {}
+    int dim() const override { return System::dim; }
+    int n_cvs() const override { return Cv::n; }
+    bool has_velocity() const override { return Integrator::has_velocity; }
+    void launch(Stream& stream, const PathArgs& args) const override {
+        if (stream.device().is_cpu() || portable_)
+            for_each_lane(stream, args.trajectories,
+                          PathBody<System, Cv, Bias, Integrator, Portable>{system_, cv_,
+                                                                           integrator_, args});
+        else
+            for_each_lane_on_cuda(stream, args.trajectories,
+                                  PathBody<System, Cv, Bias, Integrator, Fast>{system_, cv_,
+                                                                               integrator_, args});
+    }
+    uint64 force_evaluations(uint64 steps) const override {
+        return steps + (Integrator::needs_initial_force ? 1 : 0);
+    }
+
+private:
+    System system_;
+    Cv cv_;
+    Integrator integrator_;
+    bool portable_;
+};
+
+template <template <class, int> class Bias, class System, class Cv, class Integrator>
+std::unique_ptr<PathKernel> typed_path_kernel(const System& system, const Cv& cv,
+                                              const Integrator& integrator, bool portable) {
+    return std::make_unique<TypedPathKernel<System, Cv, Bias, Integrator>>(system, cv, integrator,
+                                                                           portable);
+}
+
+template <class System, class Cv>
+std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& cv,
+                                                const PathSetup& s) {
+    const bool portable = s.portable_math;
+    if (s.constrained)
+        return typed_path_kernel<LevelSetConstraint>(system, cv, make_leimkuhler_matthews(s),
+                                                     portable);
+    switch (s.scheme) {
+        case Scheme::euler_maruyama:
+            return typed_path_kernel<HarmonicBias>(system, cv, make_euler_maruyama(s), portable);
+        case Scheme::leimkuhler_matthews:
+            return typed_path_kernel<HarmonicBias>(system, cv, make_leimkuhler_matthews(s),
+                                                   portable);
+        case Scheme::baoab:
+            if constexpr (System::gradient)
+                return typed_path_kernel<HarmonicBias>(system, cv, make_baoab(s), portable);
+    }
+    throw InputError("integrator.scheme: 'baoab' needs a system with a potential; use "
+                     "'euler_maruyama' or 'leimkuhler_matthews'");
+}
+
+// The kernel for a system struct (kernels/systems.h) and linear CVs. Compile the call in a *.ops.cpp
+// file to have it on CUDA too.
+template <class System>
+std::unique_ptr<PathKernel> make_path_kernel(const System& system, const PathSetup& s) {
+    constexpr int D = System::dim;
+    if (is_first_coordinate(s)) return path_kernel_with_cv(system, CoordinateCv<0, D>{}, s);
+    if (s.cv_weight.size() == 1) return path_kernel_with_cv(system, make_linear_cv<1, D>(s), s);
+    if constexpr (D >= 2)
+        if (s.cv_weight.size() == 2)
+            return path_kernel_with_cv(system, make_linear_cv<2, D>(s), s);
+    throw InputError("cv.variables: 1 or 2 collective variables, no more than the system has "
+                     "variables");
+}
+
+HOST_PASS_END
+
+}  // namespace microlift

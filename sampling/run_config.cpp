@@ -1,0 +1,734 @@
+#include "sampling/run_config.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#if __has_include("sampling/systems.h")
+#include "sampling/systems.h"
+#endif
+
+namespace microlift {
+namespace {
+
+constexpr index kMaxVariables = 64;
+constexpr double kMaxTrajectories = 2147483647.0;  // a trajectory's number has 31 bits
+
+KeySpec key(const char* path, KeyType type, const char* fallback, const char* help) {
+    KeySpec spec;
+    spec.path = path;
+    spec.type = type;
+    spec.fallback = fallback;
+    spec.help = help;
+    return spec;
+}
+
+KeySpec required(const char* path, KeyType type, const char* example, const char* help) {
+    KeySpec spec = key(path, type, "", help);
+    spec.example = example;
+    spec.required = true;
+    return spec;
+}
+
+KeySpec optional(const char* path, KeyType type, const char* example, const char* help) {
+    KeySpec spec = key(path, type, "", help);
+    spec.example = example;
+    return spec;
+}
+
+KeySpec at_least(KeySpec spec, double least) {
+    spec.least = least;
+    return spec;
+}
+
+KeySpec above(KeySpec spec, double least) {
+    spec.least = least;
+    spec.least_excluded = true;
+    return spec;
+}
+
+KeySpec at_most(KeySpec spec, double most) {
+    spec.most = most;
+    return spec;
+}
+
+KeySpec below(KeySpec spec, double most) {
+    spec.most = most;
+    spec.most_excluded = true;
+    return spec;
+}
+
+KeySpec one_of(KeySpec spec, std::vector<std::string> choices) {
+    spec.choices = std::move(choices);
+    return spec;
+}
+
+KeySpec in_units(KeySpec spec, const char* unit) {
+    spec.unit = unit;
+    return spec;
+}
+
+bool is_identifier(const std::string& name) {
+    const auto letter = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    };
+    if (name.empty() || name.size() > 64 || !letter(name[0])) {
+        return false;
+    }
+    return std::all_of(name.begin(), name.end(),
+                       [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+}
+
+std::string count_of(std::size_t n, const char* thing) {
+    return std::to_string(n) + " " + thing + (n == 1 ? "" : "s");
+}
+
+void check_names(const Config& config, const char* path, const std::vector<std::string>& names) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (!is_identifier(names[i])) {
+            config.fail(path, "'" + names[i] + "' in '" + path + "' is not a name",
+                        "use letters, digits and _, a letter first");
+        }
+        if (std::find(names.begin(), names.begin() + static_cast<long>(i), names[i]) !=
+            names.begin() + static_cast<long>(i)) {
+            config.fail(path, "'" + names[i] + "' stands twice in '" + path + "'",
+                        "give each its own name");
+        }
+    }
+}
+
+void check_count(const Config& config, const char* path, std::size_t found, std::size_t expected,
+                 const char* thing) {
+    if (found != expected) {
+        config.fail(path,
+                    "key '" + std::string(path) + "' has " + count_of(found, "value") +
+                        " for " + count_of(expected, thing),
+                    "give one entry for each " + std::string(thing));
+    }
+}
+
+SystemConfig read_system(const Config& config) {
+    SystemConfig system;
+    if (config.has("system.beta")) {
+        system.beta = config.number("system.beta");
+    }
+    if (config.has("system.observe")) {
+        system.observe = config.texts("system.observe");
+    }
+    const bool potential = config.has("system.potential");
+    const bool drift = config.has("system.drift");
+    const bool diffusion = config.has("system.diffusion");
+    if (config.has("system.name")) {
+        system.name = config.text("system.name");
+        for (const char* path : {"system.variables", "system.potential", "system.drift",
+                                 "system.diffusion", "system.parameters"}) {
+            if (config.has(path)) {
+                config.fail(path,
+                            "key '" + std::string(path) + "' does not go with the built-in system '" +
+                                system.name + "'",
+                            "leave out 'system.name' to describe a system by formulas, or set the "
+                            "built-in's own parameters (see: microlift systems " +
+                                system.name + ")");
+            }
+        }
+        for (const KeySpec& spec : config.schema().keys) {
+            if (spec.section() == "system" && spec.type == KeyType::number &&
+                spec.path != "system.beta" && spec.path.find('*') == std::string::npos) {
+                system.parameters.emplace_back(spec.name(), config.number(spec.path));
+            }
+        }
+        return system;
+    }
+    if (!potential && !drift) {
+        config.fail("system", "[system] says neither which built-in nor which formulas to run",
+                    "give name = \"muller_brown\" (see: microlift systems), or variables and a "
+                    "potential, or variables, drift and diffusion");
+    }
+    if (potential && drift) {
+        config.fail("system.drift", "both 'system.potential' and 'system.drift' are given",
+                    "keep one: the drift of a potential is its negative gradient");
+    }
+    if (!config.has("system.variables")) {
+        config.fail("system", "key 'system.variables' is missing",
+                    "name the variables of the formulas, for example variables = [\"x\", \"y\"]");
+    }
+    system.variables = config.texts("system.variables");
+    check_names(config, "system.variables", system.variables);
+    const std::size_t count = system.variables.size();
+    if (count > static_cast<std::size_t>(kMaxVariables)) {
+        config.fail("system.variables", "there are " + std::to_string(count) + " variables",
+                    "give at most " + std::to_string(kMaxVariables));
+    }
+    if (const ConfigValue* parameters = config.find("system.parameters")) {
+        for (std::size_t i = 0; i < parameters->keys.size(); ++i) {
+            const std::string& name = parameters->keys[i];
+            const bool taken = std::find(system.variables.begin(), system.variables.end(), name) !=
+                               system.variables.end();
+            if (!is_identifier(name) || taken) {
+                config.fail("system.parameters",
+                            "parameter '" + name + "' " +
+                                (taken ? "has the name of a variable" : "is not a name"),
+                            "use letters, digits and _, a letter first, and no variable's name");
+            }
+            system.parameters.emplace_back(name, parameters->items[i].as_number());
+        }
+    }
+    if (potential) {
+        system.potential = config.text("system.potential");
+        if (diffusion) {
+            config.fail("system.diffusion", "'system.diffusion' does not go with a potential",
+                        "leave it out: the noise is sqrt(2/beta); or give a drift instead");
+        }
+        if (!system.beta) {
+            config.fail("system", "key 'system.beta' is missing",
+                        "give the inverse temperature of the potential, for example beta = 1.0");
+        }
+        return system;
+    }
+    system.drift = config.texts("system.drift");
+    check_count(config, "system.drift", system.drift.size(), count, "variable");
+    if (!diffusion) {
+        config.fail("system", "key 'system.diffusion' is missing",
+                    "give the noise amplitude of each variable, for example diffusion = [\"0.1\", "
+                    "\"1/sqrt(eps)\"]");
+    }
+    const ConfigValue& rows = config.at("system.diffusion");
+    check_count(config, "system.diffusion", rows.items.size(), count, "variable");
+    if (rows.items[0].kind == ConfigValue::Kind::array) {
+        system.diffusion_is_matrix = true;
+        for (const ConfigValue& row : rows.items) {
+            auto& out = system.diffusion.emplace_back();
+            for (const ConfigValue& item : row.items) {
+                out.push_back(item.text);
+            }
+        }
+    } else {
+        system.diffusion.push_back(config.texts("system.diffusion"));
+    }
+    return system;
+}
+
+CvConfig read_cv(const Config& config) {
+    CvConfig cv;
+    const ConfigValue& entries = config.at("cv.variables");
+    for (const ConfigValue& entry : entries.items) {
+        CvVariable variable;
+        if (entry.kind == ConfigValue::Kind::text) {
+            variable.formula = entry.text;
+        } else {
+            variable.formula = entry.find("formula")->text;
+            variable.period = entry.find("period")->as_number();
+            if (const ConfigValue* name = entry.find("name")) {
+                variable.name = name->text;
+            }
+            if (const ConfigValue* unit = entry.find("unit")) {
+                variable.unit = unit->text;
+            }
+        }
+        if (variable.name.empty()) {
+            variable.name = variable.formula;
+        }
+        cv.variables.push_back(variable);
+    }
+    if (cv.count() > 2) {
+        config.fail("cv.variables",
+                    "there are " + std::to_string(cv.count()) + " collective variables",
+                    "give one or two");
+    }
+    return cv;
+}
+
+// One value for all collective variables is repeated; the resolved file shows every one.
+template <class T>
+std::vector<T> spread(Config& config, const char* path, std::vector<T> values, int count) {
+    const auto n = static_cast<std::size_t>(count);
+    if (values.size() == 1 && n > 1) {
+        values.assign(n, values[0]);
+        config.set(path, ConfigValue::of(values));
+    } else if (values.size() == 1 && config.at(path).kind == ConfigValue::Kind::array) {
+        config.set(path, ConfigValue::of(values[0]));
+    }
+    if (values.size() != n) {
+        config.fail(path,
+                    "key '" + std::string(path) + "' has " +
+                        (values.size() == 1 ? std::string("1 entry")
+                                            : std::to_string(values.size()) + " entries") +
+                        " for " + count_of(n, "collective variable"),
+                    "give one number, or one for each collective variable");
+    }
+    return values;
+}
+
+void read_initial(const Config& config, const SystemConfig& system, UmbrellaConfig& umbrella) {
+    const char* path = "umbrella.initial";
+    const ConfigValue& initial = config.at(path);
+    if (initial.kind == ConfigValue::Kind::array) {
+        umbrella.initial_state = config.numbers(path);
+        if (system.is_formula()) {
+            check_count(config, path, umbrella.initial_state.size(), system.variables.size(),
+                        "variable");
+        }
+        return;
+    }
+    if (initial.text == "line") {
+        umbrella.initial_line = true;
+        return;
+    }
+    umbrella.initial_file = initial.text;
+    std::error_code ignored;
+    if (!std::filesystem::is_regular_file(umbrella.initial_file, ignored)) {
+        config.fail(path,
+                    "key 'umbrella.initial' names the file '" + umbrella.initial_file +
+                        "', which does not exist",
+                    "give a state such as [-0.5, 1.5], \"line\", or the path of a file");
+    }
+}
+
+UmbrellaConfig read_umbrella(Config& config, const SystemConfig& system, int cvs) {
+    UmbrellaConfig umbrella;
+    umbrella.from = spread(config, "umbrella.from", config.numbers("umbrella.from"), cvs);
+    umbrella.to = spread(config, "umbrella.to", config.numbers("umbrella.to"), cvs);
+    umbrella.windows = spread(config, "umbrella.windows", config.integers("umbrella.windows"), cvs);
+    umbrella.stiffness =
+        spread(config, "umbrella.stiffness", config.numbers("umbrella.stiffness"), cvs);
+    umbrella.replicas = config.integer("umbrella.replicas");
+    umbrella.equilibrate = config.integer("umbrella.equilibrate");
+    umbrella.steps = config.integer("umbrella.steps");
+    umbrella.stride = config.integer("umbrella.stride");
+    umbrella.exchange = config.integer("umbrella.exchange");
+    for (int d = 0; d < cvs; ++d) {
+        const auto i = static_cast<std::size_t>(d);
+        if (!(umbrella.from[i] < umbrella.to[i])) {
+            config.fail("umbrella.to",
+                        "key 'umbrella.to' is " + toml_number(umbrella.to[i]) +
+                            ", not above 'umbrella.from' = " + toml_number(umbrella.from[i]),
+                        "let 'umbrella.from' be less than 'umbrella.to'");
+        }
+    }
+    if (umbrella.steps % umbrella.stride != 0) {
+        config.fail("umbrella.stride",
+                    "key 'umbrella.stride' = " + std::to_string(umbrella.stride) +
+                        " does not divide 'umbrella.steps' = " + std::to_string(umbrella.steps),
+                    "give a stride that divides the number of steps");
+    }
+    if (umbrella.exchange > umbrella.steps) {
+        config.fail("umbrella.exchange",
+                    "key 'umbrella.exchange' = " + std::to_string(umbrella.exchange) +
+                        " is more than 'umbrella.steps' = " + std::to_string(umbrella.steps),
+                    "give fewer steps between attempts, or 0 for none");
+    }
+    double trajectories = static_cast<double>(umbrella.replicas);
+    for (index windows : umbrella.windows) {
+        trajectories *= static_cast<double>(windows);
+    }
+    if (trajectories > kMaxTrajectories) {
+        config.fail("umbrella.replicas", "windows times replicas is more than 2147483647",
+                    "give fewer windows or replicas");
+    }
+    const double samples =
+        trajectories * static_cast<double>(umbrella.samples_per_trajectory());
+    if (samples > 1e12) {
+        config.fail("umbrella.stride", "more than 1e12 samples would be stored",
+                    "give a larger stride, or fewer steps, windows or replicas");
+    }
+    read_initial(config, system, umbrella);
+    return umbrella;
+}
+
+EstimateConfig read_estimate(Config& config, int cvs) {
+    EstimateConfig estimate;
+    estimate.enabled = config.enabled("estimate");
+    estimate.method = config.text("estimate.method");
+    estimate.bins = spread(config, "estimate.bins", config.integers("estimate.bins"), cvs);
+    estimate.blocks = config.integer("estimate.blocks");
+    estimate.tolerance = config.number("estimate.tolerance");
+    estimate.max_iterations = config.integer("estimate.max_iterations");
+    double cells = 1.0;
+    for (index bins : estimate.bins) {
+        cells *= static_cast<double>(bins);
+    }
+    if (cells > 1e8) {
+        config.fail("estimate.bins", "key 'estimate.bins' makes more than 1e8 bins",
+                    "give fewer bins");
+    }
+    if (estimate.enabled && estimate.method == "umbrella_integration" && cvs > 1) {
+        config.fail("estimate.method",
+                    "umbrella integration works with one collective variable, there are " +
+                        std::to_string(cvs),
+                    "use \"mbar\" or \"wham\"");
+    }
+    return estimate;
+}
+
+GeneratorConfig read_generator(const Config& config) {
+    GeneratorConfig generator;
+    generator.enabled = config.enabled("generator");
+    generator.kind = config.text("generator.kind");
+    generator.generator_widths = config.integers("generator.generator_widths");
+    generator.critic_widths = config.integers("generator.critic_widths");
+    generator.latent = config.integer("generator.latent");
+    generator.activation = config.text("generator.activation");
+    generator.batch = config.integer("generator.batch");
+    generator.iterations = config.integer("generator.iterations");
+    generator.critic_steps = config.integer("generator.critic_steps");
+    generator.generator_rate = config.number("generator.generator_rate");
+    generator.critic_rate = config.number("generator.critic_rate");
+    generator.rate_schedule = config.text("generator.rate_schedule");
+    generator.beta1 = config.number("generator.beta1");
+    generator.beta2 = config.number("generator.beta2");
+    generator.penalty = config.text("generator.penalty");
+    generator.penalty_weight = config.number("generator.penalty_weight");
+    generator.ema = config.number("generator.ema");
+    generator.fourier = config.integer("generator.fourier");
+    generator.project = config.boolean("generator.project");
+    generator.held_out = config.number("generator.held_out");
+    generator.validate_every = config.integer("generator.validate_every");
+    generator.validation_states = config.integer("generator.validation_states");
+    for (const char* path : {"generator.generator_widths", "generator.critic_widths"}) {
+        if (config.integers(path).size() > 16) {
+            config.fail(path, "key '" + std::string(path) + "' has more than 16 layers",
+                        "give the widths of the hidden layers, for example [64, 64, 64]");
+        }
+    }
+    return generator;
+}
+
+CouplingConfig read_coupling(const Config& config, bool generator) {
+    CouplingConfig coupling;
+    coupling.rounds = config.integer("coupling.rounds");
+    coupling.enabled = config.enabled("coupling") && coupling.rounds > 0;
+    coupling.windows = config.integer("coupling.windows");
+    coupling.replicas = config.integer("coupling.replicas");
+    coupling.equilibrate = config.integer("coupling.equilibrate");
+    coupling.steps = config.integer("coupling.steps");
+    coupling.iterations = config.integer("coupling.iterations");
+    if (coupling.enabled && !generator) {
+        config.fail("coupling.rounds",
+                    "key 'coupling.rounds' is " + std::to_string(coupling.rounds) +
+                        " but no generator is trained",
+                    "add a [generator] table, or set rounds = 0");
+    }
+    return coupling;
+}
+
+std::string gigabytes(double bytes) {
+    char text[40];
+    std::snprintf(text, sizeof text, "%.1f GB", bytes / 1e9);
+    return text;
+}
+
+}  // namespace
+
+index UmbrellaConfig::window_count() const {
+    index count = 1;
+    for (index n : windows) {
+        count *= n;
+    }
+    return count;
+}
+
+Schema run_schema(const std::string& system_name) {
+    using T = KeyType;
+    constexpr double kManySteps = 1e15;
+    Schema schema;
+    auto& keys = schema.keys;
+    const auto add = [&](KeySpec spec) { keys.push_back(std::move(spec)); };
+    schema.optional_sections = {"estimate", "generator", "coupling", "closure"};
+
+    add(at_most(at_least(key("seed", T::integer, "1", "seed of every random number of the run"), 0),
+                9.2e18));
+
+    add(optional("system.name", T::text, "\"muller_brown\"",
+                 "a built-in system (`microlift systems` lists them); leave out for formulas"));
+    add(in_units(above(optional("system.beta", T::number, "1.0", "inverse temperature"), 0.0),
+                 "1/energy"));
+    add(optional("system.variables", T::texts, "[\"x\", \"y\"]",
+                 "names of the variables of a system given by formulas"));
+    add(optional("system.potential", T::text, "\"(x^2-1)^2 + y^2\"",
+                 "formula of V in dX = -grad V dt + sqrt(2/beta) dW"));
+    add(optional("system.drift", T::texts, "[\"-x + y\", \"-(y - x)/eps\"]",
+                 "formulas of the drift, one for each variable (Ito)"));
+    add(optional("system.diffusion", T::rows, "[\"0.1\", \"1/sqrt(eps)\"]",
+                 "formulas of the noise amplitude, one for each variable, or a matrix of them"));
+    add(optional("system.parameters.*", T::number, "0.01",
+                 "value of a parameter of the formulas, for example parameters = { eps = 0.01 }"));
+    add(optional("system.observe", T::texts, "[\"x*cos(y)\", \"x*sin(y)\"]",
+                 "formulas of what the generator learns instead of the state"));
+#if __has_include("sampling/systems.h")
+    append_system_keys(schema, system_name);
+#else
+    (void)system_name;
+#endif
+
+    add(required("cv.variables", T::entries, "[\"x\"]",
+                 "the collective variables xi, one or two: formulas in the system's variables, or "
+                 "tables { formula = \"x\", period = 6.283185307179586 }"));
+    add(one_of(key("cv.variables[].kind", T::text, "\"formula\"",
+                   "how the collective variable is computed"),
+               {"formula"}));
+    add(required("cv.variables[].formula", T::text, "\"x - y\"",
+                 "formula in the system's variables"));
+    add(optional("cv.variables[].name", T::text, "\"phi\"",
+                 "name in file headers and pictures; the formula if left out"));
+    add(optional("cv.variables[].unit", T::text, "\"rad\"", "unit, for files and pictures"));
+    add(at_least(key("cv.variables[].period", T::number, "0.0",
+                     "period of a periodic collective variable; 0: not periodic"),
+                 0.0));
+
+    add(one_of(key("integrator.scheme", T::text, "\"leimkuhler_matthews\"", "time stepping"),
+               {"euler_maruyama", "leimkuhler_matthews", "heun", "milstein", "mala", "baoab"}));
+    add(in_units(above(required("integrator.dt", T::number, "1e-4", "time step"), 0.0), "time"));
+    add(above(key("integrator.mass", T::number, "1.0", "mass of every variable; baoab only"), 0.0));
+    add(in_units(above(key("integrator.friction", T::number, "1.0",
+                           "friction; baoab only"),
+                       0.0),
+                 "1/time"));
+
+    add(required("umbrella.from", T::numbers, "-1.5", "centre of the first window"));
+    add(required("umbrella.to", T::numbers, "1.2", "centre of the last window"));
+    add(at_most(at_least(required("umbrella.windows", T::integers, "28",
+                                  "number of windows of U = stiffness/2 (xi - centre)^2"),
+                         2),
+                1e6));
+    add(in_units(above(required("umbrella.stiffness", T::numbers, "500.0", "stiffness of the bias"),
+                       0.0),
+                 "energy/xi^2"));
+    add(at_most(at_least(key("umbrella.replicas", T::integer, "64", "trajectories in each window"),
+                         1),
+                1e8));
+    add(at_most(at_least(key("umbrella.equilibrate", T::integer, "10000",
+                             "steps before the first sample"),
+                         0),
+                kManySteps));
+    add(at_most(at_least(key("umbrella.steps", T::integer, "100000", "steps sampled"), 1),
+                kManySteps));
+    add(at_most(at_least(key("umbrella.stride", T::integer, "100", "steps between stored samples"),
+                         1),
+                kManySteps));
+    add(at_most(at_least(key("umbrella.exchange", T::integer, "0",
+                             "steps between exchange attempts of neighbouring windows; 0: none"),
+                         0),
+                kManySteps));
+    add(key("umbrella.initial", T::state, "\"line\"",
+            "where trajectories start: a state, `\"line\"` (the state zero, moved to the window's "
+            "centre along grad xi), or a .npy or .csv file with one state a row"));
+
+    add(optional("estimate.enabled", T::boolean, "true", "whether to estimate the free energy"));
+    add(one_of(key("estimate.method", T::text, "\"mbar\"", "estimator of the free energy"),
+               {"mbar", "wham", "umbrella_integration"}));
+    add(at_most(at_least(key("estimate.bins", T::integers, "100",
+                             "bins of each collective variable over [from, to]"),
+                         1),
+                1e7));
+    add(at_most(at_least(key("estimate.blocks", T::integer, "32",
+                             "blocks that the standard errors are taken from"),
+                         2),
+                1e5));
+    add(below(above(key("estimate.tolerance", T::number, "1e-9",
+                        "largest change of a window's free energy that counts as converged"),
+                    0.0),
+              1.0));
+    keys.back().unit = "kT";
+    add(at_most(at_least(key("estimate.max_iterations", T::integer, "10000",
+                             "iterations after which the estimator gives up"),
+                         1),
+                1e9));
+
+    add(optional("generator.enabled", T::boolean, "true", "whether to train a generator"));
+    add(one_of(key("generator.kind", T::text, "\"cgan\"", "kind of generator"),
+               {"cgan", "flow"}));
+    add(at_most(at_least(key("generator.generator_widths", T::integers, "[64, 64, 64]",
+                             "widths of the generator's hidden layers"),
+                         1),
+                65536));
+    add(at_most(at_least(key("generator.critic_widths", T::integers, "[64, 64, 64]",
+                             "widths of the critic's hidden layers"),
+                         1),
+                65536));
+    add(at_most(at_least(key("generator.latent", T::integer, "4", "dimension of the noise"), 1),
+                4096));
+    add(one_of(key("generator.activation", T::text, "\"silu\"", "activation of hidden layers"),
+               {"silu", "leaky_relu", "tanh", "softplus"}));
+    add(at_most(at_least(key("generator.batch", T::integer, "256", "samples in each update"), 1),
+                1e7));
+    add(at_most(at_least(key("generator.iterations", T::integer, "20000", "generator updates"), 1),
+                1e12));
+    add(at_most(at_least(key("generator.critic_steps", T::integer, "5",
+                             "critic updates for each generator update"),
+                         1),
+                1000));
+    add(at_most(above(key("generator.generator_rate", T::number, "1e-3",
+                          "learning rate of the generator at the start"),
+                      0.0),
+                1.0));
+    add(at_most(above(key("generator.critic_rate", T::number, "1e-3",
+                          "learning rate of the critic at the start"),
+                      0.0),
+                1.0));
+    add(one_of(key("generator.rate_schedule", T::text, "\"linear\"",
+                   "how the learning rates fall to zero"),
+               {"constant", "linear", "cosine"}));
+    add(below(at_least(key("generator.beta1", T::number, "0.0", "Adam's first decay"), 0.0), 1.0));
+    add(below(at_least(key("generator.beta2", T::number, "0.9", "Adam's second decay"), 0.0), 1.0));
+    add(one_of(key("generator.penalty", T::text, "\"one_sided\"",
+                   "gradient penalty of the critic (r1r2: relativistic loss with R1 and R2)"),
+               {"one_sided", "two_sided", "r1r2"}));
+    add(at_most(at_least(key("generator.penalty_weight", T::number, "1.0",
+                             "weight of the gradient penalty"),
+                         0.0),
+                1e6));
+    add(below(at_least(key("generator.ema", T::number, "0.999",
+                           "decay of the running mean of the generator's weights; 0: none"),
+                       0.0),
+              1.0));
+    add(at_most(at_least(key("generator.fourier", T::integer, "4",
+                             "harmonics of each periodic collective variable as conditions"),
+                         1),
+                64));
+    add(key("generator.project", T::boolean, "true",
+            "whether generated states are moved onto xi(x) = s by Newton steps"));
+    add(below(above(key("generator.held_out", T::number, "0.1",
+                        "share of the trajectories kept for validation"),
+                    0.0),
+              1.0));
+    add(at_most(at_least(key("generator.validate_every", T::integer, "500",
+                             "generator updates between validations"),
+                         1),
+                1e12));
+    add(at_most(at_least(key("generator.validation_states", T::integer, "2000",
+                             "generated states at each condition that validation looks at"),
+                         16),
+                1e7));
+
+    add(optional("coupling.enabled", T::boolean, "true", "whether to couple"));
+    add(at_most(at_least(key("coupling.rounds", T::integer, "0",
+                             "rounds of new biased runs from generated states; 0: none"),
+                         0),
+                1000));
+    add(at_most(at_least(key("coupling.windows", T::integer, "8", "new windows in each round"), 1),
+                1e6));
+    add(at_most(at_least(key("coupling.replicas", T::integer, "64",
+                             "trajectories in each new window"),
+                         1),
+                1e8));
+    add(at_most(at_least(key("coupling.equilibrate", T::integer, "2000",
+                             "steps of a new run before its first sample"),
+                         0),
+                kManySteps));
+    add(at_most(at_least(key("coupling.steps", T::integer, "20000", "steps sampled of a new run"),
+                         1),
+                kManySteps));
+    add(at_most(at_least(key("coupling.iterations", T::integer, "5000",
+                             "generator updates after each round"),
+                         1),
+                1e12));
+
+    add(optional("closure.enabled", T::boolean, "true", "whether to close the reduced model"));
+    return schema;
+}
+
+RunConfig parse_run_config(std::string_view text, const std::string& file,
+                           const RunOptions& options) {
+    ConfigValue root = parse_toml(text, file);
+    for (const std::string& change : options.set) {
+        apply_override(root, ConfigOverride::parse(change));
+    }
+    if (options.seed) {
+        const std::string seed = std::to_string(*options.seed);
+        apply_override(root, {"seed", seed, "--seed " + seed});
+    }
+    std::string name;
+    if (const ConfigValue* system = root.find("system")) {
+        const ConfigValue* given = system->find("name");
+        if (given != nullptr && given->kind == ConfigValue::Kind::text) {
+            name = given->text;
+        }
+    }
+    RunConfig run;
+    Config config(std::move(root), run_schema(name), file);
+    run.seed = static_cast<std::uint64_t>(config.integer("seed"));
+    run.system = read_system(config);
+    run.cv = read_cv(config);
+    run.integrator = {config.text("integrator.scheme"), config.number("integrator.dt"),
+                      config.number("integrator.mass"), config.number("integrator.friction")};
+    run.umbrella = read_umbrella(config, run.system, run.cv.count());
+    run.estimate = read_estimate(config, run.cv.count());
+    run.generator = read_generator(config);
+    run.coupling = read_coupling(config, run.generator.enabled);
+    run.closure.enabled = config.enabled("closure");
+    run.config = std::move(config);
+    return run;
+}
+
+RunConfig load_run_config(const std::string& file, const RunOptions& options) {
+    std::ifstream in(file, std::ios::binary);
+    std::error_code problem;
+    if (std::filesystem::is_directory(file, problem) || !in) {
+        throw InputError(file + ": cannot read the configuration" +
+                         (in ? ": it is a directory" : "") +
+                         "; give the path of a TOML file, for example tools/examples/"
+                         "muller_brown.toml");
+    }
+    std::string text(std::size_t{1} << 20 | 1, '\0');
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    return parse_run_config(text, file, options);
+}
+
+RunCost run_cost(const RunConfig& run, int variables) {
+    const UmbrellaConfig& umbrella = run.umbrella;
+    const auto values = static_cast<double>(variables + run.cv.count()) +
+                        static_cast<double>(run.system.observe.size());
+    RunCost cost;
+    cost.trajectories = static_cast<double>(umbrella.trajectories());
+    cost.samples = cost.trajectories * static_cast<double>(umbrella.samples_per_trajectory());
+    cost.force_evaluations =
+        cost.trajectories * static_cast<double>(umbrella.equilibrate + umbrella.steps);
+    if (run.coupling.enabled) {
+        const CouplingConfig& coupling = run.coupling;
+        const double rounds = static_cast<double>(coupling.rounds);
+        const double trajectories = static_cast<double>(coupling.windows * coupling.replicas);
+        const double stored =
+            std::max(1.0, static_cast<double>(coupling.steps / umbrella.stride));
+        cost.trajectories += rounds * trajectories;
+        cost.samples += rounds * trajectories * stored;
+        cost.force_evaluations +=
+            rounds * trajectories * static_cast<double>(coupling.equilibrate + coupling.steps);
+    }
+    // Samples are float; the estimator adds one double weight each; a trajectory also keeps its
+    // state, its last noise or velocity, and its window.
+    cost.memory_bytes = cost.samples * (4.0 * values + 8.0) +
+                        cost.trajectories * (8.0 * static_cast<double>(variables) + 16.0);
+    cost.disk_bytes = 2.0 * cost.samples * (4.0 * values + 12.0);
+    return cost;
+}
+
+void check_memory(const RunConfig& run, const RunCost& cost, double available_bytes) {
+    if (cost.memory_bytes <= available_bytes) {
+        return;
+    }
+    run.config.fail("umbrella.stride",
+                    "the samples take " + gigabytes(cost.memory_bytes) + " of memory, there are " +
+                        gigabytes(available_bytes),
+                    "give a larger 'umbrella.stride', or fewer windows, replicas or steps");
+}
+
+double available_memory_bytes() {
+    // MemAvailable counts what the page cache would give back; sysconf does not.
+    std::ifstream in("/proc/meminfo");
+    std::string name;
+    double kilobytes = 0.0;
+    while (in >> name >> kilobytes) {
+        if (name == "MemAvailable:") {
+            return kilobytes * 1024.0;
+        }
+        in.ignore(100, '\n');
+    }
+    return static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
+           static_cast<double>(sysconf(_SC_PAGE_SIZE));
+}
+
+}  // namespace microlift

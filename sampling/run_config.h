@@ -1,0 +1,179 @@
+#pragma once
+// What one run does: the configuration file as structs. Every key is described once, in
+// run_schema(); the checks, the tests of refusal and the README's table of keys come from there.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/config.h"
+
+namespace microlift {
+
+struct SystemConfig {
+    std::string name;                    // a built-in, or empty for the user's own formulas
+    std::optional<double> beta;          // inverse temperature, 1/energy
+    std::vector<std::string> variables;  // of a formula system
+    std::string potential;               // formula; empty if drift is given
+    std::vector<std::string> drift;
+    std::vector<std::vector<std::string>> diffusion;  // one row: diagonal; else a matrix, by rows
+    bool diffusion_is_matrix = false;
+    std::vector<std::pair<std::string, double>> parameters;  // of the formulas, or the built-in
+    std::vector<std::string> observe;  // what the generator learns instead of the state
+
+    bool is_formula() const { return name.empty(); }
+};
+
+struct CvVariable {
+    std::string formula;
+    std::string name;     // for file headers and pictures; the formula itself by default
+    std::string unit;     // empty: none
+    double period = 0.0;  // 0: not periodic
+};
+
+struct CvConfig {
+    std::vector<CvVariable> variables;
+    int count() const { return static_cast<int>(variables.size()); }
+};
+
+struct IntegratorConfig {
+    std::string scheme;
+    double dt = 0.0;
+    double mass = 1.0;      // baoab only
+    double friction = 1.0;  // baoab only, 1/time
+};
+
+// The vectors have one entry for each collective variable.
+struct UmbrellaConfig {
+    std::vector<double> from;
+    std::vector<double> to;
+    std::vector<index> windows;
+    std::vector<double> stiffness;  // energy / xi^2
+    index replicas = 0;
+    index equilibrate = 0;
+    index steps = 0;
+    index stride = 0;
+    index exchange = 0;  // 0: none
+    std::vector<double> initial_state;
+    std::string initial_file;
+    bool initial_line = false;
+
+    index window_count() const;
+    index trajectories() const { return window_count() * replicas; }
+    index samples_per_trajectory() const { return steps / stride; }
+    index sample_count() const { return trajectories() * samples_per_trajectory(); }
+};
+
+struct EstimateConfig {
+    bool enabled = false;
+    std::string method;
+    std::vector<index> bins;
+    index blocks = 0;
+    double tolerance = 0.0;
+    index max_iterations = 0;
+};
+
+struct GeneratorConfig {
+    bool enabled = false;
+    std::string kind;
+    std::vector<index> generator_widths;
+    std::vector<index> critic_widths;
+    index latent = 0;
+    std::string activation;
+    index batch = 0;
+    index iterations = 0;
+    index critic_steps = 0;
+    double generator_rate = 0.0;
+    double critic_rate = 0.0;
+    std::string rate_schedule;
+    double beta1 = 0.0;
+    double beta2 = 0.0;
+    std::string penalty;
+    double penalty_weight = 0.0;
+    double ema = 0.0;
+    index fourier = 0;
+    bool project = true;
+    double held_out = 0.0;
+    index validate_every = 0;
+    index validation_states = 0;
+};
+
+struct CouplingConfig {
+    bool enabled = false;
+    index rounds = 0;
+    index windows = 0;
+    index replicas = 0;
+    index equilibrate = 0;
+    index steps = 0;
+    index iterations = 0;
+};
+
+struct ClosureConfig {
+    bool enabled = false;
+};
+
+struct RunConfig {
+    std::uint64_t seed = 1;
+    SystemConfig system;
+    CvConfig cv;
+    IntegratorConfig integrator;
+    UmbrellaConfig umbrella;
+    EstimateConfig estimate;
+    GeneratorConfig generator;
+    CouplingConfig coupling;
+    ClosureConfig closure;
+
+    // The checked file: `config.fail("system.potential", wrong, right)` names the place of a key,
+    // `config.to_toml()` is the resolved configuration.
+    Config config;
+};
+
+// Options of `microlift run` that are not part of the configuration.
+struct RunOptions {
+    std::string out_dir;
+    std::string device = "auto";
+    int threads = 0;  // 0: all cores
+    std::optional<std::uint64_t> seed;
+    bool resume = false;
+    bool force = false;
+    bool quiet = false;
+    std::vector<std::string> set;  // "key.path=value"
+};
+
+// Options of `microlift generate`.
+struct GenerateOptions {
+    std::string dir;         // of the run whose generator lifts
+    std::vector<double> at;  // the collective variables
+    index count = 0;
+    std::string out_file;  // .npy, (count, variables)
+    index heal_steps = 0;
+    std::optional<std::uint64_t> seed;
+    std::string device = "auto";
+    int threads = 0;
+    bool quiet = false;
+};
+
+// All keys. A built-in system's own parameters are keys of [system]; give its name to add them.
+Schema run_schema(const std::string& system_name = "");
+
+// Throws InputError. `options.set` and `options.seed` override the file.
+RunConfig load_run_config(const std::string& file, const RunOptions& options = {});
+RunConfig parse_run_config(std::string_view text, const std::string& file,
+                           const RunOptions& options = {});
+
+// What a run will take. `variables` is the number of fine-scale variables.
+struct RunCost {
+    double trajectories = 0.0;
+    double samples = 0.0;            // stored
+    double force_evaluations = 0.0;  // all biased runs of the run
+    double memory_bytes = 0.0;       // at the peak, on the device
+    double disk_bytes = 0.0;         // samples.h5 and checkpoint.h5
+};
+RunCost run_cost(const RunConfig& run, int variables);
+// InputError if the run takes more memory than there is.
+void check_memory(const RunConfig& run, const RunCost& cost, double available_bytes);
+double available_memory_bytes();  // of this machine
+
+}  // namespace microlift
