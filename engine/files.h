@@ -37,6 +37,7 @@ public:
     const std::filesystem::path& target() const { return target_; }
     // For a library that writes by itself: it may reopen this path, then call commit().
     const std::filesystem::path& temporary() const { return temporary_; }
+    int descriptor() const { return descriptor_; }
 
 private:
     void flush();

@@ -163,11 +163,11 @@ void install_signal_handlers() {
     action.sa_flags = SA_RESTART;
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
 }
 
 void ignore_write_signals() {
     std::signal(SIGXFSZ, SIG_IGN);
-    std::signal(SIGPIPE, SIG_IGN);
 }
 
 int pending_signal() { return static_cast<int>(stop_signal); }

@@ -47,9 +47,10 @@ private:
 std::string format_count(double value);
 std::string format_seconds(double seconds);
 
-// SIGINT and SIGTERM only set a flag; a second one of them ends the process at once.
+// SIGINT and SIGTERM only set a flag; a second one of them ends the process at once. A closed pipe
+// behind stderr ends nothing.
 void install_signal_handlers();
-// SIGXFSZ and SIGPIPE become errors of the write that met them.
+// A file that outgrows its limit becomes an error of the write that met it.
 void ignore_write_signals();
 int pending_signal();     // 0, or the signal that came
 void throw_if_stopped();  // Interrupted, if one came

@@ -15,7 +15,7 @@ struct HarmonicBias {
 
     template <class Cv, int D>
     LANE_FN void add_force(const L (&xi)[K], const L (&gradient)[K][D], L (&f)[D]) const {
-#pragma GCC unroll 2
+LANE_UNROLL
         for (int k = 0; k < K; ++k)
             add_cv_gradient<Cv>(stiffness[k] * (center[k] - xi[k]), gradient, k, f);
     }

@@ -19,10 +19,10 @@ struct LinearCv {
 
     template <class M, class L>
     LANE_FN void evaluate(const L (&x)[D], L (&xi)[K], L (&gradient)[K][D]) const {
-#pragma GCC unroll 2
+LANE_UNROLL
         for (int k = 0; k < K; ++k) {
             L sum = broadcast<L>(offset[k]);
-#pragma GCC unroll 64
+LANE_UNROLL
             for (int d = 0; d < D; ++d) {
                 gradient[k][d] = broadcast<L>(weight[k][d]);
                 sum = fma(gradient[k][d], x[d], sum);
@@ -39,7 +39,7 @@ struct CoordinateCv {
     template <class M, class L>
     LANE_FN void evaluate(const L (&x)[D], L (&xi)[1], L (&gradient)[1][D]) const {
         xi[0] = x[I];
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) gradient[0][d] = broadcast<L>(d == I ? 1.0f : 0.0f);
     }
     // Adds a·∇ξ.
@@ -55,7 +55,7 @@ LANE_FN void add_cv_gradient(L a, const L (&gradient)[K][D], int k, L (&f)[D]) {
     if constexpr (requires { Cv::add_gradient(a, gradient, k, f); }) {
         Cv::add_gradient(a, gradient, k, f);
     } else {
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) f[d] = fma(a, gradient[k][d], f[d]);
     }
 }

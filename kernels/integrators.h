@@ -22,10 +22,10 @@ struct EulerMaruyama {
     LANE_FN void after(const Noise& noise, L (&x)[D], L (&)[D], const L (&f)[D], const L (&z)[D],
                        L (&)[D]) const {
         L step[D];
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) step[d] = f[d] * broadcast<L>(dt);
         noise.add_noise(x, z, sqrt_dt, step);
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) x[d] = x[d] + step[d];
     }
 };
@@ -44,14 +44,14 @@ struct LeimkuhlerMatthews {
     LANE_FN void after(const Noise& noise, L (&x)[D], L (&)[D], const L (&f)[D], const L (&z)[D],
                        L (&z_previous)[D]) const {
         L step[D], sum[D];
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) {
             step[d] = f[d] * broadcast<L>(dt);
             sum[d] = z[d] + z_previous[d];
             z_previous[d] = z[d];
         }
         noise.add_noise(x, sum, 0.5f * sqrt_dt, step);
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) x[d] = x[d] + step[d];
     }
 };
@@ -67,7 +67,7 @@ struct Baoab {
     template <class L, int D>
     LANE_FN void before(L (&x)[D], L (&v)[D], const L (&f)[D], const L (&z)[D]) const {
         const L half = broadcast<L>(half_dt);
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) {
             v[d] = fma(broadcast<L>(half_dt_over_mass), f[d], v[d]);
             x[d] = fma(half, v[d], x[d]);
@@ -78,7 +78,7 @@ struct Baoab {
     template <class Noise, class L, int D>
     LANE_FN void after(const Noise&, L (&)[D], L (&v)[D], const L (&f)[D], const L (&)[D],
                        L (&)[D]) const {
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) v[d] = fma(broadcast<L>(half_dt_over_mass), f[d], v[d]);
     }
 };

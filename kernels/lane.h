@@ -10,11 +10,13 @@
 // In the CUDA pass of a *.ops.cpp file the host functions go into a namespace of their own: they exist
 // there only to instantiate the kernels, and the C++ pass owns the real ones.
 #define HOST_PASS_BEGIN namespace cuda_pass {
+#define LANE_UNROLL _Pragma("unroll")
 #define HOST_PASS_END }
 #else
 #define LANE_FN inline __attribute__((always_inline))
 #define HOST_PASS_BEGIN
 #define HOST_PASS_END
+#define LANE_UNROLL _Pragma("GCC unroll 64")
 #endif
 
 namespace microlift {

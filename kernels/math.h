@@ -40,7 +40,7 @@ LANE_FN int64 as_int(uint64 a) { return static_cast<int64>(a); }
 template <class L, int N>
 LANE_FN L horner(L x, const Scalar<L> (&c)[N]) {
     L r = broadcast<L>(c[N - 1]);
-#pragma GCC unroll 16
+LANE_UNROLL
     for (int k = N - 2; k >= 0; --k) r = fma(r, x, broadcast<L>(c[k]));
     return r;
 }
@@ -281,7 +281,7 @@ LANE_FN L tanh_portable(L x, float) {
     const L small = fma(horner(x2, c) * x, x2, x);
     const L e = exp_portable(min(a, broadcast<L>(15.0f)) * broadcast<L>(2.0f), 0.0f);
     const L large = one - broadcast<L>(2.0f) / (e + one);
-    return select(a < broadcast<L>(0.625f), small, copy_sign(large, x));
+    return select(a >= broadcast<L>(0.625f), copy_sign(large, x), small);  // NaN: small
 }
 
 template <class L>
@@ -296,7 +296,7 @@ LANE_FN L tanh_portable(L x, double) {
     const L small = fma(horner(x2, c) * x, x2, x);
     const L e = exp_portable(min(a, broadcast<L>(20.0)) * broadcast<L>(2.0), 0.0);
     const L large = one - broadcast<L>(2.0) / (e + one);
-    return select(a < broadcast<L>(0.1), small, copy_sign(large, x));
+    return select(a >= broadcast<L>(0.1), copy_sign(large, x), small);
 }
 
 template <class M, class L>
@@ -319,7 +319,7 @@ LANE_FN L sinh(L x) {
     const L small = fma(horner(x2, c) * x, x2, x);
     const L e = exp<M>(a);
     const L half = broadcast<L>(0.5f);
-    return select(a < broadcast<L>(1.0f), small, copy_sign(fma(half, e, -(half / e)), x));
+    return select(a >= broadcast<L>(1.0f), copy_sign(fma(half, e, -(half / e)), x), small);
 }
 
 template <class M, class L>
@@ -340,7 +340,7 @@ template <class M, class L>
 LANE_FN L softplus(L x) {
     const L zero = broadcast<L>(Scalar<L>(0));
     const L one = broadcast<L>(Scalar<L>(1));
-    return max(x, zero) + log<M>(one + exp<M>(-abs(x)));
+    return max(zero, x) + log<M>(one + exp<M>(-abs(x)));
 }
 
 }  // namespace microlift

@@ -40,11 +40,11 @@ template <class M, class L, int D>
 LANE_FN void noise_group(const PhiloxStream<L>& rng, uint64 group,
                          L (&z)[NoiseLayout<D>::steps][D]) {
     constexpr int blocks = NoiseLayout<D>::blocks;
-#pragma GCC unroll 64
+LANE_UNROLL
     for (int b = 0; b < blocks; ++b) {
         L four[4];
         normal_block<M>(rng, group * blocks + static_cast<uint64>(b), four);
-#pragma GCC unroll 4
+LANE_UNROLL
         for (int k = 0; k < 4; ++k) z[(4 * b + k) / D][(4 * b + k) % D] = four[k];
     }
 }
@@ -111,7 +111,7 @@ struct PathBody {
                                    ? static_cast<int>(end - group * group_steps)
                                    : group_steps;
                 noise_group<M, L, D>(rng, group, z);
-#pragma GCC unroll 4
+LANE_UNROLL
                 for (int s = 0; s < group_steps; ++s) {
                     if (s < from || s >= to) continue;
                     integrator.before(x, v, f, z[s]);

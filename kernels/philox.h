@@ -35,7 +35,7 @@ LANE_FN void philox_round(U (&c)[4], PhiloxKey key) {
 // The generator in its general form: counter c in, four random words out.
 template <int Rounds = kPhiloxRounds, class U>
 LANE_FN void philox4x32(U (&c)[4], PhiloxKey key) {
-#pragma GCC unroll 10
+LANE_UNROLL
     for (int r = 0; r < Rounds; ++r) {
         philox_round(c, key);
         key.k0 += kPhiloxW0;
@@ -86,7 +86,7 @@ struct PhiloxStream {
         out[1] = lo4;
         out[2] = hi3 ^ (lo2 ^ k.k1);
         out[3] = lo3;
-#pragma GCC unroll 10
+LANE_UNROLL
         for (int r = 3; r < Rounds; ++r) {
             k.k0 += kPhiloxW0;
             k.k1 += kPhiloxW1;

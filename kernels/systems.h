@@ -20,7 +20,7 @@ struct ThermalNoise {
     template <class L, int D>
     LANE_FN void add_noise(const L (&)[D], const L (&z)[D], float s, L (&f)[D]) const {
         const L scale = broadcast<L>(sigma * s);
-#pragma GCC unroll 64
+LANE_UNROLL
         for (int d = 0; d < D; ++d) f[d] = fma(scale, z[d], f[d]);
     }
     template <class M, class L, int D>
@@ -106,7 +106,7 @@ struct MullerBrown : ThermalNoise {
     template <class M, class L>
     LANE_FN void force(const L (&x)[2], L (&f)[2]) const {
         f[0] = f[1] = broadcast<L>(0.0f);
-#pragma GCC unroll 4
+LANE_UNROLL
         for (int k = 0; k < terms; ++k) {
             const Term t = term(k);
             const L dx = x[0] - broadcast<L>(t.x0), dy = x[1] - broadcast<L>(t.y0);
@@ -125,7 +125,7 @@ struct MullerBrown : ThermalNoise {
     template <class M, class L>
     LANE_FN L potential(const L (&x)[2]) const {
         L v = broadcast<L>(0.0f);
-#pragma GCC unroll 4
+LANE_UNROLL
         for (int k = 0; k < terms; ++k) {
             const Term t = term(k);
             const L dx = x[0] - broadcast<L>(t.x0), dy = x[1] - broadcast<L>(t.y0);

@@ -9,7 +9,7 @@ namespace microlift {
 
 template <class L, class F>
 LANE_FN void for_tile(int lanes, const F& body) {
-#pragma GCC unroll 4
+LANE_UNROLL
     for (int i = 0; i < lanes; i += kWidth<L>) body(i);
 }
 

@@ -71,7 +71,11 @@ private:
         return k >= 2.0 && k <= kMaxIntegerPower && std::nearbyint(k) == k;
     }
     bool is_product(const ExpressionNode& n) const {
-        return n.op == Op::mul || n.op == Op::neg || is_integer_power(n);
+        return n.op == Op::mul || is_integer_power(n);
+    }
+    // The coefficient of such an argument goes into the exp instruction.
+    bool is_scaled_argument(const ExpressionNode& n) const {
+        return is_scaled(n) && !(n.op == Op::neg && is_sum(graph_.node(n.a)));
     }
 
     void count_uses() {
@@ -80,7 +84,7 @@ private:
         std::vector<int> uses(n, 0);
         absorbed_.assign(n, 0);
         value_.resize(n);
-        for (NodeId id : outputs_) uses[at(id)] += 2;  // an output is a value of its own
+        for (NodeId id : outputs_) ++uses[at(id)];
         for (NodeId id : ids_) {
             const ExpressionNode& e = graph_.node(id);
             const int operands = operand_count(e.op);
@@ -96,9 +100,9 @@ private:
                 const ExpressionNode& e = graph_.node(child);
                 if (uses[at(child)] != 1 || shared_scale) continue;
                 const bool in_sum = is_sum(parent) || parent.op == Op::neg;
-                if ((is_sum(e) && !is_shift(e) && in_sum) ||
+                if (((is_sum(e) || e.op == Op::neg) && !is_shift(e) && in_sum) ||
                     (is_product(e) && (in_sum || parent.op == Op::mul)) ||
-                    (is_scaled(e) && parent.op == Op::exp))
+                    (is_scaled_argument(e) && parent.op == Op::exp))
                     absorbed_[at(child)] = 1;
             }
         }
@@ -188,8 +192,7 @@ private:
             } else if (n.op == Op::mul && (open || graph_.is_constant(n.a))) {
                 stack.push_back(n.b);
                 stack.push_back(n.a);
-            } else if (is_integer_power(n) && open && !(id == root && !absorbed_[at(id)] &&
-                                                        in_sum_)) {
+            } else if (is_integer_power(n) && open) {
                 add_factor(term, n.a, static_cast<int>(graph_.node(n.b).value));
             } else {
                 add_factor(term, id, 1);
@@ -216,7 +219,6 @@ private:
         std::vector<Term> terms;
         double constant = 0.0;
         std::vector<std::pair<NodeId, double>> stack{{root, 1.0}};
-        in_sum_ = false;
         while (!stack.empty()) {
             const auto [id, k] = stack.back();
             stack.pop_back();
@@ -227,7 +229,6 @@ private:
             } else if (is_sum(n) && open) {
                 stack.emplace_back(n.b, n.op == Op::sub ? -k : k);
                 stack.emplace_back(n.a, k);
-                in_sum_ = true;
             } else if (n.op == Op::neg) {
                 stack.emplace_back(n.a, -k);
             } else {
@@ -241,7 +242,6 @@ private:
                       double& constant) {
         const ExpressionNode& n = graph_.node(id);
         if (is_root || absorbed_[at(id)] || is_scaled(n)) {
-            in_sum_ = !is_root && !absorbed_[at(id)];
             collect_product(id, k, terms, constant);
         } else {
             terms.push_back({k, {{id, 1}}, -1});
@@ -273,7 +273,7 @@ private:
         return best;
     }
 
-    void take_out(NodeId factor_id, std::vector<Term>& terms, double& constant, int depth) {
+    void take_out(NodeId factor_id, std::vector<Term>& terms, int depth) {
         int lowest = kMaxIntegerPower * 64;
         for (const Term& term : terms) {
             const int p = power_of(term, factor_id);
@@ -300,7 +300,6 @@ private:
         }
         const Operand inner = lower_sum(std::move(inside), inside_constant, depth + 1);
         Term term{inner.constant ? inner.k : 1.0, {{factor_id, lowest}}, inner.id};
-        (void)constant;
         if (term.k != 0.0)
             rest.insert(rest.begin() + static_cast<std::ptrdiff_t>(place), std::move(term));
         terms = std::move(rest);
@@ -309,7 +308,7 @@ private:
     Operand lower_sum(std::vector<Term> terms, double constant, int depth) {
         if (terms.size() <= kMaxFactoredTerms && depth < kMaxFactoringDepth) {
             for (NodeId f = common_factor(terms); f >= 0; f = common_factor(terms))
-                take_out(f, terms, constant, depth);
+                take_out(f, terms, depth);
         }
         std::vector<std::pair<double, int>> linear;       // k * value
         std::vector<std::tuple<double, int, int>> pairs;  // k * value * value
@@ -472,11 +471,9 @@ private:
 
     int lower_exp(NodeId argument) {
         const ExpressionNode& n = graph_.node(argument);
-        if (!is_scaled(n) || !(absorbed_[at(argument)] || n.op == Op::mul))
-            return emit(Code::exp, id_of(argument));
+        if (!is_scaled_argument(n)) return emit(Code::exp, id_of(argument));
         std::vector<Term> terms;
         double constant = 0.0;
-        in_sum_ = false;
         collect_product(argument, 1.0, terms, constant);
         if (terms.empty()) throw FormulaError("the formula multiplies by a constant that vanishes");
         const double k = terms[0].k;
@@ -625,7 +622,6 @@ private:
     std::vector<NodeId> ids_;
     std::vector<char> absorbed_;
     std::vector<Operand> value_;
-    bool in_sum_ = false;
     std::vector<Instruction> instructions_;
     std::map<std::tuple<Code, int, int, int, std::uint32_t, std::uint32_t, std::uint32_t>, int>
         known_;

@@ -142,6 +142,8 @@ private:
                          " and " + std::to_string(kMaxIntegerPower),
                      exponent_place);
             if (graph_.is_constant(base, 0.0) && n < 0.0) fail("division by zero", place);
+        } else if (graph_.is_constant(base) && graph_.node(base).value <= 0.0) {
+            fail("a constant raised to a variable power must be positive", place);
         }
         return checked(graph_.pow(base, exponent), place);
     }
@@ -175,7 +177,7 @@ private:
                  place);
         if (status != std::errc{}) fail("malformed number", place);
         place_ += static_cast<std::size_t>(end - first);
-        if (place_ < text_.size() && text_[place_] == '.') fail("malformed number", place);
+        if (peek() == '.') fail("malformed number", place_);
         if (place_ < text_.size() && is_letter(text_[place_])) {
             std::size_t stop = place_;
             while (stop < text_.size() && is_name_char(text_[stop])) ++stop;

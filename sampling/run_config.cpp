@@ -7,9 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#if __has_include("sampling/systems.h")
 #include "sampling/systems.h"
-#endif
 
 namespace microlift {
 namespace {
@@ -110,8 +108,29 @@ void check_count(const Config& config, const char* path, std::size_t found, std:
     }
 }
 
-SystemConfig read_system(const Config& config) {
+// What a built-in leaves open: its own temperature, observation and starting state.
+void fill_from_registry(Config& config) {
+    const SystemInfo& info = find_system(config.text("system.name"));
+    if (info.gradient() && !config.has("system.beta")) {
+        config.set("system.beta", ConfigValue::of(info.beta));
+    }
+    if (!info.gradient() && config.has("system.beta")) {
+        config.fail("system.beta", "the system '" + info.name + "' has no single temperature",
+                    "leave out 'system.beta': its noise is given by its parameters");
+    }
+    if (!info.observe.empty() && !config.has("system.observe")) {
+        config.set("system.observe", ConfigValue::of(info.observe));
+    }
+    if (!info.initial.empty() && !config.given("umbrella.initial")) {
+        config.set("umbrella.initial", ConfigValue::of(info.initial));
+    }
+}
+
+SystemConfig read_system(Config& config) {
     SystemConfig system;
+    if (config.has("system.name")) {
+        fill_from_registry(config);
+    }
     if (config.has("system.beta")) {
         system.beta = config.number("system.beta");
     }
@@ -267,10 +286,8 @@ void read_initial(const Config& config, const SystemConfig& system, UmbrellaConf
     const ConfigValue& initial = config.at(path);
     if (initial.kind == ConfigValue::Kind::array) {
         umbrella.initial_state = config.numbers(path);
-        if (system.is_formula()) {
-            check_count(config, path, umbrella.initial_state.size(), system.variables.size(),
-                        "variable");
-        }
+        check_count(config, path, umbrella.initial_state.size(),
+                    static_cast<std::size_t>(variable_count(system)), "variable");
         return;
     }
     if (initial.text == "line") {
@@ -414,6 +431,24 @@ CouplingConfig read_coupling(const Config& config, bool generator) {
     return coupling;
 }
 
+// Before the keys are read: which keys [system] may have depends on the name.
+void check_system_name(const ConfigValue& name) {
+    std::vector<std::string> known;
+    std::string list;
+    for (const SystemInfo& info : system_registry()) {
+        if (info.name == name.text) {
+            return;
+        }
+        known.push_back(info.name);
+        list += (list.empty() ? "" : ", ") + info.name;
+    }
+    const std::string near = nearest_key(name.text, known);
+    throw InputError(name.origin.str() + ": key 'system.name' is " + toml_string(name.text) +
+                     ", which is no built-in system; " +
+                     (near.empty() ? "the built-in systems are " + list
+                                   : "did you mean " + toml_string(near) + "?"));
+}
+
 std::string gigabytes(double bytes) {
     char text[40];
     std::snprintf(text, sizeof text, "%.1f GB", bytes / 1e9);
@@ -457,11 +492,18 @@ Schema run_schema(const std::string& system_name) {
                  "value of a parameter of the formulas, for example parameters = { eps = 0.01 }"));
     add(optional("system.observe", T::texts, "[\"x*cos(y)\", \"x*sin(y)\"]",
                  "formulas of what the generator learns instead of the state"));
-#if __has_include("sampling/systems.h")
-    append_system_keys(schema, system_name);
-#else
-    (void)system_name;
-#endif
+    for (const SystemInfo& info : system_registry()) {
+        if (info.name != system_name) {
+            continue;
+        }
+        for (const ParameterInfo& parameter : info.parameters) {
+            KeySpec spec = key("", T::number, "", parameter.meaning.c_str());
+            spec.path = "system." + parameter.name;
+            spec.fallback = toml_number(parameter.value);
+            spec.unit = parameter.unit;
+            add(spec);
+        }
+    }
 
     add(required("cv.variables", T::entries, "[\"x\"]",
                  "the collective variables xi, one or two: formulas in the system's variables, or "
@@ -645,6 +687,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
         const ConfigValue* given = system->find("name");
         if (given != nullptr && given->kind == ConfigValue::Kind::text) {
             name = given->text;
+            check_system_name(*given);
         }
     }
     RunConfig run;
@@ -678,8 +721,16 @@ RunConfig load_run_config(const std::string& file, const RunOptions& options) {
     return parse_run_config(text, file, options);
 }
 
-RunCost run_cost(const RunConfig& run, int variables) {
+int variable_count(const SystemConfig& system) {
+    if (system.is_formula()) {
+        return static_cast<int>(system.variables.size());
+    }
+    return static_cast<int>(find_system(system.name).variables.size());
+}
+
+RunCost run_cost(const RunConfig& run) {
     const UmbrellaConfig& umbrella = run.umbrella;
+    const int variables = variable_count(run.system);
     const auto values = static_cast<double>(variables + run.cv.count()) +
                         static_cast<double>(run.system.observe.size());
     RunCost cost;

@@ -163,7 +163,10 @@ RunConfig load_run_config(const std::string& file, const RunOptions& options = {
 RunConfig parse_run_config(std::string_view text, const std::string& file,
                            const RunOptions& options = {});
 
-// What a run will take. `variables` is the number of fine-scale variables.
+// The number of fine-scale variables.
+int variable_count(const SystemConfig& system);
+
+// What a run will take.
 struct RunCost {
     double trajectories = 0.0;
     double samples = 0.0;            // stored
@@ -171,7 +174,7 @@ struct RunCost {
     double memory_bytes = 0.0;       // at the peak, on the device
     double disk_bytes = 0.0;         // samples.h5 and checkpoint.h5
 };
-RunCost run_cost(const RunConfig& run, int variables);
+RunCost run_cost(const RunConfig& run);
 // InputError if the run takes more memory than there is.
 void check_memory(const RunConfig& run, const RunCost& cost, double available_bytes);
 double available_memory_bytes();  // of this machine

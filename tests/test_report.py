@@ -52,19 +52,19 @@ def draw(random, density, axes, count):
                      for a, i in zip(axes, index)], axis=1)
 
 
-def wham(counts, bias, rounds=4000):
-    """-log of the unbiased bin probabilities; counts[window, bin], bias in kT."""
+def wham(counts, bias, start=0.0, rounds=600):
+    """-log of the unbiased bin probabilities and the windows' constants; bias in kT."""
     total, n = counts.sum(axis=0), counts.sum(axis=1)
-    f = np.zeros(len(n))
+    f = np.zeros(len(n)) + start
     for _ in range(rounds):
         p = total / np.maximum((n[:, None] * np.exp(f[:, None] - bias)).sum(axis=0), 1e-300)
         new = -np.log((p[None, :] * np.exp(-bias)).sum(axis=1))
-        change = np.max(np.abs((new - new[0]) - f))
+        change = np.max(np.abs(new - new[0] - f))
         f = new - new[0]
-        if change < 1e-7:
+        if change < 1e-5:
             break
     with np.errstate(divide="ignore"):
-        return -np.log(p), change
+        return -np.log(p), f
 
 
 def wasserstein(a, b):
@@ -90,15 +90,14 @@ def make_muller_brown(folder, per_window=4000, windows=28, bad=False):
         biased = boltzmann * np.exp(-stiffness / 2 / kt * (gx - c) ** 2)[:, None]
         states.append(draw(random, biased, (gx, gy), per_window))
         counts[k] = np.histogram(states[-1][:, 0], edges)[0]
-    free, residual = wham(counts, bias)
+    start = np.interp(centers, gx, -np.log(boltzmann.sum(axis=1)))  # only saves rounds
+    free, start = wham(counts, bias, start - start[0])
     free *= kt
-    replicas = []
-    for _ in range(12):  # Poisson bootstrap
-        replicas.append(kt * wham(random.poisson(counts / 3) * 3.0, bias, 400)[0])
+    replicas = np.array([kt * wham(random.poisson(counts), bias, start, 100)[0]
+                         for _ in range(40)])  # Poisson bootstrap
     lowest = np.argmin(free)
-    replicas = np.array(replicas)
     replicas[~np.isfinite(replicas)] = np.nan
-    error = np.nanstd(replicas - replicas[:, [lowest]], axis=0, ddof=1) / np.sqrt(3)
+    error = np.nanstd(replicas - replicas[:, [lowest]], axis=0, ddof=1)
     free -= free[lowest]
     write_csv(folder / "free_energy.csv", ["cv_1", "free_energy", "std_error"],
               zip(middle, free, np.maximum(error, 1e-3)))
@@ -227,7 +226,124 @@ def make_warned(folder):
     make_muller_brown(folder, per_window=1000, bad=True)
 
 
-MAKERS = {"muller_brown": make_muller_brown, "warned": make_warned}
+def write_samples(folder, state, cv, window):
+    with h5py.File(folder / "samples.h5", "w") as file:
+        file["state"], file["cv"], file["window"] = state, cv, window
+
+
+def make_two_cvs(folder):
+    """Three variables, two collective ones: z | x, y is normal about x*y; F = 4 ((x²-1)² + (y²-1)²)
+    for beta = 1, up to a constant."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(3)
+    axis = np.linspace(-1.4, 1.4, 8)
+    centers = np.array([(a, b) for a in axis for b in axis])
+    xy = np.repeat(centers, 300, axis=0) + 0.12 * random.normal(size=(64 * 300, 2))
+    z = xy[:, 0] * xy[:, 1] + 0.5 * random.normal(size=len(xy))
+    write_samples(folder, np.column_stack([xy, z]), xy, np.repeat(np.arange(64), 300))
+    bins = np.linspace(-1.5, 1.5, 31)
+    rows, exact, moments = [], [], []
+    for a in bins:
+        for b in bins:
+            f = 4 * ((a * a - 1) ** 2 + (b * b - 1) ** 2)
+            se = 0.05 + 0.02 * f
+            seen = abs(a) + abs(b) < 2.9
+            rows.append((a, b, f + se * random.normal() if seen else float("nan"), se))
+            exact.append((a, b, f))
+            for source in ("physics", "generator"):
+                moments.append((a, b, "z", a * b + 0.03 * random.normal(), 0.03, 0.25, source))
+    write_csv(folder / "free_energy.csv", ["cv_1", "cv_2", "free_energy", "std_error"], rows)
+    write_csv(folder / "exact.csv", ["cv_1", "cv_2", "free_energy"], exact)
+    write_csv(folder / "conditional.csv",
+              ["cv_1", "cv_2", "variable", "mean", "mean_se", "variance", "source"], moments)
+    with h5py.File(folder / "lifted.h5", "w") as file:
+        for i, (a, b) in enumerate(centers[::5]):
+            group = file.create_group(f"cond_{i:03d}")
+            group.attrs["cv"] = [a, b]
+            for name, n in (("physics", 400), ("generator", 5000)):
+                group[name] = np.column_stack([np.full(n, a), np.full(n, b),
+                                               a * b + 0.5 * random.normal(size=n)])
+    metrics = {"system": {"name": "two <cvs>", "variables": ["x", "y", "z"], "beta": 1.0,
+                          "potential_formula": "4*(x^2-1)^2 + 4*(y^2-1)^2 + 2*(z-x*y)^2"},
+               "windows": [{"center": c.tolist(), "effective_samples": 200 + 100 * c[0]}
+                           for c in centers]}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (folder / "config.toml").write_text('[cv]\nvariables = ["x", "y"]\n', encoding="utf-8")
+
+
+def make_one_variable(folder):
+    """The double well: no conditional distribution, no generator, no exact curve."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(4)
+    centers = np.linspace(-1.5, 1.5, 13)
+    x = np.repeat(centers, 800) + 0.15 * random.normal(size=13 * 800)
+    write_samples(folder, x[:, None], x, np.repeat(np.arange(13), 800))
+    bins = np.linspace(-1.6, 1.6, 60)
+    f = (bins ** 2 - 1) ** 2
+    write_csv(folder / "free_energy.csv", ["cv_1", "free_energy", "std_error"],
+              zip(bins, f, 0.02 + 0.05 * np.abs(bins)))
+    (folder / "config.toml").write_text(
+        '[system]\nname = "double_well"\nbeta = 3.0\nvariables = ["x"]\n'
+        'potential = "h*(x^2-1)^2"\nparameters = { h = 1.0 }\n[cv]\nvariables = ["x"]\n',
+        encoding="utf-8")
+
+
+def make_many_variables(folder):
+    """Six variables and a CV that is a formula; samples and conditional moments only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(5)
+    names = [f"q{i}" for i in range(1, 7)]
+    centers = np.linspace(-2, 2, 9)
+    s = np.repeat(centers, 500) + 0.3 * random.normal(size=4500)
+    state = random.normal(size=(4500, 6)) + 0.5 * s[:, None] * np.arange(6)
+    write_samples(folder, state, s, np.repeat(np.arange(9), 500))
+    bins = np.linspace(-2, 2, 41)
+    write_csv(folder / "conditional.csv",
+              ["cv_1", "variable", "mean", "mean_se", "variance", "source"],
+              [(b, n, 0.5 * b * i + 0.05 * random.normal(), 0.05, 1.0, source)
+               for source in ("physics", "generator") for i, n in enumerate(names) for b in bins])
+    drift = ", ".join(f'"-{n}"' for n in names)
+    (folder / "config.toml").write_text(
+        f"[system]\nvariables = {names}\ndrift = [{drift}]\n"
+        '[cv]\nvariables = ["sqrt(q1^2 + q2^2)*tanh(q3)"]\n', encoding="utf-8")
+
+
+def make_observed(folder):
+    """fast_slow: no potential, two observed functions, exact moments of what is observed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(6)
+    centers = np.linspace(-2, 2, 20)
+    x1 = np.repeat(centers, 400) + 0.1 * random.normal(size=8000)
+    x2 = 1 + np.sqrt(0.05) * random.normal(size=8000)
+    write_samples(folder, np.column_stack([x1, x2]), x1, np.repeat(np.arange(20), 400))
+    bins = np.linspace(-2, 2, 81)
+    s2 = 0.05
+    mean = {"y1": np.exp(-s2 / 2) * (np.cos(bins) - s2 * np.sin(bins)),
+            "y2": np.exp(-s2 / 2) * (np.sin(bins) + s2 * np.cos(bins))}
+    write_csv(folder / "exact.csv", ["cv_1", "mean_y1", "mean_y2"],
+              zip(bins, mean["y1"], mean["y2"]))
+    write_csv(folder / "conditional.csv",
+              ["cv_1", "variable", "mean", "mean_se", "variance", "source"],
+              [(b, n, m[i] + 0.01 * random.normal(), 0.01, 0.048, source)
+               for source in ("physics", "generator") for n, m in mean.items()
+               for i, b in enumerate(bins)])
+    with h5py.File(folder / "lifted.h5", "w") as file:
+        for i, c in enumerate(np.linspace(-1.8, 1.8, 9)):
+            group = file.create_group(f"cond_{i:03d}")
+            group.attrs["cv"] = c
+            x2 = 1 + np.sqrt(0.05) * random.normal(size=3000)
+            y = np.column_stack([x2 * np.cos(c + x2 - 1), x2 * np.sin(c + x2 - 1)])
+            group["physics"], group["generator"] = y[:1000], y[1000:]
+    metrics = {"system": {"name": "fast_slow", "variables": ["x1", "x2"],
+                          "observed": ["x2*cos(x1+x2-1)", "x2*sin(x1+x2-1)"]},
+               "lifting": {"w1": [{"cv": 0.0, "variable": "y1", "w1_over_sigma": 0.4}]}}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (folder / "config.toml").write_text('[cv]\nvariables = ["x1"]\n', encoding="utf-8")
+
+
+MAKERS = {"muller_brown": make_muller_brown, "warned": make_warned, "two_cvs": make_two_cvs,
+          "one_variable": make_one_variable, "many_variables": make_many_variables,
+          "observed": make_observed}
 
 if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[1] == "--make":

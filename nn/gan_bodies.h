@@ -1,0 +1,396 @@
+// Kernel bodies of GAN training and generation. Rows are batch entries; all offsets, rates and counters
+// that change from step to step are read from device memory.
+#pragma once
+
+#include "kernels/adam.h"
+#include "kernels/philox.h"
+#include "kernels/rng_streams.h"
+#include "nn/mlp.h"
+#include "nn/whitening.h"
+
+namespace microlift {
+
+// The training's state that is not weights; one in device memory.
+struct TrainClock {
+    uint64 iteration = 0;
+    uint64 bad_iteration = ~uint64{0};  // the first with a loss that is not finite
+    AdamStep critic, generator;
+    float ema = 0;  // weight of the new parameters in the moving average
+    float bad_what = 0;
+};
+
+// Which columns training may pick: sample·trajectories + kept[k], sample < samples.
+struct TrainingColumns {
+    const int32* kept = nullptr;
+    uint32 kept_count = 0;
+    index trajectories = 0, samples = 0;
+    LANE_FN index pick(uint32 a, uint32 b) const {
+        const uint64 n = static_cast<uint64>(samples) * kept_count;
+        // (a + b/2^32)/2^32 · n, without 128-bit products as long as n < 2^32.
+        const uint64 k = (a * n + ((b * n) >> 32)) >> 32;
+        return static_cast<index>(k / kept_count) * trajectories +
+               kept[static_cast<index>(k % kept_count)];
+    }
+};
+
+// A training batch: picks columns, writes whitened states and features to the critic's real rows and
+// the features to every other row that needs them.
+struct GatherBody {
+    TrainingColumns columns;
+    WhiteningView white;
+    const float *states, *conditions;
+    index row_size;  // of the data
+    const TrainClock* clock;
+    uint64 seed;
+    uint32 steps, step;  // batches in an iteration, and which of them this is
+    int latent;
+    float *generator_input, *fake, *real, *mixed;  // mixed may be null
+    index generator_ld, critic_ld;
+    LANE_FN void operator()(index row) const {
+        const uint64 block = clock->iteration * steps + step;
+        uint32 counter[4] = {static_cast<uint32>(row), kStreamBatch, static_cast<uint32>(block),
+                             static_cast<uint32>(block >> 32)};
+        philox4x32(counter, philox_key(seed));
+        const index j = columns.pick(counter[0], counter[1]);
+        const float* s = conditions + j;
+        index knot[4];
+        float weight[4];
+        white.place(s, row_size, knot, weight);
+        float* critic = real + row * critic_ld;
+        for (int d = 0; d < white.states; ++d)
+            critic[d] = (states[d * row_size + j] - white.look_up(white.mean, d, knot, weight)) /
+                        white.look_up(white.deviation, d, knot, weight);
+        float* features = critic + white.states;
+        white.write_features(s, row_size, features);
+        for (int k = 0; k < white.features; ++k) {
+            generator_input[row * generator_ld + latent + k] = features[k];
+            fake[row * critic_ld + white.states + k] = features[k];
+            if (mixed) mixed[row * critic_ld + white.states + k] = features[k];
+        }
+    }
+};
+
+// Standard normal latents into columns 0…latent−1 of the generator's input.
+struct LatentBody {
+    uint64 seed;
+    uint32 stream;
+    const TrainClock* clock;  // null: block 0
+    uint32 steps, step;
+    index first;  // number of the first row
+    int latent;
+    float* out;
+    index ld;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        const PhiloxStream<L> random(seed, stream, first + i);
+        const uint64 blocks = static_cast<uint64>((latent + 3) / 4);
+        const uint64 block = clock ? (clock->iteration * steps + step) * blocks : 0;
+        for (int k = 0; k < latent; k += 4) {
+            L z[4];
+            normal_block<Portable>(random, block + static_cast<uint64>(k / 4), z);
+            for (int c = 0; c < 4 && k + c < latent; ++c)
+                for (int w = 0; w < kWidth<L>; ++w) out[(i + w) * ld + k + c] = get_lane(z[c], w);
+        }
+    }
+};
+
+// Generated states into the critic's fake rows, and points between real and fake into the mixed ones.
+struct FakeBody {
+    const TrainClock* clock;
+    uint64 seed;
+    uint32 steps, step;
+    int states;
+    const float *generated, *real;
+    float *fake, *mixed;  // mixed may be null
+    index generated_ld, critic_ld;
+    LANE_FN void operator()(index row) const {
+        const float* x = generated + row * generated_ld;
+        for (int d = 0; d < states; ++d) fake[row * critic_ld + d] = x[d];
+        if (!mixed) return;
+        const uint64 block = clock->iteration * steps + step;
+        uint32 counter[4] = {static_cast<uint32>(row), kStreamPenalty, static_cast<uint32>(block),
+                             static_cast<uint32>(block >> 32)};
+        philox4x32(counter, philox_key(seed));
+        const float u = uniform_open<float>(counter[0]);
+        for (int d = 0; d < states; ++d)
+            mixed[row * critic_ld + d] = fma(u, real[row * critic_ld + d] - x[d], x[d]);
+    }
+};
+
+enum class Penalty : int32 { one_sided, two_sided, relativistic };
+
+// The penalty's value and its derivative by the input gradient g; only the state columns count.
+// one_sided: weight·max(0, |g| − 1)², two_sided: weight·(|g| − 1)², relativistic: weight/2·|g|².
+template <class Real>
+struct PenaltyBody {
+    Penalty kind;
+    Real weight, scale;  // scale = 1/batch
+    int states;
+    const Real* gradient;
+    Real *seed, *value;
+    index ld;
+    LANE_FN void operator()(index row) const {
+        const Real* g = gradient + row * ld;
+        Real norm = 0;
+        for (int d = 0; d < states; ++d) norm = fma(g[d], g[d], norm);
+        Real factor = weight;
+        if (kind == Penalty::relativistic) {
+            value[row] = Real(0.5) * weight * norm;
+        } else {
+            norm = sqrt_exact(norm);
+            Real excess = norm - Real(1);
+            if (kind == Penalty::one_sided) excess = max(excess, Real(0));
+            value[row] = weight * excess * excess;
+            factor = Real(2) * weight * excess / max(norm, Real(1e-12));
+        }
+        for (int d = 0; d < states; ++d) seed[row * ld + d] = scale * factor * g[d];
+    }
+};
+
+// Seeds of the relativistic losses softplus(D(fake) − D(real)) for the critic and
+// softplus(D(real) − D(fake)) for the generator (Huang et al., 2024).
+template <class Real>
+struct RelativisticSeedBody {
+    bool for_critic;
+    Real scale;
+    const Real *fake, *real;
+    Real *fake_seed, *real_seed;  // real_seed may be null
+    index ld;
+    LANE_FN void operator()(index row) const {
+        const Real gap = fake[row * ld] - real[row * ld];
+        const Real s = sigmoid<Portable>(for_critic ? gap : -gap) * scale;
+        fake_seed[row * ld] = for_critic ? s : -s;
+        if (real_seed) real_seed[row * ld] = for_critic ? -s : s;
+    }
+};
+
+// The critic's gradient by its states becomes the seed of the generator's reverse sweep.
+template <class Real>
+struct HandOverBody {
+    int states;
+    const Real* from;
+    Real* to;
+    index from_ld, to_ld;
+    LANE_FN void operator()(index row) const {
+        for (int d = 0; d < states; ++d) to[row * to_ld + d] = from[row * from_ld + d];
+    }
+};
+
+// --- optimiser --------------------------------------------------------------------------------------
+
+// Where the elements of a flat parameter span go in the transposed copy.
+struct TransposeMap {
+    int layers = 0;
+    int32 begin[kMostLayers] = {}, end[kMostLayers] = {};  // of the weights
+    int32 out[kMostLayers] = {}, ld[kMostLayers] = {};     // width and padded width
+    int32 target[kMostLayers] = {}, target_ld[kMostLayers] = {};
+};
+
+inline TransposeMap transpose_map(const MlpLayout& layout) {
+    TransposeMap map;
+    map.layers = layout.layers;
+    for (int l = 1; l <= layout.layers; ++l) {
+        const auto at = static_cast<std::size_t>(l);
+        map.begin[l - 1] = static_cast<int32>(layout.weight[at]);
+        map.end[l - 1] = static_cast<int32>(layout.bias[at]);
+        map.out[l - 1] = static_cast<int32>(layout.width[at]);
+        map.ld[l - 1] = static_cast<int32>(layout.ld[at]);
+        map.target[l - 1] = static_cast<int32>(layout.transposed[at]);
+        map.target_ld[l - 1] = static_cast<int32>(layout.ld[at - 1]);
+    }
+    return map;
+}
+
+// Sums the gradient's slots in order, steps, keeps the transposed copy and the moving average.
+struct AdamBody {
+    static constexpr index kGrain = 512;
+    const AdamStep* step;
+    const float* average_weight;  // null: no moving average
+    AdamRates rates;
+    const float* gradient;
+    index slots, size;
+    float *parameter, *first, *second, *transposed, *average;
+    TransposeMap map;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        L g = load<L>(gradient, i);
+        for (index s = 1; s < slots; ++s) g = g + load<L>(gradient + s * size, i);
+        L m = load<L>(first, i), v = load<L>(second, i);
+        const L p = adam_update(*step, rates, load<L>(parameter, i), g, m, v);
+        store(first, i, m);
+        store(second, i, v);
+        store(parameter, i, p);
+        if (average) {
+            const L old = load<L>(average, i);
+            store(average, i, fma(broadcast<L>(*average_weight), p - old, old));
+        }
+        const int32 at = static_cast<int32>(i);
+        for (int l = 0; l < map.layers; ++l) {
+            if (at < map.begin[l] || at >= map.end[l]) continue;
+            // A pack never crosses a row: rows are padded to kPad, packs divide it and are aligned.
+            const int32 row = (at - map.begin[l]) / map.ld[l];
+            const int32 column = (at - map.begin[l]) - row * map.ld[l];
+            float* target = transposed + map.target[l] + row;
+            for (int w = 0; w < kWidth<L> && column + w < map.out[l]; ++w)
+                target[(column + w) * map.target_ld[l]] = get_lane(p, w);
+        }
+    }
+};
+
+// What a run of iterations looks like: rates, history.
+struct Schedule {
+    uint64 iterations = 1, stride = 1;  // stride: iterations between history rows
+    float generator_rate = 0, critic_rate = 0, ema = 0;
+    AdamRates rates;
+    LANE_FN float shape(uint64 iteration) const {
+        const float u = static_cast<float>(static_cast<double>(iteration) /
+                                           static_cast<double>(iterations));
+        float s, c;
+        sincos<Portable>(3.14159265f * min(u, 1.0f), s, c);
+        return 0.5f * (1.0f + c);
+    }
+};
+
+// Before an optimiser step: the rate of this step.
+struct AdvanceBody {
+    Schedule schedule;
+    TrainClock* clock;
+    bool critic;
+    LANE_FN void operator()(index) const {
+        const float shape = schedule.shape(clock->iteration);
+        if (critic) {
+            adam_advance(clock->critic, schedule.rates, shape * schedule.critic_rate);
+            return;
+        }
+        adam_advance(clock->generator, schedule.rates, shape * schedule.generator_rate);
+        // The average forgets its start quickly.
+        const float t = static_cast<float>(clock->iteration);
+        clock->ema = 1.0f - min(schedule.ema, (1.0f + t) / (10.0f + t));
+    }
+};
+
+inline constexpr int kHistoryColumns = 4;  // iteration, Wasserstein estimate, penalty, generator loss
+
+// At the end of an iteration: losses every `stride`, the counter.
+struct RecordBody {
+    Schedule schedule;
+    TrainClock* clock;
+    Penalty kind;
+    const float *fake, *real, *after;  // D of the last critic batch, D(fake) of the generator's
+    const float* penalty;
+    index batch, penalties, ld;
+    float* history;
+    LANE_FN void operator()(index) const {
+        const uint64 it = clock->iteration;
+        if (it % schedule.stride == 0) {
+            double gap = 0, extra = 0, generated = 0;
+            for (index i = 0; i < batch; ++i) {
+                gap += static_cast<double>(real[i * ld]) - static_cast<double>(fake[i * ld]);
+                generated -= static_cast<double>(after[i * ld]);
+            }
+            for (index i = 0; i < penalties; ++i) extra += static_cast<double>(penalty[i]);
+            const double scale = 1.0 / static_cast<double>(batch);
+            float* row = history + static_cast<index>(it / schedule.stride) * kHistoryColumns;
+            row[0] = static_cast<float>(it);
+            row[1] = static_cast<float>(gap * scale);
+            row[2] = static_cast<float>(extra * scale);
+            row[3] = static_cast<float>(generated * scale);
+            for (int c = 1; c < kHistoryColumns; ++c)
+                if (is_bad(row[c]) && clock->bad_iteration == ~uint64{0}) {
+                    clock->bad_iteration = it;
+                    clock->bad_what = static_cast<float>(c);
+                }
+        }
+        clock->iteration = it + 1;
+    }
+};
+
+// --- generation and validation ------------------------------------------------------------------------
+
+struct FeatureBody {
+    WhiteningView white;
+    const float* conditions;
+    index row_size;
+    int latent;
+    float* out;
+    index ld;
+    LANE_FN void operator()(index row) const {
+        white.write_features(conditions + row, row_size, out + row * ld + latent);
+    }
+};
+
+struct UnwhitenBody {
+    WhiteningView white;
+    const float *generated, *conditions;
+    index ld, condition_row, state_row;
+    float* states;
+    LANE_FN void operator()(index row) const {
+        index knot[4];
+        float weight[4];
+        white.place(conditions + row, condition_row, knot, weight);
+        for (int d = 0; d < white.states; ++d)
+            states[d * state_row + row] = fma(generated[row * ld + d],
+                                              white.look_up(white.deviation, d, knot, weight),
+                                              white.look_up(white.mean, d, knot, weight));
+    }
+};
+
+// W1/σ of one (variable, bin): both samples sorted.
+struct DistanceBody {
+    static constexpr index kGrain = 1;
+    const float *physics, *generated, *inverse_deviation;
+    index samples;
+    float* out;
+    LANE_FN void operator()(index segment) const {
+        double sum = 0;
+        for (index i = segment * samples; i < (segment + 1) * samples; ++i)
+            sum += static_cast<double>(abs(physics[i] - generated[i]));
+        out[segment] = static_cast<float>(sum / static_cast<double>(samples)) *
+                       inverse_deviation[segment];
+    }
+};
+
+struct BestState {
+    float best = 3e38f;
+    uint32 rows = 0;  // of the validation history
+    uint64 best_iteration = 0;
+    uint32 improved = 0, padding = 0;
+};
+inline constexpr int kValidationColumns = 3;  // iteration, mean, worst
+
+struct JudgeBody {
+    const float* distances;
+    index segments;
+    const TrainClock* clock;
+    BestState* best;
+    float* history;
+    LANE_FN void operator()(index) const {
+        double sum = 0;
+        float worst = 0;
+        for (index k = 0; k < segments; ++k) {
+            sum += static_cast<double>(distances[k]);
+            worst = distances[k] > worst ? distances[k] : worst;
+        }
+        const float mean = static_cast<float>(sum / static_cast<double>(segments));
+        float* row = history + static_cast<index>(best->rows++) * kValidationColumns;
+        row[0] = static_cast<float>(clock->iteration);
+        row[1] = mean;
+        row[2] = worst;
+        best->improved = mean < best->best ? 1 : 0;
+        if (!best->improved) return;
+        best->best = mean;
+        best->best_iteration = clock->iteration;
+    }
+};
+
+struct KeepBestBody {
+    const BestState* best;
+    const float* from;
+    float* to;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        if (best->improved) store(to, i, load<L>(from, i));
+    }
+};
+
+}  // namespace microlift

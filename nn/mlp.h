@@ -1,0 +1,265 @@
+// Multilayer perceptrons as sweeps over rows; layers own nothing, all parameters of a network lie in
+// one flat span.
+//
+// Layer l = 1..layers: z_l = h_{l−1} W_l + b_l, h_l = φ(z_l), the last one linear. W_l is (in, out),
+// row-major with leading dimension padded_width(out), the padding zero. Beside the parameters a copy
+// of every W_lᵀ is kept, so that the reverse sweeps read rows too.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "kernels/activation.h"
+#include "nn/row_program.h"
+
+namespace microlift {
+
+inline constexpr int kMostLayers = 12;
+
+struct MlpLayout {
+    int layers = 0;
+    Activation activation = Activation::silu;
+    std::array<index, kMostLayers + 1> width{}, ld{};   // of h_0 … h_layers
+    std::array<index, kMostLayers + 1> weight{}, bias{}, transposed{};  // offsets, by layer 1…
+    index parameters = 0, transposed_size = 0;
+
+    MlpLayout() = default;
+    // widths: input, hidden …, output.
+    MlpLayout(const std::vector<index>& widths, Activation activation);
+
+    // True parameters, without padding.
+    index count() const;
+    // Uniform in ±sqrt(3/in) (variance 1/in), biases zero; `which` tells networks apart.
+    std::vector<float> initial(uint64 seed, uint64 which) const;
+    std::vector<float> transpose(const std::vector<float>& parameters) const;
+};
+
+const char* activation_name(Activation activation);
+// InputError unless it is one of silu, leaky_relu, tanh, softplus.
+Activation activation_from(const std::string& name);
+
+// --- element-wise bodies ----------------------------------------------------------------------------
+
+// h = φ(z) in place; φ′ and φ″ where there is room for them.
+template <class Real>
+struct ActivateBody {
+    Activation kind;
+    Real *h, *first, *second;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        const auto v = activation<Portable>(kind, load<L>(h, i));
+        store(h, i, v.value);
+        if (first) store(first, i, v.first);
+        if (second) store(second, i, v.second);
+    }
+};
+
+// out = a ⊙ b
+template <class Real>
+struct MultiplyBody {
+    const Real *a, *b;
+    Real* out;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        store(out, i, load<L>(a, i) * load<L>(b, i));
+    }
+};
+
+// The tangent's step through an activation: a ← a ⊙ τ ⊙ φ″, t ← τ ⊙ φ′ (τ comes in t).
+template <class Real>
+struct TangentBody {
+    Real *a, *t;
+    const Real *first, *second;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        const L tau = load<L>(t, i);
+        store(a, i, load<L>(a, i) * tau * load<L>(second, i));
+        store(t, i, tau * load<L>(first, i));
+    }
+};
+
+// r ← r ⊙ φ′ + q
+template <class Real>
+struct MultiplyAddBody {
+    Real* r;
+    const Real *first, *q;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        store(r, i, fma(load<L>(r, i), load<L>(first, i), load<L>(q, i)));
+    }
+};
+
+// Column 0 of a row-major matrix is set to a number.
+template <class Real>
+struct SeedBody {
+    Real* out;
+    index ld;
+    Real value;
+    LANE_FN void operator()(index row) const { out[row * ld] = value; }
+};
+
+// --- sweeps -----------------------------------------------------------------------------------------
+
+// Scratch of one network on stacked groups of rows. A pointer with index l is (groups·rows, ld_l).
+template <class Real>
+struct MlpScratch {
+    std::array<Real*, kMostLayers + 1> h{};       // h_0 is the input, h_layers the output
+    std::array<Real*, kMostLayers + 1> first{};   // φ′(z_l)
+    std::array<Real*, kMostLayers + 1> r{};       // ∂loss/∂z_l; r_0 is ∂loss/∂input
+    std::array<Real*, kMostLayers + 1> second{};  // φ″(z_l)                      } of penalised
+    std::array<Real*, kMostLayers + 1> g{};       // ∂D/∂z_l; g_0 is ∂D/∂input     } groups only
+    std::array<Real*, kMostLayers + 1> t{};       // the tangent; t_0 its seed     }
+    std::array<Real*, kMostLayers + 1> a{};       // ∂D/∂h_l, then a ⊙ τ ⊙ φ″      }
+    int penalised_from = 0;                       // the first group that has them
+
+    static index size(const MlpLayout& layout, index rows, int groups, int penalised);
+    MlpScratch() = default;
+    MlpScratch(const MlpLayout& layout, index rows, int groups, int penalised, Real* memory);
+};
+
+template <class Real>
+struct Mlp {
+    const MlpLayout& layout;
+    const Real* parameters;
+    const Real* transposed;
+    const MlpScratch<Real>& scratch;
+    index rows;
+
+    const Real* weight(int l) const { return parameters + layout.weight[at(l)]; }
+    const Real* bias(int l) const { return parameters + layout.bias[at(l)]; }
+    const Real* weight_transposed(int l) const { return transposed + layout.transposed[at(l)]; }
+    static std::size_t at(int l) { return static_cast<std::size_t>(l); }
+    // Where group c of an array of layer l begins; penalised arrays begin at penalised_from.
+    Real* group(Real* p, int l, int c) const { return p ? p + c * rows * layout.ld[at(l)] : p; }
+
+    // h_0 → h_layers for `groups` groups from `from`; keeps φ′ where `derivatives`, and φ″ of the
+    // penalised ones.
+    void forward(RowProgram<Real>& program, int from, int groups, bool derivatives) const {
+        const int L = layout.layers;
+        for (int l = 1; l <= L; ++l) {
+            program.multiply(groups, group(scratch.h[at(l - 1)], l - 1, from), layout.ld[at(l - 1)],
+                             layout.width[at(l - 1)], weight(l), layout.ld[at(l)], bias(l),
+                             group(scratch.h[at(l)], l, from), layout.ld[at(l)], layout.ld[at(l)]);
+            if (l == L) break;
+            int plain = scratch.second[at(l)] ? scratch.penalised_from - from : groups;
+            plain = plain < 0 ? 0 : plain < groups ? plain : groups;
+            const int with_second = groups - plain;
+            if (plain > 0)
+                program.lanes(plain, layout.ld[at(l)],
+                              ActivateBody<Real>{layout.activation,
+                                                 group(scratch.h[at(l)], l, from),
+                                                 derivatives ? group(scratch.first[at(l)], l, from)
+                                                             : nullptr,
+                                                 nullptr});
+            if (with_second > 0) {
+                const int c = from + plain;
+                program.lanes(with_second, layout.ld[at(l)],
+                              ActivateBody<Real>{layout.activation, group(scratch.h[at(l)], l, c),
+                                                 group(scratch.first[at(l)], l, c),
+                                                 group(scratch.second[at(l)], l,
+                                                       c - scratch.penalised_from)});
+            }
+        }
+    }
+
+    // ∂D/∂z_l and ∂D/∂input of the penalised groups (output width 1).
+    void input_gradient(RowProgram<Real>& program, int penalised) const {
+        const int L = layout.layers;
+        for (int c = 0; c < penalised; ++c)
+            program.each_row(SeedBody<Real>{group(scratch.g[at(L)], L, c), layout.ld[at(L)], 1});
+        for (int l = L; l >= 1; --l) {
+            Real* target = l > 1 ? scratch.a[at(l - 1)] : scratch.g[0];
+            program.multiply(penalised, scratch.g[at(l)], layout.ld[at(l)], layout.width[at(l)],
+                             weight_transposed(l), layout.ld[at(l - 1)], nullptr, target,
+                             layout.ld[at(l - 1)], layout.ld[at(l - 1)]);
+            if (l > 1)
+                program.lanes(penalised, layout.ld[at(l - 1)],
+                              MultiplyBody<Real>{
+                                  scratch.a[at(l - 1)],
+                                  group(scratch.first[at(l - 1)], l - 1, scratch.penalised_from),
+                                  scratch.g[at(l - 1)]});
+        }
+    }
+
+    // Carries the seed t_0 = ∂penalty/∂(∂D/∂input) forward; leaves the second-order terms in a.
+    void tangent(RowProgram<Real>& program, int penalised) const {
+        for (int l = 1; l < layout.layers; ++l) {
+            program.multiply(penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
+                             layout.width[at(l - 1)], weight(l), layout.ld[at(l)], nullptr,
+                             scratch.t[at(l)], layout.ld[at(l)], layout.ld[at(l)]);
+            program.lanes(penalised, layout.ld[at(l)],
+                          TangentBody<Real>{scratch.a[at(l)], scratch.t[at(l)],
+                                            group(scratch.first[at(l)], l, scratch.penalised_from),
+                                            scratch.second[at(l)]});
+        }
+    }
+
+    // From r_layers down to r_1, and to the input if asked for; the penalised groups gather their
+    // second-order terms on the way.
+    void reverse(RowProgram<Real>& program, int groups, int penalised, bool to_input) const {
+        const int L = layout.layers;
+        for (int l = L; l >= (to_input ? 1 : 2); --l) {
+            program.multiply(groups, scratch.r[at(l)], layout.ld[at(l)], layout.width[at(l)],
+                             weight_transposed(l), layout.ld[at(l - 1)], nullptr,
+                             scratch.r[at(l - 1)], layout.ld[at(l - 1)], layout.ld[at(l - 1)]);
+            if (l == 1) break;
+            const int plain = groups - penalised;
+            if (plain > 0)
+                program.lanes(plain, layout.ld[at(l - 1)],
+                              MultiplyBody<Real>{scratch.r[at(l - 1)], scratch.first[at(l - 1)],
+                                                 scratch.r[at(l - 1)]});
+            if (penalised > 0)
+                program.lanes(penalised, layout.ld[at(l - 1)],
+                              MultiplyAddBody<Real>{group(scratch.r[at(l - 1)], l - 1, plain),
+                                                    group(scratch.first[at(l - 1)], l - 1, plain),
+                                                    scratch.a[at(l - 1)]});
+        }
+    }
+
+    // All weight gradients, of the loss (r) and of the penalty's tangent (t, g).
+    void weight_gradients(RowProgram<Real>& program, int groups, int penalised) const {
+        for (int l = 1; l <= layout.layers; ++l) {
+            program.weight_gradient(groups, scratch.h[at(l - 1)], layout.ld[at(l - 1)],
+                                    layout.width[at(l - 1)], scratch.r[at(l)], layout.ld[at(l)],
+                                    layout.ld[at(l)], layout.weight[at(l)], layout.bias[at(l)]);
+            if (penalised > 0)
+                program.weight_gradient(penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
+                                        layout.width[at(l - 1)], scratch.g[at(l)],
+                                        layout.ld[at(l)], layout.ld[at(l)], layout.weight[at(l)],
+                                        -1);
+        }
+    }
+};
+
+// --- implementation ---------------------------------------------------------------------------------
+
+template <class Real>
+index MlpScratch<Real>::size(const MlpLayout& layout, index rows, int groups, int penalised) {
+    index total = 0;
+    for (int l = 0; l <= layout.layers; ++l)
+        total += layout.ld[static_cast<std::size_t>(l)] * rows * (3 * groups + 4 * penalised);
+    return total;
+}
+
+template <class Real>
+MlpScratch<Real>::MlpScratch(const MlpLayout& layout, index rows, int groups, int penalised,
+                             Real* memory)
+    : penalised_from(groups - penalised) {
+    for (int l = 0; l <= layout.layers; ++l) {
+        const auto at = static_cast<std::size_t>(l);
+        const index all = layout.ld[at] * rows * groups, some = layout.ld[at] * rows * penalised;
+        for (auto* array : {&h, &first, &r}) {
+            (*array)[at] = memory;
+            memory += all;
+        }
+        if (penalised == 0) continue;
+        for (auto* array : {&second, &g, &t, &a}) {
+            (*array)[at] = memory;
+            memory += some;
+        }
+    }
+}
+
+}  // namespace microlift

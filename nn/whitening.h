@@ -1,0 +1,122 @@
+// Whitening: the network sees each state variable with its conditional mean taken off and divided by
+// its conditional standard deviation, so that it learns only the shape; and conditions centred and
+// scaled, periodic ones as Fourier features.
+//
+// The conditional moments are tables over a regular grid of the condition: kKnots1 knots for one
+// condition, kKnots2² for two, linear between them; one global pair for more.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/buffer.h"
+#include "nn/safetensors.h"
+
+namespace microlift {
+
+inline constexpr index kKnots1 = 64, kKnots2 = 24;
+inline constexpr int kMostConditions = 16;
+inline constexpr int kHarmonics = 3;  // of each periodic condition
+
+// What kernels see; passed by value.
+struct WhiteningView {
+    int states = 0, conditions = 0, features = 0;
+    int axes = 0;                 // of the grid: 0, 1 or 2
+    index knots[2] = {1, 1};
+    float low[2] = {0, 0}, inverse_step[2] = {0, 0};
+    bool wraps[2] = {false, false};
+    const float* mean = nullptr;       // (knots0, knots1, states)
+    const float* deviation = nullptr;  // the same
+    float center[kMostConditions] = {}, inverse_scale[kMostConditions] = {};
+    bool periodic[kMostConditions] = {};
+
+    // Up to four knots and their weights for a condition at s[k*stride].
+    LANE_FN void place(const float* s, index stride, index (&knot)[4], float (&weight)[4]) const {
+        index lower[2] = {0, 0}, upper[2] = {0, 0};
+        float part[2] = {0, 0};
+        for (int k = 0; k < axes; ++k) {
+            float u = (s[k * stride] - low[k]) * inverse_step[k];
+            if (wraps[k]) {
+                const float period = static_cast<float>(knots[k]);
+                u -= period * __builtin_floorf(u / period);
+                u = u < period ? u : 0.0f;
+            } else {
+                u = min(max(u, 0.0f), static_cast<float>(knots[k] - 1));
+            }
+            lower[k] = static_cast<index>(u);
+            if (lower[k] > knots[k] - 1) lower[k] = knots[k] - 1;
+            upper[k] = lower[k] + 1;
+            if (upper[k] > knots[k] - 1) upper[k] = wraps[k] ? 0 : knots[k] - 1;
+            part[k] = u - static_cast<float>(lower[k]);
+        }
+        for (int c = 0; c < 4; ++c) {
+            const bool up0 = (c & 1) != 0, up1 = (c & 2) != 0;
+            knot[c] = (up0 ? upper[0] : lower[0]) * knots[1] + (up1 ? upper[1] : lower[1]);
+            weight[c] = (up0 ? part[0] : 1.0f - part[0]) * (up1 ? part[1] : 1.0f - part[1]);
+        }
+    }
+
+    LANE_FN float look_up(const float* table, int d, const index (&knot)[4],
+                          const float (&weight)[4]) const {
+        float sum = 0.0f;
+        for (int c = 0; c < (axes == 0 ? 1 : axes == 1 ? 2 : 4); ++c)
+            sum = fma(weight[c], table[knot[c] * states + d], sum);
+        return sum;
+    }
+
+    // The network's view of a condition, `features` numbers.
+    LANE_FN void write_features(const float* s, index stride, float* out) const;
+};
+
+class Whitening {
+public:
+    enum class Kind { conditional, global };
+
+    Whitening() = default;
+    // Measures the tables on up to kMostMeasured evenly spread columns of x[d*row + j], s[k*row + j].
+    // periods: one entry a condition, 0 = not periodic.
+    Whitening(Stream& stream, Kind kind, Span<const float> states, Span<const float> conditions,
+              index row, index columns, int state_count, int condition_count,
+              const std::vector<float>& periods);
+    // From a file or a checkpoint.
+    Whitening(Stream& stream, const TensorMap& tensors);
+
+    const WhiteningView& view() const { return view_; }
+    TensorMap tensors() const;
+
+private:
+    void upload(Stream& stream);
+    WhiteningView view_;
+    std::vector<float> mean_, deviation_;
+    Buffer<float> tables_;
+};
+
+}  // namespace microlift
+
+#include "kernels/math.h"
+
+namespace microlift {
+
+LANE_FN void WhiteningView::write_features(const float* s, index stride, float* out) const {
+    int at = 0;
+    for (int k = 0; k < conditions; ++k) {
+        const float u = (s[k * stride] - center[k]) * inverse_scale[k];
+        if (!periodic[k]) {
+            out[at++] = u;
+            continue;
+        }
+        // u is the angle.
+        float sine, cosine;
+        sincos<Portable>(u, sine, cosine);
+        float c = 1.0f, z = 0.0f;
+        for (int h = 0; h < kHarmonics; ++h) {
+            const float next = c * cosine - z * sine;
+            z = c * sine + z * cosine;
+            c = next;
+            out[at++] = c * 1.41421356f;
+            out[at++] = z * 1.41421356f;
+        }
+    }
+}
+
+}  // namespace microlift

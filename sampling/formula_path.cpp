@@ -1,0 +1,381 @@
+#include "sampling/formula_path.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "sampling/formula_cuda.h"
+
+namespace microlift {
+
+namespace {
+
+using L = NativeLane;
+constexpr int W = kNativeWidth;
+
+// A program output as a source of packs: a slot of the tile, or one constant.
+struct Source {
+    const float* slot = nullptr;
+    float value = 0.0f;
+    LANE_FN L at(int lane) const { return slot ? load<L>(slot, lane) : broadcast<L>(value); }
+    bool is_zero() const { return !slot && value == 0.0f; }
+};
+
+// Noise of one variable, its amplitude known: what the integrators' add_noise expects.
+struct ScaledNoise {
+    L sigma;
+    LANE_FN void add_noise(const L (&)[1], const L (&z)[1], float s, L (&f)[1]) const {
+        f[0] = fma(sigma * broadcast<L>(s), z[0], f[0]);
+    }
+};
+
+struct AlignedFloats {
+    explicit AlignedFloats(std::size_t n)
+        : data(static_cast<float*>(std::aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64))) {
+        if (!data) throw DeviceError("out of memory: the tiles of a formula system");
+        std::fill(data, data + n, 0.0f);
+    }
+    ~AlignedFloats() { std::free(data); }
+    AlignedFloats(const AlignedFloats&) = delete;
+    AlignedFloats& operator=(const AlignedFloats&) = delete;
+    float* data;
+};
+
+// Trajectories [first, first + count) of a launch, count ≤ kTile.
+template <class Integrator>
+class Tile {
+public:
+    Tile(const FormulaSystem& system, const Integrator& integrator, const PathSetup& setup,
+         const PathArgs& a)
+        : system_(system), integrator_(integrator), constrained_(setup.constrained), a_(a),
+          dim_(system.dim), cvs_(static_cast<int>(system.cvs.size())),
+          common_(dim_ % 4 == 0 ? 4 : dim_ % 2 == 0 ? 2 : 1), group_steps_(4 / common_),
+          blocks_(dim_ / common_),
+          slots_(system.force.tile_floats()), cv_slots_(system.cv.tile_floats()),
+          fixman_slots_(system.fixman.tile_floats()),
+          z_(static_cast<std::size_t>(4 * blocks_) * kTile), z_previous_(rows(dim_)),
+          v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)) {
+        for (int o = 0; o < static_cast<int>(system.force.outputs.size()); ++o)
+            outputs_.push_back(source(system.force, slots_.data, o));
+        for (int o = 0; o < static_cast<int>(system.cv.outputs.size()); ++o)
+            cv_outputs_.push_back(source(system.cv, cv_slots_.data, o));
+        for (int o = 0; o < static_cast<int>(system.fixman.outputs.size()); ++o)
+            fixman_outputs_.push_back(source(system.fixman, fixman_slots_.data, o));
+        has_fixman_ = std::any_of(fixman_outputs_.begin(), fixman_outputs_.end(),
+                                  [](const Source& s) { return !s.is_zero(); });
+        all_linear_ = std::all_of(system.cvs.begin(), system.cvs.end(),
+                                  [](const auto& cv) { return cv.linear; });
+    }
+
+    void run(index first, int count) {
+        first_ = first;
+        count_ = count;
+        lanes_ = (count + W - 1) / W * W;
+        for (int d = 0; d < dim_; ++d) {
+            fetch(a_.x + d * a_.trajectories, x(d));
+            if (Integrator::has_velocity) fetch(a_.v + d * a_.trajectories, row(v_, d));
+        }
+        for (int k = 0; k < cvs_; ++k) {
+            fetch(a_.center + k * a_.trajectories, row(center_, k));
+            fetch(a_.stiffness + k * a_.trajectories, row(stiffness_, k));
+        }
+        std::fill(z_previous_.data, z_previous_.data + static_cast<std::size_t>(dim_) * kTile, 0.0f);
+        if (Integrator::needs_previous_noise && a_.first_step > 0) {
+            const uint64 last = a_.first_step - 1;
+            draw_group(last / steps());
+            const int s = static_cast<int>(last % steps());
+            for (int d = 0; d < dim_; ++d)
+                for (int i = 0; i < lanes_; i += W)
+                    store(row(z_previous_, d), i, noise(s, d, i));
+        }
+        if (Integrator::needs_initial_force) total_force();
+        uint64 step = a_.first_step;
+        for (index segment = 0; segment < a_.segments; ++segment) {
+            const uint64 end = step + a_.stride;
+            while (step < end) {
+                const uint64 group = step / steps();
+                const int from = static_cast<int>(step - group * steps());
+                const int to = static_cast<int>(std::min(end - group * steps(), steps()));
+                draw_group(group);
+                for (int s = from; s < to; ++s) one_step(s);
+                step = group * steps() + static_cast<uint64>(to);
+            }
+            finish_segment(segment, step);
+        }
+        for (int d = 0; d < dim_; ++d) {
+            put_back(a_.x + d * a_.trajectories, x(d));
+            if (Integrator::has_velocity) put_back(a_.v + d * a_.trajectories, row(v_, d));
+        }
+    }
+
+private:
+    static std::size_t rows(int n) { return static_cast<std::size_t>(n) * kTile; }
+    static Source source(const Program& program, const float* slots, int o) {
+        const ProgramOutput& out = program.outputs[static_cast<std::size_t>(o)];
+        if (out.kind == ProgramOutput::Kind::constant) return {nullptr, out.value};
+        return {slots + static_cast<std::size_t>(out.slot) * kTile, 0.0f};
+    }
+    uint64 steps() const { return static_cast<uint64>(group_steps_); }
+    float* x(int d) { return slots_.data + rows(d); }  // the force program's input slots
+    static float* row(AlignedFloats& a, int r) { return a.data + rows(r); }
+
+    // Lanes past the last trajectory repeat it, so that they stay harmless.
+    void fetch(const float* from, float* to) {
+        for (int i = 0; i < lanes_; ++i) to[i] = from[first_ + std::min(i, count_ - 1)];
+    }
+    void put_back(float* to, const float* from) {
+        std::copy(from, from + count_, to + first_);
+    }
+
+    void draw_group(uint64 group) {
+        for (int i = 0; i < lanes_; i += W) {
+            const PhiloxStream<L> rng(a_.seed, a_.stream, a_.first_trajectory + first_ + i);
+            for (int b = 0; b < blocks_; ++b) {
+                L four[4];
+                normal_block<Portable>(rng, group * static_cast<uint64>(blocks_) +
+                                                static_cast<uint64>(b), four);
+                for (int k = 0; k < 4; ++k) store(row(z_, 4 * b + k), i, four[k]);
+            }
+        }
+    }
+    L noise(int s, int d, int i) { return load<L>(row(z_, s * dim_ + d), i); }
+
+    Source output(int o) const { return outputs_[static_cast<std::size_t>(o)]; }
+
+    // f_ = drift + bias at x.
+    void total_force() {
+        execute(system_.force, slots_.data, lanes_);
+        if (constrained_ && has_fixman_) {
+            std::copy(slots_.data, slots_.data + rows(dim_), fixman_slots_.data);
+            execute(system_.fixman, fixman_slots_.data, lanes_);
+        }
+        for (int i = 0; i < lanes_; i += W) {
+            L pull[kMaxCvs];
+            if (!constrained_)
+                for (int k = 0; k < cvs_; ++k)
+                    pull[k] = load<L>(row(stiffness_, k), i) *
+                              (load<L>(row(center_, k), i) - cv_value(k, i));
+            for (int d = 0; d < dim_; ++d) {
+                L f = output(d).at(i);
+                if (!constrained_) {
+                    for (int k = 0; k < cvs_; ++k) {
+                        const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
+                        if (!cv.linear)
+                            f = fma(pull[k], output(cv.gradient_output + d).at(i), f);
+                        else if (const float w = weight(cv, d); w != 0.0f)
+                            f = fma(pull[k], broadcast<L>(w), f);
+                    }
+                } else if (has_fixman_) {
+                    f = f - fixman_outputs_[static_cast<std::size_t>(d)].at(i);
+                }
+                store(row(f_, d), i, f);
+            }
+        }
+    }
+    static float weight(const FormulaSystem::Cv& cv, int d) {
+        return static_cast<float>(cv.weights[static_cast<std::size_t>(d)]);
+    }
+    L cv_value(int k, int i) {
+        const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
+        if (!cv.linear) return output(cv.value_output).at(i);
+        L sum = broadcast<L>(static_cast<float>(cv.offset));
+        for (int d = 0; d < dim_; ++d)
+            if (const float w = weight(cv, d); w != 0.0f)
+                sum = fma(broadcast<L>(w), load<L>(x(d), i), sum);
+        return sum;
+    }
+
+    void one_step(int s) {
+        if constexpr (Integrator::has_velocity)
+            for (int d = 0; d < dim_; ++d)
+                for (int i = 0; i < lanes_; i += W) {
+                    L px[1] = {load<L>(x(d), i)}, pv[1] = {load<L>(row(v_, d), i)};
+                    const L pf[1] = {load<L>(row(f_, d), i)}, pz[1] = {noise(s, d, i)};
+                    integrator_.before(px, pv, pf, pz);
+                    store(x(d), i, px[0]);
+                    store(row(v_, d), i, pv[0]);
+                }
+        total_force();
+        const bool matrix = system_.noise == FormulaSystem::Noise::matrix;
+        for (int i = 0; i < lanes_; i += W) {
+            L next[kMaxFormulaVariables];
+            for (int d = 0; d < dim_; ++d) {
+                L px[1] = {load<L>(x(d), i)}, pv[1] = {broadcast<L>(0.0f)};
+                L zp[1] = {load<L>(row(z_previous_, d), i)};
+                const L pf[1] = {load<L>(row(f_, d), i)};
+                L pz[1] = {noise(s, d, i)};
+                if constexpr (Integrator::has_velocity) pv[0] = load<L>(row(v_, d), i);
+                if (matrix) {
+                    pz[0] = broadcast<L>(0.0f);
+                    for (int e = 0; e < dim_; ++e)
+                        pz[0] = fma(sigma(d * dim_ + e, i), noise(s, e, i), pz[0]);
+                    integrator_.after(ScaledNoise{broadcast<L>(1.0f)}, px, pv, pf, pz, zp);
+                } else {
+                    integrator_.after(ScaledNoise{sigma(d, i)}, px, pv, pf, pz, zp);
+                }
+                next[d] = px[0];
+                if constexpr (Integrator::has_velocity) store(row(v_, d), i, pv[0]);
+                if constexpr (Integrator::needs_previous_noise) store(row(z_previous_, d), i, zp[0]);
+            }
+            // State-dependent noise reads its slots above; the inputs change only now.
+            for (int d = 0; d < dim_; ++d) store(x(d), i, next[d]);
+        }
+        if (constrained_) constrain();
+    }
+    L sigma(int entry, int i) const {
+        if (system_.noise_constant)
+            return broadcast<L>(
+                static_cast<float>(system_.noise_values[static_cast<std::size_t>(entry)]));
+        return output(system_.noise_output + entry).at(i);
+    }
+
+    void evaluate_cvs() {
+        std::copy(slots_.data, slots_.data + rows(dim_), cv_slots_.data);
+        execute(system_.cv, cv_slots_.data, lanes_);
+    }
+
+    // The CVs of one pack, from the cv program: what newton_to_level_set asks for.
+    struct PackCv {
+        const Tile& tile;
+        int lane;
+        L value(int k) const { return tile.cv_outputs_[static_cast<std::size_t>(k)].at(lane); }
+        L gradient(int k, int d) const {
+            return tile.cv_outputs_[static_cast<std::size_t>(tile.cvs_ + k * tile.dim_ + d)]
+                .at(lane);
+        }
+    };
+
+    // Newton steps onto ξ = center; one is exact for linear ξ, the second removes rounding.
+    void constrain() {
+        for (int newton = 0; newton < 2; ++newton) {
+            evaluate_cvs();
+            for (int i = 0; i < lanes_; i += W) {
+                const PackCv cv{*this, i};
+                const L tiny = broadcast<L>(1e-20f);
+                L move[kMaxCvs];
+                const L r0 = load<L>(row(center_, 0), i) - cv.value(0);
+                L gram00 = tiny;
+                for (int d = 0; d < dim_; ++d)
+                    gram00 = fma(cv.gradient(0, d), cv.gradient(0, d), gram00);
+                if (cvs_ == 1) {
+                    move[0] = r0 / gram00;
+                } else {
+                    const L r1 = load<L>(row(center_, 1), i) - cv.value(1);
+                    L gram01 = broadcast<L>(0.0f), gram11 = tiny;
+                    for (int d = 0; d < dim_; ++d) {
+                        gram01 = fma(cv.gradient(0, d), cv.gradient(1, d), gram01);
+                        gram11 = fma(cv.gradient(1, d), cv.gradient(1, d), gram11);
+                    }
+                    const L det = fma(gram00, gram11, -(gram01 * gram01)) + tiny;
+                    move[0] = fma(gram11, r0, -(gram01 * r1)) / det;
+                    move[1] = fma(gram00, r1, -(gram01 * r0)) / det;
+                }
+                for (int d = 0; d < dim_; ++d) {
+                    L p = load<L>(x(d), i);
+                    for (int k = 0; k < cvs_; ++k) p = fma(move[k], cv.gradient(k, d), p);
+                    store(x(d), i, p);
+                }
+            }
+        }
+    }
+
+    void finish_segment(index segment, uint64 step) {
+        for (int i = 0; i < count_; ++i) {
+            bool bad = false;
+            for (int d = 0; d < dim_; ++d) bad |= is_bad(x(d)[i]);
+            report_bad<float>(a_, first_ + i, step, bad);
+        }
+        if (!a_.sample_x) return;
+        const index column = segment * a_.trajectories + first_;
+        for (int d = 0; d < dim_; ++d)
+            std::copy(x(d), x(d) + count_, a_.sample_x + d * a_.sample_row + column);
+        if (!all_linear_) evaluate_cvs();
+        for (int k = 0; k < cvs_; ++k)
+            for (int i = 0; i < lanes_; i += W) {
+                const L value = all_linear_ ? cv_value(k, i) : PackCv{*this, i}.value(k);
+                for (int j = 0; j < W && i + j < count_; ++j)
+                    a_.sample_xi[k * a_.sample_row + column + i + j] = get_lane(value, j);
+            }
+    }
+
+    const FormulaSystem& system_;
+    const Integrator integrator_;
+    const bool constrained_;
+    const PathArgs a_;
+    const int dim_, cvs_, common_, group_steps_, blocks_;
+    AlignedFloats slots_, cv_slots_, fixman_slots_, z_, z_previous_, v_, f_, center_, stiffness_;
+    std::vector<Source> outputs_, cv_outputs_, fixman_outputs_;
+    bool has_fixman_ = false, all_linear_ = true;
+    index first_ = 0;
+    int count_ = 0, lanes_ = 0;
+};
+
+template <class Integrator>
+class FormulaPathKernel final : public PathKernel {
+public:
+    FormulaPathKernel(std::shared_ptr<const FormulaSystem> system, const Integrator& integrator,
+                      const PathSetup& setup)
+        : system_(std::move(system)), integrator_(integrator), setup_(setup) {}
+    int dim() const override { return system_->dim; }
+    int n_cvs() const override { return static_cast<int>(system_->cvs.size()); }
+    bool has_velocity() const override { return Integrator::has_velocity; }
+    uint64 force_evaluations(uint64 steps) const override {
+        return steps + (Integrator::needs_initial_force ? 1 : 0);
+    }
+
+    void launch(Stream& stream, const PathArgs& args) const override {
+        if (!stream.device().is_cpu()) {
+            launch_formula_on_cuda(stream, *system_, setup_, args);
+            return;
+        }
+        count_launch();
+        ThreadPool& pool = stream.device().pool();
+        stream.submit([this, &pool, args] {
+            const index tiles = (args.trajectories + kTile - 1) / kTile;
+            const index pieces = std::min<index>(tiles, pool.threads() * 16);
+            pool.run(pieces, [&](index p) {
+                Tile<Integrator> tile(*system_, integrator_, setup_, args);
+                for (index t = tiles * p / pieces; t < tiles * (p + 1) / pieces; ++t)
+                    tile.run(t * kTile, static_cast<int>(std::min<index>(
+                                            kTile, args.trajectories - t * kTile)));
+            });
+        });
+    }
+
+private:
+    std::shared_ptr<const FormulaSystem> system_;
+    Integrator integrator_;
+    PathSetup setup_;
+};
+
+template <class Integrator>
+std::unique_ptr<PathKernel> kernel_of(std::shared_ptr<const FormulaSystem> system,
+                                      const Integrator& integrator, const PathSetup& setup) {
+    return std::make_unique<FormulaPathKernel<Integrator>>(std::move(system), integrator, setup);
+}
+
+}  // namespace
+
+std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
+                                                     const PathSetup& setup) {
+    if (system->cvs.empty() || system->cvs.size() > static_cast<std::size_t>(kMaxCvs))
+        throw InputError("cv.variables: give 1 or 2 collective variables");
+    if (setup.constrained)
+        return kernel_of(std::move(system), make_leimkuhler_matthews(setup), setup);
+    switch (setup.scheme) {
+        case Scheme::euler_maruyama:
+            return kernel_of(std::move(system), make_euler_maruyama(setup), setup);
+        case Scheme::leimkuhler_matthews:
+            if (!system->noise_constant)
+                throw InputError("integrator.scheme: 'leimkuhler_matthews' needs noise that does "
+                                 "not depend on the state; use 'euler_maruyama'");
+            return kernel_of(std::move(system), make_leimkuhler_matthews(setup), setup);
+        case Scheme::baoab:
+            if (!system->gradient)
+                throw InputError("integrator.scheme: 'baoab' needs a system with a potential; use "
+                                 "'euler_maruyama' or 'leimkuhler_matthews'");
+            return kernel_of(std::move(system), make_baoab(setup), setup);
+    }
+    throw InputError("integrator.scheme: unknown");
+}
+
+}  // namespace microlift

@@ -1,0 +1,44 @@
+#!/bin/sh
+# From a clone to a report: installs what is missing, builds, runs the Müller-Brown example.
+#   ./tools/quickstart.sh [DIR]     results go to DIR (default: a new directory under out/)
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+begin=$(date +%s)
+took() {
+    echo "quickstart: $1 took $(($(date +%s) - $2)) s"
+}
+
+start=$begin
+"$here/tools/setup.sh"
+took "set-up" "$start"
+
+start=$(date +%s)
+mkdir -p "$here/build"
+log="$here/build/build.log"
+echo "quickstart: building in $here/build"
+if ! { cmake -S "$here" -B "$here/build" -G Ninja -DMICROLIFT_TESTS=OFF &&
+    cmake --build "$here/build" --target microlift_command; } >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    echo "quickstart: the build failed; all of its output is in $log" >&2
+    exit 1
+fi
+took "the build" "$start"
+
+if [ $# -gt 0 ]; then
+    out=$1
+else
+    mkdir -p "$here/out"
+    number=1
+    while [ -e "$here/out/muller_brown_$number" ]; do number=$((number + 1)); done
+    out="$here/out/muller_brown_$number"
+fi
+start=$(date +%s)
+"$here/build/microlift" run "$here/tools/examples/muller_brown.toml" -o "$out"
+took "the Müller-Brown job" "$start"
+took "everything" "$begin"
+if [ ! -f "$out/report.html" ]; then
+    echo "quickstart: there is no $out/report.html; see the warning above" >&2
+    exit 1
+fi
+echo "quickstart: the report is $out/report.html"

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Installs what is missing, builds everything (the CUDA backend too where nvcc exists), runs every
+# test. The last line is ctest's own summary.
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+"$here/tools/setup.sh"
+mkdir -p "$here/build"
+log="$here/build/build.log"
+start=$(date +%s)
+if ! { cmake -S "$here" -B "$here/build" -G Ninja -DMICROLIFT_TESTS=ON &&
+    cmake --build "$here/build"; } >"$log" 2>&1; then
+    tail -n 60 "$log" >&2
+    echo "test: the build failed; all of its output is in $log" >&2
+    exit 1
+fi
+echo "test: the build took $(($(date +%s) - start)) s"
+exec ctest --test-dir "$here/build" -j2 --output-on-failure
