@@ -275,7 +275,6 @@ inline constexpr int kHistoryColumns = 4;  // iteration, Wasserstein estimate, p
 struct RecordBody {
     Schedule schedule;
     TrainClock* clock;
-    Penalty kind;
     const float *fake, *real, *after;  // D of the last critic batch, D(fake) of the generator's
     const float* penalty;
     index batch, penalties, ld;
@@ -332,6 +331,19 @@ struct UnwhitenBody {
             states[d * state_row + row] = fma(generated[row * ld + d],
                                               white.look_up(white.deviation, d, knot, weight),
                                               white.look_up(white.mean, d, knot, weight));
+    }
+};
+
+// Selected columns of a data array, (variables, total).
+struct PickBody {
+    const float* from;
+    index row;
+    const int64* columns;
+    int variables;
+    index total;
+    float* out;
+    LANE_FN void operator()(index i) const {
+        for (int d = 0; d < variables; ++d) out[d * total + i] = from[d * row + columns[i]];
     }
 };
 

@@ -396,9 +396,20 @@ void BatchEvaluator::operator()(const double* x, std::size_t stride, std::size_t
 }
 
 double Expressions::evaluate(NodeId f, std::span<const double> variables) const {
-    double value = 0.0;
-    BatchEvaluator(*this, {f})(variables.data(), 1, 1, &value);
-    return value;
+    std::vector<double> values(static_cast<std::size_t>(f) + 1);
+    for (NodeId id : reachable({&f, 1})) {
+        const ExpressionNode& n = node(id);
+        double& value = values[static_cast<std::size_t>(id)];
+        if (n.op == Op::constant) {
+            value = n.value;
+        } else if (n.op == Op::variable) {
+            value = variables[static_cast<std::size_t>(n.a)];
+        } else {
+            const double a = values[static_cast<std::size_t>(n.a)];
+            value = apply(n.op, a, n.b < 0 ? a : values[static_cast<std::size_t>(n.b)]);
+        }
+    }
+    return values[static_cast<std::size_t>(f)];
 }
 
 std::string Expressions::to_string(NodeId f, std::span<const std::string> variables) const {

@@ -402,7 +402,7 @@ private:
             } else if (k == -1.0) {
                 sum = emit(Code::sub, sum, a);
             } else {
-                sum = emit({Code::fma_ak, -1, -1, a, -1, sum, factor(k)});
+                sum = emit({Code::fma_ak, -1, -1, a, sum, -1, factor(k)});
             }
         }
         for (const auto& [k, a, b] : pairs) {
@@ -590,7 +590,7 @@ private:
                 if ((o > 0 && x == operands[0]) || (o > 1 && x == operands[1])) continue;
                 free.push_back(slot[static_cast<std::size_t>(x)]);
             }
-            const auto slot_of = [&](int x) { return x < 0 ? -1 : slot[static_cast<std::size_t>(x)]; };
+            const auto slot_of = [&](int x) { return x < 0 ? 0 : slot[static_cast<std::size_t>(x)]; };
             in.a = slot_of(in.a);
             in.b = slot_of(in.b);
             in.c = slot_of(in.c);

@@ -267,13 +267,16 @@ private:
 
     std::string quoted_character() const {
         const auto code = static_cast<unsigned char>(text_[place_]);
+        std::string quoted(1, '\'');
         if (code < 0x20 || code == 0x7f) {
             constexpr char digits[] = "0123456789abcdef";
-            return std::string("'\\x") + digits[code >> 4] + digits[code & 15] + "'";
+            quoted.append("\\x").append(1, digits[code >> 4]).append(1, digits[code & 15]);
+        } else {
+            std::size_t stop = place_ + 1;  // all bytes of a UTF-8 character
+            while (stop < text_.size() && stop < place_ + 4 && is_continuation(text_[stop])) ++stop;
+            quoted.append(text_.substr(place_, stop - place_));
         }
-        std::size_t stop = place_ + 1;  // all bytes of a UTF-8 character
-        while (stop < text_.size() && stop < place_ + 4 && is_continuation(text_[stop])) ++stop;
-        return "'" + std::string(text_.substr(place_, stop - place_)) + "'";
+        return quoted.append(1, '\'');
     }
 
     [[noreturn]] void fail(const std::string& message, std::size_t place) const {

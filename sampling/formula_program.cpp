@@ -70,7 +70,7 @@ std::string source_expression(const Instruction& in, const std::string& a, const
         case Code::neg: return "-" + a;
         case Code::fma: return fma(a, b, c);
         case Code::fma_k: return fma(a, b, k);
-        case Code::fma_ak: return fma(a, k, c);
+        case Code::fma_ak: return fma(a, k, b);
         case Code::fma_akl: return fma(a, k, l);
         case Code::fms: return "fms(" + a + ", " + b + ", " + c + ")";
         case Code::fnma: return "fnma(" + a + ", " + b + ", " + c + ")";
@@ -79,7 +79,6 @@ std::string source_expression(const Instruction& in, const std::string& a, const
         case Code::linear_m: return fma(a, k, fma(b, l, m));
         case Code::exp: return call("exp<M>", a);
         case Code::exp_k: return call("exp<M>", a + " * " + k);
-        case Code::mul_exp: return call("exp<M>", a) + " * " + k;
         case Code::log: return call("log<M>", a);
         case Code::sqrt: return call("sqrt<M>", a);
         case Code::sin:
@@ -115,9 +114,7 @@ std::string source_statements(const Program& program, std::span<const std::strin
     int count = 0;
     const auto temporary = [&count] { return std::string("t").append(std::to_string(count++)); };
     for (const Instruction& in : program.instructions) {
-        const auto operand = [&name](int slot) {
-            return slot < 0 ? std::string() : name[static_cast<std::size_t>(slot)];
-        };
+        const auto operand = [&name](int slot) { return name[static_cast<std::size_t>(slot)]; };
         const std::string a = operand(in.a), b = operand(in.b), c = operand(in.c);
         const std::string result = temporary();
         if (in.code == Code::sin || in.code == Code::cos || in.code == Code::sincos) {

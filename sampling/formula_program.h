@@ -31,7 +31,7 @@ enum class Code : std::uint8_t {
     neg,        // -a
     fma,        // a * b + c
     fma_k,      // a * b + k
-    fma_ak,     // a * k + c
+    fma_ak,     // a * k + b
     fma_akl,    // a * k + l
     fms,        // a * b - c
     fnma,       // c - a * b
@@ -40,7 +40,6 @@ enum class Code : std::uint8_t {
     linear_m,   // a * k + (b * l + m)
     exp,        // exp(a)
     exp_k,      // exp(a * k)
-    mul_exp,    // exp(a) * k
     log, sqrt, sin, cos,
     sincos,     // destination: sin, second destination: cos
     tanh, sinh, cosh, atan, erf, abs, sign,
@@ -51,7 +50,7 @@ enum class Code : std::uint8_t {
 struct Instruction {
     Code code = Code::add;
     std::int32_t destination = -1, second_destination = -1;
-    std::int32_t a = -1, b = -1, c = -1;
+    std::int32_t a = -1, b = -1, c = -1;  // in a Program, 0 where the operation has none
     float k = 0.0f, l = 0.0f, m = 0.0f;
 };
 

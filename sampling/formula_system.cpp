@@ -350,11 +350,12 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
             ") const {\n        using M = Portable;\n";
     const Program noise = lower(system.graph, system.noise_nodes, dim);
     const int entries = static_cast<int>(system.noise_nodes.size());
+    const auto entry_name = [](int e) { return std::string("n").append(std::to_string(e)); };
     std::vector<std::string> targets;
     for (int e = 0; e < entries; ++e)
         targets.push_back(noise.is_constant(static_cast<std::size_t>(e))
                               ? std::string()
-                              : "const L n" + std::to_string(e));
+                              : "const L " + entry_name(e));
     text += indent(source_statements(noise, x, targets));
     for (int e = 0; e < entries; ++e) {
         const bool matrix = system.noise == FormulaSystem::Noise::matrix;
@@ -365,7 +366,7 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
             if (noise.outputs[entry].value == 0.0f) continue;
             scale = "broadcast<L>(" + source_literal(noise.outputs[entry].value) + " * s)";
         } else {
-            scale = "n" + std::to_string(e) + " * broadcast<L>(s)";
+            scale = entry_name(e) + " * broadcast<L>(s)";
         }
         const std::string f = "f[" + std::to_string(row) + "]";
         text += "        " + f + " = fma(" + scale + ", z[" + std::to_string(column) + "], " + f +

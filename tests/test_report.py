@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import unittest
 import xml.etree.ElementTree
 from pathlib import Path
@@ -68,8 +67,8 @@ def wham(counts, bias, start=0.0, rounds=600):
 
 
 def wasserstein(a, b):
-    q = (np.arange(4000) + 0.5) / 4000
-    return np.mean(np.abs(np.quantile(a, q) - np.quantile(b, q)))
+    """W1 of two samples of equal size."""
+    return np.mean(np.abs(np.sort(a) - np.sort(b)))
 
 
 def make_muller_brown(folder, per_window=4000, windows=28, bad=False):
@@ -97,7 +96,9 @@ def make_muller_brown(folder, per_window=4000, windows=28, bad=False):
                          for _ in range(40)])  # Poisson bootstrap
     lowest = np.argmin(free)
     replicas[~np.isfinite(replicas)] = np.nan
-    error = np.nanstd(replicas - replicas[:, [lowest]], axis=0, ddof=1)
+    seen = np.isfinite(free)
+    error = np.full(bins, np.nan)
+    error[seen] = np.nanstd(replicas[:, seen] - replicas[:, [lowest]], axis=0, ddof=1)
     free -= free[lowest]
     write_csv(folder / "free_energy.csv", ["cv_1", "free_energy", "std_error"],
               zip(middle, free, np.maximum(error, 1e-3)))
@@ -344,6 +345,302 @@ def make_observed(folder):
 MAKERS = {"muller_brown": make_muller_brown, "warned": make_warned, "two_cvs": make_two_cvs,
           "one_variable": make_one_variable, "many_variables": make_many_variables,
           "observed": make_observed}
+
+# ---------------------------------------------------------------- tests
+
+class Page(html.parser.HTMLParser):
+    """What a browser would find: sections, pictures, links, text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sections, self.images, self.references, self.tags, self.pieces = [], [], [], [], []
+        self.boxes, self.open, self.size = {}, [], len(text.encode())
+        self.feed(text)
+        self.text = re.sub(r"[ \n]+", " ", " ".join(self.pieces))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.append(tag)
+        if tag == "section":
+            self.sections.append(found["id"])
+        for name in ("src", "srcset"):
+            if name in found:
+                self.images.append(found[name])
+        if "href" in found:
+            self.references.append(found["href"])
+        self.open += [found.get("id")] if tag == "div" else []
+
+    def handle_endtag(self, tag):
+        if tag == "div":
+            self.open.pop()
+
+    def handle_data(self, data):
+        if self.tags[-1:] != ["style"]:
+            self.pieces.append(data)
+        for name in filter(None, self.open):
+            self.boxes[name] = self.boxes.get(name, "") + data
+
+
+def run_script(*arguments):
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], text=True,
+                          capture_output=True, env={**os.environ, "PYTHONWARNINGS": "error::"
+                                                    "RuntimeWarning"}, timeout=120)
+
+
+class TestPages(unittest.TestCase):
+    """Whole pages of every kind of run."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.root = Path(cls.temporary.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    def page(self, kind):
+        folder = self.root / kind
+        if not (folder / "report.html").exists():
+            MAKERS[kind](folder)
+            before = time.perf_counter()
+            result = run_script(folder)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertEqual(result.stdout.strip(), str(folder / "report.html"))
+            self.assertLess(time.perf_counter() - before, 40)  # 20 s, on a machine shared with CI
+        page = Page((folder / "report.html").read_text(encoding="utf-8"))
+        self.check_self_contained(page)
+        self.assertEqual([f for f in os.listdir(folder) if f.endswith(".tmp")], [])
+        return page
+
+    def check_self_contained(self, page):
+        self.assertLess(page.size, 6_000_000)
+        for reference in page.references:
+            self.assertIn(reference.lstrip("#"), page.sections)
+        self.assertNotIn("script", page.tags)
+        self.assertNotIn("link", page.tags)
+        for image in page.images:
+            kind, data = re.fullmatch(r"data:image/(svg\+xml|png);base64,(.*)", image).groups()
+            raw = base64.b64decode(data, validate=True)
+            if kind == "png":
+                self.assertEqual(raw[:8], b"\x89PNG\r\n\x1a\n")
+            else:
+                self.assertTrue(xml.etree.ElementTree.fromstring(raw).tag.endswith("svg"))
+
+    def test_complete_run(self):
+        page = self.page("muller_brown")
+        self.assertEqual(page.sections, ["cloud", "windows", "free-energy", "moments", "densities",
+                                         "training", "closure", "figures"])
+        self.assertEqual(len(page.images), 2 * 8)  # wide and narrow; densities has two figures
+        self.assertIn("7\u202f168 trajectories in 28 windows, 8.60 × 10⁸ trajectory-steps in 3.4 s "
+                      "on CPU, 16 lanes (2 threads)", page.text)
+        self.assertIn("V(x, y) = -200*exp", page.text)
+        self.assertIn("disagree", page.boxes["warnings"])
+        self.assertNotIn("overlap", page.boxes["warnings"])
+
+    def test_figures_are_those_of_the_files(self):
+        page = self.page("muller_brown")
+        folder = self.root / "muller_brown"
+        metrics = json.loads((folder / "metrics.json").read_text())
+        for source in ("generator", "healed"):
+            w1 = [e["w1_over_sigma"] for e in metrics["lifting"]["w1"] if e["source"] == source]
+            self.assertIn(f"W₁/σ, {source} median {report.fmt(float(np.median(w1)))}, worst "
+                          f"{report.fmt(max(w1))} (y, x = ", page.text)
+        with open(folder / "free_energy.csv") as file:
+            free = np.array([[float(v) for v in row] for row in list(csv.reader(file))[1:]])
+        with open(folder / "exact.csv") as file:
+            exact = np.array([[float(v) for v in row[:2]] for row in list(csv.reader(file))[1:]])
+        lowest = np.argmin(free[:, 1])
+        z = (free[:, 1] - exact[:, 1] + exact[lowest, 1] - free[lowest, 1]) / free[:, 2]
+        self.assertIn(f"{np.mean(np.abs(z) <= 2):.0%} of 109 bins lie within two", page.text)
+        for text in ("2.53 × 10⁸", "57.3 MB", "3.10 × 10⁻⁹", "2.10 × 10⁻⁷", "480\u202f000"):
+            self.assertIn(text, page.text)
+
+    def test_warnings(self):
+        page = self.page("warned")
+        box = page.boxes["warnings"]
+        for text in ("<b>x</b> & y relax slowly", "“estimate” did not converge",
+                     "10 and its next (x = −0.6)", "50 effective samples in 1 window (lowest: 12)"):
+            self.assertIn(text, box)
+        self.assertNotIn("good", page.boxes)
+
+    def test_two_collective_variables(self):
+        page = self.page("two_cvs")
+        self.assertEqual(page.sections, ["cloud", "windows", "free-energy", "moments", "densities",
+                                         "figures"])
+        self.assertIn("two <cvs>", page.text)
+        self.assertIn("12 of 961 bins", page.boxes["note"])
+        self.assertIn("agrees with the exact one", page.boxes["good"])
+
+    def test_one_variable(self):
+        page = self.page("one_variable")
+        self.assertEqual(page.sections, ["cloud", "windows", "free-energy", "figures"])
+        self.assertIn("on the potential", page.text)
+        self.assertIn("trained generator and closure", page.boxes["note"])
+
+    def test_many_variables(self):
+        page = self.page("many_variables")
+        self.assertEqual(page.sections, ["cloud", "windows", "moments", "figures"])
+        self.assertIn("drift: -q1, -q2", page.text)
+
+    def test_observed(self):
+        page = self.page("observed")
+        self.assertEqual(page.sections, ["cloud", "windows", "moments", "densities", "figures"])
+        self.assertIn("as they are observed", page.text)
+        self.assertIn("p(y1 | x1)", page.text)
+        self.assertIn("worst 0.4 σ for y1 at x1 = 0", page.boxes["warnings"])
+
+    def test_same_files_same_bytes(self):
+        self.page("one_variable")
+        folder = self.root / "one_variable"
+        other = self.root / "again.html"
+        self.assertEqual(run_script(folder, "-o", other, "--quiet").stdout, "")
+        self.assertEqual(other.read_bytes(), (folder / "report.html").read_bytes())
+
+    def test_each_file_alone(self):
+        """Every single file of a run, and every run without one of its files, gives a page."""
+        self.page("muller_brown")
+        whole = self.root / "muller_brown"
+        expected = {"free_energy.csv": "free-energy", "conditional.csv": "moments",
+                    "closure.csv": "closure", "samples.h5": "cloud", "lifted.h5": "densities",
+                    "metrics.json": "training"}
+        for name, section in expected.items():
+            with self.subTest(only=name):
+                folder = self.root / ("only_" + name)
+                folder.mkdir()
+                (folder / name).write_bytes((whole / name).read_bytes())
+                text = report.page(report.Run(folder))
+                self.assertIn(section, Page(text).sections)
+
+    def test_strange_metrics(self):
+        """Wrong types inside metrics.json are ignored, not fatal."""
+        for i, metrics in enumerate((
+                {}, {"stages": [], "windows": {}, "lifting": None, "warnings": "no", "system": 3},
+                {"stages": {"train": {"history": {"update": None, "critic_loss": [None, None],
+                                                  "w1_mean": [0.1, "a", 0.2]}},
+                            "sample": 7, "estimate": {"converged": "maybe"}},
+                 "windows": [None, {"center": None}, {"center": [1.0]}],
+                 "lifting": {"w1": [None, {"w1_over_sigma": None}, {"w1_over_sigma": 0.5}]},
+                 "system": {"variables": "xy", "potential_formula": "__import__('os')"},
+                 "versions": {"hdf5": "1.10"}, "threads": None})):
+            with self.subTest(i):
+                folder = self.root / f"strange_{i}"
+                folder.mkdir()
+                (folder / "metrics.json").write_text(json.dumps(metrics))
+                self.assertIn("</html>", report.page(report.Run(folder)))
+
+
+class TestRefusals(unittest.TestCase):
+    """One message, exit status 2, nothing written."""
+
+    def refused(self, folder, *words):
+        result = run_script(folder)
+        self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertTrue(result.stderr.startswith("microlift: "), result.stderr)
+        for word in words:
+            self.assertIn(word, result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+        if Path(folder).is_dir():
+            self.assertEqual([f for f in os.listdir(folder) if "report" in f], [])
+
+    def test_missing_and_empty(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.refused(Path(folder) / "absent", "no such directory")
+            self.refused(folder, "holds no file of a run")
+            (Path(folder) / "config.toml").write_text("seed = 1\n")
+            self.refused(folder, "holds no file of a run")
+
+    def test_broken_files(self):
+        good = {"free_energy.csv": "cv_1,free_energy,std_error\n0,0,0\n1,1,0.1\n"}
+        for name, content, words in (
+                ("metrics.json", b'{"stages": ', ("metrics.json", "line 1")),
+                ("metrics.json", b"[1, 2]", ("would be an object",)),
+                ("metrics.json", b"\xff\xfe\x00", ("metrics.json",)),
+                ("config.toml", b"seed = = 1\n", ("config.toml", "line 1")),
+                ("closure.csv", b"", ("closure.csv:1", "cv_1")),
+                ("closure.csv", b"cv_1,drift,diffusion,source\n1,2\n", ("closure.csv:2", "2 f")),
+                ("exact.csv", b"cv_1,free_energy\n0,0\n1,abc\n", ("exact.csv:3", "'abc'")),
+                ("samples.h5", b"\x89HDF\r\n\x1a\n truncated", ("samples.h5",)),
+                ("lifted.h5", b"nothing", ("lifted.h5",))):
+            with self.subTest(name=name, content=content), \
+                    tempfile.TemporaryDirectory() as folder:
+                for key, text in good.items():
+                    (Path(folder) / key).write_text(text)
+                (Path(folder) / name).write_bytes(content)
+                self.refused(folder, *words)
+
+    def test_truncated_samples(self):
+        with tempfile.TemporaryDirectory() as folder:
+            write_samples(Path(folder), np.zeros((1000, 2)), np.zeros(1000), np.zeros(1000, int))
+            path = Path(folder) / "samples.h5"
+            path.write_bytes(path.read_bytes()[:-4000])
+            self.refused(folder, "samples.h5")
+
+    def test_lengths_differ(self):
+        with tempfile.TemporaryDirectory() as folder:
+            write_samples(Path(folder), np.zeros((10, 2)), np.zeros(9), np.zeros(10, int))
+            self.refused(folder, "differ in length")
+
+    def test_old_page_survives(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "report.html").write_text("old")
+            (Path(folder) / "metrics.json").write_text("{")
+            self.assertEqual(run_script(folder).returncode, 2)
+            self.assertEqual((Path(folder) / "report.html").read_text(), "old")
+
+    def test_unwritable(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "metrics.json").write_text("{}")
+            result = run_script(folder, "-o", Path(folder) / "no" / "such" / "page.html")
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("cannot be written: No such file", result.stderr)
+
+
+class TestFormulas(unittest.TestCase):
+    def test_values(self):
+        x = np.linspace(-2, 2, 9)
+        for text, value in (
+                ("5*(x^2-1)^2 + 0.8*x", 5 * (x ** 2 - 1) ** 2 + 0.8 * x), ("-x^2", -x ** 2),
+                ("2^-1", 0.5), ("2^3^2", 512), ("max(x, 0)*pi", np.maximum(x, 0) * np.pi),
+                ("exp(-abs(x))/(1 + tanh(x)^2)", np.exp(-np.abs(x)) / (1 + np.tanh(x) ** 2)),
+                ("erf(1)", 0.8427007929497149), ("k*x", 3 * x), ("ln(1/0)", np.inf)):
+            with self.subTest(text):
+                np.testing.assert_allclose(report.evaluate(text, {"x": x, "k": 3}), value,
+                                           rtol=1e-14)
+
+    def test_muller_brown_minima(self):
+        x, y = np.meshgrid(np.linspace(-1.5, 1.2, 2701), np.linspace(-0.5, 2, 2501))
+        lowest = report.evaluate(MULLER_BROWN, {"x": x, "y": y}).min()
+        self.assertAlmostEqual(lowest, -146.699517, delta=1e-2)
+
+    def test_refused(self):
+        for text in ("__import__('os')", "x.real", "x[0]", "(lambda: 1)()", "[i for i in x]", "x +",
+                     "y", "open('a')", "x if x else 1", "'a'*9", "exp(x, y)", "exp(x=1)", "",
+                     "1 and 2", "x := 3", "f'{x}'", "(" * 500 + ")" * 500, "9" * 30_000, None, 3,
+                     "max(1)", "True + 1"):
+            with self.subTest(text if text is None else str(text)[:30]):
+                self.assertRaises(ValueError, report.evaluate, text, {"x": 1.0})
+
+    def test_huge_powers_do_not_hang(self):
+        before = time.perf_counter()
+        self.assertEqual(report.evaluate("9^9^9^9^9", {}), np.inf)
+        self.assertLess(time.perf_counter() - before, 1)
+
+
+class TestWords(unittest.TestCase):
+    def test_numbers(self):
+        for value, text in ((0, "0"), (12345, "12\u202f345"), (-3, "−3"), (0.01234, "0.0123"),
+                            (1.2e8, "1.20 × 10⁸"), (9.999e-7, "1.00 × 10⁻⁶"), (float("nan"), "–"),
+                            (None, "–"), (True, "yes"), (0.5, "0.5"), (float("-inf"), "−∞"),
+                            (np.float32(2.5), "2.5"), (123456.7, "123\u202f457")):
+            with self.subTest(value):
+                self.assertEqual(report.fmt(value), text)
+        self.assertEqual(report.bytes_text(57344000), "57.3 MB")
+        self.assertEqual(report.seconds_text(3661), "61 min 1 s")
+        self.assertEqual(report.listed("abc"), "a, b and c")
+        self.assertEqual(report.listed("abcdefgh", 3), "a, b, c and 5 more")
+
 
 if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[1] == "--make":

@@ -16,8 +16,11 @@ took "set-up" "$start"
 start=$(date +%s)
 mkdir -p "$here/build"
 log="$here/build/build.log"
+# A folder that was configured before keeps its generator.
+generator="-GNinja"
+if [ -f "$here/build/CMakeCache.txt" ]; then generator=; fi
 echo "quickstart: building in $here/build"
-if ! { cmake -S "$here" -B "$here/build" -G Ninja -DMICROLIFT_TESTS=OFF &&
+if ! { cmake -S "$here" -B "$here/build" $generator -DMICROLIFT_TESTS=OFF &&
     cmake --build "$here/build" --target microlift_command; } >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     echo "quickstart: the build failed; all of its output is in $log" >&2

@@ -208,7 +208,7 @@ class Run:
         if not any(found[1:]):
             raise Broken(f"{folder}: holds no file of a run; would be the DIR of a `microlift run`")
         system, configured = dig(self.metrics, "system"), dig(self.config, "system")
-        self.name = str(system.get("name") or configured.get("name") or "user-defined system")
+        self.name = str(system.get("name") or configured.get("name") or "User-defined system")
         self.variables = [str(v) for v in dig(system, "variables", kind=list)
                           or dig(configured, "variables", kind=list)]
         if self.state is not None and len(self.variables) != self.state.shape[1]:
@@ -340,8 +340,8 @@ class Run:
         exact = {v for c in self.conditions for v in c["exact"]}
         table = self.tables.get("conditional")
         listed = list(dict.fromkeys(table["variable"])) if table else []
-        choices = [n for n in (self.lifted_names, self.observed, self.variables, listed)
-                   if len(n) == width]
+        choices = [n for n in (self.lifted_names, listed if self.observed else [], self.observed,
+                               self.variables, listed) if len(n) == width]
         fitting = [n for n in choices if exact <= set(n)]  # the names that exact_<var> uses win
         return (fitting + choices + [[f"variable {i + 1}" for i in range(width)]])[0]
 
@@ -690,7 +690,7 @@ def zoom(axes, values, bars=0, floor=None, symmetric=False):
     bars = np.nan_to_num(np.broadcast_to(bars, np.shape(values))[good])
     high, low = (np.max(values[good] + np.minimum(bars, np.quantile(bars, 0.85))),
                  np.min(values[good] - np.minimum(bars, np.quantile(bars, 0.85))))
-    pad = 0.07 * (high - low) + 1e-12 * abs(high) + 1e-300
+    pad = 0.08 * (high - (low if floor is None else floor)) + 1e-9 * abs(high) + 1e-300
     low, high = low - pad, high + pad
     if symmetric:
         low, high = -max(-low, high), max(-low, high)
@@ -701,6 +701,8 @@ def log_scale(axes):
     """A logarithmic ordinate, with plain numbers where it spans less than two decades."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
+    if high / low < 3:
+        low, high = axes.set_ylim(low / 2, high * 2)
     if high / low < 150:
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high / low < 40
                                                        else (1, 3)))
@@ -974,8 +976,10 @@ def section_moments(run):
 
     def map_panel(name, source, what):
         row = rows[name, source]
+        every = np.concatenate([column(r, what) for (n, _), r in rows.items() if n == name])
         return lambda axes: heat_map(run, axes, row, column(row, what),
-                                     f"{titles[name][what]}, {source}")
+                                     f"{titles[name][what]}, {source}",
+                                     limits=(np.nanmin(every), np.nanmax(every)))
 
     def moment(name, what):
         def panel(axes):
@@ -1089,7 +1093,8 @@ def section_densities(run):
             axes.set(xlim=(low, high), xlabel=plain(run.label(name)))
             axes.set_ylim(0, axes.get_ylim()[1])
             axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
-            axes.set_title(plain(cv_text(run, condition["cv"])), fontweight="bold", pad=18)
+            axes.set_title(plain(cv_text(run, condition["cv"])), fontweight="bold",
+                           pad=18 if entries else 6)
             near = [e for e in entries if e["variable"] == name
                     and e["cv"].shape == condition["cv"].shape
                     and np.allclose(e["cv"], condition["cv"], rtol=1e-6, atol=1e-9)]
@@ -1309,7 +1314,8 @@ SECTIONS = (section_cloud, section_windows, section_free_energy, section_moments
 def header(run):
     system, sample = dig(run.config, "system"), run.stage("sample")
     lines = [f"V({', '.join(run.variables)}) = {run.potential}"] if run.potential else [
-        f"{key} = {system[key]}" for key in ("drift", "diffusion") if system.get(key)]
+        f"{key}: " + (", ".join(map(str, system[key])) if isinstance(system[key], list)
+                      else str(system[key])) for key in ("drift", "diffusion") if system.get(key)]
     if run.parameters:
         lines.append("with " + ", ".join(f"{k} = {v:g}" for k, v in run.parameters.items()))
     if run.observed and run.observed != run.variables:

@@ -7,8 +7,11 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 "$here/tools/setup.sh"
 mkdir -p "$here/build"
 log="$here/build/build.log"
+# A folder that was configured before keeps its generator.
+generator="-GNinja"
+if [ -f "$here/build/CMakeCache.txt" ]; then generator=; fi
 start=$(date +%s)
-if ! { cmake -S "$here" -B "$here/build" -G Ninja -DMICROLIFT_TESTS=ON &&
+if ! { cmake -S "$here" -B "$here/build" $generator -DMICROLIFT_TESTS=ON &&
     cmake --build "$here/build"; } >"$log" 2>&1; then
     tail -n 60 "$log" >&2
     echo "test: the build failed; all of its output is in $log" >&2

@@ -1,0 +1,667 @@
+#include "nn/cgan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "engine/error.h"
+#include "nn/gan_bodies.h"
+#include "nn/sort.h"
+
+namespace microlift {
+namespace {
+
+constexpr index kHistoryRows = 512;
+
+Penalty penalty_from(const std::string& name) {
+    if (name == "one_sided") return Penalty::one_sided;
+    if (name == "two_sided") return Penalty::two_sided;
+    if (name == "relativistic") return Penalty::relativistic;
+    throw InputError("there is no penalty '" + name +
+                     "'; write one_sided, two_sided or relativistic");
+}
+
+std::vector<index> widths_of(index in, const std::vector<index>& hidden, index out) {
+    std::vector<index> widths{in};
+    widths.insert(widths.end(), hidden.begin(), hidden.end());
+    widths.push_back(out);
+    return widths;
+}
+
+// One network's parameters with everything that training keeps beside them.
+struct Network {
+    MlpLayout layout;
+    Buffer<float> parameters, transposed, first, second, gradient;
+    index slots = 0;
+
+    Network() = default;
+    Network(Stream& stream, const MlpLayout& l, index rows)
+        : layout(l), parameters(stream.device(), l.parameters),
+          transposed(stream.device(), l.transposed_size), first(stream.device(), l.parameters),
+          second(stream.device(), l.parameters),
+          slots(gradient_slots(stream.device(), rows)) {
+        gradient = Buffer<float>(stream.device(), slots * l.parameters);
+    }
+    void set(Stream& stream, const std::vector<float>& values) {
+        copy_to_device(stream, parameters.span(), values.data());
+        copy_to_device(stream, transposed.span(), layout.transpose(values).data());
+    }
+    Mlp<float> view(const MlpScratch<float>& scratch, index rows) const {
+        return {layout, parameters.data(), transposed.data(), scratch, rows};
+    }
+};
+
+}  // namespace
+
+struct Cgan::Impl {
+    Stream& stream;
+    CganConfig config;
+    int states, conditions, latent;
+    Penalty penalty;
+    Whitening whitening;
+    Network generator, critic;
+    Buffer<float> average, best_parameters;
+    Buffer<float> generator_memory, critic_memory, penalty_values, ones;
+    MlpScratch<float> generator_scratch, critic_scratch;
+    Buffer<TrainClock> clock;
+    Buffer<float> history_rows, validation_rows;
+    Schedule schedule;
+    index iteration = 0;
+    Graph graph;
+    bool recorded = false;
+
+    Span<const float> data_states, data_conditions;
+    index data_row = 0;
+    Buffer<int32> kept;
+    TrainingColumns columns;
+
+    // Validation; (variable, bin, sample) for states, (condition, bin, sample) for conditions.
+    index bins = 0, samples = 0;
+    Buffer<float> held_conditions, held_states, generated, inverse_deviation, distances,
+        best_distances;
+    Buffer<BestState> best;
+    GeneratorRunner runner;
+    double floor = 0;
+    std::vector<std::vector<double>> bin_conditions;
+
+    Impl(Stream& s, const CganConfig& c, int state_count, int condition_count)
+        : stream(s), config(c), states(state_count), conditions(condition_count),
+          latent(c.latent > 0 ? c.latent : std::max(4, state_count)),
+          penalty(penalty_from(c.penalty)), clock(s.device(), 1), best(s.device(), 1) {}
+
+    int features() const {
+        int n = 0;
+        for (int k = 0; k < conditions; ++k) {
+            const auto at = static_cast<std::size_t>(k);
+            n += at < config.periods.size() && config.periods[at] > 0 ? 2 * kHarmonics : 1;
+        }
+        return n;
+    }
+    int groups() const { return penalty == Penalty::relativistic ? 2 : 3; }
+    int penalised() const { return penalty == Penalty::relativistic ? 2 : 1; }
+    index validation_capacity() const { return config.iterations / config.validation_every + 2; }
+
+    void allocate();
+    void set_data(Span<const float> x, Span<const float> s, index row, index n, index trajectories);
+    void choose_bins(const std::vector<int32>& held, index trajectories, index samples_from,
+                     index samples_to);
+    void critic_step(uint32 step);
+    void generator_step();
+    void record_iteration();
+    void validate();
+    TensorMap save();
+    void load(const TensorMap& state);
+};
+
+void CganConfig::validate() const {
+    const auto require = [](bool good, const char* what) {
+        if (!good) throw InputError(std::string("generator: ") + what);
+    };
+    activation_from(activation);
+    penalty_from(penalty);
+    require(batch >= 1 && batch <= (index{1} << 22), "batch must be 1 to 4194304");
+    require(iterations >= 1 && iterations <= 1000000000, "iterations must be 1 to 1e9");
+    require(critic_steps >= 1 && critic_steps <= 100, "critic_steps must be 1 to 100");
+    require(generator_rate > 0 && critic_rate > 0, "learning rates must be > 0");
+    require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "betas must be in [0, 1)");
+    require(penalty_weight >= 0, "penalty_weight must be ≥ 0");
+    require(ema >= 0 && ema < 1, "ema must be in [0, 1)");
+    require(whiten == "conditional" || whiten == "global",
+            "whiten must be conditional or global");
+    require(held_out >= 0 && held_out < 1, "held_out must be in [0, 1)");
+    require(validation_bins >= 1 && validation_samples >= 16 && validation_every >= 1,
+            "validation needs at least 1 bin, 16 samples and 1 iteration between");
+    require(latent >= 0 && latent <= 4096, "latent must be 0 (automatic) to 4096");
+}
+
+void Cgan::Impl::allocate() {
+    const Device& device = stream.device();
+    const Activation kind = activation_from(config.activation);
+    const index batch = config.batch;
+    generator = Network(stream,
+                        MlpLayout(widths_of(latent + features(), config.generator_widths, states),
+                                  kind),
+                        batch);
+    critic = Network(
+        stream, MlpLayout(widths_of(states + features(), config.critic_widths, 1), kind), batch);
+    generator.set(stream, generator.layout.initial(config.seed, 0));
+    critic.set(stream, critic.layout.initial(config.seed, 1));
+    average = Buffer<float>(device, generator.layout.parameters);
+    best_parameters = Buffer<float>(device, generator.layout.parameters);
+    copy(stream, average.span(), generator.parameters.span());
+    copy(stream, best_parameters.span(), generator.parameters.span());
+    generator_memory =
+        Buffer<float>(device, MlpScratch<float>::size(generator.layout, batch, 1, 0));
+    critic_memory = Buffer<float>(
+        device, MlpScratch<float>::size(critic.layout, batch, groups(), penalised()));
+    generator_scratch =
+        MlpScratch<float>(generator.layout, batch, 1, 0, generator_memory.data());
+    critic_scratch =
+        MlpScratch<float>(critic.layout, batch, groups(), penalised(), critic_memory.data());
+    penalty_values = Buffer<float>(device, penalised() * batch);
+    ones = Buffer<float>(device, batch * 3);
+    const std::vector<float> one(static_cast<std::size_t>(batch) * 3, 1.0f);
+    copy_to_device(stream, ones.span(), one.data());
+    const TrainClock start;
+    copy_to_device(stream, clock.span(), &start);
+    const BestState none;
+    copy_to_device(stream, best.span(), &none);
+    history_rows = Buffer<float>(device, (kHistoryRows + 1) * kHistoryColumns);
+    validation_rows = Buffer<float>(device, validation_capacity() * kValidationColumns);
+    schedule.iterations = static_cast<uint64>(config.iterations);
+    schedule.stride = static_cast<uint64>((config.iterations + kHistoryRows - 1) / kHistoryRows);
+    schedule.generator_rate = static_cast<float>(config.generator_rate);
+    schedule.critic_rate = static_cast<float>(config.critic_rate);
+    schedule.ema = static_cast<float>(config.ema);
+    schedule.rates = {static_cast<float>(config.beta1), static_cast<float>(config.beta2), 1e-8f};
+    runner = GeneratorRunner(device, generator.layout, latent);
+}
+
+// --- data -------------------------------------------------------------------------------------------
+
+void Cgan::Impl::set_data(Span<const float> x, Span<const float> s, index row, index n,
+                          index trajectories) {
+    if (trajectories < 1 || n < trajectories || row < n || x.size < row * (states - 1) + n ||
+        s.size < row * (conditions - 1) + n)
+        throw InputError("training data: the arrays do not hold the columns that are named");
+    if (n >= (index{1} << 32)) throw InputError("training data: at most 4294967295 columns");
+    data_states = x;
+    data_conditions = s;
+    data_row = row;
+    std::vector<float> periods(config.periods.begin(), config.periods.end());
+    whitening = Whitening(stream,
+                          config.whiten == "global" ? Whitening::Kind::global
+                                                    : Whitening::Kind::conditional,
+                          x, s, row, n, states, conditions, periods);
+    const index count = n / trajectories;
+    std::vector<int32> training, held;
+    index training_samples = count;
+    if (trajectories >= 20) {
+        for (index t = 0; t < trajectories; ++t) {
+            uint32 counter[4] = {static_cast<uint32>(t), kStreamSplit, 0, 0};
+            philox4x32(counter, philox_key(config.seed));
+            const bool out = uniform_open<float>(counter[0]) < static_cast<float>(config.held_out);
+            (out ? held : training).push_back(static_cast<int32>(t));
+        }
+        if (training.empty()) std::swap(training, held);
+        choose_bins(held, trajectories, 0, count);
+    } else {
+        training.resize(static_cast<std::size_t>(trajectories));
+        std::iota(training.begin(), training.end(), 0);
+        training_samples = std::max<index>(
+            1, count - static_cast<index>(static_cast<double>(count) * config.held_out));
+        choose_bins(training, trajectories, training_samples, count);
+    }
+    kept = Buffer<int32>(stream.device(), static_cast<index>(training.size()));
+    copy_to_device(stream, kept.span(), training.data());
+    columns.kept = kept.data();
+    columns.kept_count = static_cast<uint32>(training.size());
+    columns.trajectories = trajectories;
+    columns.samples = training_samples;
+    recorded = false;
+}
+
+// Held-out columns sorted into bins of the condition, by splitting at medians: a k-d tree.
+void Cgan::Impl::choose_bins(const std::vector<int32>& held, index trajectories,
+                             index samples_from, index samples_to) {
+    const index available = static_cast<index>(held.size()) * (samples_to - samples_from);
+    bins = 1;
+    while (bins * 2 <= config.validation_bins && available / (bins * 2) >= 128) bins *= 2;
+    samples = std::min(config.validation_samples, available / bins);
+    floor = 0;
+    bin_conditions.clear();
+    if (samples < 16) {
+        bins = samples = 0;
+        return;
+    }
+    const index total = bins * samples;
+    std::vector<int64> picks(static_cast<std::size_t>(total));
+    for (index i = 0; i < total; ++i) {
+        // Evenly spread over the held-out columns.
+        const index k = static_cast<index>((static_cast<double>(i) + 0.5) *
+                                           static_cast<double>(available) /
+                                           static_cast<double>(total));
+        const index h = static_cast<index>(held.size());
+        picks[static_cast<std::size_t>(i)] =
+            (samples_from + k / h) * trajectories + held[static_cast<std::size_t>(k % h)];
+    }
+    const auto fetch = [&](Span<const float> from, int variables) {
+        Buffer<int64> where(stream.device(), total);
+        Buffer<float> out(stream.device(), total * variables);
+        copy_to_device(stream, where.span(), picks.data());
+        for_each_index(stream, total,
+                       PickBody{from.data, data_row, where.data(), variables, total, out.data()});
+        return to_host(stream, out.span());
+    };
+    const auto s = fetch(data_conditions, conditions), x = fetch(data_states, states);
+    std::vector<index> order(static_cast<std::size_t>(total));
+    std::iota(order.begin(), order.end(), index{0});
+    for (index parts = 1, depth = 0; parts < bins; parts *= 2, ++depth) {
+        const index axis = depth % conditions, length = total / parts;
+        for (index p = 0; p < parts; ++p)
+            std::sort(order.begin() + p * length, order.begin() + (p + 1) * length,
+                      [&](index a, index b) {
+                          const float u = s[static_cast<std::size_t>(axis * total + a)];
+                          const float v = s[static_cast<std::size_t>(axis * total + b)];
+                          return u != v ? u < v : a < b;
+                      });
+    }
+    // Back to the data's order within a bin, so that its halves are alike.
+    for (index b = 0; b < bins; ++b)
+        std::sort(order.begin() + b * samples, order.begin() + (b + 1) * samples);
+
+    std::vector<float> s_sorted(s.size()), x_sorted(x.size());
+    for (index i = 0; i < total; ++i) {
+        const index from = order[static_cast<std::size_t>(i)];
+        for (int k = 0; k < conditions; ++k)
+            s_sorted[static_cast<std::size_t>(k * total + i)] =
+                s[static_cast<std::size_t>(k * total + from)];
+        for (int d = 0; d < states; ++d)
+            x_sorted[static_cast<std::size_t>(d * total + i)] =
+                x[static_cast<std::size_t>(d * total + from)];
+    }
+    bin_conditions.assign(static_cast<std::size_t>(bins), {});
+    for (index b = 0; b < bins; ++b)
+        for (int k = 0; k < conditions; ++k) {
+            double sum = 0;
+            for (index i = 0; i < samples; ++i)
+                sum += static_cast<double>(
+                    s_sorted[static_cast<std::size_t>(k * total + b * samples + i)]);
+            bin_conditions[static_cast<std::size_t>(b)].push_back(sum /
+                                                                  static_cast<double>(samples));
+        }
+    std::vector<float> inverse;
+    for (index segment = 0; segment < bins * states; ++segment) {
+        float* begin = x_sorted.data() + segment * samples;
+        double mean = 0, square = 0;
+        for (index i = 0; i < samples; ++i) mean += static_cast<double>(begin[i]);
+        mean /= static_cast<double>(samples);
+        for (index i = 0; i < samples; ++i) {
+            const double u = static_cast<double>(begin[i]) - mean;
+            square += u * u;
+        }
+        const double deviation = std::sqrt(square / static_cast<double>(samples));
+        inverse.push_back(deviation > 0 ? static_cast<float>(1.0 / deviation) : 0.0f);
+        // The distance of two halves, scaled to whole samples.
+        const index half = samples / 2;
+        std::vector<float> one, two;
+        for (index i = 0; i < 2 * half; ++i) (i % 2 ? one : two).push_back(begin[i]);
+        std::sort(one.begin(), one.end());
+        std::sort(two.begin(), two.end());
+        double distance = 0;
+        for (std::size_t i = 0; i < one.size(); ++i)
+            distance += std::fabs(static_cast<double>(one[i]) - static_cast<double>(two[i]));
+        floor += distance / static_cast<double>(half) * static_cast<double>(inverse.back()) /
+                 std::sqrt(2.0) / static_cast<double>(bins * states);
+        std::sort(begin, begin + samples);
+    }
+    const Device& device = stream.device();
+    held_conditions = Buffer<float>(device, total * conditions);
+    held_states = Buffer<float>(device, total * states);
+    generated = Buffer<float>(device, total * states);
+    inverse_deviation = Buffer<float>(device, bins * states);
+    distances = Buffer<float>(device, bins * states);
+    best_distances = Buffer<float>(device, bins * states);
+    copy_to_device(stream, held_conditions.span(), s_sorted.data());
+    copy_to_device(stream, held_states.span(), x_sorted.data());
+    copy_to_device(stream, inverse_deviation.span(), inverse.data());
+}
+
+// --- one iteration ----------------------------------------------------------------------------------
+
+void Cgan::Impl::critic_step(uint32 step) {
+    const index batch = config.batch;
+    const uint32 steps = static_cast<uint32>(config.critic_steps) + 1;
+    const bool relativistic = penalty == Penalty::relativistic;
+    const auto last = static_cast<std::size_t>(critic.layout.layers);
+    const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
+    const Mlp<float> g = generator.view(generator_scratch, batch);
+    const Mlp<float> d = critic.view(critic_scratch, batch);
+    const index ld0 = critic.layout.ld[0], ld_out = critic.layout.ld[last];
+    float* fake = critic_scratch.h[0];
+    float* real = fake + batch * ld0;
+    float* mixed = relativistic ? nullptr : real + batch * ld0;
+
+    RowProgram<float> program(stream, batch, critic.gradient.data(), critic.layout.parameters,
+                              ones.data(), config.precision);
+    program.each_row(GatherBody{columns, whitening.view(), data_states.data, data_conditions.data,
+                                data_row, clock.data(), config.seed, steps, step, latent,
+                                generator_scratch.h[0], fake, real, mixed, generator.layout.ld[0],
+                                ld0});
+    program.row_lanes(LatentBody{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
+                                 generator_scratch.h[0], generator.layout.ld[0]});
+    g.forward(program, 0, 1, false);
+    program.each_row(FakeBody{clock.data(), config.seed, steps, step, states,
+                              generator_scratch.h[generator_last], real, fake, mixed,
+                              generator.layout.ld[generator_last], ld0});
+    d.forward(program, 0, groups(), true);
+    const float scale = 1.0f / static_cast<float>(batch);
+    float* seeds = critic_scratch.r[last];
+    if (relativistic) {
+        const float* out = critic_scratch.h[last];
+        program.each_row(RelativisticSeedBody<float>{true, scale, out, out + batch * ld_out, seeds,
+                                                     seeds + batch * ld_out, ld_out});
+    } else {
+        program.each_row(SeedBody<float>{seeds, ld_out, scale});
+        program.each_row(SeedBody<float>{seeds + batch * ld_out, ld_out, -scale});
+        program.each_row(SeedBody<float>{seeds + 2 * batch * ld_out, ld_out, 0.0f});
+    }
+    d.input_gradient(program, penalised());
+    for (int c = 0; c < penalised(); ++c)
+        program.each_row(PenaltyBody<float>{penalty, static_cast<float>(config.penalty_weight),
+                                            scale, states, critic_scratch.g[0] + c * batch * ld0,
+                                            critic_scratch.t[0] + c * batch * ld0,
+                                            penalty_values.data() + c * batch, ld0});
+    d.tangent(program, penalised());
+    d.reverse(program, groups(), penalised(), false);
+    d.weight_gradients(program, groups(), penalised());
+    program.finish();
+
+    for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), true});
+    for_each_lane(stream, critic.layout.parameters,
+                  AdamBody{&clock.data()->critic, nullptr, schedule.rates, critic.gradient.data(),
+                           critic.slots, critic.layout.parameters, critic.parameters.data(),
+                           critic.first.data(), critic.second.data(), critic.transposed.data(),
+                           nullptr, transpose_map(critic.layout)});
+}
+
+void Cgan::Impl::generator_step() {
+    const index batch = config.batch;
+    const uint32 steps = static_cast<uint32>(config.critic_steps) + 1;
+    const uint32 step = steps - 1;
+    const bool relativistic = penalty == Penalty::relativistic;
+    const auto last = static_cast<std::size_t>(critic.layout.layers);
+    const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
+    const Mlp<float> g = generator.view(generator_scratch, batch);
+    const Mlp<float> d = critic.view(critic_scratch, batch);
+    const index ld0 = critic.layout.ld[0], ld_out = critic.layout.ld[last];
+    float* fake = critic_scratch.h[0];
+    float* real = fake + batch * ld0;
+
+    RowProgram<float> program(stream, batch, generator.gradient.data(),
+                              generator.layout.parameters, ones.data(), config.precision);
+    program.each_row(GatherBody{columns, whitening.view(), data_states.data, data_conditions.data,
+                                data_row, clock.data(), config.seed, steps, step, latent,
+                                generator_scratch.h[0], fake, real, nullptr,
+                                generator.layout.ld[0], ld0});
+    program.row_lanes(LatentBody{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
+                                 generator_scratch.h[0], generator.layout.ld[0]});
+    g.forward(program, 0, 1, true);
+    program.each_row(FakeBody{clock.data(), config.seed, steps, step, states,
+                              generator_scratch.h[generator_last], real, fake, nullptr,
+                              generator.layout.ld[generator_last], ld0});
+    d.forward(program, 0, relativistic ? 2 : 1, true);
+    const float scale = 1.0f / static_cast<float>(batch);
+    const float* out = critic_scratch.h[last];
+    if (relativistic)
+        program.each_row(RelativisticSeedBody<float>{false, scale, out, out + batch * ld_out,
+                                                     critic_scratch.r[last], nullptr, ld_out});
+    else
+        program.each_row(SeedBody<float>{critic_scratch.r[last], ld_out, -scale});
+    d.reverse(program, 1, 0, true);
+    program.each_row(HandOverBody<float>{states, critic_scratch.r[0],
+                                         generator_scratch.r[generator_last], ld0,
+                                         generator.layout.ld[generator_last]});
+    g.reverse(program, 1, 0, false);
+    g.weight_gradients(program, 1, 0);
+    program.finish();
+
+    for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), false});
+    for_each_lane(stream, generator.layout.parameters,
+                  AdamBody{&clock.data()->generator, &clock.data()->ema, schedule.rates,
+                           generator.gradient.data(), generator.slots,
+                           generator.layout.parameters, generator.parameters.data(),
+                           generator.first.data(), generator.second.data(),
+                           generator.transposed.data(), average.data(),
+                           transpose_map(generator.layout)});
+    for_each_index(stream, 1,
+                   RecordBody{schedule, clock.data(), out, out + batch * ld_out, out,
+                              penalty_values.data(), batch, penalised() * batch, ld_out,
+                              history_rows.data()});
+}
+
+void Cgan::Impl::record_iteration() {
+    graph = stream.record([&] {
+        for (int k = 0; k < config.critic_steps; ++k) critic_step(static_cast<uint32>(k));
+        generator_step();
+    });
+    recorded = true;
+}
+
+void Cgan::Impl::validate() {
+    if (bins == 0) {
+        copy(stream, best_parameters.span(), average.span());
+        return;
+    }
+    const index total = bins * samples, segments = bins * states;
+    runner.run(stream, whitening.view(), average.data(), held_conditions.data(), total, total,
+               config.seed, kStreamValidation, 0, generated.data(), total, config.precision);
+    sort_segments(stream, generated.span(), segments, samples);
+    for_each_index(stream, segments,
+                   DistanceBody{held_states.data(), generated.data(), inverse_deviation.data(),
+                                samples, distances.data()});
+    for_each_index(stream, 1,
+                   JudgeBody{distances.data(), segments, clock.data(), best.data(),
+                             validation_rows.data()});
+    for_each_lane(stream, generator.layout.parameters,
+                  KeepBestBody{best.data(), average.data(), best_parameters.data()});
+    for_each_lane(stream, segments,
+                  KeepBestBody{best.data(), distances.data(), best_distances.data()});
+}
+
+// --- state ------------------------------------------------------------------------------------------
+
+TensorMap Cgan::Impl::save() {
+    TensorMap map = whitening.tensors();
+    const auto keep = [&](const char* name, Buffer<float>& buffer) {
+        map[name] = Tensor::of(to_host(stream, buffer.span()));
+    };
+    keep("generator.parameters", generator.parameters);
+    keep("generator.first_moment", generator.first);
+    keep("generator.second_moment", generator.second);
+    keep("generator.average", average);
+    keep("generator.best", best_parameters);
+    keep("critic.parameters", critic.parameters);
+    keep("critic.first_moment", critic.first);
+    keep("critic.second_moment", critic.second);
+    keep("history", history_rows);
+    keep("validation", validation_rows);
+    if (bins > 0) keep("best_distances", best_distances);
+    const auto words = [&](const char* name, const auto& buffer) {
+        const auto host = to_host(stream, buffer.span());
+        std::vector<uint64> out(sizeof(host[0]) / 8);
+        std::memcpy(out.data(), host.data(), sizeof(host[0]));
+        map[name] = Tensor::of(out);
+    };
+    static_assert(sizeof(TrainClock) % 8 == 0 && sizeof(BestState) % 8 == 0);
+    words("clock", clock);
+    words("best", best);
+    return map;
+}
+
+void Cgan::Impl::load(const TensorMap& state) {
+    const auto get = [&](const char* name, index size) -> const Tensor& {
+        const auto found = state.find(name);
+        if (found == state.end() || static_cast<index>(found->second.data.size()) != size)
+            throw InputError(std::string("the training checkpoint has no tensor '") + name +
+                             "' of the right size: it belongs to another configuration");
+        return found->second;
+    };
+    const auto put = [&](const char* name, Buffer<float>& buffer) {
+        const auto values = get(name, buffer.size() * 4).floats();
+        copy_to_device(stream, buffer.span(), values.data());
+    };
+    // All sizes first, so that a wrong checkpoint changes nothing.
+    for (const char* name : {"generator.parameters", "generator.first_moment",
+                             "generator.second_moment", "generator.average", "generator.best"})
+        get(name, generator.layout.parameters * 4);
+    for (const char* name : {"critic.parameters", "critic.first_moment", "critic.second_moment"})
+        get(name, critic.layout.parameters * 4);
+    TrainClock time;
+    BestState top;
+    std::memcpy(&time, get("clock", sizeof time).data.data(), sizeof time);
+    std::memcpy(&top, get("best", sizeof top).data.data(), sizeof top);
+    if (time.iteration > static_cast<uint64>(config.iterations) ||
+        static_cast<index>(top.rows) > validation_capacity())
+        throw InputError("the training checkpoint is past the end of this training");
+    put("history", history_rows);
+    put("validation", validation_rows);
+    if (bins > 0) put("best_distances", best_distances);
+    put("generator.first_moment", generator.first);
+    put("generator.second_moment", generator.second);
+    put("generator.average", average);
+    put("generator.best", best_parameters);
+    put("critic.first_moment", critic.first);
+    put("critic.second_moment", critic.second);
+    generator.set(stream, state.at("generator.parameters").floats());
+    critic.set(stream, state.at("critic.parameters").floats());
+    copy_to_device(stream, clock.span(), &time);
+    copy_to_device(stream, best.span(), &top);
+    iteration = static_cast<index>(time.iteration);
+    whitening = Whitening(stream, state);
+    recorded = false;
+}
+
+// --- interface ----------------------------------------------------------------------------------------
+
+Cgan::Cgan(Stream& stream, const CganConfig& config, int states, int conditions) {
+    config.validate();
+    if (states < 1 || states > 4096) throw InputError("a generator needs 1 to 4096 states");
+    if (conditions < 1 || conditions > kMostConditions)
+        throw InputError("a generator needs 1 to " + std::to_string(kMostConditions) +
+                         " conditions");
+    impl_ = std::make_unique<Impl>(stream, config, states, conditions);
+    impl_->allocate();
+}
+
+Cgan::~Cgan() = default;
+Cgan::Cgan(Cgan&&) noexcept = default;
+
+void Cgan::set_data(Span<const float> states, Span<const float> conditions, index row,
+                    index columns, index trajectories) {
+    impl_->set_data(states, conditions, row, columns, trajectories);
+}
+
+void Cgan::warm_start(const TensorMap& state) {
+    Impl& m = *impl_;
+    const auto get = [&](const char* name, index size) {
+        const auto found = state.find(name);
+        if (found == state.end() || static_cast<index>(found->second.data.size()) != size * 4)
+            throw InputError(std::string("there is no tensor '") + name +
+                             "' of the right size to start from: the architecture differs");
+        return found->second.floats();
+    };
+    const auto generator = get("generator.best", m.generator.layout.parameters);
+    const auto critic = get("critic.parameters", m.critic.layout.parameters);
+    m.generator.set(m.stream, generator);
+    m.critic.set(m.stream, critic);
+    copy_to_device(m.stream, m.average.span(), generator.data());
+    copy_to_device(m.stream, m.best_parameters.span(), generator.data());
+}
+
+void Cgan::advance(index n) {
+    Impl& m = *impl_;
+    if (m.columns.samples == 0) throw InputError("the training has no data");
+    if (!m.recorded) m.record_iteration();
+    for (index k = 0; k < n && m.iteration < m.config.iterations; ++k) {
+        m.graph.replay(m.stream);
+        ++m.iteration;
+        if (m.iteration % m.config.validation_every == 0 || m.iteration == m.config.iterations)
+            m.validate();
+    }
+}
+
+void Cgan::check() {
+    TrainClock time;
+    copy_to_host(impl_->stream, &time, Span<const TrainClock>(impl_->clock.span()));
+    if (time.bad_iteration == ~uint64{0}) return;
+    constexpr const char* names[] = {"", "critic's loss", "gradient penalty", "generator's loss"};
+    throw NumericError(std::string("training: the ") + names[static_cast<int>(time.bad_what)] +
+                       " is not finite at update " + std::to_string(time.bad_iteration) +
+                       "; lower the learning rates");
+}
+
+index Cgan::iteration() const { return impl_->iteration; }
+bool Cgan::done() const { return impl_->iteration >= impl_->config.iterations; }
+
+CganHistory Cgan::history() {
+    Impl& m = *impl_;
+    CganHistory out;
+    const auto rows = to_host(m.stream, m.history_rows.span());
+    const index stride = static_cast<index>(m.schedule.stride);
+    for (index k = 0; k * stride < m.iteration; ++k) {
+        const float* row = rows.data() + k * kHistoryColumns;
+        out.rows.push_back({k * stride, static_cast<double>(row[1]), static_cast<double>(row[2]),
+                            static_cast<double>(row[3])});
+    }
+    out.floor = m.floor;
+    out.bins = m.bins;
+    out.samples = m.samples;
+    out.bin_conditions = m.bin_conditions;
+    BestState top;
+    copy_to_host(m.stream, &top, Span<const BestState>(m.best.span()));
+    const auto checks = to_host(m.stream, m.validation_rows.span());
+    for (uint32 k = 0; k < top.rows; ++k) {
+        const float* row = checks.data() + k * kValidationColumns;
+        out.validations.push_back({static_cast<index>(row[0]), static_cast<double>(row[1]),
+                                   static_cast<double>(row[2])});
+    }
+    out.best_iteration = static_cast<index>(top.best_iteration);
+    if (m.bins > 0 && top.rows > 0) {
+        out.best = static_cast<double>(top.best);
+        const auto distances = to_host(m.stream, m.best_distances.span());
+        out.distances.assign(static_cast<std::size_t>(m.bins), {});
+        for (index b = 0; b < m.bins; ++b)
+            for (int d = 0; d < m.states; ++d)
+                out.distances[static_cast<std::size_t>(b)].push_back(static_cast<double>(
+                    distances[static_cast<std::size_t>(d * m.bins + b)]));
+    }
+    return out;
+}
+
+TensorMap Cgan::save_state() { return impl_->save(); }
+void Cgan::load_state(const TensorMap& state) { impl_->load(state); }
+
+SafeTensors Cgan::generator_tensors() {
+    Impl& m = *impl_;
+    SafeTensors content;
+    content.tensors = m.whitening.tensors();
+    add_network_tensors(content.tensors, "generator", m.generator.layout,
+                        to_host(m.stream, m.best_parameters.span()));
+    std::string widths;
+    for (std::size_t l = 0; l <= static_cast<std::size_t>(m.generator.layout.layers); ++l)
+        widths += (l ? "," : "") + std::to_string(m.generator.layout.width[l]);
+    content.metadata = {{"format", "microlift-generator-1"},
+                        {"activation", m.config.activation},
+                        {"latent", std::to_string(m.latent)},
+                        {"states", std::to_string(m.states)},
+                        {"conditions", std::to_string(m.conditions)},
+                        {"widths", widths},
+                        {"iteration", std::to_string(m.iteration)},
+                        {"seed", std::to_string(m.config.seed)}};
+    return content;
+}
+
+}  // namespace microlift

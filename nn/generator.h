@@ -1,0 +1,63 @@
+// A trained generator: states x ~ p(x | s) from conditions and latents.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "nn/mlp.h"
+#include "nn/safetensors.h"
+#include "nn/whitening.h"
+
+namespace microlift {
+
+// Runs a generator network on any number of columns in pieces of kRows rows; owns the scratch only.
+class GeneratorRunner {
+public:
+    static constexpr index kRows = 4096;
+    GeneratorRunner() = default;
+    GeneratorRunner(const Device& device, const MlpLayout& layout, int latent);
+    // conditions s[k*condition_row + j], states x[d*state_row + j], j < n. Column j depends on
+    // (seed, stream_id, first + j) and its condition alone.
+    void run(Stream& stream, const WhiteningView& white, const float* parameters,
+             const float* conditions, index condition_row, index n, uint64 seed, uint32 stream_id,
+             index first, float* states, index state_row, GemmPrecision precision);
+
+private:
+    MlpLayout layout_;
+    int latent_ = 0;
+    Buffer<float> memory_;
+    MlpScratch<float> scratch_;
+};
+
+class Generator {
+public:
+    // From the tensors and metadata of a weight file; InputError if they do not fit together.
+    Generator(Stream& stream, const SafeTensors& content);
+    Generator(Stream& stream, const std::filesystem::path& file);
+
+    int states() const { return states_; }
+    int conditions() const { return conditions_; }
+    int latent() const { return latent_; }
+    const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+    // conditions (conditions(), row), states (states(), row), of which the first n ≤ row columns.
+    // Column j depends on (seed, first_index + j) and its condition alone.
+    void generate(Stream& stream, Span<const float> conditions, index n, uint64 seed,
+                  uint64 first_index, Span<float> states);
+
+private:
+    int states_ = 0, conditions_ = 0, latent_ = 0;
+    std::map<std::string, std::string> metadata_;
+    MlpLayout layout_;
+    Whitening whitening_;
+    Buffer<float> parameters_;
+    GeneratorRunner runner_;
+};
+
+// The unpadded weights of a network as tensors PREFIX.l.weight (in, out) and PREFIX.l.bias (out).
+void add_network_tensors(TensorMap& map, const std::string& prefix, const MlpLayout& layout,
+                         const std::vector<float>& parameters);
+std::vector<float> network_parameters(const TensorMap& map, const std::string& prefix,
+                                      const MlpLayout& layout);
+
+}  // namespace microlift
