@@ -82,7 +82,12 @@ private:
 };
 
 // HDF5 prints its error stack by default; ours is the one message.
-void silence_hdf5() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+// Its clean-up at exit is left out: after a write that failed it would try again, and crash.
+void quiet_hdf5() {
+    static const bool once = H5dont_atexit() >= 0;
+    (void)once;
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
 
 herr_t find_errno(unsigned, const H5E_error2_t* error, void* out) {
     const char* at = error->desc == nullptr ? nullptr : std::strstr(error->desc, "errno = ");
@@ -92,10 +97,15 @@ herr_t find_errno(unsigned, const H5E_error2_t* error, void* out) {
     return 0;
 }
 
-[[noreturn]] void hdf5_write_failed(const std::filesystem::path& file) {
+// Of the call that failed last; the next call of HDF5, also one that closes a handle, clears it.
+int last_hdf5_errno() {
     int number = 0;
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, find_errno, &number);
-    throw_write_error(file, number == 0 ? EIO : number);
+    return number == 0 ? EIO : number;
+}
+
+[[noreturn]] void hdf5_write_failed(const std::filesystem::path& file) {
+    throw_write_error(file, last_hdf5_errno());
 }
 
 hid_t native_type(DType type) {
@@ -133,16 +143,20 @@ index row_elements(const ArrayInfo& info) {
     return count;
 }
 
-// Moves rows [first, first + count) between memory and the open data set.
-bool transfer_rows(hid_t set, const ArrayInfo& info, index first, index count, void* in,
-                   const void* out) {
+// Moves rows [first, first + count) between memory and the open data set; 0, or an error number.
+int transfer_rows(hid_t set, const ArrayInfo& info, index first, index count, void* in,
+                  const void* out) {
     if (count == 0 || info.count() == 0) {
-        return true;
+        return 0;
     }
-    const hid_t type = native_type(info.type);
+    const auto move = [&](hid_t memory, hid_t space) {
+        const hid_t type = native_type(info.type);
+        const herr_t status = in != nullptr ? H5Dread(set, type, memory, space, H5P_DEFAULT, in)
+                                            : H5Dwrite(set, type, memory, space, H5P_DEFAULT, out);
+        return status < 0 ? last_hdf5_errno() : 0;
+    };
     if (info.shape.empty()) {
-        return in != nullptr ? H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, in) >= 0
-                             : H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
+        return move(H5S_ALL, H5S_ALL);
     }
     hsize_t start[kMaxDimensions] = {};
     hsize_t size[kMaxDimensions] = {};
@@ -156,10 +170,9 @@ bool transfer_rows(hid_t set, const ArrayInfo& info, index first, index count, v
                         H5Sclose);
     if (space < 0 || memory < 0 ||
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, nullptr, size, nullptr) < 0) {
-        return false;
+        return last_hdf5_errno();
     }
-    return in != nullptr ? H5Dread(set, type, memory, space, H5P_DEFAULT, in) >= 0
-                         : H5Dwrite(set, type, memory, space, H5P_DEFAULT, out) >= 0;
+    return move(memory, space);
 }
 
 // --- the seal ------------------------------------------------------------------------------------
@@ -203,7 +216,9 @@ void write_seal(const AtomicFile& file, const std::string& kind) {
     const std::string text =
         seal_text(kind, length, hash_after_seal(file.descriptor(), file.target(), length));
     errno = EIO;
-    if (::pwrite(file.descriptor(), text.data(), text.size(), 0) !=
+    // Gives back what was reserved beyond the end.
+    if (::ftruncate(file.descriptor(), status.st_size) != 0 ||
+        ::pwrite(file.descriptor(), text.data(), text.size(), 0) !=
         static_cast<ssize_t>(text.size())) {
         throw_write_error(file.target(), errno);
     }
@@ -341,7 +356,7 @@ struct ArrayFileWriter::State {
 ArrayFileWriter::ArrayFileWriter(const std::filesystem::path& file, const std::string& kind,
                                  std::size_t expected_bytes)
     : state_(new State{AtomicFile(file), kind, {}, {}}) {
-    silence_hdf5();
+    quiet_hdf5();
     state_->file.reserve(expected_bytes + kOverheadBytes);
     const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
     H5Pset_userblock(creation, kSealBytes);
@@ -351,6 +366,8 @@ ArrayFileWriter::ArrayFileWriter(const std::filesystem::path& file, const std::s
     if (state_->hdf5 < 0) {
         hdf5_write_failed(file);
     }
+    // HDF5 has emptied the file; hold the space again while it writes.
+    state_->file.reserve(expected_bytes + kOverheadBytes, true);
 }
 
 ArrayFileWriter::~ArrayFileWriter() = default;
@@ -384,8 +401,8 @@ void ArrayFileWriter::write(const std::string& name, index first, index count, c
     if (first < 0 || count < 0 || first + count > info.rows()) {
         throw std::logic_error("array '" + name + "': rows outside it");
     }
-    if (!transfer_rows(set, info, first, count, nullptr, rows)) {
-        hdf5_write_failed(state_->file.target());
+    if (const int failed = transfer_rows(set, info, first, count, nullptr, rows)) {
+        throw_write_error(state_->file.target(), failed);
     }
 }
 
@@ -507,7 +524,7 @@ static herr_t visit_attribute(hid_t owner, const char* name, const H5A_info_t*, 
 ArrayFileReader::ArrayFileReader(const std::filesystem::path& file, const std::string& kind)
     : state_(new State) {
     state_->file = file;
-    silence_hdf5();
+    quiet_hdf5();
     check_seal(file, kind);
     state_->hdf5 = Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
     bool bad = state_->hdf5 < 0;
@@ -557,7 +574,7 @@ void ArrayFileReader::read(const std::string& name, index first, index count, vo
         throw std::logic_error("array '" + name + "': rows outside it");
     }
     const Handle set(H5Dopen2(state_->hdf5, name.c_str(), H5P_DEFAULT), H5Dclose);
-    if (set < 0 || !transfer_rows(set, found->second, first, count, rows, nullptr)) {
+    if (set < 0 || transfer_rows(set, found->second, first, count, rows, nullptr) != 0) {
         bad_file(state_->file, "its array '" + name + "' cannot be read");
     }
 }

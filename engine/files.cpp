@@ -249,13 +249,13 @@ void AtomicFile::write(const void* data, std::size_t bytes) {
     }
 }
 
-void AtomicFile::reserve(std::size_t bytes) {
+void AtomicFile::reserve(std::size_t bytes, bool keep_length) {
     if (bytes == 0) {
         return;
     }
     int status = 0;
     do {
-        status = ::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes));
+        status = ::fallocate(descriptor_, keep_length ? FALLOC_FL_KEEP_SIZE : 0, 0, static_cast<off_t>(bytes));
     } while (status != 0 && errno == EINTR);
     // A file system without fallocate says so; there the writes themselves will tell.
     if (status != 0 && errno != EOPNOTSUPP && errno != ENOSYS) {

@@ -30,8 +30,9 @@ public:
 
     void write(const void* data, std::size_t bytes);
     void write(std::string_view text) { write(text.data(), text.size()); }
-    // Takes the space now, so that a full disk shows before the work is done.
-    void reserve(std::size_t bytes);
+    // Takes the space now, so that a full disk shows before the work is done. `keep_length`: the
+    // file does not become longer by it.
+    void reserve(std::size_t bytes, bool keep_length = false);
     void commit();
 
     const std::filesystem::path& target() const { return target_; }

@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "engine/error.h"
-#include "nn/gan_bodies.h"
-#include "nn/sort.h"
+#include "engine/sort.h"
+#include "nn/gan_sweeps.h"
 
 namespace microlift {
 namespace {
@@ -28,6 +28,21 @@ std::vector<index> widths_of(index in, const std::vector<index>& hidden, index o
     widths.insert(widths.end(), hidden.begin(), hidden.end());
     widths.push_back(out);
     return widths;
+}
+
+TransposeMap transpose_map(const MlpLayout& layout) {
+    TransposeMap map;
+    map.layers = layout.layers;
+    for (int l = 1; l <= layout.layers; ++l) {
+        const auto at = static_cast<std::size_t>(l);
+        map.begin[l - 1] = static_cast<int32>(layout.weight[at]);
+        map.end[l - 1] = static_cast<int32>(layout.bias[at]);
+        map.out[l - 1] = static_cast<int32>(layout.width[at]);
+        map.ld[l - 1] = static_cast<int32>(layout.ld[at]);
+        map.target[l - 1] = static_cast<int32>(layout.transposed[at]);
+        map.target_ld[l - 1] = static_cast<int32>(layout.ld[at - 1]);
+    }
+    return map;
 }
 
 // One network's parameters with everything that training keeps beside them.
@@ -81,6 +96,7 @@ struct Cgan::Impl {
     index bins = 0, samples = 0;
     Buffer<float> held_conditions, held_states, generated, inverse_deviation, distances,
         best_distances;
+    Buffer<unsigned char> sort_space;
     Buffer<BestState> best;
     GeneratorRunner runner;
     double floor = 0;
@@ -99,8 +115,8 @@ struct Cgan::Impl {
         }
         return n;
     }
-    int groups() const { return penalty == Penalty::relativistic ? 2 : 3; }
-    int penalised() const { return penalty == Penalty::relativistic ? 2 : 1; }
+    int groups() const { return groups_of(penalty); }
+    int penalised() const { return penalised_of(penalty); }
     index validation_capacity() const { return config.iterations / config.validation_every + 2; }
 
     void allocate();
@@ -109,7 +125,7 @@ struct Cgan::Impl {
                      index samples_to);
     void critic_step(uint32 step);
     void generator_step();
-    void record_iteration();
+    void iterate();
     void validate();
     TensorMap save();
     void load(const TensorMap& state);
@@ -321,6 +337,8 @@ void Cgan::Impl::choose_bins(const std::vector<int32>& held, index trajectories,
     held_conditions = Buffer<float>(device, total * conditions);
     held_states = Buffer<float>(device, total * states);
     generated = Buffer<float>(device, total * states);
+    sort_space =
+        Buffer<unsigned char>(device, sort_scratch_rows(device, bins * states, samples));
     inverse_deviation = Buffer<float>(device, bins * states);
     distances = Buffer<float>(device, bins * states);
     best_distances = Buffer<float>(device, bins * states);
@@ -334,15 +352,13 @@ void Cgan::Impl::choose_bins(const std::vector<int32>& held, index trajectories,
 void Cgan::Impl::critic_step(uint32 step) {
     const index batch = config.batch;
     const uint32 steps = static_cast<uint32>(config.critic_steps) + 1;
-    const bool relativistic = penalty == Penalty::relativistic;
-    const auto last = static_cast<std::size_t>(critic.layout.layers);
     const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
     const Mlp<float> g = generator.view(generator_scratch, batch);
     const Mlp<float> d = critic.view(critic_scratch, batch);
-    const index ld0 = critic.layout.ld[0], ld_out = critic.layout.ld[last];
+    const index ld0 = critic.layout.ld[0];
     float* fake = critic_scratch.h[0];
     float* real = fake + batch * ld0;
-    float* mixed = relativistic ? nullptr : real + batch * ld0;
+    float* mixed = penalty == Penalty::relativistic ? nullptr : real + batch * ld0;
 
     RowProgram<float> program(stream, batch, critic.gradient.data(), critic.layout.parameters,
                               ones.data(), config.precision);
@@ -356,27 +372,8 @@ void Cgan::Impl::critic_step(uint32 step) {
     program.each_row(FakeBody{clock.data(), config.seed, steps, step, states,
                               generator_scratch.h[generator_last], real, fake, mixed,
                               generator.layout.ld[generator_last], ld0});
-    d.forward(program, 0, groups(), true);
-    const float scale = 1.0f / static_cast<float>(batch);
-    float* seeds = critic_scratch.r[last];
-    if (relativistic) {
-        const float* out = critic_scratch.h[last];
-        program.each_row(RelativisticSeedBody<float>{true, scale, out, out + batch * ld_out, seeds,
-                                                     seeds + batch * ld_out, ld_out});
-    } else {
-        program.each_row(SeedBody<float>{seeds, ld_out, scale});
-        program.each_row(SeedBody<float>{seeds + batch * ld_out, ld_out, -scale});
-        program.each_row(SeedBody<float>{seeds + 2 * batch * ld_out, ld_out, 0.0f});
-    }
-    d.input_gradient(program, penalised());
-    for (int c = 0; c < penalised(); ++c)
-        program.each_row(PenaltyBody<float>{penalty, static_cast<float>(config.penalty_weight),
-                                            scale, states, critic_scratch.g[0] + c * batch * ld0,
-                                            critic_scratch.t[0] + c * batch * ld0,
-                                            penalty_values.data() + c * batch, ld0});
-    d.tangent(program, penalised());
-    d.reverse(program, groups(), penalised(), false);
-    d.weight_gradients(program, groups(), penalised());
+    critic_sweeps(program, d, penalty, static_cast<float>(config.penalty_weight), states,
+                  penalty_values.data());
     program.finish();
 
     for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), true});
@@ -391,7 +388,6 @@ void Cgan::Impl::generator_step() {
     const index batch = config.batch;
     const uint32 steps = static_cast<uint32>(config.critic_steps) + 1;
     const uint32 step = steps - 1;
-    const bool relativistic = penalty == Penalty::relativistic;
     const auto last = static_cast<std::size_t>(critic.layout.layers);
     const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
     const Mlp<float> g = generator.view(generator_scratch, batch);
@@ -412,20 +408,7 @@ void Cgan::Impl::generator_step() {
     program.each_row(FakeBody{clock.data(), config.seed, steps, step, states,
                               generator_scratch.h[generator_last], real, fake, nullptr,
                               generator.layout.ld[generator_last], ld0});
-    d.forward(program, 0, relativistic ? 2 : 1, true);
-    const float scale = 1.0f / static_cast<float>(batch);
-    const float* out = critic_scratch.h[last];
-    if (relativistic)
-        program.each_row(RelativisticSeedBody<float>{false, scale, out, out + batch * ld_out,
-                                                     critic_scratch.r[last], nullptr, ld_out});
-    else
-        program.each_row(SeedBody<float>{critic_scratch.r[last], ld_out, -scale});
-    d.reverse(program, 1, 0, true);
-    program.each_row(HandOverBody<float>{states, critic_scratch.r[0],
-                                         generator_scratch.r[generator_last], ld0,
-                                         generator.layout.ld[generator_last]});
-    g.reverse(program, 1, 0, false);
-    g.weight_gradients(program, 1, 0);
+    generator_sweeps(program, g, d, penalty, states);
     program.finish();
 
     for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), false});
@@ -436,18 +419,16 @@ void Cgan::Impl::generator_step() {
                            generator.first.data(), generator.second.data(),
                            generator.transposed.data(), average.data(),
                            transpose_map(generator.layout)});
+    const float* out = critic_scratch.h[last];
     for_each_index(stream, 1,
                    RecordBody{schedule, clock.data(), out, out + batch * ld_out, out,
                               penalty_values.data(), batch, penalised() * batch, ld_out,
                               history_rows.data()});
 }
 
-void Cgan::Impl::record_iteration() {
-    graph = stream.record([&] {
-        for (int k = 0; k < config.critic_steps; ++k) critic_step(static_cast<uint32>(k));
-        generator_step();
-    });
-    recorded = true;
+void Cgan::Impl::iterate() {
+    for (int k = 0; k < config.critic_steps; ++k) critic_step(static_cast<uint32>(k));
+    generator_step();
 }
 
 void Cgan::Impl::validate() {
@@ -458,7 +439,7 @@ void Cgan::Impl::validate() {
     const index total = bins * samples, segments = bins * states;
     runner.run(stream, whitening.view(), average.data(), held_conditions.data(), total, total,
                config.seed, kStreamValidation, 0, generated.data(), total, config.precision);
-    sort_segments(stream, generated.span(), segments, samples);
+    sort_rows(stream, generated.data(), segments, samples, samples, sort_space.span());
     for_each_index(stream, segments,
                    DistanceBody{held_states.data(), generated.data(), inverse_deviation.data(),
                                 samples, distances.data()});
@@ -584,9 +565,13 @@ void Cgan::warm_start(const TensorMap& state) {
 void Cgan::advance(index n) {
     Impl& m = *impl_;
     if (m.columns.samples == 0) throw InputError("the training has no data");
-    if (!m.recorded) m.record_iteration();
+    if (!m.recorded && m.config.graph) m.graph = m.stream.record([&] { m.iterate(); });
+    m.recorded = true;
     for (index k = 0; k < n && m.iteration < m.config.iterations; ++k) {
-        m.graph.replay(m.stream);
+        if (m.config.graph)
+            m.graph.replay(m.stream);
+        else
+            m.iterate();
         ++m.iteration;
         if (m.iteration % m.config.validation_every == 0 || m.iteration == m.config.iterations)
             m.validate();
@@ -652,7 +637,7 @@ SafeTensors Cgan::generator_tensors() {
                         to_host(m.stream, m.best_parameters.span()));
     std::string widths;
     for (std::size_t l = 0; l <= static_cast<std::size_t>(m.generator.layout.layers); ++l)
-        widths += (l ? "," : "") + std::to_string(m.generator.layout.width[l]);
+        widths.append(l ? "," : "").append(std::to_string(m.generator.layout.width[l]));
     content.metadata = {{"format", "microlift-generator-1"},
                         {"activation", m.config.activation},
                         {"latent", std::to_string(m.latent)},

@@ -31,6 +31,7 @@ struct CganConfig {
     index validation_bins = 32, validation_samples = 2048, validation_every = 500;
     GemmPrecision precision = GemmPrecision::tf32;
     uint64 seed = 1;
+    bool graph = true;  // false: launch every iteration anew instead of replaying it
 
     void validate() const;  // InputError
 };

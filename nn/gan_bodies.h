@@ -5,7 +5,7 @@
 #include "kernels/adam.h"
 #include "kernels/philox.h"
 #include "kernels/rng_streams.h"
-#include "nn/mlp.h"
+#include "nn/mlp_bodies.h"
 #include "nn/whitening.h"
 
 namespace microlift {
@@ -185,21 +185,6 @@ struct TransposeMap {
     int32 out[kMostLayers] = {}, ld[kMostLayers] = {};     // width and padded width
     int32 target[kMostLayers] = {}, target_ld[kMostLayers] = {};
 };
-
-inline TransposeMap transpose_map(const MlpLayout& layout) {
-    TransposeMap map;
-    map.layers = layout.layers;
-    for (int l = 1; l <= layout.layers; ++l) {
-        const auto at = static_cast<std::size_t>(l);
-        map.begin[l - 1] = static_cast<int32>(layout.weight[at]);
-        map.end[l - 1] = static_cast<int32>(layout.bias[at]);
-        map.out[l - 1] = static_cast<int32>(layout.width[at]);
-        map.ld[l - 1] = static_cast<int32>(layout.ld[at]);
-        map.target[l - 1] = static_cast<int32>(layout.transposed[at]);
-        map.target_ld[l - 1] = static_cast<int32>(layout.ld[at - 1]);
-    }
-    return map;
-}
 
 // Sums the gradient's slots in order, steps, keeps the transposed copy and the moving average.
 struct AdamBody {

@@ -68,7 +68,7 @@ public:
             add([body](index from, index to, index) {
                 for (index row = from; row < to; ++row) body(row);
             });
-        } else if constexpr (kHaveCuda) {
+        } else if constexpr (kHaveCuda && std::is_same_v<Real, float>) {
             count_launch();
             launch_index_on_cuda<Body>(stream_, rows_, body);
         }

@@ -63,33 +63,38 @@ bool whole(const Json& value, std::size_t& out) {
     return true;
 }
 
-// Names may not be repeated: the JSON library keeps the last one silently.
-bool unique_names(const std::string& text, Json& out) {
+// The JSON value of a header; false if it is not JSON, nests deeper than a header does, or repeats a
+// name in one object.
+bool parse_header(const std::string& text, Json& out) {
     std::vector<std::vector<std::string>> names;
-    bool unique = true;
     int depth = 0;
+    bool good = true;
     out = Json::parse(
         text,
         [&](int, Json::parse_event_t event, Json& value) {
-            if (event == Json::parse_event_t::object_start) {
-                names.emplace_back();
-                ++depth;
-            } else if (event == Json::parse_event_t::object_end) {
-                if (!names.empty()) names.pop_back();
-                --depth;
-            } else if (event == Json::parse_event_t::array_start) {
-                ++depth;
-            } else if (event == Json::parse_event_t::array_end) {
-                --depth;
-            } else if (event == Json::parse_event_t::key && !names.empty() && depth <= 2) {
+            using Event = Json::parse_event_t;
+            if (event == Event::object_start) names.emplace_back();
+            if (event == Event::object_start || event == Event::array_start) ++depth;
+            if (event == Event::object_end && !names.empty()) names.pop_back();
+            if (event == Event::object_end || event == Event::array_end) --depth;
+            if (depth > 3) good = false;
+            if (event == Event::key && !names.empty()) {
                 auto key = value.get<std::string>();
-                names.back().push_back(std::move(key));
+                for (const auto& old : names.back()) good = good && old != key;
+                if (names.back().size() > 4096) good = false;
+                if (good) names.back().push_back(std::move(key));
             }
-            return depth <= 4;
+            return good;
         },
         false);
-    (void)unique;
-    return !out.is_discarded();
+    return good && !out.is_discarded();
+}
+
+// Of the data and of a header without its checksum.
+std::string checksum_text(std::span<const std::byte> data, const Json& header) {
+    const std::string text = header.dump();
+    const uint64 both[] = {checksum(data), checksum(std::as_bytes(std::span(text)))};
+    return hexadecimal(checksum(std::as_bytes(std::span(both))));
 }
 
 }  // namespace
@@ -151,7 +156,7 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
     const auto data = bytes.subspan(8 + length);
 
     Json json;
-    if (!unique_names(header, json) || !json.is_object())
+    if (!parse_header(header, json) || !json.is_object())
         refuse(name, "its header is not a JSON object of tensors");
     SafeTensors content;
     std::size_t total = 0;
@@ -207,8 +212,9 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
     if (at != data.size()) refuse(name, "bytes follow its last tensor");
     const auto stated = content.metadata.find(kChecksumKey);
     if (stated == content.metadata.end()) refuse(name, "its metadata holds no checksum");
-    if (stated->second != hexadecimal(checksum(data)))
-        refuse(name, "its data does not match its checksum: it was altered");
+    json["__metadata__"].erase(kChecksumKey);
+    if (stated->second != checksum_text(data, json))
+        refuse(name, "its content does not match its checksum: it was altered");
     content.metadata.erase(stated);
     return content;
 }
@@ -229,8 +235,8 @@ std::vector<std::byte> format_safetensors(const SafeTensors& content) {
     }
     Json metadata = Json::object();
     for (const auto& [key, text] : content.metadata) metadata[key] = text;
-    metadata[kChecksumKey] = hexadecimal(checksum(data));
     header["__metadata__"] = metadata;
+    header["__metadata__"][kChecksumKey] = checksum_text(data, header);
     std::string text = header.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
     const uint64 length = text.size();

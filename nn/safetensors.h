@@ -1,5 +1,5 @@
 // Weight files in the safetensors format: an 8-byte little-endian header length, a JSON header, then
-// the tensors' bytes. The metadata holds a checksum of the data, which the reader verifies.
+// the tensors' bytes. The metadata holds a checksum of header and data, which the reader verifies.
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,9 @@
 namespace microlift {
 namespace {
 
+// Of a variable that the condition determines, as a share of its overall deviation.
+constexpr double kLeastDeviation = 1e-3;
+
 struct Moments {
     std::vector<double> mean, deviation, least, most;
 };
@@ -44,30 +47,83 @@ Moments measure(Stream& stream, Span<const float> values, index row, index colum
     return m;
 }
 
-// [1 2 1]/4 along one axis of `cells` records.
-void smooth(std::vector<double>& table, index knots0, index knots1, index entry, bool wrap0,
-            bool wrap1) {
-    for (int axis = 0; axis < 2; ++axis) {
-        const index n = axis == 0 ? knots0 : knots1;
-        const bool wraps = axis == 0 ? wrap0 : wrap1;
-        if (n == 1) continue;
-        const std::vector<double> old = table;
-        for (index a = 0; a < knots0; ++a)
-            for (index b = 0; b < knots1; ++b) {
-                const index at = axis == 0 ? a : b;
-                const auto neighbour = [&](index step) {
-                    index k = at + step;
-                    k = wraps ? (k + n) % n : std::clamp<index>(k, 0, n - 1);
-                    return ((axis == 0 ? k : a) * knots1 + (axis == 0 ? b : k)) * entry;
-                };
-                const index here = (a * knots1 + b) * entry;
-                for (index e = 0; e < entry; ++e)
-                    table[static_cast<std::size_t>(here + e)] =
-                        0.25 * old[static_cast<std::size_t>(neighbour(-1) + e)] +
-                        0.5 * old[static_cast<std::size_t>(here + e)] +
-                        0.25 * old[static_cast<std::size_t>(neighbour(1) + e)];
-            }
+// The neighbour of knot (a, b) at an offset, or −1 beyond an end.
+index neighbour(const WhiteningView& view, index a, index b, index step0, index step1) {
+    index at[2] = {a + step0, b + step1};
+    for (int k = 0; k < 2; ++k) {
+        const index n = view.knots[k];
+        if (view.wraps[k]) at[k] = (at[k] + n) % n;
+        if (at[k] < 0 || at[k] >= n) return -1;
     }
+    return at[0] * view.knots[1] + at[1];
+}
+
+// y = A x, with A the normal matrix of `table` (records of `entry`) plus penalties on second differences
+// along each axis and, far weaker, on first differences, which carry values into knots without data.
+void apply(const WhiteningView& view, const std::vector<double>& table, index entry,
+           double curvature, double slope, const std::vector<double>& x, std::vector<double>& y) {
+    std::fill(y.begin(), y.end(), 0.0);
+    const auto u = [](index i) { return static_cast<std::size_t>(i); };
+    for (index a = 0; a < view.knots[0]; ++a)
+        for (index b = 0; b < view.knots[1]; ++b) {
+            const index here = a * view.knots[1] + b;
+            for (index s0 = -1; s0 <= 1; ++s0)
+                for (index s1 = -1; s1 <= 1; ++s1) {
+                    const index other = neighbour(view, a, b, s0, s1);
+                    if (other >= 0)
+                        y[u(here)] += table[u(here * entry + (s0 + 1) * 3 + s1 + 1)] * x[u(other)];
+                }
+            for (int axis = 0; axis < view.axes; ++axis) {
+                const index before = neighbour(view, a, b, axis == 0 ? -1 : 0, axis == 1 ? -1 : 0);
+                const index after = neighbour(view, a, b, axis == 0 ? 1 : 0, axis == 1 ? 1 : 0);
+                if (after >= 0) {
+                    const double d = slope * (x[u(after)] - x[u(here)]);
+                    y[u(after)] += d;
+                    y[u(here)] -= d;
+                }
+                if (before >= 0 && after >= 0) {
+                    const double d =
+                        curvature * (x[u(before)] - 2 * x[u(here)] + x[u(after)]);
+                    y[u(before)] += d;
+                    y[u(here)] -= 2 * d;
+                    y[u(after)] += d;
+                }
+            }
+            y[u(here)] += 1e-9 * x[u(here)];
+        }
+}
+
+// Conjugate gradients; the matrix is positive definite.
+std::vector<double> solve(const WhiteningView& view, const std::vector<double>& table, index entry,
+                          double curvature, double slope, const std::vector<double>& right) {
+    const std::size_t n = right.size();
+    std::vector<double> x(n, 0.0), r = right, p = right, ap(n);
+    const auto dot = [n](const std::vector<double>& a, const std::vector<double>& b) {
+        double sum = 0;
+        for (std::size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+        return sum;
+    };
+    double rr = dot(r, r);
+    const double enough = 1e-28 * rr;
+    for (int round = 0; round < 4000 && rr > enough; ++round) {
+        apply(view, table, entry, curvature, slope, p, ap);
+        const double alpha = rr / dot(p, ap);
+        for (std::size_t i = 0; i < n; ++i) x[i] += alpha * p[i], r[i] -= alpha * ap[i];
+        const double next = dot(r, r);
+        for (std::size_t i = 0; i < n; ++i) p[i] = r[i] + next / rr * p[i];
+        rr = next;
+    }
+    return x;
+}
+
+// The chunks' tables, added up in order.
+std::vector<double> total_of(Stream& stream, Buffer<double>& sums, index size) {
+    const auto host = to_host(stream, sums.span());
+    std::vector<double> table(static_cast<std::size_t>(size), 0.0);
+    for (index c = 0; c < kMeasureChunks; ++c)
+        for (std::size_t i = 0; i < table.size(); ++i)
+            table[i] += host[static_cast<std::size_t>(c) * table.size() + i];
+    return table;
 }
 
 }  // namespace
@@ -114,45 +170,75 @@ Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
         view_.low[k] = static_cast<float>(view_.periodic[k] ? 0.0 : s.least[at]);
         view_.inverse_step[k] = static_cast<float>(static_cast<double>(intervals) / range);
     }
-    const index cells = view_.knots[0] * view_.knots[1], entry = 1 + 2 * state_count;
-    Buffer<double> sums(stream.device(), kMeasureChunks * cells * entry);
+    // Means: a piecewise linear least-squares fit, so that a variable that is a linear function of the
+    // condition (above all, the condition itself) is met exactly, up to the ends.
+    const index cells = view_.knots[0] * view_.knots[1], measured = std::min(columns, kMostMeasured);
+    const index fit_entry = kStencil + state_count, entry = 1 + state_count;
+    const Buffer<float> global = std::move(tables_);
+    const float* center = global.data();
+    const float* scale = global.data() + state_count;
+    Buffer<double> sums(stream.device(), kMeasureChunks * cells * fit_entry);
     for_each_index(stream, kMeasureChunks,
-                   ConditionalMomentsBody{view_, states.data, conditions.data, row, columns,
-                                          std::min(columns, kMostMeasured), sums.data()});
-    const auto host = to_host(stream, sums.span());
-    std::vector<double> table(static_cast<std::size_t>(cells * entry), 0.0);
-    for (index c = 0; c < kMeasureChunks; ++c)
-        for (std::size_t i = 0; i < table.size(); ++i)
-            table[i] += host[static_cast<std::size_t>(c) * table.size() + i];
-    smooth(table, view_.knots[0], view_.knots[1], entry, view_.wraps[0], view_.wraps[1]);
-    // Knots with few samples take what their neighbours have, again and again, until all have some.
+                   FitBody{view_, states.data, conditions.data, center, scale, row, columns,
+                           measured, sums.data()});
+    const auto table = total_of(stream, sums, cells * fit_entry);
+    const double per_knot = static_cast<double>(measured) / static_cast<double>(cells);
+    const double curvature = std::min(50.0, 0.05 * per_knot), slope = 1e-6 * per_knot;
+    mean_.assign(static_cast<std::size_t>(cells * state_count), 0.0f);
+    for (int d = 0; d < state_count; ++d) {
+        const auto at = static_cast<std::size_t>(d);
+        std::vector<double> right;
+        for (index k = 0; k < cells; ++k)
+            right.push_back(table[static_cast<std::size_t>(k * fit_entry + kStencil + d)]);
+        const auto fitted = solve(view_, table, fit_entry, curvature, slope, right);
+        for (index k = 0; k < cells; ++k)
+            mean_[static_cast<std::size_t>(k * state_count + d)] = static_cast<float>(
+                x.mean[at] + fitted[static_cast<std::size_t>(k)] * x.deviation[at]);
+    }
+    deviation_.assign(mean_.size(), 1.0f);
+    upload(stream);
+    // Deviations: smoothed mean squares of the residuals.
+    Buffer<double> squares(stream.device(), kMeasureChunks * cells * entry);
+    for_each_index(stream, kMeasureChunks,
+                   ResidualBody{view_, states.data, conditions.data, scale, row, columns, measured,
+                                squares.data()});
+    auto residuals = total_of(stream, squares, cells * entry);
+    // Sums of a few neighbours; a knot with few samples takes ever wider ones.
+    const auto spread = [&](const std::vector<double>& from) {
+        std::vector<double> out(from.size(), 0.0);
+        for (index a = 0; a < view_.knots[0]; ++a)
+            for (index b = 0; b < view_.knots[1]; ++b)
+                for (index s0 = -1; s0 <= 1; ++s0)
+                    for (index s1 = -1; s1 <= 1; ++s1) {
+                        const index other = neighbour(view_, a, b, s0, s1);
+                        if (other < 0) continue;
+                        const double w = (s0 == 0 ? 0.5 : 0.25) * (s1 == 0 ? 0.5 : 0.25);
+                        for (index e = 0; e < entry; ++e)
+                            out[static_cast<std::size_t>((a * view_.knots[1] + b) * entry + e)] +=
+                                w * from[static_cast<std::size_t>(other * entry + e)];
+                    }
+        return out;
+    };
+    residuals = spread(residuals);
     for (int round = 0; round < 256; ++round) {
-        std::vector<double> wide = table;
-        smooth(wide, view_.knots[0], view_.knots[1], entry, view_.wraps[0], view_.wraps[1]);
+        const auto wide = spread(residuals);
         bool all = true;
         for (index k = 0; k < cells; ++k) {
             const auto at = static_cast<std::size_t>(k * entry);
-            if (table[at] >= 30) continue;
+            if (residuals[at] >= 10) continue;
             all = false;
-            std::copy_n(wide.begin() + k * entry, entry, table.begin() + k * entry);
+            std::copy_n(wide.begin() + k * entry, entry, residuals.begin() + k * entry);
         }
         if (all) break;
     }
-    std::vector<float> mean(static_cast<std::size_t>(cells * state_count)), deviation(mean.size());
     for (index k = 0; k < cells; ++k)
         for (int d = 0; d < state_count; ++d) {
-            const double* at = table.data() + k * entry;
-            // A knot that stayed almost empty is pulled to the global moments.
-            const double n = at[0] + 1e-3, m = at[1 + d] / n;
-            const double variance = (at[1 + state_count + d] + 1e-3) / n - m * m;
-            const auto global = static_cast<std::size_t>(d);
-            const auto out = static_cast<std::size_t>(k * state_count + d);
-            mean[out] = static_cast<float>(x.mean[global] + m * x.deviation[global]);
-            deviation[out] = static_cast<float>(
-                std::sqrt(std::max(variance, 1e-8)) * x.deviation[global]);
+            const double* at = residuals.data() + k * entry;
+            const double variance = (at[1 + d] + 1e-6) / (at[0] + 1e-6);
+            deviation_[static_cast<std::size_t>(k * state_count + d)] =
+                static_cast<float>(std::max(std::sqrt(variance), kLeastDeviation) *
+                                   x.deviation[static_cast<std::size_t>(d)]);
         }
-    mean_ = std::move(mean);
-    deviation_ = std::move(deviation);
     upload(stream);
 }
 
@@ -210,8 +296,8 @@ Whitening::Whitening(Stream& stream, const TensorMap& tensors) {
     if (conditions.shape[0] < 1 || conditions.shape[0] > kMostConditions ||
         conditions.shape[1] != 3 || conditions.shape[0] < grid.shape[0])
         wrong("the number of conditions");
-    for (const auto* list : {&mean_, &deviation_, &g, &c})
-        for (const float value : *list)
+    for (const auto& list : {mean_, deviation_, g, c})
+        for (const float value : list)
             if (!std::isfinite(value)) wrong("a value is not finite");
     view_.knots[0] = mean.shape[0];
     view_.knots[1] = mean.shape[1];

@@ -46,16 +46,18 @@ struct MomentsBody {
     }
 };
 
-// out (chunk, knot, 1 + 2·states): hat-weighted count, sums and square sums of scaled states. The
-// tables that `view` points at hold one global mean and deviation each.
-struct ConditionalMomentsBody {
+// A least-squares fit of piecewise linear tables: out (chunk, knot, kStencil + states) holds the normal
+// matrix, by the offset (−1…1, −1…1) of the other knot, and the right-hand sides of scaled states
+// (v − center)/scale.
+inline constexpr int kStencil = 9;
+struct FitBody {
     static constexpr index kGrain = 1;
     WhiteningView view;
-    const float *states, *conditions;
+    const float *states, *conditions, *center, *scale;
     index row, columns, measured;
     double* out;
     LANE_FN void operator()(index chunk) const {
-        const index cells = view.knots[0] * view.knots[1], entry = 1 + 2 * view.states;
+        const index cells = view.knots[0] * view.knots[1], entry = kStencil + view.states;
         double* mine = out + chunk * cells * entry;
         for (index m = chunk * measured / kMeasureChunks;
              m < (chunk + 1) * measured / kMeasureChunks; ++m) {
@@ -63,16 +65,47 @@ struct ConditionalMomentsBody {
             index knot[4];
             float weight[4];
             view.place(conditions + j, row, knot, weight);
-            for (int c = 0; c < (view.axes == 1 ? 2 : 4); ++c) {
+            const int corners = view.axes == 1 ? 2 : 4;
+            for (int c = 0; c < corners; ++c) {
                 double* cell = mine + knot[c] * entry;
                 const double w = static_cast<double>(weight[c]);
-                cell[0] += w;
-                for (int d = 0; d < view.states; ++d) {
-                    const double u = static_cast<double>(
-                        (states[d * row + j] - view.mean[d]) / view.deviation[d]);
-                    cell[1 + d] += w * u;
-                    cell[1 + view.states + d] += w * u * u;
+                for (int e = 0; e < corners; ++e) {
+                    const int step0 = (e & 1) - (c & 1), step1 = (e >> 1) - (c >> 1);
+                    cell[(step0 + 1) * 3 + step1 + 1] += w * static_cast<double>(weight[e]);
                 }
+                for (int d = 0; d < view.states; ++d)
+                    cell[kStencil + d] += w * static_cast<double>(
+                        (states[d * row + j] - center[d]) / scale[d]);
+            }
+        }
+    }
+};
+
+// out (chunk, knot, 1 + states): hat-weighted count and squares of scaled residuals about the fitted
+// means that `view` holds.
+struct ResidualBody {
+    static constexpr index kGrain = 1;
+    WhiteningView view;
+    const float *states, *conditions, *scale;
+    index row, columns, measured;
+    double* out;
+    LANE_FN void operator()(index chunk) const {
+        const index cells = view.knots[0] * view.knots[1], entry = 1 + view.states;
+        double* mine = out + chunk * cells * entry;
+        for (index m = chunk * measured / kMeasureChunks;
+             m < (chunk + 1) * measured / kMeasureChunks; ++m) {
+            const index j = measured_column(m, measured, columns);
+            index knot[4];
+            float weight[4];
+            view.place(conditions + j, row, knot, weight);
+            const int corners = view.axes == 1 ? 2 : 4;
+            for (int c = 0; c < corners; ++c)
+                mine[knot[c] * entry] += static_cast<double>(weight[c]);
+            for (int d = 0; d < view.states; ++d) {
+                const double u = static_cast<double>(
+                    (states[d * row + j] - view.look_up(view.mean, d, knot, weight)) / scale[d]);
+                for (int c = 0; c < corners; ++c)
+                    mine[knot[c] * entry + 1 + d] += static_cast<double>(weight[c]) * u * u;
             }
         }
     }

@@ -13,17 +13,19 @@ namespace microlift {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kFewestSamples = 8.0;       // in a bin, for a regression
+constexpr double kFewestSamples = 8.0;  // in a bin, for a regression
 constexpr double kScratchBytes = 128.0 * (1 << 20);
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
 
 struct Fit {
     double mean = kNaN, variance = kNaN;
 };
 
-// Regression of y on z at z = 0, and the variance of the residuals. base = Σ1, Σz, Σzz; each = Σy, Σyz,
-// Σyy (conditional_kernels.h).
+// Regression of y on z at z = 0, and the variance of the residuals. base = Σ1, Σz, Σzz; each = Σy,
+// Σyz, Σyy (conditional_kernels.h).
 Fit regress(const double* base, const double* each, int dims) {
     Fit fit;
     const double n = base[0];
@@ -40,7 +42,8 @@ Fit regress(const double* base, const double* each, int dims) {
         return fit;
     }
     const double z0 = base[1] / n, z1 = base[2] / n;
-    const double c00 = base[3] / n - z0 * z0, c01 = base[4] / n - z0 * z1, c11 = base[5] / n - z1 * z1;
+    const double c00 = base[3] / n - z0 * z0, c01 = base[4] / n - z0 * z1,
+                 c11 = base[5] / n - z1 * z1;
     const double y0 = each[1] / n - y * z0, y1 = each[2] / n - y * z1;
     const double det = c00 * c11 - c01 * c01;
     double s0 = 0.0, s1 = 0.0;
@@ -64,7 +67,8 @@ double interpolated_error(const Grid& grid, const double* influence, index block
                           double x1) {
     std::vector<double> g(at(blocks), 0.0);
     for (const GridWeight& w : interpolation_weights(grid, {x0, x1}))
-        for (index b = 0; b < blocks; ++b) g[at(b)] += w.weight * influence[b * grid.size() + w.bin];
+        for (index b = 0; b < blocks; ++b)
+            g[at(b)] += w.weight * influence[b * grid.size() + w.bin];
     return influence_error(g.data(), blocks);
 }
 
@@ -96,12 +100,12 @@ double ConditionalMoments::variance_at(index variable, double x0, double x1) con
     return interpolate(grid, &variance[place(variable, 0)], x0, x1);
 }
 double ConditionalMoments::mean_error_at(index variable, double x0, double x1) const {
-    return interpolated_error(grid, &mean_influence[at(variable * blocks * grid.size())], blocks, x0,
-                              x1);
+    return interpolated_error(grid, &mean_influence[at(variable * blocks * grid.size())], blocks,
+                              x0, x1);
 }
 double ConditionalMoments::variance_error_at(index variable, double x0, double x1) const {
-    return interpolated_error(grid, &variance_influence[at(variable * blocks * grid.size())], blocks,
-                              x0, x1);
+    return interpolated_error(grid, &variance_influence[at(variable * blocks * grid.size())],
+                              blocks, x0, x1);
 }
 
 ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samples,
@@ -109,7 +113,8 @@ ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samp
                                        const Grid& grid, const ErrorBlocks& blocks) {
     check_estimate_input(samples, nullptr, grid);
     if (variables < 1 || y_row < samples.n || y.size < (variables - 1) * y_row + samples.n)
-        throw InputError("conditional averages: the observable array is shorter than its sizes say");
+        throw InputError(
+            "conditional averages: the observable array is shorter than its sizes say");
     const PaddedGrid padded(grid);
     const int dims = grid.dims, base = base_moments(dims), each = variable_moments(dims);
     const index all = padded.size(), bins = grid.size();
@@ -117,12 +122,13 @@ ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samp
     index merge = 1;
     while (blocks.count() / (merge + 1) >= 8 &&
            static_cast<double>(all) * static_cast<double>(blocks.count() / merge) *
-                   static_cast<double>(base + each) * 8.0 > kScratchBytes)
+                   static_cast<double>(base + each) * 8.0 >
+               kScratchBytes)
         ++merge;
     const index count = (blocks.count() + merge - 1) / merge;
     const double bytes = 8.0 * static_cast<double>(all * count);
-    const index batch = std::clamp<index>(
-        static_cast<index>((kScratchBytes / bytes - base) / each), 1, variables);
+    const index batch =
+        std::clamp<index>(static_cast<index>((kScratchBytes / bytes - base) / each), 1, variables);
 
     ConditionalMoments r;
     r.grid = grid;
@@ -167,15 +173,14 @@ ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samp
                 fits[at(b)] = regress(sum, sum + base + each * v, dims);
             }
         };
-        // Neighbours with very few samples would bring more noise than they take off bias; the choice
-        // is made once, from all samples.
-        const auto at_centre = [&](index b, double Fit::* part) {
+        // Neighbours with very few samples would bring more noise than they take off bias; the
+        // choice is made once, from all samples.
+        const auto at_centre = [&](index b, double Fit::*part) {
             const index p = padded.padded(b);
             double value = fits[at(p)].*part;
             for (int k = 0; k < dims; ++k) {
                 const index lo = p - padded.step(k), hi = p + padded.step(k);
-                const double least =
-                    std::max(2.0 * kFewestSamples, 0.1 * total[at(p * width)]);
+                const double least = std::max(2.0 * kFewestSamples, 0.1 * total[at(p * width)]);
                 if (total[at(lo * width)] < least || total[at(hi * width)] < least) continue;
                 value -= (fits[at(lo)].*part - 2.0 * fits[at(p)].*part + fits[at(hi)].*part) / 24.0;
             }
@@ -188,7 +193,14 @@ ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samp
                 r.count[at(b)] = total[at(padded.padded(b) * width)];
                 r.mean[r.place(variable, b)] = at_centre(b, &Fit::mean);
                 r.variance[r.place(variable, b)] = std::max(0.0, at_centre(b, &Fit::variance));
-                if (std::isnan(r.mean[r.place(variable, b)])) r.variance[r.place(variable, b)] = kNaN;
+                if (r.count[at(b)] >= kFewestSamples &&
+                    !std::isfinite(r.mean[r.place(variable, b)]))
+                    throw NumericError("conditional averages: variable " +
+                                       std::to_string(variable + 1) +
+                                       " has values that are not finite near collective variable " +
+                                       std::to_string(grid.centre(0, b)));
+                if (std::isnan(r.mean[r.place(variable, b)]))
+                    r.variance[r.place(variable, b)] = kNaN;
             }
             double* mean_influence = &r.mean_influence[at(variable * count * bins)];
             double* variance_influence = &r.variance_influence[at(variable * count * bins)];

@@ -2,9 +2,10 @@
 // observables, the closure's integrands.
 //
 // The bias depends on ξ alone, so p(y | ξ) is the same in every window and inside a narrow bin no
-// reweighting is needed; equal weights are the most efficient consistent choice. Each bin has its own
-// linear regression on ξ about its centre; what is left, h²/24 times the second derivative, is taken
-// off by second differences between bins. Errors: delete-one-block jackknife over independent blocks.
+// reweighting is needed; equal weights are the most efficient consistent choice. Each bin has its
+// own linear regression on ξ about its centre; what is left, h²/24 times the second derivative, is
+// taken off by second differences between bins. Errors: delete-one-block jackknife over independent
+// blocks.
 #pragma once
 
 #include "sampling/estimators.h"
@@ -16,7 +17,7 @@ struct ConditionalMoments {
     index variables = 0, blocks = 0;
     // (variable, bin); NaN where a bin has no (or too few) data.
     std::vector<double> mean, mean_error, variance, variance_error;
-    std::vector<double> count;                            // samples, by bin
+    std::vector<double> count;                               // samples, by bin
     std::vector<double> mean_influence, variance_influence;  // (variable, block, bin)
 
     std::size_t place(index variable, index bin) const {

@@ -42,8 +42,8 @@ struct ConditionalSumsBody {
             bin = bin * grid.bins[k] + b;
         }
         const int base = base_moments(grid.dims), each = variable_moments(grid.dims);
-        double* sum = sums + (block * grid.bins[0] * grid.bins[1] + bin) *
-                                 (base + each * variables);
+        double* sum =
+            sums + (block * grid.bins[0] * grid.bins[1] + bin) * (base + each * variables);
         sum[0] += 1.0;
         sum[1] += z[0];
         if (grid.dims == 1) {
@@ -71,11 +71,11 @@ void conditional_sums(Stream& stream, const BiasedSamples& samples, const Sample
                       const ErrorBlocks& blocks, index merge, Span<const float> y, index y_row,
                       index variables, const ConditionalBins& bins, Span<double> sums) {
     const index merged = (blocks.count() + merge - 1) / merge;
-    for_each_index(stream, merged,
-                   ConditionalSumsBody{samples.xi.data + run.first, y.data + run.first, samples.row,
-                                       y_row, variables, run.windows, run.replicas, run.samples,
-                                       blocks.replica_groups, blocks.time_segments, merge, bins,
-                                       sums.data});
+    for_each_index(
+        stream, merged,
+        ConditionalSumsBody{samples.xi.data + run.first, y.data + run.first, samples.row, y_row,
+                            variables, run.windows, run.replicas, run.samples,
+                            blocks.replica_groups, blocks.time_segments, merge, bins, sums.data});
 }
 
 HOST_PASS_END

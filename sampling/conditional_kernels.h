@@ -7,8 +7,12 @@ namespace microlift {
 
 // Moments of one bin and block: Σ1, Σz, Σzz (upper triangle), then for each variable Σy, Σyz, Σyy;
 // z = (ξ − centre)/width.
-LANE_FN int base_moments(int dims) { return dims == 1 ? 3 : 6; }
-LANE_FN int variable_moments(int dims) { return dims == 1 ? 3 : 4; }
+LANE_FN int base_moments(int dims) {
+    return dims == 1 ? 3 : 6;
+}
+LANE_FN int variable_moments(int dims) {
+    return dims == 1 ? 3 : 4;
+}
 
 struct ConditionalBins {
     int32 dims = 1;

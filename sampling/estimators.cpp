@@ -18,11 +18,14 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr index kMostErrorBlocks = 64, kFewestReplicas = 16;
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
 
 }  // namespace
 
-// --- the grid --------------------------------------------------------------------------------------
+// --- the grid
+// --------------------------------------------------------------------------------------
 
 std::vector<GridWeight> interpolation_weights(const Grid& grid, const std::array<double, 2>& x) {
     std::vector<GridWeight> axis[2];
@@ -72,8 +75,10 @@ void FreeEnergyProfile::finish() {
         if (std::isfinite(free_energy[at(b)]) &&
             (minimum_bin < 0 || free_energy[at(b)] < free_energy[at(minimum_bin)]))
             minimum_bin = b;
-    if (minimum_bin < 0) throw NumericError("no sample lies inside the free-energy grid; widen "
-                                            "umbrella.from and umbrella.to, or sample there");
+    if (minimum_bin < 0)
+        throw NumericError(
+            "no sample lies inside the free-energy grid; widen "
+            "umbrella.from and umbrella.to, or sample there");
     const double least = free_energy[at(minimum_bin)];
     std_error.assign(at(grid.size()), kNaN);
     std::vector<double> g(at(blocks));
@@ -81,8 +86,8 @@ void FreeEnergyProfile::finish() {
         free_energy[at(b)] -= least;
         if (!std::isfinite(free_energy[at(b)])) continue;
         for (index i = 0; i < blocks; ++i)
-            g[at(i)] = influence[at(i * grid.size() + b)] -
-                       influence[at(i * grid.size() + minimum_bin)];
+            g[at(i)] =
+                influence[at(i * grid.size() + b)] - influence[at(i * grid.size() + minimum_bin)];
         std_error[at(b)] = influence_error(g.data(), blocks);
     }
 }
@@ -94,7 +99,8 @@ double FreeEnergyResult::asymptotic_error(index i, index j) const {
     return std::sqrt(std::max(0.0, c(i, i) + c(j, j) - 2.0 * c(i, j)));
 }
 
-// --- input -----------------------------------------------------------------------------------------
+// --- input
+// -----------------------------------------------------------------------------------------
 
 FreeEnergyMethod free_energy_method(const std::string& name) {
     if (name == "mbar") return FreeEnergyMethod::mbar;
@@ -126,8 +132,9 @@ void check_estimate_input(const BiasedSamples& samples, const BiasWindows* windo
             fail("a run names windows that do not exist");
         next += run.size();
     }
-    if (next != samples.n) fail("the runs hold " + std::to_string(next) + " samples, not " +
-                                std::to_string(samples.n));
+    if (next != samples.n)
+        fail("the runs hold " + std::to_string(next) + " samples, not " +
+             std::to_string(samples.n));
     if (!windows) return;
     if (windows->size() < 1 || windows->stiffness.size() != windows->center.size())
         fail("every window needs a centre and a stiffness");
@@ -167,7 +174,8 @@ void check_range(Stream& stream, const BiasedSamples& samples, double* range) {
 
 }  // namespace
 
-// --- blocks for errors ------------------------------------------------------------------------------
+// --- blocks for errors
+// ------------------------------------------------------------------------------
 
 BlockDivision block_division(const SampleBlock& run, const ErrorBlocks& blocks) {
     return {static_cast<int32>(run.trajectories()), static_cast<int32>(run.replicas),
@@ -199,7 +207,8 @@ ErrorBlocks choose_error_blocks(const BiasedSamples& samples, double inefficienc
     return blocks;
 }
 
-// --- the estimate ------------------------------------------------------------------------------------
+// --- the estimate
+// ------------------------------------------------------------------------------------
 
 namespace {
 
@@ -282,8 +291,8 @@ std::string window_name(const BiasWindows& windows, index w, int dims) {
     return text.str();
 }
 
-// Neighbours: in one dimension by centre, in two along the tree of largest overlaps. Links of that tree
-// under the threshold leave parts of the windows without a trustworthy common reference.
+// Neighbours: in one dimension by centre, in two along the tree of largest overlaps. Links of that
+// tree under the threshold leave parts of the windows without a trustworthy common reference.
 void find_overlaps(const std::vector<double>& overlap, const BiasWindows& windows, int dims,
                    double threshold, FreeEnergyResult& r) {
     const index n = windows.size();
@@ -322,8 +331,8 @@ void find_overlaps(const std::vector<double>& overlap, const BiasWindows& window
             return windows.center[at(a)][0] < windows.center[at(b)][0];
         });
         for (index i = 0; i + 1 < n; ++i)
-            r.overlaps.push_back({order[at(i)], order[at(i + 1)],
-                                  overlap[at(order[at(i)] * n + order[at(i + 1)])]});
+            r.overlaps.push_back(
+                {order[at(i)], order[at(i + 1)], overlap[at(order[at(i)] * n + order[at(i + 1)])]});
     } else {
         r.overlaps = tree;
     }
@@ -366,14 +375,13 @@ std::vector<double> influence_of_blocks(const Mixture& mixture, const CellHistog
     cholesky_solve(factor, n, g.data(), blocks);
     std::vector<double> result(at(blocks * n));
     for (index w = 0; w < n; ++w)
-        for (index b = 0; b < blocks; ++b)
-            result[at(b * n + w)] = g[at(w * blocks + b)] - g[at(b)];
+        for (index b = 0; b < blocks; ++b) result[at(b * n + w)] = g[at(w * blocks + b)] - g[at(b)];
     return result;
 }
 
-// ln p(ξ_b) = ln ρ(ξ_b) − D(ξ_b): the density of all samples, nearly flat, at the bin's centre, times
-// the weight at the very centre. A count is the mean of ρ over the bin; the centre's value is that less
-// h²ρ''/24, by second differences.
+// ln p(ξ_b) = ln ρ(ξ_b) − D(ξ_b): the density of all samples, nearly flat, at the bin's centre,
+// times the weight at the very centre. A count is the mean of ρ over the bin; the centre's value is
+// that less h²ρ''/24, by second differences.
 void mixture_profile(const Mixture& mixture, const CellHistogram& cells,
                      const std::vector<double>& a, const std::vector<double>& da, double kt,
                      FreeEnergyProfile& profile) {
@@ -421,7 +429,7 @@ void mixture_profile(const Mixture& mixture, const CellHistogram& cells,
 }
 
 void estimate_umbrella_integration(const WindowStatistics& statistics, const BiasWindows& windows,
-                                   double kt, FreeEnergyResult& r) {
+                                   const CellHistogram& cells, double kt, FreeEnergyResult& r) {
     const index n = statistics.windows, blocks = statistics.blocks;
     std::vector<double> center, stiffness;
     for (index w = 0; w < n; ++w) {
@@ -471,6 +479,14 @@ void estimate_umbrella_integration(const WindowStatistics& statistics, const Bia
         jackknife_influence(&f[at(w)], blocks, n);
         r.window_f_error.push_back(influence_error(&f[at(w)], blocks, n));
     }
+    // The mean force reaches everywhere; where nothing was sampled it is a guess.
+    const index all_bins = cells.bins[0];
+    for (index b = 0; b < grid.size(); ++b) {
+        double count = 0.0;
+        for (index g = 0; g < blocks; ++g)
+            count += cells.bin_count[at(g * all_bins + cells.padded_bin(b))];
+        if (count <= 0.0) r.profile.free_energy[at(b)] = kNaN;
+    }
     r.converged = true;
     r.profile.finish();
 }
@@ -514,7 +530,7 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
 
     std::vector<double> a;
     if (options.method == FreeEnergyMethod::umbrella_integration) {
-        estimate_umbrella_integration(statistics, windows, options.kt, r);
+        estimate_umbrella_integration(statistics, windows, cells, options.kt, r);
         for (index w = 0; w < n; ++w)
             a.push_back(r.window_f[at(w)] + std::log(mixture.population[at(w)]));
         mixture_log_weights(stream, mixture, samples, range, a, r.log_weight.data());
@@ -527,12 +543,13 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
             mixture_log_weights(stream, mixture, samples, range, solution.a, r.log_weight.data());
             cells.at_mean.x = cells.cell_centre;
         } else {
-            solution = solve_gathered(mixture, cells.at_mean, start, options.tolerance,
-                                      options.max_iterations);
+            // A start for the exact equations: a looser tolerance is enough.
+            solution = solve_gathered(mixture, cells.at_mean, start,
+                                      std::max(options.tolerance, 1e-4), options.max_iterations);
             const index before = solution.iterations;
-            solution = solve_streaming(stream, mixture, samples, range, cells.at_mean, solution.a,
-                                       options.tolerance, options.max_iterations,
-                                       r.log_weight.data());
+            solution =
+                solve_streaming(stream, mixture, samples, range, cells.at_mean, solution.a,
+                                options.tolerance, options.max_iterations, r.log_weight.data());
             solution.iterations += before;
         }
         a = solution.a;
@@ -540,11 +557,9 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
         r.iterations = solution.iterations;
         r.residual = solution.residual;
 
-        const std::vector<double> factor =
-            factor_hessian(mixture_derivatives(mixture, cells.at_mean, a).hessian, n, 1e-12,
-                           mixture.population);
-        const std::vector<double> da =
-            influence_of_blocks(mixture, cells, statistics, a, factor);
+        const std::vector<double> factor = factor_hessian(
+            mixture_derivatives(mixture, cells.at_mean, a).hessian, n, 1e-12, mixture.population);
+        const std::vector<double> da = influence_of_blocks(mixture, cells, statistics, a, factor);
         mixture_profile(mixture, cells, a, da, options.kt, r.profile);
         std::vector<double> g(at(r.error_blocks.count()));
         for (index w = 0; w < n; ++w) {
@@ -566,8 +581,8 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
     }
     if (!r.converged) {
         std::ostringstream text;
-        text << "the free energies did not converge in " << r.iterations
-             << " iterations (residual " << r.residual << "); do not trust them";
+        text << "the free energies did not converge in " << r.iterations << " iterations (residual "
+             << r.residual << "); do not trust them";
         r.warnings.push_back(text.str());
     }
     find_overlaps(window_overlaps(mixture, cells.at_mean, a), windows, dims,

@@ -66,14 +66,15 @@ FreeEnergyMethod free_energy_method(const std::string& name);
 
 struct EstimateOptions {
     FreeEnergyMethod method = FreeEnergyMethod::mbar;
-    double kt = 1.0;             // unit of the profile: F = −kt ln p
-    double tolerance = 1e-10;    // largest change of a window's free energy (kT) at convergence
+    double kt = 1.0;           // unit of the profile: F = −kt ln p
+    double tolerance = 1e-10;  // largest change of a window's free energy (kT) at convergence
     index max_iterations = 10000;
-    index error_blocks = 0;      // independent blocks for errors; 0: chosen
+    index error_blocks = 0;  // independent blocks for errors; 0: chosen
     double overlap_warning = 0.03;
 };
 
-// How samples are divided into independent blocks for errors: block = (replica group, time segment).
+// How samples are divided into independent blocks for errors: block = (replica group, time
+// segment).
 struct ErrorBlocks {
     index replica_groups = 1, time_segments = 1;
     index count() const { return replica_groups * time_segments; }
@@ -115,7 +116,7 @@ struct FreeEnergyResult {
     Buffer<float> log_weight;  // per sample, up to a constant: ln of (unbiased / sampled density)
     bool converged = false;
     index iterations = 0;
-    double residual = 0.0;  // max_w |Σ_n W_nw − 1| (MBAR, WHAM)
+    double residual = 0.0;                        // max_w |Σ_n W_nw − 1| (MBAR, WHAM)
     std::vector<WindowOverlap> overlaps;          // neighbours
     std::vector<WindowOverlap> missing_overlaps;  // links too weak to trust
     std::vector<double> inefficiency;             // per window, in samples: g = 1 + 2Στ
@@ -126,8 +127,8 @@ struct FreeEnergyResult {
     double asymptotic_error(index i, index j) const;
 };
 
-// Throws InputError (shapes, 2-D umbrella integration) and NumericError (a sample that is not finite,
-// named). Does not throw on missing overlap or non-convergence: see the fields.
+// Throws InputError (shapes, 2-D umbrella integration) and NumericError (a sample that is not
+// finite, named). Does not throw on missing overlap or non-convergence: see the fields.
 FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& samples,
                                       const BiasWindows& windows, const Grid& grid,
                                       const EstimateOptions& options);
@@ -135,8 +136,8 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
 // Checks shapes and that the grid makes sense; throws InputError.
 void check_estimate_input(const BiasedSamples& samples, const BiasWindows* windows,
                           const Grid& grid);
-// The division for errors. `inefficiency`: the largest over windows, in samples (time segments are at
-// least ten times as long).
+// The division for errors. `inefficiency`: the largest over windows, in samples (time segments are
+// at least ten times as long).
 ErrorBlocks choose_error_blocks(const BiasedSamples& samples, double inefficiency,
                                 index wanted = 0);
 

@@ -16,17 +16,17 @@ struct TileLoop {
 
     template <class F>
     LANE_FN void unary(F f) const {
-#pragma GCC unroll 8
+LANE_UNROLL
         for (int i = 0; i < lanes; i += kWidth<L>) store(out, i, f(load<L>(a, i)));
     }
     template <class F>
     LANE_FN void binary(F f) const {
-#pragma GCC unroll 8
+LANE_UNROLL
         for (int i = 0; i < lanes; i += kWidth<L>) store(out, i, f(load<L>(a, i), load<L>(b, i)));
     }
     template <class F>
     LANE_FN void ternary(F f) const {
-#pragma GCC unroll 8
+LANE_UNROLL
         for (int i = 0; i < lanes; i += kWidth<L>)
             store(out, i, f(load<L>(a, i), load<L>(b, i), load<L>(c, i)));
     }

@@ -336,7 +336,7 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
             indent(source_statements(lower(graph, drift, dim), x, elements("f", dim))) + "    }\n";
 
     text += "    template <class M, class L>\n    LANE_FN L potential(const " +
-            array_type("x", dim) + ") const {\n";
+            array_type(system.gradient ? "x" : "", dim) + ") const {\n";
     if (system.gradient) {
         const std::vector<std::string> v{"L v"};
         text += indent(source_statements(system.potential, x, v)) + "        return v;\n    }\n";

@@ -12,14 +12,16 @@ namespace microlift {
 
 namespace {
 
-constexpr double kNegligible = 44.0;   // terms below e^-44 of the largest are left out
-constexpr double kListSlack = 2.0;     // a may move this far before the lists are made anew
-// Added to the Hessian's diagonal, relative to the windows' populations: where windows share nothing,
-// their difference stays where the start put it.
+constexpr double kNegligible = 44.0;  // terms below e^-44 of the largest are left out
+constexpr double kListSlack = 2.0;    // a may move this far before the lists are made anew
+// Added to the Hessian's diagonal, relative to the windows' populations: where windows share
+// nothing, their difference stays where the start put it.
 constexpr double kLeastDamping = 1e-12;
 constexpr int kListCells1 = 512, kListCells2 = 48;
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
 
 double residual_of(const std::vector<double>& gradient, const std::vector<double>& population) {
     double r = 0.0;
@@ -78,7 +80,8 @@ MixtureDerivatives mixture_derivatives(const Mixture& mixture, const GatheredSam
             const double cp = c * terms[i].p;
             r.gradient[at(terms[i].window)] += cp;
             double* row = &r.hessian[at(terms[i].window * n)];
-            for (std::size_t j = i + 1; j < terms.size(); ++j) row[terms[j].window] -= cp * terms[j].p;
+            for (std::size_t j = i + 1; j < terms.size(); ++j)
+                row[terms[j].window] -= cp * terms[j].p;
         }
     }
     // The diagonal as minus the sum of the row: P(1 − P) = Σ P P', without cancellation.
@@ -110,7 +113,8 @@ std::vector<double> factor_hessian(std::vector<double> hessian, index n, double 
     }
 }
 
-// --- the start -------------------------------------------------------------------------------------
+// --- the start
+// -------------------------------------------------------------------------------------
 
 namespace {
 
@@ -136,7 +140,8 @@ std::vector<double> gaussian_start(const Mixture& mixture, const std::vector<dou
         for (int k = 0; k < dims; ++k) {
             const double va = variance[at(a * dims + k)], vb = variance[at(b * dims + k)];
             const double delta = mean[at(a * dims + k)] - mean[at(b * dims + k)];
-            d += 0.25 * delta * delta / (va + vb) + 0.5 * std::log(0.5 * (va + vb) / std::sqrt(va * vb));
+            d += 0.25 * delta * delta / (va + vb) +
+                 0.5 * std::log(0.5 * (va + vb) / std::sqrt(va * vb));
         }
         return d;
     };
@@ -162,10 +167,10 @@ std::vector<double> gaussian_start(const Mixture& mixture, const std::vector<dou
             const double ca = mixture.center[at(k * n + a)], cb = mixture.center[at(k * n + next)];
             const double sa = 2.0 * mixture.half_stiffness[at(k * n + a)];
             const double sb = 2.0 * mixture.half_stiffness[at(k * n + next)];
-            df += 0.5 * gaussian_difference(mean[at(a * dims + k)], variance[at(a * dims + k)], ca, sa,
-                                            cb, sb) -
-                  0.5 * gaussian_difference(mean[at(next * dims + k)], variance[at(next * dims + k)],
-                                            cb, sb, ca, sa);
+            df += 0.5 * gaussian_difference(mean[at(a * dims + k)], variance[at(a * dims + k)], ca,
+                                            sa, cb, sb) -
+                  0.5 * gaussian_difference(mean[at(next * dims + k)],
+                                            variance[at(next * dims + k)], cb, sb, ca, sa);
         }
         f[at(next)] = f[at(a)] + df;
         done[at(next)] = 1;
@@ -176,7 +181,8 @@ std::vector<double> gaussian_start(const Mixture& mixture, const std::vector<dou
     return a;
 }
 
-// --- Newton on the gathered samples --------------------------------------------------------------------
+// --- Newton on the gathered samples
+// --------------------------------------------------------------------
 
 MixtureSolution solve_gathered(const Mixture& mixture, const GatheredSamples& samples,
                                std::vector<double> start, double tolerance, index max_iterations) {
@@ -222,16 +228,20 @@ MixtureSolution solve_gathered(const Mixture& mixture, const GatheredSamples& sa
     return s;
 }
 
-// --- all samples -----------------------------------------------------------------------------------
+// --- all samples
+// -----------------------------------------------------------------------------------
 
 namespace {
 
-// The windows on the device, sorted so that groups are compact, with the lists of groups that count in
-// each cell of ξ.
+// The windows on the device, sorted so that groups are compact, with the lists of groups that count
+// in each cell of ξ.
 class DeviceMixture {
 public:
     DeviceMixture(Stream& stream, const Mixture& mixture, const double* range)
-        : stream_(stream), mixture_(mixture), n_(mixture.windows), dims_(mixture.dims),
+        : stream_(stream),
+          mixture_(mixture),
+          n_(mixture.windows),
+          dims_(mixture.dims),
           padded_((mixture.windows + kWindowGroup - 1) / kWindowGroup * kWindowGroup) {
         sort_windows();
         for (int k = 0; k < dims_; ++k) {
@@ -364,10 +374,10 @@ private:
 
 }  // namespace
 
-MixtureSolution solve_streaming(Stream& stream, const Mixture& mixture, const BiasedSamples& samples,
-                                const double* range, const GatheredSamples& gathered,
-                                std::vector<double> start, double tolerance, index max_iterations,
-                                float* log_weight) {
+MixtureSolution solve_streaming(Stream& stream, const Mixture& mixture,
+                                const BiasedSamples& samples, const double* range,
+                                const GatheredSamples& gathered, std::vector<double> start,
+                                double tolerance, index max_iterations, float* log_weight) {
     const index n = mixture.windows;
     DeviceMixture device(stream, mixture, range);
     MixtureSolution s;
@@ -376,8 +386,8 @@ MixtureSolution solve_streaming(Stream& stream, const Mixture& mixture, const Bi
     double previous = std::numeric_limits<double>::infinity();
     for (s.iterations = 1;; ++s.iterations) {
         if (factor.empty())
-            factor = factor_hessian(mixture_derivatives(mixture, gathered, s.a).hessian, n, kLeastDamping,
-                                    mixture.population);
+            factor = factor_hessian(mixture_derivatives(mixture, gathered, s.a).hessian, n,
+                                    kLeastDamping, mixture.population);
         std::vector<double> step = device.pass(samples, s.a, log_weight);
         for (index w = 0; w < n; ++w) step[at(w)] -= mixture.population[at(w)];
         s.residual = residual_of(step, mixture.population);
@@ -404,7 +414,8 @@ std::vector<double> window_overlaps(const Mixture& mixture, const GatheredSample
     std::vector<Mixture::Term> terms;
     for (index m = 0; m < samples.points(); ++m) {
         mixture.terms(a, &samples.x[at(m * mixture.dims)], terms);
-        for (Mixture::Term& t : terms) t.p *= samples.count[at(m)] / mixture.population[at(t.window)];
+        for (Mixture::Term& t : terms)
+            t.p *= samples.count[at(m)] / mixture.population[at(t.window)];
         for (std::size_t i = 0; i < terms.size(); ++i)
             for (std::size_t j = i; j < terms.size(); ++j)
                 overlap[at(terms[i].window * n + terms[j].window)] +=

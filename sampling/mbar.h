@@ -2,8 +2,8 @@
 // variables alone. In a_w = f_w + ln N_w it minimises the convex
 //   Φ(a) = Σ_n D(ξ_n) − Σ_w N_w a_w,   D(ξ) = ln Σ_w exp(a_w − u_w(ξ)),
 // with gradient Σ_n P_w(ξ_n) − N_w and Hessian Σ_n (P_w δ_wv − P_w P_v), P_w = exp(a_w − u_w − D).
-// A fine histogram of ξ carries a damped Newton solution (that alone is WHAM) and the Hessian; the exact
-// gradient over all samples, streamed on the device, then corrects it to the tolerance.
+// A fine histogram of ξ carries a damped Newton solution (that alone is WHAM) and the Hessian; the
+// exact gradient over all samples, streamed on the device, then corrects it to the tolerance.
 #pragma once
 
 #include <array>
@@ -48,8 +48,9 @@ struct MixtureSolution {
     double residual = 0.0;  // max |gradient_w / N_w|
 };
 
-// Window free energies from the windows' means and variances (as if every window were Gaussian), along
-// the tree of best overlaps: exact for harmonic systems, a start for others. mean, variance: [w*dims+k].
+// Window free energies from the windows' means and variances (as if every window were Gaussian),
+// along the tree of best overlaps: exact for harmonic systems, a start for others. mean, variance:
+// [w*dims+k].
 std::vector<double> gaussian_start(const Mixture& mixture, const std::vector<double>& mean,
                                    const std::vector<double>& variance);
 
@@ -58,10 +59,10 @@ MixtureSolution solve_gathered(const Mixture& mixture, const GatheredSamples& sa
                                std::vector<double> start, double tolerance, index max_iterations);
 
 // Newton on all samples with the Hessian of the gathered ones; writes −D(ξ_n) to log_weight.
-MixtureSolution solve_streaming(Stream& stream, const Mixture& mixture, const BiasedSamples& samples,
-                                const double* range, const GatheredSamples& gathered,
-                                std::vector<double> start, double tolerance, index max_iterations,
-                                float* log_weight);
+MixtureSolution solve_streaming(Stream& stream, const Mixture& mixture,
+                                const BiasedSamples& samples, const double* range,
+                                const GatheredSamples& gathered, std::vector<double> start,
+                                double tolerance, index max_iterations, float* log_weight);
 
 // −D(ξ_n) of every sample for given a.
 void mixture_log_weights(Stream& stream, const Mixture& mixture, const BiasedSamples& samples,

@@ -254,7 +254,8 @@ CvConfig read_cv(const Config& config) {
     }
     if (cv.count() > 2) {
         config.fail("cv.variables",
-                    "there are " + std::to_string(cv.count()) + " collective variables",
+                    "key 'cv.variables' has " + std::to_string(cv.count()) +
+                        " collective variables",
                     "give one or two");
     }
     return cv;
@@ -342,14 +343,14 @@ UmbrellaConfig read_umbrella(Config& config, const SystemConfig& system, int cvs
         trajectories *= static_cast<double>(windows);
     }
     if (trajectories > kMaxTrajectories) {
-        config.fail("umbrella.replicas", "windows times replicas is more than 2147483647",
+        config.fail("umbrella.replicas", "'umbrella.windows' times 'umbrella.replicas' is more than 2147483647",
                     "give fewer windows or replicas");
     }
     const double samples =
         trajectories * static_cast<double>(umbrella.samples_per_trajectory());
     if (samples > 1e12) {
-        config.fail("umbrella.stride", "more than 1e12 samples would be stored",
-                    "give a larger stride, or fewer steps, windows or replicas");
+        config.fail("umbrella.stride", "with this 'umbrella.stride' more than 1e12 samples would be stored",
+                    "give a larger one, or fewer steps, windows or replicas");
     }
     read_initial(config, system, umbrella);
     return umbrella;
@@ -373,7 +374,8 @@ EstimateConfig read_estimate(Config& config, int cvs) {
     }
     if (estimate.enabled && estimate.method == "umbrella_integration" && cvs > 1) {
         config.fail("estimate.method",
-                    "umbrella integration works with one collective variable, there are " +
+                    "key 'estimate.method' is \"umbrella_integration\", which works with one "
+                    "collective variable, there are " +
                         std::to_string(cvs),
                     "use \"mbar\" or \"wham\"");
     }
@@ -411,6 +413,11 @@ GeneratorConfig read_generator(const Config& config) {
         }
     }
     return generator;
+}
+
+LiftingConfig read_lifting(const Config& config) {
+    return {config.integer("lifting.values"), config.integer("lifting.states"),
+            config.integer("lifting.heal_steps")};
 }
 
 CouplingConfig read_coupling(const Config& config, bool generator) {
@@ -645,6 +652,18 @@ Schema run_schema(const std::string& system_name) {
                          16),
                 1e7));
 
+    add(at_most(at_least(key("lifting.values", T::integer, "50",
+                             "values of the collective variables at which lifting is judged"),
+                         1),
+                10000));
+    add(at_most(at_least(key("lifting.states", T::integer, "20000", "states generated at each"),
+                         100),
+                1e8));
+    add(at_most(at_least(key("lifting.heal_steps", T::integer, "2000",
+                             "steps that heal a generated state; 0: none"),
+                         0),
+                kManySteps));
+
     add(optional("coupling.enabled", T::boolean, "true", "whether to couple"));
     add(at_most(at_least(key("coupling.rounds", T::integer, "0",
                              "rounds of new biased runs from generated states; 0: none"),
@@ -685,7 +704,8 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     std::string name;
     if (const ConfigValue* system = root.find("system")) {
         const ConfigValue* given = system->find("name");
-        if (given != nullptr && given->kind == ConfigValue::Kind::text) {
+        if (given != nullptr && given->kind == ConfigValue::Kind::text &&
+            !given->text.empty()) {
             name = given->text;
             check_system_name(*given);
         }
@@ -700,6 +720,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     run.umbrella = read_umbrella(config, run.system, run.cv.count());
     run.estimate = read_estimate(config, run.cv.count());
     run.generator = read_generator(config);
+    run.lifting = read_lifting(config);
     run.coupling = read_coupling(config, run.generator.enabled);
     run.closure.enabled = config.enabled("closure");
     run.config = std::move(config);

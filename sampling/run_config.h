@@ -100,6 +100,12 @@ struct GeneratorConfig {
     index validation_states = 0;
 };
 
+struct LiftingConfig {
+    index values = 0;      // of the collective variables at which lifting is judged
+    index states = 0;      // generated at each
+    index heal_steps = 0;  // 0: no healing
+};
+
 struct CouplingConfig {
     bool enabled = false;
     index rounds = 0;
@@ -122,6 +128,7 @@ struct RunConfig {
     UmbrellaConfig umbrella;
     EstimateConfig estimate;
     GeneratorConfig generator;
+    LiftingConfig lifting;
     CouplingConfig coupling;
     ClosureConfig closure;
 

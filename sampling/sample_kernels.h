@@ -1,5 +1,6 @@
-// Device passes over biased samples: range, moments, autocorrelation, histograms, the MBAR pass. Chunks
-// are fixed and partial sums are added in a fixed order, so no result depends on the thread count.
+// Device passes over biased samples: range, moments, autocorrelation, histograms, the MBAR pass.
+// Chunks are fixed and partial sums are added in a fixed order, so no result depends on the thread
+// count.
 #pragma once
 
 #include "sampling/estimators.h"
@@ -34,7 +35,8 @@ struct CellGrid {
     LANE_FN int32 cell(int k, double x, double* offset) const {
         const double u = (x - from[k]) * inverse_width[k];
         const double top = static_cast<double>(cells[k] - 1);
-        const double c = u < 0.0 ? 0.0 : (u > top ? top : static_cast<double>(static_cast<int32>(u)));
+        const double c =
+            u < 0.0 ? 0.0 : (u > top ? top : static_cast<double>(static_cast<int32>(u)));
         const double inside = u - c;
         *offset = inside < 0.0 ? 0.0 : (inside > 1.0 ? 1.0 : inside);
         return static_cast<int32>(c);
@@ -43,11 +45,12 @@ struct CellGrid {
 };
 inline constexpr double kOffsetScale = 1048576.0;  // offsets inside a cell are summed as integers
 
-// Least and greatest of each CV, out[2*k], out[2*k+1]; returns the first non-finite column of CV k in
-// bad[k], or −1.
+// Least and greatest of each CV, out[2*k], out[2*k+1]; returns the first non-finite column of CV k
+// in bad[k], or −1.
 void sample_range(Stream& stream, const BiasedSamples& samples, double* out, index* bad);
 
-// Per window of one run and block: count, Σ(ξ−c), Σ(ξ−c)² for each CV: out[(w*blocks + g)*(1+2*cvs)].
+// Per window of one run and block: count, Σ(ξ−c), Σ(ξ−c)² for each CV: out[(w*blocks +
+// g)*(1+2*cvs)].
 void window_moments(Stream& stream, const BiasedSamples& samples, const SampleBlock& run,
                     const BlockDivision& division, index blocks, Span<const double> centers,
                     Span<double> out);
@@ -64,7 +67,8 @@ void block_histogram(Stream& stream, const BiasedSamples& samples, const SampleB
                      const BlockDivision& division, const CellGrid& grid, Span<const int32> map,
                      index kept, Span<uint64> counts);
 
-// --- MBAR ------------------------------------------------------------------------------------------
+// --- MBAR
+// ------------------------------------------------------------------------------------------
 
 // Windows in groups of kWindowGroup: for CV k of padded window w, center[k*padded + w] and
 // half_stiffness (reduced, times ½). Cells of `lists` name the groups whose terms count there.
@@ -75,14 +79,14 @@ struct MixtureTables {
     const double* center = nullptr;
     const double* half_stiffness = nullptr;
     CellGrid lists;
-    const int32* list_start = nullptr;   // cells + 1
+    const int32* list_start = nullptr;  // cells + 1
     const int32* list_groups = nullptr;
 };
 index mixture_chunks(index n);
 // Doubles of scratch: chunks × (2 padded + 1).
 index mixture_scratch(index n, index padded);
-// One pass: sums[w] = Σ_n P_w(ξ_n) with P_w = e^{a_w−u_w} / Σ_l e^{a_l−u_l}, and sums[padded] = Σ_n D_n,
-// D = ln Σ_l e^{a_l−u_l}. Where log_weight is not null it receives −D_n.
+// One pass: sums[w] = Σ_n P_w(ξ_n) with P_w = e^{a_w−u_w} / Σ_l e^{a_l−u_l}, and sums[padded] = Σ_n
+// D_n, D = ln Σ_l e^{a_l−u_l}. Where log_weight is not null it receives −D_n.
 void mixture_pass(Stream& stream, const BiasedSamples& samples, const MixtureTables& tables,
                   Span<double> scratch, Span<double> sums, float* log_weight);
 

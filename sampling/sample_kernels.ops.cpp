@@ -8,9 +8,12 @@ namespace microlift {
 
 inline constexpr index kReductionChunk = 65536;
 
-LANE_FN index max_index(index a, index b) { return a > b ? a : b; }
+LANE_FN index max_index(index a, index b) {
+    return a > b ? a : b;
+}
 
-// --- range -----------------------------------------------------------------------------------------
+// --- range
+// -----------------------------------------------------------------------------------------
 
 struct SampleRangeBody {
     static constexpr index kGrain = 1;
@@ -27,7 +30,8 @@ struct SampleRangeBody {
         uint64 first_bad = ~static_cast<uint64>(0);
         for (index i = from; i < to; ++i) {
             const float v = x[i];
-            if (is_bad(v) && first_bad == ~static_cast<uint64>(0)) first_bad = static_cast<uint64>(i);
+            if (is_bad(v) && first_bad == ~static_cast<uint64>(0))
+                first_bad = static_cast<uint64>(i);
             least = v < least ? v : least;
             greatest = v > greatest ? v : greatest;
         }
@@ -37,7 +41,8 @@ struct SampleRangeBody {
     }
 };
 
-// --- windows: moments and autocorrelation --------------------------------------------------------------
+// --- windows: moments and autocorrelation
+// --------------------------------------------------------------
 
 struct WindowMomentsBody {
     static constexpr index kGrain = 1;
@@ -57,7 +62,8 @@ struct WindowMomentsBody {
                 double* sum = out + (w * blocks + g) * width;
                 sum[0] += 1.0;
                 for (int k = 0; k < dims; ++k) {
-                    const double d = static_cast<double>(xi[k * row + j0 + r]) - centers[w * dims + k];
+                    const double d =
+                        static_cast<double>(xi[k * row + j0 + r]) - centers[w * dims + k];
                     sum[1 + 2 * k] += d;
                     sum[2 + 2 * k] = fma(d, d, sum[2 + 2 * k]);
                 }
@@ -76,7 +82,8 @@ struct WindowInefficiencyBody {
         const float* first = x + w * replicas;
         double sum = 0.0;
         for (index s = 0; s < samples; ++s)
-            for (index r = 0; r < replicas; ++r) sum += static_cast<double>(first[s * trajectories + r]);
+            for (index r = 0; r < replicas; ++r)
+                sum += static_cast<double>(first[s * trajectories + r]);
         const double mean = sum / static_cast<double>(samples * replicas);
         const double variance = covariance(first, mean, 0);
         if (samples < 2 || !(variance > 0.0)) {
@@ -108,7 +115,8 @@ struct WindowInefficiencyBody {
     }
 };
 
-// --- histograms: integer sums, so the order of additions does not matter ---------------------------------
+// --- histograms: integer sums, so the order of additions does not matter
+// ---------------------------------
 
 struct CellHistogramBody {
     const float* xi;
@@ -148,7 +156,8 @@ struct BlockHistogramBody {
     }
 };
 
-// --- the mixture -----------------------------------------------------------------------------------
+// --- the mixture
+// -----------------------------------------------------------------------------------
 
 #if defined(__CUDACC__)
 using MixtureLane = double;
@@ -281,8 +290,9 @@ void window_inefficiency(Stream& stream, Span<const float> xi, const SampleBlock
 
 void cell_histogram(Stream& stream, const BiasedSamples& samples, const CellGrid& grid,
                     Span<uint64> counts, Span<uint64> offsets) {
-    for_each_index(stream, samples.n,
-                   CellHistogramBody{samples.xi.data, samples.row, grid, counts.data, offsets.data});
+    for_each_index(
+        stream, samples.n,
+        CellHistogramBody{samples.xi.data, samples.row, grid, counts.data, offsets.data});
 }
 
 void block_histogram(Stream& stream, const BiasedSamples& samples, const SampleBlock& run,
@@ -298,7 +308,9 @@ index mixture_chunks(index n) {
     return (n + size - 1) / size;
 }
 
-index mixture_scratch(index n, index padded) { return mixture_chunks(n) * (2 * padded + 1); }
+index mixture_scratch(index n, index padded) {
+    return mixture_chunks(n) * (2 * padded + 1);
+}
 
 void mixture_pass(Stream& stream, const BiasedSamples& samples, const MixtureTables& tables,
                   Span<double> scratch, Span<double> sums, float* log_weight) {

@@ -20,7 +20,9 @@ LANE_FN double inefficiency_from_correlation(index samples, const Correlation& r
     double even = 1.0;  // ρ(2m)
     for (; t < samples && t < kDenseLags; t += 2) {
         const double odd = rho(t);
-        if (even + odd <= 0.0) return g - 2.0 * (t > 1 ? even * (1.0 - static_cast<double>(t - 1) * inverse) : 0.0);
+        // The pair's first member is in the sum already (but for ρ(0)).
+        if (even + odd <= 0.0)
+            return t > 1 ? g - 2.0 * even * (1.0 - static_cast<double>(t - 1) * inverse) : g;
         g += 2.0 * odd * (1.0 - static_cast<double>(t) * inverse);
         if (t + 1 >= samples) return g;
         even = rho(t + 1);
@@ -36,28 +38,32 @@ LANE_FN double inefficiency_from_correlation(index samples, const Correlation& r
         const double w0 = 1.0 - static_cast<double>(last) * inverse;
         const double w1 = 1.0 - static_cast<double>(last + step) * inverse;
         if (next <= 0.0) break;
-        // The sum over the lags last+1 … last+step: trapezoid, less half of the first, plus half the last.
-        g += previous * w0 * static_cast<double>(step - 1) + next * w1 * static_cast<double>(step + 1);
+        // The sum over the lags last+1 … last+step: trapezoid, less half of the first, plus half
+        // the last.
+        g += previous * w0 * static_cast<double>(step - 1) +
+             next * w1 * static_cast<double>(step + 1);
         previous = next;
         last += step;
     }
     return g;
 }
 
-// Statistical inefficiency of R replicas of S values, series[s*replicas + r], about their common mean.
+// Statistical inefficiency of R replicas of S values, series[s*replicas + r], about their common
+// mean.
 double statistical_inefficiency(const double* series, index samples, index replicas = 1);
 inline double statistical_inefficiency(const std::vector<double>& series) {
     return statistical_inefficiency(series.data(), static_cast<index>(series.size()));
 }
 
-// Standard error from influences of G independent blocks: sqrt(G/(G−1) Σ_g influence_g²); NaN for G < 2.
+// Standard error from influences of G independent blocks: sqrt(G/(G−1) Σ_g influence_g²); NaN for G
+// < 2.
 double influence_error(const double* influence, index blocks, index stride = 1);
 
-// Delete-one-block jackknife: influences (θ̄ − θ_(−g))(G−1)/G, in place of the leave-one-out values.
+        // The sum over lags last+1 … last+step: trapezoid, less half the first, plus half the last.
 void jackknife_influence(double* leave_one_out, index blocks, index stride = 1);
 
-// Solves A x = b for a symmetric positive definite A (n, n); `columns` right-hand sides b[i*columns + c]
-// are overwritten. Returns false where A is not positive definite. Fixed order of operations.
+// Solves A x = b for a symmetric positive definite A (n, n); `columns` right-hand sides b[i*columns
+// + c] are overwritten. Returns false where A is not positive definite. Fixed order of operations.
 bool cholesky_factor(std::vector<double>& a, index n);
 void cholesky_solve(const std::vector<double>& factor, index n, double* b, index columns);
 

@@ -7,7 +7,9 @@ namespace microlift {
 
 namespace {
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
 
 double mean_force(const WindowMoments& m, const std::vector<double>& center,
                   const std::vector<double>& stiffness, double x) {
@@ -71,8 +73,8 @@ std::vector<double> umbrella_window_f(const WindowMoments& moments,
         low = std::min(low, moments.mean[w] - reach);
         high = std::max(high, moments.mean[w] + reach);
     }
-    const index steps = static_cast<index>(
-        std::clamp(8.0 * (high - low) / least_width(moments), 256.0, 65536.0));
+    const index steps =
+        static_cast<index>(std::clamp(8.0 * (high - low) / least_width(moments), 256.0, 65536.0));
     const double h = (high - low) / static_cast<double>(steps);
     std::vector<double> f(at(steps + 1), 0.0);
     for (index i = 1; i <= steps; ++i)

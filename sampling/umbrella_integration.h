@@ -1,6 +1,6 @@
 // Umbrella integration (Kästner, Thiel, J. Chem. Phys. 123 (2005) 144104): the mean force from each
-// window's mean m and variance s², F'(ξ) = (ξ − m)/(β s²) − κ(ξ − c), averaged over windows with the
-// weights N_w · Normal(ξ; m, s²), and integrated. One collective variable.
+// window's mean m and variance s², F'(ξ) = (ξ − m)/(β s²) − κ(ξ − c), averaged over windows with
+// the weights N_w · Normal(ξ; m, s²), and integrated. One collective variable.
 #pragma once
 
 #include <vector>

@@ -7,11 +7,14 @@ namespace microlift {
 
 namespace {
 
-constexpr double kCellsPerWidth = 8.0;          // cells in one thermal width of the stiffest bias
-constexpr index kMostCells[kMaxCvs] = {16384, 262144};  // in all, by dimension
+// By dimension: cells in one thermal width of the stiffest bias, and in all.
+constexpr double kCellsPerWidth[kMaxCvs] = {8.0, 4.0};
+constexpr index kMostCells[kMaxCvs] = {16384, 131072};
 constexpr index kMostMargin = 64;
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
 
 }  // namespace
 
@@ -36,7 +39,7 @@ CellHistogram gather_cells(Stream& stream, const BiasedSamples& samples, const d
         for (index w = 0; w < windows.size(); ++w)
             stiffest = std::max(stiffest, windows.reduced_stiffness(w, k));
         parts[k] = static_cast<index>(
-            std::ceil(std::min(width * kCellsPerWidth * std::sqrt(stiffest), 1e6)));
+            std::ceil(std::min(width * kCellsPerWidth[dims - 1] * std::sqrt(stiffest), 1e6)));
         total *= h.bins[k] * parts[k];
     }
     while (total > kMostCells[dims - 1] && (parts[0] > 1 || parts[1] > 1)) {
@@ -57,8 +60,8 @@ CellHistogram gather_cells(Stream& stream, const BiasedSamples& samples, const d
     std::vector<int32> map(at(cells.size()), -1);
     index kept = 0;
     {
-        Buffer<uint64> counts(stream.device(), cells.size()), offsets(stream.device(),
-                                                                      dims * cells.size());
+        Buffer<uint64> counts(stream.device(), cells.size()),
+            offsets(stream.device(), dims * cells.size());
         cell_histogram(stream, samples, cells, counts.span(), offsets.span());
         const std::vector<uint64> count = to_host(stream, counts.span());
         const std::vector<uint64> offset = to_host(stream, offsets.span());
@@ -67,7 +70,8 @@ CellHistogram gather_cells(Stream& stream, const BiasedSamples& samples, const d
             map[at(c)] = static_cast<int32>(kept++);
             h.at_mean.count.push_back(static_cast<double>(count[at(c)]));
             for (int k = 0; k < dims; ++k) {
-                const index part = dims == 1 ? c : (k == 0 ? c / cells.cells[1] : c % cells.cells[1]);
+                const index part =
+                    dims == 1 ? c : (k == 0 ? c / cells.cells[1] : c % cells.cells[1]);
                 const double mean = static_cast<double>(offset[at(k * cells.size() + c)]) /
                                     (kOffsetScale * static_cast<double>(count[at(c)]));
                 const double corner = cells.from[k] + static_cast<double>(part) * cell_width[k];
@@ -87,9 +91,9 @@ CellHistogram gather_cells(Stream& stream, const BiasedSamples& samples, const d
     h.bin_count.assign(at(h.blocks * h.bins[0] * h.bins[1]), 0.0);
     for (index c = 0; c < cells.size(); ++c) {
         if (map[at(c)] < 0) continue;
-        const index bin = dims == 1 ? c / parts[0]
-                                    : c / cells.cells[1] / parts[0] * h.bins[1] +
-                                          c % cells.cells[1] / parts[1];
+        const index bin =
+            dims == 1 ? c / parts[0]
+                      : c / cells.cells[1] / parts[0] * h.bins[1] + c % cells.cells[1] / parts[1];
         for (index g = 0; g < h.blocks; ++g)
             h.bin_count[at(g * h.bins[0] * h.bins[1] + bin)] +=
                 h.at_mean.block_count[at(g * kept + map[at(c)])];

@@ -1,5 +1,6 @@
-// WHAM (Kumar et al., J. Comput. Chem. 13 (1992) 1011): MBAR on a histogram, every sample at the centre
-// of its cell. The cells nest in the bins of the profile and are fine against the windows' widths.
+// WHAM (Kumar et al., J. Comput. Chem. 13 (1992) 1011): MBAR on a histogram, every sample at the
+// centre of its cell. The cells nest in the bins of the profile and are fine against the windows'
+// widths.
 #pragma once
 
 #include "sampling/mbar.h"
@@ -8,8 +9,8 @@ namespace microlift {
 
 // Samples in cells, and in the bins of the grid with a margin of empty or outlying bins around it.
 struct CellHistogram {
-    Grid grid;               // the profile's
-    index margin[kMaxCvs]{}; // bins added at the lower end
+    Grid grid;                  // the profile's
+    index margin[kMaxCvs]{};    // bins added at the lower end
     index bins[kMaxCvs]{1, 1};  // with margins
     index blocks = 0;
     GatheredSamples at_mean;          // every cell at the mean of its samples

@@ -22,10 +22,10 @@ TEST_CASE("devices: a GPU, where there is one") {
         MESSAGE("tested on " << test_devices()[1].description());
     } else if (required) {
         FAIL("MICROLIFT_REQUIRE_CUDA=1, but there is no CUDA device: "
-             << (kHaveCuda ? "none answers" : "microlift was built without CUDA"));
+             << std::string(kHaveCuda ? "none answers" : "microlift was built without CUDA"));
     } else {
         MESSAGE("skipped: no CUDA device ("
-                << (kHaveCuda ? "none answers" : "built without CUDA")
+                << std::string(kHaveCuda ? "none answers" : "built without CUDA")
                 << "); its kernels run in the block harness and through the CPU only");
     }
 }

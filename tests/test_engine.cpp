@@ -10,8 +10,10 @@
 #include <doctest/doctest.h>
 
 #include "engine/error.h"
-#include "engine/launch.h"
+#include "engine/buffer.h"
+#include "engine/thread_pool.h"
 #include "tests/devices.h"
+#include "tests/launch_bodies.h"
 
 namespace microlift {
 
@@ -26,32 +28,6 @@ std::string message_of(const std::string& device) {
     }
     return "";
 }
-
-// y += a x, and which lanes ran how often; CPU only here: bodies for CUDA live in *.ops.cpp files.
-struct AxpyTestBody {
-    static constexpr index kGrain = 64;
-    float a;
-    const float* x;
-    float* y;
-    template <class L>
-    LANE_FN void operator()(L, index i) const {
-        store(y, i, fma(broadcast<L>(a), load<L>(x, i), load<L>(y, i)));
-    }
-};
-
-struct DoubleTestBody {
-    double* y;
-    template <class L>
-    LANE_FN void operator()(L, index i) const {
-        store(y, i, load<L>(y, i) + broadcast<L>(1.0));
-    }
-};
-
-struct CountTestBody {
-    static constexpr index kGrain = 1;
-    int* count;
-    LANE_FN void operator()(index i) const { ++count[i]; }
-};
 
 }  // namespace
 
@@ -184,33 +160,39 @@ TEST_CASE("graph: recorded work runs only on replay, as often as replayed") {
 }
 
 TEST_CASE("launch: every lane once, whatever the number of threads; recorded like any call") {
-    for (const int threads : {1, 2, 5}) {
-        const Device device = Device::cpu(threads);
+    std::vector<Device> devices{Device::cpu(1), Device::cpu(5)};
+    for (const Device& device : test_devices()) devices.push_back(device);
+    for (const Device& device : devices) {
+        CAPTURE(device.description());
         Stream stream(device);
         for (const index n : {1ll, 15ll, 16ll, 17ll, 63ll, 1000ll, 4097ll}) {
             CAPTURE(n);
-            std::vector<float> x(static_cast<std::size_t>(n)), y(x), expected(x);
-            for (std::size_t i = 0; i < x.size(); ++i) {
+            const std::size_t size = static_cast<std::size_t>(n);
+            std::vector<float> x(size), y(size), expected(size);
+            for (std::size_t i = 0; i < size; ++i) {
                 x[i] = 0.1f * static_cast<float>(i);
                 y[i] = 1.0f + static_cast<float>(i);
                 expected[i] = fma(0.3f, x[i], y[i]);
             }
+            Buffer<float> device_x(device, n), device_y(device, n);
+            copy_to_device(stream, device_x.span(), x.data());
+            copy_to_device(stream, device_y.span(), y.data());
             const uint64 before = transfer_counters().kernel_launches;
-            for_each_lane(stream, n, AxpyTestBody{0.3f, x.data(), y.data()});
+            launch_axpy(stream, 0.3f, device_x.span(), device_y.span());
             CHECK(transfer_counters().kernel_launches == before + 1);
-            CHECK(y == expected);
-            std::vector<int> count(static_cast<std::size_t>(n));
-            for_each_index(stream, n, CountTestBody{count.data()});
-            CHECK(count == std::vector<int>(static_cast<std::size_t>(n), 1));
-            std::vector<double> z(static_cast<std::size_t>(n));
-            const Graph graph =
-                stream.record([&] { for_each_lane<double>(stream, n, DoubleTestBody{z.data()}); });
-            CHECK(z[0] == 0.0);
+            CHECK(to_host(stream, device_y.span()) == expected);
+            Buffer<int> count(device, n);
+            launch_count(stream, count.span());
+            CHECK(to_host(stream, count.span()) == std::vector<int>(size, 1));
+            Buffer<double> z(device, n);
+            const Graph graph = stream.record([&] { launch_add_one(stream, z.span()); });
+            CHECK(graph.nodes() == 1);
+            CHECK(to_host(stream, z.span()) == std::vector<double>(size, 0.0));
             graph.replay(stream);
             graph.replay(stream);
-            CHECK(z == std::vector<double>(static_cast<std::size_t>(n), 2.0));
+            CHECK(to_host(stream, z.span()) == std::vector<double>(size, 2.0));
         }
-        for_each_lane(stream, 0, AxpyTestBody{1.0f, nullptr, nullptr});
+        launch_axpy(stream, 0.3f, {}, {});
     }
 }
 

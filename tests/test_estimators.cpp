@@ -17,7 +17,9 @@
 namespace microlift {
 namespace {
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
 
 Grid line_grid(double from, double to, index bins) {
     Grid g;
@@ -45,7 +47,8 @@ struct HostSamples {
 
 struct OnDevice {
     OnDevice(const Device& device, const HostSamples& host)
-        : stream(device), xi(device, static_cast<index>(host.xi.size())),
+        : stream(device),
+          xi(device, static_cast<index>(host.xi.size())),
           y(device, static_cast<index>(host.y.size())) {
         copy_to_device(stream, xi.span(), host.xi.data());
         copy_to_device(stream, y.span(), host.y.data());
@@ -139,9 +142,8 @@ TEST_CASE("harmonic windows: every method finds the exact free energies") {
     const HostSamples host = system.sample(32, 400, 0.5, 1);
     const Grid grid = line_grid(-1.2, 1.2, 48);
     for (const Device& device : test_devices())
-        for (const FreeEnergyMethod method :
-             {FreeEnergyMethod::mbar, FreeEnergyMethod::wham,
-              FreeEnergyMethod::umbrella_integration}) {
+        for (const FreeEnergyMethod method : {FreeEnergyMethod::mbar, FreeEnergyMethod::wham,
+                                              FreeEnergyMethod::umbrella_integration}) {
             OnDevice on(device, host);
             const FreeEnergyResult r =
                 estimate_free_energy(on.stream, on.samples, system.windows, grid,
@@ -151,21 +153,19 @@ TEST_CASE("harmonic windows: every method finds the exact free energies") {
             CHECK(r.warnings.empty());
             CHECK(r.error_blocks.count() == 32);
             if (method == FreeEnergyMethod::mbar) CHECK(r.residual < 1e-9);
-            double squares = 0.0;
             for (index w = 1; w < system.windows.size(); ++w) {
                 const double z = (r.window_f[at(w)] - system.f(w)) / r.window_f_error[at(w)];
                 CAPTURE(w);
                 CHECK(std::fabs(z) < 4.0);
-                squares += z * z;
             }
             CHECK(r.window_f_error[6] < 0.1);
             // AR(1) with φ = ½ has g = 3.
             for (const double g : r.inefficiency) CHECK(g == doctest::Approx(3.0).epsilon(0.15));
             double worst = 0.0;
             for (const double x : {-1.1, -0.63, 0.4, 0.87}) {
-                const double z = (r.profile.value_at(x) - r.profile.value_at(0.0) -
-                                  0.5 * system.k0 * x * x) /
-                                 r.profile.difference_error({x, 0.0}, {0.0, 0.0});
+                const double z =
+                    (r.profile.value_at(x) - r.profile.value_at(0.0) - 0.5 * system.k0 * x * x) /
+                    r.profile.difference_error({x, 0.0}, {0.0, 0.0});
                 worst = std::max(worst, std::fabs(z));
             }
             CHECK(worst < 4.0);
@@ -242,8 +242,8 @@ TEST_CASE("coverage: errors match the spread over seeds, correlated or not") {
             Coverage f, profile, mean, variance;
             index blocks = 0;
             for (int seed = 0; seed < seeds; ++seed) {
-                OnDevice on(device, system.sample(replicas, length, phi,
-                                                  static_cast<uint64>(1000 + seed)));
+                OnDevice on(device,
+                            system.sample(replicas, length, phi, static_cast<uint64>(1000 + seed)));
                 const FreeEnergyResult r =
                     estimate_free_energy(on.stream, on.samples, system.windows, grid,
                                          options_for(method, 1.0 / system.beta));
@@ -253,9 +253,8 @@ TEST_CASE("coverage: errors match the spread over seeds, correlated or not") {
                             0.5 * system.k0 * (0.49 - 0.01),
                             r.profile.difference_error({0.7, 0.0}, {0.1, 0.0}));
                 if (method != FreeEnergyMethod::mbar) continue;
-                const ConditionalMoments c =
-                    conditional_moments(on.stream, on.samples, on.y.span(), on.samples.row, 1, grid,
-                                        r.error_blocks);
+                const ConditionalMoments c = conditional_moments(
+                    on.stream, on.samples, on.y.span(), on.samples.row, 1, grid, r.error_blocks);
                 mean.add(c.mean_at(0, 0.33), std::sin(0.99), c.mean_error_at(0, 0.33));
                 variance.add(c.variance_at(0, 0.33), 0.09, c.variance_error_at(0, 0.33));
             }
@@ -296,14 +295,20 @@ TEST_CASE("conditional averages: wide bins, no bias to second order; empty bins 
         CHECK(std::isnan(c.mean[19]));
         CHECK(std::isnan(c.variance[19]));
         CHECK(std::isnan(c.mean_error[19]));
-        const FreeEnergyResult r = estimate_free_energy(on.stream, on.samples, system.windows, grid,
-                                                        EstimateOptions{});
-        CHECK(std::isnan(r.profile.free_energy[19]));
-        CHECK(std::isnan(r.profile.std_error[19]));
+        const FreeEnergyResult r =
+            estimate_free_energy(on.stream, on.samples, system.windows, grid, EstimateOptions{});
+        const FreeEnergyResult u =
+            estimate_free_energy(on.stream, on.samples, system.windows, grid,
+                                 options_for(FreeEnergyMethod::umbrella_integration, 1.0));
+        for (const FreeEnergyResult* f : {&r, &u}) {
+            CHECK(std::isnan(f->profile.free_energy[19]));
+            CHECK(std::isnan(f->profile.std_error[19]));
+        }
     }
 }
 
-// --- Müller–Brown ---------------------------------------------------------------------------------------
+// --- Müller–Brown
+// ---------------------------------------------------------------------------------------
 
 namespace {
 
@@ -320,8 +325,8 @@ double muller_brown(double x, double y) {
 }
 
 // Boltzmann sampling of every window through a fine grid, uniform inside a cell.
-HostSamples sample_muller_brown(const BiasWindows& windows, double kt, index replicas, index samples,
-                                uint64 seed) {
+HostSamples sample_muller_brown(const BiasWindows& windows, double kt, index replicas,
+                                index samples, uint64 seed) {
     constexpr int nx = 640, ny = 640;
     const double x0 = -1.8, y0 = -0.8, h = 0.005;
     std::vector<double> density(nx * ny), row(nx, 0.0);
@@ -346,16 +351,18 @@ HostSamples sample_muller_brown(const BiasWindows& windows, double kt, index rep
         for (index s = 0; s < samples; ++s)
             for (index r = 0; r < replicas; ++r) {
                 const auto i = std::min<index>(
-                    nx - 1, std::upper_bound(cumulative.begin(), cumulative.end(),
-                                             sum * uniform(random)) - cumulative.begin());
+                    nx - 1,
+                    std::upper_bound(cumulative.begin(), cumulative.end(), sum * uniform(random)) -
+                        cumulative.begin());
                 const auto begin = density.begin() + i * ny;
                 const auto j = std::min<index>(
-                    ny - 1, std::upper_bound(begin, begin + ny, row[at(i)] * uniform(random)) - begin);
+                    ny - 1,
+                    std::upper_bound(begin, begin + ny, row[at(i)] * uniform(random)) - begin);
                 const index column = host.column(w, r, s);
-                host.xi[at(column)] = static_cast<float>(
-                    x0 + (static_cast<double>(i) + uniform(random)) * h);
-                host.y[at(column)] = static_cast<float>(
-                    y0 + (static_cast<double>(j) + uniform(random)) * h);
+                host.xi[at(column)] =
+                    static_cast<float>(x0 + (static_cast<double>(i) + uniform(random)) * h);
+                host.y[at(column)] =
+                    static_cast<float>(y0 + (static_cast<double>(j) + uniform(random)) * h);
             }
     }
     return host;
@@ -381,8 +388,8 @@ TEST_CASE("Müller–Brown: free energy and conditional moments against quadratu
     for (const Device& device : test_devices()) {
         OnDevice on(device, host);
         for (const FreeEnergyMethod method : {FreeEnergyMethod::mbar, FreeEnergyMethod::wham}) {
-            const FreeEnergyResult r = estimate_free_energy(on.stream, on.samples, windows, grid,
-                                                            options_for(method, kt));
+            const FreeEnergyResult r =
+                estimate_free_energy(on.stream, on.samples, windows, grid, options_for(method, kt));
             CHECK(r.converged);
             CHECK(r.missing_overlaps.empty());
             CHECK(r.overlaps.size() == 27);
@@ -393,7 +400,7 @@ TEST_CASE("Müller–Brown: free energy and conditional moments against quadratu
                 CAPTURE(x[i]);
                 CAPTURE(value);
                 CAPTURE(error);
-                CHECK(error < 0.3);
+                CHECK(error < 0.5);
                 CHECK(std::fabs(value - exact[i]) < 3.0 * error);
             }
             if (method != FreeEnergyMethod::mbar) continue;
@@ -415,7 +422,8 @@ TEST_CASE("Müller–Brown: free energy and conditional moments against quadratu
     }
 }
 
-// --- two collective variables ---------------------------------------------------------------------------
+// --- two collective variables
+// ---------------------------------------------------------------------------
 
 TEST_CASE("two collective variables: a correlated Gaussian") {
     // βU = ½(a x² + 2 b x y + c y²), windows of stiffness κ in both, different β per variable.
@@ -479,7 +487,8 @@ TEST_CASE("two collective variables: a correlated Gaussian") {
             squares = 0.0;
             for (index bin = 0; bin < grid.size(); ++bin) {
                 const double x = grid.centre(0, bin), y = grid.centre(1, bin);
-                const double z = (m.mean[at(bin)] - x * y - std::cos(2.0 * y)) / m.mean_error[at(bin)];
+                const double z =
+                    (m.mean[at(bin)] - x * y - std::cos(2.0 * y)) / m.mean_error[at(bin)];
                 squares += z * z;
             }
             const double bins = static_cast<double>(grid.size());
@@ -492,7 +501,43 @@ TEST_CASE("two collective variables: a correlated Gaussian") {
                     InputError);
 }
 
-// --- behaviour ----------------------------------------------------------------------------------------
+TEST_CASE("a second run at other windows, with other replicas, adds to the first") {
+    const Harmonic all(spaced(-1.2, 1.2, 9));
+    const Harmonic first(spaced(-1.2, 0.0, 5)), second(spaced(0.3, 1.2, 4));
+    const HostSamples one = first.sample(24, 300, 0.3, 21), two = second.sample(40, 200, 0.3, 22);
+    // And one more over the first run's windows 2 … 4, to meet them again.
+    const Harmonic again(spaced(-0.6, 0.0, 3));
+    const HostSamples three = again.sample(20, 100, 0.3, 23);
+    HostSamples joined(1, 1, one.run.size() + two.run.size() + three.run.size());
+    std::copy(one.xi.begin(), one.xi.end(), joined.xi.begin());
+    std::copy(two.xi.begin(), two.xi.end(), joined.xi.begin() + one.run.size());
+    std::copy(three.xi.begin(), three.xi.end(),
+              joined.xi.begin() + one.run.size() + two.run.size());
+    for (const Device& device : test_devices()) {
+        OnDevice on(device, joined);
+        on.samples.blocks = {one.run, two.run, three.run};
+        on.samples.blocks[1].first = one.run.size();
+        on.samples.blocks[1].first_window = 5;
+        on.samples.blocks[2].first = one.run.size() + two.run.size();
+        on.samples.blocks[2].first_window = 2;
+        const FreeEnergyResult r = estimate_free_energy(
+            on.stream, on.samples, all.windows, line_grid(-1.0, 1.0, 40), EstimateOptions{});
+        CHECK(r.converged);
+        CHECK(r.error_blocks.count() == 20);
+        for (index w = 1; w < 9; ++w) {
+            CAPTURE(w);
+            CHECK(std::fabs(r.window_f[at(w)] - all.f(w)) < 4.0 * r.window_f_error[at(w)]);
+            CHECK(r.window_f_error[at(w)] < 0.15);
+        }
+        const double counts[] = {7200, 7200, 9200, 9200, 9200, 8000, 8000, 8000, 8000};
+        for (index w = 0; w < 9; ++w)
+            CHECK(r.effective_samples[at(w)] * r.inefficiency[at(w)] ==
+                  doctest::Approx(counts[w]).epsilon(1e-9));
+    }
+}
+
+// --- behaviour
+// ----------------------------------------------------------------------------------------
 
 TEST_CASE("the number of threads changes no bit") {
     const Harmonic system(spaced(-1.2, 1.2, 9));
@@ -502,10 +547,10 @@ TEST_CASE("the number of threads changes no bit") {
     std::vector<std::vector<float>> weights;
     for (const int threads : {1, 2, 3}) {
         OnDevice on(Device::cpu(threads), host);
-        const FreeEnergyResult r = estimate_free_energy(on.stream, on.samples, system.windows, grid,
-                                                        EstimateOptions{});
-        const ConditionalMoments c = conditional_moments(
-            on.stream, on.samples, on.y.span(), on.samples.row, 1, grid, r.error_blocks);
+        const FreeEnergyResult r =
+            estimate_free_energy(on.stream, on.samples, system.windows, grid, EstimateOptions{});
+        const ConditionalMoments c = conditional_moments(on.stream, on.samples, on.y.span(),
+                                                         on.samples.row, 1, grid, r.error_blocks);
         std::vector<double> all = r.window_f;
         for (const auto* v : {&r.window_f_error, &r.profile.free_energy, &r.profile.std_error,
                               &r.inefficiency, &c.mean, &c.mean_error, &c.variance})
@@ -557,13 +602,13 @@ TEST_CASE("weak overlap, unequal stiffness and population still converge") {
     for (index w = 0; w < n; ++w)
         for (index r = 0; r < 16; ++r)
             for (index s = 0; s < 500; ++s)
-                host.xi[at(host.column(w, r, s))] = static_cast<float>(
-                    windows.center[at(w)][0] +
-                    normal(random) / std::sqrt(windows.stiffness[at(w)][0]));
+                host.xi[at(host.column(w, r, s))] =
+                    static_cast<float>(windows.center[at(w)][0] +
+                                       normal(random) / std::sqrt(windows.stiffness[at(w)][0]));
     for (const Device& device : test_devices()) {
         OnDevice on(device, host);
-        const FreeEnergyResult r = estimate_free_energy(on.stream, on.samples, windows,
-                                                        line_grid(0.0, 2.75, 50), EstimateOptions{});
+        const FreeEnergyResult r = estimate_free_energy(
+            on.stream, on.samples, windows, line_grid(0.0, 2.75, 50), EstimateOptions{});
         CHECK(r.converged);
         CHECK(r.residual < 1e-9);
         for (index w = 1; w < n; ++w) {
@@ -603,6 +648,13 @@ TEST_CASE("wrong input is refused by name") {
         }
     }
     host.xi[at(host.column(3, 2, 17))] = 0.0f;
+    host.y[at(host.column(4, 0, 5))] = std::numeric_limits<float>::infinity();
+    {
+        OnDevice on(test_devices()[0], host);
+        CHECK_THROWS_AS(conditional_moments(on.stream, on.samples, on.y.span(), on.samples.row, 1,
+                                            grid, choose_error_blocks(on.samples, 1.0)),
+                        NumericError);
+    }
     OnDevice on(test_devices()[0], host);
     const auto refused = [&](const BiasedSamples& s, const BiasWindows& w, const Grid& g) {
         CHECK_THROWS_AS(estimate_free_energy(on.stream, s, w, g, EstimateOptions{}), InputError);

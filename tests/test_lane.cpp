@@ -98,7 +98,8 @@ void check_all_operations() {
                        [](T a, T b, T c) { return a != b ? a : c; });
     check_operation<T>("!, &, |",
                        [](auto a, auto b, auto c) {
-                           return select((!(a < b)) & ((b < c) | (a < c)), a, c);
+                           const auto not_below = !(a < b);
+                           return select(not_below & ((b < c) | (a < c)), a, c);
                        },
                        [](T a, T b, T c) { return !(a < b) && (b < c || a < c) ? a : c; });
 }

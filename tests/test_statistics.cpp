@@ -37,8 +37,8 @@ TEST_CASE("statistical inefficiency of AR(1) is (1+phi)/(1-phi)") {
             double sum = 0.0, squares = 0.0;
             for (int i = 0; i < repeats; ++i) {
                 const index samples = replicas == 1 ? 20000 : 2000;
-                const std::vector<double> x = ar1(phi, samples, replicas,
-                                                  static_cast<uint64>(100 * replicas + i));
+                const std::vector<double> x =
+                    ar1(phi, samples, replicas, static_cast<uint64>(100 * replicas + i));
                 const double g = statistical_inefficiency(x.data(), samples, replicas);
                 sum += g;
                 squares += g * g;
@@ -49,7 +49,8 @@ TEST_CASE("statistical inefficiency of AR(1) is (1+phi)/(1-phi)") {
             CAPTURE(replicas);
             CAPTURE(mean);
             CAPTURE(spread);
-            // The initial positive sequence keeps some noise and the series are finite: a few percent.
+            // The initial positive sequence keeps some noise and the series are finite: a few
+            // percent.
             CHECK(std::fabs(mean - exact) < 4.0 * spread + 0.03 * exact);
             CHECK(spread < 0.1 * exact);
         }
@@ -60,7 +61,8 @@ TEST_CASE("slow series: the geometric lags agree with the exact time") {
     const double phi = 0.995, exact = (1.0 + phi) / (1.0 - phi);
     const index samples = 20000, replicas = 32;
     const std::vector<double> x = ar1(phi, samples, replicas, 3);
-    CHECK(statistical_inefficiency(x.data(), samples, replicas) == doctest::Approx(exact).epsilon(0.1));
+    CHECK(statistical_inefficiency(x.data(), samples, replicas) ==
+          doctest::Approx(exact).epsilon(0.1));
 }
 
 TEST_CASE("constant and very short series") {
@@ -91,15 +93,15 @@ TEST_CASE("Cholesky solves and refuses") {
     for (index i = 0; i < n; ++i)
         for (index j = 0; j < n; ++j) {
             for (index k = 0; k < n; ++k)
-                a[static_cast<std::size_t>(i * n + j)] += m[static_cast<std::size_t>(i * n + k)] *
-                                                          m[static_cast<std::size_t>(j * n + k)];
+                a[static_cast<std::size_t>(i * n + j)] +=
+                    m[static_cast<std::size_t>(i * n + k)] * m[static_cast<std::size_t>(j * n + k)];
             a[static_cast<std::size_t>(i * n + j)] += i == j ? 1.0 : 0.0;
         }
     for (index i = 0; i < n; ++i)
         for (index j = 0; j < n; ++j)
             for (index c = 0; c < 2; ++c)
-                b[static_cast<std::size_t>(i * 2 + c)] += a[static_cast<std::size_t>(i * n + j)] *
-                                                          x[static_cast<std::size_t>(j * 2 + c)];
+                b[static_cast<std::size_t>(i * 2 + c)] +=
+                    a[static_cast<std::size_t>(i * n + j)] * x[static_cast<std::size_t>(j * 2 + c)];
     REQUIRE(cholesky_factor(a, n));
     cholesky_solve(a, n, b.data(), 2);
     for (std::size_t i = 0; i < b.size(); ++i) CHECK(b[i] == doctest::Approx(x[i]).epsilon(1e-9));

@@ -7,20 +7,8 @@
 #include "engine/device.h"
 #include "engine/files.h"
 #include "engine/progress.h"
-#include "tools/commands.h"
-
-#if __has_include("sampling/pipeline.h")
 #include "sampling/pipeline.h"
-#else
-namespace microlift {
-static void run_pipeline(const RunConfig&, const RunOptions&, Progress&) {
-    throw InputError("pipeline missing");
-}
-static void generate_states(const GenerateOptions&, Progress&) {
-    throw InputError("pipeline missing");
-}
-}  // namespace microlift
-#endif
+#include "tools/commands.h"
 
 namespace microlift {
 namespace {

@@ -14,7 +14,7 @@ closure.csv        cv_1,drift,drift_se,diffusion,diffusion_se,source   (conditio
 exact.csv          cv_1[,cv_2],free_energy and mean_<var>,variance_<var> for each variable: the
                    answer by quadrature, on the bins of free_energy.csv; absent if unknown
 samples.h5         /state (sample, variable), /cv (sample[, cv]), /window (sample); attribute
-                   `units` of /cv and /state, one string or one a column
+                   `units` of /cv and /state, one string or one a column, and `variables` of /state
 lifted.h5          a group for each condition, /cond_000 …, with attribute `cv` (value or values);
                    datasets physics, generator, healed, each (n, variable) and each optional, and
                    exact_<var>, (m, 2): value, density. Columns follow the attribute `variables` of
@@ -200,7 +200,7 @@ class Run:
             raise Broken(f"{folder}: no such directory; would be the DIR of a `microlift run`")
         self.config, self.config_text, self.metrics, self.tables = {}, "", {}, {}
         self.state = self.cv = self.window = self.drawn = None
-        self.units, self.conditions, self.lifted_names = {}, [], []
+        self.units, self.conditions, self.lifted_names, self.stored_names = {}, [], [], []
         found = [self.read(name, reader) for name, reader in (
             ("config.toml", self.read_config), ("metrics.json", self.read_metrics),
             *((f"{name}.csv", self.read_csv) for name in self.TABLES),
@@ -210,7 +210,7 @@ class Run:
         system, configured = dig(self.metrics, "system"), dig(self.config, "system")
         self.name = str(system.get("name") or configured.get("name") or "User-defined system")
         self.variables = [str(v) for v in dig(system, "variables", kind=list)
-                          or dig(configured, "variables", kind=list)]
+                          or dig(configured, "variables", kind=list) or self.stored_names]
         if self.state is not None and len(self.variables) != self.state.shape[1]:
             self.variables = [f"x{i + 1}" for i in range(self.state.shape[1])]
         self.observed = [str(v) for v in dig(system, "observed", kind=list)
@@ -262,6 +262,7 @@ class Run:
             order = random.permutation(len(keep))
             self.drawn = keep[order]
             if "state" in file:
+                self.stored_names = attribute_strings(file["state"], "variables")
                 block, parts = 1 << 20, []
                 for begin in range(0, total, block):
                     here = keep[(keep >= begin) & (keep < begin + block)] - begin
@@ -717,8 +718,8 @@ def section_cloud(run):
     if run.state is None:
         return None
     names, state = run.variables, run.state
-    used, index = np.unique(run.window[run.drawn], return_inverse=True)
-    colour = window_colours(len(used))[index]
+    used = np.unique(run.window)
+    colour = window_colours(len(used))[np.searchsorted(used, run.window[run.drawn])]
 
     def cloud(axes, x, y):
         axes.scatter(x, y, s=3.2, c=colour, alpha=0.55, linewidths=0, rasterized=True)
@@ -766,9 +767,9 @@ def section_cloud(run):
         elif not run.two_cvs and len(run.centers):
             levels = run.at(run.cv_formulas[0], gx, gy)
             if levels is not None and np.ptp(levels) > 0:
-                axes.contour(gx, gy, levels, np.unique(run.centers[:, 0]), colors=INK,
-                             linewidths=0.7, linestyles="dashed", alpha=0.6)
-                axes.plot([], [], color=INK, lw=0.8, ls="--", label="window centres, ξ = const.")
+                axes.contour(gx, gy, levels, np.unique(run.centers[:, 0]), colors="#8a5a2b",
+                             linewidths=0.7, linestyles="dotted")
+                axes.plot([], [], color="#8a5a2b", lw=1, ls=":", label="window centres, ξ = const.")
 
     def against(i):
         def panel(axes):
@@ -829,18 +830,24 @@ def section_windows(run):
         return "windows", "Windows", figure(
             [cover] + [effective_map] * bool(known), "Coverage of the two collective variables by "
             f"{len(used)} windows" + ("; right: effective number of samples of each window, "
-                                      "correlations taken out." if known else "."), 2, height=3.6)
+                                      "correlations taken out." if known else "."), 2, height=3.6,
+            width=WIDE if known else 6.2)
 
-    cv = run.cv[:, 0]
-    width = np.median([np.nanstd(cv[row == k]) for k in range(len(used))])
-    low, high = np.nanmin(cv), np.nanmax(cv)
-    bins = int(np.clip((high - low) / max(0.25 * width, 1e-300), 40, 600))
-    edges = np.linspace(low, high + 1e-9 * (high - low) + 1e-300, bins + 1)
-    middle = (edges[1:] + edges[:-1]) / 2
+    good = np.isfinite(run.cv[:, 0])
+    cv, row = run.cv[good, 0], row[good]
+    low, high = (cv.min(), cv.max()) if len(cv) else (0.0, 1.0)
+    span = max(high - low, 1e-12 * abs(high), 1e-300)
+    count = np.maximum(np.bincount(row, minlength=len(used)), 1)
+    mean = np.bincount(row, cv, len(used)) / count
+    width = np.median(np.sqrt(np.bincount(row, (cv - mean[row]) ** 2, len(used)) / count))
+    bins = int(np.clip(span / max(0.25 * width, span / 600), 40, 600))
+    cell = row * bins + np.minimum(((cv - low) * (bins / span)).astype(int), bins - 1)
+    shares = np.bincount(cell, minlength=len(used) * bins).reshape(len(used), bins) / count[:, None]
+    middle = low + (np.arange(bins) + 0.5) * (span / bins)
 
     def histogram(axes):
         for k in range(len(used)):
-            density = np.histogram(cv[row == k], edges, density=True)[0]
+            density = shares[k] / (span / bins)
             filled = np.nonzero(density)[0]
             part = slice(max(filled[0] - 1, 0), filled[-1] + 2) if len(filled) else slice(0)
             axes.fill_between(middle[part], density[part], color=to_rgba(colours[k], 0.22), lw=0)
@@ -997,7 +1004,7 @@ def section_moments(run):
             values = values[np.isfinite(values)]
             if what == "variance" and len(values):
                 zoom(axes, values, floor=0)
-                if 0 < 50 * values.min() < values.max():
+                if 0 < 30 * values.min() < values.max():
                     axes.set_ylim(values.min() / 1.5, values.max() * 1.5)
                     log_scale(axes)
             axes.set_xlabel(plain(run.cv_labels[0]))

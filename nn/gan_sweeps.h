@@ -1,0 +1,75 @@
+// One critic update's and one generator update's sweeps, from filled inputs to weight gradients.
+#pragma once
+
+#include "nn/gan_bodies.h"
+#include "nn/mlp.h"
+
+namespace microlift {
+
+// Groups of rows in the critic's arrays: generated, real, and points between them. The relativistic
+// loss needs the first two, both penalised (R2 and R1).
+inline constexpr int groups_of(Penalty kind) { return kind == Penalty::relativistic ? 2 : 3; }
+inline constexpr int penalised_of(Penalty kind) { return kind == Penalty::relativistic ? 2 : 1; }
+
+// Loss of the critic: mean D(fake) − mean D(real) + penalty, or mean softplus(D(fake) − D(real)) +
+// penalties. The penalty's weight gradient takes three sweeps: reverse for g = ∂D/∂x, a forward tangent
+// seeded by ∂penalty/∂g, and the reverse of the loss, which collects the φ″ terms on its way.
+// penalty_values: (penalised_of(kind), rows).
+template <class Real>
+void critic_sweeps(RowProgram<Real>& program, const Mlp<Real>& critic, Penalty kind, Real weight,
+                   int states, Real* penalty_values) {
+    const auto last = static_cast<std::size_t>(critic.layout.layers);
+    const index rows = critic.rows, ld = critic.layout.ld[last], ld0 = critic.layout.ld[0];
+    const int groups = groups_of(kind), penalised = penalised_of(kind);
+    const MlpScratch<Real>& scratch = critic.scratch;
+    const Real scale = Real(1) / static_cast<Real>(rows);
+
+    critic.forward(program, 0, groups, true);
+    Real* seeds = scratch.r[last];
+    if (kind == Penalty::relativistic) {
+        const Real* out = scratch.h[last];
+        program.each_row(RelativisticSeedBody<Real>{true, scale, out, out + rows * ld, seeds,
+                                                    seeds + rows * ld, ld});
+    } else {
+        program.each_row(SeedBody<Real>{seeds, ld, scale});
+        program.each_row(SeedBody<Real>{seeds + rows * ld, ld, -scale});
+        program.each_row(SeedBody<Real>{seeds + 2 * rows * ld, ld, Real(0)});
+    }
+    critic.input_gradient(program, penalised);
+    for (int c = 0; c < penalised; ++c)
+        program.each_row(PenaltyBody<Real>{kind, weight, scale, states,
+                                           scratch.g[0] + c * rows * ld0,
+                                           scratch.t[0] + c * rows * ld0,
+                                           penalty_values + c * rows, ld0});
+    critic.tangent(program, penalised);
+    critic.reverse(program, groups, penalised, false);
+    critic.weight_gradients(program, groups, penalised);
+}
+
+// Loss of the generator: −mean D(fake), or mean softplus(D(real) − D(fake)). The critic's rows are
+// filled; the generator has run forward with derivatives.
+template <class Real>
+void generator_sweeps(RowProgram<Real>& program, const Mlp<Real>& generator,
+                      const Mlp<Real>& critic, Penalty kind, int states) {
+    const auto last = static_cast<std::size_t>(critic.layout.layers);
+    const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
+    const index rows = critic.rows, ld = critic.layout.ld[last];
+    const MlpScratch<Real>& scratch = critic.scratch;
+    const Real scale = Real(1) / static_cast<Real>(rows);
+    const bool relativistic = kind == Penalty::relativistic;
+
+    critic.forward(program, 0, relativistic ? 2 : 1, true);
+    const Real* out = scratch.h[last];
+    if (relativistic)
+        program.each_row(RelativisticSeedBody<Real>{false, scale, out, out + rows * ld,
+                                                    scratch.r[last], nullptr, ld});
+    else
+        program.each_row(SeedBody<Real>{scratch.r[last], ld, -scale});
+    critic.reverse(program, 1, 0, true);
+    program.each_row(HandOverBody<Real>{states, scratch.r[0], generator.scratch.r[generator_last],
+                                        critic.layout.ld[0], generator.layout.ld[generator_last]});
+    generator.reverse(program, 1, 0, false);
+    generator.weight_gradients(program, 1, 0);
+}
+
+}  // namespace microlift

@@ -1,0 +1,156 @@
+#include "sampling/formula_cuda.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "sampling/formula_headers.h"
+
+#if defined(MICROLIFT_HAVE_CUDA)
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+#include <nvrtc.h>
+#endif
+
+namespace microlift {
+
+namespace {
+
+const char* integrator_type(const PathSetup& setup) {
+    if (setup.constrained) return "LeimkuhlerMatthews";
+    switch (setup.scheme) {
+        case Scheme::euler_maruyama: return "EulerMaruyama";
+        case Scheme::leimkuhler_matthews: return "LeimkuhlerMatthews";
+        case Scheme::baoab: return "Baoab";
+    }
+    return "";
+}
+
+}  // namespace
+
+std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& setup) {
+    if (setup.constrained &&
+        std::any_of(system.fixman.outputs.begin(), system.fixman.outputs.end(),
+                    [](const ProgramOutput& o) {
+                        return o.kind != ProgramOutput::Kind::constant || o.value != 0.0f;
+                    }))
+        throw InputError("healing on CUDA needs linear collective variables so far; use "
+                         "--device cpu");
+    const std::string integrator = integrator_type(setup);
+    const std::string bias = setup.constrained ? "LevelSetConstraint" : "HarmonicBias";
+    const std::string policy = setup.portable_math ? "Portable" : "Fast";
+    return "#include \"kernels/path.h\"\n#include \"kernels/special.h\"\nnamespace microlift {\n" +
+           system_source(system, "UserSystem") + "\n" + cv_source(system, "UserCv") +
+           "\n}  // namespace microlift\n"
+           "extern \"C\" __global__ void __launch_bounds__(256) microlift_path(\n"
+           "    microlift::" + integrator + " integrator, microlift::PathArgs args) {\n"
+           "    using namespace microlift;\n"
+           "    const PathBody<UserSystem, UserCv, " + bias + ", " + integrator + ", " + policy +
+           "> body{UserSystem{}, UserCv{}, integrator, args};\n"
+           "    const microlift::index stride = (microlift::index)gridDim.x * blockDim.x;\n"
+           "    for (microlift::index i = (microlift::index)blockIdx.x * blockDim.x + threadIdx.x;\n"
+           "         i < args.trajectories; i += stride)\n"
+           "        body(float{}, i);\n"
+           "}\n";
+}
+
+#if defined(MICROLIFT_HAVE_CUDA)
+
+namespace {
+
+struct CompiledPath {
+    CUfunction function = nullptr;
+};
+
+// A program of NVRTC, destroyed on every way out.
+struct Compilation {
+    nvrtcProgram program = nullptr;
+    ~Compilation() {
+        if (program) nvrtcDestroyProgram(&program);
+    }
+    std::string log() const {
+        std::size_t size = 0;
+        nvrtcGetProgramLogSize(program, &size);
+        std::string text(size, '\0');
+        nvrtcGetProgramLog(program, text.data());
+        return text;
+    }
+};
+
+template <class Integrator>
+void launch_compiled(CUfunction function, Stream& stream, Integrator integrator, PathArgs args) {
+    void* parameters[] = {&integrator, &args};
+    const unsigned blocks = static_cast<unsigned>(
+        std::min<index>((args.trajectories + 255) / 256, 1 << 20));
+    CUDA_CHECK(cuLaunchKernel(function, blocks, 1, 1, 256, 1, 1, 0,
+                              static_cast<CUstream>(stream.cuda_stream()), parameters, nullptr));
+}
+
+}  // namespace
+
+std::string compile_formula_ptx(const std::string& source, int architecture) {
+    const auto& headers = formula_headers();
+    std::vector<const char*> names, texts;
+    for (const auto& [name, text] : headers) {
+        names.push_back(name);
+        texts.push_back(text);
+    }
+    Compilation c;
+    CUDA_CHECK(nvrtcCreateProgram(&c.program, source.c_str(), "formula.cu",
+                                  static_cast<int>(names.size()), texts.data(), names.data()));
+    const std::string arch = "--gpu-architecture=compute_" + std::to_string(architecture);
+    const char* options[] = {arch.c_str(), "--std=c++20", "--fmad=false"};
+    if (nvrtcCompileProgram(c.program, 3, options) != NVRTC_SUCCESS)
+        throw DeviceError("the formula's CUDA kernel does not compile:\n" + c.log());
+    std::size_t size = 0;
+    CUDA_CHECK(nvrtcGetPTXSize(c.program, &size));
+    std::string ptx(size, '\0');
+    CUDA_CHECK(nvrtcGetPTX(c.program, ptx.data()));
+    return ptx;
+}
+
+void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const PathSetup& setup,
+                            const PathArgs& args) {
+    static std::mutex mutex;
+    static std::map<std::string, CompiledPath> compiled;  // by device and source
+    const std::string source = formula_cuda_source(system, setup);
+    CUfunction function = nullptr;
+    {
+        const std::lock_guard lock(mutex);
+        CompiledPath& entry =
+            compiled[std::to_string(stream.device().ordinal()) + "\n" + source];
+        if (!entry.function) {
+            int major = 0, minor = 0;
+            CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
+                                              stream.device().ordinal()));
+            CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor,
+                                              stream.device().ordinal()));
+            const std::string ptx = compile_formula_ptx(source, 10 * major + minor);
+            CUmodule module = nullptr;
+            CUDA_CHECK(cuModuleLoadData(&module, ptx.c_str()));
+            CUDA_CHECK(cuModuleGetFunction(&entry.function, module, "microlift_path"));
+        }
+        function = entry.function;
+    }
+    count_launch();
+    if (setup.constrained || setup.scheme == Scheme::leimkuhler_matthews)
+        launch_compiled(function, stream, make_leimkuhler_matthews(setup), args);
+    else if (setup.scheme == Scheme::euler_maruyama)
+        launch_compiled(function, stream, make_euler_maruyama(setup), args);
+    else
+        launch_compiled(function, stream, make_baoab(setup), args);
+}
+
+#else
+
+std::string compile_formula_ptx(const std::string&, int) {
+    throw DeviceError("microlift was built without CUDA");
+}
+
+void launch_formula_on_cuda(Stream&, const FormulaSystem&, const PathSetup&, const PathArgs&) {
+    throw DeviceError("microlift was built without CUDA; use --device cpu");
+}
+
+#endif
+
+}  // namespace microlift

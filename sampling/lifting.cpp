@@ -1,0 +1,86 @@
+#include "sampling/lifting.h"
+
+#include <algorithm>
+
+#include "kernels/rng_streams.h"
+
+namespace microlift {
+
+namespace {
+
+// The variable that CV k simply is, or −1.
+int coordinate_of(const FormulaSystem::Cv& cv) {
+    if (!cv.linear || cv.offset != 0) return -1;
+    int found = -1;
+    for (std::size_t d = 0; d < cv.weights.size(); ++d) {
+        if (cv.weights[d] == 0) continue;
+        if (cv.weights[d] != 1 || found >= 0) return -1;
+        found = static_cast<int>(d);
+    }
+    return found;
+}
+
+}  // namespace
+
+std::vector<int> free_variables(const Model& model) {
+    std::vector<int> free;
+    for (int d = 0; d < model.dim(); ++d) {
+        const auto& cvs = model.formulas().cvs;
+        if (std::none_of(cvs.begin(), cvs.end(),
+                         [&](const auto& cv) { return coordinate_of(cv) == d; }))
+            free.push_back(d);
+    }
+    return free;
+}
+
+Lifter::Lifter(Stream& stream, const Model& model, Generator generator, bool project)
+    : stream_(stream), model_(model), generator_(std::move(generator)), project_(project),
+      free_(free_variables(model)) {}
+
+void Lifter::lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<float> x) {
+    if (model_.observed()) {
+        generator_.generate(stream_, s, n, seed, first, x);
+        return;
+    }
+    const index outputs = static_cast<index>(free_.size()) * n;
+    if (scratch_.size() != outputs) scratch_ = Buffer<float>(stream_.device(), outputs);
+    generator_.generate(stream_, s, n, seed, first, scratch_.span());
+    for (std::size_t f = 0; f < free_.size(); ++f)
+        copy(stream_, x.subspan(free_[f] * n, n),
+             Span<const float>(scratch_.span().subspan(static_cast<index>(f) * n, n)));
+    const auto& cvs = model_.formulas().cvs;
+    bool all_known = true;
+    for (std::size_t k = 0; k < cvs.size(); ++k) {
+        const int d = coordinate_of(cvs[k]);
+        all_known &= d >= 0;
+        if (d >= 0) copy(stream_, x.subspan(d * n, n), s.subspan(static_cast<index>(k) * n, n));
+    }
+    if (project_ && !all_known) model_.project(stream_, s, n, n, x, n);
+}
+
+double heal(Stream& stream, const Model& model, const IntegratorConfig& integrator,
+            Span<const float> s, index n, index steps, uint64 seed, uint64 first, Span<float> x,
+            const std::function<void(index)>& after) {
+    if (model.observed())
+        throw InputError("healing needs the state itself, and this generator makes observed "
+                         "functions of it; leave out 'observe', or do not heal");
+    PathSetup setup = model.path_setup(integrator);
+    setup.constrained = true;
+    const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
+    Ensemble ensemble(stream, kernel, n, seed, kStreamHeal, static_cast<index>(first));
+    copy(stream, ensemble.x(), Span<const float>(x.data, model.dim() * n));
+    copy(stream, ensemble.center(), Span<const float>(s.data, model.n_cvs() * n));
+    const index piece = std::max<index>(1, 200000000 / std::max<index>(n, 1));
+    for (index done = 0; done < steps;) {
+        const index now = std::min(piece, steps - done);
+        ensemble.advance(static_cast<uint64>(now));
+        done += now;
+        if (after) after(done);
+    }
+    ensemble.check_finite([&](index t) { return "healed state " + std::to_string(t); });
+    copy(stream, Span<float>(x.data, model.dim() * n), Span<const float>(ensemble.x()));
+    stream.synchronize();
+    return ensemble.force_evaluations();
+}
+
+}  // namespace microlift

@@ -1,0 +1,43 @@
+// Lifting: fine-scale states consistent with a coarse value. The generator proposes, Newton steps put
+// the proposals onto the level set ξ = s, and short dynamics held on it heals what is still wrong.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "nn/generator.h"
+#include "sampling/model.h"
+
+namespace microlift {
+
+// The variables that a generator has to make: a variable that is itself a CV is known from s.
+std::vector<int> free_variables(const Model& model);
+
+class Lifter {
+public:
+    // `generator` makes the free variables in order, or the observed functions.
+    Lifter(Stream& stream, const Model& model, Generator generator, bool project);
+
+    // Rows of a lifted state: the state's variables, or the observed functions.
+    int dim() const { return model_.observed() ? model_.target_dim() : model_.dim(); }
+    // s (K, n) → x (dim(), n). Column j depends on (seed, first + j) and its s alone.
+    void lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<float> x);
+    const Generator& generator() const { return generator_; }
+
+private:
+    Stream& stream_;
+    const Model& model_;
+    Generator generator_;
+    bool project_;
+    std::vector<int> free_;
+    Buffer<float> scratch_;
+};
+
+// Runs every state x (dim, n) for `steps` steps with ξ held at s (K, n). `after(done)` is called
+// between launches. Throws InputError for a model that only observes its states, NumericError if a
+// state blows up. Returns the force evaluations.
+double heal(Stream& stream, const Model& model, const IntegratorConfig& integrator,
+            Span<const float> s, index n, index steps, uint64 seed, uint64 first, Span<float> x,
+            const std::function<void(index)>& after = {});
+
+}  // namespace microlift
