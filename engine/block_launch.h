@@ -29,7 +29,8 @@ void launch_blocks_on_cuda(Stream& stream, index blocks, const Kernel& kernel) {
 
 // In this pass the launcher exists only to instantiate the kernel.
 template <class Kernel, class CpuBlock>
-void for_each_block(Stream& stream, index blocks, const Kernel& kernel, const CpuBlock&, index = 1) {
+void for_each_block(Stream& stream, index blocks, const Kernel& kernel, const CpuBlock&,
+                    index = 1) {
     launch_blocks_on_cuda(stream, blocks, kernel);
 }
 

@@ -1,6 +1,6 @@
-// Reductions and prefix sums over device arrays, in double, in one fixed order (kernels/reduce.cuh): the
-// bits do not depend on the number of threads, and CUDA computes those of the CPU. Results stay on the
-// device; nothing allocates, so all of it may be recorded in a graph.
+// Reductions and prefix sums over device arrays, in double, in one fixed order
+// (kernels/reduce.cuh): the bits do not depend on the number of threads, and CUDA computes those of
+// the CPU. Results stay on the device; nothing allocates, so all of it may be recorded in a graph.
 #pragma once
 
 #include "engine/buffer.h"
@@ -22,8 +22,8 @@ struct Rows {
 // Doubles of scratch space that every function below needs for such an array.
 index reduce_scratch(index rows, index columns);
 
-// out[r] = the sum, smallest or largest value of row r (NaN is skipped by min and max; of an empty row
-// they are ±∞), or how many values are infinite or NaN.
+// out[r] = the sum, smallest or largest value of row r (NaN is skipped by min and max; of an empty
+// row they are ±∞), or how many values are infinite or NaN.
 void row_sum(Stream& stream, Rows<float> x, Span<double> out, Span<double> scratch);
 void row_sum(Stream& stream, Rows<double> x, Span<double> out, Span<double> scratch);
 void row_min(Stream& stream, Rows<float> x, Span<double> out, Span<double> scratch);
@@ -33,14 +33,15 @@ void row_max(Stream& stream, Rows<double> x, Span<double> out, Span<double> scra
 void row_non_finite(Stream& stream, Rows<float> x, Span<double> out, Span<double> scratch);
 void row_non_finite(Stream& stream, Rows<double> x, Span<double> out, Span<double> scratch);
 
-// Two passes, so that a large mean costs no digits. The variance is that of the sample: divided by n.
+// Two passes, so that a large mean costs no digits. The variance is that of the sample: divided by
+// n.
 void row_mean_variance(Stream& stream, Rows<float> x, Span<double> mean, Span<double> variance,
                        Span<double> scratch);
 void row_mean_variance(Stream& stream, Rows<double> x, Span<double> mean, Span<double> variance,
                        Span<double> scratch);
 
-// ln Σ e^x of each row; −∞ of an empty row, NaN where a value is NaN. `maximum` (rows) is work space
-// that holds each row's largest value afterwards.
+// ln Σ e^x of each row; −∞ of an empty row, NaN where a value is NaN. `maximum` (rows) is work
+// space that holds each row's largest value afterwards.
 void row_log_sum_exp(Stream& stream, Rows<float> x, Span<double> out, Span<double> maximum,
                      Span<double> scratch);
 void row_log_sum_exp(Stream& stream, Rows<double> x, Span<double> out, Span<double> maximum,

@@ -8,7 +8,8 @@
 
 namespace microlift {
 
-// --- what one block does, on the CPU ---------------------------------------------------------------
+// --- what one block does, on the CPU
+// ---------------------------------------------------------------
 
 struct ReduceOnCpu {
     template <class Op, class T>
@@ -30,7 +31,8 @@ struct ReduceOnCpu {
                 for (int l = 0; l < by; ++l) lane[l] = op.combine(lane[l], lane[l + by]);
         }
         for (int by = kReduceWarps / 2; by > 0; by /= 2)
-            for (int w = 0; w < by; ++w) v[w * kWarp] = op.combine(v[w * kWarp], v[(w + by) * kWarp]);
+            for (int w = 0; w < by; ++w)
+                v[w * kWarp] = op.combine(v[w * kWarp], v[(w + by) * kWarp]);
         k.out[b] = v[0];
     }
 };
@@ -113,8 +115,8 @@ void reduce_rows(Stream& stream, const Op& op, const Rows<T>& x, Span<double> ou
     };
     double* level = target(chunks);
     for_each_block(stream, x.rows * chunks,
-                   ReduceKernel<Op, T>{op, x.data, x.columns, x.stride, chunks, level}, ReduceOnCpu{},
-                   kChunksPerTask);
+                   ReduceKernel<Op, T>{op, x.data, x.columns, x.stride, chunks, level},
+                   ReduceOnCpu{}, kChunksPerTask);
     while (chunks > 1) {
         const index columns = chunks;
         chunks = reduce_chunks(columns);

@@ -44,7 +44,9 @@ void radix_sort(float* keys, uint32* values, index n, float* spare_keys, uint32*
     if (values) std::memcpy(values, from_values, static_cast<std::size_t>(n) * sizeof(uint32));
 }
 
-constexpr index padded(index n) { return (n + 63) / 64 * 64; }
+constexpr index padded(index n) {
+    return (n + 63) / 64 * 64;
+}
 
 void sort_any(Stream& stream, float* keys, uint32* values, index n, Span<unsigned char> scratch) {
     if (n <= 1) return;

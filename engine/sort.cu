@@ -9,7 +9,9 @@ namespace microlift {
 namespace {
 
 constexpr index kAlign = 256;
-index padded(index bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+index padded(index bytes) {
+    return (bytes + kAlign - 1) / kAlign * kAlign;
+}
 
 }  // namespace
 
@@ -35,8 +37,8 @@ void sort_on_cuda(Stream& stream, float* keys, uint32* values, index n,
         CUDA_CHECK(cub::DeviceRadixSort::SortPairs(work, bytes, spare_keys, keys, spare_values,
                                                    values, n, 0, 32, cuda_stream));
     } else {
-        CUDA_CHECK(cub::DeviceRadixSort::SortKeys(work, bytes, spare_keys, keys, n, 0, 32,
-                                                  cuda_stream));
+        CUDA_CHECK(
+            cub::DeviceRadixSort::SortKeys(work, bytes, spare_keys, keys, n, 0, 32, cuda_stream));
     }
 }
 

@@ -1,5 +1,5 @@
-// What a block kernel is written against, so that one source runs as CUDA and, in the tests, on real
-// threads (tests/harness/block_harness.h).
+// What a block kernel is written against, so that one source runs as CUDA and, in the tests, on
+// real threads (tests/harness/block_harness.h).
 //
 // A block kernel is a struct of pointers and numbers with
 //   static constexpr int kThreads;           threads of a block, a multiple of 32
@@ -7,11 +7,12 @@
 //   template <class Block> LANE_FN void operator()(Block& block, Shared& shared) const
 // and Block offers
 //   thread() in [0, kThreads), block(), blocks()
-//   barrier()                                all threads of the block; orders shared and global memory
-//   lane() in [0, 32), warp()
-//   shuffle(x, from), shuffle_xor(x, mask), shuffle_down(x, by), shuffle_up(x, by), ballot(p)
-//                                            all 32 lanes of a warp; x of any trivially copyable type of
-//                                            4 or 8 bytes; past the end a lane gets its own x
+//   barrier()                                all threads of the block; orders shared and global
+//   memory lane() in [0, 32), warp() shuffle(x, from), shuffle_xor(x, mask), shuffle_down(x, by),
+//   shuffle_up(x, by), ballot(p)
+//                                            all 32 lanes of a warp; x of any trivially copyable
+//                                            type of 4 or 8 bytes; past the end a lane gets its own
+//                                            x
 #pragma once
 
 #include "kernels/lane.h"
@@ -22,14 +23,22 @@ inline constexpr int kWarp = 32;
 
 #if defined(__CUDACC__)
 
-// No state: every call is the one instruction. The host branches exist because LANE_FN is also a host
-// function; nothing calls them.
+// No state: every call is the one instruction. The host branches exist because LANE_FN is also a
+// host function; nothing calls them.
 struct CudaBlock {
 #if defined(__CUDA_ARCH__)
-    LANE_FN int thread() const { return static_cast<int>(threadIdx.x); }
-    LANE_FN index block() const { return static_cast<index>(blockIdx.x); }
-    LANE_FN index blocks() const { return static_cast<index>(gridDim.x); }
-    LANE_FN void barrier() const { __syncthreads(); }
+    LANE_FN int thread() const {
+        return static_cast<int>(threadIdx.x);
+    }
+    LANE_FN index block() const {
+        return static_cast<index>(blockIdx.x);
+    }
+    LANE_FN index blocks() const {
+        return static_cast<index>(gridDim.x);
+    }
+    LANE_FN void barrier() const {
+        __syncthreads();
+    }
     template <class T>
     LANE_FN T shuffle(T x, int from) const {
         return __shfl_sync(0xffffffffu, x, from);
@@ -46,11 +55,19 @@ struct CudaBlock {
     LANE_FN T shuffle_up(T x, int by) const {
         return __shfl_up_sync(0xffffffffu, x, static_cast<unsigned>(by));
     }
-    LANE_FN uint32 ballot(bool p) const { return __ballot_sync(0xffffffffu, p); }
+    LANE_FN uint32 ballot(bool p) const {
+        return __ballot_sync(0xffffffffu, p);
+    }
 #else
-    LANE_FN int thread() const { return 0; }
-    LANE_FN index block() const { return 0; }
-    LANE_FN index blocks() const { return 1; }
+    LANE_FN int thread() const {
+        return 0;
+    }
+    LANE_FN index block() const {
+        return 0;
+    }
+    LANE_FN index blocks() const {
+        return 1;
+    }
     LANE_FN void barrier() const {}
     template <class T>
     LANE_FN T shuffle(T x, int) const {
@@ -68,10 +85,16 @@ struct CudaBlock {
     LANE_FN T shuffle_up(T x, int) const {
         return x;
     }
-    LANE_FN uint32 ballot(bool p) const { return p; }
+    LANE_FN uint32 ballot(bool p) const {
+        return p;
+    }
 #endif
-    LANE_FN int lane() const { return thread() % kWarp; }
-    LANE_FN int warp() const { return thread() / kWarp; }
+    LANE_FN int lane() const {
+        return thread() % kWarp;
+    }
+    LANE_FN int warp() const {
+        return thread() / kWarp;
+    }
 };
 
 #endif

@@ -68,7 +68,7 @@ template <class L>
 LANE_FN L exp_portable(L x, float) {
     const L magic = broadcast<L>(0x1.8p23f);
     // Below −87.3 the result would be denormal: it is held at e^−87.3 ≈ 1e−38; above 88 at e^88.
-    x = min(max(x, broadcast<L>(-87.3f)), broadcast<L>(88.02f));
+    x = min(broadcast<L>(88.02f), max(broadcast<L>(-87.3f), x));  // NaN passes
     const L shifted = fma(x, broadcast<L>(1.44269504f), magic);
     const L n = shifted - magic;
     L r = fma(n, broadcast<L>(-0.693359375f), x);
@@ -79,7 +79,7 @@ LANE_FN L exp_portable(L x, float) {
 template <class L>
 LANE_FN L exp_portable(L x, double) {
     const L magic = broadcast<L>(0x1.8p52);
-    x = min(max(x, broadcast<L>(-708.0)), broadcast<L>(709.0));
+    x = min(broadcast<L>(709.0), max(broadcast<L>(-708.0), x));
     const L shifted = fma(x, broadcast<L>(1.4426950408889634), magic);
     const L n = shifted - magic;
     L r = fma(n, broadcast<L>(-0x1.62e42fefa0000p-1), x);

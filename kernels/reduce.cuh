@@ -1,9 +1,9 @@
 // Block kernels of reductions and prefix sums over rows, in one fixed order.
 //
-// A row is cut into chunks of 4096. In a chunk, "thread" t of 256 takes the elements t, t + 256, …; the
-// 256 values meet in a tree (32 by halves, then the 8 results by halves); the chunks' results are a row
-// again and are reduced the same way. engine/reduce.cpp follows the same order on the CPU, so both give
-// the same bits.
+// A row is cut into chunks of 4096. In a chunk, "thread" t of 256 takes the elements t, t + 256, …;
+// the 256 values meet in a tree (32 by halves, then the 8 results by halves); the chunks' results
+// are a row again and are reduced the same way. engine/reduce.cpp follows the same order on the
+// CPU, so both give the same bits.
 #pragma once
 
 #include "kernels/block.h"
@@ -16,8 +16,9 @@ inline constexpr int kReducePerThread = 16;
 inline constexpr int kReduceChunk = kReduceThreads * kReducePerThread;
 inline constexpr int kReduceWarps = kReduceThreads / kWarp;
 
-// --- what is reduced ---------------------------------------------------------------------------------
-// identity(), add(value so far, element, row), combine(value, value); all values are doubles.
+// --- what is reduced
+// --------------------------------------------------------------------------------- identity(),
+// add(value so far, element, row), combine(value, value); all values are doubles.
 
 struct SumOp {
     LANE_FN double identity() const { return 0.0; }
@@ -78,7 +79,8 @@ struct CombineOp {
     LANE_FN double combine(double a, double b) const { return op.combine(a, b); }
 };
 
-// --- reduction of one chunk by one block ---------------------------------------------------------------
+// --- reduction of one chunk by one block
+// ---------------------------------------------------------------
 
 // Block b reduces chunk b % chunks of row b / chunks into out[b].
 template <class Op, class T>
@@ -113,10 +115,12 @@ struct ReduceKernel {
     }
 };
 
-// --- inclusive prefix sum of one chunk by one block ------------------------------------------------------
+// --- inclusive prefix sum of one chunk by one block
+// ------------------------------------------------------
 
-// Thread t sums elements 16 t … 16 t + 15 in order; the 256 sums are scanned by doubling distances within
-// warps, then over the warps. out = prefix sums within the chunk, total[b] = the chunk's sum.
+// Thread t sums elements 16 t … 16 t + 15 in order; the 256 sums are scanned by doubling distances
+// within warps, then over the warps. out = prefix sums within the chunk, total[b] = the chunk's
+// sum.
 template <class T>
 struct ScanKernel {
     static constexpr int kThreads = kReduceThreads;
@@ -157,9 +161,9 @@ struct ScanKernel {
 struct ScanOffsetKernel {
     static constexpr int kThreads = kReduceThreads;
     struct Shared {};
-    double* out;             // (n)
+    double* out;  // (n)
     index n;
-    const double* prefix;    // (chunks), inclusive
+    const double* prefix;  // (chunks), inclusive
 
     template <class Block>
     LANE_FN void operator()(Block& block, Shared&) const {

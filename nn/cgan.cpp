@@ -111,7 +111,8 @@ struct Cgan::Impl {
         int n = 0;
         for (int k = 0; k < conditions; ++k) {
             const auto at = static_cast<std::size_t>(k);
-            n += at < config.periods.size() && config.periods[at] > 0 ? 2 * kHarmonics : 1;
+            n += at < config.periods.size() && config.periods[at] > 0 ? 2 * kHarmonics
+                                                                 : 1 + 2 * config.waves;
         }
         return n;
     }
@@ -149,6 +150,7 @@ void CganConfig::validate() const {
     require(held_out >= 0 && held_out < 1, "held_out must be in [0, 1)");
     require(validation_bins >= 1 && validation_samples >= 16 && validation_every >= 1,
             "validation needs at least 1 bin, 16 samples and 1 iteration between");
+    require(waves >= 0 && waves <= kMostWaves, "waves must be 0 to 32");
     require(latent >= 0 && latent <= 4096, "latent must be 0 (automatic) to 4096");
 }
 
@@ -210,7 +212,7 @@ void Cgan::Impl::set_data(Span<const float> x, Span<const float> s, index row, i
     whitening = Whitening(stream,
                           config.whiten == "global" ? Whitening::Kind::global
                                                     : Whitening::Kind::conditional,
-                          x, s, row, n, states, conditions, periods);
+                          x, s, row, n, states, conditions, periods, config.waves);
     const index count = n / trajectories;
     std::vector<int32> training, held;
     index training_samples = count;

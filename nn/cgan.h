@@ -27,6 +27,7 @@ struct CganConfig {
     double ema = 0.999;                 // of the generator's weights, an iteration
     std::string whiten = "conditional"; // conditional | global
     std::vector<double> periods;        // one a condition, 0 = not periodic; may be empty
+    int waves = 8;                      // half waves of each condition that is not periodic
     double held_out = 0.05;             // share of the trajectories kept for validation
     index validation_bins = 32, validation_samples = 2048, validation_every = 500;
     GemmPrecision precision = GemmPrecision::tf32;

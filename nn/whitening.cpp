@@ -130,7 +130,7 @@ std::vector<double> total_of(Stream& stream, Buffer<double>& sums, index size) {
 
 Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
                      Span<const float> conditions, index row, index columns, int state_count,
-                     int condition_count, const std::vector<float>& periods) {
+                     int condition_count, const std::vector<float>& periods, int waves) {
     if (condition_count < 1 || condition_count > kMostConditions)
         throw InputError("there are " + std::to_string(condition_count) +
                          " conditions; give 1 to " + std::to_string(kMostConditions));
@@ -139,15 +139,18 @@ Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
     const Moments s = measure(stream, conditions, row, columns, condition_count);
     view_.states = state_count;
     view_.conditions = condition_count;
-    view_.features = 0;
+    view_.waves = waves;
     for (int k = 0; k < condition_count; ++k) {
         const auto at = static_cast<std::size_t>(k);
+        const double spread = s.most[at] - s.least[at];
+        view_.wave_low[k] = static_cast<float>(s.least[at]);
+        view_.wave_scale[k] = spread > 0 ? static_cast<float>(1.0 / spread) : 0.0f;
         const float period = at < periods.size() ? periods[at] : 0.0f;
         view_.periodic[k] = period > 0;
         view_.center[k] = view_.periodic[k] ? 0.0f : static_cast<float>(s.mean[at]);
         view_.inverse_scale[k] = view_.periodic[k] ? 6.28318531f / period
                                                    : static_cast<float>(1.0 / s.deviation[at]);
-        view_.features += view_.periodic[k] ? 2 * kHarmonics : 1;
+        view_.features += view_.periodic[k] ? 2 * kHarmonics : 1 + 2 * view_.waves;
     }
     mean_.assign(x.mean.begin(), x.mean.end());
     deviation_.assign(x.deviation.begin(), x.deviation.end());
@@ -256,7 +259,8 @@ TensorMap Whitening::tensors() const {
     const index k0 = view_.knots[0], k1 = view_.knots[1];
     map["whitening.mean"] = Tensor::of(mean_, {k0, k1, view_.states});
     map["whitening.deviation"] = Tensor::of(deviation_, {k0, k1, view_.states});
-    // (axis, [low, 1/step, wraps]), (condition, [center, 1/scale, periodic])
+    // (axis, [low, 1/step, wraps]),
+    // (condition, [center, 1/scale, periodic, wave_low, wave_scale, waves])
     std::vector<float> grid, conditions;
     for (int k = 0; k < view_.axes; ++k) {
         grid.push_back(view_.low[k]);
@@ -267,9 +271,12 @@ TensorMap Whitening::tensors() const {
         conditions.push_back(view_.center[k]);
         conditions.push_back(view_.inverse_scale[k]);
         conditions.push_back(view_.periodic[k] ? 1.0f : 0.0f);
+        conditions.push_back(view_.wave_low[k]);
+        conditions.push_back(view_.wave_scale[k]);
+        conditions.push_back(static_cast<float>(view_.waves));
     }
     map["whitening.grid"] = Tensor::of(grid, {view_.axes, 3});
-    map["whitening.conditions"] = Tensor::of(conditions, {view_.conditions, 3});
+    map["whitening.conditions"] = Tensor::of(conditions, {view_.conditions, 6});
     return map;
 }
 
@@ -294,7 +301,7 @@ Whitening::Whitening(Stream& stream, const TensorMap& tensors) {
     if (mean.shape != deviation.shape || mean_.empty()) wrong("the tables differ in shape");
     if (grid.shape[0] > 2 || grid.shape[1] != 3) wrong("the grid has more than two axes");
     if (conditions.shape[0] < 1 || conditions.shape[0] > kMostConditions ||
-        conditions.shape[1] != 3 || conditions.shape[0] < grid.shape[0])
+        conditions.shape[1] != 6 || conditions.shape[0] < grid.shape[0])
         wrong("the number of conditions");
     for (const auto& list : {mean_, deviation_, g, c})
         for (const float value : list)
@@ -311,11 +318,15 @@ Whitening::Whitening(Stream& stream, const TensorMap& tensors) {
         view_.wraps[k] = g[static_cast<std::size_t>(3 * k + 2)] != 0;
     }
     view_.conditions = static_cast<int>(conditions.shape[0]);
+    if (c[5] < 0 || c[5] > static_cast<float>(kMostWaves)) wrong("the number of waves");
+    view_.waves = static_cast<int>(c[5]);
     for (int k = 0; k < view_.conditions; ++k) {
-        view_.center[k] = c[static_cast<std::size_t>(3 * k)];
-        view_.inverse_scale[k] = c[static_cast<std::size_t>(3 * k + 1)];
-        view_.periodic[k] = c[static_cast<std::size_t>(3 * k + 2)] != 0;
-        view_.features += view_.periodic[k] ? 2 * kHarmonics : 1;
+        view_.center[k] = c[static_cast<std::size_t>(6 * k)];
+        view_.inverse_scale[k] = c[static_cast<std::size_t>(6 * k + 1)];
+        view_.periodic[k] = c[static_cast<std::size_t>(6 * k + 2)] != 0;
+        view_.wave_low[k] = c[static_cast<std::size_t>(6 * k + 3)];
+        view_.wave_scale[k] = c[static_cast<std::size_t>(6 * k + 4)];
+        view_.features += view_.periodic[k] ? 2 * kHarmonics : 1 + 2 * view_.waves;
     }
     upload(stream);
 }

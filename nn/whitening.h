@@ -17,6 +17,7 @@ namespace microlift {
 inline constexpr index kKnots1 = 64, kKnots2 = 24;
 inline constexpr int kMostConditions = 16;
 inline constexpr int kHarmonics = 3;  // of each periodic condition
+inline constexpr int kMostWaves = 32;
 
 // What kernels see; passed by value.
 struct WhiteningView {
@@ -29,6 +30,11 @@ struct WhiteningView {
     const float* deviation = nullptr;  // the same
     float center[kMostConditions] = {}, inverse_scale[kMostConditions] = {};
     bool periodic[kMostConditions] = {};
+    // Conditions that are not periodic are also seen as cos and sin of π w (s − wave_low) wave_scale,
+    // w = 1…waves, half waves over the range of the data: shapes that change fast with s are learned
+    // in a fraction of the updates.
+    int waves = 0;
+    float wave_low[kMostConditions] = {}, wave_scale[kMostConditions] = {};
 
     // Up to four knots and their weights for a condition at s[k*stride].
     LANE_FN void place(const float* s, index stride, index (&knot)[4], float (&weight)[4]) const {
@@ -77,7 +83,7 @@ public:
     // periods: one entry a condition, 0 = not periodic.
     Whitening(Stream& stream, Kind kind, Span<const float> states, Span<const float> conditions,
               index row, index columns, int state_count, int condition_count,
-              const std::vector<float>& periods);
+              const std::vector<float>& periods, int waves);
     // From a file or a checkpoint.
     Whitening(Stream& stream, const TensorMap& tensors);
 
@@ -101,15 +107,16 @@ LANE_FN void WhiteningView::write_features(const float* s, index stride, float* 
     int at = 0;
     for (int k = 0; k < conditions; ++k) {
         const float u = (s[k * stride] - center[k]) * inverse_scale[k];
+        const int count = periodic[k] ? kHarmonics : waves;
+        float angle = u;
         if (!periodic[k]) {
             out[at++] = u;
-            continue;
+            angle = 3.14159265f * min(max((s[k * stride] - wave_low[k]) * wave_scale[k], 0.0f), 1.0f);
         }
-        // u is the angle.
         float sine, cosine;
-        sincos<Portable>(u, sine, cosine);
+        sincos<Portable>(angle, sine, cosine);
         float c = 1.0f, z = 0.0f;
-        for (int h = 0; h < kHarmonics; ++h) {
+        for (int h = 0; h < count; ++h) {
             const float next = c * cosine - z * sine;
             z = c * sine + z * cosine;
             c = next;

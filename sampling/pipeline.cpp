@@ -18,10 +18,6 @@
 #include "sampling/model.h"
 #include "sampling/samples_file.h"
 
-#ifndef MICROLIFT_VERSION
-#define MICROLIFT_VERSION "0"
-#endif
-
 namespace microlift {
 
 namespace {
@@ -51,18 +47,20 @@ uint64 derived_seed(uint64 seed, uint64 part) {
 class StageMeter {
 public:
     StageMeter(Json& stages, const std::string& name)
-        : record_(stages[name]), start_(Clock::now()), before_(transfer_counters()) {}
+        : stages_(stages), name_(name), start_(Clock::now()), before_(transfer_counters()) {}
     void work(double steps, double force_evaluations) {
         steps_ += steps;
         force_evaluations_ += force_evaluations;
     }
     ~StageMeter() {
         const TransferCounters now = transfer_counters();
+        if (!stages_[name_].is_object()) stages_[name_] = Json::object();
         add("seconds", seconds_since(start_));
         if (steps_ > 0) {
             add("steps", steps_);
-            record_["steps_per_second"] =
-                record_["steps"].get<double>() / record_["seconds"].get<double>();
+            Json& record = stages_[name_];
+            record["steps_per_second"] =
+                record["steps"].get<double>() / record["seconds"].get<double>();
         }
         if (force_evaluations_ > 0) add("force_evaluations", force_evaluations_);
         add("bytes_to_device", static_cast<double>(now.bytes_to_device - before_.bytes_to_device));
@@ -72,9 +70,11 @@ public:
 
 private:
     void add(const char* key, double value) {
-        record_[key] = record_.value(key, 0.0) + value;
+        Json& record = stages_[name_];
+        record[key] = record.value(key, 0.0) + value;
     }
-    Json& record_;
+    Json& stages_;
+    std::string name_;
     Clock::time_point start_;
     TransferCounters before_;
     double steps_ = 0, force_evaluations_ = 0;
@@ -758,9 +758,9 @@ private:
         progress_.begin(round_ == 0 ? "train" : "train, round " + std::to_string(round_),
                         static_cast<double>(iterations), "updates",
                         static_cast<double>(cgan.iteration()));
+        double bytes_in_loop = 0;
         {
             StageMeter meter(metrics_["stages"], "train");
-            const TransferCounters before = transfer_counters();
             uint64 quiet = 0;
             auto saved = Clock::now();
             while (!cgan.done()) {
@@ -778,12 +778,11 @@ private:
                     throw_if_stopped();
                 }
             }
-            (void)before;
-            metrics_["stages"]["train"]["bytes_in_loop"] =
-                metrics_["stages"]["train"].value("bytes_in_loop", 0.0) + static_cast<double>(quiet);
+            bytes_in_loop = static_cast<double>(quiet);
         }
         const CganHistory history = cgan.history();
         Json& record = metrics_["stages"]["train"];
+        record["bytes_in_loop"] = record.value("bytes_in_loop", 0.0) + bytes_in_loop;
         record["updates"] = record.value("updates", 0.0) + static_cast<double>(iterations);
         Json h;
         // A picture needs no more than some hundred points.

@@ -59,7 +59,7 @@ inline double statistical_inefficiency(const std::vector<double>& series) {
 // < 2.
 double influence_error(const double* influence, index blocks, index stride = 1);
 
-        // The sum over lags last+1 … last+step: trapezoid, less half the first, plus half the last.
+// Delete-one-block jackknife: influences (θ̄ − θ_(−g))(G−1)/G, in place of leave-one-out values.
 void jackknife_influence(double* leave_one_out, index blocks, index stride = 1);
 
 // Solves A x = b for a symmetric positive definite A (n, n); `columns` right-hand sides b[i*columns

@@ -1,5 +1,5 @@
-// Trajectories of test systems on any device, for tests/test_integrators.cpp. The systems here are written
-// as a user of the library writes one.
+// Trajectories of test systems on any device, for tests/test_integrators.cpp. The systems here are
+// written as a user of the library writes one.
 #pragma once
 
 #include "engine/buffer.h"
@@ -32,16 +32,20 @@ struct QuarticWell : ThermalNoise {
 };
 
 // ξ = x_0, harmonic bias (stiffness 0: none), portable mathematics.
-void run_path(Stream& stream, const HarmonicWell& system, const EulerMaruyama& scheme, const PathArgs& a);
+void run_path(Stream& stream, const HarmonicWell& system, const EulerMaruyama& scheme,
+              const PathArgs& a);
 void run_path(Stream& stream, const HarmonicWell& system, const LeimkuhlerMatthews& scheme,
               const PathArgs& a);
 void run_path(Stream& stream, const HarmonicWell& system, const Baoab& scheme, const PathArgs& a);
-void run_path(Stream& stream, const QuarticWell& system, const EulerMaruyama& scheme, const PathArgs& a);
+void run_path(Stream& stream, const QuarticWell& system, const EulerMaruyama& scheme,
+              const PathArgs& a);
 void run_path(Stream& stream, const QuarticWell& system, const LeimkuhlerMatthews& scheme,
               const PathArgs& a);
 void run_path(Stream& stream, const QuarticWell& system, const Baoab& scheme, const PathArgs& a);
-void run_path(Stream& stream, const DoubleWell& system, const EulerMaruyama& scheme, const PathArgs& a);
-void run_path(Stream& stream, const FastSlow& system, const EulerMaruyama& scheme, const PathArgs& a);
+void run_path(Stream& stream, const DoubleWell& system, const EulerMaruyama& scheme,
+              const PathArgs& a);
+void run_path(Stream& stream, const FastSlow& system, const EulerMaruyama& scheme,
+              const PathArgs& a);
 void run_path(Stream& stream, const MullerBrown& system, const LeimkuhlerMatthews& scheme,
               const PathArgs& a);
 // Held on the level set ξ = center.

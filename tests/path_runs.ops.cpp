@@ -49,9 +49,10 @@ void run_path(Stream& stream, const MullerBrown& system, const LeimkuhlerMatthew
 }
 void run_constrained(Stream& stream, const Channel& system, const LeimkuhlerMatthews& scheme,
                      const PathArgs& a) {
-    for_each_lane(stream, a.trajectories,
-                  PathBody<Channel, CoordinateCv<0, 2>, LevelSetConstraint, LeimkuhlerMatthews,
-                           Portable>{system, {}, scheme, a});
+    for_each_lane(
+        stream, a.trajectories,
+        PathBody<Channel, CoordinateCv<0, 2>, LevelSetConstraint, LeimkuhlerMatthews, Portable>{
+            system, {}, scheme, a});
 }
 
 HOST_PASS_END

@@ -1,5 +1,5 @@
-// The harness itself, and the block kernels on it. Uses nothing of the library, because it is also built
-// under the sanitizers.
+// The harness itself, and the block kernels on it. Uses nothing of the library, because it is also
+// built under the sanitizers.
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -13,7 +13,9 @@ namespace microlift {
 
 namespace {
 
-bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+bool same_bits(double a, double b) {
+    return std::memcmp(&a, &b, sizeof a) == 0;
+}
 
 std::vector<float> numbers(index n, float scale, float shift) {
     std::vector<float> x(static_cast<std::size_t>(n));
@@ -139,7 +141,8 @@ TEST_CASE("block reduction: sums, extremes and counts of ragged chunks") {
         CHECK(found == most);
         x[0] = std::nanf("");
         x[static_cast<std::size_t>(n - 1)] = -HUGE_VALF;
-        run_blocks(chunks, ReduceKernel<NonFiniteOp, float>{{}, x.data(), n, n, chunks, out.data()});
+        run_blocks(chunks,
+                   ReduceKernel<NonFiniteOp, float>{{}, x.data(), n, n, chunks, out.data()});
         total = 0.0;
         for (const double v : out) total += v;
         CHECK(total == (n == 1 ? 1.0 : 2.0));

@@ -9,8 +9,8 @@
 
 #include <doctest/doctest.h>
 
-#include "engine/error.h"
 #include "engine/buffer.h"
+#include "engine/error.h"
 #include "engine/thread_pool.h"
 #include "tests/devices.h"
 #include "tests/launch_bodies.h"

@@ -1,5 +1,6 @@
-// Physics of the integrators, on every device: stationary laws that are known exactly, the weak order of
-// the invariant measure, constraints, windows, and what happens when a trajectory blows up.
+// Physics of the integrators, on every device: stationary laws that are known exactly, the weak
+// order of the invariant measure, constraints, windows, and what happens when a trajectory blows
+// up.
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -148,8 +149,9 @@ void quartic_moments(double& second, double& fourth) {
     second /= z, fourth /= z;
 }
 
-// The bias of E[x²] in the quartic well at each step size, over its standard error. A harmonic well run on
-// the same random numbers, whose variance is known, takes most of the noise away (a control variate).
+// The bias of E[x²] in the quartic well at each step size, over its standard error. A harmonic well
+// run on the same random numbers, whose variance is known, takes most of the noise away (a control
+// variate).
 template <class MakeScheme, class HarmonicVariance>
 Order measured_order(const Device& device, const std::vector<double>& dts, index segments,
                      double lag, const MakeScheme& make, const HarmonicVariance& variance) {
@@ -169,11 +171,12 @@ Order measured_order(const Device& device, const std::vector<double>& dts, index
         const std::vector<float> x = sampled(at_temperature(QuarticWell{}, 1.0));
         const std::vector<float> y = sampled(harmonic(kStiffness, 1.0));
         const double size = static_cast<double>(x.size()), known = variance(kStiffness, dt);
-        // Controls: y² and y⁴ less their known means, y being normal. Each trajectory gives one number,
-        // its mean over time, so that the errors need no correlation time.
+        // Controls: y² and y⁴ less their known means, y being normal. Each trajectory gives one
+        // number, its mean over time, so that the errors need no correlation time.
         std::vector<std::array<double, 3>> mean(kTrajectories);
         for (std::size_t i = 0; i < x.size(); ++i) {
-            const double y2 = double(y[i]) * y[i], weight = static_cast<double>(kTrajectories) / size;
+            const double y2 = double(y[i]) * y[i],
+                         weight = static_cast<double>(kTrajectories) / size;
             mean[i % kTrajectories][0] += weight * (double(x[i]) * x[i] - second);
             mean[i % kTrajectories][1] += weight * (y2 - known);
             mean[i % kTrajectories][2] += weight * (y2 * y2 - 3 * known * known);
@@ -187,8 +190,10 @@ Order measured_order(const Device& device, const std::vector<double>& dts, index
             }
         }
         const double determinant = product[1][1] * product[2][2] - product[1][2] * product[1][2];
-        const double c1 = (product[0][1] * product[2][2] - product[0][2] * product[1][2]) / determinant;
-        const double c2 = (product[0][2] * product[1][1] - product[0][1] * product[1][2]) / determinant;
+        const double c1 =
+            (product[0][1] * product[2][2] - product[0][2] * product[1][2]) / determinant;
+        const double c2 =
+            (product[0][2] * product[1][1] - product[0][1] * product[1][2]) / determinant;
         bias.push_back(sum[0] - c1 * sum[1] - c2 * sum[2]);
         bias_error.push_back(
             std::sqrt((product[0][0] - c1 * product[0][1] - c2 * product[0][2]) / n));
@@ -331,8 +336,7 @@ TEST_CASE("harmonic window: mean kappa c / K and variance 1 / (beta K), K = k + 
         runs.sample(harmonic(k, beta), leimkuhler(0.05), 200, 20);  // e^-8 apart
         const Runs::Moments m = runs.moments(0);
         const double exact = 1 / (beta * (k + kappa));
-        CHECK(std::fabs(m.mean - kappa * center / (k + kappa)) <=
-              4 * std::sqrt(exact / m.samples));
+        CHECK(std::fabs(m.mean - kappa * center / (k + kappa)) <= 4 * std::sqrt(exact / m.samples));
         CHECK(std::fabs(deviation_of_variance(m, exact)) <= 4);
     }
 }

@@ -16,8 +16,16 @@ namespace {
 template <class T>
 std::vector<T> operands(uint64 seed) {
     constexpr T inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
-    std::vector<T> x{0,   T(-0.0), 1,   -1, inf, -inf, nan, std::numeric_limits<T>::denorm_min(),
-                     std::numeric_limits<T>::min(), std::numeric_limits<T>::max()};
+    std::vector<T> x{0,
+                     T(-0.0),
+                     1,
+                     -1,
+                     inf,
+                     -inf,
+                     nan,
+                     std::numeric_limits<T>::denorm_min(),
+                     std::numeric_limits<T>::min(),
+                     std::numeric_limits<T>::max()};
     uint64 state = seed;
     while (x.size() < 1024) {
         state = state * 6364136223846793005ull + 1442695040888963407ull;
@@ -29,7 +37,8 @@ std::vector<T> operands(uint64 seed) {
 
 // f(a, b, c) on whole arrays at width W.
 template <int W, class T, class F>
-std::vector<T> map3(const std::vector<T>& a, const std::vector<T>& b, const std::vector<T>& c, F f) {
+std::vector<T> map3(const std::vector<T>& a, const std::vector<T>& b, const std::vector<T>& c,
+                    F f) {
     using L = typename LaneOfWidth<T, W>::Type;
     std::vector<T> y(a.size());
     for (std::size_t i = 0; i < a.size(); i += W) {
@@ -57,51 +66,65 @@ void check_operation(const std::string& name, F lanes, G scalar) {
 
 template <class T>
 void check_all_operations() {
-    check_operation<T>("+", [](auto a, auto b, auto) { return a + b; },
-                       [](T a, T b, T) { return a + b; });
-    check_operation<T>("-", [](auto a, auto b, auto) { return a - b; },
-                       [](T a, T b, T) { return a - b; });
-    check_operation<T>("*", [](auto a, auto b, auto) { return a * b; },
-                       [](T a, T b, T) { return a * b; });
-    check_operation<T>("/", [](auto a, auto b, auto) { return a / b; },
-                       [](T a, T b, T) { return a / b; });
-    check_operation<T>("negate", [](auto a, auto, auto) { return -a; },
-                       [](T a, T, T) { return -a; });
-    check_operation<T>("fma", [](auto a, auto b, auto c) { return fma(a, b, c); },
-                       [](T a, T b, T c) { return std::fma(a, b, c); });
-    check_operation<T>("fms", [](auto a, auto b, auto c) { return fms(a, b, c); },
-                       [](T a, T b, T c) { return std::fma(a, b, -c); });
-    check_operation<T>("fnma", [](auto a, auto b, auto c) { return fnma(a, b, c); },
-                       [](T a, T b, T c) { return std::fma(-a, b, c); });
-    check_operation<T>("sqrt", [](auto a, auto, auto) { return sqrt_exact(a); },
-                       [](T a, T, T) { return std::sqrt(a); });
-    check_operation<T>("abs", [](auto a, auto, auto) { return abs(a); },
-                       [](T a, T, T) { return std::fabs(a); });
-    check_operation<T>("copy_sign", [](auto a, auto b, auto) { return copy_sign(a, b); },
-                       [](T a, T b, T) { return std::copysign(a, b); });
+    check_operation<T>(
+        "+", [](auto a, auto b, auto) { return a + b; }, [](T a, T b, T) { return a + b; });
+    check_operation<T>(
+        "-", [](auto a, auto b, auto) { return a - b; }, [](T a, T b, T) { return a - b; });
+    check_operation<T>(
+        "*", [](auto a, auto b, auto) { return a * b; }, [](T a, T b, T) { return a * b; });
+    check_operation<T>(
+        "/", [](auto a, auto b, auto) { return a / b; }, [](T a, T b, T) { return a / b; });
+    check_operation<T>(
+        "negate", [](auto a, auto, auto) { return -a; }, [](T a, T, T) { return -a; });
+    check_operation<T>(
+        "fma", [](auto a, auto b, auto c) { return fma(a, b, c); },
+        [](T a, T b, T c) { return std::fma(a, b, c); });
+    check_operation<T>(
+        "fms", [](auto a, auto b, auto c) { return fms(a, b, c); },
+        [](T a, T b, T c) { return std::fma(a, b, -c); });
+    check_operation<T>(
+        "fnma", [](auto a, auto b, auto c) { return fnma(a, b, c); },
+        [](T a, T b, T c) { return std::fma(-a, b, c); });
+    check_operation<T>(
+        "sqrt", [](auto a, auto, auto) { return sqrt_exact(a); },
+        [](T a, T, T) { return std::sqrt(a); });
+    check_operation<T>(
+        "abs", [](auto a, auto, auto) { return abs(a); }, [](T a, T, T) { return std::fabs(a); });
+    check_operation<T>(
+        "copy_sign", [](auto a, auto b, auto) { return copy_sign(a, b); },
+        [](T a, T b, T) { return std::copysign(a, b); });
     // min and max return the second argument when either is NaN.
-    check_operation<T>("min", [](auto a, auto b, auto) { return min(a, b); },
-                       [](T a, T b, T) { return a < b ? a : b; });
-    check_operation<T>("max", [](auto a, auto b, auto) { return max(a, b); },
-                       [](T a, T b, T) { return a > b ? a : b; });
-    check_operation<T>("select <", [](auto a, auto b, auto c) { return select(a < b, a, c); },
-                       [](T a, T b, T c) { return a < b ? a : c; });
-    check_operation<T>("select <=", [](auto a, auto b, auto c) { return select(a <= b, a, c); },
-                       [](T a, T b, T c) { return a <= b ? a : c; });
-    check_operation<T>("select >", [](auto a, auto b, auto c) { return select(a > b, a, c); },
-                       [](T a, T b, T c) { return a > b ? a : c; });
-    check_operation<T>("select >=", [](auto a, auto b, auto c) { return select(a >= b, a, c); },
-                       [](T a, T b, T c) { return a >= b ? a : c; });
-    check_operation<T>("select ==", [](auto a, auto b, auto c) { return select(a == b, a, c); },
-                       [](T a, T b, T c) { return a == b ? a : c; });
-    check_operation<T>("select !=", [](auto a, auto b, auto c) { return select(a != b, a, c); },
-                       [](T a, T b, T c) { return a != b ? a : c; });
-    check_operation<T>("!, &, |",
-                       [](auto a, auto b, auto c) {
-                           const auto not_below = !(a < b);
-                           return select(not_below & ((b < c) | (a < c)), a, c);
-                       },
-                       [](T a, T b, T c) { return !(a < b) && (b < c || a < c) ? a : c; });
+    check_operation<T>(
+        "min", [](auto a, auto b, auto) { return min(a, b); },
+        [](T a, T b, T) { return a < b ? a : b; });
+    check_operation<T>(
+        "max", [](auto a, auto b, auto) { return max(a, b); },
+        [](T a, T b, T) { return a > b ? a : b; });
+    check_operation<T>(
+        "select <", [](auto a, auto b, auto c) { return select(a < b, a, c); },
+        [](T a, T b, T c) { return a < b ? a : c; });
+    check_operation<T>(
+        "select <=", [](auto a, auto b, auto c) { return select(a <= b, a, c); },
+        [](T a, T b, T c) { return a <= b ? a : c; });
+    check_operation<T>(
+        "select >", [](auto a, auto b, auto c) { return select(a > b, a, c); },
+        [](T a, T b, T c) { return a > b ? a : c; });
+    check_operation<T>(
+        "select >=", [](auto a, auto b, auto c) { return select(a >= b, a, c); },
+        [](T a, T b, T c) { return a >= b ? a : c; });
+    check_operation<T>(
+        "select ==", [](auto a, auto b, auto c) { return select(a == b, a, c); },
+        [](T a, T b, T c) { return a == b ? a : c; });
+    check_operation<T>(
+        "select !=", [](auto a, auto b, auto c) { return select(a != b, a, c); },
+        [](T a, T b, T c) { return a != b ? a : c; });
+    check_operation<T>(
+        "!, &, |",
+        [](auto a, auto b, auto c) {
+            const auto not_below = !(a < b);
+            return select(not_below & ((b < c) | (a < c)), a, c);
+        },
+        [](T a, T b, T c) { return !(a < b) && (b < c || a < c) ? a : c; });
 }
 
 template <int W>

@@ -52,7 +52,7 @@ def include_errors(path, text):
             errors.append(f"{where}: {folder} may not include {target.parts[0]}")
         elif not (ROOT / target).exists():
             errors.append(f"{where}: no such file")
-        elif target.suffix not in {".h", ".cuh"}:
+        elif target.suffix not in {".h", ".cuh", ".inc"}:
             errors.append(f"{where}: not a header")
     return errors
 

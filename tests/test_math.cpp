@@ -1,5 +1,5 @@
-// Error bounds of the portable mathematics, in units in the last place (ulp) of the result, over dense
-// samples and at the edges; equality of all widths.
+// Error bounds of the portable mathematics, in units in the last place (ulp) of the result, over
+// dense samples and at the edges; equality of all widths.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -18,8 +18,8 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr double kInfDouble = std::numeric_limits<double>::infinity();
 
-// Distance of y from the exact value in ulps of that value; below the least normal number an ulp is that
-// of the denormals.
+// Distance of y from the exact value in ulps of that value; below the least normal number an ulp is
+// that of the denormals.
 template <class T, class Wide>
 double ulps(T y, Wide exact) {
     int exponent;
@@ -54,7 +54,7 @@ std::vector<T> samples(double from, double to, std::size_t n) {
 
 template <class T, class F, class Exact>
 double worst_ulps(const std::vector<T>& x, const F& f, const Exact& exact) {
-    const std::vector<T> y = map_lanes<sizeof(T) == 4 ? 16 : 8>(x, f);
+    const std::vector<T> y = map_lanes < sizeof(T) == 4 ? 16 : 8 > (x, f);
     double worst = 0.0;
     for (std::size_t i = 0; i < x.size(); ++i) worst = std::max(worst, ulps(y[i], exact(x[i])));
     return worst;
@@ -62,64 +62,103 @@ double worst_ulps(const std::vector<T>& x, const F& f, const Exact& exact) {
 
 constexpr std::size_t kDense = 1 << 19;
 
-double exact_softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
+double exact_softplus(double x) {
+    return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+}
 
 struct Exp {
-    template <class L> L operator()(L x) const { return exp<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return exp<Portable>(x);
+    }
 };
 struct Log {
-    template <class L> L operator()(L x) const { return log<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return log<Portable>(x);
+    }
 };
 struct Sin {
-    template <class L> L operator()(L x) const {
+    template <class L>
+    L operator()(L x) const {
         L s, c;
         sincos<Portable>(x, s, c);
         return s;
     }
 };
 struct Cos {
-    template <class L> L operator()(L x) const {
+    template <class L>
+    L operator()(L x) const {
         L s, c;
         sincos<Portable>(x, s, c);
         return c;
     }
 };
 struct Tanh {
-    template <class L> L operator()(L x) const { return tanh<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return tanh<Portable>(x);
+    }
 };
 struct Sinh {
-    template <class L> L operator()(L x) const { return sinh<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return sinh<Portable>(x);
+    }
 };
 struct Cosh {
-    template <class L> L operator()(L x) const { return cosh<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return cosh<Portable>(x);
+    }
 };
 struct Atan {
-    template <class L> L operator()(L x) const { return atan<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return atan<Portable>(x);
+    }
 };
 struct Softplus {
-    template <class L> L operator()(L x) const { return softplus<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return softplus<Portable>(x);
+    }
 };
 struct Sigmoid {
-    template <class L> L operator()(L x) const { return sigmoid<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return sigmoid<Portable>(x);
+    }
 };
 struct Erf {
-    template <class L> L operator()(L x) const { return erf<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return erf<Portable>(x);
+    }
 };
 struct SqrtPositive {
-    template <class L> L operator()(L x) const { return sqrt_positive<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return sqrt_positive<Portable>(x);
+    }
 };
 struct MinusTwoLog {
-    template <class L> L operator()(L x) const { return minus_two_log<Portable>(x); }
+    template <class L>
+    L operator()(L x) const {
+        return minus_two_log<Portable>(x);
+    }
 };
 struct DirectionSine {
-    template <class L> L operator()(L x) const {
+    template <class L>
+    L operator()(L x) const {
         L s, c;
         random_direction<Portable>(as_uint(x), s, c);
         return s;
     }
 };
 struct DirectionCosine {
-    template <class L> L operator()(L x) const {
+    template <class L>
+    L operator()(L x) const {
         L s, c;
         random_direction<Portable>(as_uint(x), s, c);
         return c;
@@ -131,9 +170,15 @@ void check_widths(const std::string& name, const F& f, double from, double to, b
     CAPTURE(name);
     std::vector<T> x = samples<T>(from, to, 1 << 14);
     constexpr T inf = std::numeric_limits<T>::infinity();
-    const T special[] = {0, T(-0.0), inf, -inf, std::numeric_limits<T>::quiet_NaN(),
-                         std::numeric_limits<T>::denorm_min(), std::numeric_limits<T>::max(),
-                         -std::numeric_limits<T>::max(), std::numeric_limits<T>::min()};
+    const T special[] = {0,
+                         T(-0.0),
+                         inf,
+                         -inf,
+                         std::numeric_limits<T>::quiet_NaN(),
+                         std::numeric_limits<T>::denorm_min(),
+                         std::numeric_limits<T>::max(),
+                         -std::numeric_limits<T>::max(),
+                         std::numeric_limits<T>::min()};
     if (edges) std::copy(std::begin(special), std::end(special), x.begin() + 5);
     const std::vector<T> one = map_lanes<1>(x, f);
     CHECK(same_values(map_lanes<2>(x, f), one));
@@ -165,8 +210,8 @@ TEST_CASE("math: error bounds in float") {
     bound("cosh", 2.0, worst_ulps(s(-87, 87), Cosh{}, [](double x) { return std::cosh(x); }));
     bound("atan", 2.6, worst_ulps(s(-100, 100), Atan{}, [](double x) { return std::atan(x); }));
     bound("atan below 1", 2.6, worst_ulps(s(-1, 1), Atan{}, [](double x) { return std::atan(x); }));
-    bound("sigmoid", 2.5, worst_ulps(s(-80, 80), Sigmoid{},
-                                     [](double x) { return 1.0 / (1.0 + std::exp(-x)); }));
+    bound("sigmoid", 2.5,
+          worst_ulps(s(-80, 80), Sigmoid{}, [](double x) { return 1.0 / (1.0 + std::exp(-x)); }));
     bound("erf", 1.5, worst_ulps(s(-5, 5), Erf{}, [](double x) { return std::erf(x); }));
     bound("sin", 1.5, worst_ulps(s(-3.1415, 3.1415), Sin{}, [](double x) { return std::sin(x); }));
     bound("cos", 1.5, worst_ulps(s(-1.57, 1.57), Cos{}, [](double x) { return std::cos(x); }));
@@ -313,12 +358,14 @@ TEST_CASE("math: random directions lie on the circle and cover it evenly") {
     std::vector<int> octant(8);
     for (int i = 0; i < n; ++i) {
         // Every 4096th number of 32 bits, with varying low bits.
-        const uint32 u = static_cast<uint32>(i) * 4096u + static_cast<uint32>(i * 2654435761u >> 20);
+        const uint32 u =
+            static_cast<uint32>(i) * 4096u + static_cast<uint32>(i * 2654435761u >> 20);
         float s, c;
         random_direction<Portable>(u, s, c);
         worst = std::max(worst, std::fabs(double(s) * s + double(c) * c - 1.0));
         mean_s += s, mean_c += c, mean_ss += double(s) * s, mean_sc += double(s) * c;
-        ++octant[static_cast<std::size_t>((s > 0) + 2 * (c > 0) + 4 * (std::fabs(s) > std::fabs(c)))];
+        ++octant[static_cast<std::size_t>((s > 0) + 2 * (c > 0) +
+                                          4 * (std::fabs(s) > std::fabs(c)))];
     }
     INFO("worst |s^2 + c^2 - 1| " << worst);
     CHECK(worst <= 3e-7);

@@ -1,5 +1,5 @@
-// The random numbers: published vectors, the folded rounds against the general form, moments and tails of
-// the normals, independence, and that a run cut into launches draws what one launch draws.
+// The random numbers: published vectors, the folded rounds against the general form, moments and
+// tails of the normals, independence, and that a run cut into launches draws what one launch draws.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -34,10 +34,10 @@ bool draws_match(uint64 seed, uint32 stream, index first, uint64 block) {
     rng.draw(block, u);
     for (int j = 0; j < kWidth<L>; ++j) {
         const uint64 i = static_cast<uint64>(first + j);
-        const Words expected = philox<10>(
-            {static_cast<uint32>(i), stream ^ static_cast<uint32>(i >> 32) << 8,
-             static_cast<uint32>(block), static_cast<uint32>(block >> 32)},
-            static_cast<uint32>(seed), static_cast<uint32>(seed >> 32));
+        const Words expected =
+            philox<10>({static_cast<uint32>(i), stream ^ static_cast<uint32>(i >> 32) << 8,
+                        static_cast<uint32>(block), static_cast<uint32>(block >> 32)},
+                       static_cast<uint32>(seed), static_cast<uint32>(seed >> 32));
         for (int w = 0; w < 4; ++w)
             if (as_uint(get_lane(as_float(u[w]), j)) != expected[static_cast<std::size_t>(w)])
                 return false;
@@ -57,7 +57,8 @@ std::vector<float> normals(uint64 seed, uint32 stream, index trajectories, uint6
             Wide four[4];
             normal_block<Portable>(rng, first_block + b, four);
             for (int k = 0; k < 4; ++k)
-                store(z.data(), static_cast<index>(4 * b + static_cast<uint64>(k)) * trajectories + i,
+                store(z.data(),
+                      static_cast<index>(4 * b + static_cast<uint64>(k)) * trajectories + i,
                       four[k]);
         }
     }
@@ -123,7 +124,8 @@ void check_splitting() {
     }
 }
 
-// Every normal of a trajectory is used once: steps × D numbers are the stream's first ones, in order.
+// Every normal of a trajectory is used once: steps × D numbers are the stream's first ones, in
+// order.
 template <int D>
 void check_order() {
     CAPTURE(D);
@@ -165,7 +167,8 @@ TEST_CASE("philox: the folded rounds equal the general form, high words included
     for (const uint64 seed : {0ull, 1ull, 0xa5a5a5a512345678ull})
         for (const uint32 stream : {1u, 13u})
             for (const index first : {0ll, 32ll, 0x7ffffff0ll, 0xfffffff0ll, 0x300000010ll})
-                for (const uint64 block : {0ull, 1ull, 0xffffffffull, 0x100000000ull, 0x123456789abull}) {
+                for (const uint64 block :
+                     {0ull, 1ull, 0xffffffffull, 0x100000000ull, 0x123456789abull}) {
                     CAPTURE(first);
                     CAPTURE(block);
                     CHECK(draws_match<float>(seed, stream, first, block));

@@ -1,5 +1,5 @@
-// engine/reduce.h and engine/sort.h on every device; the CPU's reductions against the CUDA kernels' own
-// source on the harness, bit for bit.
+// engine/reduce.h and engine/sort.h on every device; the CPU's reductions against the CUDA kernels'
+// own source on the harness, bit for bit.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -72,8 +72,8 @@ double harness_reduce(const Op& op, std::vector<float> x) {
     std::vector<double> level(static_cast<std::size_t>(chunks)), next(1);
     run_blocks(chunks, ReduceKernel<Op, float>{op, x.data(), n, n, chunks, level.data()});
     if (chunks == 1) return level[0];
-    run_blocks(1, ReduceKernel<CombineOp<Op>, double>{{op}, level.data(), chunks, chunks, 1,
-                                                      next.data()});
+    run_blocks(
+        1, ReduceKernel<CombineOp<Op>, double>{{op}, level.data(), chunks, chunks, 1, next.data()});
     return next[0];
 }
 
@@ -116,10 +116,10 @@ TEST_CASE("reductions agree with plain loops") {
 TEST_CASE("reductions: infinite, NaN and empty rows") {
     const double inf = std::numeric_limits<double>::infinity(), nan = std::nan("");
     for (const Device& device : test_devices()) {
-        const std::vector<double> x{nan,  -inf, 1.0,  2.0,    // NaN present
-                                    -inf, -inf, -inf, -inf,   // nothing
-                                    inf,  0.0,  0.0,  1.0,    // +∞
-                                    1e4,  1e4,  -1e4, 1e4};   // e^x overflows
+        const std::vector<double> x{nan,  -inf, 1.0,  2.0,   // NaN present
+                                    -inf, -inf, -inf, -inf,  // nothing
+                                    inf,  0.0,  0.0,  1.0,   // +∞
+                                    1e4,  1e4,  -1e4, 1e4};  // e^x overflows
         const Reduced r = reduce_all(device, x, 4, 4, 4);
         CHECK(r.bad == std::vector<double>{2, 4, 1, 0});
         CHECK(r.least == std::vector<double>{-inf, -inf, 0, -1e4});
@@ -175,7 +175,8 @@ TEST_CASE("reductions: the CPU has the bits of the CUDA kernels' source") {
         const std::vector<double> wide(x.begin(), x.end());
         const std::vector<double> prefix = scan(Device::cpu(2), wide);
         const index chunks = (n + kReduceChunk - 1) / kReduceChunk;
-        std::vector<double> out(x.size()), total(static_cast<std::size_t>(chunks)), sums(total), top(1);
+        std::vector<double> out(x.size()), total(static_cast<std::size_t>(chunks)), sums(total),
+            top(1);
         run_blocks(chunks, ScanKernel<double>{wide.data(), n, out.data(), total.data()});
         if (chunks > 1) {
             run_blocks(1, ScanKernel<double>{total.data(), chunks, sums.data(), top.data()});

@@ -7,6 +7,7 @@
 #include "engine/device.h"
 #include "engine/files.h"
 #include "engine/progress.h"
+#include "sampling/model.h"
 #include "sampling/pipeline.h"
 #include "tools/commands.h"
 
@@ -60,6 +61,12 @@ void check_same_config(const RunConfig& run, const fs::path& dir) {
     }
 }
 
+// Formulas, collective variables, and whether the scheme goes with the system.
+void check_model(const RunConfig& run) {
+    const Model model(run);
+    (void)model.path_kernel(model.path_setup(run.integrator));
+}
+
 std::string gigabytes(double bytes) {
     char text[40];
     if (bytes < 1e8) {
@@ -75,6 +82,7 @@ std::string gigabytes(double bytes) {
 void command_run(const std::string& config_file, const RunOptions& options) {
     const RunConfig run = load_run_config(config_file, options);
     const RunCost cost = run_cost(run);
+    check_model(run);
     check_out_dir(options);
     const Device device = Device::pick(options.device, options.threads);
     check_memory(run, cost, device.is_cpu() ? available_memory_bytes()
@@ -123,6 +131,7 @@ void command_generate(const GenerateOptions& options) {
 void command_check(const std::string& config_file, const RunOptions& options) {
     const RunConfig run = load_run_config(config_file, options);
     const RunCost cost = run_cost(run);
+    check_model(run);
     // Comments, so that the whole output is a configuration.
     std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)
               << "\n# samples stored: " << format_count(cost.samples)

@@ -1,8 +1,10 @@
-// Runs a block kernel (kernels/block.h) without a GPU: blocks one after another, the threads of a block
-// as real threads, so that address, undefined-behaviour and thread sanitizers see the kernel's own source.
+// Runs a block kernel (kernels/block.h) without a GPU: blocks one after another, the threads of a
+// block as real threads, so that address, undefined-behaviour and thread sanitizers see the
+// kernel's own source.
 //
-// Beyond what a GPU promises it checks that every thread of a block reaches the same barriers and every
-// lane of a warp the same shuffles; a kernel that diverges there throws HarnessError instead of hanging.
+// Beyond what a GPU promises it checks that every thread of a block reaches the same barriers and
+// every lane of a warp the same shuffles; a kernel that diverges there throws HarnessError instead
+// of hanging.
 #pragma once
 
 #include <condition_variable>
@@ -32,7 +34,8 @@ public:
 
     void wait(int purpose) {
         std::unique_lock<std::mutex> lock(mutex_);
-        if (broken_.empty() && left_ > 0) broken_ = "a thread returned before a barrier of its block";
+        if (broken_.empty() && left_ > 0)
+            broken_ = "a thread returned before a barrier of its block";
         if (broken_.empty() && waiting_ > 0 && purpose != purpose_)
             broken_ = "the lanes of a warp called different exchanges";
         if (!broken_.empty()) fail();
@@ -152,8 +155,8 @@ void run_blocks(index blocks, const Kernel& kernel) {
             state.warps.push_back(std::make_unique<HarnessWarp>());
             state.warps.back()->barrier.reset(kWarp);
         }
-        // On the heap, so that a sanitizer sees accesses past its end; filled with a pattern (NaN as
-        // float and as double), so that a kernel that reads before it writes shows.
+        // On the heap, so that a sanitizer sees accesses past its end; filled with a pattern (NaN
+        // as float and as double), so that a kernel that reads before it writes shows.
         const auto shared = std::make_unique<Shared>();
         std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared));
         std::mutex mutex;
