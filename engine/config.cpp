@@ -7,6 +7,14 @@
 #include <numeric>
 #include <sstream>
 
+// The parser asserts on some broken files ("[" and a line end); that has to be an error of the file,
+// in every build.
+#undef NDEBUG
+namespace {
+struct ParserGaveUp {};
+[[noreturn]] void give_up() { throw ParserGaveUp(); }
+}  // namespace
+#define TOML_ASSERT(condition) ((condition) ? void() : give_up())
 #define TOML_EXCEPTIONS 0
 #define TOML_MAX_NESTED_VALUES 16
 #include <toml++/toml.h>
@@ -88,18 +96,28 @@ ConfigValue from_node(const toml::node& node, const std::string& file, int depth
     return value;
 }
 
-// Dots outside strings and comments on any one line. The parser recurses over dotted keys, so their
-// depth has to be bounded before it runs.
-void check_dots(std::string_view text, const std::string& file) {
+// What the parser does not survive, outside strings and comments: it recurses over dotted keys, so
+// their depth has to be bounded before it runs; and it takes no letters outside ASCII.
+void check_before_parsing(std::string_view text, const std::string& file) {
     enum class In { plain, comment, basic, literal, long_basic, long_literal };
     In in = In::plain;
     int dots = 0;
     int line = 1;
+    std::size_t line_start = 0;
+    const bool bom = text.substr(0, 3) == "\xef\xbb\xbf";
+    // A long string may end in up to five quotes; the last three close it.
+    const auto skip_quotes = [&text](std::size_t i, char quote) {
+        for (int more = 0; more < 2 && i + 1 < text.size() && text[i + 1] == quote; ++more) {
+            ++i;
+        }
+        return i;
+    };
     for (std::size_t i = 0; i < text.size(); ++i) {
         const char c = text[i];
         const std::string_view three = text.substr(i, 3);
         if (c == '\n') {
             ++line;
+            line_start = i + 1;
             dots = 0;
             if (in == In::comment || in == In::basic || in == In::literal) {
                 in = In::plain;
@@ -117,6 +135,11 @@ void check_dots(std::string_view text, const std::string& file) {
                     in = In::literal;
                 } else if (c == '#') {
                     in = In::comment;
+                } else if (static_cast<unsigned char>(c) >= 0x80 && (i >= 3 || !bom)) {
+                    // Not TOML, and undefined behaviour in the parser's tables of letters.
+                    refuse({file, line, static_cast<int>(i - line_start) + 1},
+                           "a character outside ASCII stands outside quotes",
+                           "put the text into quotes");
                 } else if (c == '.' && ++dots > kMaxDotsPerLine) {
                     refuse({file, line, 1}, "more than 128 dots on one line",
                            "break the array over several lines");
@@ -130,7 +153,7 @@ void check_dots(std::string_view text, const std::string& file) {
                     in = In::plain;
                 } else if (in == In::long_basic && three == "\"\"\"") {
                     in = In::plain;
-                    i += 2;
+                    i = skip_quotes(i + 2, '"');
                 }
                 break;
             case In::literal:
@@ -141,7 +164,7 @@ void check_dots(std::string_view text, const std::string& file) {
             case In::long_literal:
                 if (three == "'''") {
                     in = In::plain;
-                    i += 2;
+                    i = skip_quotes(i + 2, '\'');
                 }
                 break;
             case In::comment:
@@ -365,12 +388,53 @@ ConfigOverride ConfigOverride::parse(const std::string& text) {
     return {text.substr(0, equals), text.substr(equals + 1), option};
 }
 
+namespace {
+
+bool parser_gives_up(std::string_view text) {
+    try {
+        (void)toml::parse(text);
+    } catch (const ParserGaveUp&) {
+        return true;
+    }
+    return false;
+}
+
+// The first line after which the parser gives up.
+int line_of_giving_up(std::string_view text) {
+    std::vector<std::size_t> ends;
+    for (std::size_t at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) {
+        ends.push_back(at + 1);
+    }
+    std::size_t low = 0;
+    std::size_t high = ends.size();
+    while (low < high) {
+        const std::size_t middle = (low + high) / 2;
+        if (parser_gives_up(text.substr(0, ends[middle]))) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return static_cast<int>(low) + 1;
+}
+
+toml::parse_result parse_checked(std::string_view text, const std::string& file) {
+    try {
+        return toml::parse(text, std::string_view(file));
+    } catch (const ParserGaveUp&) {
+        refuse({file, line_of_giving_up(text), 1}, "this line breaks off",
+               "the file has to be valid TOML, see https://toml.io");
+    }
+}
+
+}  // namespace
+
 ConfigValue parse_toml(std::string_view text, const std::string& file) {
     if (text.size() > kMaxFileBytes) {
         refuse({file, 1, 1}, "the file is larger than 1 MiB", "give a configuration in TOML");
     }
-    check_dots(text, file);
-    const toml::parse_result result = toml::parse(text, std::string_view(file));
+    check_before_parsing(text, file);
+    const toml::parse_result result = parse_checked(text, file);
     if (!result) {
         const toml::parse_error& error = result.error();
         refuse(origin_of(error.source(), file), printable(error.description()),
@@ -410,8 +474,8 @@ void apply_override(ConfigValue& root, const ConfigOverride& change) {
     }
     ConfigValue value;
     const toml::parse_result parsed = change.value.size() <= kMaxFileBytes
-                                          ? (check_dots(change.value, change.option),
-                                             toml::parse("v = " + change.value))
+                                          ? (check_before_parsing(change.value, change.option),
+                                             parse_checked("v = " + change.value, change.option))
                                           : toml::parse("v =");
     if (parsed) {
         ConfigValue tree = from_node(parsed.table(), change.option, 0);

@@ -20,10 +20,10 @@ struct CganConfig {
     index batch = 256;
     index iterations = 20000;
     int critic_steps = 5;
-    double generator_rate = 1e-3, critic_rate = 1e-3;  // at the start; cosine to 0
+    double generator_rate = 1e-3, critic_rate = 2e-3;  // at the start; cosine to 0
     double beta1 = 0, beta2 = 0.9;
     std::string penalty = "one_sided";  // one_sided | two_sided | relativistic
-    double penalty_weight = 1;
+    double penalty_weight = 0.2;
     double ema = 0.999;                 // of the generator's weights, an iteration
     std::string whiten = "conditional"; // conditional | global
     std::vector<double> periods;        // one a condition, 0 = not periodic; may be empty

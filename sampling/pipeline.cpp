@@ -469,21 +469,22 @@ private:
                 throw_if_stopped();
             }
         };
-        const index equilibration_piece = launch_steps(n);
+        Buffer<uint64> accepted(device_, 2);
+        const index equilibration_piece = exchange > 0 ? exchange : launch_steps(n);
         while (ensemble.step() < static_cast<uint64>(p.equilibrate)) {
             const index left = p.equilibrate - static_cast<index>(ensemble.step());
             ensemble.advance(static_cast<uint64>(std::min(left, equilibration_piece)));
+            if (exchange > 0) try_exchange(ensemble, p, accepted);
             after_launch();
         }
         const index segments_piece =
             exchange > 0 ? exchange / stride : std::max<index>(1, launch_steps(n) / stride);
-        Buffer<uint64> accepted(device_, 2);
         while (sampled < p.segments) {
             const index now = std::min(segments_piece, p.segments - sampled);
             ensemble.sample(static_cast<uint64>(stride), now, samples_);
             sampled += now;
             if (exchange > 0 && sampled < p.segments)
-                try_exchange(ensemble, p, sampled / segments_piece, accepted);
+                try_exchange(ensemble, p, accepted);
             after_launch();
         }
         if (exchange > 0) {
@@ -501,8 +502,8 @@ private:
         return std::max<index>(1, static_cast<index>(kLaunchWork / static_cast<double>(trajectories)));
     }
 
-    void try_exchange(Ensemble& ensemble, const RoundPlan& p, index attempt,
-                      Buffer<uint64>& accepted) {
+    void try_exchange(Ensemble& ensemble, const RoundPlan& p, Buffer<uint64>& accepted) {
+        const index attempt = static_cast<index>(ensemble.step()) / run_.umbrella.exchange;
         ExchangeGrid grid;
         grid.windows[0] = run_.umbrella.windows[0];
         grid.windows[1] = grid_.dims == 2 ? run_.umbrella.windows[1] : 1;
@@ -510,15 +511,13 @@ private:
         for (int k = 0; k < grid_.dims; ++k)
             grid.beta[k] = static_cast<float>(model_.cv_beta()[static_cast<std::size_t>(k)]);
         const int axis = grid_.dims == 2 ? static_cast<int>(attempt / 2 % 2) : 0;
-        // The CVs at this moment are the last stored samples.
         const index n = ensemble.size();
-        Buffer<float> xi(device_, grid_.dims * n);
-        for (int k = 0; k < grid_.dims; ++k)
-            copy(stream_, xi.span().subspan(k * n, n),
-                 Span<const float>(samples_.xi.span().subspan(k * samples_.row + samples_.n - n, n)));
+        const int rows = static_cast<int>(model_.formulas().cv.outputs.size());
+        if (exchange_xi_.size() != rows * n) exchange_xi_ = Buffer<float>(device_, rows * n);
+        model_.evaluate_cvs(stream_, ensemble.x(), n, n, exchange_xi_.span(), n);
         exchange_neighbours(stream_, ensemble, grid, axis, static_cast<int>(attempt % 2),
-                            derived_seed(run_.seed, 1000), static_cast<uint64>(attempt), xi.span(),
-                            accepted.span());
+                            derived_seed(run_.seed, 1000), static_cast<uint64>(attempt),
+                            exchange_xi_.span(), accepted.span());
         stream_.synchronize();
     }
 
@@ -640,6 +639,7 @@ private:
         }
         metrics_["windows"] = list;
         for (const std::string& w : result.warnings) warn(w);
+        warn_equilibration(result.inefficiency);
 
         std::vector<std::string> columns;
         for (int k = 0; k < grid_.dims; ++k) columns.push_back("cv_" + std::to_string(k + 1));
@@ -662,6 +662,25 @@ private:
                                " iterations (residual " + number(result.residual) +
                                "); add windows where they do not overlap, or raise "
                                "estimate.max_iterations");
+    }
+
+    // The start is forgotten after several relaxation times, τ = g/2 samples.
+    void warn_equilibration(const std::vector<double>& inefficiency) {
+        std::string slow;
+        for (std::size_t w = 0; w < inefficiency.size(); ++w) {
+            const bool first_round = static_cast<index>(w) < run_.umbrella.window_count();
+            const index equilibrate =
+                first_round ? run_.umbrella.equilibrate : run_.coupling.equilibrate;
+            const double relaxation =
+                0.5 * inefficiency[w] * static_cast<double>(run_.umbrella.stride);
+            if (first_round && inefficiency[w] > 4 && 5 * relaxation > static_cast<double>(equilibrate))
+                slow += (slow.empty() ? "" : ", ") + std::to_string(w) + " (" +
+                        number(relaxation) + " steps)";
+        }
+        if (!slow.empty())
+            warn("equilibrated for less than five relaxation times, so the start may still show, "
+                 "and the error bars do not include it: windows " + slow +
+                 "; raise umbrella.equilibrate or use umbrella.exchange");
     }
 
     void write_samples(const FreeEnergyResult& result) {
@@ -923,11 +942,11 @@ private:
             return u.from[k] + (u.to[k] - u.from[k]) * i / std::max(1.0, static_cast<double>(u.windows[k] - 1));
         };
         if (grid_.dims == 1) {
-            // Window centres and the points midway between them, in turn.
-            const index places = 2 * u.windows[0] - 1;
+            // Window centres and the points midway between them, in turn, without the two ends.
+            const index places = std::max<index>(1, 2 * u.windows[0] - 3);
             const index count = std::min(run_.lifting.values, places);
             for (index i = 0; i < count; ++i) {
-                const index place = count == 1 ? places / 2 : i * (places - 1) / (count - 1);
+                const index place = 1 + (count == 1 ? places / 2 : i * (places - 1) / (count - 1));
                 values.push_back({at(0, 0.5 * static_cast<double>(place)), 0.0});
             }
             return values;
@@ -1067,8 +1086,7 @@ private:
             copy_to_host(stream_, physics.back().data(), y.subspan(static_cast<index>(v) * row, samples_.n));
         }
         Json list = Json::array();
-        std::vector<double> generator_w1, healed_w1;
-        double floor_sum = 0;
+        std::vector<double> physics_w1, generator_w1, healed_w1;
         const std::size_t picture_every =
             std::max<std::size_t>(1, (values.size() - 1) / std::max<std::size_t>(1, kPictures - 1));
         Store pictures;
@@ -1111,8 +1129,18 @@ private:
                     j["floor"] = floor;
                     list.push_back(j);
                     sink.push_back(w1);
-                    floor_sum += floor;
                 };
+                if (law && reference.size() >= 100) {
+                    Json j;
+                    j["cv"].push_back(values[c][0]);
+                    j["variable"] = names[v];
+                    j["source"] = "physics";
+                    j["against"] = "exact";
+                    j["w1_over_sigma"] = wasserstein_to_exact(reference, *law) / sigma;
+                    j["floor"] = 1.822 / std::sqrt(2.0 * static_cast<double>(reference.size()));
+                    physics_w1.push_back(j["w1_over_sigma"].get<double>());
+                    list.push_back(j);
+                }
                 judge_source("generator", before, generator_w1);
                 if (!after.empty()) judge_source("healed", after, healed_w1);
                 if (pictured && law) {
@@ -1163,6 +1191,7 @@ private:
             lifting[name] = {{"median", w1[w1.size() / 2]}, {"worst", w1.back()}};
         };
         const double worst = generator_w1.empty() ? 0 : *std::max_element(generator_w1.begin(), generator_w1.end());
+        summarise("physics_w1", physics_w1);
         summarise("generator_w1", generator_w1);
         summarise("healed_w1", healed_w1);
         lifting["against"] = has_exact ? "exact" : "physics";
@@ -1260,7 +1289,7 @@ private:
     SampleSet samples_;
     BiasWindows windows_;
     ErrorBlocks error_blocks_;
-    Buffer<float> targets_;
+    Buffer<float> targets_, exchange_xi_;
     TensorMap warm_;  // the last training's state: where the next round's begins
     Store checkpoint_;
     std::string stage_ = "sample";

@@ -155,7 +155,7 @@ class Refusals(Case):
         bad.write_text(SMALL.replace('["x"]', '["x + w"]'))
         self.refused("check", bad, says="'w'")
         self.refused("run", self.config, "-o", self.dir / "o", "--set", "umbrella.windows=1000000",
-                     "--set", "umbrella.replicas=2000", "--set", "umbrella.stride=1", says="memory")
+                     "--set", "umbrella.replicas=2000", says="of memory")
         self.assertFalse((self.dir / "o").exists())
 
     def test_check_is_a_configuration(self):

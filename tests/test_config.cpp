@@ -451,6 +451,11 @@ TEST_CASE("config: hostile files end in one message") {
                    "deep"));
     CHECK(contains(refusal("s = '''\n" + dots + "'''"), "unknown key 's'"));
     CHECK(refusal(std::string("seed = 1\0", 9)) != "");
+    CHECK(contains(refusal("seed = 1\nM\u00fcl = 1\n"), "run.toml:2:2: a character outside ASCII"));
+    CHECK(refusal("\xef\xbb\xbf" + std::string(kBase)) == "");
+    CHECK(refusal("# \u00fc\n" + std::string(kBase)) == "");
+    // toml++ asserts on this one.
+    CHECK(contains(refusal("seed = 1\n[\numbrella]\nfrom = 1\n"), "run.toml:2:1"));
 }
 
 TEST_CASE("config: the nearest name") {

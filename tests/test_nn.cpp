@@ -63,7 +63,6 @@ TEST_CASE("matrix products equal the plain loops for all shapes") {
             }
 }
 
-// Every third element, to see that long sums stay within rounding.
 TEST_CASE("a row's product does not depend on where the row lies") {
     std::mt19937 random(5);
     std::normal_distribution<float> normal;

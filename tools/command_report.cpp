@@ -108,7 +108,10 @@ void write_report(const std::string& dir) {
     const std::string script = find_script().string();
     const Outcome outcome = run_program({find_python(), script, dir, "--quiet"});
     if (outcome.status == 2) {
-        throw InputError(last_line(outcome.errors));
+        const std::string message = last_line(outcome.errors);
+        throw InputError(message + (message.find("; ") == std::string::npos
+                                        ? "; give the directory of a run with whole files"
+                                        : ""));
     }
     if (outcome.status != 0) {
         throw InputError(dir + ": " + script + " ended with status " +
