@@ -1,6 +1,7 @@
 // Launches a block kernel (kernels/block.h) on CUDA, or the function that does its work on the CPU.
 #pragma once
 
+#include "engine/error.h"
 #include "engine/stream.h"
 #include "engine/thread_pool.h"
 #include "kernels/block.h"
@@ -27,12 +28,14 @@ void launch_blocks_on_cuda(Stream& stream, index blocks, const Kernel& kernel) {
     CUDA_CHECK(cudaGetLastError());
 }
 
-// In this pass the launcher exists only to instantiate the kernel.
+// In this pass the launcher exists only to instantiate the kernel; see engine/launch.h.
+HOST_PASS_BEGIN
 template <class Kernel, class CpuBlock>
 void for_each_block(Stream& stream, index blocks, const Kernel& kernel, const CpuBlock&,
                     index = 1) {
     launch_blocks_on_cuda(stream, blocks, kernel);
 }
+HOST_PASS_END
 
 #else
 

@@ -143,6 +143,7 @@ void CganConfig::validate() const {
     require(critic_steps >= 1 && critic_steps <= 100, "critic_steps must be 1 to 100");
     require(generator_rate > 0 && critic_rate > 0, "learning rates must be > 0");
     require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "betas must be in [0, 1)");
+    require(energy_weight >= 0, "energy_weight must be ≥ 0");
     require(penalty_weight >= 0, "penalty_weight must be ≥ 0");
     require(ema >= 0 && ema < 1, "ema must be in [0, 1)");
     require(whiten == "conditional" || whiten == "global",
@@ -365,7 +366,7 @@ void Cgan::Impl::critic_step(uint32 step) {
     RowProgram<float> program(stream, batch, critic.gradient.data(), critic.layout.parameters,
                               ones.data(), config.precision);
     program.each_row(GatherBody{columns, whitening.view(), data_states.data, data_conditions.data,
-                                data_row, clock.data(), config.seed, steps, step, latent,
+                                data_row, clock.data(), config.seed, steps, step, latent, false,
                                 generator_scratch.h[0], fake, real, mixed, generator.layout.ld[0],
                                 ld0});
     program.row_lanes(LatentBody{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
@@ -402,7 +403,7 @@ void Cgan::Impl::generator_step() {
                               generator.layout.parameters, ones.data(), config.precision);
     program.each_row(GatherBody{columns, whitening.view(), data_states.data, data_conditions.data,
                                 data_row, clock.data(), config.seed, steps, step, latent,
-                                generator_scratch.h[0], fake, real, nullptr,
+                                config.energy_weight > 0, generator_scratch.h[0], fake, real, nullptr,
                                 generator.layout.ld[0], ld0});
     program.row_lanes(LatentBody{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
                                  generator_scratch.h[0], generator.layout.ld[0]});
@@ -410,7 +411,7 @@ void Cgan::Impl::generator_step() {
     program.each_row(FakeBody{clock.data(), config.seed, steps, step, states,
                               generator_scratch.h[generator_last], real, fake, nullptr,
                               generator.layout.ld[generator_last], ld0});
-    generator_sweeps(program, g, d, penalty, states);
+    generator_sweeps(program, g, d, penalty, states, static_cast<float>(config.energy_weight));
     program.finish();
 
     for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), false});

@@ -24,6 +24,7 @@ struct CganConfig {
     double beta1 = 0, beta2 = 0.9;
     std::string penalty = "one_sided";  // one_sided | two_sided | relativistic
     double penalty_weight = 0.2;
+    double energy_weight = 1;  // of the energy score in the generator's loss; 0: the critic alone
     double ema = 0.999;                 // of the generator's weights, an iteration
     std::string whiten = "conditional"; // conditional | global
     std::vector<double> periods;        // one a condition, 0 = not periodic; may be empty

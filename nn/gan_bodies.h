@@ -44,12 +44,13 @@ struct GatherBody {
     uint64 seed;
     uint32 steps, step;  // batches in an iteration, and which of them this is
     int latent;
+    bool paired;  // rows 2i and 2i+1 share a sample: two generated states for one condition
     float *generator_input, *fake, *real, *mixed;  // mixed may be null
     index generator_ld, critic_ld;
     LANE_FN void operator()(index row) const {
         const uint64 block = clock->iteration * steps + step;
-        uint32 counter[4] = {static_cast<uint32>(row), kStreamBatch, static_cast<uint32>(block),
-                             static_cast<uint32>(block >> 32)};
+        uint32 counter[4] = {static_cast<uint32>(paired ? row / 2 : row), kStreamBatch,
+                             static_cast<uint32>(block), static_cast<uint32>(block >> 32)};
         philox4x32(counter, philox_key(seed));
         const index j = columns.pick(counter[0], counter[1]);
         const float* s = conditions + j;
@@ -173,6 +174,34 @@ struct HandOverBody {
     index from_ld, to_ld;
     LANE_FN void operator()(index row) const {
         for (int d = 0; d < states; ++d) to[row * to_ld + d] = from[row * from_ld + d];
+    }
+};
+
+// Adds the gradient of the energy score (Gneiting and Raftery, J. Am. Stat. Assoc. 102 (2007) 359),
+// E|x' − x| − ½ E|x' − x''| in whitened units, to the seed of the generator's reverse sweep: x' and x''
+// are the states of rows 2i and 2i+1, x the sample whose condition both share. A proper score, so it
+// pulls towards p(x|s) itself and steadies what the critic teaches.
+template <class Real>
+struct EnergyScoreBody {
+    int states;
+    Real scale;  // weight/batch
+    index rows;
+    const Real *generated, *real;
+    Real* seed;
+    index generated_ld, real_ld;
+    LANE_FN void operator()(index row) const {
+        const index other = row % 2 == 0 ? row + 1 : row - 1;
+        const Real* a = generated + row * generated_ld;
+        const Real* b = generated + (other < rows ? other : row) * generated_ld;
+        const Real* x = real + row * real_ld;
+        Real to_real = Real(1e-12), to_other = Real(1e-12);
+        for (int d = 0; d < states; ++d) {
+            to_real = fma(a[d] - x[d], a[d] - x[d], to_real);
+            to_other = fma(a[d] - b[d], a[d] - b[d], to_other);
+        }
+        const Real wr = scale / sqrt_exact(to_real), wo = scale / sqrt_exact(to_other);
+        for (int d = 0; d < states; ++d)
+            seed[row * generated_ld + d] += wr * (a[d] - x[d]) - wo * (a[d] - b[d]);
     }
 };
 
@@ -312,10 +341,14 @@ struct UnwhitenBody {
         index knot[4];
         float weight[4];
         white.place(conditions + row, condition_row, knot, weight);
-        for (int d = 0; d < white.states; ++d)
-            states[d * state_row + row] = fma(generated[row * ld + d],
+        for (int d = 0; d < white.states; ++d) {
+            // No further out than any sample was: dynamics that starts from here must not blow up.
+            const float u = min(max(generated[row * ld + d], white.range[2 * d]),
+                                white.range[2 * d + 1]);
+            states[d * state_row + row] = fma(u,
                                               white.look_up(white.deviation, d, knot, weight),
                                               white.look_up(white.mean, d, knot, weight));
+        }
     }
 };
 

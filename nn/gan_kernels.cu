@@ -23,6 +23,8 @@ template void launch_index_on_cuda<RelativisticSeedBody<float>>(Stream&, index,
                                                                 const RelativisticSeedBody<float>&);
 template void launch_index_on_cuda<HandOverBody<float>>(Stream&, index,
                                                         const HandOverBody<float>&);
+template void launch_index_on_cuda<EnergyScoreBody<float>>(Stream&, index,
+                                                           const EnergyScoreBody<float>&);
 template void launch_index_on_cuda<GatherBody>(Stream&, index, const GatherBody&);
 template void launch_index_on_cuda<FakeBody>(Stream&, index, const FakeBody&);
 template void launch_index_on_cuda<AdvanceBody>(Stream&, index, const AdvanceBody&);
@@ -35,6 +37,7 @@ template void launch_index_on_cuda<JudgeBody>(Stream&, index, const JudgeBody&);
 template void launch_index_on_cuda<MomentsBody>(Stream&, index, const MomentsBody&);
 template void launch_index_on_cuda<FitBody>(Stream&, index, const FitBody&);
 template void launch_index_on_cuda<ResidualBody>(Stream&, index, const ResidualBody&);
+template void launch_index_on_cuda<RangeBody>(Stream&, index, const RangeBody&);
 
 // Every row of c becomes the bias, before a product is accumulated on it.
 struct SpreadBiasBody {

@@ -46,11 +46,12 @@ void critic_sweeps(RowProgram<Real>& program, const Mlp<Real>& critic, Penalty k
     critic.weight_gradients(program, groups, penalised);
 }
 
-// Loss of the generator: −mean D(fake), or mean softplus(D(real) − D(fake)). The critic's rows are
-// filled; the generator has run forward with derivatives.
+// Loss of the generator: −mean D(fake), or mean softplus(D(real) − D(fake)), and `energy_weight` times
+// the energy score of pairs of rows. The critic's rows are filled; the generator has run forward with
+// derivatives.
 template <class Real>
 void generator_sweeps(RowProgram<Real>& program, const Mlp<Real>& generator,
-                      const Mlp<Real>& critic, Penalty kind, int states) {
+                      const Mlp<Real>& critic, Penalty kind, int states, Real energy_weight = 0) {
     const auto last = static_cast<std::size_t>(critic.layout.layers);
     const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
     const index rows = critic.rows, ld = critic.layout.ld[last];
@@ -68,6 +69,11 @@ void generator_sweeps(RowProgram<Real>& program, const Mlp<Real>& generator,
     critic.reverse(program, 1, 0, true);
     program.each_row(HandOverBody<Real>{states, scratch.r[0], generator.scratch.r[generator_last],
                                         critic.layout.ld[0], generator.layout.ld[generator_last]});
+    if (energy_weight > 0)
+        program.each_row(EnergyScoreBody<Real>{
+            states, energy_weight * scale, rows, generator.scratch.h[generator_last],
+            scratch.h[0] + rows * critic.layout.ld[0], generator.scratch.r[generator_last],
+            generator.layout.ld[generator_last], critic.layout.ld[0]});
     generator.reverse(program, 1, 0, false);
     generator.weight_gradients(program, 1, 0);
 }

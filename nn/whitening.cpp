@@ -154,8 +154,12 @@ Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
     }
     mean_.assign(x.mean.begin(), x.mean.end());
     deviation_.assign(x.deviation.begin(), x.deviation.end());
+    range_.assign(static_cast<std::size_t>(2 * state_count), 0.0f);
     upload(stream);
-    if (kind == Kind::global || condition_count > 2) return;
+    if (kind == Kind::global || condition_count > 2) {
+        measure_range(stream, states, conditions, row, columns);
+        return;
+    }
 
     view_.axes = condition_count;
     for (int k = 0; k < condition_count; ++k) {
@@ -243,15 +247,39 @@ Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
                                    x.deviation[static_cast<std::size_t>(d)]);
         }
     upload(stream);
+    measure_range(stream, states, conditions, row, columns);
+}
+
+void Whitening::measure_range(Stream& stream, Span<const float> states, Span<const float> conditions,
+                              index row, index columns) {
+    Buffer<float> ranges(stream.device(), kMeasureChunks * view_.states * 2);
+    for_each_index(stream, kMeasureChunks,
+                   RangeBody{view_, states.data, conditions.data, row, columns,
+                             std::min(columns, kMostMeasured), ranges.data()});
+    const auto host = to_host(stream, ranges.span());
+    for (int d = 0; d < view_.states; ++d) {
+        float least = 3e38f, most = -3e38f;
+        for (index c = 0; c < kMeasureChunks; ++c) {
+            const auto at = static_cast<std::size_t>((c * view_.states + d) * 2);
+            least = std::min(least, host[at]);
+            most = std::max(most, host[at + 1]);
+        }
+        range_[static_cast<std::size_t>(2 * d)] = least;
+        range_[static_cast<std::size_t>(2 * d + 1)] = most;
+    }
+    upload(stream);
 }
 
 void Whitening::upload(Stream& stream) {
     const index n = static_cast<index>(mean_.size());
-    tables_ = Buffer<float>(stream.device(), 2 * n);
+    const index ranges = static_cast<index>(range_.size());
+    tables_ = Buffer<float>(stream.device(), 2 * n + ranges);
     copy_to_device(stream, tables_.span().subspan(0, n), mean_.data());
     copy_to_device(stream, tables_.span().subspan(n, n), deviation_.data());
     view_.mean = tables_.data();
+    copy_to_device(stream, tables_.span().subspan(2 * n, ranges), range_.data());
     view_.deviation = tables_.data() + n;
+    view_.range = tables_.data() + 2 * n;
 }
 
 TensorMap Whitening::tensors() const {
@@ -259,6 +287,7 @@ TensorMap Whitening::tensors() const {
     const index k0 = view_.knots[0], k1 = view_.knots[1];
     map["whitening.mean"] = Tensor::of(mean_, {k0, k1, view_.states});
     map["whitening.deviation"] = Tensor::of(deviation_, {k0, k1, view_.states});
+    map["whitening.range"] = Tensor::of(range_, {view_.states, 2});
     // (axis, [low, 1/step, wraps]),
     // (condition, [center, 1/scale, periodic, wave_low, wave_scale, waves])
     std::vector<float> grid, conditions;
@@ -297,13 +326,16 @@ Whitening::Whitening(Stream& stream, const TensorMap& tensors) {
     const Tensor &grid = get("whitening.grid", 2), &conditions = get("whitening.conditions", 2);
     mean_ = mean.floats();
     deviation_ = deviation.floats();
+    const Tensor& range = get("whitening.range", 2);
+    range_ = range.floats();
+    if (range.shape[0] != mean.shape[2] || range.shape[1] != 2) wrong("the range of the states");
     const auto g = grid.floats(), c = conditions.floats();
     if (mean.shape != deviation.shape || mean_.empty()) wrong("the tables differ in shape");
     if (grid.shape[0] > 2 || grid.shape[1] != 3) wrong("the grid has more than two axes");
     if (conditions.shape[0] < 1 || conditions.shape[0] > kMostConditions ||
         conditions.shape[1] != 6 || conditions.shape[0] < grid.shape[0])
         wrong("the number of conditions");
-    for (const auto& list : {mean_, deviation_, g, c})
+    for (const auto& list : {mean_, deviation_, range_, g, c})
         for (const float value : list)
             if (!std::isfinite(value)) wrong("a value is not finite");
     view_.knots[0] = mean.shape[0];

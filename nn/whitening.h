@@ -28,6 +28,7 @@ struct WhiteningView {
     bool wraps[2] = {false, false};
     const float* mean = nullptr;       // (knots0, knots1, states)
     const float* deviation = nullptr;  // the same
+    const float* range = nullptr;      // (states, 2): least and greatest whitened value of the data
     float center[kMostConditions] = {}, inverse_scale[kMostConditions] = {};
     bool periodic[kMostConditions] = {};
     // Conditions that are not periodic are also seen as cos and sin of π w (s − wave_low) wave_scale,
@@ -91,9 +92,11 @@ public:
     TensorMap tensors() const;
 
 private:
+    void measure_range(Stream& stream, Span<const float> states, Span<const float> conditions,
+                       index row, index columns);
     void upload(Stream& stream);
     WhiteningView view_;
-    std::vector<float> mean_, deviation_;
+    std::vector<float> mean_, deviation_, range_;
     Buffer<float> tables_;
 };
 

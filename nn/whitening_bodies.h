@@ -111,4 +111,30 @@ struct ResidualBody {
     }
 };
 
+// out (chunk, state, 2): least and greatest whitened value.
+struct RangeBody {
+    static constexpr index kGrain = 1;
+    WhiteningView view;
+    const float *states, *conditions;
+    index row, columns, measured;
+    float* out;
+    LANE_FN void operator()(index chunk) const {
+        float* mine = out + chunk * view.states * 2;
+        for (int d = 0; d < view.states; ++d) mine[2 * d] = 3e38f, mine[2 * d + 1] = -3e38f;
+        for (index m = chunk * measured / kMeasureChunks;
+             m < (chunk + 1) * measured / kMeasureChunks; ++m) {
+            const index j = measured_column(m, measured, columns);
+            index knot[4];
+            float weight[4];
+            view.place(conditions + j, row, knot, weight);
+            for (int d = 0; d < view.states; ++d) {
+                const float u = (states[d * row + j] - view.look_up(view.mean, d, knot, weight)) /
+                                view.look_up(view.deviation, d, knot, weight);
+                mine[2 * d] = min(u, mine[2 * d]);
+                mine[2 * d + 1] = max(u, mine[2 * d + 1]);
+            }
+        }
+    }
+};
+
 }  // namespace microlift

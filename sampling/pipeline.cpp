@@ -102,6 +102,7 @@ CganConfig cgan_config(const RunConfig& run, index iterations, uint64 seed) {
     c.beta2 = g.beta2;
     c.penalty = g.penalty == "r1r2" ? "relativistic" : g.penalty;
     c.penalty_weight = g.penalty_weight;
+    c.energy_weight = g.energy_weight;
     c.ema = g.ema;
     c.held_out = g.held_out;
     c.validation_every = g.validate_every;

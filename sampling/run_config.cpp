@@ -400,6 +400,7 @@ GeneratorConfig read_generator(const Config& config) {
     generator.beta2 = config.number("generator.beta2");
     generator.penalty = config.text("generator.penalty");
     generator.penalty_weight = config.number("generator.penalty_weight");
+    generator.energy_weight = config.number("generator.energy_weight");
     generator.ema = config.number("generator.ema");
     generator.fourier = config.integer("generator.fourier");
     generator.project = config.boolean("generator.project");
@@ -627,6 +628,10 @@ Schema run_schema(const std::string& system_name) {
                {"one_sided", "two_sided", "r1r2"}));
     add(at_most(at_least(key("generator.penalty_weight", T::number, "1.0",
                              "weight of the gradient penalty"),
+                         0.0),
+                1e6));
+    add(at_most(at_least(key("generator.energy_weight", T::number, "1.0",
+                             "weight of the energy score beside the critic; 0: the critic alone"),
                          0.0),
                 1e6));
     add(below(at_least(key("generator.ema", T::number, "0.999",

@@ -92,6 +92,7 @@ struct GeneratorConfig {
     double beta2 = 0.0;
     std::string penalty;
     double penalty_weight = 0.0;
+    double energy_weight = 0.0;
     double ema = 0.0;
     index fourier = 0;
     bool project = true;

@@ -2,20 +2,11 @@
 
 #include <iostream>
 
+#include "bench/bench.h"
 #include "engine/device.h"
 #include "kernels/lane_simd.h"
 #include "sampling/systems.h"
 #include "tools/commands.h"
-
-#if __has_include("bench/bench.h")
-#include "bench/bench.h"
-#else
-namespace microlift {
-static void run_benchmarks(const std::vector<std::string>&, const std::string&, int) {
-    throw InputError("bench missing");
-}
-}  // namespace microlift
-#endif
 
 namespace microlift {
 

@@ -1,0 +1,123 @@
+#include "bench/bench.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "bench/harness.h"
+#include "engine/config.h"
+#include "engine/error.h"
+#include "engine/files.h"
+
+namespace microlift {
+
+namespace {
+
+struct Benchmark {
+    std::string name;
+    std::function<BenchResult(Stream&)> run;
+    bool slow_on_cpu = false;
+};
+
+const std::vector<Benchmark>& benchmarks() {
+    static const std::vector<Benchmark> all{
+        {"muller_brown", bench_muller_brown},
+        {"fast_slow", bench_fast_slow},
+        {"formula", bench_formula},
+        {"cgan_b256", [](Stream& s) { return bench_cgan(s, 256); }},
+        {"cgan_b4096", [](Stream& s) { return bench_cgan(s, 4096); }},
+        {"cgan_b65536", [](Stream& s) { return bench_cgan(s, 65536); }, true},
+        {"generate", bench_generate},
+        {"mbar", bench_mbar},
+    };
+    return all;
+}
+
+std::vector<const Benchmark*> chosen(const std::vector<std::string>& names, bool cpu) {
+    std::vector<const Benchmark*> out;
+    std::vector<std::string> known;
+    for (const Benchmark& each : benchmarks()) {
+        known.push_back(each.name);
+        if (names.empty() && !(each.slow_on_cpu && cpu)) out.push_back(&each);
+    }
+    for (const std::string& name : names) {
+        const auto found = std::find(known.begin(), known.end(), name);
+        if (found == known.end()) {
+            const std::string near = nearest_key(name, known);
+            std::string list;
+            for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
+            throw InputError("unknown benchmark '" + name + "'; " +
+                             (near.empty() ? "" : "did you mean '" + near + "'? ") +
+                             "known: " + list);
+        }
+        out.push_back(&benchmarks()[static_cast<std::size_t>(found - known.begin())]);
+    }
+    return out;
+}
+
+nlohmann::ordered_json as_json(const std::string& name, const Device& device,
+                               const BenchResult& result) {
+    const auto [low, high] = std::minmax_element(result.rates.begin(), result.rates.end());
+    const double middle = median(result.rates);
+    nlohmann::ordered_json out;
+    out["name"] = name;
+    out["device"] = device.description();
+    out["threads"] = device.is_cpu() ? device.threads() : 0;
+    out["precision"] = result.precision;
+    out["math"] = device.is_cpu() ? "portable" : "fast";
+    out[result.unit] = middle;
+    if (result.ceiling > 0) out["share_of_ceiling"] = middle / result.ceiling;
+    if (result.clock_hz > 0) out["clock_hz"] = result.clock_hz;
+    out["min"] = *low;
+    out["median"] = middle;
+    out["max"] = *high;
+    out["repeats"] = result.rates.size();
+    for (const auto& [key, value] : result.more) out[key] = value;
+    out["checks"] = result.checks;
+    return out;
+}
+
+void print_row(const std::string& name, const BenchResult& result) {
+    const auto [low, high] = std::minmax_element(result.rates.begin(), result.rates.end());
+    const double middle = median(result.rates);
+    std::string unit = result.unit;
+    unit.replace(unit.find("_per_second"), std::string::npos, "/s");
+    std::printf("%-14s %10.3e %-10s %10.3e %10.3e %10.3e", name.c_str(), middle, unit.c_str(), *low,
+                middle, *high);
+    if (result.ceiling > 0)
+        std::printf("  %5.1f %% at %.2f GHz", 100 * middle / result.ceiling, result.clock_hz / 1e9);
+    std::printf("\n");
+    for (const auto& [key, value] : result.more)
+        if (key == "ratio_to_builtin")
+            std::printf("%-14s %.3f of the built-in system's rate\n", "", value);
+    for (const std::string& check : result.checks)
+        std::printf("%-14s checked: %s\n", "", check.c_str());
+    std::fflush(stdout);
+}
+
+}  // namespace
+
+void run_benchmarks(const std::vector<std::string>& names, const std::string& json_file,
+                    int threads) {
+    const Device device = threads > 0 ? Device::cpu(threads) : Device::pick("auto");
+    const std::vector<const Benchmark*> selected = chosen(names, device.is_cpu());
+    std::optional<AtomicFile> file;  // opened first, so that a wrong name shows before the work
+    if (!json_file.empty()) file.emplace(json_file);
+
+    Stream stream(device);
+    std::printf("%s\n%-14s %10s %-10s %10s %10s %10s  %s\n", device.description().c_str(),
+                "benchmark", "rate", "unit", "min", "median", "max", "share of ceiling");
+    nlohmann::ordered_json all = nlohmann::ordered_json::array();
+    for (const Benchmark* each : selected) {
+        const BenchResult result = each->run(stream);
+        print_row(each->name, result);
+        all.push_back(as_json(each->name, device, result));
+    }
+    if (file) {
+        file->write(all.dump(2) + "\n");
+        file->commit();
+    }
+}
+
+}  // namespace microlift

@@ -1,0 +1,108 @@
+#include "bench/harness.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <sstream>
+
+#include "engine/error.h"
+#include "engine/progress.h"
+
+namespace microlift {
+
+namespace {
+
+std::string number(double value) {
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    text.precision(6);
+    text << value;
+    return text.str();
+}
+
+double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+}  // namespace
+
+void BenchResult::check(const std::string& what, double value, double expected, double tolerance,
+                        const std::string& reason) {
+    const std::string text = what + " " + number(value) + ", expected " + number(expected) +
+                             " within " + number(tolerance) + " (" + reason + ")";
+    if (!(std::abs(value - expected) <= tolerance))
+        throw NumericError("benchmark: wrong result: " + text);
+    checks.push_back(text);
+}
+
+void BenchResult::check_moments(const std::string& what, const float* values, index n, double mean,
+                                double variance) {
+    const double count = static_cast<double>(n);
+    double m1 = 0, m2 = 0, m4 = 0;
+    for (index i = 0; i < n; ++i) m1 += static_cast<double>(values[i]);
+    m1 /= count;
+    for (index i = 0; i < n; ++i) {
+        const double d = static_cast<double>(values[i]) - m1;
+        m2 += d * d;
+        m4 += d * d * d * d;
+    }
+    m2 /= count;
+    m4 /= count;
+    const std::string reason = number(kSigmas) + " standard errors";
+    check("mean of " + what, m1, mean, kSigmas * std::sqrt(m2 / count), reason);
+    check("variance of " + what, m2, variance, kSigmas * std::sqrt((m4 - m2 * m2) / count), reason);
+}
+
+double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    const std::size_t n = values.size();
+    return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+}
+
+double seconds(Stream& stream, const std::function<void()>& work) {
+    throw_if_stopped();
+    stream.synchronize();
+    const double start = now();
+    work();
+    stream.synchronize();
+    return now() - start;
+}
+
+index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work) {
+    work(multiple);  // wakes threads, touches memory
+    for (index n = multiple;; n *= 4) {
+        const double time = seconds(stream, [&] { work(n); });
+        if (time < 0.05 * kSecondsPerRepeat) continue;
+        const double fit = kSecondsPerRepeat / time * static_cast<double>(n / multiple);
+        return std::max<index>(1, std::llround(fit)) * multiple;
+    }
+}
+
+double measure_clock() {
+#if defined(__x86_64__) && defined(__GNUC__)
+    constexpr int kAdditions = 16, kRounds = 1 << 16;
+    double best = 0;
+    // The fastest of many slices of a third of a millisecond: no other process ran in it.
+    for (int slice = 0; slice < 100; ++slice) {
+        unsigned long sum = 0;
+        const unsigned long one = 1;
+        const double start = now();
+        for (int i = 0; i < kRounds; ++i)
+            asm volatile(
+                "add %1, %0\n\tadd %1, %0\n\tadd %1, %0\n\tadd %1, %0\n\t"
+                "add %1, %0\n\tadd %1, %0\n\tadd %1, %0\n\tadd %1, %0\n\t"
+                "add %1, %0\n\tadd %1, %0\n\tadd %1, %0\n\tadd %1, %0\n\t"
+                "add %1, %0\n\tadd %1, %0\n\tadd %1, %0\n\tadd %1, %0"
+                : "+r"(sum)
+                : "r"(one)
+                : "cc");
+        best = std::max(best, static_cast<double>(kAdditions) * kRounds / (now() - start));
+    }
+    return best;
+#else
+    return 0;
+#endif
+}
+
+}  // namespace microlift

@@ -1,0 +1,140 @@
+// Training updates and generated states a second, on states of a known conditional law.
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "bench/harness.h"
+#include "engine/error.h"
+#include "kernels/philox.h"
+#include "kernels/rng_streams.h"
+#include "nn/cgan.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr index kColumns = 1 << 17, kTrajectories = 512;
+constexpr uint64 kSeed = 20240607;
+constexpr double kPeak = 0.5, kWidth = 0.15;
+
+// y | s is an even mixture of N(m(s) ± kPeak, kWidth²), m(s) = sin(3s)/2, s uniform in (−1, 1).
+double exact_mean(double s) { return 0.5 * std::sin(3 * s); }
+constexpr double kVariance = kPeak * kPeak + kWidth * kWidth;
+
+struct Pairs {
+    explicit Pairs(Stream& stream)
+        : states(stream.device(), kColumns), conditions(stream.device(), kColumns) {
+        std::vector<float> y(kColumns), s(kColumns);
+        for (index j = 0; j < kColumns; ++j) {
+            const PhiloxStream<float> rng(kSeed, kStreamTest, j);
+            uint32 u[4];
+            rng.draw(0, u);
+            float z[4];
+            normal_block<Portable>(rng, 1, z);
+            const auto at = static_cast<std::size_t>(j);
+            s[at] = 2 * uniform_open<float>(u[0]) - 1;
+            const double sign = (u[1] & 1u) != 0 ? 1 : -1;
+            y[at] = static_cast<float>(exact_mean(static_cast<double>(s[at])) + sign * kPeak +
+                                       kWidth * static_cast<double>(z[0]));
+        }
+        copy_to_device(stream, states.span(), y.data());
+        copy_to_device(stream, conditions.span(), s.data());
+    }
+    Buffer<float> states, conditions;
+};
+
+Cgan make_cgan(Stream& stream, const Pairs& pairs, index batch, index iterations,
+               index validation_every) {
+    CganConfig config;  // 3 × 64, five critic steps
+    config.batch = batch;
+    config.iterations = iterations;
+    config.validation_every = validation_every;
+    config.seed = kSeed;
+    Cgan cgan(stream, config, 1, 1);
+    cgan.set_data(pairs.states.span(), pairs.conditions.span(), kColumns, kColumns, kTrajectories);
+    return cgan;
+}
+
+}  // namespace
+
+BenchResult bench_cgan(Stream& stream, index batch) {
+    const Pairs pairs(stream);
+    BenchResult result;
+    result.unit = "updates_per_second";
+    if (stream.device().is_cpu()) result.clock_hz = measure_clock();
+
+    // How long an update takes, and how good a hardly trained generator is.
+    constexpr index kFirst = 4;
+    Cgan beginner = make_cgan(stream, pairs, batch, kFirst, kFirst);
+    beginner.advance(1);
+    const double update = seconds(stream, [&] { beginner.advance(kFirst - 2); }) / (kFirst - 2);
+    beginner.advance(1);
+    const double before = beginner.history().best;
+
+    // The last update of each repeat, which validates, is not timed.
+    const index updates = std::clamp<index>(std::llround(kSecondsPerRepeat / update), 8, 1024);
+    Cgan cgan = make_cgan(stream, pairs, batch, kRepeats * updates, updates);
+    for (int r = 0; r < kRepeats; ++r) {
+        const double time = seconds(stream, [&] { cgan.advance(updates - 1); });
+        result.rates.push_back(static_cast<double>(updates - 1) / time);
+        cgan.advance(1);
+    }
+    cgan.check();
+    const CganHistory history = cgan.history();
+    result.check("W1/sigma of the generator", history.best, 0, 0.75 * before,
+                 "three quarters of its value after " + std::to_string(kFirst) + " updates");
+    result.more = {{"batch", static_cast<double>(batch)},
+                   {"updates", static_cast<double>(kRepeats * updates)},
+                   {"wasserstein_first", before},
+                   {"wasserstein_best", history.best}};
+    return result;
+}
+
+BenchResult bench_generate(Stream& stream) {
+    constexpr index kUpdates = 500, kStates = 1 << 18;
+    const Pairs pairs(stream);
+    Cgan cgan = make_cgan(stream, pairs, 256, kUpdates, kUpdates / 5);
+    cgan.advance(kUpdates);
+    cgan.check();
+    Generator generator(stream, cgan.generator_tensors());
+
+    std::vector<float> s(kStates);
+    for (index j = 0; j < kStates; ++j)
+        s[static_cast<std::size_t>(j)] =
+            2 * (static_cast<float>(j) + 0.5f) / static_cast<float>(kStates) - 1;
+    Buffer<float> conditions(stream.device(), kStates), states(stream.device(), kStates);
+    copy_to_device(stream, conditions.span(), s.data());
+
+    BenchResult result;
+    result.unit = "samples_per_second";
+    if (stream.device().is_cpu()) result.clock_hz = measure_clock();
+    const auto draw = [&](index n) {
+        for (index k = 0; k < n; ++k)
+            generator.generate(stream, conditions.span(), kStates, kSeed,
+                               static_cast<uint64>(k * kStates), states.span());
+    };
+    const index draws = units_per_repeat(stream, 1, draw);
+    for (int r = 0; r < kRepeats; ++r) {
+        const double time = seconds(stream, [&] { draw(draws); });
+        result.rates.push_back(static_cast<double>(draws * kStates) / time);
+    }
+
+    const std::vector<float> y = to_host(stream, states.span());
+    double sum = 0, squares = 0;
+    for (index j = 0; j < kStates; ++j) {
+        const auto at = static_cast<std::size_t>(j);
+        const double d = static_cast<double>(y[at]) - exact_mean(static_cast<double>(s[at]));
+        sum += d;
+        squares += d * d;
+    }
+    const double mean = sum / static_cast<double>(kStates);
+    const double variance = squares / static_cast<double>(kStates);
+    result.check("mean of y - E[y|s]", mean, 0, 0.1 * std::sqrt(kVariance),
+                 "a tenth of a standard deviation, after " + std::to_string(kUpdates) +
+                     " updates");
+    result.check("mean of (y - E[y|s])^2", variance, kVariance, 0.2 * kVariance, "20 %");
+    result.more = {{"states", static_cast<double>(kStates)}};
+    return result;
+}
+
+}  // namespace microlift

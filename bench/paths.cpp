@@ -1,0 +1,178 @@
+// Trajectory-steps a second.
+#include <cmath>
+
+#include "bench/harness.h"
+#include "engine/error.h"
+#include "kernels/lane_simd.h"
+#include "kernels/rng_streams.h"
+#include "sampling/model.h"
+#include "sampling/systems.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr index kTrajectories = 8192;
+constexpr index kStepGroup = 256;
+constexpr uint64 kSeed = 20240607;
+
+// Müller–Brown: Philox-10, Box–Muller, force and update of 16 trajectories take about 95 cycles of one
+// core with AVX-512.
+constexpr double kCyclesPerPack = 95;
+constexpr int kPack = 16;
+
+// A system of the configuration, with every trajectory held at `center` by one bias.
+class HeldEnsemble {
+public:
+    HeldEnsemble(Stream& stream, const std::string& system, const std::string& cv,
+                 const std::string& dt, double center, double stiffness)
+        : stream_(stream), center_(center), stiffness_(stiffness),
+          run_(parse_run_config("[system]\n" + system + "\n[cv]\nvariables = [\"" + cv +
+                                    "\"]\n[integrator]\ndt = " + dt +
+                                    "\n[umbrella]\nfrom = -1.0\nto = 1.0\nwindows = 2\n"
+                                    "stiffness = 1.0\nreplicas = 1\nsteps = 1000\nstride = 100\n",
+                                "benchmark")),
+          model_(run_),
+          ensemble_(stream, model_.path_kernel(model_.path_setup(run_.integrator)), kTrajectories,
+                    kSeed, kStreamNoise) {
+        fill(ensemble_.center(), center);
+        fill(ensemble_.stiffness(), stiffness);
+    }
+    // Every trajectory starts at (x, y).
+    void start(double x, double y) {
+        fill(ensemble_.x().subspan(0, kTrajectories), x);
+        fill(ensemble_.x().subspan(kTrajectories, kTrajectories), y);
+    }
+    void advance(index steps) { ensemble_.advance(static_cast<uint64>(steps)); }
+    double rate(index steps) {
+        const double time = seconds(stream_, [&] { advance(steps); });
+        return static_cast<double>(kTrajectories * steps) / time;
+    }
+    // The present states, (variable, trajectory).
+    std::vector<float> states() {
+        ensemble_.check_finite([](index) { return std::string("benchmark"); });
+        return ensemble_.save_state();
+    }
+    const Model& model() const { return model_; }
+    double center() const { return center_; }
+    double stiffness() const { return stiffness_; }
+
+private:
+    void fill(Span<float> span, double value) {
+        const std::vector<float> host(static_cast<std::size_t>(span.size),
+                                      static_cast<float>(value));
+        copy_to_device(stream_, span, host.data());
+    }
+    Stream& stream_;
+    double center_, stiffness_;
+    RunConfig run_;
+    Model model_;
+    Ensemble ensemble_;
+};
+
+// At x = −0.5, where y relaxes within tens of steps.
+HeldEnsemble held_muller_brown(Stream& stream, const std::string& system) {
+    HeldEnsemble held(stream, "beta = 0.06666666666666667\n" + system, "x", "1e-4", -0.5, 1500);
+    held.start(-0.5, 1.5);
+    return held;
+}
+
+std::string muller_brown_formula() {
+    return "variables = [\"x\", \"y\"]\npotential = \"" + find_system("muller_brown").potential +
+           "\"";
+}
+
+// Against ∫ of the exact p(y | s) under the window's own density of s.
+void check_muller_brown(HeldEnsemble& held, BenchResult& result) {
+    const std::optional<ExactModel> exact = held.model().exact();
+    if (!exact) throw NumericError("benchmark: no exact answer for the Mueller-Brown potential");
+    const double beta = 1 / held.model().kt(), k = held.stiffness(), c = held.center();
+    const double reach = 9 / std::sqrt(beta * k);
+    constexpr int kNodes = 241;
+    double z = 0, x1 = 0, x2 = 0, y1 = 0, y2 = 0, top = 0;
+    for (int i = 0; i < kNodes; ++i) {
+        const double s = c + reach * (2.0 * i / (kNodes - 1) - 1);
+        const ExactConditional at = exact->at(s);
+        const double log_weight = at.log_z - 0.5 * beta * k * (s - c) * (s - c);
+        if (i == 0) top = log_weight;
+        const double w = std::exp(log_weight - top);
+        z += w;
+        x1 += w * s;
+        x2 += w * s * s;
+        y1 += w * at.mean;
+        y2 += w * (at.variance + at.mean * at.mean);
+    }
+    x1 /= z;
+    y1 /= z;
+    const std::vector<float> states = held.states();
+    result.check_moments("x", states.data(), kTrajectories, x1, x2 / z - x1 * x1);
+    result.check_moments("y", states.data() + kTrajectories, kTrajectories, y1, y2 / z - y1 * y1);
+}
+
+void set_ceiling(Stream& stream, BenchResult& result) {
+    if (!stream.device().is_cpu()) return;
+    result.clock_hz = measure_clock();
+    if (kNativeWidth == kPack)
+        result.ceiling = stream.device().threads() * result.clock_hz / kCyclesPerPack * kPack;
+}
+
+}  // namespace
+
+BenchResult bench_muller_brown(Stream& stream) {
+    HeldEnsemble held = held_muller_brown(stream, "name = \"muller_brown\"");
+    BenchResult result;
+    result.unit = "steps_per_second";
+    set_ceiling(stream, result);
+    const index steps =
+        units_per_repeat(stream, kStepGroup, [&](index n) { held.advance(n); });
+    for (int r = 0; r < kRepeats; ++r) result.rates.push_back(held.rate(steps));
+    check_muller_brown(held, result);
+    result.more = {{"trajectories", kTrajectories}, {"steps", static_cast<double>(steps)}};
+    return result;
+}
+
+BenchResult bench_formula(Stream& stream) {
+    HeldEnsemble builtin = held_muller_brown(stream, "name = \"muller_brown\"");
+    HeldEnsemble formula = held_muller_brown(stream, muller_brown_formula());
+    BenchResult result;
+    result.unit = "steps_per_second";
+    set_ceiling(stream, result);
+    const index steps =
+        units_per_repeat(stream, kStepGroup, [&](index n) { formula.advance(n); });
+    builtin.advance(kStepGroup);
+    std::vector<double> builtin_rates, ratios;
+    for (int r = 0; r < kRepeats; ++r) {  // in turn, so that both meet the same neighbours
+        builtin_rates.push_back(builtin.rate(steps));
+        result.rates.push_back(formula.rate(steps));
+        ratios.push_back(result.rates.back() / builtin_rates.back());
+    }
+    check_muller_brown(builtin, result);
+    check_muller_brown(formula, result);
+    result.more = {{"trajectories", kTrajectories},
+                   {"steps", static_cast<double>(steps)},
+                   {"builtin_steps_per_second", median(builtin_rates)},
+                   {"ratio_to_builtin", median(ratios)}};
+    return result;
+}
+
+// x1 ~ N(c + a1/κ, a2²/2κ) and x2 ~ N(1, a4²/2a3), both exact for Leimkuhler–Matthews.
+BenchResult bench_fast_slow(Stream& stream) {
+    constexpr double a1 = 1e-3, a2 = 1e-3, stiffness = 0.05;
+    HeldEnsemble held(stream, "name = \"fast_slow\"", "x1", "0.05", 0, stiffness);
+    held.start(a1 / stiffness, 1);
+    BenchResult result;
+    result.unit = "steps_per_second";
+    if (stream.device().is_cpu()) result.clock_hz = measure_clock();
+    held.advance(8192);  // 20 relaxation times of x1, 40 of x2
+    const index steps =
+        units_per_repeat(stream, kStepGroup, [&](index n) { held.advance(n); });
+    for (int r = 0; r < kRepeats; ++r) result.rates.push_back(held.rate(steps));
+    const std::vector<float> states = held.states();
+    result.check_moments("x1", states.data(), kTrajectories, a1 / stiffness,
+                         a2 * a2 / (2 * stiffness));
+    result.check_moments("x2", states.data() + kTrajectories, kTrajectories, 1, 0.05);
+    result.more = {{"trajectories", kTrajectories}, {"steps", static_cast<double>(steps)}};
+    return result;
+}
+
+}  // namespace microlift
