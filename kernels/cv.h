@@ -14,6 +14,7 @@ inline constexpr int kMaxDim = 64;
 template <int K, int D>
 struct LinearCv {
     static constexpr int n = K;
+    static constexpr bool linear = true;
     float weight[K][D];
     float offset[K];
 
@@ -36,6 +37,7 @@ LANE_UNROLL
 template <int I, int D>
 struct CoordinateCv {
     static constexpr int n = 1;
+    static constexpr bool linear = true;
     template <class M, class L>
     LANE_FN void evaluate(const L (&x)[D], L (&xi)[1], L (&gradient)[1][D]) const {
         xi[0] = x[I];

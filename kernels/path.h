@@ -114,10 +114,15 @@ struct PathBody {
 LANE_UNROLL
                 for (int s = 0; s < group_steps; ++s) {
                     if (s < from || s >= to) continue;
+                    L start[K][D];
+                    if constexpr (Bias<L, K>::holds) {
+                        L xi[K];
+                        cv.template evaluate<M>(x, xi, start);
+                    }
                     integrator.before(x, v, f, z[s]);
                     total_force(bias, x, f);
                     integrator.after(system, x, v, f, z[s], z_previous);
-                    bias.template constrain<M>(cv, x);
+                    if constexpr (Bias<L, K>::holds) bias.template constrain<M>(cv, start, x);
                 }
                 step = group * group_steps + static_cast<uint64>(to);
             }

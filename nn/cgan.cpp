@@ -194,6 +194,7 @@ void Cgan::Impl::allocate() {
     schedule.generator_rate = static_cast<float>(config.generator_rate);
     schedule.critic_rate = static_cast<float>(config.critic_rate);
     schedule.ema = static_cast<float>(config.ema);
+    schedule.fade_critic = config.energy_weight > 0;
     schedule.rates = {static_cast<float>(config.beta1), static_cast<float>(config.beta2), 1e-8f};
     runner = GeneratorRunner(device, generator.layout, latent);
 }
@@ -411,7 +412,8 @@ void Cgan::Impl::generator_step() {
     program.each_row(FakeBody{clock.data(), config.seed, steps, step, states,
                               generator_scratch.h[generator_last], real, fake, nullptr,
                               generator.layout.ld[generator_last], ld0});
-    generator_sweeps(program, g, d, penalty, states, static_cast<float>(config.energy_weight));
+    generator_sweeps(program, g, d, penalty, states, static_cast<float>(config.energy_weight),
+                     &clock.data()->critic_share);
     program.finish();
 
     for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), false});

@@ -17,20 +17,20 @@ struct CganConfig {
     std::vector<index> generator_widths{64, 64, 64}, critic_widths{64, 64, 64};
     std::string activation = "silu";
     int latent = 0;           // 0: at least 4 and at least the number of states
-    index batch = 256;
-    index iterations = 20000;
+    index batch = 512;
+    index iterations = 8000;
     int critic_steps = 5;
-    double generator_rate = 1e-3, critic_rate = 2e-3;  // at the start; cosine to 0
-    double beta1 = 0, beta2 = 0.9;
+    double generator_rate = 2e-3, critic_rate = 2e-3;  // at the start; cosine to 0
+    double beta1 = 0, beta2 = 0.99;
     std::string penalty = "one_sided";  // one_sided | two_sided | relativistic
     double penalty_weight = 0.2;
     double energy_weight = 1;  // of the energy score in the generator's loss; 0: the critic alone
-    double ema = 0.999;                 // of the generator's weights, an iteration
+    double ema = 0.9995;                // of the generator's weights, an iteration
     std::string whiten = "conditional"; // conditional | global
     std::vector<double> periods;        // one a condition, 0 = not periodic; may be empty
     int waves = 8;                      // half waves of each condition that is not periodic
     double held_out = 0.05;             // share of the trajectories kept for validation
-    index validation_bins = 32, validation_samples = 2048, validation_every = 500;
+    index validation_bins = 32, validation_samples = 10000, validation_every = 500;
     GemmPrecision precision = GemmPrecision::tf32;
     uint64 seed = 1;
     bool graph = true;  // false: launch every iteration anew instead of replaying it

@@ -17,6 +17,8 @@ struct TrainClock {
     AdamStep critic, generator;
     float ema = 0;  // weight of the new parameters in the moving average
     float bad_what = 0;
+    float critic_share = 1;  // of the critic in the generator's loss
+    float padding = 0;
 };
 
 // Which columns training may pick: sample·trajectories + kept[k], sample < samples.
@@ -165,15 +167,17 @@ struct RelativisticSeedBody {
     }
 };
 
-// The critic's gradient by its states becomes the seed of the generator's reverse sweep.
+// The critic's gradient by its states, times *share, becomes the seed of the generator's reverse sweep.
 template <class Real>
 struct HandOverBody {
     int states;
+    const float* share;  // null: 1
     const Real* from;
     Real* to;
     index from_ld, to_ld;
     LANE_FN void operator()(index row) const {
-        for (int d = 0; d < states; ++d) to[row * to_ld + d] = from[row * from_ld + d];
+        const Real factor = share ? static_cast<Real>(*share) : Real(1);
+        for (int d = 0; d < states; ++d) to[row * to_ld + d] = factor * from[row * from_ld + d];
     }
 };
 
@@ -255,6 +259,7 @@ struct AdamBody {
 struct Schedule {
     uint64 iterations = 1, stride = 1;  // stride: iterations between history rows
     float generator_rate = 0, critic_rate = 0, ema = 0;
+    bool fade_critic = false;
     AdamRates rates;
     LANE_FN float shape(uint64 iteration) const {
         const float u = static_cast<float>(static_cast<double>(iteration) /
@@ -277,6 +282,9 @@ struct AdvanceBody {
             return;
         }
         adam_advance(clock->generator, schedule.rates, shape * schedule.generator_rate);
+        // With an energy score the critic finds the modes early on; later the score, which has no
+        // adversary to circle, gains weight.
+        if (schedule.fade_critic) clock->critic_share = fma(0.7f, shape, 0.3f);
         // The average forgets its start quickly.
         const float t = static_cast<float>(clock->iteration);
         clock->ema = 1.0f - min(schedule.ema, (1.0f + t) / (10.0f + t));

@@ -51,7 +51,8 @@ void critic_sweeps(RowProgram<Real>& program, const Mlp<Real>& critic, Penalty k
 // derivatives.
 template <class Real>
 void generator_sweeps(RowProgram<Real>& program, const Mlp<Real>& generator,
-                      const Mlp<Real>& critic, Penalty kind, int states, Real energy_weight = 0) {
+                      const Mlp<Real>& critic, Penalty kind, int states, Real energy_weight = 0,
+                      const float* critic_share = nullptr) {
     const auto last = static_cast<std::size_t>(critic.layout.layers);
     const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
     const index rows = critic.rows, ld = critic.layout.ld[last];
@@ -67,7 +68,7 @@ void generator_sweeps(RowProgram<Real>& program, const Mlp<Real>& generator,
     else
         program.each_row(SeedBody<Real>{scratch.r[last], ld, -scale});
     critic.reverse(program, 1, 0, true);
-    program.each_row(HandOverBody<Real>{states, scratch.r[0], generator.scratch.r[generator_last],
+    program.each_row(HandOverBody<Real>{states, critic_share, scratch.r[0], generator.scratch.r[generator_last],
                                         critic.layout.ld[0], generator.layout.ld[generator_last]});
     if (energy_weight > 0)
         program.each_row(EnergyScoreBody<Real>{

@@ -5,9 +5,9 @@
 #include <mutex>
 
 #include "sampling/formula_headers.h"
+#include "sampling/formula_path.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
-#include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <nvrtc.h>
 #endif
@@ -16,9 +16,12 @@ namespace microlift {
 
 namespace {
 
-const char* integrator_type(const PathSetup& setup) {
-    if (setup.constrained) return "LeimkuhlerMatthews";
-    switch (setup.scheme) {
+Scheme scheme_of(const FormulaSystem& system, const PathSetup& setup) {
+    return setup.constrained ? constrained_scheme(system) : setup.scheme;
+}
+
+const char* integrator_type(Scheme scheme) {
+    switch (scheme) {
         case Scheme::euler_maruyama: return "EulerMaruyama";
         case Scheme::leimkuhler_matthews: return "LeimkuhlerMatthews";
         case Scheme::baoab: return "Baoab";
@@ -29,18 +32,11 @@ const char* integrator_type(const PathSetup& setup) {
 }  // namespace
 
 std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& setup) {
-    if (setup.constrained &&
-        std::any_of(system.fixman.outputs.begin(), system.fixman.outputs.end(),
-                    [](const ProgramOutput& o) {
-                        return o.kind != ProgramOutput::Kind::constant || o.value != 0.0f;
-                    }))
-        throw InputError("healing on CUDA needs linear collective variables so far; use "
-                         "--device cpu");
-    const std::string integrator = integrator_type(setup);
+    const std::string integrator = integrator_type(scheme_of(system, setup));
     const std::string bias = setup.constrained ? "LevelSetConstraint" : "HarmonicBias";
     const std::string policy = setup.portable_math ? "Portable" : "Fast";
     return "#include \"kernels/path.h\"\n#include \"kernels/special.h\"\nnamespace microlift {\n" +
-           system_source(system, "UserSystem") + "\n" + cv_source(system, "UserCv") +
+           system_source(system, "UserSystem", setup.constrained) + "\n" + cv_source(system, "UserCv") +
            "\n}  // namespace microlift\n"
            "extern \"C\" __global__ void __launch_bounds__(256) microlift_path(\n"
            "    microlift::" + integrator + " integrator, microlift::PathArgs args) {\n"
@@ -58,10 +54,6 @@ std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& se
 
 namespace {
 
-struct CompiledPath {
-    CUfunction function = nullptr;
-};
-
 // A program of NVRTC, destroyed on every way out.
 struct Compilation {
     nvrtcProgram program = nullptr;
@@ -78,12 +70,12 @@ struct Compilation {
 };
 
 template <class Integrator>
-void launch_compiled(CUfunction function, Stream& stream, Integrator integrator, PathArgs args) {
+void launch_compiled(cudaKernel_t kernel, Stream& stream, Integrator integrator, PathArgs args) {
     void* parameters[] = {&integrator, &args};
     const unsigned blocks = static_cast<unsigned>(
         std::min<index>((args.trajectories + 255) / 256, 1 << 20));
-    CUDA_CHECK(cuLaunchKernel(function, blocks, 1, 1, 256, 1, 1, 0,
-                              static_cast<CUstream>(stream.cuda_stream()), parameters, nullptr));
+    CUDA_CHECK(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), dim3(256),
+                                parameters, 0, static_cast<cudaStream_t>(stream.cuda_stream())));
 }
 
 }  // namespace
@@ -112,33 +104,34 @@ std::string compile_formula_ptx(const std::string& source, int architecture) {
 void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const PathSetup& setup,
                             const PathArgs& args) {
     static std::mutex mutex;
-    static std::map<std::string, CompiledPath> compiled;  // by device and source
+    static std::map<std::string, cudaKernel_t> compiled;  // by device and source
     const std::string source = formula_cuda_source(system, setup);
-    CUfunction function = nullptr;
+    cudaKernel_t kernel = nullptr;
     {
         const std::lock_guard lock(mutex);
-        CompiledPath& entry =
-            compiled[std::to_string(stream.device().ordinal()) + "\n" + source];
-        if (!entry.function) {
+        cudaKernel_t& entry = compiled[std::to_string(stream.device().ordinal()) + "\n" + source];
+        if (!entry) {
             int major = 0, minor = 0;
             CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
                                               stream.device().ordinal()));
             CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor,
                                               stream.device().ordinal()));
             const std::string ptx = compile_formula_ptx(source, 10 * major + minor);
-            CUmodule module = nullptr;
-            CUDA_CHECK(cuModuleLoadData(&module, ptx.c_str()));
-            CUDA_CHECK(cuModuleGetFunction(&entry.function, module, "microlift_path"));
+            // The runtime's own loader: a program linked to libcuda would not start without a driver.
+            cudaLibrary_t library = nullptr;
+            CUDA_CHECK(cudaLibraryLoadData(&library, ptx.c_str(), nullptr, nullptr, 0, nullptr,
+                                           nullptr, 0));
+            CUDA_CHECK(cudaLibraryGetKernel(&entry, library, "microlift_path"));
         }
-        function = entry.function;
+        kernel = entry;
     }
     count_launch();
-    if (setup.constrained || setup.scheme == Scheme::leimkuhler_matthews)
-        launch_compiled(function, stream, make_leimkuhler_matthews(setup), args);
-    else if (setup.scheme == Scheme::euler_maruyama)
-        launch_compiled(function, stream, make_euler_maruyama(setup), args);
+    if (scheme_of(system, setup) == Scheme::leimkuhler_matthews)
+        launch_compiled(kernel, stream, make_leimkuhler_matthews(setup), args);
+    else if (scheme_of(system, setup) == Scheme::euler_maruyama)
+        launch_compiled(kernel, stream, make_euler_maruyama(setup), args);
     else
-        launch_compiled(function, stream, make_baoab(setup), args);
+        launch_compiled(kernel, stream, make_baoab(setup), args);
 }
 
 #else

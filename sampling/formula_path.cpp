@@ -53,7 +53,8 @@ public:
           slots_(system.force.tile_floats()), cv_slots_(system.cv.tile_floats()),
           fixman_slots_(system.fixman.tile_floats()),
           z_(static_cast<std::size_t>(4 * blocks_) * kTile), z_previous_(rows(dim_)),
-          v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)) {
+          v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)),
+          start_(rows(cvs_ * dim_)) {
         for (int o = 0; o < static_cast<int>(system.force.outputs.size()); ++o)
             outputs_.push_back(source(system.force, slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.cv.outputs.size()); ++o)
@@ -185,6 +186,7 @@ private:
     }
 
     void one_step(int s) {
+        if (constrained_) keep_gradients();
         if constexpr (Integrator::has_velocity)
             for (int d = 0; d < dim_; ++d)
                 for (int i = 0; i < lanes_; i += W) {
@@ -244,34 +246,44 @@ private:
         }
     };
 
-    // Newton steps onto ξ = center; one is exact for linear ξ, the second removes rounding.
+    // ∇ξ at the start of a step: the direction of its projection (kernels/bias.h says why).
+    void keep_gradients() {
+        evaluate_cvs();
+        for (int o = 0; o < cvs_ * dim_; ++o)
+            for (int i = 0; i < lanes_; i += W)
+                store(row(start_, o), i,
+                      cv_outputs_[static_cast<std::size_t>(cvs_ + o)].at(i));
+    }
+
+    // Newton steps onto ξ = center; one is exact for linear ξ, the second removes rounding. A step of
+    // noise may leave a curved level set far enough to need four.
     void constrain() {
-        for (int newton = 0; newton < 2; ++newton) {
+        for (int newton = 0; newton < (all_linear_ ? 2 : 4); ++newton) {
             evaluate_cvs();
             for (int i = 0; i < lanes_; i += W) {
                 const PackCv cv{*this, i};
-                const L tiny = broadcast<L>(1e-20f);
-                L move[kMaxCvs];
-                const L r0 = load<L>(row(center_, 0), i) - cv.value(0);
-                L gram00 = tiny;
-                for (int d = 0; d < dim_; ++d)
-                    gram00 = fma(cv.gradient(0, d), cv.gradient(0, d), gram00);
-                if (cvs_ == 1) {
-                    move[0] = r0 / gram00;
-                } else {
-                    const L r1 = load<L>(row(center_, 1), i) - cv.value(1);
-                    L gram01 = broadcast<L>(0.0f), gram11 = tiny;
-                    for (int d = 0; d < dim_; ++d) {
-                        gram01 = fma(cv.gradient(0, d), cv.gradient(1, d), gram01);
-                        gram11 = fma(cv.gradient(1, d), cv.gradient(1, d), gram11);
+                const auto start = [&](int k, int d) {
+                    return load<L>(row(start_, k * dim_ + d), i);
+                };
+                L m[kMaxCvs][kMaxCvs], residual[kMaxCvs], move[kMaxCvs];
+                for (int k = 0; k < cvs_; ++k) {
+                    residual[k] = load<L>(row(center_, k), i) - cv.value(k);
+                    for (int l = 0; l < cvs_; ++l) {
+                        m[k][l] = broadcast<L>(k == l ? 1e-20f : 0.0f);
+                        for (int d = 0; d < dim_; ++d)
+                            m[k][l] = fma(cv.gradient(k, d), start(l, d), m[k][l]);
                     }
-                    const L det = fma(gram00, gram11, -(gram01 * gram01)) + tiny;
-                    move[0] = fma(gram11, r0, -(gram01 * r1)) / det;
-                    move[1] = fma(gram00, r1, -(gram01 * r0)) / det;
+                }
+                if (cvs_ == 1) {
+                    move[0] = residual[0] / m[0][0];
+                } else {
+                    const L det = fma(m[0][0], m[1][1], -(m[0][1] * m[1][0]));
+                    move[0] = fma(m[1][1], residual[0], -(m[0][1] * residual[1])) / det;
+                    move[1] = fma(m[0][0], residual[1], -(m[1][0] * residual[0])) / det;
                 }
                 for (int d = 0; d < dim_; ++d) {
                     L p = load<L>(x(d), i);
-                    for (int k = 0; k < cvs_; ++k) p = fma(move[k], cv.gradient(k, d), p);
+                    for (int k = 0; k < cvs_; ++k) p = fma(move[k], start(k, d), p);
                     store(x(d), i, p);
                 }
             }
@@ -302,7 +314,8 @@ private:
     const bool constrained_;
     const PathArgs a_;
     const int dim_, cvs_, common_, group_steps_, blocks_;
-    AlignedFloats slots_, cv_slots_, fixman_slots_, z_, z_previous_, v_, f_, center_, stiffness_;
+    AlignedFloats slots_, cv_slots_, fixman_slots_, z_, z_previous_, v_, f_, center_, stiffness_,
+        start_;
     std::vector<Source> outputs_, cv_outputs_, fixman_outputs_;
     bool has_fixman_ = false, all_linear_ = true;
     index first_ = 0;
@@ -355,12 +368,21 @@ std::unique_ptr<PathKernel> kernel_of(std::shared_ptr<const FormulaSystem> syste
 
 }  // namespace
 
+Scheme constrained_scheme(const FormulaSystem& system) {
+    const bool flat = std::all_of(system.cvs.begin(), system.cvs.end(),
+                                  [](const FormulaSystem::Cv& cv) { return cv.linear; });
+    return flat && system.noise_constant ? Scheme::leimkuhler_matthews : Scheme::euler_maruyama;
+}
+
 std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
                                                      const PathSetup& setup) {
     if (system->cvs.empty() || system->cvs.size() > static_cast<std::size_t>(kMaxCvs))
         throw InputError("cv.variables: give 1 or 2 collective variables");
-    if (setup.constrained)
+    if (setup.constrained) {
+        if (constrained_scheme(*system) == Scheme::euler_maruyama)
+            return kernel_of(std::move(system), make_euler_maruyama(setup), setup);
         return kernel_of(std::move(system), make_leimkuhler_matthews(setup), setup);
+    }
     switch (setup.scheme) {
         case Scheme::euler_maruyama:
             return kernel_of(std::move(system), make_euler_maruyama(setup), setup);

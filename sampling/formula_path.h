@@ -14,4 +14,8 @@ namespace microlift {
 std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
                                                      const PathSetup& setup);
 
+// The integrator that holds ξ: Leimkuhler–Matthews on flat level sets. Its noise is correlated over two
+// steps, which on a curved level set would sample another measure: there Euler–Maruyama.
+Scheme constrained_scheme(const FormulaSystem& system);
+
 }  // namespace microlift

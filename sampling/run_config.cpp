@@ -395,14 +395,12 @@ GeneratorConfig read_generator(const Config& config) {
     generator.critic_steps = config.integer("generator.critic_steps");
     generator.generator_rate = config.number("generator.generator_rate");
     generator.critic_rate = config.number("generator.critic_rate");
-    generator.rate_schedule = config.text("generator.rate_schedule");
     generator.beta1 = config.number("generator.beta1");
     generator.beta2 = config.number("generator.beta2");
     generator.penalty = config.text("generator.penalty");
     generator.penalty_weight = config.number("generator.penalty_weight");
     generator.energy_weight = config.number("generator.energy_weight");
     generator.ema = config.number("generator.ema");
-    generator.fourier = config.integer("generator.fourier");
     generator.project = config.boolean("generator.project");
     generator.held_out = config.number("generator.held_out");
     generator.validate_every = config.integer("generator.validate_every");
@@ -602,15 +600,15 @@ Schema run_schema(const std::string& system_name) {
                 4096));
     add(one_of(key("generator.activation", T::text, "\"silu\"", "activation of hidden layers"),
                {"silu", "leaky_relu", "tanh", "softplus"}));
-    add(at_most(at_least(key("generator.batch", T::integer, "256", "samples in each update"), 1),
+    add(at_most(at_least(key("generator.batch", T::integer, "512", "samples in each update"), 1),
                 1e7));
-    add(at_most(at_least(key("generator.iterations", T::integer, "20000", "generator updates"), 1),
+    add(at_most(at_least(key("generator.iterations", T::integer, "8000", "generator updates"), 1),
                 1e12));
     add(at_most(at_least(key("generator.critic_steps", T::integer, "5",
                              "critic updates for each generator update"),
                          1),
                 1000));
-    add(at_most(above(key("generator.generator_rate", T::number, "1e-3",
+    add(at_most(above(key("generator.generator_rate", T::number, "2e-3",
                           "learning rate of the generator at the start"),
                       0.0),
                 1.0));
@@ -618,11 +616,8 @@ Schema run_schema(const std::string& system_name) {
                           "learning rate of the critic at the start"),
                       0.0),
                 1.0));
-    add(one_of(key("generator.rate_schedule", T::text, "\"linear\"",
-                   "how the learning rates fall to zero"),
-               {"constant", "linear", "cosine"}));
     add(below(at_least(key("generator.beta1", T::number, "0.0", "Adam's first decay"), 0.0), 1.0));
-    add(below(at_least(key("generator.beta2", T::number, "0.9", "Adam's second decay"), 0.0), 1.0));
+    add(below(at_least(key("generator.beta2", T::number, "0.99", "Adam's second decay"), 0.0), 1.0));
     add(one_of(key("generator.penalty", T::text, "\"one_sided\"",
                    "gradient penalty of the critic (r1r2: relativistic loss with R1 and R2)"),
                {"one_sided", "two_sided", "r1r2"}));
@@ -634,14 +629,10 @@ Schema run_schema(const std::string& system_name) {
                              "weight of the energy score beside the critic; 0: the critic alone"),
                          0.0),
                 1e6));
-    add(below(at_least(key("generator.ema", T::number, "0.999",
+    add(below(at_least(key("generator.ema", T::number, "0.9995",
                            "decay of the running mean of the generator's weights; 0: none"),
                        0.0),
               1.0));
-    add(at_most(at_least(key("generator.fourier", T::integer, "4",
-                             "harmonics of each periodic collective variable as conditions"),
-                         1),
-                64));
     add(key("generator.project", T::boolean, "true",
             "whether generated states are moved onto xi(x) = s by Newton steps"));
     add(below(above(key("generator.held_out", T::number, "0.1",
@@ -652,7 +643,7 @@ Schema run_schema(const std::string& system_name) {
                              "generator updates between validations"),
                          1),
                 1e12));
-    add(at_most(at_least(key("generator.validation_states", T::integer, "2000",
+    add(at_most(at_least(key("generator.validation_states", T::integer, "10000",
                              "generated states at each condition that validation looks at"),
                          16),
                 1e7));
@@ -687,7 +678,7 @@ Schema run_schema(const std::string& system_name) {
     add(at_most(at_least(key("coupling.steps", T::integer, "20000", "steps sampled of a new run"),
                          1),
                 kManySteps));
-    add(at_most(at_least(key("coupling.iterations", T::integer, "5000",
+    add(at_most(at_least(key("coupling.iterations", T::integer, "2000",
                              "generator updates after each round"),
                          1),
                 1e12));

@@ -87,14 +87,12 @@ struct GeneratorConfig {
     index critic_steps = 0;
     double generator_rate = 0.0;
     double critic_rate = 0.0;
-    std::string rate_schedule;
     double beta1 = 0.0;
     double beta2 = 0.0;
     std::string penalty;
     double penalty_weight = 0.0;
     double energy_weight = 0.0;
     double ema = 0.0;
-    index fourier = 0;
     bool project = true;
     double held_out = 0.0;
     index validate_every = 0;

@@ -18,7 +18,8 @@ samples.h5         /state (sample, variable), /cv (sample[, cv]), /window (sampl
 lifted.h5          a group for each condition, /cond_000 …, with attribute `cv` (value or values);
                    datasets physics, generator, healed, each (n, variable) and each optional, and
                    exact_<var>, (m, 2): value, density. Columns follow the attribute `variables` of
-                   the file if there is one, else system.observed, else system.variables
+                   the file if there is one, else system.observed, else system.variables. Or without
+                   groups: /cv (condition[, cv]) and datasets physics_000, exact_<var>_000, …
 metrics.json       {"version", "device", "threads", "seed",
   "system": {"name", "variables": [..], "observed": [..], "potential_formula", "parameters": {..},
              "beta"},
@@ -45,6 +46,7 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -274,12 +276,18 @@ class Run:
 
     def read_lifted(self, path):
         with h5py.File(path, "r") as file:
-            self.lifted_names = attribute_strings(file, "variables")
-            for group in file.values():
-                if not isinstance(group, h5py.Group) or "cv" not in group.attrs:
-                    continue
-                item = {"cv": np.ravel(np.asarray(group.attrs["cv"], dtype=float)), "exact": {}}
-                for key, data in group.items():
+            self.lifted_names = [name for text in attribute_strings(file, "variables")
+                                 for name in text.split(",")]
+            items = {}
+            for name, node in file.items():
+                if isinstance(node, h5py.Group) and "cv" in node.attrs:
+                    items[name] = (node.attrs["cv"], dict(node.items()))
+                elif found := re.fullmatch(r"(.+)_(\d+)", name):
+                    row = int(found[2])
+                    items.setdefault(row, (file["cv"][row], {}))[1][found[1]] = node
+            for cv, datasets in items.values():
+                item = {"cv": np.ravel(np.asarray(cv, dtype=float)), "exact": {}}
+                for key, data in datasets.items():
                     data = np.asarray(data[...], dtype=float)
                     if key.startswith("exact_") and data.ndim == 2 and len(data) > 1:
                         item["exact"][key[6:]] = data

@@ -11,11 +11,7 @@ doctest-dev
 libcli11-dev
 libtomlplusplus-dev
 nlohmann-json3-dev
-libspdlog-dev
 libhdf5-dev
-liblapacke-dev
-libopenblas-dev
-libbenchmark-dev
 python3
 python3-numpy
 python3-matplotlib

@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+"""What ptxas reported of the CUDA kernels (the *.ptxas files beside the objects of the build folder):
+a trajectory kernel keeps its state in registers. And what the linked program needs and defines.
+
+usage: test_cuda_build.py BUILD_FOLDER
+"""
+import os
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+BUILD = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ["MICROLIFT_BUILD"])
+ENTRY = re.compile(
+    r"Compiling entry function '(?P<name>[^']+)' for '(?P<arch>[^']+)'"
+    r".*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
+    r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers", re.S)
+
+
+def kernels(text):
+    """(name, architecture, registers, stack bytes, spill bytes) of every kernel in a ptxas report."""
+    for m in ENTRY.finditer(text):
+        yield (m["name"], m["arch"], int(m["registers"]), int(m["stack"]),
+               int(m["stores"]) + int(m["loads"]))
+
+
+def readable(names):
+    try:
+        out = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True,
+                             check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return names
+    return [name.replace("microlift::", "").removeprefix("void ") for name in out]
+
+
+def symbols(path, *options):
+    out = subprocess.run(["nm", *options, str(path)], capture_output=True, text=True, check=True)
+    return out.stdout.splitlines()
+
+
+class CudaBuild(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.reports = sorted(BUILD.rglob("*.ptxas"))
+        cls.kernels = [k for path in cls.reports for k in kernels(path.read_text())]
+
+    def test_path_kernels_stay_in_registers(self):
+        paths = [k for k in self.kernels if "PathBody" in k[0]]
+        # Five systems, three integrators, two mathematics at the least.
+        self.assertGreaterEqual(len({k[0] for k in paths}), 16)
+        for name, (_, arch, registers, stack, spill) in zip(readable([k[0] for k in paths]), paths):
+            print(f"{arch} {registers:4d} registers {stack:4d} B stack {spill:4d} B spills  {name}")
+        bad = [k for k in paths if k[3] or k[4]]
+        self.assertEqual([], bad)
+
+    def test_others_with_spills_are_listed(self):
+        others = [k for k in self.kernels if "PathBody" not in k[0] and (k[3] or k[4])]
+        for name, (_, arch, registers, stack, spill) in zip(readable([k[0] for k in others]), others):
+            print(f"note: {arch} {registers} registers, {stack} B stack, {spill} B spills: {name}")
+        self.assertTrue(self.kernels)
+
+    def test_every_cuda_object_has_a_report(self):
+        objects = sorted(BUILD.rglob("*.cu.o"))
+        self.assertTrue(objects)
+        self.assertEqual([], [str(o) for o in objects if not Path(f"{o}.ptxas").exists()])
+
+    def test_architectures(self):
+        self.assertEqual({"sm_80", "sm_90"}, {k[1] for k in self.kernels})
+
+    def test_report_is_understood(self):
+        text = ("ptxas info    : Compiling entry function '_Zx' for 'sm_90'\n"
+                "ptxas info    : Function properties for _Zx\n"
+                "    8 bytes stack frame, 4 bytes spill stores, 16 bytes spill loads\n"
+                "ptxas info    : Used 40 registers, used 1 barriers\n")
+        self.assertEqual([("_Zx", "sm_90", 40, 8, 20)], list(kernels(text)))
+
+    def test_passes_share_no_launcher(self):
+        """A host template that both passes define would be merged by the linker into either one."""
+        host, cuda = set(), set()
+        for path in BUILD.rglob("*.o"):
+            if not path.name.endswith((".ops.cpp.o", ".cu.o")):
+                continue
+            into = cuda if path.name.endswith(".cu.o") else host
+            for line in symbols(path):
+                kind, name = line.split()[-2:]
+                if kind in "WVu" and "microlift" in name:
+                    into.add(name)
+        self.assertTrue(host and cuda)
+        launchers = re.compile(r"\d(for_each_lane|for_each_index|for_each_block|run_lanes|"
+                               r"TypedPathKernel|typed_path_kernel|make_path_kernel)")
+        shared = sorted(host & cuda)
+        for name in readable(shared):
+            print("note: defined by both passes:", name)
+        self.assertEqual([], [name for name in shared if launchers.search(name)])
+
+    def test_starts_without_a_driver(self):
+        program = BUILD / "microlift"
+        needed = subprocess.run(["readelf", "-d", str(program)], capture_output=True, text=True,
+                                check=True).stdout
+        self.assertNotRegex(needed, r"NEEDED.*libcuda\.so")
+        subprocess.run([str(program), "--version"], check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
