@@ -36,7 +36,7 @@ double median(std::vector<double> values);
 double seconds(Stream& stream, const std::function<void()>& work);
 // How many units (a multiple of `multiple`) take about kSecondsPerRepeat; runs some to find out.
 index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work);
-// Cycles a second of one core: a chain of dependent additions, one a cycle. 0 where that is unknown.
+// Cycles a second of one core: a chain of dependent additions, one a cycle. 0 where unknown.
 double measure_clock();
 
 // The benchmarks.

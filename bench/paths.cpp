@@ -16,8 +16,8 @@ constexpr index kTrajectories = 8192;
 constexpr index kStepGroup = 256;
 constexpr uint64 kSeed = 20240607;
 
-// Müller–Brown: Philox-10, Box–Muller, force and update of 16 trajectories take about 95 cycles of one
-// core with AVX-512.
+// Müller–Brown: Philox-10, Box–Muller, force and update of 16 trajectories take about 95 cycles of
+// one core with AVX-512.
 constexpr double kCyclesPerPack = 95;
 constexpr int kPack = 16;
 

@@ -362,4 +362,34 @@ TEST_CASE("safetensors: hostile headers are refused") {
 }
 
 }  // namespace
+TEST_CASE("the energy score's gradient is that of the score") {
+    // Two rows that share a sample: L = scale (|a − x| + |b − x| − |a − b|), by central differences.
+    const int states = 3;
+    std::vector<double> generated{0.3, -0.7, 1.1, -0.4, 0.2, 0.9}, real{0.1, 0.5, -0.2, 0.1, 0.5, -0.2};
+    const double scale = 0.25;
+    const auto distance = [&](const double* u, const double* v) {
+        double sum = 0;
+        for (int d = 0; d < states; ++d) sum += (u[d] - v[d]) * (u[d] - v[d]);
+        return std::sqrt(sum);
+    };
+    const auto score = [&] {
+        const double *a = generated.data(), *b = a + states, *x = real.data();
+        return scale * (distance(a, x) + distance(b, x) - distance(a, b));
+    };
+    std::vector<double> seed(6, 0.0);
+    const EnergyScoreBody<double> body{states, scale, 2, generated.data(), real.data(), seed.data(),
+                                       states, states};
+    body(0);
+    body(1);
+    for (std::size_t i = 0; i < generated.size(); ++i) {
+        const double keep = generated[i], h = 1e-5;
+        generated[i] = keep + h;
+        const double up = score();
+        generated[i] = keep - h;
+        const double down = score();
+        generated[i] = keep;
+        CHECK(seed[i] == doctest::Approx((up - down) / (2 * h)).epsilon(1e-7));
+    }
+}
+
 }  // namespace microlift

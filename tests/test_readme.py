@@ -2,10 +2,10 @@
 """What the README shows is true: its tables are those of the program, its configurations are valid,
 its commands run, its C++ example compiles against the installed library and gives the right answer.
 
-Blocks are marked behind the language: `sh test` is run, `toml check FILE` is checked and kept as FILE
-for the commands, `cpp build FILE` and `cmake build FILE` are the files of the example.
+Blocks are marked behind the language: `sh test` is run, `toml check FILE` is checked and kept as
+FILE for the commands, `cpp build FILE` and `cmake build FILE` are the files of the example.
 
-    /usr/bin/python3 tests/test_readme.py --write     writes the tables of systems and keys into the README
+    /usr/bin/python3 tests/test_readme.py --write    writes the tables of systems and keys
 """
 import json
 import os
@@ -73,7 +73,8 @@ class Readme(unittest.TestCase):
                 extra = SHORTER if words[1] == "run" else []
                 run([BINARY, *words[1:], *extra], cwd=self.dir)
                 ran.append(words[1])
-        self.assertEqual({"info", "systems", "check", "bench", "run", "generate", "report"}, set(ran))
+        self.assertEqual({"info", "systems", "check", "bench", "run", "generate", "report"},
+                         set(ran))
 
         listed = set(re.findall(r"^\| `([\w.]+\.(?:csv|h5|toml|json|html|safetensors))` \|",
                                 README.read_text(encoding="utf-8"), re.MULTILINE))

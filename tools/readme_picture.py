@@ -32,8 +32,8 @@ def samples(axes, run):
 def free_energy(axes, run):
     table = run.tables["free_energy"]
     at, value, error = table["cv"][:, 0], table["free_energy"], table["std_error"]
-    axes.fill_between(at, value - 3 * error, value + 3 * error, color=to_rgba(COLOUR["physics"], 0.3),
-                      lw=0, label="three standard errors")
+    axes.fill_between(at, value - 3 * error, value + 3 * error, lw=0,
+                      color=to_rgba(COLOUR["physics"], 0.3), label="three standard errors")
     axes.plot(at, value, color=COLOUR["physics"], lw=2.2, label="estimate")
     if "exact" in run.tables:
         exact = run.tables["exact"]

@@ -27,7 +27,8 @@ metrics.json       {"version", "device", "threads", "seed",
                         "bytes_to_device", "bytes_to_host", "kernel_launches"},
              "estimate": {.., "method", "residual", "iterations", "converged"},
              "train": {.., "history": {"update": [..], "critic_loss": [..], "generator_loss": [..],
-                       "penalty": [..], "w1_mean": [..], "w1_worst": [..]},
+                       "penalty": [..], "validation_update": [..], "w1_mean": [..],
+                       "w1_worst": [..]},
                        "best_update", "w1_floor"},
              "couple": {..}, "close": {..}},
   "windows": [{"center": [..], "stiffness", "inefficiency", "effective_samples", "overlap_next"}],
@@ -1135,7 +1136,7 @@ def section_densities(run):
                           label=source)
                 axes.axhline(np.median(points[:, 1]), color=COLOUR[source], lw=0.9, ls=(0, (5, 3)))
         floors = np.array(sorted((e["cv"][0], e["floor"]) for e in entries
-                                 if math.isfinite(e["floor"])))
+                                 if e["source"] == "generator" and math.isfinite(e["floor"])))
         if len(floors):
             axes.plot(*floors.T, color=MUTED, lw=1.1, label="sampling floor")
         axes.set(xlabel=plain(run.cv_labels[0]), ylabel="W₁ / σ")
@@ -1154,6 +1155,7 @@ def section_training(run):
     train = run.stage("train")
     series = {k: numbers(v) for k, v in dig(train, "history").items() if isinstance(v, list)}
     update = series.pop("update", np.array([]))
+    validated = series.pop("validation_update", np.array([]))
     series = {k: v for k, v in series.items() if np.isfinite(v).sum() > 1}
     distances = [k for k in series if k.startswith("w1")]
     losses = [k for k in series if k not in distances]
@@ -1163,7 +1165,8 @@ def section_training(run):
     def draw(axes, keys):
         for key in keys:
             y = series[key]
-            x = update if len(update) == len(y) else np.linspace(
+            x = next((t for t in (validated, update) if len(t) == len(y)), None)
+            x = x if x is not None else np.linspace(
                 0, update[-1] if len(update) else len(y) - 1, len(y))
             good = np.isfinite(y)
             axes.plot(x[good], y[good], lw=1.3, color=COLOUR.get(key, MUTED),

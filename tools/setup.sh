@@ -6,6 +6,7 @@ packages="
 g++
 cmake
 ninja-build
+make
 pkg-config
 doctest-dev
 libcli11-dev
@@ -24,7 +25,7 @@ for package in $packages; do
     if ! dpkg-query -W -f '${db:Status-Abbrev}\n' "$package" 2>/dev/null | grep -q '^ii'; then
         case $package in
             pkg-config) command -v pkg-config >/dev/null 2>&1 && continue ;;
-            g++ | cmake) command -v "$package" >/dev/null 2>&1 && continue ;;
+            g++ | cmake | make) command -v "$package" >/dev/null 2>&1 && continue ;;
             ninja-build) command -v ninja >/dev/null 2>&1 && continue ;;
         esac
         missing="$missing $package"
