@@ -764,8 +764,14 @@ private:
         index row = 0;
         const Span<const float> states = targets(row);
         // Made before the meter, so that the loop's own transfers are what it shows.
-        Cgan cgan(stream_, cgan_config(run_, iterations, derived_seed(run_.seed, 3000 + static_cast<uint64>(round_))),
-                  static_cast<int>(names.size()), model_.n_cvs());
+        CganConfig config = cgan_config(
+            run_, iterations, derived_seed(run_.seed, 3000 + static_cast<uint64>(round_)));
+        if (round_ > 0) {
+            // What was learned is adjusted to the new data, not learned again.
+            config.generator_rate *= 0.25;
+            config.critic_rate *= 0.25;
+        }
+        Cgan cgan(stream_, config, static_cast<int>(names.size()), model_.n_cvs());
         cgan.set_data(states, samples_.xi.span(), row, samples_.n,
                       samples_.blocks.front().trajectories());
         if (!warm_.empty()) cgan.warm_start(warm_);
