@@ -565,6 +565,13 @@ void Cgan::warm_start(const TensorMap& state) {
     m.critic.set(m.stream, critic);
     copy_to_device(m.stream, m.average.span(), generator.data());
     copy_to_device(m.stream, m.best_parameters.span(), generator.data());
+    // The weights mean what they meant only behind the whitening that they were trained with.
+    Whitening whitening(m.stream, state);
+    if (whitening.view().states != m.states || whitening.view().conditions != m.conditions)
+        throw InputError("the whitening to start from is of other states or conditions");
+    m.whitening = std::move(whitening);
+    m.recorded = false;
+    m.validate();
 }
 
 void Cgan::advance(index n) {

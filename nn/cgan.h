@@ -69,7 +69,8 @@ public:
     // number; with fewer than 20 trajectories the last samples of each.
     void set_data(Span<const float> states, Span<const float> conditions, index row, index columns,
                   index trajectories);
-    // Weights to start from: a state saved by a Cgan of the same architecture. Before set_data or after.
+    // Weights to start from: a state saved by a Cgan of the same architecture. After set_data: its
+    // whitening is replaced, and the weights are the first candidate for the best.
     void warm_start(const TensorMap& state);
 
     // Up to n more iterations; moves nothing between host and device.
