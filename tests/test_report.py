@@ -7,7 +7,6 @@
 import base64
 import csv
 import html.parser
-import importlib.util
 import json
 import os
 import re
@@ -25,9 +24,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "tools" / "report.py"
-spec = importlib.util.spec_from_file_location("report", SCRIPT)
-report = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(report)
+sys.path.insert(0, str(ROOT / "tools"))
+import report  # noqa: E402
+import report_data  # noqa: E402
 
 MULLER_BROWN = ("-200*exp(-(x-1)^2 - 10*y^2) - 100*exp(-x^2 - 10*(y-0.5)^2)"
                 " - 170*exp(-6.5*(x+0.5)^2 + 11*(x+0.5)*(y-1.5) - 6.5*(y-1.5)^2)"
@@ -78,7 +77,7 @@ def make_muller_brown(folder, per_window=4000, windows=28, bad=False):
     random = np.random.default_rng(7)
     kt, stiffness = 15.0, 500.0
     gx, gy = np.linspace(-1.75, 1.45, 801), np.linspace(-0.9, 2.4, 661)
-    energy = report.evaluate(MULLER_BROWN, {"x": gx[:, None], "y": gy[None, :]})
+    energy = report_data.evaluate(MULLER_BROWN, {"x": gx[:, None], "y": gy[None, :]})
     boltzmann = np.exp(-(energy - energy.min()) / kt)
     centers = np.linspace(-1.5, 1.2, windows)
     bins = 109
@@ -447,8 +446,8 @@ class TestPages(unittest.TestCase):
         metrics = json.loads((folder / "metrics.json").read_text())
         for source in ("generator", "healed"):
             w1 = [e["w1_over_sigma"] for e in metrics["lifting"]["w1"] if e["source"] == source]
-            self.assertIn(f"W₁/σ, {source} median {report.fmt(float(np.median(w1)))}, worst "
-                          f"{report.fmt(max(w1))} (y, x = ", page.text)
+            self.assertIn(f"W₁/σ, {source} median {report_data.fmt(float(np.median(w1)))}, worst "
+                          f"{report_data.fmt(max(w1))} (y, x = ", page.text)
         with open(folder / "free_energy.csv") as file:
             free = np.array([[float(v) for v in row] for row in list(csv.reader(file))[1:]])
         with open(folder / "exact.csv") as file:
@@ -512,7 +511,7 @@ class TestPages(unittest.TestCase):
                 folder = self.root / ("only_" + name)
                 folder.mkdir()
                 (folder / name).write_bytes((whole / name).read_bytes())
-                text = report.page(report.Run(folder))
+                text = report.page(report_data.Run(folder))
                 self.assertIn(section, Page(text).sections)
 
     def test_strange_metrics(self):
@@ -530,7 +529,7 @@ class TestPages(unittest.TestCase):
                 folder = self.root / f"strange_{i}"
                 folder.mkdir()
                 (folder / "metrics.json").write_text(json.dumps(metrics))
-                self.assertIn("</html>", report.page(report.Run(folder)))
+                self.assertIn("</html>", report.page(report_data.Run(folder)))
 
 
 class TestRefusals(unittest.TestCase):
@@ -610,9 +609,9 @@ class TestLargeRun(unittest.TestCase):
             write_samples(Path(name), np.column_stack([cv, cv ** 2]).astype(np.float32), cv, window)
             with h5py.File(Path(name) / "samples.h5", "a") as file:
                 file["state"].attrs["variables"] = np.array([b"u", b"v"])
-            run = report.Run(name)
+            run = report_data.Run(name)
             self.assertEqual(run.variables, ["u", "v"])
-            self.assertLessEqual(len(run.state), report.CLOUD_POINTS)
+            self.assertLessEqual(len(run.state), report_data.CLOUD_POINTS)
             np.testing.assert_allclose(run.state[:, 0], cv[run.drawn], atol=1e-6)
             # uniform in the window number: mean 149.5, variance (300² − 1)/12
             error = np.sqrt((300 ** 2 - 1) / 12 / len(run.drawn))
@@ -631,12 +630,12 @@ class TestFormulas(unittest.TestCase):
                 ("exp(-abs(x))/(1 + tanh(x)^2)", np.exp(-np.abs(x)) / (1 + np.tanh(x) ** 2)),
                 ("erf(1)", 0.8427007929497149), ("k*x", 3 * x), ("ln(1/0)", np.inf)):
             with self.subTest(text):
-                np.testing.assert_allclose(report.evaluate(text, {"x": x, "k": 3}), value,
+                np.testing.assert_allclose(report_data.evaluate(text, {"x": x, "k": 3}), value,
                                            rtol=1e-14)
 
     def test_muller_brown_minima(self):
         x, y = np.meshgrid(np.linspace(-1.5, 1.2, 2701), np.linspace(-0.5, 2, 2501))
-        lowest = report.evaluate(MULLER_BROWN, {"x": x, "y": y}).min()
+        lowest = report_data.evaluate(MULLER_BROWN, {"x": x, "y": y}).min()
         self.assertAlmostEqual(lowest, -146.699517, delta=1e-2)
 
     def test_refused(self):
@@ -645,11 +644,11 @@ class TestFormulas(unittest.TestCase):
                      "1 and 2", "x := 3", "f'{x}'", "(" * 500 + ")" * 500, "9" * 30_000, None, 3,
                      "max(1)", "True + 1"):
             with self.subTest(text if text is None else str(text)[:30]):
-                self.assertRaises(ValueError, report.evaluate, text, {"x": 1.0})
+                self.assertRaises(ValueError, report_data.evaluate, text, {"x": 1.0})
 
     def test_huge_powers_do_not_hang(self):
         before = time.perf_counter()
-        self.assertEqual(report.evaluate("9^9^9^9^9", {}), np.inf)
+        self.assertEqual(report_data.evaluate("9^9^9^9^9", {}), np.inf)
         self.assertLess(time.perf_counter() - before, 1)
 
 
@@ -660,11 +659,11 @@ class TestWords(unittest.TestCase):
                             (None, "–"), (True, "yes"), (0.5, "0.5"), (float("-inf"), "−∞"),
                             (np.float32(2.5), "2.5"), (123456.7, "123\u202f457")):
             with self.subTest(value):
-                self.assertEqual(report.fmt(value), text)
-        self.assertEqual(report.bytes_text(57344000), "57.3 MB")
-        self.assertEqual(report.seconds_text(3661), "61 min 1 s")
-        self.assertEqual(report.listed("abc"), "a, b and c")
-        self.assertEqual(report.listed("abcdefgh", 3), "a, b, c and 5 more")
+                self.assertEqual(report_data.fmt(value), text)
+        self.assertEqual(report_data.bytes_text(57344000), "57.3 MB")
+        self.assertEqual(report_data.seconds_text(3661), "61 min 1 s")
+        self.assertEqual(report_data.listed("abc"), "a, b and c")
+        self.assertEqual(report_data.listed("abcdefgh", 3), "a, b, c and 5 more")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ import sys
 
 import numpy as np
 
-import report
-from report import COLOUR, INK, plt, ticker, to_rgba
+import report_data
+import report_draw
+from matplotlib import ticker
+from matplotlib.colors import to_rgba
+from report_draw import COLOUR, INK, plt
 
 
 def samples(axes, run):
@@ -20,9 +23,9 @@ def samples(axes, run):
     energy, visited = run.at(run.potential, *grid), run.at(run.potential, *state.T)
     low, high = np.nanmin(energy), np.nanquantile(visited, 0.995)
     levels = ticker.MaxNLocator(12).tick_values(low, low + 1.35 * (high - low))
-    axes.contourf(*grid, np.minimum(energy, levels[-1]), levels, cmap=report.ENERGY_MAP)
+    axes.contourf(*grid, np.minimum(energy, levels[-1]), levels, cmap=report_draw.ENERGY_MAP)
     axes.contour(*grid, energy, levels, colors="#7d8da0", linewidths=0.5)
-    colour = report.window_colours(len(used))[np.searchsorted(used, run.window[run.drawn])]
+    colour = report_draw.window_colours(len(used))[np.searchsorted(used, run.window[run.drawn])]
     axes.scatter(*state.T, s=2, c=colour, alpha=0.5, linewidths=0)
     axes.set(xlim=box[:, 0], ylim=box[:, 1], xlabel=run.variables[0], ylabel=run.variables[1],
              title="Biased samples, coloured by window")
@@ -78,8 +81,8 @@ def densities(axes, run):
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    run = report.Run(sys.argv[1])
-    report.style()
+    run = report_data.Run(sys.argv[1])
+    report_draw.style()
     drawing, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     for panel, on in zip((samples, free_energy, densities), axes):
         panel(on, run)

@@ -1,0 +1,177 @@
+// A run in progress, shared by its stages: stage_*.cpp hold one each, pipeline.cpp their order and
+// pipeline_checkpoint.cpp what survives an interruption. Not for users of the library.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "engine/checkpoint.h"
+#include "engine/files.h"
+#include "nn/cgan.h"
+#include "sampling/conditional.h"
+#include "sampling/lifting.h"
+#include "sampling/model.h"
+#include "sampling/pipeline.h"
+#include "sampling/samples_file.h"
+
+namespace microlift {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+inline constexpr double kCheckpointSeconds = 10;
+
+inline double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Different seeds for different parts of a run, all from the run's own (SplitMix64's finaliser).
+inline uint64 derived_seed(uint64 seed, uint64 part) {
+    uint64 z = seed + 0x9E3779B97F4A7C15ull * (part + 1);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+}
+
+// What a stage took; adds up over interruptions and rounds.
+class StageMeter {
+public:
+    StageMeter(Json& stages, const std::string& name)
+        : stages_(stages), name_(name), start_(Clock::now()), before_(transfer_counters()) {}
+    void work(double steps, double force_evaluations) {
+        steps_ += steps;
+        force_evaluations_ += force_evaluations;
+    }
+    ~StageMeter() {
+        const TransferCounters now = transfer_counters();
+        if (!stages_[name_].is_object()) stages_[name_] = Json::object();
+        add("seconds", seconds_since(start_));
+        if (steps_ > 0) {
+            add("steps", steps_);
+            Json& record = stages_[name_];
+            record["steps_per_second"] =
+                record["steps"].get<double>() / record["seconds"].get<double>();
+        }
+        if (force_evaluations_ > 0) add("force_evaluations", force_evaluations_);
+        add("bytes_to_device", static_cast<double>(now.bytes_to_device - before_.bytes_to_device));
+        add("bytes_to_host", static_cast<double>(now.bytes_to_host - before_.bytes_to_host));
+        add("kernel_launches", static_cast<double>(now.kernel_launches - before_.kernel_launches));
+    }
+
+private:
+    void add(const char* key, double value) {
+        Json& record = stages_[name_];
+        record[key] = record.value(key, 0.0) + value;
+    }
+    Json& stages_;
+    std::string name_;
+    Clock::time_point start_;
+    TransferCounters before_;
+    double steps_ = 0, force_evaluations_ = 0;
+};
+
+inline std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4g", value);
+    return text;
+}
+
+class Pipeline {
+public:
+    Pipeline(const RunConfig& run, const RunOptions& options, Progress& progress);
+    void run();
+
+private:
+    // description
+    Json describe_system() const;
+    void warn(const std::string& text);
+
+    // checkpoints
+    Store base_checkpoint();
+    static std::vector<std::uint8_t> packed(const TensorMap& tensors);
+    static TensorMap unpacked(std::span<const std::uint8_t> bytes);
+    void save_sampling(Ensemble& ensemble, index sampled, double work);
+    void put_samples(Store& store);
+    void save_training(Cgan& cgan);
+    void restore();
+    void load_rows(Buffer<float>& to, std::span<const float> from, index n);
+    void read_samples();
+
+    // sampling
+    struct RoundPlan {
+        index windows, replicas, equilibrate, segments;
+    };
+    RoundPlan plan() const;
+    // Centres of this round's windows: the grid of the umbrella; later midpoints and centres of it,
+    // spread evenly.
+    std::vector<std::array<double, kMaxCvs>> round_centers(index count) const;
+    void sample();
+    index launch_steps(index trajectories) const;
+    void try_exchange(Ensemble& ensemble, const RoundPlan& p, Buffer<uint64>& accepted);
+    void set_bias(Ensemble& ensemble, std::size_t first_window, const RoundPlan& p);
+    void set_initial(Ensemble& ensemble, std::size_t first_window, const RoundPlan& p);
+    index nearest_row(const Table& table, const std::array<double, kMaxCvs>& center) const;
+
+    // free energy
+    void estimate();
+    // The start is forgotten after several relaxation times, τ = g/2 samples.
+    void warn_equilibration(const std::vector<double>& inefficiency);
+    void write_samples(const FreeEnergyResult& result);
+
+    // the generator
+    // What the generator learns, (targets, n) rows of `row` columns.
+    Span<const float> targets(index& row);
+    std::vector<std::string> target_names() const;
+    void train();
+
+    // what came out
+    void judge();
+    struct Moments {
+        std::string source;
+        std::vector<double> mean, error, variance;  // (variable, bin)
+    };
+    void write_conditional(const std::vector<Moments>& rows, const std::vector<std::string>& names);
+    void close();
+    // Moments over the states lifted at every bin: x (dims, n), `per_bin` consecutive columns a bin.
+    Moments bin_moments(const std::string& source, const std::vector<float>& x, index n,
+                        index per_bin, const std::vector<int>& which) const;
+    std::vector<std::array<double, kMaxCvs>> judged_values() const;
+    Buffer<float> conditions(const std::vector<std::array<double, kMaxCvs>>& values, index each);
+    void lift(std::vector<Moments>& rows, const std::vector<std::string>& names);
+    double residual(const Buffer<float>& x, const Buffer<float>& s, index n);
+    // Physics samples whose ξ lies within `reach` bin widths of a value; up to `most`, evenly spread.
+    std::vector<index> samples_near(const std::vector<float>& xi, const std::array<double, kMaxCvs>& value,
+                                    double reach, index most) const;
+    void judge_distributions(const std::vector<std::array<double, kMaxCvs>>& values, index each,
+                             const std::vector<float>& before, const std::vector<float>& after,
+                             const std::vector<int>& which, const std::vector<std::string>& names);
+    static std::string label(const std::string& name, index number);
+    static double deviation(const std::vector<float>& values);
+    // `count` evenly spread quantiles of a sorted sample.
+    static std::vector<float> quantiles(const std::vector<float>& sorted, std::size_t count);
+    void write_exact();
+    void write_metrics() { write_file(dir_ / "metrics.json", metrics_.dump(1) + "\n"); }
+    void print_summary() const;
+    const RunConfig& run_;
+    fs::path dir_;
+    Progress& progress_;
+    Device device_;
+    Stream stream_;
+    Model model_;
+    Grid grid_;
+    std::vector<int> free_;
+    std::shared_ptr<const PathKernel> kernel_;
+    SampleSet samples_;
+    BiasWindows windows_;
+    ErrorBlocks error_blocks_;
+    Buffer<float> targets_, exchange_xi_;
+    TensorMap warm_;  // the last training's state: where the next round's begins
+    Store checkpoint_;
+    std::string stage_ = "sample";
+    index round_ = 0;
+    Json metrics_ = Json::object();
+};
+
+}  // namespace microlift

@@ -1,0 +1,367 @@
+// States lifted at every bin and at chosen values, and how far they are from physics.
+#include "sampling/pipeline_stages.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace microlift {
+
+namespace {
+
+constexpr index kHealedPerBin = 4096, kGeneratedPerBin = 20000;
+constexpr index kPictures = 6;  // conditional densities shown in the report
+
+}  // namespace
+
+void Pipeline::write_conditional(const std::vector<Moments>& rows, const std::vector<std::string>& names) {
+    std::vector<std::string> columns;
+    for (int k = 0; k < grid_.dims; ++k) columns.push_back("cv_" + std::to_string(k + 1));
+    columns.insert(columns.end(), {"variable", "mean", "mean_se", "variance", "source"});
+    CsvWriter csv(dir_ / "conditional.csv", columns);
+    for (const Moments& m : rows)
+        for (std::size_t v = 0; v < names.size(); ++v)
+            for (index b = 0; b < grid_.size(); ++b) {
+                const std::size_t i = v * static_cast<std::size_t>(grid_.size()) + static_cast<std::size_t>(b);
+                std::vector<CsvWriter::Cell> cells;
+                for (int k = 0; k < grid_.dims; ++k) cells.emplace_back(grid_.centre(k, b));
+                cells.insert(cells.end(), {names[v], m.mean[i], m.error[i], m.variance[i], m.source});
+                csv.row(cells);
+            }
+    csv.finish();
+}
+
+Pipeline::Moments Pipeline::bin_moments(const std::string& source, const std::vector<float>& x, index n,
+                    index per_bin, const std::vector<int>& which) const {
+    Moments out{source, {}, {}, {}};
+    for (int d : which)
+        for (index b = 0; b < grid_.size(); ++b) {
+            double sum = 0, squares = 0;
+            const float* first = x.data() + d * n + b * per_bin;
+            const double shift = static_cast<double>(first[0]);
+            for (index i = 0; i < per_bin; ++i) {
+                const double v = static_cast<double>(first[i]) - shift;
+                sum += v;
+                squares += v * v;
+            }
+            const double count = static_cast<double>(per_bin);
+            const double variance = (squares - sum * sum / count) / (count - 1);
+            out.mean.push_back(shift + sum / count);
+            out.variance.push_back(variance);
+            out.error.push_back(std::sqrt(std::max(variance, 0.0) / count));
+        }
+    return out;
+}
+
+std::vector<std::array<double, kMaxCvs>> Pipeline::judged_values() const {
+    const UmbrellaConfig& u = run_.umbrella;
+    std::vector<std::array<double, kMaxCvs>> values;
+    const auto at = [&](std::size_t k, double i) {
+        return u.from[k] + (u.to[k] - u.from[k]) * i / std::max(1.0, static_cast<double>(u.windows[k] - 1));
+    };
+    if (grid_.dims == 1) {
+        // Window centres and the points midway between them, in turn, without the two ends.
+        const index places = std::max<index>(1, 2 * u.windows[0] - 3);
+        const index count = std::min(run_.lifting.values, places);
+        for (index i = 0; i < count; ++i) {
+            const index place = 1 + (count == 1 ? places / 2 : i * (places - 1) / (count - 1));
+            values.push_back({at(0, 0.5 * static_cast<double>(place)), 0.0});
+        }
+        return values;
+    }
+    const index side = std::max<index>(1, static_cast<index>(std::sqrt(static_cast<double>(run_.lifting.values))));
+    for (index i = 0; i < side; ++i)
+        for (index j = 0; j < side; ++j)
+            values.push_back({at(0, (static_cast<double>(i) + 0.5) / static_cast<double>(side) * static_cast<double>(u.windows[0] - 1)),
+                              at(1, (static_cast<double>(j) + 0.5) / static_cast<double>(side) * static_cast<double>(u.windows[1] - 1))});
+    return values;
+}
+
+Buffer<float> Pipeline::conditions(const std::vector<std::array<double, kMaxCvs>>& values, index each) {
+    const index n = static_cast<index>(values.size()) * each;
+    std::vector<float> host(static_cast<std::size_t>(grid_.dims * n));
+    for (int k = 0; k < grid_.dims; ++k)
+        for (index j = 0; j < n; ++j)
+            host[static_cast<std::size_t>(k * n + j)] =
+                static_cast<float>(values[static_cast<std::size_t>(j / each)][static_cast<std::size_t>(k)]);
+    Buffer<float> s(device_, grid_.dims * n);
+    copy_to_device(stream_, s.span(), host.data());
+    return s;
+}
+
+void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& names) {
+    StageMeter meter(metrics_["stages"], "lift");
+    Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
+                  run_.generator.project);
+    const index heal_steps = model_.observed() ? 0 : run_.lifting.heal_steps;
+    std::vector<int> which = free_;
+    if (model_.observed()) {
+        which.resize(names.size());
+        std::iota(which.begin(), which.end(), 0);
+    }
+    const uint64 seed = derived_seed(run_.seed, 4000);
+
+    // Moments at every bin.
+    std::vector<std::array<double, kMaxCvs>> centers;
+    for (index b = 0; b < grid_.size(); ++b)
+        centers.push_back({grid_.centre(0, b), grid_.dims == 2 ? grid_.centre(1, b) : 0.0});
+    const index budget = 4000000 / grid_.size();
+    const index generated = std::clamp<index>(budget, 100, kGeneratedPerBin);
+    progress_.begin("lift", 2, "passes");
+    {
+        const index n = grid_.size() * generated;
+        const Buffer<float> s = conditions(centers, generated);
+        Buffer<float> x(device_, lifter.dim() * n);
+        lifter.lift(s.span(), n, seed, 0, x.span());
+        rows.push_back(bin_moments("generator", to_host(stream_, Span<const float>(x.span())), n,
+                                   generated, which));
+    }
+    if (heal_steps > 0) {
+        const index each = std::min(generated, std::clamp<index>(800000 / grid_.size(), 100, kHealedPerBin));
+        const index n = grid_.size() * each;
+        const Buffer<float> s = conditions(centers, each);
+        Buffer<float> x(device_, lifter.dim() * n);
+        lifter.lift(s.span(), n, seed, 1ull << 40, x.span());
+        meter.work(0, heal(stream_, model_, run_.integrator, s.span(), n, heal_steps,
+                           derived_seed(run_.seed, 4001), 0, x.span(),
+                           [](index) { throw_if_stopped(); }));
+        rows.push_back(bin_moments("healed", to_host(stream_, Span<const float>(x.span())), n, each, which));
+    }
+    progress_.update(1);
+
+    // Distributions at chosen values.
+    const auto values = judged_values();
+    const index each = run_.lifting.states;
+    const index n = static_cast<index>(values.size()) * each;
+    const Buffer<float> s = conditions(values, each);
+    Buffer<float> x(device_, lifter.dim() * n);
+    lifter.lift(s.span(), n, seed, 2ull << 40, x.span());
+    const std::vector<float> before = to_host(stream_, Span<const float>(x.span()));
+    metrics_["lifting"]["constraint_residual"] = residual(x, s, n);
+    std::vector<float> after;
+    if (heal_steps > 0) {
+        meter.work(0, heal(stream_, model_, run_.integrator, s.span(), n, heal_steps,
+                           derived_seed(run_.seed, 4002), 0, x.span(),
+                           [](index) { throw_if_stopped(); }));
+        after = to_host(stream_, Span<const float>(x.span()));
+        metrics_["lifting"]["healed_constraint_residual"] = residual(x, s, n);
+    }
+    metrics_["lifting"]["heal_steps"] = heal_steps;
+    metrics_["lifting"]["states"] = each;
+    judge_distributions(values, each, before, after, which, names);
+    progress_.end();
+}
+
+double Pipeline::residual(const Buffer<float>& x, const Buffer<float>& s, index n) {
+    if (model_.observed()) return 0.0;  // ξ is not a function of what is generated
+    const int outputs = static_cast<int>(model_.formulas().cv.outputs.size());
+    Buffer<float> cv(device_, outputs * n);
+    model_.evaluate_cvs(stream_, x.span(), n, n, cv.span(), n);
+    const auto xi = to_host(stream_, Span<const float>(cv.span().subspan(0, grid_.dims * n)));
+    const auto aim = to_host(stream_, Span<const float>(s.span()));
+    double sum = 0;
+    for (std::size_t j = 0; j < xi.size(); ++j) {
+        const double d = static_cast<double>(xi[j]) - static_cast<double>(aim[j]);
+        sum += d * d;
+    }
+    return std::sqrt(sum / static_cast<double>(n));
+}
+
+std::vector<index> Pipeline::samples_near(const std::vector<float>& xi, const std::array<double, kMaxCvs>& value,
+                                double reach, index most) const {
+    std::vector<index> found;
+    for (index j = 0; j < samples_.n; ++j) {
+        bool near = true;
+        for (int k = 0; k < grid_.dims; ++k)
+            near &= std::fabs(static_cast<double>(xi[static_cast<std::size_t>(k * samples_.n + j)]) -
+                              value[static_cast<std::size_t>(k)]) < reach * grid_.width(k);
+        if (near) found.push_back(j);
+    }
+    if (static_cast<index>(found.size()) <= most) return found;
+    std::vector<index> kept;
+    for (index i = 0; i < most; ++i)
+        kept.push_back(found[static_cast<std::size_t>(i) * found.size() / static_cast<std::size_t>(most)]);
+    return kept;
+}
+
+void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>>& values, index each,
+                         const std::vector<float>& before, const std::vector<float>& after,
+                         const std::vector<int>& which, const std::vector<std::string>& names) {
+    const index n = static_cast<index>(values.size()) * each;
+    const std::optional<ExactModel> exact =
+        model_.observed() ? std::nullopt : model_.exact();
+    const bool has_exact = exact && model_.dim() == 2 && which.size() == 1;
+    index row = 0;
+    const Span<const float> y = targets(row);
+    std::vector<float> xi(static_cast<std::size_t>(grid_.dims * samples_.n));
+    for (int k = 0; k < grid_.dims; ++k)
+        copy_to_host(stream_, xi.data() + k * samples_.n,
+                     Span<const float>(samples_.xi.span().subspan(k * samples_.row, samples_.n)));
+    std::vector<std::vector<float>> physics;
+    for (std::size_t v = 0; v < names.size(); ++v) {
+        physics.emplace_back(static_cast<std::size_t>(samples_.n));
+        copy_to_host(stream_, physics.back().data(), y.subspan(static_cast<index>(v) * row, samples_.n));
+    }
+    Json list = Json::array();
+    std::vector<double> physics_w1, generator_w1, healed_w1;
+    const std::size_t picture_every =
+        std::max<std::size_t>(1, (values.size() - 1) / std::max<std::size_t>(1, kPictures - 1));
+    Store pictures;
+    std::vector<double> picture_cv;
+    index picture = 0;
+    for (std::size_t c = 0; c < values.size(); ++c) {
+        const std::vector<index> near = samples_near(xi, values[c], 0.5, each);
+        const bool pictured = c % picture_every == 0 && picture < kPictures;
+        for (std::size_t v = 0; v < names.size(); ++v) {
+            std::vector<float> reference;
+            for (index j : near) reference.push_back(physics[v][static_cast<std::size_t>(j)]);
+            std::sort(reference.begin(), reference.end());
+            std::optional<ExactConditional> law;
+            if (has_exact) law = exact->at(values[c][0]);
+            const double sigma = law ? std::sqrt(law->variance) : deviation(reference);
+            const auto judge_source = [&](const std::string& source, const std::vector<float>& x,
+                                          std::vector<double>& sink) {
+                const float* first = x.data() + which[v] * n + static_cast<index>(c) * each;
+                std::vector<float> sorted(first, first + each);
+                std::sort(sorted.begin(), sorted.end());
+                double w1;
+                double floor;
+                if (law) {
+                    w1 = wasserstein_to_exact(sorted, *law) / sigma;
+                    floor = 1.822 / std::sqrt(2.0 * static_cast<double>(each));
+                } else if (reference.size() >= 100) {
+                    w1 = wasserstein_between(quantiles(sorted, reference.size()), reference) / sigma;
+                    floor = 1.822 / std::sqrt(2.0) *
+                            std::sqrt(1.0 / static_cast<double>(each) +
+                                      1.0 / static_cast<double>(reference.size()));
+                } else {
+                    return;
+                }
+                Json j;
+                for (int k = 0; k < grid_.dims; ++k) j["cv"].push_back(values[c][static_cast<std::size_t>(k)]);
+                j["variable"] = names[v];
+                j["source"] = source;
+                j["against"] = law ? "exact" : "physics";
+                j["w1_over_sigma"] = w1;
+                j["floor"] = floor;
+                list.push_back(j);
+                sink.push_back(w1);
+            };
+            if (law && reference.size() >= 100) {
+                Json j;
+                j["cv"].push_back(values[c][0]);
+                j["variable"] = names[v];
+                j["source"] = "physics";
+                j["against"] = "exact";
+                j["w1_over_sigma"] = wasserstein_to_exact(reference, *law) / sigma;
+                j["floor"] = 1.822 / std::sqrt(2.0 * static_cast<double>(reference.size()));
+                physics_w1.push_back(j["w1_over_sigma"].get<double>());
+                list.push_back(j);
+            }
+            judge_source("generator", before, generator_w1);
+            if (!after.empty()) judge_source("healed", after, healed_w1);
+            if (pictured && law) {
+                std::vector<double> curve;
+                for (std::size_t i = 0; i < law->y.size(); i += 16) {
+                    curve.push_back(law->y[i]);
+                    curve.push_back(law->density[i]);
+                }
+                const index points = static_cast<index>(curve.size() / 2);
+                pictures.put(label("exact_" + names[v], picture), curve, {points, 2});
+            }
+        }
+        if (!pictured) continue;
+        const index shown = std::min<index>(each, 20000);
+        const index dims = static_cast<index>(names.size());
+        const auto put = [&](const std::string& source, index count, const auto& value_of) {
+            if (count == 0) return;
+            std::vector<float> table(static_cast<std::size_t>(count * dims));
+            for (index i = 0; i < count; ++i)
+                for (index v = 0; v < dims; ++v)
+                    table[static_cast<std::size_t>(i * dims + v)] = value_of(i, static_cast<std::size_t>(v));
+            pictures.put(label(source, picture), std::move(table), {count, dims});
+        };
+        put("physics", static_cast<index>(near.size()), [&](index i, std::size_t v) {
+            return physics[v][static_cast<std::size_t>(near[static_cast<std::size_t>(i)])];
+        });
+        put("generator", shown, [&](index i, std::size_t v) {
+            return before[static_cast<std::size_t>(which[v] * n + static_cast<index>(c) * each + i)];
+        });
+        if (!after.empty())
+            put("healed", shown, [&](index i, std::size_t v) {
+                return after[static_cast<std::size_t>(which[v] * n + static_cast<index>(c) * each + i)];
+            });
+        for (int k = 0; k < grid_.dims; ++k) picture_cv.push_back(values[c][static_cast<std::size_t>(k)]);
+        ++picture;
+    }
+    pictures.put("cv", picture_cv, {picture, grid_.dims});
+    std::string joined;
+    for (const std::string& name : names) joined += (joined.empty() ? "" : ",") + name;
+    pictures.attributes["variables"] = joined;
+    pictures.save(dir_ / "lifted.h5", "lifted");
+
+    Json& lifting = metrics_["lifting"];
+    lifting["w1"] = list;
+    const auto summarise = [&](const char* name, std::vector<double>& w1) {
+        if (w1.empty()) return;
+        std::sort(w1.begin(), w1.end());
+        lifting[name] = {{"median", w1[w1.size() / 2]}, {"worst", w1.back()}};
+    };
+    const double worst = generator_w1.empty() ? 0 : *std::max_element(generator_w1.begin(), generator_w1.end());
+    summarise("physics_w1", physics_w1);
+    summarise("generator_w1", generator_w1);
+    summarise("healed_w1", healed_w1);
+    lifting["against"] = has_exact ? "exact" : "physics";
+    if (worst > 0.1)
+        warn("the generator is far from physics somewhere: worst W1/sigma " + number(worst) +
+             "; see the conditional densities before using it there, or heal");
+}
+
+std::string Pipeline::label(const std::string& name, index number) {
+    char text[16];
+    std::snprintf(text, sizeof text, "_%03d", static_cast<int>(number));
+    return name + text;
+}
+
+double Pipeline::deviation(const std::vector<float>& values) {
+    if (values.size() < 2) return 1.0;
+    double sum = 0, squares = 0;
+    for (float v : values) sum += static_cast<double>(v);
+    const double mean = sum / static_cast<double>(values.size());
+    for (float v : values) squares += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
+    return std::sqrt(squares / static_cast<double>(values.size() - 1));
+}
+
+std::vector<float> Pipeline::quantiles(const std::vector<float>& sorted, std::size_t count) {
+    std::vector<float> out(count);
+    for (std::size_t i = 0; i < count; ++i)
+        out[i] = sorted[(2 * i + 1) * sorted.size() / (2 * count)];
+    return out;
+}
+
+void Pipeline::write_exact() {
+    const std::optional<ExactModel> exact = model_.observed() ? std::nullopt : model_.exact();
+    if (!exact) return;
+    std::vector<std::string> columns{"cv_1", "free_energy"};
+    const bool other = model_.dim() == 2;
+    if (other) {
+        const std::string& name = model_.variables()[static_cast<std::size_t>(exact->other())];
+        columns.insert(columns.end(), {"mean_" + name, "variance_" + name});
+    }
+    std::vector<ExactConditional> at;
+    double least = 1e300;
+    for (index b = 0; b < grid_.size(); ++b) {
+        at.push_back(exact->at(grid_.centre(0, b)));
+        least = std::min(least, -at.back().log_z * model_.kt());
+    }
+    CsvWriter csv(dir_ / "exact.csv", columns);
+    for (index b = 0; b < grid_.size(); ++b) {
+        const ExactConditional& e = at[static_cast<std::size_t>(b)];
+        std::vector<CsvWriter::Cell> cells{grid_.centre(0, b), -e.log_z * model_.kt() - least};
+        if (other) cells.insert(cells.end(), {e.mean, e.variance});
+        csv.row(cells);
+    }
+    csv.finish();
+}
+
+}  // namespace microlift

@@ -1,0 +1,241 @@
+// Biased ensembles, of the umbrella and of later coupling rounds.
+#include "sampling/pipeline_stages.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/rng_streams.h"
+#include "sampling/exchange.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr double kLaunchWork = 6e7;  // trajectory-steps in one launch: a fraction of a second
+
+}  // namespace
+
+Pipeline::RoundPlan Pipeline::plan() const {
+    if (round_ == 0)
+        return {run_.umbrella.window_count(), run_.umbrella.replicas, run_.umbrella.equilibrate,
+                run_.umbrella.samples_per_trajectory()};
+    return {run_.coupling.windows, run_.coupling.replicas, run_.coupling.equilibrate,
+            run_.coupling.steps / run_.umbrella.stride};
+}
+
+std::vector<std::array<double, kMaxCvs>> Pipeline::round_centers(index count) const {
+    const UmbrellaConfig& u = run_.umbrella;
+    std::vector<std::array<double, kMaxCvs>> centers;
+    const auto at = [&](std::size_t k, double i) {
+        return u.windows[k] == 1
+                   ? 0.5 * (u.from[k] + u.to[k])
+                   : u.from[k] + (u.to[k] - u.from[k]) * i / static_cast<double>(u.windows[k] - 1);
+    };
+    if (round_ == 0) {
+        for (index i = 0; i < u.windows[0]; ++i)
+            for (index j = 0; j < (grid_.dims == 2 ? u.windows[1] : 1); ++j)
+                centers.push_back({at(0, static_cast<double>(i)),
+                                   grid_.dims == 2 ? at(1, static_cast<double>(j)) : 0.0});
+        return centers;
+    }
+    // Half-integer places first in odd rounds, integer ones in even rounds.
+    const double half = round_ % 2 == 1 ? 0.5 : 0.0;
+    const index cells0 = std::max<index>(1, u.windows[0] - 1);
+    const index cells1 = grid_.dims == 2 ? std::max<index>(1, u.windows[1] - 1) : 1;
+    for (index w = 0; w < count; ++w) {
+        const index cell = (2 * w + 1) * cells0 * cells1 / (2 * count);
+        centers.push_back({at(0, static_cast<double>(cell / cells1) + half),
+                           grid_.dims == 2 ? at(1, static_cast<double>(cell % cells1) + half)
+                                           : 0.0});
+    }
+    return centers;
+}
+
+void Pipeline::sample() {
+    const RoundPlan p = plan();
+    const index n = p.windows * p.replicas;
+    StageMeter meter(metrics_["stages"], round_ == 0 ? "sample" : "couple");
+    const uint64 seed = derived_seed(run_.seed, static_cast<uint64>(round_));
+    Ensemble ensemble(stream_, kernel_, n, seed, kStreamNoise);
+
+    const bool resumed = stage_ == "sample" && checkpoint_.has("ensemble");
+    const auto first_window = static_cast<std::size_t>(
+        std::accumulate(samples_.blocks.begin(), samples_.blocks.end(), index{0},
+                        [](index sum, const SampleBlock& b) { return sum + b.windows; }));
+    if (windows_.center.size() == first_window)
+        for (const auto& c : round_centers(p.windows)) {
+            windows_.center.push_back(c);
+            const auto& k = run_.umbrella.stiffness;
+            windows_.stiffness.push_back({k[0], grid_.dims == 2 ? k[1] : 0.0});
+        }
+    set_bias(ensemble, first_window, p);
+
+    index sampled = 0;
+    double work = 0;
+    if (resumed) {
+        const auto state = checkpoint_.get<float>("ensemble");
+        ensemble.load_state({state.begin(), state.end()},
+                            static_cast<uint64>(checkpoint_.scalar<long long>("step")));
+        sampled = checkpoint_.scalar<long long>("sampled");
+        checkpoint_ = Store();
+    } else {
+        set_initial(ensemble, first_window, p);
+    }
+    const std::string where = dir_.string();
+    const auto describe = [&](index t) {
+        const index w = static_cast<index>(first_window) + t / p.replicas;
+        std::string text = "window " + std::to_string(w) + " at";
+        for (int k = 0; k < grid_.dims; ++k)
+            text += " " + model_.cv_names()[static_cast<std::size_t>(k)] + " = " +
+                    number(windows_.center[static_cast<std::size_t>(w)][static_cast<std::size_t>(k)]);
+        return text + ", replica " + std::to_string(t % p.replicas);
+    };
+
+    const index stride = run_.umbrella.stride;
+    const index exchange = round_ == 0 ? run_.umbrella.exchange : 0;
+    const double total = static_cast<double>(p.equilibrate + p.segments * stride);
+    progress_.begin(round_ == 0 ? "sample" : "sample, round " + std::to_string(round_),
+                    total * static_cast<double>(n), "steps",
+                    static_cast<double>(ensemble.step()) * static_cast<double>(n));
+    auto saved = Clock::now();
+    const double before = ensemble.force_evaluations();
+    const auto after_launch = [&] {
+        stream_.synchronize();
+        ensemble.check_finite(describe);
+        progress_.update(static_cast<double>(ensemble.step()) * static_cast<double>(n));
+        if (pending_signal() || seconds_since(saved) > kCheckpointSeconds) {
+            save_sampling(ensemble, sampled, work);
+            saved = Clock::now();
+            throw_if_stopped();
+        }
+    };
+    Buffer<uint64> accepted(device_, 2);
+    const index equilibration_piece = exchange > 0 ? exchange : launch_steps(n);
+    while (ensemble.step() < static_cast<uint64>(p.equilibrate)) {
+        const index left = p.equilibrate - static_cast<index>(ensemble.step());
+        ensemble.advance(static_cast<uint64>(std::min(left, equilibration_piece)));
+        if (exchange > 0) try_exchange(ensemble, p, accepted);
+        after_launch();
+    }
+    const index segments_piece =
+        exchange > 0 ? exchange / stride : std::max<index>(1, launch_steps(n) / stride);
+    while (sampled < p.segments) {
+        const index now = std::min(segments_piece, p.segments - sampled);
+        ensemble.sample(static_cast<uint64>(stride), now, samples_);
+        sampled += now;
+        if (exchange > 0 && sampled < p.segments)
+            try_exchange(ensemble, p, accepted);
+        after_launch();
+    }
+    if (exchange > 0) {
+        std::vector<uint64> counts = to_host(stream_, Span<const uint64>(accepted.span()));
+        metrics_["stages"]["sample"]["exchange_acceptance"] =
+            counts[1] ? static_cast<double>(counts[0]) / static_cast<double>(counts[1]) : 0.0;
+    }
+    samples_.blocks.push_back({samples_.n - n * p.segments, static_cast<index>(first_window),
+                               p.windows, p.replicas, p.segments});
+    meter.work(ensemble.force_evaluations() - before, ensemble.force_evaluations() - before);
+    progress_.end();
+}
+
+index Pipeline::launch_steps(index trajectories) const {
+    return std::max<index>(1, static_cast<index>(kLaunchWork / static_cast<double>(trajectories)));
+}
+
+void Pipeline::try_exchange(Ensemble& ensemble, const RoundPlan& p, Buffer<uint64>& accepted) {
+    const index attempt = static_cast<index>(ensemble.step()) / run_.umbrella.exchange;
+    ExchangeGrid grid;
+    grid.windows[0] = run_.umbrella.windows[0];
+    grid.windows[1] = grid_.dims == 2 ? run_.umbrella.windows[1] : 1;
+    grid.replicas = p.replicas;
+    for (int k = 0; k < grid_.dims; ++k)
+        grid.beta[k] = static_cast<float>(model_.cv_beta()[static_cast<std::size_t>(k)]);
+    const int axis = grid_.dims == 2 ? static_cast<int>(attempt / 2 % 2) : 0;
+    const index n = ensemble.size();
+    const int rows = static_cast<int>(model_.formulas().cv.outputs.size());
+    if (exchange_xi_.size() != rows * n) exchange_xi_ = Buffer<float>(device_, rows * n);
+    model_.evaluate_cvs(stream_, ensemble.x(), n, n, exchange_xi_.span(), n);
+    exchange_neighbours(stream_, ensemble, grid, axis, static_cast<int>(attempt % 2),
+                        derived_seed(run_.seed, 1000), static_cast<uint64>(attempt),
+                        exchange_xi_.span(), accepted.span());
+    stream_.synchronize();
+}
+
+void Pipeline::set_bias(Ensemble& ensemble, std::size_t first_window, const RoundPlan& p) {
+    const index n = ensemble.size();
+    std::vector<float> center(static_cast<std::size_t>(grid_.dims * n)), stiffness(center.size());
+    for (int k = 0; k < grid_.dims; ++k)
+        for (index t = 0; t < n; ++t) {
+            const std::size_t w = first_window + static_cast<std::size_t>(t / p.replicas);
+            const auto at = static_cast<std::size_t>(k * n + t);
+            center[at] = static_cast<float>(windows_.center[w][static_cast<std::size_t>(k)]);
+            stiffness[at] = static_cast<float>(windows_.stiffness[w][static_cast<std::size_t>(k)]);
+        }
+    copy_to_device(stream_, ensemble.center(), center.data());
+    copy_to_device(stream_, ensemble.stiffness(), stiffness.data());
+}
+
+void Pipeline::set_initial(Ensemble& ensemble, std::size_t first_window, const RoundPlan& p) {
+    const index n = ensemble.size();
+    const UmbrellaConfig& u = run_.umbrella;
+    if (round_ > 0 && !model_.observed()) {
+        // From the generator: physics need not find its own way there.
+        Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
+                      run_.generator.project);
+        lifter.lift(ensemble.center(), n, derived_seed(run_.seed, 2000),
+                    static_cast<uint64>(round_) << 32, ensemble.x());
+        stream_.synchronize();
+        return;
+    }
+    const auto D = static_cast<std::size_t>(model_.dim());
+    std::vector<float> x(D * static_cast<std::size_t>(n));
+    const auto put = [&](index t, const double* state) {
+        for (std::size_t d = 0; d < D; ++d)
+            x[d * static_cast<std::size_t>(n) + static_cast<std::size_t>(t)] =
+                static_cast<float>(state[d]);
+    };
+    if (!u.initial_file.empty()) {
+        const Table table = read_table(u.initial_file);
+        if (table.columns != model_.dim())
+            run_.config.fail("umbrella.initial",
+                             u.initial_file + " has " + std::to_string(table.columns) +
+                                 " columns, the system " + std::to_string(model_.dim()) +
+                                 " variables",
+                             "give one column for each variable");
+        for (index w = 0; w < p.windows; ++w) {
+            const index row = nearest_row(table, windows_.center[first_window + static_cast<std::size_t>(w)]);
+            for (index r = 0; r < p.replicas; ++r)
+                put(w * p.replicas + r, table.values.data() + row * table.columns);
+        }
+    } else {
+        const std::vector<double> state =
+            u.initial_state.empty() ? std::vector<double>(D, 0.0) : u.initial_state;
+        for (index t = 0; t < n; ++t) put(t, state.data());
+    }
+    copy_to_device(stream_, ensemble.x(), x.data());
+    if (u.initial_line) model_.project(stream_, ensemble.center(), n, n, ensemble.x(), n, 10);
+    stream_.synchronize();
+}
+
+index Pipeline::nearest_row(const Table& table, const std::array<double, kMaxCvs>& center) const {
+    index best = 0;
+    double least = 1e300;
+    for (index r = 0; r < table.rows; ++r) {
+        double distance = 0;
+        for (int k = 0; k < grid_.dims; ++k) {
+            const auto node = model_.formulas().cv_nodes[static_cast<std::size_t>(k)];
+            const double xi = model_.formulas().graph.evaluate(
+                node, {table.values.data() + r * table.columns,
+                       static_cast<std::size_t>(table.columns)});
+            const double d = (xi - center[static_cast<std::size_t>(k)]) / grid_.width(k);
+            distance += d * d;
+        }
+        if (distance < least) {
+            least = distance;
+            best = r;
+        }
+    }
+    return best;
+}
+
+}  // namespace microlift
