@@ -19,6 +19,9 @@ enum RngStream : uint32 {
     kStreamHeal = 11,         // noise of healing runs
     kStreamSplit = 12,        // held-out split
     kStreamTest = 13,
+    kStreamPassage = 40,      // noise of first-passage runs; index = slot
+    kStreamBridge = 41,       // crossings between the ends of a step
+    kStreamBurst = 42,        // noise of short unbiased runs
 };
 
 }  // namespace microlift

@@ -1,0 +1,126 @@
+// First passages by direct simulation against exact times, with and without formulas.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "sampling/first_passage.h"
+#include "sampling/model.h"
+#include "tests/devices.h"
+
+namespace microlift {
+
+namespace {
+
+PathSetup setup_of(double beta, int dim) {
+    PathSetup s;
+    s.beta = beta;
+    s.cv_weight = {std::vector<double>(static_cast<std::size_t>(dim), 0.0)};
+    s.cv_weight[0][0] = 1;
+    return s;
+}
+
+Buffer<float> starts(Stream& stream, const std::vector<double>& state, index n) {
+    std::vector<float> host;
+    for (double v : state) host.insert(host.end(), static_cast<std::size_t>(n), static_cast<float>(v));
+    Buffer<float> x(stream.device(), static_cast<index>(host.size()));
+    copy_to_device(stream, x.span(), host.data());
+    return x;
+}
+
+MeanTime time_from(Stream& stream, const PassageKernel& kernel, const std::vector<double>& state,
+                   index n, const PassageSet& set, double dt, uint64 seed = 1) {
+    const Buffer<float> x = starts(stream, state, n);
+    PassageOptions options;
+    options.dt = dt;
+    options.seed = seed;
+    return mean_passage_time(run_passages(stream, kernel, x.span(), n, PassageSet{}, set, options));
+}
+
+void check_time(const MeanTime& t, double exact, double errors, double bias) {
+    CAPTURE(t.mean);
+    CAPTURE(t.error);
+    CAPTURE(exact);
+    CHECK(t.unfinished == 0);
+    CHECK(std::fabs(t.mean - exact) < errors * t.error + bias * exact);
+}
+
+}  // namespace
+
+TEST_CASE("the moment of a bridge's crossing has its law") {
+    const int walks = 20000, fine = 2000;
+    const double d0 = 0.7, d1 = -0.4, variance = 0.9;
+    const PhiloxStream<float> rng(5, 13, 0);
+    double mean = 0, square = 0, reference = 0;
+    for (int w = 0; w < walks; ++w) {
+        uint32 u[4];
+        float z, other;
+        rng.draw(static_cast<uint64>(w), u);
+        box_muller<Portable, float>(u[0], u[1], z, other);
+        const double m = static_cast<double>(
+            bridge_moment(static_cast<float>(d0), static_cast<float>(d1),
+                          static_cast<float>(variance), z, uniform_open<float>(u[2])));
+        mean += m / walks;
+        square += m * m / walks;
+    }
+    // Density of the first passage of the bridge, by quadrature.
+    double z = 0;
+    for (int i = 0; i < fine; ++i) {
+        const double t = (i + 0.5) / fine;
+        const double p = std::pow(t, -1.5) * std::pow(1 - t, -0.5) *
+                         std::exp(-0.5 * d0 * d0 / (variance * t) -
+                                  0.5 * d1 * d1 / (variance * (1 - t)));
+        z += p;
+        reference += p * t;
+    }
+    reference /= z;
+    const double error = std::sqrt((square - mean * mean) / walks);
+    CAPTURE(mean);
+    CAPTURE(reference);
+    CHECK(std::fabs(mean - reference) < 4 * error + 1e-4);
+}
+
+TEST_CASE("double-well passage times are the exact ones") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        const double exact[3][2] = {{1.43586, 3.56943}, {12.6984, 26.6401}, {90.4759, 182.418}};
+        for (int b = 0; b < 2; ++b) {
+            const double beta = 1 + 2 * b;
+            const auto kernel =
+                builtin_passage_kernel("double_well", std::vector<double>{1.0}, setup_of(beta, 1));
+            check_time(time_from(stream, *kernel, {-1}, 16384, above(0, 0), 5e-3), exact[b][0], 3,
+                       0.003);
+            check_time(time_from(stream, *kernel, {1}, 4096, below(0, -1), 5e-3), exact[b][1], 3,
+                       0.003);
+        }
+    }
+}
+
+TEST_CASE("the crossing between steps makes large steps right") {
+    // Without the bridge the barrier would seem to lie 0.58 sqrt(2 dt/β) = 0.12 further away.
+    Stream stream(Device::cpu(2));
+    const auto kernel =
+        builtin_passage_kernel("double_well", std::vector<double>{1.0}, setup_of(1, 1));
+    check_time(time_from(stream, *kernel, {-1}, 32768, above(0, 0), 2e-2), 1.43586, 3, 0.01);
+}
+
+TEST_CASE("passages do not depend on threads, and splits of a run change nothing") {
+    const auto kernel =
+        builtin_passage_kernel("channel", std::vector<double>{10.0}, setup_of(1, 2));
+    std::vector<float> first;
+    for (int threads : {1, 3}) {
+        Stream stream(Device::cpu(threads));
+        const Buffer<float> x = starts(stream, {-1, -1}, 999);
+        PassageOptions options;
+        options.dt = 1e-2;
+        options.slots = 333;
+        const PassageResult r =
+            run_passages(stream, *kernel, x.span(), 999, below(0, -1.5), above(0, 0.5), options);
+        CHECK(r.finished == 999);
+        if (first.empty())
+            first = r.time;
+        else
+            CHECK(first == r.time);
+    }
+}
+
+}  // namespace microlift
