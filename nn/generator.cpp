@@ -5,7 +5,8 @@
 #include <sstream>
 
 #include "engine/error.h"
-#include "nn/gan_bodies.h"
+#include "nn/flow_bodies.h"
+#include "nn/trainer.h"
 
 namespace microlift {
 
@@ -105,7 +106,12 @@ Generator::Generator(Stream& stream, const SafeTensors& content) : metadata_(con
     if (content.text("format") != "microlift-generator-1")
         throw InputError("the weights' format is not microlift-generator-1; give a file that this "
                          "version of microlift wrote");
-    latent_ = static_cast<int>(number_from(content.text("latent"), "latent dimension", 1, 4096));
+    if (const auto named = content.metadata.find("kind"); named != content.metadata.end())
+        kind_ = named->second;
+    TrainerConfig::defaults(kind_);  // refuses an unknown one
+    const bool flow = kind_ == "flow";
+    if (!flow)
+        latent_ = static_cast<int>(number_from(content.text("latent"), "latent dimension", 1, 4096));
     std::vector<index> widths;
     std::istringstream list(content.text("widths"));
     for (std::string word; std::getline(list, word, ',');)
@@ -114,26 +120,71 @@ Generator::Generator(Stream& stream, const SafeTensors& content) : metadata_(con
     states_ = whitening_.view().states;
     conditions_ = whitening_.view().conditions;
     layout_ = MlpLayout(widths, activation_from(content.text("activation")));
-    if (widths.front() != latent_ + whitening_.view().features || widths.back() != states_)
+    const int features = whitening_.view().features;
+    int steps = 0, waves = 0;
+    if (flow) {
+        latent_ = states_;
+        steps = static_cast<int>(number_from(content.text("flow_steps"), "number of steps", 1, 1000));
+        waves = static_cast<int>(
+            number_from(content.text("time_waves"), "number of waves", 0, kMostWaves));
+    }
+    const index inputs = latent_ + features + (flow ? time_features(waves) : 0);
+    if (widths.front() != inputs || widths.back() != states_)
         throw InputError("the weights' widths do not fit their latent dimension and whitening; give "
                          "a file that microlift wrote");
     const auto parameters = network_parameters(content.tensors, "generator", layout_);
     parameters_ = Buffer<float>(stream.device(), layout_.parameters);
     copy_to_device(stream, parameters_.span(), parameters.data());
-    runner_ = GeneratorRunner(stream.device(), layout_, latent_);
+    if (flow)
+        flow_ = FlowRunner(stream.device(), layout_, states_, features, waves, steps);
+    else
+        runner_ = GeneratorRunner(stream.device(), layout_, latent_);
 }
 
 Generator::Generator(Stream& stream, const std::filesystem::path& file)
     : Generator(stream, read_safetensors(file)) {}
 
+void Generator::check_rows(Span<const float> conditions, index n, index state_size) const {
+    if (n > conditions.size / conditions_ || n > state_size / states_)
+        throw InputError("generate: the arrays are shorter than the number of states asked for");
+}
+
 void Generator::generate(Stream& stream, Span<const float> conditions, index n, uint64 seed,
                          uint64 first_index, Span<float> states) {
+    check_rows(conditions, n, states.size);
     const index condition_row = conditions.size / conditions_, state_row = states.size / states_;
-    if (n > condition_row || n > state_row)
-        throw InputError("generate: the arrays are shorter than the number of states asked for");
-    runner_.run(stream, whitening_.view(), parameters_.data(), conditions.data, condition_row, n,
-                seed, kStreamGenerate, static_cast<index>(first_index), states.data, state_row,
-                GemmPrecision::tf32);
+    if (kind_ == "flow")
+        flow_.run(stream, whitening_.view(), parameters_.data(), conditions.data, condition_row, n,
+                  seed, kStreamGenerate, static_cast<index>(first_index), states.data, state_row,
+                  GemmPrecision::tf32);
+    else
+        runner_.run(stream, whitening_.view(), parameters_.data(), conditions.data, condition_row,
+                    n, seed, kStreamGenerate, static_cast<index>(first_index), states.data,
+                    state_row, GemmPrecision::tf32);
+}
+
+bool Generator::has_density() const { return kind_ == "flow" && flow_.has_density(); }
+
+void Generator::propose(Stream& stream, Span<const float> conditions, index n, uint64 seed,
+                        uint32 stream_id, uint64 first_index, Span<float> states,
+                        Span<float> log_density) {
+    if (kind_ != "flow")
+        throw InputError("a generator of kind '" + kind_ + "' has no density; train a flow");
+    check_rows(conditions, n, states.size);
+    flow_.propose(stream, whitening_.view(), parameters_.data(), conditions.data,
+                  conditions.size / conditions_, n, seed, stream_id,
+                  static_cast<index>(first_index), states.data, states.size / states_,
+                  log_density.data);
+}
+
+void Generator::log_density(Stream& stream, Span<const float> conditions, index n,
+                            Span<const float> states, Span<float> log_density) {
+    if (kind_ != "flow")
+        throw InputError("a generator of kind '" + kind_ + "' has no density; train a flow");
+    check_rows(conditions, n, states.size);
+    flow_.density(stream, whitening_.view(), parameters_.data(), conditions.data,
+                  conditions.size / conditions_, n, states.data, states.size / states_,
+                  log_density.data);
 }
 
 }  // namespace microlift

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "nn/flow.h"
 #include "nn/mlp.h"
 #include "nn/safetensors.h"
 #include "nn/whitening.h"
@@ -29,6 +30,7 @@ private:
     MlpScratch<float> scratch_;
 };
 
+// Of any kind (nn/trainer.h).
 class Generator {
 public:
     // From the tensors and metadata of a weight file; InputError if they do not fit together.
@@ -37,7 +39,8 @@ public:
 
     int states() const { return states_; }
     int conditions() const { return conditions_; }
-    int latent() const { return latent_; }
+    int latent() const { return latent_; }  // numbers of noise behind a state
+    const std::string& kind() const { return kind_; }
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
     // conditions (conditions(), row), states (states(), row), of which the first n ≤ row columns.
@@ -45,13 +48,28 @@ public:
     void generate(Stream& stream, Span<const float> conditions, index n, uint64 seed,
                   uint64 first_index, Span<float> states);
 
+    // Whether the density is known: flows of up to 16 variables. InputError from the two below if
+    // not. Both in fp32 on every device.
+    bool has_density() const;
+    // Draws as generate() does, from random stream `stream_id`, with ln q(x | s) of each: NaN where
+    // the map folds. The states may lie anywhere, generate() keeps them within the data's range.
+    void propose(Stream& stream, Span<const float> conditions, index n, uint64 seed,
+                 uint32 stream_id, uint64 first_index, Span<float> states,
+                 Span<float> log_density);
+    // ln q(x | s) of given states; NaN where no noise is found that ends there.
+    void log_density(Stream& stream, Span<const float> conditions, index n,
+                     Span<const float> states, Span<float> log_density);
+
 private:
+    void check_rows(Span<const float> conditions, index n, index state_size) const;
+    std::string kind_ = "cgan";
     int states_ = 0, conditions_ = 0, latent_ = 0;
     std::map<std::string, std::string> metadata_;
     MlpLayout layout_;
     Whitening whitening_;
     Buffer<float> parameters_;
     GeneratorRunner runner_;
+    FlowRunner flow_;
 };
 
 // The unpadded weights of a network as tensors PREFIX.l.weight (in, out) and PREFIX.l.bias (out).

@@ -27,10 +27,6 @@ Pipeline::Pipeline(const RunConfig& run, const RunOptions& options, Progress& pr
     const PathSetup setup = model_.path_setup(run.integrator);
     kernel_ = model_.path_kernel(setup);
     if (run.generator.enabled) {
-        if (run.generator.kind != "cgan")
-            run.config.fail("generator.kind",
-                            "generator.kind = \"" + run.generator.kind + "\" is not built yet",
-                            "use \"cgan\"");
         if (!model_.observed() && free_.empty())
             run.config.fail("generator",
                             "the collective variables are the whole state, nothing is left "

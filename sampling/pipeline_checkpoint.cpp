@@ -65,9 +65,9 @@ void Pipeline::put_samples(Store& store) {
                    rows(samples_.xi, model_.n_cvs()));
 }
 
-void Pipeline::save_training(Cgan& cgan) {
+void Pipeline::save_training(GeneratorTrainer& trainer) {
     Store store = base_checkpoint();
-    store.put("training", packed(cgan.save_state()));
+    store.put("training", packed(trainer.save_state()));
     store.save(dir_ / "checkpoint.h5");
 }
 

@@ -8,7 +8,7 @@
 
 #include "engine/checkpoint.h"
 #include "engine/files.h"
-#include "nn/cgan.h"
+#include "nn/trainer.h"
 #include "sampling/conditional.h"
 #include "sampling/lifting.h"
 #include "sampling/model.h"
@@ -94,7 +94,7 @@ private:
     static TensorMap unpacked(std::span<const std::uint8_t> bytes);
     void save_sampling(Ensemble& ensemble, index sampled, double work);
     void put_samples(Store& store);
-    void save_training(Cgan& cgan);
+    void save_training(GeneratorTrainer& trainer);
     void restore();
     void load_rows(Buffer<float>& to, std::span<const float> from, index n);
     void read_samples();

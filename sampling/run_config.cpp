@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "nn/trainer.h"
 #include "sampling/systems.h"
 
 namespace microlift {
@@ -382,10 +383,28 @@ EstimateConfig read_estimate(Config& config, int cvs) {
     return estimate;
 }
 
-GeneratorConfig read_generator(const Config& config) {
+// What the kind leaves open: its own batch, rates and so on.
+void fill_from_kind(Config& config, const std::string& kind) {
+    const TrainerConfig base = TrainerConfig::defaults("cgan"), own = TrainerConfig::defaults(kind);
+    const auto fill = [&](const char* path, auto member) {
+        if (!config.given(path) && own.*member != base.*member) {
+            config.set(path, ConfigValue::of(own.*member));
+        }
+    };
+    fill("generator.batch", &TrainerConfig::batch);
+    fill("generator.iterations", &TrainerConfig::iterations);
+    fill("generator.generator_rate", &TrainerConfig::rate);
+    fill("generator.beta1", &TrainerConfig::beta1);
+    fill("generator.beta2", &TrainerConfig::beta2);
+    fill("generator.ema", &TrainerConfig::ema);
+    fill("generator.validate_every", &TrainerConfig::validation_every);
+}
+
+GeneratorConfig read_generator(Config& config) {
     GeneratorConfig generator;
     generator.enabled = config.enabled("generator");
     generator.kind = config.text("generator.kind");
+    fill_from_kind(config, generator.kind);
     generator.generator_widths = config.integers("generator.generator_widths");
     generator.critic_widths = config.integers("generator.critic_widths");
     generator.latent = config.integer("generator.latent");
@@ -401,10 +420,19 @@ GeneratorConfig read_generator(const Config& config) {
     generator.penalty_weight = config.number("generator.penalty_weight");
     generator.energy_weight = config.number("generator.energy_weight");
     generator.ema = config.number("generator.ema");
+    generator.flow_steps = config.integer("generator.flow_steps");
+    generator.time_waves = config.integer("generator.time_waves");
+    generator.group = config.integer("generator.group");
     generator.project = config.boolean("generator.project");
     generator.held_out = config.number("generator.held_out");
     generator.validate_every = config.integer("generator.validate_every");
     generator.validation_states = config.integer("generator.validation_states");
+    if ((generator.group & (generator.group - 1)) != 0) {
+        config.fail("generator.group",
+                    "key 'generator.group' is " + std::to_string(generator.group) +
+                        ", no power of two",
+                    "use 2, 4, 8, 16, 32 or 64");
+    }
     for (const char* path : {"generator.generator_widths", "generator.critic_widths"}) {
         if (config.integers(path).size() > 16) {
             config.fail(path, "key '" + std::string(path) + "' has more than 16 layers",
@@ -586,8 +614,11 @@ Schema run_schema(const std::string& system_name) {
                 1e9));
 
     add(optional("generator.enabled", T::boolean, "true", "whether to train a generator"));
-    add(one_of(key("generator.kind", T::text, "\"cgan\"", "kind of generator"),
-               {"cgan", "flow"}));
+    add(one_of(key("generator.kind", T::text, "\"cgan\"",
+                   "kind of generator: a GAN, a flow (slower to lift, knows its density), or one "
+                   "taught by the energy score; flow and energy have other defaults of batch, "
+                   "iterations, rate, betas and validate_every"),
+               {"cgan", "flow", "energy"}));
     add(at_most(at_least(key("generator.generator_widths", T::integers, "[64, 64, 64]",
                              "widths of the generator's hidden layers"),
                          1),
@@ -633,6 +664,18 @@ Schema run_schema(const std::string& system_name) {
                            "decay of the running mean of the generator's weights; 0: none"),
                        0.0),
               1.0));
+    add(at_most(at_least(key("generator.flow_steps", T::integer, "10",
+                             "steps of a flow from noise to a state"),
+                         1),
+                1000));
+    add(at_most(at_least(key("generator.time_waves", T::integer, "4",
+                             "Fourier features of a flow's time"),
+                         0),
+                32));
+    add(at_most(at_least(key("generator.group", T::integer, "8",
+                             "states that kind energy generates for each sample: 2, 4, … 64"),
+                         2),
+                64));
     add(key("generator.project", T::boolean, "true",
             "whether generated states are moved onto xi(x) = s by Newton steps"));
     add(below(above(key("generator.held_out", T::number, "0.1",

@@ -93,6 +93,9 @@ struct GeneratorConfig {
     double penalty_weight = 0.0;
     double energy_weight = 0.0;
     double ema = 0.0;
+    index flow_steps = 0;
+    index time_waves = 0;
+    index group = 0;
     bool project = true;
     double held_out = 0.0;
     index validate_every = 0;

@@ -5,17 +5,17 @@ namespace microlift {
 
 namespace {
 
-CganConfig cgan_config(const RunConfig& run, index iterations, uint64 seed) {
+TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed) {
     const GeneratorConfig& g = run.generator;
-    CganConfig c;
-    c.generator_widths = g.generator_widths;
+    TrainerConfig c = TrainerConfig::defaults(g.kind);
+    c.widths = g.generator_widths;
     c.critic_widths = g.critic_widths;
     c.latent = static_cast<int>(g.latent);
     c.activation = g.activation;
     c.batch = g.batch;
     c.iterations = iterations;
     c.critic_steps = static_cast<int>(g.critic_steps);
-    c.generator_rate = g.generator_rate;
+    c.rate = g.generator_rate;
     c.critic_rate = g.critic_rate;
     c.beta1 = g.beta1;
     c.beta2 = g.beta2;
@@ -23,6 +23,9 @@ CganConfig cgan_config(const RunConfig& run, index iterations, uint64 seed) {
     c.penalty_weight = g.penalty_weight;
     c.energy_weight = g.energy_weight;
     c.ema = g.ema;
+    c.flow_steps = static_cast<int>(g.flow_steps);
+    c.time_waves = static_cast<int>(g.time_waves);
+    c.group = static_cast<int>(g.group);
     c.held_out = g.held_out;
     c.validation_every = g.validate_every;
     c.validation_samples = g.validation_states;
@@ -67,50 +70,52 @@ void Pipeline::train() {
     index row = 0;
     const Span<const float> states = targets(row);
     // Made before the meter, so that the loop's own transfers are what it shows.
-    CganConfig config = cgan_config(
+    TrainerConfig config = trainer_config(
         run_, iterations, derived_seed(run_.seed, 3000 + static_cast<uint64>(round_)));
     if (round_ > 0) {
         // What was learned is adjusted to the new data, not learned again.
-        config.generator_rate *= 0.25;
+        config.rate *= 0.25;
         config.critic_rate *= 0.25;
     }
-    Cgan cgan(stream_, config, static_cast<int>(names.size()), model_.n_cvs());
-    cgan.set_data(states, samples_.xi.span(), row, samples_.n,
-                  samples_.blocks.front().trajectories());
-    if (!warm_.empty()) cgan.warm_start(warm_);
+    const auto trainer =
+        make_trainer(stream_, config, static_cast<int>(names.size()), model_.n_cvs());
+    trainer->set_data(states, samples_.xi.span(), row, samples_.n,
+                      samples_.blocks.front().trajectories());
+    if (!warm_.empty()) trainer->warm_start(warm_);
     if (checkpoint_.has("training")) {
-        cgan.load_state(unpacked(checkpoint_.get<std::uint8_t>("training")));
+        trainer->load_state(unpacked(checkpoint_.get<std::uint8_t>("training")));
         checkpoint_ = Store();
     } else {
-        save_training(cgan);
+        save_training(*trainer);
     }
     progress_.begin(round_ == 0 ? "train" : "train, round " + std::to_string(round_),
                     static_cast<double>(iterations), "updates",
-                    static_cast<double>(cgan.iteration()));
+                    static_cast<double>(trainer->iteration()));
     double bytes_in_loop = 0;
     {
         StageMeter meter(metrics_["stages"], "train");
         uint64 quiet = 0;
         auto saved = Clock::now();
-        while (!cgan.done()) {
+        while (!trainer->done()) {
             const TransferCounters start = transfer_counters();
-            cgan.advance(std::min<index>(100, iterations - cgan.iteration()));
+            trainer->advance(std::min<index>(100, iterations - trainer->iteration()));
             stream_.synchronize();
             const TransferCounters end = transfer_counters();
             quiet += end.bytes_to_device - start.bytes_to_device + end.bytes_to_host -
                      start.bytes_to_host;
-            cgan.check();
-            progress_.update(static_cast<double>(cgan.iteration()));
+            trainer->check();
+            progress_.update(static_cast<double>(trainer->iteration()));
             if (pending_signal() || seconds_since(saved) > kCheckpointSeconds) {
-                save_training(cgan);
+                save_training(*trainer);
                 saved = Clock::now();
                 throw_if_stopped();
             }
         }
         bytes_in_loop = static_cast<double>(quiet);
     }
-    const CganHistory history = cgan.history();
+    const TrainingHistory history = trainer->history();
     Json& record = metrics_["stages"]["train"];
+    record["kind"] = run_.generator.kind;
     record["bytes_in_loop"] = record.value("bytes_in_loop", 0.0) + bytes_in_loop;
     record["updates"] = record.value("updates", 0.0) + static_cast<double>(iterations);
     Json h;
@@ -118,9 +123,8 @@ void Pipeline::train() {
     const std::size_t every = std::max<std::size_t>(1, history.rows.size() / 400);
     for (std::size_t i = 0; i < history.rows.size(); i += every) {
         h["update"].push_back(history.rows[i].iteration);
-        h["critic_loss"].push_back(history.rows[i].wasserstein);
-        h["generator_loss"].push_back(history.rows[i].generator_loss);
-        h["penalty"].push_back(history.rows[i].penalty);
+        for (std::size_t k = 0; k < history.losses.size(); ++k)
+            h[history.losses[k]].push_back(history.rows[i].values[k]);
     }
     for (const auto& v : history.validations) {
         h["validation_update"].push_back(v.iteration);
@@ -135,9 +139,9 @@ void Pipeline::train() {
     for (std::size_t b = 0; b < history.distances.size(); ++b)
         held.push_back({{"cv", history.bin_conditions[b]}, {"w1_over_sigma", history.distances[b]}});
     record["held_out"] = held;
-    SafeTensors tensors = cgan.generator_tensors();
+    SafeTensors tensors = trainer->generator_tensors();
     write_safetensors(dir_ / "generator.safetensors", tensors);
-    warm_ = cgan.save_state();
+    warm_ = trainer->save_state();
     write_metrics();
     progress_.end();
 }

@@ -1,0 +1,68 @@
+// Training of generators that are one network without an adversary: what flow matching and the energy
+// score share. A kind adds one iteration's sweep and a sampler.
+#pragma once
+
+#include "nn/generator.h"
+#include "nn/held_out.h"
+#include "nn/trainer.h"
+
+namespace microlift {
+
+class SingleNetworkTrainer : public GeneratorTrainer {
+public:
+    void set_data(Span<const float> states, Span<const float> conditions, index row, index columns,
+                  index trajectories) final;
+    void warm_start(const TensorMap& state) final;
+    void advance(index n) final;
+    void check() final;
+    index iteration() const final { return iteration_; }
+    bool done() const final { return iteration_ >= config_.iterations; }
+    TrainingHistory history() final;
+    TensorMap save_state() final;
+    void load_state(const TensorMap& state) final;
+    SafeTensors generator_tensors() final;
+
+protected:
+    // inputs: columns of the network's input beside the condition's features.
+    SingleNetworkTrainer(Stream& stream, const TrainerConfig& config, int states, int conditions,
+                         int inputs);
+
+    // From empty inputs to weight gradients and loss_, (batch) losses whose sum is the batch's.
+    virtual void sweep(RowProgram<float>& program, const Mlp<float>& network) = 0;
+    // States (states_, n) for conditions (conditions_, n), from the averaged weights.
+    virtual void sample(const float* parameters, Span<const float> conditions, index n,
+                        float* out) = 0;
+    virtual void describe(std::map<std::string, std::string>& metadata) const = 0;
+
+    Stream& stream_;
+    TrainerConfig config_;
+    int states_, conditions_, features_;
+    MlpLayout layout_;
+    Whitening whitening_;
+    HeldOut held_out_;
+    Span<const float> data_states_, data_conditions_;
+    index data_row_ = 0;
+    Buffer<TrainClock> clock_;
+    Buffer<float> loss_;
+    Buffer<float> target_;  // (batch, ld of the last layer)
+    MlpScratch<float> scratch_;
+
+private:
+    void set(const std::vector<float>& parameters);
+    void iterate();
+    void judge();
+
+    Schedule schedule_;
+    index slots_ = 0, iteration_ = 0;
+    Buffer<float> parameters_, transposed_, first_, second_, gradient_, average_, best_;
+    Buffer<float> memory_, ones_, history_rows_;
+    Graph graph_;
+    bool recorded_ = false;
+};
+
+std::unique_ptr<GeneratorTrainer> make_flow_trainer(Stream& stream, const TrainerConfig& config,
+                                                    int states, int conditions);
+std::unique_ptr<GeneratorTrainer> make_energy_trainer(Stream& stream, const TrainerConfig& config,
+                                                      int states, int conditions);
+
+}  // namespace microlift
