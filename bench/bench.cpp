@@ -16,32 +16,52 @@ namespace {
 
 struct Benchmark {
     std::string name;
-    std::function<BenchResult(Stream&)> run;
+    std::function<BenchResult(Stream&, const BenchSettings&)> run;
+    std::string size{};  // settings that the name stands for
     bool slow_on_cpu = false;
+    bool by_name = false;  // runs only where it is named
 };
+
+template <BenchResult (*benchmark)(Stream&)>
+BenchResult plain(Stream& stream, const BenchSettings&) {
+    return benchmark(stream);
+}
 
 const std::vector<Benchmark>& benchmarks() {
     static const std::vector<Benchmark> all{
-        {"muller_brown", bench_muller_brown},
-        {"fast_slow", bench_fast_slow},
-        {"formula", bench_formula},
-        {"cgan_b256", [](Stream& s) { return bench_cgan(s, 256); }},
-        {"cgan_b4096", [](Stream& s) { return bench_cgan(s, 4096); }},
-        {"cgan_b65536", [](Stream& s) { return bench_cgan(s, 65536); }, true},
-        {"generate", bench_generate},
-        {"mbar", bench_mbar},
+        {"muller_brown", plain<bench_muller_brown>},
+        {"fast_slow", plain<bench_fast_slow>},
+        {"formula", plain<bench_formula>},
+        {"cgan_b256", bench_training, "batch=256"},
+        {"cgan_b4096", bench_training, "batch=4096"},
+        {"cgan_b65536", bench_training, "batch=65536", true},
+        {"generate", bench_sampling, "states=262144"},
+        {"mbar", bench_estimate, "samples=200000"},
+        {"ensemble", bench_ensemble, "", false, true},
+        {"training", bench_training, "", false, true},
+        {"sampling", bench_sampling, "", false, true},
+        {"estimate", bench_estimate, "", false, true},
     };
     return all;
 }
 
-std::vector<const Benchmark*> chosen(const std::vector<std::string>& names, bool cpu) {
-    std::vector<const Benchmark*> out;
+struct Chosen {
+    const Benchmark* benchmark;
+    std::string name;
+    BenchSettings settings;
+};
+
+std::vector<Chosen> chosen(const std::vector<std::string>& names, bool cpu) {
+    std::vector<Chosen> out;
     std::vector<std::string> known;
     for (const Benchmark& each : benchmarks()) {
         known.push_back(each.name);
-        if (names.empty() && !(each.slow_on_cpu && cpu)) out.push_back(&each);
+        if (names.empty() && !(each.slow_on_cpu && cpu) && !each.by_name)
+            out.push_back({&each, each.name, BenchSettings(each.size)});
     }
-    for (const std::string& name : names) {
+    for (const std::string& full : names) {
+        const auto colon = full.find(':');
+        const std::string name = full.substr(0, colon);
         const auto found = std::find(known.begin(), known.end(), name);
         if (found == known.end()) {
             const std::string near = nearest_key(name, known);
@@ -51,7 +71,11 @@ std::vector<const Benchmark*> chosen(const std::vector<std::string>& names, bool
                              (near.empty() ? "" : "did you mean '" + near + "'? ") +
                              "known: " + list);
         }
-        out.push_back(&benchmarks()[static_cast<std::size_t>(found - known.begin())]);
+        const Benchmark& each = benchmarks()[static_cast<std::size_t>(found - known.begin())];
+        std::string settings = each.size;
+        if (colon != std::string::npos)
+            settings += (settings.empty() ? "" : ",") + full.substr(colon + 1);
+        out.push_back({&each, name, BenchSettings(settings)});
     }
     return out;
 }
@@ -101,7 +125,7 @@ void print_row(const std::string& name, const BenchResult& result) {
 void run_benchmarks(const std::vector<std::string>& names, const std::string& json_file,
                     int threads) {
     const Device device = threads > 0 ? Device::cpu(threads) : Device::pick("auto");
-    const std::vector<const Benchmark*> selected = chosen(names, device.is_cpu());
+    const std::vector<Chosen> selected = chosen(names, device.is_cpu());
     std::optional<AtomicFile> file;  // opened first, so that a wrong name shows before the work
     if (!json_file.empty()) file.emplace(json_file);
 
@@ -109,10 +133,11 @@ void run_benchmarks(const std::vector<std::string>& names, const std::string& js
     std::printf("%s\n%-14s %10s %-10s %10s %10s %10s  %s\n", device.description().c_str(),
                 "benchmark", "rate", "unit", "min", "median", "max", "share of ceiling");
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
-    for (const Benchmark* each : selected) {
-        const BenchResult result = each->run(stream);
-        print_row(each->name, result);
-        all.push_back(as_json(each->name, device, result));
+    for (const Chosen& each : selected) {
+        const BenchResult result = each.benchmark->run(stream, each.settings);
+        each.settings.check_used(each.name);
+        print_row(each.name, result);
+        all.push_back(as_json(each.name, device, result));
     }
     if (file) {
         file->write(all.dump(2) + "\n");

@@ -69,12 +69,13 @@ double seconds(Stream& stream, const std::function<void()>& work) {
     return now() - start;
 }
 
-index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work) {
+index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work,
+                       double goal) {
     work(multiple);  // wakes threads, touches memory
     for (index n = multiple;; n *= 4) {
         const double time = seconds(stream, [&] { work(n); });
-        if (time < 0.05 * kSecondsPerRepeat) continue;
-        const double fit = kSecondsPerRepeat / time * static_cast<double>(n / multiple);
+        if (time < 0.05 * goal) continue;
+        const double fit = goal / time * static_cast<double>(n / multiple);
         return std::max<index>(1, std::llround(fit)) * multiple;
     }
 }
@@ -103,6 +104,48 @@ double measure_clock() {
 #else
     return 0;
 #endif
+}
+
+// --- settings of a name
+// ---------------------------------------------------------------------------
+
+BenchSettings::BenchSettings(const std::string& text) {
+    std::istringstream in(text);
+    for (std::string part; std::getline(in, part, ',');) {
+        const auto equals = part.find('=');
+        if (equals == std::string::npos || equals == 0)
+            throw InputError("a benchmark's setting is key=value, not '" + part + "'");
+        values_[part.substr(0, equals)] = part.substr(equals + 1);
+    }
+}
+
+double BenchSettings::get(const std::string& key, double default_value) const {
+    used_.insert(key);
+    const auto found = values_.find(key);
+    if (found == values_.end()) return default_value;
+    double value = 0;
+    std::istringstream in(found->second);
+    in.imbue(std::locale::classic());
+    if (!(in >> value) || in.peek() != EOF || !(value > 0) || value > 1e12)
+        throw InputError("benchmark: " + key + " = '" + found->second +
+                         "' must be a number > 0 and ≤ 1e12");
+    return value;
+}
+
+index BenchSettings::count(const std::string& key, index default_value) const {
+    return std::max<index>(1, std::llround(get(key, static_cast<double>(default_value))));
+}
+
+std::string BenchSettings::text(const std::string& key) const {
+    used_.insert(key);
+    const auto found = values_.find(key);
+    return found == values_.end() ? "" : found->second;
+}
+
+void BenchSettings::check_used(const std::string& benchmark) const {
+    for (const auto& [key, value] : values_)
+        if (!used_.count(key))
+            throw InputError("the benchmark '" + benchmark + "' has no setting '" + key + "'");
 }
 
 }  // namespace microlift

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,17 +36,50 @@ inline constexpr double kSecondsPerRepeat = 1;
 double median(std::vector<double> values);
 // Wall time of the work, the device's included.
 double seconds(Stream& stream, const std::function<void()>& work);
-// How many units (a multiple of `multiple`) take about kSecondsPerRepeat; runs some to find out.
-index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work);
+// How many units (a multiple of `multiple`) take about `goal` seconds; runs some to find out.
+index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work,
+                       double goal = kSecondsPerRepeat);
 // Cycles a second of one core: a chain of dependent additions, one a cycle. 0 where unknown.
 double measure_clock();
+
+// What a name may carry: "training:batch=4096,width=128". InputError for what is no number, and from
+// check_used for a key that nobody asked for.
+class BenchSettings {
+public:
+    explicit BenchSettings(const std::string& text);
+    double get(const std::string& key, double default_value) const;
+    index count(const std::string& key, index default_value) const;  // ≥ 1
+    std::string text(const std::string& key) const;                  // "" if left out
+    void check_used(const std::string& benchmark) const;
+
+private:
+    std::map<std::string, std::string> values_;
+    mutable std::set<std::string> used_;
+};
+
+struct Repeats {
+    explicit Repeats(const BenchSettings& settings)
+        : seconds(settings.get("seconds", kSecondsPerRepeat)),
+          count(static_cast<int>(settings.count("repeats", kRepeats))) {}
+    double seconds;  // about, of each
+    int count;
+};
 
 // The benchmarks.
 BenchResult bench_muller_brown(Stream& stream);
 BenchResult bench_formula(Stream& stream);  // the same by formula, beside the built-in
 BenchResult bench_fast_slow(Stream& stream);
-BenchResult bench_cgan(Stream& stream, index batch);
-BenchResult bench_generate(Stream& stream);
-BenchResult bench_mbar(Stream& stream);
+
+// In sizes to choose, for bench/peers/ and for the entries that name some. All take seconds=, about
+// the time of a repeat, and repeats=.
+// One Müller–Brown ensemble, Euler–Maruyama: n=trajectories.
+BenchResult bench_ensemble(Stream& stream, const BenchSettings& settings);
+// cGAN updates: batch=, width= of the three hidden layers.
+BenchResult bench_training(Stream& stream, const BenchSettings& settings);
+// States of a trained generator: width=, states= in one call.
+BenchResult bench_sampling(Stream& stream, const BenchSettings& settings);
+// Free energies by MBAR: windows=, samples= a window; save=PREFIX writes PREFIX_samples.npy (window,
+// sample) and PREFIX_free_energies.npy.
+BenchResult bench_estimate(Stream& stream, const BenchSettings& settings);
 
 }  // namespace microlift

@@ -43,9 +43,10 @@ struct Pairs {
     Buffer<float> states, conditions;
 };
 
-Cgan make_cgan(Stream& stream, const Pairs& pairs, index batch, index iterations,
+Cgan make_cgan(Stream& stream, const Pairs& pairs, index width, index batch, index iterations,
                index validation_every) {
-    CganConfig config;  // 3 × 64, five critic steps
+    CganConfig config;  // three hidden layers, five critic steps
+    config.generator_widths = config.critic_widths = {width, width, width};
     config.batch = batch;
     config.iterations = iterations;
     config.validation_every = validation_every;
@@ -57,7 +58,9 @@ Cgan make_cgan(Stream& stream, const Pairs& pairs, index batch, index iterations
 
 }  // namespace
 
-BenchResult bench_cgan(Stream& stream, index batch) {
+BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
+    const index batch = settings.count("batch", 256), width = settings.count("width", 64);
+    const Repeats repeats(settings);
     const Pairs pairs(stream);
     BenchResult result;
     result.unit = "updates_per_second";
@@ -65,16 +68,17 @@ BenchResult bench_cgan(Stream& stream, index batch) {
 
     // How long an update takes, and how good a hardly trained generator is.
     constexpr index kFirst = 4;
-    Cgan beginner = make_cgan(stream, pairs, batch, kFirst, kFirst);
+    Cgan beginner = make_cgan(stream, pairs, width, batch, kFirst, kFirst);
     beginner.advance(1);
     const double update = seconds(stream, [&] { beginner.advance(kFirst - 2); }) / (kFirst - 2);
     beginner.advance(1);
     const double before = beginner.history().best;
 
     // The last update of each repeat, which validates, is not timed.
-    const index updates = std::clamp<index>(std::llround(kSecondsPerRepeat / update), 8, 1024);
-    Cgan cgan = make_cgan(stream, pairs, batch, kRepeats * updates, updates);
-    for (int r = 0; r < kRepeats; ++r) {
+    const index updates = std::clamp<index>(std::llround(repeats.seconds / update),
+                                            8 / repeats.count + 2, 1024);
+    Cgan cgan = make_cgan(stream, pairs, width, batch, repeats.count * updates, updates);
+    for (int r = 0; r < repeats.count; ++r) {
         const double time = seconds(stream, [&] { cgan.advance(updates - 1); });
         result.rates.push_back(static_cast<double>(updates - 1) / time);
         cgan.advance(1);
@@ -84,56 +88,59 @@ BenchResult bench_cgan(Stream& stream, index batch) {
     result.check("W1/sigma of the generator", history.best, 0, 0.75 * before,
                  "three quarters of its value after " + std::to_string(kFirst) + " updates");
     result.more = {{"batch", static_cast<double>(batch)},
-                   {"updates", static_cast<double>(kRepeats * updates)},
+                   {"width", static_cast<double>(width)},
+                   {"updates", static_cast<double>(repeats.count * updates)},
                    {"wasserstein_first", before},
                    {"wasserstein_best", history.best}};
     return result;
 }
 
-BenchResult bench_generate(Stream& stream) {
-    constexpr index kUpdates = 500, kStates = 1 << 18;
+BenchResult bench_sampling(Stream& stream, const BenchSettings& settings) {
+    const index width = settings.count("width", 64), n = settings.count("states", 1 << 18);
+    const Repeats repeats(settings);
+    constexpr index kUpdates = 500;
     const Pairs pairs(stream);
-    Cgan cgan = make_cgan(stream, pairs, 256, kUpdates, kUpdates / 5);
+    Cgan cgan = make_cgan(stream, pairs, width, 256, kUpdates, kUpdates / 5);
     cgan.advance(kUpdates);
     cgan.check();
     Generator generator(stream, cgan.generator_tensors());
 
-    std::vector<float> s(kStates);
-    for (index j = 0; j < kStates; ++j)
+    std::vector<float> s(n);
+    for (index j = 0; j < n; ++j)
         s[static_cast<std::size_t>(j)] =
-            2 * (static_cast<float>(j) + 0.5f) / static_cast<float>(kStates) - 1;
-    Buffer<float> conditions(stream.device(), kStates), states(stream.device(), kStates);
+            2 * (static_cast<float>(j) + 0.5f) / static_cast<float>(n) - 1;
+    Buffer<float> conditions(stream.device(), n), states(stream.device(), n);
     copy_to_device(stream, conditions.span(), s.data());
 
     BenchResult result;
     result.unit = "samples_per_second";
     if (stream.device().is_cpu()) result.clock_hz = measure_clock();
-    const auto draw = [&](index n) {
-        for (index k = 0; k < n; ++k)
-            generator.generate(stream, conditions.span(), kStates, kSeed,
-                               static_cast<uint64>(k * kStates), states.span());
+    const auto draw = [&](index times) {
+        for (index k = 0; k < times; ++k)
+            generator.generate(stream, conditions.span(), n, kSeed,
+                               static_cast<uint64>(k * n), states.span());
     };
-    const index draws = units_per_repeat(stream, 1, draw);
-    for (int r = 0; r < kRepeats; ++r) {
+    const index draws = units_per_repeat(stream, 1, draw, repeats.seconds);
+    for (int r = 0; r < repeats.count; ++r) {
         const double time = seconds(stream, [&] { draw(draws); });
-        result.rates.push_back(static_cast<double>(draws * kStates) / time);
+        result.rates.push_back(static_cast<double>(draws * n) / time);
     }
 
     const std::vector<float> y = to_host(stream, states.span());
     double sum = 0, squares = 0;
-    for (index j = 0; j < kStates; ++j) {
+    for (index j = 0; j < n; ++j) {
         const auto at = static_cast<std::size_t>(j);
         const double d = static_cast<double>(y[at]) - exact_mean(static_cast<double>(s[at]));
         sum += d;
         squares += d * d;
     }
-    const double mean = sum / static_cast<double>(kStates);
-    const double variance = squares / static_cast<double>(kStates);
+    const double mean = sum / static_cast<double>(n);
+    const double variance = squares / static_cast<double>(n);
     result.check("mean of y - E[y|s]", mean, 0, 0.1 * std::sqrt(kVariance),
                  "a tenth of a standard deviation, after " + std::to_string(kUpdates) +
                      " updates");
     result.check("mean of (y - E[y|s])^2", variance, kVariance, 0.2 * kVariance, "20 %");
-    result.more = {{"states", static_cast<double>(kStates)}};
+    result.more = {{"width", static_cast<double>(width)}, {"states", static_cast<double>(n)}};
     return result;
 }
 

@@ -153,7 +153,7 @@ void describe(CLI::App& app, CommandLine& line) {
 
     CLI::App* bench =
         app.add_subcommand("bench", "Measures throughput; every timed run checks its own physics.");
-    bench->add_option("NAME", line.bench_names, "what to measure; everything if left out");
+    bench->add_option("NAME", line.bench_names, "what to measure, NAME or NAME:key=value,…; everything if left out");
     bench->add_option("--json", line.json_file, "writes the figures to this file")
         ->type_name("FILE");
     bench->add_option("--threads", line.bench_threads, "threads of the CPU backend")
