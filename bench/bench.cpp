@@ -37,6 +37,7 @@ const std::vector<Benchmark>& benchmarks() {
         {"cgan_b65536", bench_training, "batch=65536", true},
         {"generate", bench_sampling, "states=262144"},
         {"mbar", bench_estimate, "samples=200000"},
+        {"diffusion_map", plain<bench_diffusion_map>},
         {"ensemble", bench_ensemble, "", false, true},
         {"training", bench_training, "", false, true},
         {"sampling", bench_sampling, "", false, true},

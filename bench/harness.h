@@ -69,6 +69,7 @@ struct Repeats {
 BenchResult bench_muller_brown(Stream& stream);
 BenchResult bench_formula(Stream& stream);  // the same by formula, beside the built-in
 BenchResult bench_fast_slow(Stream& stream);
+BenchResult bench_diffusion_map(Stream& stream);
 
 // In sizes to choose, for bench/peers/ and for the entries that name some. All take seconds=, about
 // the time of a repeat, and repeats=.
