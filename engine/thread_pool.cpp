@@ -19,8 +19,10 @@ void pause_briefly() {
 
 }  // namespace
 
+thread_local int ThreadPool::worker_ = 0;
+
 ThreadPool::ThreadPool(int threads) {
-    for (int t = 1; t < threads; ++t) workers_.emplace_back([this] { work(); });
+    for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -40,7 +42,8 @@ void ThreadPool::take_tasks() {
     }
 }
 
-void ThreadPool::work() {
+void ThreadPool::work(int number) {
+    worker_ = number;
     uint32 seen = 0;
     for (;;) {
         for (int spin = 0; spin < kSpins && epoch_.load(std::memory_order_acquire) == seen; ++spin)

@@ -18,6 +18,9 @@ public:
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
+    // Of the thread that runs a task: 0 for the caller of run(), 1 … threads() − 1.
+    static int worker() { return worker_; }
+
     int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
     // Calls task(t) for every t < tasks, in any order and on any thread; returns when all are done.
@@ -36,9 +39,10 @@ public:
 private:
     using Call = void (*)(const void*, index);
     void run_erased(index tasks, Call call, const void* context);
-    void work();
+    void work(int number);
     void take_tasks();
 
+    static thread_local int worker_;
     std::vector<std::thread> workers_;
     Call call_ = nullptr;
     const void* context_ = nullptr;

@@ -79,7 +79,10 @@ struct Cgan::Impl {
     Network generator, critic;
     Buffer<float> average, best_parameters;
     Buffer<float> generator_memory, critic_memory, penalty_values, ones;
+    Buffer<float> outputs;  // (3, batch): D of the last critic batch's fake and real rows, D(fake) of
+                            // the generator's
     MlpScratch<float> generator_scratch, critic_scratch;
+    index places = 0;  // rows of a group's scratch
     Buffer<TrainClock> clock;
     Buffer<float> history_rows, validation_rows;
     Schedule schedule;
@@ -171,14 +174,16 @@ void Cgan::Impl::allocate() {
     best_parameters = Buffer<float>(device, generator.layout.parameters);
     copy(stream, average.span(), generator.parameters.span());
     copy(stream, best_parameters.span(), generator.parameters.span());
+    places = rows_of_places(device, batch, RowPlaces::by_thread);
     generator_memory =
-        Buffer<float>(device, MlpScratch<float>::size(generator.layout, batch, 1, 0));
+        Buffer<float>(device, MlpScratch<float>::size(generator.layout, places, 1, 0));
     critic_memory = Buffer<float>(
-        device, MlpScratch<float>::size(critic.layout, batch, groups(), penalised()));
+        device, MlpScratch<float>::size(critic.layout, places, groups(), penalised()));
     generator_scratch =
-        MlpScratch<float>(generator.layout, batch, 1, 0, generator_memory.data());
+        MlpScratch<float>(generator.layout, places, 1, 0, generator_memory.data());
     critic_scratch =
-        MlpScratch<float>(critic.layout, batch, groups(), penalised(), critic_memory.data());
+        MlpScratch<float>(critic.layout, places, groups(), penalised(), critic_memory.data());
+    outputs = Buffer<float>(device, 3 * batch);
     penalty_values = Buffer<float>(device, penalised() * batch);
     ones = Buffer<float>(device, batch * 3);
     const std::vector<float> one(static_cast<std::size_t>(batch) * 3, 1.0f);
@@ -357,15 +362,15 @@ void Cgan::Impl::critic_step(uint32 step) {
     const index batch = config.batch;
     const uint32 steps = static_cast<uint32>(config.critic_steps) + 1;
     const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
-    const Mlp<float> g = generator.view(generator_scratch, batch);
-    const Mlp<float> d = critic.view(critic_scratch, batch);
+    const Mlp<float> g = generator.view(generator_scratch, places);
+    const Mlp<float> d = critic.view(critic_scratch, places);
     const index ld0 = critic.layout.ld[0];
     float* fake = critic_scratch.h[0];
-    float* real = fake + batch * ld0;
-    float* mixed = penalty == Penalty::relativistic ? nullptr : real + batch * ld0;
+    float* real = fake + places * ld0;
+    float* mixed = penalty == Penalty::relativistic ? nullptr : real + places * ld0;
 
     RowProgram<float> program(stream, batch, critic.gradient.data(), critic.layout.parameters,
-                              ones.data(), config.precision);
+                              ones.data(), config.precision, RowPlaces::by_thread);
     program.each_row(GatherBody{columns, whitening.view(), data_states.data, data_conditions.data,
                                 data_row, clock.data(), config.seed, steps, step, latent, false,
                                 generator_scratch.h[0], fake, real, mixed, generator.layout.ld[0],
@@ -378,6 +383,13 @@ void Cgan::Impl::critic_step(uint32 step) {
                               generator.layout.ld[generator_last], ld0});
     critic_sweeps(program, d, penalty, static_cast<float>(config.penalty_weight), states,
                   penalty_values.data());
+    if (step + 2 == steps) {
+        const auto last = static_cast<std::size_t>(critic.layout.layers);
+        const float* out = critic_scratch.h[last];
+        const index ld = critic.layout.ld[last];
+        program.each_row(KeepOutputBody{out, ld, outputs.data()});
+        program.each_row(KeepOutputBody{out + places * ld, ld, outputs.data() + batch});
+    }
     program.finish();
 
     for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), true});
@@ -394,14 +406,14 @@ void Cgan::Impl::generator_step() {
     const uint32 step = steps - 1;
     const auto last = static_cast<std::size_t>(critic.layout.layers);
     const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
-    const Mlp<float> g = generator.view(generator_scratch, batch);
-    const Mlp<float> d = critic.view(critic_scratch, batch);
+    const Mlp<float> g = generator.view(generator_scratch, places);
+    const Mlp<float> d = critic.view(critic_scratch, places);
     const index ld0 = critic.layout.ld[0], ld_out = critic.layout.ld[last];
     float* fake = critic_scratch.h[0];
-    float* real = fake + batch * ld0;
+    float* real = fake + places * ld0;
 
     RowProgram<float> program(stream, batch, generator.gradient.data(),
-                              generator.layout.parameters, ones.data(), config.precision);
+                              generator.layout.parameters, ones.data(), config.precision, RowPlaces::by_thread);
     program.each_row(GatherBody{columns, whitening.view(), data_states.data, data_conditions.data,
                                 data_row, clock.data(), config.seed, steps, step, latent,
                                 config.energy_weight > 0, generator_scratch.h[0], fake, real, nullptr,
@@ -414,6 +426,7 @@ void Cgan::Impl::generator_step() {
                               generator.layout.ld[generator_last], ld0});
     generator_sweeps(program, g, d, penalty, states, static_cast<float>(config.energy_weight),
                      &clock.data()->critic_share);
+    program.each_row(KeepOutputBody{critic_scratch.h[last], ld_out, outputs.data() + 2 * batch});
     program.finish();
 
     for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), false});
@@ -424,11 +437,10 @@ void Cgan::Impl::generator_step() {
                            generator.first.data(), generator.second.data(),
                            generator.transposed.data(), average.data(),
                            transpose_map(generator.layout)});
-    const float* out = critic_scratch.h[last];
     for_each_index(stream, 1,
-                   RecordBody{schedule, clock.data(), out, out + batch * ld_out, out,
-                              penalty_values.data(), batch, penalised() * batch, ld_out,
-                              history_rows.data()});
+                   RecordBody{schedule, clock.data(), outputs.data(), outputs.data() + batch,
+                              outputs.data() + 2 * batch, penalty_values.data(), batch,
+                              penalised() * batch, history_rows.data()});
 }
 
 void Cgan::Impl::iterate() {

@@ -35,6 +35,26 @@ struct TrainingColumns {
     }
 };
 
+// Of words and packs of words.
+template <class U>
+LANE_FN uint32 lane_word(const U& x, int w) {
+    if constexpr (sizeof(U) == sizeof(uint32))
+        return x;
+    else
+        return x.v[w];
+}
+
+// The random words that row `row` of a batch gets from a stream; one row a lane.
+template <class L>
+LANE_FN void batch_words(uint64 seed, uint32 stream, uint64 block, Uint<L> row, Uint<L> (&out)[4]) {
+    const Uint<L> zero = row ^ row;
+    out[0] = row;
+    out[1] = zero | stream;
+    out[2] = zero | static_cast<uint32>(block);
+    out[3] = zero | static_cast<uint32>(block >> 32);
+    philox4x32(out, philox_key(seed));
+}
+
 // A training batch: picks columns, writes whitened states and features to the critic's real rows and
 // the features to every other row that needs them.
 struct GatherBody {
@@ -49,28 +69,47 @@ struct GatherBody {
     bool paired;  // rows 2i and 2i+1 share a sample: two generated states for one condition
     float *generator_input, *fake, *real, *mixed;  // mixed may be null
     index generator_ld, critic_ld;
-    LANE_FN void operator()(index row) const {
-        const uint64 block = clock->iteration * steps + step;
-        uint32 counter[4] = {static_cast<uint32>(paired ? row / 2 : row), kStreamBatch,
-                             static_cast<uint32>(block), static_cast<uint32>(block >> 32)};
-        philox4x32(counter, philox_key(seed));
-        const index j = columns.pick(counter[0], counter[1]);
-        const float* s = conditions + j;
-        index knot[4];
-        float weight[4];
-        white.place(s, row_size, knot, weight);
-        float* critic = real + row * critic_ld;
-        for (int d = 0; d < white.states; ++d)
-            critic[d] = (states[d * row_size + j] - white.look_up(white.mean, d, knot, weight)) /
-                        white.look_up(white.deviation, d, knot, weight);
-        float* features = critic + white.states;
-        white.write_features(s, row_size, features);
-        for (int k = 0; k < white.features; ++k) {
-            generator_input[row * generator_ld + latent + k] = features[k];
-            fake[row * critic_ld + white.states + k] = features[k];
-            if (mixed) mixed[row * critic_ld + white.states + k] = features[k];
+    template <class L>
+    LANE_FN void operator()(L, index row, index place) const {
+        constexpr int width = kWidth<L>;
+        Uint<L> number = lane_numbers<L>(row), words[4];
+        if (paired) number = number >> 1;
+        batch_words<L>(seed, kStreamBatch, clock->iteration * steps + step, number, words);
+        index j[width];
+        for (int w = 0; w < width; ++w)
+            j[w] = columns.pick(lane_word(words[0], w), lane_word(words[1], w));
+        float* first = real + place * critic_ld;
+        for (int w = 0; w < width; ++w) {
+            index knot[4];
+            float weight[4];
+            white.place(conditions + j[w], row_size, knot, weight);
+            for (int d = 0; d < white.states; ++d)
+                first[w * critic_ld + d] = (states[d * row_size + j[w]] -
+                                            white.look_up(white.mean, d, knot, weight)) /
+                                           white.look_up(white.deviation, d, knot, weight);
+        }
+        const auto condition = [&](int k) {
+            float s[width];
+            for (int w = 0; w < width; ++w) s[w] = conditions[k * row_size + j[w]];
+            return load<L>(s, 0);
+        };
+        white.write_features_of<L>(condition, first + white.states, critic_ld);
+        for (int w = 0; w < width; ++w) {
+            const index at = place + w;
+            const float* features = real + at * critic_ld + white.states;
+            float* inputs = generator_input + at * generator_ld + latent;
+            float* fakes = fake + at * critic_ld + white.states;
+            for (int k = 0; k < white.features; ++k) {
+                const float f = features[k];
+                inputs[k] = f;
+                fakes[k] = f;
+            }
+            if (!mixed) continue;
+            float* middle = mixed + at * critic_ld + white.states;
+            for (int k = 0; k < white.features; ++k) middle[k] = features[k];
         }
     }
+    LANE_FN void operator()(index row) const { (*this)(float{}, row, row); }
 };
 
 // Standard normal latents into columns 0…latent−1 of the generator's input.
@@ -84,16 +123,20 @@ struct LatentBody {
     float* out;
     index ld;
     template <class L>
-    LANE_FN void operator()(L, index i) const {
-        const PhiloxStream<L> random(seed, stream, first + i);
+    LANE_FN void operator()(L, index row, index place) const {
+        const PhiloxStream<L> random(seed, stream, first + row);
         const uint64 blocks = static_cast<uint64>((latent + 3) / 4);
         const uint64 block = clock ? (clock->iteration * steps + step) * blocks : 0;
         for (int k = 0; k < latent; k += 4) {
             L z[4];
             normal_block<Portable>(random, block + static_cast<uint64>(k / 4), z);
             for (int c = 0; c < 4 && k + c < latent; ++c)
-                for (int w = 0; w < kWidth<L>; ++w) out[(i + w) * ld + k + c] = get_lane(z[c], w);
+                store_strided(out + place * ld + k + c, ld, z[c]);
         }
+    }
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        (*this)(L{}, i, i);
     }
 };
 
@@ -106,18 +149,25 @@ struct FakeBody {
     const float *generated, *real;
     float *fake, *mixed;  // mixed may be null
     index generated_ld, critic_ld;
-    LANE_FN void operator()(index row) const {
-        const float* x = generated + row * generated_ld;
-        for (int d = 0; d < states; ++d) fake[row * critic_ld + d] = x[d];
+    template <class L>
+    LANE_FN void operator()(L, index row, index place) const {
+        constexpr int width = kWidth<L>;
+        for (int w = 0; w < width; ++w)
+            for (int d = 0; d < states; ++d)
+                fake[(place + w) * critic_ld + d] = generated[(place + w) * generated_ld + d];
         if (!mixed) return;
-        const uint64 block = clock->iteration * steps + step;
-        uint32 counter[4] = {static_cast<uint32>(row), kStreamPenalty, static_cast<uint32>(block),
-                             static_cast<uint32>(block >> 32)};
-        philox4x32(counter, philox_key(seed));
-        const float u = uniform_open<float>(counter[0]);
-        for (int d = 0; d < states; ++d)
-            mixed[row * critic_ld + d] = fma(u, real[row * critic_ld + d] - x[d], x[d]);
+        Uint<L> words[4];
+        batch_words<L>(seed, kStreamPenalty, clock->iteration * steps + step, lane_numbers<L>(row),
+                       words);
+        float u[width];
+        store(u, 0, uniform_open<L>(words[0]));
+        for (int w = 0; w < width; ++w) {
+            const index at = (place + w) * critic_ld;
+            for (int d = 0; d < states; ++d)
+                mixed[at + d] = fma(u[w], real[at + d] - fake[at + d], fake[at + d]);
+        }
     }
+    LANE_FN void operator()(index row) const { (*this)(float{}, row, row); }
 };
 
 enum class Penalty : int32 { one_sided, two_sided, relativistic };
@@ -132,8 +182,9 @@ struct PenaltyBody {
     const Real* gradient;
     Real *seed, *value;
     index ld;
-    LANE_FN void operator()(index row) const {
-        const Real* g = gradient + row * ld;
+    LANE_FN void operator()(index row) const { (*this)(row, row); }
+    LANE_FN void operator()(index row, index place) const {
+        const Real* g = gradient + place * ld;
         Real norm = 0;
         for (int d = 0; d < states; ++d) norm = fma(g[d], g[d], norm);
         Real factor = weight;
@@ -146,7 +197,7 @@ struct PenaltyBody {
             value[row] = weight * excess * excess;
             factor = Real(2) * weight * excess / max(norm, Real(1e-12));
         }
-        for (int d = 0; d < states; ++d) seed[row * ld + d] = scale * factor * g[d];
+        for (int d = 0; d < states; ++d) seed[place * ld + d] = scale * factor * g[d];
     }
 };
 
@@ -165,6 +216,15 @@ struct RelativisticSeedBody {
         fake_seed[row * ld] = for_critic ? s : -s;
         if (real_seed) real_seed[row * ld] = for_critic ? -s : s;
     }
+};
+
+// What the critic said of each row, kept for the history.
+struct KeepOutputBody {
+    const float* from;
+    index ld;
+    float* to;
+    LANE_FN void operator()(index row, index place) const { to[row] = from[place * ld]; }
+    LANE_FN void operator()(index row) const { (*this)(row, row); }
 };
 
 // The critic's gradient by its states, times *share, becomes the seed of the generator's reverse sweep.
@@ -193,11 +253,13 @@ struct EnergyScoreBody {
     const Real *generated, *real;
     Real* seed;
     index generated_ld, real_ld;
-    LANE_FN void operator()(index row) const {
-        const index other = row % 2 == 0 ? row + 1 : row - 1;
-        const Real* a = generated + row * generated_ld;
-        const Real* b = generated + (other < rows ? other : row) * generated_ld;
-        const Real* x = real + row * real_ld;
+    LANE_FN void operator()(index row) const { (*this)(row, row); }
+    // The pair's places are neighbours as its rows are: tiles begin at even rows.
+    LANE_FN void operator()(index row, index place) const {
+        const index other = row % 2 == 0 ? (row + 1 < rows ? 1 : 0) : -1;
+        const Real* a = generated + place * generated_ld;
+        const Real* b = a + other * generated_ld;
+        const Real* x = real + place * real_ld;
         Real to_real = Real(1e-12), to_other = Real(1e-12);
         for (int d = 0; d < states; ++d) {
             to_real = fma(a[d] - x[d], a[d] - x[d], to_real);
@@ -205,7 +267,7 @@ struct EnergyScoreBody {
         }
         const Real wr = scale / sqrt_exact(to_real), wo = scale / sqrt_exact(to_other);
         for (int d = 0; d < states; ++d)
-            seed[row * generated_ld + d] += wr * (a[d] - x[d]) - wo * (a[d] - b[d]);
+            seed[place * generated_ld + d] += wr * (a[d] - x[d]) - wo * (a[d] - b[d]);
     }
 };
 
@@ -249,8 +311,10 @@ struct AdamBody {
             const int32 row = (at - map.begin[l]) / map.ld[l];
             const int32 column = (at - map.begin[l]) - row * map.ld[l];
             float* target = transposed + map.target[l] + row;
+            float values[kWidth<L>];
+            store(values, 0, p);
             for (int w = 0; w < kWidth<L> && column + w < map.out[l]; ++w)
-                target[(column + w) * map.target_ld[l]] = get_lane(p, w);
+                target[(column + w) * map.target_ld[l]] = values[w];
         }
     }
 };
@@ -297,17 +361,17 @@ inline constexpr int kHistoryColumns = 4;  // iteration, Wasserstein estimate, p
 struct RecordBody {
     Schedule schedule;
     TrainClock* clock;
-    const float *fake, *real, *after;  // D of the last critic batch, D(fake) of the generator's
-    const float* penalty;
-    index batch, penalties, ld;
+    // D of the last critic batch, D(fake) of the generator's; penalties by row and group.
+    const float *fake, *real, *after, *penalty;
+    index batch, penalties;
     float* history;
     LANE_FN void operator()(index) const {
         const uint64 it = clock->iteration;
         if (it % schedule.stride == 0) {
             double gap = 0, extra = 0, generated = 0;
             for (index i = 0; i < batch; ++i) {
-                gap += static_cast<double>(real[i * ld]) - static_cast<double>(fake[i * ld]);
-                generated -= static_cast<double>(after[i * ld]);
+                gap += static_cast<double>(real[i]) - static_cast<double>(fake[i]);
+                generated -= static_cast<double>(after[i]);
             }
             for (index i = 0; i < penalties; ++i) extra += static_cast<double>(penalty[i]);
             const double scale = 1.0 / static_cast<double>(batch);
@@ -335,9 +399,13 @@ struct FeatureBody {
     int latent;
     float* out;
     index ld;
-    LANE_FN void operator()(index row) const {
-        white.write_features(conditions + row, row_size, out + row * ld + latent);
+    template <class L>
+    LANE_FN void operator()(L, index row, index place) const {
+        white.write_features_of<L>(
+            [&](int k) { return load<L>(conditions, k * row_size + row); },
+            out + place * ld + latent, ld);
     }
+    LANE_FN void operator()(index row) const { (*this)(float{}, row, row); }
 };
 
 struct UnwhitenBody {
@@ -345,13 +413,14 @@ struct UnwhitenBody {
     const float *generated, *conditions;
     index ld, condition_row, state_row;
     float* states;
-    LANE_FN void operator()(index row) const {
+    LANE_FN void operator()(index row) const { (*this)(row, row); }
+    LANE_FN void operator()(index row, index place) const {
         index knot[4];
         float weight[4];
         white.place(conditions + row, condition_row, knot, weight);
         for (int d = 0; d < white.states; ++d) {
             // No further out than any sample was: dynamics that starts from here must not blow up.
-            const float u = min(max(generated[row * ld + d], white.range[2 * d]),
+            const float u = min(max(generated[place * ld + d], white.range[2 * d]),
                                 white.range[2 * d + 1]);
             states[d * state_row + row] = fma(u,
                                               white.look_up(white.deviation, d, knot, weight),

@@ -26,6 +26,7 @@ template void launch_index_on_cuda<HandOverBody<float>>(Stream&, index,
 template void launch_index_on_cuda<EnergyScoreBody<float>>(Stream&, index,
                                                            const EnergyScoreBody<float>&);
 template void launch_index_on_cuda<GatherBody>(Stream&, index, const GatherBody&);
+template void launch_index_on_cuda<KeepOutputBody>(Stream&, index, const KeepOutputBody&);
 template void launch_index_on_cuda<FakeBody>(Stream&, index, const FakeBody&);
 template void launch_index_on_cuda<AdvanceBody>(Stream&, index, const AdvanceBody&);
 template void launch_index_on_cuda<RecordBody>(Stream&, index, const RecordBody&);

@@ -19,10 +19,11 @@ template <class Real>
 void critic_sweeps(RowProgram<Real>& program, const Mlp<Real>& critic, Penalty kind, Real weight,
                    int states, Real* penalty_values) {
     const auto last = static_cast<std::size_t>(critic.layout.layers);
+    // Places of a group, which is not the batch where threads keep one tile only.
     const index rows = critic.rows, ld = critic.layout.ld[last], ld0 = critic.layout.ld[0];
     const int groups = groups_of(kind), penalised = penalised_of(kind);
     const MlpScratch<Real>& scratch = critic.scratch;
-    const Real scale = Real(1) / static_cast<Real>(rows);
+    const Real scale = Real(1) / static_cast<Real>(program.rows());
 
     critic.forward(program, 0, groups, true);
     Real* seeds = scratch.r[last];
@@ -35,15 +36,15 @@ void critic_sweeps(RowProgram<Real>& program, const Mlp<Real>& critic, Penalty k
         program.each_row(SeedBody<Real>{seeds + rows * ld, ld, -scale});
         program.each_row(SeedBody<Real>{seeds + 2 * rows * ld, ld, Real(0)});
     }
-    critic.input_gradient(program, penalised);
+    critic.input_gradient(program, penalised, states);
     for (int c = 0; c < penalised; ++c)
         program.each_row(PenaltyBody<Real>{kind, weight, scale, states,
                                            scratch.g[0] + c * rows * ld0,
                                            scratch.t[0] + c * rows * ld0,
-                                           penalty_values + c * rows, ld0});
-    critic.tangent(program, penalised);
+                                           penalty_values + c * program.rows(), ld0});
+    critic.tangent(program, penalised, states);
     critic.reverse(program, groups, penalised, false);
-    critic.weight_gradients(program, groups, penalised);
+    critic.weight_gradients(program, groups, penalised, states);
 }
 
 // Loss of the generator: −mean D(fake), or mean softplus(D(real) − D(fake)), and `energy_weight` times
@@ -57,7 +58,7 @@ void generator_sweeps(RowProgram<Real>& program, const Mlp<Real>& generator,
     const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
     const index rows = critic.rows, ld = critic.layout.ld[last];
     const MlpScratch<Real>& scratch = critic.scratch;
-    const Real scale = Real(1) / static_cast<Real>(rows);
+    const Real scale = Real(1) / static_cast<Real>(program.rows());
     const bool relativistic = kind == Penalty::relativistic;
 
     critic.forward(program, 0, relativistic ? 2 : 1, true);
@@ -67,12 +68,12 @@ void generator_sweeps(RowProgram<Real>& program, const Mlp<Real>& generator,
                                                     scratch.r[last], nullptr, ld});
     else
         program.each_row(SeedBody<Real>{scratch.r[last], ld, -scale});
-    critic.reverse(program, 1, 0, true);
+    critic.reverse(program, 1, 0, true, states);
     program.each_row(HandOverBody<Real>{states, critic_share, scratch.r[0], generator.scratch.r[generator_last],
                                         critic.layout.ld[0], generator.layout.ld[generator_last]});
     if (energy_weight > 0)
         program.each_row(EnergyScoreBody<Real>{
-            states, energy_weight * scale, rows, generator.scratch.h[generator_last],
+            states, energy_weight * scale, program.rows(), generator.scratch.h[generator_last],
             scratch.h[0] + rows * critic.layout.ld[0], generator.scratch.r[generator_last],
             generator.layout.ld[generator_last], critic.layout.ld[0]});
     generator.reverse(program, 1, 0, false);

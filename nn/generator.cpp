@@ -12,13 +12,14 @@ namespace microlift {
 
 GeneratorRunner::GeneratorRunner(const Device& device, const MlpLayout& layout, int latent)
     : layout_(layout), latent_(latent) {
+    places_ = rows_of_places(device, kRows, RowPlaces::by_thread);
     index size = 0;
-    for (int l = 0; l <= layout.layers; ++l) size += kRows * layout.ld[static_cast<std::size_t>(l)];
+    for (int l = 0; l <= layout.layers; ++l) size += places_ * layout.ld[static_cast<std::size_t>(l)];
     memory_ = Buffer<float>(device, size);
     float* at = memory_.data();
     for (std::size_t l = 0; l <= static_cast<std::size_t>(layout.layers); ++l) {
         scratch_.h[l] = at;
-        at += kRows * layout.ld[l];
+        at += places_ * layout.ld[l];
     }
 }
 
@@ -27,14 +28,16 @@ void GeneratorRunner::run(Stream& stream, const WhiteningView& white, const floa
                           uint32 stream_id, index first, float* states, index state_row,
                           GemmPrecision precision) {
     const auto last = static_cast<std::size_t>(layout_.layers);
-    for (index from = 0; from < n; from += kRows) {
-        const index rows = std::min(kRows, n - from);
-        RowProgram<float> program(stream, rows, nullptr, 0, nullptr, precision);
+    const index most = stream.device().is_cpu() ? n : kRows;
+    for (index from = 0; from < n; from += most) {
+        const index rows = std::min(most, n - from);
+        RowProgram<float> program(stream, rows, nullptr, 0, nullptr, precision,
+                                  RowPlaces::by_thread);
         program.each_row(FeatureBody{white, conditions + from, condition_row, latent_,
                                      scratch_.h[0], layout_.ld[0]});
         program.row_lanes(LatentBody{seed, stream_id, nullptr, 0, 0, first + from, latent_,
                                      scratch_.h[0], layout_.ld[0]});
-        const Mlp<float> network{layout_, parameters, nullptr, scratch_, rows};
+        const Mlp<float> network{layout_, parameters, nullptr, scratch_, program.group_rows()};
         network.forward(program, 0, 1, false);
         program.each_row(UnwhitenBody{white, scratch_.h[last], conditions + from, layout_.ld[last],
                                       condition_row, state_row, states + from});

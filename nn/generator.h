@@ -11,7 +11,8 @@
 
 namespace microlift {
 
-// Runs a generator network on any number of columns in pieces of kRows rows; owns the scratch only.
+// Runs a generator network on any number of columns, on CUDA in pieces of kRows rows; owns the scratch
+// only.
 class GeneratorRunner {
 public:
     static constexpr index kRows = 4096;
@@ -26,6 +27,7 @@ public:
 private:
     MlpLayout layout_;
     int latent_ = 0;
+    index places_ = 0;  // rows of the scratch
     Buffer<float> memory_;
     MlpScratch<float> scratch_;
 };

@@ -63,7 +63,7 @@ struct Mlp {
     const Real* parameters;
     const Real* transposed;
     const MlpScratch<Real>& scratch;
-    index rows;
+    index rows;  // of a group's arrays: RowProgram::group_rows()
 
     const Real* weight(int l) const { return parameters + layout.weight[at(l)]; }
     const Real* bias(int l) const { return parameters + layout.bias[at(l)]; }
@@ -77,96 +77,113 @@ struct Mlp {
     void forward(RowProgram<Real>& program, int from, int groups, bool derivatives) const {
         const int L = layout.layers;
         for (int l = 1; l <= L; ++l) {
-            program.multiply(groups, group(scratch.h[at(l - 1)], l - 1, from), layout.ld[at(l - 1)],
-                             layout.width[at(l - 1)], weight(l), layout.ld[at(l)], bias(l),
-                             group(scratch.h[at(l)], l, from), layout.ld[at(l)], layout.ld[at(l)]);
-            if (l == L) break;
+            const auto input = [&](int c) { return group(scratch.h[at(l - 1)], l - 1, c); };
+            const auto output = [&](int c) { return group(scratch.h[at(l)], l, c); };
+            if (l == L) {
+                program.multiply(groups, input(from), layout.ld[at(l - 1)],
+                                 layout.width[at(l - 1)], weight(l), layout.ld[at(l)], bias(l),
+                                 output(from), layout.ld[at(l)], layout.ld[at(l)],
+                                 layout.width[at(l)]);
+                break;
+            }
+            const auto product = [&](int c, int count, const ActivateBody<Real>& body) {
+                if (count > 0)
+                    program.multiply_then(count, input(c), layout.ld[at(l - 1)],
+                                          layout.width[at(l - 1)], weight(l), layout.ld[at(l)],
+                                          bias(l), output(c), layout.ld[at(l)], layout.ld[at(l)],
+                                          body);
+            };
             int plain = scratch.second[at(l)] ? scratch.penalised_from - from : groups;
             plain = plain < 0 ? 0 : plain < groups ? plain : groups;
-            const int with_second = groups - plain;
-            if (plain > 0)
-                program.lanes(plain, layout.ld[at(l)],
-                              ActivateBody<Real>{layout.activation,
-                                                 group(scratch.h[at(l)], l, from),
-                                                 derivatives ? group(scratch.first[at(l)], l, from)
-                                                             : nullptr,
-                                                 nullptr});
-            if (with_second > 0) {
-                const int c = from + plain;
-                program.lanes(with_second, layout.ld[at(l)],
-                              ActivateBody<Real>{layout.activation, group(scratch.h[at(l)], l, c),
-                                                 group(scratch.first[at(l)], l, c),
-                                                 group(scratch.second[at(l)], l,
-                                                       c - scratch.penalised_from)});
-            }
+            product(from, plain,
+                    ActivateBody<Real>{layout.activation, output(from),
+                                       derivatives ? group(scratch.first[at(l)], l, from) : nullptr,
+                                       nullptr});
+            const int c = from + plain;
+            product(c, groups - plain,
+                    ActivateBody<Real>{layout.activation, output(c),
+                                       group(scratch.first[at(l)], l, c),
+                                       group(scratch.second[at(l)], l,
+                                             c - scratch.penalised_from)});
         }
     }
 
-    // ∂D/∂z_l and ∂D/∂input of the penalised groups (output width 1).
-    void input_gradient(RowProgram<Real>& program, int penalised) const {
+    // ∂D/∂z_l and ∂D/∂input of the penalised groups (output width 1). Only the first `columns` of the
+    // input matter, if not 0.
+    void input_gradient(RowProgram<Real>& program, int penalised, index columns = 0) const {
         const int L = layout.layers;
         for (int c = 0; c < penalised; ++c)
             program.each_row(SeedBody<Real>{group(scratch.g[at(L)], L, c), layout.ld[at(L)], 1});
-        for (int l = L; l >= 1; --l) {
-            Real* target = l > 1 ? scratch.a[at(l - 1)] : scratch.g[0];
-            program.multiply(penalised, scratch.g[at(l)], layout.ld[at(l)], layout.width[at(l)],
-                             weight_transposed(l), layout.ld[at(l - 1)], nullptr, target,
-                             layout.ld[at(l - 1)], layout.ld[at(l - 1)]);
-            if (l > 1)
-                program.lanes(penalised, layout.ld[at(l - 1)],
-                              MultiplyBody<Real>{
-                                  scratch.a[at(l - 1)],
-                                  group(scratch.first[at(l - 1)], l - 1, scratch.penalised_from),
-                                  scratch.g[at(l - 1)]});
-        }
+        for (int l = L; l > 1; --l)
+            program.multiply_then(
+                penalised, scratch.g[at(l)], layout.ld[at(l)], layout.width[at(l)],
+                weight_transposed(l), layout.ld[at(l - 1)], nullptr, scratch.a[at(l - 1)],
+                layout.ld[at(l - 1)], layout.ld[at(l - 1)],
+                MultiplyBody<Real>{scratch.a[at(l - 1)],
+                                   group(scratch.first[at(l - 1)], l - 1, scratch.penalised_from),
+                                   scratch.g[at(l - 1)]});
+        program.multiply(penalised, scratch.g[1], layout.ld[1], layout.width[1],
+                         weight_transposed(1), layout.ld[0], nullptr, scratch.g[0], layout.ld[0],
+                         columns > 0 ? padded_width(columns) : layout.ld[0], columns);
     }
 
-    // Carries the seed t_0 = ∂penalty/∂(∂D/∂input) forward; leaves the second-order terms in a.
-    void tangent(RowProgram<Real>& program, int penalised) const {
-        for (int l = 1; l < layout.layers; ++l) {
-            program.multiply(penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
-                             layout.width[at(l - 1)], weight(l), layout.ld[at(l)], nullptr,
-                             scratch.t[at(l)], layout.ld[at(l)], layout.ld[at(l)]);
-            program.lanes(penalised, layout.ld[at(l)],
-                          TangentBody<Real>{scratch.a[at(l)], scratch.t[at(l)],
-                                            group(scratch.first[at(l)], l, scratch.penalised_from),
-                                            scratch.second[at(l)]});
-        }
+    // Carries the seed t_0 = ∂penalty/∂(∂D/∂input) forward; leaves the second-order terms in a. Beyond
+    // the first `columns` the seed is zero, if that is not 0.
+    void tangent(RowProgram<Real>& program, int penalised, index columns = 0) const {
+        for (int l = 1; l < layout.layers; ++l)
+            program.multiply_then(
+                penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
+                l == 1 && columns > 0 ? columns : layout.width[at(l - 1)], weight(l),
+                layout.ld[at(l)], nullptr, scratch.t[at(l)], layout.ld[at(l)], layout.ld[at(l)],
+                TangentBody<Real>{scratch.a[at(l)], scratch.t[at(l)],
+                                  group(scratch.first[at(l)], l, scratch.penalised_from),
+                                  scratch.second[at(l)]});
     }
 
-    // From r_layers down to r_1, and to the input if asked for; the penalised groups gather their
-    // second-order terms on the way.
-    void reverse(RowProgram<Real>& program, int groups, int penalised, bool to_input) const {
-        const int L = layout.layers;
-        for (int l = L; l >= (to_input ? 1 : 2); --l) {
-            program.multiply(groups, scratch.r[at(l)], layout.ld[at(l)], layout.width[at(l)],
-                             weight_transposed(l), layout.ld[at(l - 1)], nullptr,
-                             scratch.r[at(l - 1)], layout.ld[at(l - 1)], layout.ld[at(l - 1)]);
-            if (l == 1) break;
-            const int plain = groups - penalised;
-            if (plain > 0)
-                program.lanes(plain, layout.ld[at(l - 1)],
-                              MultiplyBody<Real>{scratch.r[at(l - 1)], scratch.first[at(l - 1)],
-                                                 scratch.r[at(l - 1)]});
-            if (penalised > 0)
-                program.lanes(penalised, layout.ld[at(l - 1)],
-                              MultiplyAddBody<Real>{group(scratch.r[at(l - 1)], l - 1, plain),
-                                                    group(scratch.first[at(l - 1)], l - 1, plain),
-                                                    scratch.a[at(l - 1)]});
+    // From r_layers down to r_1, and to the input (its first `columns`, if not 0) if asked for; the
+    // penalised groups gather their second-order terms on the way.
+    void reverse(RowProgram<Real>& program, int groups, int penalised, bool to_input,
+                 index columns = 0) const {
+        const int L = layout.layers, plain = groups - penalised;
+        for (int l = L; l > 1; --l) {
+            const auto product = [&](int c, int count, const auto& body) {
+                if (count > 0)
+                    program.multiply_then(
+                        count, group(scratch.r[at(l)], l, c), layout.ld[at(l)],
+                        layout.width[at(l)], weight_transposed(l), layout.ld[at(l - 1)], nullptr,
+                        group(scratch.r[at(l - 1)], l - 1, c), layout.ld[at(l - 1)],
+                        layout.ld[at(l - 1)], body);
+            };
+            product(0, plain,
+                    MultiplyBody<Real>{scratch.r[at(l - 1)], scratch.first[at(l - 1)],
+                                       scratch.r[at(l - 1)]});
+            product(plain, penalised,
+                    MultiplyAddBody<Real>{group(scratch.r[at(l - 1)], l - 1, plain),
+                                          group(scratch.first[at(l - 1)], l - 1, plain),
+                                          scratch.a[at(l - 1)]});
         }
+        if (to_input)
+            program.multiply(groups, scratch.r[1], layout.ld[1], layout.width[1],
+                             weight_transposed(1), layout.ld[0], nullptr, scratch.r[0],
+                             layout.ld[0], columns > 0 ? padded_width(columns) : layout.ld[0],
+                             columns);
     }
 
-    // All weight gradients, of the loss (r) and of the penalty's tangent (t, g).
-    void weight_gradients(RowProgram<Real>& program, int groups, int penalised) const {
+    // All weight gradients, of the loss (r) and of the penalty's tangent (t, g). Of the tangent's seed
+    // only the first `columns` are not zero, if that is not 0.
+    void weight_gradients(RowProgram<Real>& program, int groups, int penalised,
+                          index columns = 0) const {
         for (int l = 1; l <= layout.layers; ++l) {
             program.weight_gradient(groups, scratch.h[at(l - 1)], layout.ld[at(l - 1)],
                                     layout.width[at(l - 1)], scratch.r[at(l)], layout.ld[at(l)],
-                                    layout.ld[at(l)], layout.weight[at(l)], layout.bias[at(l)]);
+                                    layout.ld[at(l)], layout.weight[at(l)], layout.bias[at(l)],
+                                    layout.width[at(l)]);
             if (penalised > 0)
-                program.weight_gradient(penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
-                                        layout.width[at(l - 1)], scratch.g[at(l)],
-                                        layout.ld[at(l)], layout.ld[at(l)], layout.weight[at(l)],
-                                        -1);
+                program.weight_gradient(
+                    penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
+                    l == 1 && columns > 0 ? columns : layout.width[at(l - 1)], scratch.g[at(l)],
+                    layout.ld[at(l)], layout.ld[at(l)], layout.weight[at(l)], -1,
+                    layout.width[at(l)]);
         }
     }
 };

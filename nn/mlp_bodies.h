@@ -19,6 +19,16 @@ struct ActivateBody {
         if (first) store(first, i, v.first);
         if (second) store(second, i, v.second);
     }
+    // loop(a copy whose kind the compiler knows)
+    template <class Loop>
+    static LANE_FN void with_kind(ActivateBody body, const Loop& loop) {
+        switch (body.kind) {
+            case Activation::silu: body.kind = Activation::silu; return loop(body);
+            case Activation::leaky_relu: body.kind = Activation::leaky_relu; return loop(body);
+            case Activation::tanh: body.kind = Activation::tanh; return loop(body);
+            case Activation::softplus: body.kind = Activation::softplus; return loop(body);
+        }
+    }
 };
 
 // out = a ⊙ b

@@ -73,6 +73,9 @@ struct WhiteningView {
 
     // The network's view of a condition, `features` numbers.
     LANE_FN void write_features(const float* s, index stride, float* out) const;
+    // The same of one condition a lane: of(k) gives the k-th of all lanes; lane w goes to out + w*ld.
+    template <class L, class Condition>
+    LANE_FN void write_features_of(const Condition& of, float* out, index ld) const;
 };
 
 class Whitening {
@@ -106,27 +109,44 @@ private:
 
 namespace microlift {
 
-LANE_FN void WhiteningView::write_features(const float* s, index stride, float* out) const {
+// Lane w of x goes to out[w*ld].
+template <class L>
+LANE_FN void store_strided(float* out, index ld, L x) {
+    float values[kWidth<L>];
+    store(values, 0, x);
+    for (int w = 0; w < kWidth<L>; ++w) out[w * ld] = values[w];
+}
+
+template <class L, class Condition>
+LANE_FN void WhiteningView::write_features_of(const Condition& of, float* out, index ld) const {
+    const L zero = broadcast<L>(0.0f), one = broadcast<L>(1.0f), root = broadcast<L>(1.41421356f);
     int at = 0;
     for (int k = 0; k < conditions; ++k) {
-        const float u = (s[k * stride] - center[k]) * inverse_scale[k];
+        const L s = of(k);
+        const L u = (s - broadcast<L>(center[k])) * broadcast<L>(inverse_scale[k]);
         const int count = periodic[k] ? kHarmonics : waves;
-        float angle = u;
+        L angle = u;
         if (!periodic[k]) {
-            out[at++] = u;
-            angle = 3.14159265f * min(max((s[k * stride] - wave_low[k]) * wave_scale[k], 0.0f), 1.0f);
+            store_strided(out + at++, ld, u);
+            angle = broadcast<L>(3.14159265f) *
+                    min(max((s - broadcast<L>(wave_low[k])) * broadcast<L>(wave_scale[k]), zero),
+                        one);
         }
-        float sine, cosine;
+        L sine, cosine;
         sincos<Portable>(angle, sine, cosine);
-        float c = 1.0f, z = 0.0f;
+        L c = one, z = zero;
         for (int h = 0; h < count; ++h) {
-            const float next = c * cosine - z * sine;
+            const L next = c * cosine - z * sine;
             z = c * sine + z * cosine;
             c = next;
-            out[at++] = c * 1.41421356f;
-            out[at++] = z * 1.41421356f;
+            store_strided(out + at++, ld, c * root);
+            store_strided(out + at++, ld, z * root);
         }
     }
+}
+
+LANE_FN void WhiteningView::write_features(const float* s, index stride, float* out) const {
+    write_features_of<float>([&](int k) { return s[k * stride]; }, out, 0);
 }
 
 }  // namespace microlift
