@@ -1,6 +1,5 @@
 #include "nn/gemm.h"
 
-#include <cstring>
 #include <type_traits>
 
 #include "kernels/lane_simd.h"
@@ -106,61 +105,51 @@ void multiply(const Gemm<Real>& g, const GemmAfter& after) {
 constexpr index kFewColumns = 3;
 constexpr index kMostDepth = 1024;  // of a column that is copied
 
-// 16 numbers, whatever the width of a pack.
-template <class Real>
-struct Sixteen {
-    static constexpr int kPacks = 16 / kPackWidth<Real>;
-    using P = Pack<Real, kPackWidth<Real>>;
-    P part[kPacks];
-    LANE_FN static Sixteen zero() {
-        Sixteen x;
-        for (int j = 0; j < kPacks; ++j) x.part[j] = broadcast<P>(Real(0));
-        return x;
-    }
-};
-
 template <class Real, int kLanes>
 LANE_FN Real sum_of_lanes(Pack<Real, kLanes> x) {
     if constexpr (kLanes == 1) {
         return x.v[0];
+    } else if constexpr (kLanes == 2) {
+        return Real(x.v[0]) + Real(x.v[1]);
+    } else if constexpr (kLanes == 4) {
+        const Pack<Real, 2> low{__builtin_shufflevector(x.v, x.v, 0, 1)};
+        return sum_of_lanes(low + Pack<Real, 2>{__builtin_shufflevector(x.v, x.v, 2, 3)});
+    } else if constexpr (kLanes == 8) {
+        const Pack<Real, 4> low{__builtin_shufflevector(x.v, x.v, 0, 1, 2, 3)};
+        return sum_of_lanes(low + Pack<Real, 4>{__builtin_shufflevector(x.v, x.v, 4, 5, 6, 7)});
     } else {
-        Pack<Real, kLanes / 2> low, high;
-        std::memcpy(&low, &x, sizeof low);
-        std::memcpy(&high, reinterpret_cast<const char*>(&x) + sizeof low, sizeof high);
-        if constexpr (kLanes == 2)
-            return Real(low.v[0]) + Real(high.v[0]);
-        else
-            return sum_of_lanes<Real, kLanes / 2>(low + high);
+        const Pack<Real, 8> low{__builtin_shufflevector(x.v, x.v, 0, 1, 2, 3, 4, 5, 6, 7)};
+        return sum_of_lanes(low + Pack<Real, 8>{__builtin_shufflevector(x.v, x.v, 8, 9, 10, 11, 12,
+                                                                        13, 14, 15)});
     }
 }
 
-// Lane j meets lane j + 8, then j + 4, … : the same tree for every width.
-template <class Real>
-LANE_FN Real sum_of_lanes(const Sixteen<Real>& x) {
-    typename Sixteen<Real>::P part[Sixteen<Real>::kPacks];
-    for (int j = 0; j < Sixteen<Real>::kPacks; ++j) part[j] = x.part[j];
-    for (int half = Sixteen<Real>::kPacks / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; ++j) part[j] = part[j] + part[j + half];
-    return sum_of_lanes<Real, kPackWidth<Real>>(part[0]);
-}
-
+// Lane j meets lane j + 8, then j + 4, … : the same tree for every width of a pack.
 template <class Real>
 void few_columns(const Gemm<Real>& g) {
-    using S = Sixteen<Real>;
-    constexpr int width = kPackWidth<Real>;
+    constexpr int width = kPackWidth<Real>, packs = 16 / width;
+    using P = Pack<Real, width>;
     alignas(64) Real column[kMostDepth];
-    const index depth = (g.k + 15) / 16 * 16;
+    const index depth = (g.k + 15) / 16 * 16, lda = g.lda, ldc = g.ldc, rows = g.m;
     for (index j = 0; j < g.columns; ++j) {
         for (index p = 0; p < g.k; ++p) column[p] = g.b[p * g.ldb + j];
         for (index p = g.k; p < depth; ++p) column[p] = 0;
         const Real first = g.bias ? g.bias[j] : Real(0);
-        for (index i = 0; i < g.m; ++i) {
-            S sum = S::zero();
+        const Real* a = g.a;
+        Real* c = g.c + j;
+        for (index i = 0; i < rows; ++i, a += lda, c += ldc) {
+            P sum[packs];
+#pragma GCC unroll 8
+            for (int q = 0; q < packs; ++q) sum[q] = broadcast<P>(Real(0));
             for (index p = 0; p < depth; p += 16)
-                for (int c = 0; c < S::kPacks; ++c)
-                    sum.part[c] = fma(load<typename S::P>(g.a, i * g.lda + p + c * width),
-                                      load<typename S::P>(column, p + c * width), sum.part[c]);
-            g.c[i * g.ldc + j] = first + sum_of_lanes(sum);
+#pragma GCC unroll 8
+                for (int q = 0; q < packs; ++q)
+                    sum[q] = fma(load<P>(a, p + q * width), load<P>(column, p + q * width),
+                                 sum[q]);
+#pragma GCC unroll 8
+            for (int half = packs / 2; half > 0; half /= 2)
+                for (int q = 0; q < half; ++q) sum[q] = sum[q] + sum[q + half];
+            *c = first + sum_of_lanes(sum[0]);
         }
     }
 }

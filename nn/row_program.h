@@ -226,7 +226,7 @@ private:
         static void call(const void* context, index row, index rows, index column,
                          index columns) {
             const After& me = *static_cast<const After*>(context);
-            const auto loop = [&](const Body& body) {
+            const auto loop = [&](const Body& body) __attribute__((always_inline)) {
                 for (index r = row; r < row + rows; ++r) {
                     const index from = me.first + r * me.ld + column;
                     for (index i = from; i < from + columns; i += kLanes)
