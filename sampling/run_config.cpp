@@ -465,6 +465,83 @@ CouplingConfig read_coupling(const Config& config, bool generator) {
     return coupling;
 }
 
+ClosureConfig read_closure(const Config& config, const RunConfig& run) {
+    ClosureConfig c;
+    c.enabled = config.enabled("closure");
+    c.bursts = config.boolean("closure.bursts");
+    c.dt = config.number("closure.dt");
+    c.values = config.integer("closure.values");
+    c.replicas = config.integer("closure.replicas");
+    c.start = config.text("closure.start");
+    c.equilibrate = config.integer("closure.equilibrate");
+    c.burst_steps = config.integer("closure.burst_steps");
+    if (config.has("closure.burst_lags")) c.burst_lags = config.integers("closure.burst_lags");
+    c.tolerance = config.number("closure.tolerance");
+    if (config.has("closure.passage_from")) c.passage_from = config.number("closure.passage_from");
+    const auto list = [&](const char* path) {
+        return config.has(path) ? config.numbers(path) : std::vector<double>{};
+    };
+    c.passage_to = list("closure.passage_to");
+    c.passage_state = list("closure.passage_state");
+    c.passages = config.integer("closure.passages");
+    c.passage_steps = config.integer("closure.passage_steps");
+    c.committor_a = list("closure.committor_a");
+    c.committor_b = list("closure.committor_b");
+    c.committor_points = list("closure.committor_points");
+    c.committor_runs = config.integer("closure.committor_runs");
+    if (!c.enabled) {
+        return c;
+    }
+    for (std::size_t i = 0; i < c.burst_lags.size(); ++i) {
+        if (i > 0 && c.burst_lags[i] <= c.burst_lags[i - 1]) {
+            config.fail("closure.burst_lags", "key 'closure.burst_lags' does not increase",
+                        "give each lag once, the shortest first");
+        }
+        if (c.burst_steps > 0 && c.burst_lags[i] > c.burst_steps) {
+            config.fail("closure.burst_lags",
+                        "key 'closure.burst_lags' has a lag of " + std::to_string(c.burst_lags[i]) +
+                            " steps, longer than the burst of 'closure.burst_steps' = " +
+                            std::to_string(c.burst_steps),
+                        "give lags within the burst, or a longer burst");
+        }
+    }
+    if ((c.start == "generator" || c.start == "healed") && !run.generator.enabled) {
+        config.fail("closure.start",
+                    "key 'closure.start' is \"" + c.start + "\" but no generator is trained",
+                    "add a [generator] table, or use \"physics\"");
+    }
+    if (c.passage_to.empty() != !c.passage_from.has_value()) {
+        const char* path = c.passage_to.empty() ? "closure.passage_from" : "closure.passage_to";
+        config.fail(path,
+                    "key '" + std::string(path) + "' is given without '" +
+                        (c.passage_to.empty() ? "closure.passage_to" : "closure.passage_from") + "'",
+                    "give both, or neither");
+    }
+    const auto dim = static_cast<std::size_t>(variable_count(run.system));
+    if (!c.passage_state.empty()) {
+        check_count(config, "closure.passage_state", c.passage_state.size(), dim, "variable");
+    }
+    if (!c.committor_points.empty()) {
+        for (const char* path : {"closure.committor_a", "closure.committor_b"}) {
+            const std::vector<double>& set = path[18] == 'a' ? c.committor_a : c.committor_b;
+            if (set.size() != dim + 1 || !(set.back() > 0)) {
+                config.fail("closure.committor_points",
+                            "key 'closure.committor_points' needs '" + std::string(path) +
+                                "' as a state and a radius, " + count_of(dim + 1, "number"),
+                            "give the centre and then the radius of each ball");
+            }
+        }
+        if (c.committor_points.size() % dim != 0) {
+            config.fail("closure.committor_points",
+                        "key 'closure.committor_points' has " +
+                            count_of(c.committor_points.size(), "number") + ", not a multiple of " +
+                            std::to_string(dim),
+                        "give all variables of each state");
+        }
+    }
+    return c;
+}
+
 // Before the keys are read: which keys [system] may have depends on the name.
 void check_system_name(const ConfigValue& name) {
     std::vector<std::string> known;
@@ -727,6 +804,63 @@ Schema run_schema(const std::string& system_name) {
                 1e12));
 
     add(optional("closure.enabled", T::boolean, "true", "whether to close the reduced model"));
+    add(key("closure.bursts", T::boolean, "true", "whether to close from short unbiased runs too"));
+    add(in_units(at_least(key("closure.dt", T::number, "0.0",
+                              "time step of bursts and first passages; 0: the integrator's"),
+                          0.0),
+                 "time"));
+    add(at_most(at_least(key("closure.values", T::integer, "49",
+                             "values of the collective variables at which bursts start"),
+                         8),
+                2000));
+    add(at_most(at_least(key("closure.replicas", T::integer, "4096", "bursts at each value"), 16),
+                1e7));
+    add(one_of(key("closure.start", T::text, "\"physics\"",
+                   "where bursts start: stored samples, generated or healed states, or states held "
+                   "at the value"),
+               {"physics", "generator", "healed", "constrained"}));
+    add(at_most(at_least(key("closure.equilibrate", T::integer, "5000",
+                             "steps held at a value before a burst; start = \"constrained\" only"),
+                         1),
+                1e12));
+    add(at_most(at_least(key("closure.burst_steps", T::integer, "0",
+                             "steps of a burst; 0: chosen from the diffusion"),
+                         0),
+                1e12));
+    add(at_most(at_least(optional("closure.burst_lags", T::integers, "[10, 20, 40]",
+                                  "lags of the closure, in steps; chosen if left out"),
+                         1),
+                1e12));
+    add(below(above(key("closure.tolerance", T::number, "0.1",
+                        "relative change of the slowest rate when the lag doubles that still counts "
+                        "as a plateau"),
+                    0.0),
+              1.0));
+    add(optional("closure.passage_from", T::number, "-1.0",
+                 "value of the collective variable at which first passages start"));
+    add(optional("closure.passage_to", T::numbers, "[0.0, 1.0]",
+                 "values of the collective variable that they are to reach"));
+    add(optional("closure.passage_state", T::numbers, "[-0.5, 1.5]",
+                 "state that full-model passages start from; left out: states with the value "
+                 "passage_from"));
+    add(at_most(at_least(key("closure.passages", T::integer, "4096",
+                             "first passages simulated to each value"),
+                         16),
+                1e8));
+    add(at_most(at_least(key("closure.passage_steps", T::integer, "50000000",
+                             "steps after which waiting for first passages ends"),
+                         1),
+                1e15));
+    add(optional("closure.committor_a", T::numbers, "[-0.5, 1.5, 0.1]",
+                 "centre and radius of a ball, all variables: where committor 0 is"));
+    add(optional("closure.committor_b", T::numbers, "[0.6, 0.0, 0.1]",
+                 "centre and radius of the ball where committor 1 is"));
+    add(optional("closure.committor_points", T::numbers, "[0.0, 0.5]",
+                 "states at which the committor is simulated, one after the other"));
+    add(at_most(at_least(key("closure.committor_runs", T::integer, "4096",
+                             "trajectories from each of them"),
+                         16),
+                1e7));
     return schema;
 }
 
@@ -761,7 +895,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     run.generator = read_generator(config);
     run.lifting = read_lifting(config);
     run.coupling = read_coupling(config, run.generator.enabled);
-    run.closure.enabled = config.enabled("closure");
+    run.closure = read_closure(config, run);
     run.config = std::move(config);
     return run;
 }

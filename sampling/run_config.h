@@ -120,6 +120,23 @@ struct CouplingConfig {
 
 struct ClosureConfig {
     bool enabled = false;
+    bool bursts = true;
+    double dt = 0.0;           // of bursts and first passages; 0: the integrator's
+    index values = 0;          // of each collective variable at which bursts start
+    index replicas = 0;        // bursts at each
+    std::string start;         // physics | generator | healed | constrained
+    index equilibrate = 0;     // steps held at a value before a burst, constrained only
+    index burst_steps = 0;     // 0: chosen
+    std::vector<index> burst_lags;  // steps; empty: chosen
+    double tolerance = 0.0;    // change of the slowest rate a doubling of the lag on a plateau
+    std::optional<double> passage_from;
+    std::vector<double> passage_to;     // thresholds of the collective variable
+    std::vector<double> passage_state;  // empty: states with ξ = passage_from
+    index passages = 0;
+    index passage_steps = 0;   // at most, of one slot
+    std::vector<double> committor_a, committor_b;  // centre and radius of balls
+    std::vector<double> committor_points;          // states, one after the other
+    index committor_runs = 0;
 };
 
 struct RunConfig {

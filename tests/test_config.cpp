@@ -383,6 +383,26 @@ TEST_CASE("config: --set replaces keys, and its errors name the option") {
     CHECK_THROWS_AS(parse_run_config(kBase, "run.toml", options), InputError);
 }
 
+TEST_CASE("config: a closure's lags lie within its bursts, and its keys come together") {
+    const RunConfig run =
+        parse(kBase, {"closure.burst_steps=100", "closure.burst_lags=[10, 100]"});
+    CHECK(run.closure.burst_lags == std::vector<long long>{10, 100});
+    check_message(refusal(kBase, {"closure.burst_steps=100", "closure.burst_lags=[10, 101]"}),
+                  "closure.burst_lags");
+    check_message(refusal(kBase, {"closure.burst_lags=[10, 10]"}), "closure.burst_lags");
+    check_message(refusal(kBase, {"closure.passage_from=0.5"}), "closure.passage_from");
+    check_message(refusal(kBase, {"closure.passage_to=[0.5]"}), "closure.passage_to");
+    check_message(refusal(kBase, {"closure.passage_state=[1, 2, 3]"}), "closure.passage_state");
+    check_message(refusal(kBase, {"closure.committor_points=[0, 0]"}), "closure.committor_points");
+    const std::vector<std::string> balls{"closure.committor_a=[0, 0, 0.1]",
+                                         "closure.committor_b=[1, 0, 0.1]",
+                                         "closure.committor_points=[0.5, 0, 0.6]"};
+    check_message(refusal(kBase, balls), "closure.committor_points");
+    check_message(refusal(replaced(kBase, "[generator]\n[coupling]\n", ""),
+                          {"closure.start=healed"}),
+                  "closure.start");
+}
+
 TEST_CASE("config: a stage runs if its table is there and not switched off") {
     const RunConfig all = parse(kBase);
     CHECK(all.estimate.enabled);

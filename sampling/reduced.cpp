@@ -1,0 +1,425 @@
+#include "sampling/reduced.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/error.h"
+#include "sampling/statistics.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr index kPoints = 1601;       // of the quadratures
+constexpr index kCells = 800;         // of the rates' finite volumes
+constexpr index kWideCells = 480;     // of the displacements
+constexpr int kFixedPointRounds = 30;
+
+std::size_t at(index i) { return static_cast<std::size_t>(i); }
+
+// Solves a tridiagonal system in place: sub, diag, super of each row.
+void solve_tridiagonal(const std::vector<double>& sub, std::vector<double> diag,
+                       const std::vector<double>& super, std::vector<double>& b) {
+    const std::size_t n = diag.size();
+    for (std::size_t i = 1; i < n; ++i) {
+        const double m = sub[i] / diag[i - 1];
+        diag[i] -= m * super[i - 1];
+        b[i] -= m * b[i - 1];
+    }
+    b[n - 1] /= diag[n - 1];
+    for (std::size_t i = n - 1; i-- > 0;) b[i] = (b[i] - super[i] * b[i + 1]) / diag[i];
+}
+
+}  // namespace
+
+// --- smoothing ---------------------------------------------------------------------------------
+
+SmoothingSpline::SmoothingSpline(std::vector<double> x, const std::vector<double>& y,
+                                 const std::vector<double>& se, double lambda)
+    : x_(std::move(x)), g_(y), second_(x_.size(), 0.0), lambda_(std::max(lambda, 0.0)) {
+    const index n = static_cast<index>(x_.size()), m = n - 2;
+    if (n < 2) throw InputError("smoothing: fewer than two points");
+    if (m < 1) return;
+    std::vector<double> h(at(n - 1)), variance(at(n));
+    double usual = 0, size = 0;
+    for (index i = 0; i + 1 < n; ++i) h[at(i)] = x_[at(i + 1)] - x_[at(i)];
+    for (index i = 0; i < n; ++i) {
+        usual += se[at(i)] * se[at(i)] / static_cast<double>(n);
+        size += y[at(i)] * y[at(i)] / static_cast<double>(n);
+    }
+    // Errors that vanish would make the problem singular.
+    for (index i = 0; i < n; ++i)
+        variance[at(i)] = std::max(se[at(i)] * se[at(i)], 1e-10 * usual + 1e-14 * size + 1e-60);
+    // Column j of Q: 1/h_j, −1/h_j − 1/h_{j+1}, 1/h_{j+1} in rows j, j+1, j+2. R tridiagonal.
+    const auto q = [&](index row, index j) {
+        if (row == j) return 1 / h[at(j)];
+        if (row == j + 1) return -1 / h[at(j)] - 1 / h[at(j + 1)];
+        return row == j + 2 ? 1 / h[at(j + 1)] : 0.0;
+    };
+    std::vector<double> r(at(m * m), 0.0), qvq(at(m * m), 0.0), qy(at(m), 0.0);
+    for (index j = 0; j < m; ++j) {
+        r[at(j * m + j)] = (h[at(j)] + h[at(j + 1)]) / 3;
+        if (j + 1 < m) r[at(j * m + j + 1)] = r[at((j + 1) * m + j)] = h[at(j + 1)] / 6;
+        for (index k = std::max<index>(0, j - 2); k <= std::min(m - 1, j + 2); ++k)
+            for (index i = std::max(j, k); i <= std::min(j, k) + 2; ++i)
+                qvq[at(j * m + k)] += q(i, j) * variance[at(i)] * q(i, k);
+        for (index i = j; i <= j + 2; ++i) qy[at(j)] += q(i, j) * y[at(i)];
+    }
+    // Residual of a fit: y − g = λ V Q γ, (R + λ QᵀVQ) γ = Qᵀy; tr(1 − A) = λ tr((R + λQᵀVQ)⁻¹ QᵀVQ).
+    const auto fit = [&](double l, std::vector<double>& gamma, double* score) {
+        std::vector<double> matrix(r);
+        for (std::size_t i = 0; i < matrix.size(); ++i) matrix[i] += l * qvq[i];
+        if (!cholesky_factor(matrix, m)) return false;
+        gamma = qy;
+        cholesky_solve(matrix, m, gamma.data(), 1);
+        if (!score) return true;
+        std::vector<double> product(qvq);
+        cholesky_solve(matrix, m, product.data(), m);
+        double trace = 0, residual = 0;
+        for (index j = 0; j < m; ++j) trace += l * product[at(j * m + j)];
+        for (index i = 0; i < n; ++i) {
+            double d = 0;
+            for (index j = std::max<index>(0, i - 2); j <= std::min(i, m - 1); ++j)
+                d += q(i, j) * gamma[at(j)];
+            residual += l * l * variance[at(i)] * d * d;
+        }
+        *score = residual + 2 * (static_cast<double>(n) - trace);
+        return true;
+    };
+    std::vector<double> gamma;
+    if (lambda < 0) {
+        double trace_r = 0, trace_q = 0, best = 1e300;
+        for (index j = 0; j < m; ++j) {
+            trace_r += r[at(j * m + j)];
+            trace_q += qvq[at(j * m + j)];
+        }
+        for (int e = -16; e <= 28; ++e) {
+            const double l = trace_r / trace_q * std::pow(10.0, 0.25 * e);
+            double score = 0;
+            if (fit(l, gamma, &score) && score < best) {
+                best = score;
+                lambda_ = l;
+            }
+        }
+    }
+    if (!fit(lambda_, gamma, nullptr))
+        throw NumericError("smoothing: the normal equations are singular");
+    for (index i = 0; i < n; ++i)
+        for (index j = std::max<index>(0, i - 2); j <= std::min(i, m - 1); ++j)
+            g_[at(i)] -= lambda_ * variance[at(i)] * q(i, j) * gamma[at(j)];
+    for (index j = 0; j < m; ++j) second_[at(j + 1)] = gamma[at(j)];
+}
+
+double SmoothingSpline::operator()(double x) const {
+    const std::size_t n = x_.size();
+    const auto slope = [&](std::size_t i, bool right) {  // at an end of interval i
+        const double h = x_[i + 1] - x_[i], d = (g_[i + 1] - g_[i]) / h;
+        return right ? d + h * (second_[i] + 2 * second_[i + 1]) / 6
+                     : d - h * (2 * second_[i] + second_[i + 1]) / 6;
+    };
+    if (x <= x_[0]) return g_[0] + (x - x_[0]) * slope(0, false);
+    if (x >= x_[n - 1]) return g_[n - 1] + (x - x_[n - 1]) * slope(n - 2, true);
+    const std::size_t i =
+        static_cast<std::size_t>(std::upper_bound(x_.begin(), x_.end(), x) - x_.begin()) - 1;
+    const double h = x_[i + 1] - x_[i], a = (x_[i + 1] - x) / h, b = 1 - a;
+    return a * g_[i] + b * g_[i + 1] +
+           ((a * a * a - a) * second_[i] + (b * b * b - b) * second_[i + 1]) * h * h / 6;
+}
+
+// --- the model -----------------------------------------------------------------------------------
+
+ReducedModel::ReducedModel(const ClosureEstimate& e, double drift_lambda, double diffusion_lambda) {
+    std::vector<double> x, b, b_error, log_d, log_error;
+    for (std::size_t i = 0; i < e.x.size(); ++i) {
+        const bool good = std::isfinite(e.drift[i]) && std::isfinite(e.drift_error[i]) &&
+                          std::isfinite(e.diffusion_error[i]) && e.diffusion[i] > 0 &&
+                          std::isfinite(e.diffusion[i]);
+        if (!good) continue;
+        x.push_back(e.x[i]);
+        b.push_back(e.drift[i]);
+        b_error.push_back(e.drift_error[i]);
+        log_d.push_back(std::log(e.diffusion[i]));
+        log_error.push_back(e.diffusion_error[i] / e.diffusion[i]);
+    }
+    if (x.size() < 4)
+        throw NumericError("closure: drift and diffusion are known at fewer than four values of the "
+                           "collective variable");
+    from_ = x.front();
+    to_ = x.back();
+    drift_ = SmoothingSpline(x, b, b_error, drift_lambda);
+    log_diffusion_ = SmoothingSpline(x, log_d, log_error, diffusion_lambda);
+    tabulate();
+}
+
+double ReducedModel::diffusion(double x) const {
+    return std::exp(log_diffusion_(std::clamp(x, from_, to_)));
+}
+
+void ReducedModel::tabulate() {
+    width_ = (to_ - from_) / static_cast<double>(kPoints - 1);
+    potential_.assign(at(kPoints), 0.0);
+    d_.resize(at(kPoints));
+    std::vector<double> force(at(kPoints));
+    for (index i = 0; i < kPoints; ++i) {
+        const double x = from_ + width_ * static_cast<double>(i);
+        d_[at(i)] = diffusion(x);
+        force[at(i)] = drift(x) / d_[at(i)];
+        if (i > 0)
+            potential_[at(i)] =
+                potential_[at(i - 1)] - 0.5 * width_ * (force[at(i)] + force[at(i - 1)]);
+    }
+    const double least = *std::min_element(potential_.begin(), potential_.end());
+    for (double& p : potential_) p -= least;
+    // e^−Φ/D integrated from each end.
+    mass_left_.assign(at(kPoints), 0.0);
+    mass_right_.assign(at(kPoints), 0.0);
+    const auto weight = [&](index i) { return std::exp(-potential_[at(i)]) / d_[at(i)]; };
+    for (index i = 1; i < kPoints; ++i)
+        mass_left_[at(i)] = mass_left_[at(i - 1)] + 0.5 * width_ * (weight(i) + weight(i - 1));
+    for (index i = kPoints - 1; i-- > 0;)
+        mass_right_[at(i)] = mass_right_[at(i + 1)] + 0.5 * width_ * (weight(i) + weight(i + 1));
+}
+
+// ∫_a^b e^(Φ − shift) f, f by linear interpolation between the points.
+double ReducedModel::integral(double a, double b, double shift,
+                              const std::vector<double>* f) const {
+    const auto value = [&](double x) {
+        return std::exp(cumulative(potential_, x) - shift) * (f ? cumulative(*f, x) : 1.0);
+    };
+    a = std::clamp(a, from_, to_);
+    b = std::clamp(b, from_, to_);
+    const index n = std::max<index>(2, static_cast<index>(std::ceil((b - a) / width_)) + 1);
+    const double h = (b - a) / static_cast<double>(n - 1);
+    double sum = 0.5 * (value(a) + value(b));
+    for (index i = 1; i + 1 < n; ++i) sum += value(a + h * static_cast<double>(i));
+    return sum * h;
+}
+
+double ReducedModel::cumulative(const std::vector<double>& table, double x) const {
+    const double t = std::clamp((x - from_) / width_, 0.0, static_cast<double>(kPoints - 1));
+    const index i = std::min(static_cast<index>(t), kPoints - 2);
+    const double s = t - static_cast<double>(i);
+    return table[at(i)] + s * (table[at(i + 1)] - table[at(i)]);
+}
+
+double ReducedModel::density(double x) const {
+    if (x < from_ || x > to_) return 0;
+    return std::exp(-cumulative(potential_, x)) / diffusion(x) / mass_left_.back();
+}
+
+double ReducedModel::mean_time(double start, double target) const {
+    return target >= start ? integral(start, target, 0, &mass_left_)
+                           : integral(target, start, 0, &mass_right_);
+}
+
+double ReducedModel::committor(double x, double a, double b) const {
+    if (x <= a || x >= b) return x <= a ? 0.0 : 1.0;
+    double shift = 0;
+    for (index i = 0; i < kPoints; ++i) {
+        const double y = from_ + width_ * static_cast<double>(i);
+        if (y >= a && y <= b) shift = std::max(shift, potential_[at(i)]);
+    }
+    return integral(a, x, shift, nullptr) / integral(a, b, shift, nullptr);
+}
+
+std::vector<double> ReducedModel::rates(int count) const {
+    // Finite volumes for L = π⁻¹ d(D π d), made symmetric by sqrt(π): the off-diagonal is D/h².
+    const double h = (to_ - from_) / static_cast<double>(kCells);
+    std::vector<double> log_pi(at(kCells)), diag(at(kCells), 0.0), off(at(kCells), 0.0);
+    for (index i = 0; i < kCells; ++i) {
+        const double x = from_ + h * (static_cast<double>(i) + 0.5);
+        log_pi[at(i)] = -cumulative(potential_, x) - std::log(diffusion(x));
+    }
+    for (index i = 0; i + 1 < kCells; ++i) {
+        const double d = diffusion(from_ + h * static_cast<double>(i + 1)) / (h * h);
+        const double half = 0.5 * (log_pi[at(i + 1)] - log_pi[at(i)]);
+        diag[at(i)] += d * std::exp(half);
+        diag[at(i + 1)] += d * std::exp(-half);
+        off[at(i)] = d;  // of −L, with its sign turned
+    }
+    double most = 0;
+    for (index i = 0; i < kCells; ++i) most = std::max(most, 2 * diag[at(i)]);
+    // Eigenvalues below s, by Sturm's sequence.
+    const auto below = [&](double s) {
+        index n = 0;
+        double p = 1;
+        for (index i = 0; i < kCells; ++i) {
+            const double o = i > 0 ? off[at(i - 1)] : 0.0;
+            p = diag[at(i)] - s - (i > 0 ? o * o / p : 0.0);
+            if (std::fabs(p) < 1e-280) p = -1e-280;
+            n += p < 0;
+        }
+        return n;
+    };
+    std::vector<double> found;
+    for (int k = 1; k <= count; ++k) {
+        double low = 0, high = most;
+        for (int i = 0; i < 200 && high - low > 1e-13 * high; ++i) {
+            const double middle = low > 0 ? std::sqrt(low * high) : high * 1e-3;
+            if (below(middle) > k)
+                high = middle;
+            else if (middle < 1e-14 * most)
+                break;
+            else
+                low = middle;
+        }
+        found.push_back(high);
+    }
+    return found;
+}
+
+void ReducedModel::displacement(const std::vector<double>& start, double tau,
+                                std::vector<double>& mean, std::vector<double>& variance) const {
+    double most = 0;
+    for (double d : d_) most = std::max(most, d);
+    const double margin = std::min(5 * std::sqrt(2 * most * tau), to_ - from_);
+    const double low = from_ - margin, h = (to_ - from_ + 2 * margin) / kWideCells;
+    const std::size_t n = at(kWideCells + 1);
+    // L u = b u′ + D u″; at the two ends u″ = 0.
+    std::vector<double> sub(n), diag(n), super(n), u(n), w(n), x(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        x[i] = low + h * static_cast<double>(i);
+        // Beyond the ends a drift that would drive outward is held.
+        const double edge = std::clamp(x[i], from_, to_);
+        double b = drift(x[i]);
+        if ((x[i] > to_ && b > 0) || (x[i] < from_ && b < 0)) b = drift(edge);
+        const double d = diffusion(x[i]) / (h * h);
+        const bool first = i == 0, last = i + 1 == n;
+        sub[i] = first ? 0.0 : last ? -b / h : d - 0.5 * b / h;
+        super[i] = last ? 0.0 : first ? b / h : d + 0.5 * b / h;
+        diag[i] = -sub[i] - super[i];
+        u[i] = x[i];
+        w[i] = x[i] * x[i];
+    }
+    const int steps = 48;
+    const double s = 0.5 * tau / steps;
+    std::vector<double> lower(n), middle(n), upper(n), rhs(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        lower[i] = -s * sub[i];
+        middle[i] = 1 - s * diag[i];
+        upper[i] = -s * super[i];
+    }
+    for (int k = 0; k < steps; ++k)
+        for (std::vector<double>* f : {&u, &w}) {
+            for (std::size_t i = 0; i < n; ++i)
+                rhs[i] = (*f)[i] + s * (diag[i] * (*f)[i] + (i > 0 ? sub[i] * (*f)[i - 1] : 0.0) +
+                                        (i + 1 < n ? super[i] * (*f)[i + 1] : 0.0));
+            solve_tridiagonal(lower, middle, upper, rhs);
+            *f = rhs;
+        }
+    mean.resize(start.size());
+    variance.resize(start.size());
+    for (std::size_t j = 0; j < start.size(); ++j) {
+        const double t = (start[j] - low) / h;
+        const std::size_t i = std::min(static_cast<std::size_t>(std::max(t, 1.0)), n - 3);
+        const double f = t - static_cast<double>(i);
+        // Four-point Lagrange interpolation.
+        const double c[4] = {-f * (f - 1) * (f - 2) / 6, (f + 1) * (f - 1) * (f - 2) / 2,
+                             -(f + 1) * f * (f - 2) / 2, (f + 1) * f * (f - 1) / 6};
+        double m = 0, v = 0;
+        for (std::size_t k = 0; k < 4; ++k) {
+            m += c[k] * u[i + k - 1];
+            v += c[k] * w[i + k - 1];
+        }
+        mean[j] = m - start[j];
+        variance[j] = v - m * m;
+    }
+}
+
+ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
+                                     const std::vector<double>& mean,
+                                     const std::vector<double>& mean_error,
+                                     const std::vector<double>& variance,
+                                     const std::vector<double>& variance_error,
+                                     ReducedModel& model, const ReducedModel* guess,
+                                     double drift_lambda, double diffusion_lambda) {
+    ClosureEstimate e;
+    e.x = x;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        e.drift.push_back(mean[i] / tau);
+        e.drift_error.push_back(mean_error[i] / tau);
+        e.diffusion.push_back(variance[i] / (2 * tau));
+        e.diffusion_error.push_back(variance_error[i] / (2 * tau));
+    }
+    // How much to smooth is read off what was measured: its errors are independent, those of the
+    // estimates are not.
+    if (drift_lambda < 0 || diffusion_lambda < 0) {
+        model = ReducedModel(e);
+        drift_lambda = model.drift_lambda();
+        diffusion_lambda = model.diffusion_lambda();
+    }
+    if (guess) {
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            const double d = guess->diffusion(x[i]);
+            e.diffusion_error[i] *= d / e.diffusion[i];
+            e.diffusion[i] = d;
+            e.drift[i] = guess->drift(x[i]);
+        }
+        model = *guess;
+    } else {
+        model = ReducedModel(e, drift_lambda, diffusion_lambda);
+    }
+    std::vector<double> m, v;
+    for (int round = 0; round < kFixedPointRounds; ++round) {
+        model.displacement(x, tau, m, v);
+        double change = 0;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            const double drift = model.drift(x[i]) + (mean[i] - m[i]) / tau;
+            const double ratio = std::clamp(variance[i] / std::max(v[i], 1e-300), 0.5, 2.0);
+            const double diffusion = model.diffusion(x[i]) * ratio;
+            change = std::max({change, std::fabs(drift - e.drift[i]) / e.drift_error[i],
+                               std::fabs(diffusion - e.diffusion[i]) / e.diffusion_error[i]});
+            // Errors grow with the estimates' distance from what was measured.
+            e.diffusion_error[i] *= diffusion / e.diffusion[i];
+            e.drift[i] = drift;
+            e.diffusion[i] = diffusion;
+        }
+        model = ReducedModel(e, drift_lambda, diffusion_lambda);
+        if (change < 0.02) break;
+    }
+    return e;
+}
+
+std::vector<double> leading_eigenvalues(const std::vector<double>& matrix, index n, int count) {
+    const int p = static_cast<int>(std::min<index>(n, count + 2));
+    std::vector<std::vector<double>> q(static_cast<std::size_t>(p), std::vector<double>(at(n)));
+    for (int k = 0; k < p; ++k)
+        for (index i = 0; i < n; ++i)
+            q[static_cast<std::size_t>(k)][at(i)] =
+                std::cos(3.14159265358979 * k * (static_cast<double>(i) + 0.5) /
+                         static_cast<double>(n)) +
+                1e-3 * std::sin(1.0 + static_cast<double>(i * (k + 2)));
+    std::vector<double> values(static_cast<std::size_t>(p), 0.0);
+    for (int round = 0; round < 2000; ++round) {
+        double change = 0;
+        std::vector<std::vector<double>> next = q;
+        for (std::size_t k = 0; k < q.size(); ++k)
+            for (index i = 0; i < n; ++i) {
+                double sum = 0;
+                for (index j = 0; j < n; ++j) sum += matrix[at(i * n + j)] * q[k][at(j)];
+                next[k][at(i)] = sum;
+            }
+        for (std::size_t k = 0; k < q.size(); ++k) {
+            double value = 0;
+            for (index i = 0; i < n; ++i) value += q[k][at(i)] * next[k][at(i)];
+            for (std::size_t l = 0; l < k; ++l) {
+                double along = 0;
+                for (index i = 0; i < n; ++i) along += q[l][at(i)] * next[k][at(i)];
+                for (index i = 0; i < n; ++i) next[k][at(i)] -= along * q[l][at(i)];
+            }
+            double norm = 0;
+            for (index i = 0; i < n; ++i) norm += next[k][at(i)] * next[k][at(i)];
+            norm = std::sqrt(norm);
+            if (!(norm > 0)) norm = 1;
+            for (index i = 0; i < n; ++i) q[k][at(i)] = next[k][at(i)] / norm;
+            if (round > 0 && static_cast<int>(k) < count)
+                change = std::max(change, std::fabs(value - values[k]));
+            values[k] = value;
+        }
+        if (round > 8 && change < 1e-13) break;
+    }
+    values.resize(static_cast<std::size_t>(std::min<int>(count, p)));
+    return values;
+}
+
+}  // namespace microlift

@@ -1,0 +1,82 @@
+// A reduced model dξ = b dt + sqrt(2 D) dW (Itô) of one collective variable: smooth curves from
+// estimates with errors, and what follows from them by quadrature: the stationary density, mean
+// first-passage times, the committor and the leading relaxation rates.
+#pragma once
+
+#include <vector>
+
+#include "kernels/lane.h"
+
+namespace microlift {
+
+// The natural cubic smoothing spline of values with standard errors: minimises Σ ((y − g)/se)² +
+// λ ∫ g″² (Reinsch, Numer. Math. 10 (1967) 177). Knots increase strictly.
+class SmoothingSpline {
+public:
+    SmoothingSpline() = default;
+    // λ < 0: by Mallows' C_p, which trusts the errors. λ = 0 interpolates.
+    SmoothingSpline(std::vector<double> x, const std::vector<double>& y,
+                    const std::vector<double>& se, double lambda = -1);
+    double operator()(double x) const;  // a line beyond the ends
+    double lambda() const { return lambda_; }
+
+private:
+    std::vector<double> x_, g_, second_;  // values and second derivatives at the knots
+    double lambda_ = 0;
+};
+
+// Estimates at increasing values of ξ; one with an error that is not finite is left out of fits.
+struct ClosureEstimate {
+    std::vector<double> x, drift, drift_error, diffusion, diffusion_error;
+};
+
+class ReducedModel {
+public:
+    ReducedModel() = default;
+    // Curves through smoothed estimates; lambda: of the drift and of ln D, < 0 chosen.
+    explicit ReducedModel(const ClosureEstimate& estimate, double drift_lambda = -1,
+                          double diffusion_lambda = -1);
+
+    double from() const { return from_; }
+    double to() const { return to_; }
+    double drift(double x) const { return drift_(x); }
+    double diffusion(double x) const;
+    double drift_lambda() const { return drift_.lambda(); }
+    double diffusion_lambda() const { return log_diffusion_.lambda(); }
+
+    // Reflecting ends at from() and to().
+    double density(double x) const;
+    double mean_time(double start, double target) const;
+    double committor(double x, double a, double b) const;  // of reaching b before a
+    std::vector<double> rates(int count) const;            // the slowest, without 0
+
+    // E and variance of ξ(τ) − ξ(0) from each start, by Crank–Nicolson on a wider interval.
+    void displacement(const std::vector<double>& start, double tau, std::vector<double>& mean,
+                      std::vector<double>& variance) const;
+
+private:
+    void tabulate();
+    double cumulative(const std::vector<double>& table, double x) const;
+    double from_ = 0, to_ = 0, width_ = 0;
+    SmoothingSpline drift_, log_diffusion_;
+    double integral(double a, double b, double shift, const std::vector<double>* f) const;
+    std::vector<double> potential_, d_;          // Φ = −∫ b/D with minimum 0, and D, at the points
+    std::vector<double> mass_left_, mass_right_;  // ∫ e^−Φ/D from each end
+};
+
+// b and D whose displacements over the lag τ are the given ones: mean Δξ and its variance at x with
+// their errors. A fixed point: estimates are shifted by what the present model misses. It begins with
+// `guess` if there is one, for instance the model of a shorter lag, which stays where a long lag says
+// little (in narrow wells). Returns the corrected estimate; `model` its smooth curves.
+ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
+                                     const std::vector<double>& mean,
+                                     const std::vector<double>& mean_error,
+                                     const std::vector<double>& variance,
+                                     const std::vector<double>& variance_error,
+                                     ReducedModel& model, const ReducedModel* guess = nullptr,
+                                     double drift_lambda = -1, double diffusion_lambda = -1);
+
+// Real eigenvalues of largest modulus of a matrix by rows (n, n), by orthogonal iteration.
+std::vector<double> leading_eigenvalues(const std::vector<double>& matrix, index n, int count);
+
+}  // namespace microlift

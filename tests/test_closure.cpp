@@ -1,0 +1,163 @@
+// Closures: smoothing, the quadratures of a reduced model, and drift and diffusion from bursts.
+#include "sampling/closure.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <random>
+
+#include "sampling/first_passage.h"
+#include "tests/devices.h"
+
+namespace microlift {
+
+namespace {
+
+// b = −V′, D = 1/β of the double well, exact but for the given relative noise.
+ClosureEstimate double_well(double beta, double reach, index points, double noise, unsigned seed) {
+    std::mt19937_64 random(seed);
+    std::normal_distribution<double> normal;
+    ClosureEstimate e;
+    for (index i = 0; i < points; ++i) {
+        const double x = -reach + 2 * reach * static_cast<double>(i) / static_cast<double>(points - 1);
+        e.x.push_back(x);
+        e.drift_error.push_back(noise + 1e-9);
+        e.diffusion_error.push_back(noise / beta + 1e-9);
+        e.drift.push_back(-4 * x * (x * x - 1) + noise * normal(random));
+        e.diffusion.push_back(1 / beta * (1 + noise * normal(random)));
+    }
+    return e;
+}
+
+RunConfig config_of(const std::string& text) { return parse_run_config(text, "run.toml"); }
+
+const char* const kChannel = R"toml([system]
+name = "channel"
+[cv]
+variables = ["x"]
+[integrator]
+dt = 2e-3
+[umbrella]
+from = -1.8
+to = 1.8
+windows = 2
+stiffness = 20
+)toml";
+
+}  // namespace
+
+TEST_CASE("a smoothing spline keeps lines, interpolates without noise, and removes noise") {
+    std::vector<double> x, line, wave, se;
+    std::mt19937_64 random(3);
+    std::normal_distribution<double> normal;
+    for (int i = 0; i < 60; ++i) {
+        x.push_back(0.1 * i + 0.02 * (i % 3));
+        line.push_back(2 - 3 * x.back());
+        wave.push_back(std::sin(x.back()) + 0.1 * normal(random));
+        se.push_back(0.1);
+    }
+    const SmoothingSpline straight(x, line, se);
+    CHECK(straight(-1.0) == doctest::Approx(5).epsilon(1e-9));
+    CHECK(straight(2.345) == doctest::Approx(2 - 3 * 2.345).epsilon(1e-9));
+    const SmoothingSpline exact(x, wave, se, 0);
+    for (std::size_t i = 0; i < x.size(); ++i) CHECK(exact(x[i]) == doctest::Approx(wave[i]));
+    const SmoothingSpline smooth(x, wave, se);
+    double worst = 0;
+    for (double t = 0.3; t < 5.5; t += 0.05)
+        worst = std::max(worst, std::fabs(smooth(t) - std::sin(t)));
+    CHECK(worst < 0.12);
+    CHECK(worst > 0);
+}
+
+TEST_CASE("the quadratures of a reduced model give the exact times and rates") {
+    const double exact[3][3] = {{1.43586, 3.56943, 0.748682},
+                                {12.6984, 26.6401, 0.0806199},
+                                {90.4759, 182.418, 0.0111046}};
+    for (int b = 0; b < 3; ++b) {
+        const double beta = 1 + 2 * b;
+        const ReducedModel model(double_well(beta, 2.6, 105, 0, 1), 0, 0);
+        CHECK(model.mean_time(-1, 0) == doctest::Approx(exact[b][0]).epsilon(2e-3));
+        CHECK(model.mean_time(-1, 1) == doctest::Approx(exact[b][1]).epsilon(2e-3));
+        CHECK(model.mean_time(1, -1) == doctest::Approx(exact[b][1]).epsilon(2e-3));
+        CHECK(model.rates(1)[0] == doctest::Approx(exact[b][2]).epsilon(2e-3));
+        CHECK(model.committor(0, -1, 1) == doctest::Approx(0.5).epsilon(1e-6));
+        CHECK(model.density(0.3) == doctest::Approx(model.density(-0.3)).epsilon(1e-6));
+    }
+}
+
+TEST_CASE("displacements over a long lag give back drift and diffusion") {
+    const ReducedModel truth(double_well(3, 1.8, 73, 0, 1), 0, 0);
+    std::vector<double> x, m, v, me, ve;
+    for (int i = 0; i < 49; ++i) x.push_back(-1.8 + 3.6 * i / 48);
+    const double tau = 0.2;
+    truth.displacement(x, tau, m, v);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        me.push_back(1e-4);
+        ve.push_back(1e-4 * v[i]);
+    }
+    ReducedModel model;
+    const ClosureEstimate e = invert_displacements(x, tau, m, me, v, ve, model);
+    // The lag is 1.6 relaxation times of the wells: what was measured there is far off, what comes back
+    // is not.
+    CHECK(std::fabs(m[8] / tau - truth.drift(x[8])) > 0.3);
+    CHECK(v[11] / (2 * tau) * 3 < 0.4);
+    for (std::size_t i = 8; i < 41; ++i) {
+        CHECK(std::fabs(e.drift[i] - truth.drift(x[i])) < 0.1);
+        CHECK(std::fabs(e.diffusion[i] * 3 - 1) < 0.08);
+    }
+    CHECK(model.mean_time(-1, 0) == doctest::Approx(12.698).epsilon(0.02));
+}
+
+TEST_CASE("bursts of the channel close near the full model, averages do not") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        const RunConfig run = config_of(kChannel);
+        const Model model(run);
+        std::vector<CvValue> values;
+        for (int i = 0; i < 41; ++i) values.push_back({-1.7 + 3.4 * i / 40, 0});
+        const index replicas = 2048;
+        const Buffer<float> start = constrained_starts(stream, model, run.integrator, {-1, -1},
+                                                       values, replicas, 500, 7);
+        // Averages over the held states: −V′ and 1/β.
+        const AveragedClosure average =
+            average_closure(stream, model, start.span(), 41, replicas);
+        int outside = 0;
+        ClosureEstimate conditional;
+        for (std::size_t i = 0; i < 41; ++i) {
+            const double x = values[i][0];
+            outside += std::fabs(average.mean[i] + 4 * x * (x * x - 1)) > 3 * average.error[i];
+            conditional.x.push_back(x);
+            conditional.drift.push_back(average.mean[i]);
+            conditional.drift_error.push_back(average.error[i]);
+            conditional.diffusion.push_back(average.mean[41 + i]);
+            conditional.diffusion_error.push_back(1e-6);
+        }
+        CHECK(outside <= 2);
+        CHECK(ReducedModel(conditional).mean_time(-1, 0) == doctest::Approx(12.698).epsilon(0.05));
+
+        BurstOptions options;
+        options.dt = 2e-3;
+        options.lags = {3, 6, 13, 27, 55, 110, 220};
+        const auto before = transfer_counters();
+        bool quiet = true;
+        options.after = [&](double) {
+            quiet &= transfer_counters().bytes_to_host == before.bytes_to_host;
+        };
+        const BurstMoments m =
+            run_bursts(stream, model, run.integrator, values, start.span(), replicas, options);
+        CHECK(quiet);
+        const BurstClosure closure = burst_closure(m, 7);
+        const BurstLag& lag = closure.lags[closure.chosen];
+        CAPTURE(lag.tau);
+        CAPTURE(closure.lags[0].model.mean_time(-1, 0));
+        CAPTURE(lag.model.mean_time(-1, 0));
+        CHECK(closure.plateau);
+        CHECK(lag.model.mean_time(-1, 0) == doctest::Approx(19.87).epsilon(0.1));
+        for (const BurstLag& l : closure.lags)
+            MESSAGE("lag " << l.tau << " rate " << l.rate << " +- " << l.rate_error << " MFPT "
+                           << l.model.mean_time(-1, 0) << " plateau " << l.plateau);
+        for (const Figure& f : burst_rates(m, 1)) MESSAGE("rate " << f.value << " +- " << f.error);
+    }
+}
+
+}  // namespace microlift
