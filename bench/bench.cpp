@@ -93,6 +93,7 @@ nlohmann::ordered_json as_json(const std::string& name, const Device& device,
     out["math"] = device.is_cpu() ? "portable" : "fast";
     out[result.unit] = middle;
     if (result.ceiling > 0) out["share_of_ceiling"] = middle / result.ceiling;
+    if (device.is_cpu()) out["cpu_share"] = take_processor_share(device.threads());
     if (result.clock_hz > 0) out["clock_hz"] = result.clock_hz;
     out["min"] = *low;
     out["median"] = middle;

@@ -1,5 +1,7 @@
 #include "bench/harness.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -24,6 +26,15 @@ double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
 }
+
+// Of all threads of the process.
+double processor_seconds() {
+    timespec t{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double timed_wall = 0, timed_cpu = 0;
 
 }  // namespace
 
@@ -63,10 +74,19 @@ double median(std::vector<double> values) {
 double seconds(Stream& stream, const std::function<void()>& work) {
     throw_if_stopped();
     stream.synchronize();
-    const double start = now();
+    const double start = now(), cpu_start = processor_seconds();
     work();
     stream.synchronize();
-    return now() - start;
+    const double wall = now() - start;
+    timed_wall += wall;
+    timed_cpu += processor_seconds() - cpu_start;
+    return wall;
+}
+
+double take_processor_share(int threads) {
+    const double share = timed_wall > 0 ? timed_cpu / (timed_wall * threads) : 0;
+    timed_wall = timed_cpu = 0;
+    return share;
 }
 
 index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work,

@@ -36,6 +36,9 @@ inline constexpr double kSecondsPerRepeat = 1;
 double median(std::vector<double> values);
 // Wall time of the work, the device's included.
 double seconds(Stream& stream, const std::function<void()>& work);
+// Processor time over threads · wall time of what `seconds` timed since the last call: how much of the
+// machine the work got while others ran too.
+double take_processor_share(int threads);
 // How many units (a multiple of `multiple`) take about `goal` seconds; runs some to find out.
 index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work,
                        double goal = kSecondsPerRepeat);
