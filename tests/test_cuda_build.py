@@ -66,7 +66,11 @@ class CudaBuild(unittest.TestCase):
         self.assertEqual([], [str(o) for o in objects if not Path(f"{o}.ptxas").exists()])
 
     def test_architectures(self):
-        self.assertEqual({"sm_80", "sm_90"}, {k[1] for k in self.kernels})
+        """Those asked for, or the default of CMakeLists.txt."""
+        asked = re.search(r"^CMAKE_CUDA_ARCHITECTURES:\w+=(.+)$",
+                          (BUILD / "CMakeCache.txt").read_text(), re.MULTILINE)
+        wanted = {"sm_" + re.match(r"\d+a?", a)[0] for a in (asked[1] if asked else "80;90").split(";")}
+        self.assertEqual(wanted, {k[1] for k in self.kernels})
 
     def test_report_is_understood(self):
         text = ("ptxas info    : Compiling entry function '_Zx' for 'sm_90'\n"

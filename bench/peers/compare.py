@@ -32,23 +32,24 @@ import numpy as np
 import law
 
 HERE = Path(__file__).resolve().parent
-# Module, name, package to install, devices, least and greatest size that make sense.
-ENSEMBLES = [("ensemble_numpy", "numpy", "numpy", ("cpu",)),
+# Module, name, package to install, devices.
+# The strongest come first: what a time limit cuts off is the end of the list.
+ENSEMBLES = [("ensemble_triton", "Triton in registers", "triton", ("cuda",)),
+             ("ensemble_numba_cuda", "Numba-CUDA in registers", "numba-cuda", ("cuda",)),
              ("ensemble_numba", "numba", "numba", ("cpu",)),
+             ("ensemble_jax", "JAX scan, XLA generator", "jax", ("cpu", "cuda")),
              ("ensemble_torch", "torch eager", "torch", ("cpu", "cuda")),
+             ("ensemble_numpy", "numpy", "numpy", ("cpu",)),
+             ("ensemble_jax", "JAX scan", "jax", ("cpu", "cuda")),
              ("ensemble_torch", "torch compiled", "torch", ("cpu", "cuda")),
              ("ensemble_torch", "torch CUDA graph", "torch", ("cuda",)),
-             ("ensemble_jax", "JAX scan", "jax", ("cpu", "cuda")),
-             ("ensemble_jax", "JAX scan, XLA generator", "jax", ("cpu", "cuda")),
              ("ensemble_jax", "JAX vmap", "jax", ("cpu", "cuda")),
              ("ensemble_jax", "diffrax", "diffrax", ("cpu", "cuda")),
-             ("ensemble_torch", "torchsde", "torchsde", ("cpu", "cuda")),
-             ("ensemble_triton", "Triton in registers", "triton", ("cuda",)),
-             ("ensemble_numba_cuda", "Numba-CUDA in registers", "numba-cuda", ("cuda",))]
+             ("ensemble_torch", "torchsde", "torchsde", ("cpu", "cuda"))]
 TRAINING = [("training_torch", "torch eager", "torch", ("cpu", "cuda")),
-            ("training_torch", "torch compiled", "torch", ("cpu", "cuda")),
             ("training_torch", "torch CUDA graph", "torch", ("cuda",)),
-            ("training_jax", "JAX scan", "jax", ("cpu", "cuda"))]
+            ("training_jax", "JAX scan", "jax", ("cpu", "cuda")),
+            ("training_torch", "torch compiled", "torch", ("cpu", "cuda"))]
 SAMPLING = [("training_torch", "torch eager sampling", "torch", ("cpu", "cuda")),
             ("training_torch", "torch compiled sampling", "torch", ("cpu", "cuda")),
             ("training_jax", "JAX sampling", "jax", ("cpu", "cuda"))]
@@ -92,11 +93,12 @@ class Peer:
             raise Failed("ended early: " + (tail[-1][:300] if tail else "no message"))
         return json.loads(line)
 
-    def ask(self, limit=None, **request):
+    def ask(self, **request):
+        limit = self.limit * (4 if request["do"] == "prepare" else 1)  # compilation
         try:
             self.process.stdin.write((json.dumps(request) + "\n").encode())
             self.process.stdin.flush()
-            answer = self.read(limit or self.limit)
+            answer = self.read(limit)
         except (BrokenPipeError, Failed) as error:
             self.stop()
             raise error if isinstance(error, Failed) else Failed("ended early")
@@ -130,7 +132,7 @@ class Comparison:
         self.rows, self.absent, self.versions = [], {}, {}
         self.folder = Path(tempfile.mkdtemp(prefix="microlift-peers-"))
         self.cores = len(os.sched_getaffinity(0))
-        self.deadline = time.monotonic() + options.time_limit
+        self.deadline = 0.0
 
     def microlift(self, work, **size):
         """One repeat of a benchmark: the JSON object with its rate."""
@@ -194,6 +196,7 @@ class Comparison:
     def units(self, peer, first, multiple):
         """How many units take about the wanted time; the last run at that number is the warm-up."""
         units = first
+        peer.run(units)  # what is left to compile
         while True:
             seconds, _ = peer.run(units)
             if seconds >= 0.1 * self.options.seconds:
@@ -227,7 +230,7 @@ class Comparison:
                     self.failed("ensemble", name, size, "not run: the time limit is over")
                     break
                 try:
-                    peer.ask(do="prepare", size={"n": n})
+                    note = peer.ask(do="prepare", size={"n": n})["note"]
                     half = law.CHECK_STEPS // 2
                     seconds, _ = peer.run(half)  # compiles too
                     peer.run(half)
@@ -244,7 +247,7 @@ class Comparison:
                     if isinstance(error, TooSlow) or peer.process.poll() is not None:
                         break
                     continue
-                self.record("ensemble", name, size, mine, theirs, steps=steps,
+                self.record("ensemble", name, size, mine, theirs, steps=steps, note=note,
                             worst_deviation_in_standard_errors=off)
 
     def training(self):
@@ -259,7 +262,8 @@ class Comparison:
                     if peer.process.poll() is not None:
                         peer = Peer(module, name, self.device, self.options.point_limit)
                     try:
-                        peer.ask(do="prepare", size={"batch": batch, "width": width})
+                        note = peer.ask(do="prepare",
+                                        size={"batch": batch, "width": width})["note"]
                         before = float(peer.load(self.folder / "quality.npy")[0])
                         updates = self.units(peer, 1, 1)
                         mine, theirs = self.pairs(
@@ -271,7 +275,8 @@ class Comparison:
                     except Failed as error:
                         self.failed("training", name, size, error)
                         continue
-                    self.record("training", name, size, mine, theirs, wasserstein=[before, after])
+                    self.record("training", name, size, mine, theirs, note=note,
+                                wasserstein=[before, after])
 
     def sampling(self):
         states = self.options.states
@@ -460,8 +465,13 @@ def main():
     print(f"microlift on {info.stdout.splitlines()[0] if info.stdout else found}", flush=True)
     comparison = Comparison(options, device)
     works = ["ensemble", "training", "sampling", "mbar"] if "all" in options.work else options.work
+    shares = {"ensemble": 45, "training": 35, "sampling": 10, "mbar": 10}  # of the time limit
+    end = time.monotonic() + options.time_limit
     try:
-        for work in works:
+        for k, work in enumerate(works):
+            left = end - time.monotonic()
+            comparison.deadline = time.monotonic() + left * shares[work] / sum(
+                shares[w] for w in works[k:])
             getattr(comparison, work)()
     except KeyboardInterrupt:
         print("stopped; what was measured is kept", file=sys.stderr)

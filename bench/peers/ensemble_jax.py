@@ -46,8 +46,11 @@ class JaxEnsemble(Ensemble):
         self.state = tuple(jnp.full((n,), s, jnp.float32) for s in law.START)
 
     def run(self, steps):
-        self.key, key = jax.random.split(self.key)
-        self.state = self.advance(self.state, key, -(-steps // self.chunk) * self.chunk)
+        while steps > 0:  # two lengths of the scan to compile, whatever is asked for
+            length = 16 * self.chunk if steps >= 16 * self.chunk else self.chunk
+            self.key, key = jax.random.split(self.key)
+            self.state = self.advance(self.state, key, length)
+            steps -= length
 
     def states(self):
         return np.stack([np.asarray(v) for v in self.state])

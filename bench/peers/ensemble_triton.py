@@ -53,7 +53,7 @@ def advance(x_at, y_at, n, first_pair, pairs, seed, STREAM: tl.constexpr, CENTER
     y = tl.load(y_at + i, mask=mask, other=0.0)
     zero = tl.zeros([BLOCK], tl.uint32)
     for pair in range(first_pair, first_pair + pairs):
-        r0, r1, r2, r3 = tl.philox(seed, i.to(tl.uint32), zero + STREAM, zero + pair.to(tl.uint32),
+        r0, r1, r2, r3 = tl.philox(seed, i.to(tl.uint32), zero + STREAM, (zero + pair).to(tl.uint32),
                                    zero)
         z0, z1 = normals(r0, r1)
         z2, z3 = normals(r2, r3)

@@ -81,6 +81,7 @@ class Training:
         self.state = (generator, zeros(generator), generator, critic, zeros(critic), key,
                       jnp.zeros((), jnp.int32))
         self.table = jnp.asarray(gan.data())
+        self.length = max(1, min(64, (1 << 14) // batch))  # updates in a scan
 
         def update(table, state, _):
             generator, g_second, average, critic, c_second, key, t = state
@@ -109,7 +110,10 @@ class Training:
                                                  length=n)[0], static_argnums=2)
 
     def run(self, updates):
-        self.state = self.advance(self.table, self.state, updates)
+        while updates > 0:
+            length = self.length if updates >= self.length else 1
+            self.state = self.advance(self.table, self.state, length)
+            updates -= length
 
     def save(self, file):
         key = jax.random.key(1)
