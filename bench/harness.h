@@ -42,7 +42,8 @@ double take_processor_share(int threads);
 // How many units (a multiple of `multiple`) take about `goal` seconds; runs some to find out.
 index units_per_repeat(Stream& stream, index multiple, const std::function<void(index)>& work,
                        double goal = kSecondsPerRepeat);
-// Cycles a second of one core: a chain of dependent additions, one a cycle. 0 where unknown.
+// Cycles a second of one core under the load of wide arithmetic: a chain of dependent additions, one a
+// cycle, timed right after it. 0 where unknown.
 double measure_clock();
 
 // What a name may carry: "training:batch=4096,width=128". InputError for what is no number, and from

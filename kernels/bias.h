@@ -17,8 +17,12 @@ struct HarmonicBias {
     template <class Cv, int D>
     LANE_FN void add_force(const L (&xi)[K], const L (&gradient)[K][D], L (&f)[D]) const {
 LANE_UNROLL
-        for (int k = 0; k < K; ++k)
-            add_cv_gradient<Cv>(stiffness[k] * (center[k] - xi[k]), gradient, k, f);
+        for (int k = 0; k < K; ++k) {
+            if constexpr (requires { Cv::add_product(stiffness[k], xi[k], f); })
+                Cv::add_product(stiffness[k], center[k] - xi[k], f);
+            else
+                add_cv_gradient<Cv>(stiffness[k] * (center[k] - xi[k]), gradient, k, f);
+        }
     }
 };
 

@@ -49,6 +49,11 @@ LANE_UNROLL
     static LANE_FN void add_gradient(L a, const L (&)[1][D], int, L (&f)[D]) {
         f[I] = f[I] + a;
     }
+    // Adds a b ∇ξ in one rounding.
+    template <class L>
+    static LANE_FN void add_product(L a, L b, L (&f)[D]) {
+        f[I] = fma(a, b, f[I]);
+    }
 };
 
 // f += a ∇ξ_k.

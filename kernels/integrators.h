@@ -4,6 +4,8 @@
 //   — force at x —
 //   after(noise, x, v, f, z, z_previous)
 // z are the step's standard normals, z_previous the last step's (zero before the first).
+// Where the noise has one constant amplitude σ and `scales_noise` holds, normals of standard deviation
+// σ · noise_factor() may be drawn instead and the step ends with after_scaled(x, f, z, z_previous).
 #pragma once
 
 #include "kernels/math.h"
@@ -13,8 +15,15 @@ namespace microlift {
 // x += f dt + σ sqrt(dt) z. Stationary variance of a harmonic well: 1 / (βk (1 − k dt/2)).
 struct EulerMaruyama {
     static constexpr bool needs_initial_force = false, needs_previous_noise = false,
-                          has_velocity = false;
+                          has_velocity = false, scales_noise = true;
     float dt, sqrt_dt;
+
+    LANE_FN float noise_factor() const { return sqrt_dt; }
+    template <class L, int D>
+    LANE_FN void after_scaled(L (&x)[D], const L (&f)[D], const L (&z)[D], L (&)[D]) const {
+LANE_UNROLL
+        for (int d = 0; d < D; ++d) x[d] = x[d] + fma(f[d], broadcast<L>(dt), z[d]);
+    }
 
     template <class L, int D>
     LANE_FN void before(L (&)[D], L (&)[D], const L (&)[D], const L (&)[D]) const {}
@@ -35,8 +44,19 @@ LANE_UNROLL
 // noise only.
 struct LeimkuhlerMatthews {
     static constexpr bool needs_initial_force = false, needs_previous_noise = true,
-                          has_velocity = false;
+                          has_velocity = false, scales_noise = true;
     float dt, sqrt_dt;
+
+    LANE_FN float noise_factor() const { return 0.5f * sqrt_dt; }
+    template <class L, int D>
+    LANE_FN void after_scaled(L (&x)[D], const L (&f)[D], const L (&z)[D],
+                              L (&z_previous)[D]) const {
+LANE_UNROLL
+        for (int d = 0; d < D; ++d) {
+            x[d] = x[d] + fma(f[d], broadcast<L>(dt), z[d] + z_previous[d]);
+            z_previous[d] = z[d];
+        }
+    }
 
     template <class L, int D>
     LANE_FN void before(L (&)[D], L (&)[D], const L (&)[D], const L (&)[D]) const {}
@@ -60,7 +80,7 @@ LANE_UNROLL
 // (2013) 174102), one mass and friction for all variables. Gradient systems only.
 struct Baoab {
     static constexpr bool needs_initial_force = true, needs_previous_noise = false,
-                          has_velocity = true;
+                          has_velocity = true, scales_noise = false;
     float half_dt, half_dt_over_mass;
     float keep, kick;  // e^{−γ dt}, sqrt((1 − e^{−2γ dt}) / (β m))
 

@@ -152,7 +152,7 @@ LANE_FN float get_lane(float x, int) { return x; }
 LANE_FN double get_lane(double x, int) { return x; }
 LANE_FN bool get_lane(bool x, int) { return x; }
 
-// a*b - c and c - a*b, in one rounding.
+// a*b - c, c - a*b and -a*b - c, in one rounding.
 template <class L>
 LANE_FN L fms(L a, L b, L c) {
     return fma(a, b, -c);
@@ -160,6 +160,10 @@ LANE_FN L fms(L a, L b, L c) {
 template <class L>
 LANE_FN L fnma(L a, L b, L c) {
     return fma(-a, b, c);
+}
+template <class L>
+LANE_FN L fnms(L a, L b, L c) {
+    return fma(-a, b, -c);
 }
 template <class L>
 LANE_FN L square(L a) {

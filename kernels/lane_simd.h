@@ -155,10 +155,26 @@ LANE_FN Pack<T, W> select(PackMask<sizeof(T), W> m, Pack<T, W> a, Pack<T, W> b) 
 }
 template <class T, int W>
 LANE_FN Pack<T, W> min(Pack<T, W> a, Pack<T, W> b) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4 && W == 16)
+        return {(typename Pack<T, W>::V)_mm512_min_ps((__m512)a.v, (__m512)b.v)};
+#endif
+#if defined(__AVX__)
+    if constexpr (sizeof(T) == 4 && W == 8)
+        return {(typename Pack<T, W>::V)_mm256_min_ps((__m256)a.v, (__m256)b.v)};
+#endif
     return {a.v < b.v ? a.v : b.v};
 }
 template <class T, int W>
 LANE_FN Pack<T, W> max(Pack<T, W> a, Pack<T, W> b) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4 && W == 16)
+        return {(typename Pack<T, W>::V)_mm512_max_ps((__m512)a.v, (__m512)b.v)};
+#endif
+#if defined(__AVX__)
+    if constexpr (sizeof(T) == 4 && W == 8)
+        return {(typename Pack<T, W>::V)_mm256_max_ps((__m256)a.v, (__m256)b.v)};
+#endif
     return {a.v > b.v ? a.v : b.v};
 }
 
@@ -233,6 +249,21 @@ LANE_FN Pack<T, W> fma(Pack<T, W> a, Pack<T, W> b, Pack<T, W> c) {
     for (int j = 0; j < W; ++j) r.v[j] = fma(T(a.v[j]), T(b.v[j]), T(c.v[j]));
     return r;
 }
+
+#if defined(__AVX512F__)
+template <>
+LANE_FN Pack<float, 16> fms(Pack<float, 16> a, Pack<float, 16> b, Pack<float, 16> c) {
+    return {(Pack<float, 16>::V)_mm512_fmsub_ps((__m512)a.v, (__m512)b.v, (__m512)c.v)};
+}
+template <>
+LANE_FN Pack<float, 16> fnma(Pack<float, 16> a, Pack<float, 16> b, Pack<float, 16> c) {
+    return {(Pack<float, 16>::V)_mm512_fnmadd_ps((__m512)a.v, (__m512)b.v, (__m512)c.v)};
+}
+template <>
+LANE_FN Pack<float, 16> fnms(Pack<float, 16> a, Pack<float, 16> b, Pack<float, 16> c) {
+    return {(Pack<float, 16>::V)_mm512_fnmsub_ps((__m512)a.v, (__m512)b.v, (__m512)c.v)};
+}
+#endif
 
 template <class T, int W>
 LANE_FN Pack<T, W> sqrt_exact(Pack<T, W> a) {

@@ -53,6 +53,31 @@ LANE_FN L copy_sign(L x, L s) {
     return as_float((as_uint(x) & (sign - 1)) | (as_uint(s) & sign));
 }
 
+// --- the special-function unit ----------------------------------------------------------------------
+
+#if defined(__CUDA_ARCH__)
+// Denormal arguments count as 0: without .ftz each of these costs up to four more instructions.
+LANE_FN float hardware_exp2(float x) {
+    float r;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+LANE_FN float hardware_log2(float x) {
+    float r;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+LANE_FN float hardware_sqrt(float x) {
+    float r;
+    asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+LANE_FN void hardware_sincos(float x, float& s, float& c) {
+    asm("sin.approx.ftz.f32 %0, %1;" : "=f"(s) : "f"(x));
+    asm("cos.approx.ftz.f32 %0, %1;" : "=f"(c) : "f"(x));
+}
+#endif
+
 // --- exp ------------------------------------------------------------------------------------------
 
 // 2^n e^r with |r| ≤ ln2/2 and n given as a float plus the magic number, so that its low bits hold n.
@@ -94,9 +119,36 @@ LANE_FN L exp_portable(L x, double) {
 template <class M, class L>
 LANE_FN L exp(L x) {
 #if defined(__CUDA_ARCH__)
-    if constexpr (kHardware<M, L>) return __expf(x);
+    if constexpr (kHardware<M, L>) return hardware_exp2(x * 1.44269504f);
 #endif
     return exp_portable(x, Scalar<L>{});
+}
+
+// 2^x to 2 units in the last place. The portable form holds x at −125 from below and at 127 from above,
+// so that no intermediate value is denormal or overflows; Low, High: whether x can get there at all.
+template <class M, bool Low = true, bool High = true, class L>
+LANE_FN L exp2(L x) {
+#if defined(__CUDA_ARCH__)
+    if constexpr (kHardware<M, L>) return hardware_exp2(x);
+#endif
+    constexpr float c[] = {1.0f,            6.931470037e-01f, 2.402224690e-01f,
+                           5.550710857e-02f, 9.671292268e-03f, 1.326953527e-03f};
+    if constexpr (Low) x = max(broadcast<L>(-125.0f), x);  // NaN passes
+    if constexpr (High) x = min(broadcast<L>(127.0f), x);
+    // x = n + r, |r| ≤ ½, both exact.
+#if defined(__AVX512DQ__) && !defined(__CUDACC__)
+    if constexpr (kWidth<L> == 16 && sizeof(Scalar<L>) == 4) {
+        L r, power;
+        r.v = (decltype(r.v))_mm512_reduce_ps((__m512)x.v, 0);
+        const L n = x - r, p = horner(r, c);
+        power.v = (decltype(power.v))_mm512_scalef_ps((__m512)p.v, (__m512)n.v);
+        return power;
+    }
+#endif
+    const L magic = broadcast<L>(0x1.8p23f);
+    const L shifted = x + magic;
+    const L r = x - (shifted - magic);
+    return as_float(as_uint(horner(r, c)) + (as_uint(shifted) << 23));
 }
 
 // --- log ------------------------------------------------------------------------------------------
@@ -148,18 +200,47 @@ LANE_FN L log_portable(L x, double) {
 template <class M, class L>
 LANE_FN L log(L x) {
 #if defined(__CUDA_ARCH__)
-    if constexpr (kHardware<M, L>) return __logf(x);
+    if constexpr (kHardware<M, L>) return hardware_log2(x) * kLn2;
 #endif
     return log_portable(x, Scalar<L>{});
 }
 
-// −2 ln u for u in (0, 1]: the squared radius of a Box–Muller pair.
+// Normals of standard deviation σ instead of 1, at no cost: the factors of the squared radius.
+struct NormalScale {
+    float log_weight = -2.0f, log2_weight = -2.0f * kLn2;  // −2σ², −2σ² ln 2
+};
+
+LANE_FN NormalScale normal_scale(float sigma) {
+    return {-2.0f * (sigma * sigma), -2.0f * kLn2 * (sigma * sigma)};
+}
+
+// −2σ² ln u for u in (0, 1], to a relative 4e-7: the squared radius of a Box–Muller pair.
 template <class M, class L>
-LANE_FN L minus_two_log(L u) {
+LANE_FN L minus_two_log(L u, NormalScale scale = {}) {
 #if defined(__CUDA_ARCH__)
-    if constexpr (kHardware<M, L>) return -2.0f * kLn2 * __log2f(u);
+    if constexpr (kHardware<M, L>) return hardware_log2(u) * scale.log2_weight;
 #endif
-    return log_scaled(u, -2.0f);
+    constexpr float c[] = {1.0f,
+                           -5.000016689e-01f, 3.333070874e-01f, -2.497927994e-01f,
+                           2.009530962e-01f,  -1.733700782e-01f, 1.415368766e-01f,
+                           -6.720652431e-02f};
+    // u = 2^e m with m in [3/4, 3/2). `power` is e·2²³ as a float; ln(m) = t (1 + c₁ t + …).
+    L m, power;
+#if defined(__AVX512F__) && !defined(__CUDACC__)
+    if constexpr (kWidth<L> == 16) {
+        m.v = (decltype(m.v))_mm512_getmant_ps((__m512)u.v, _MM_MANT_NORM_p75_1p5,
+                                               _MM_MANT_SIGN_src);
+        power = to_float(as_int(as_uint(u) - as_uint(m)));
+    } else
+#endif
+    {
+        const Uint<L> shifted = as_uint(u) - 0x3f400000u;
+        m = as_float((shifted & 0x007fffffu) + 0x3f400000u);
+        power = to_float(as_int(shifted & 0xff800000u));
+    }
+    const L t = m - broadcast<L>(1.0f);
+    return fma(t * broadcast<L>(scale.log_weight), horner(t, c),
+               power * broadcast<L>(scale.log2_weight * 0x1p-23f));
 }
 
 // --- roots ----------------------------------------------------------------------------------------
@@ -167,35 +248,9 @@ LANE_FN L minus_two_log(L u) {
 template <class M, class L>
 LANE_FN L sqrt(L x) {
 #if defined(__CUDA_ARCH__)
-    if constexpr (kHardware<M, L>) {
-        float r;
-        asm("sqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
-        return r;
-    }
+    if constexpr (kHardware<M, L>) return hardware_sqrt(x);
 #endif
     return sqrt_exact(x);
-}
-
-// The square root of a normal number or 0, correctly rounded. With AVX-512 an estimate of 1/sqrt and
-// Markstein's iteration beat the divider; the result is the one correctly rounded value all the same
-// (tests/test_math.cpp goes through every mantissa).
-template <class M, class L>
-LANE_FN L sqrt_positive(L x) {
-#if defined(__AVX512F__) && !defined(__CUDACC__)
-    if constexpr (kWidth<L> == 16 && sizeof(Scalar<L>) == 4) {
-        const L guarded = max(x, broadcast<L>(1e-30f));
-        L y;
-        y.v = (decltype(y.v))_mm512_rsqrt14_ps((__m512)guarded.v);
-        L g = guarded * y;
-        L h = y * broadcast<L>(0.5f);
-        const L r = fnma(h, g, broadcast<L>(0.5f));
-        g = fma(g, r, g);
-        h = fma(h, r, h);
-        const L d = fnma(g, g, guarded);
-        return fma(h, d, g);
-    }
-#endif
-    return sqrt<M>(max(x, broadcast<L>(static_cast<Scalar<L>>(1e-30f))));
 }
 
 // --- trigonometry ----------------------------------------------------------------------------------
@@ -206,14 +261,13 @@ template <class M, class L>
 LANE_FN void random_direction(Uint<L> u, L& s, L& c) {
 #if defined(__CUDA_ARCH__)
     if constexpr (kHardware<M, L>) {
-        __sincosf(to_float(as_int(u)) * (3.14159265f * 0x1p-31f), &s, &c);
+        hardware_sincos(to_float(as_int(u)) * (3.14159265f * 0x1p-31f), s, c);
         return;
     }
 #endif
     constexpr float sine[] = {7.853981853e-01f, -8.074543625e-02f, 2.490001032e-03f,
                               -3.595045200e-05f};
-    constexpr float cosine[] = {1.0f, -3.084251285e-01f, 1.585432328e-02f, -3.259365039e-04f,
-                                3.528761681e-06f};
+    constexpr float cosine[] = {1.0f, -3.084244132e-01f, 1.585014910e-02f, -3.189770214e-04f};
     const L t = to_float(as_int(u << 2)) * broadcast<L>(0x1p-31f);
     const L t2 = t * t;
     const L sin_t = t * horner(t2, sine);
@@ -228,7 +282,7 @@ template <class M, class L>
 LANE_FN void sincos(L x, L& s, L& c) {
 #if defined(__CUDA_ARCH__)
     if constexpr (kHardware<M, L>) {
-        __sincosf(x, &s, &c);
+        hardware_sincos(x, s, c);
         return;
     }
 #endif

@@ -36,14 +36,14 @@ struct NoiseLayout {
     static constexpr int blocks = D / common;
 };
 
-template <class M, class L, int D>
-LANE_FN void noise_group(const PhiloxStream<L>& rng, uint64 group,
-                         L (&z)[NoiseLayout<D>::steps][D]) {
+template <class M, class L, int D, int Rounds>
+LANE_FN void noise_group(const PhiloxStream<L, Rounds>& rng, uint64 group,
+                         L (&z)[NoiseLayout<D>::steps][D], NormalScale scale = {}) {
     constexpr int blocks = NoiseLayout<D>::blocks;
 LANE_UNROLL
     for (int b = 0; b < blocks; ++b) {
         L four[4];
-        normal_block<M>(rng, group * blocks + static_cast<uint64>(b), four);
+        normal_block<M>(rng, group * blocks + static_cast<uint64>(b), four, scale);
 LANE_UNROLL
         for (int k = 0; k < 4; ++k) z[(4 * b + k) / D][(4 * b + k) % D] = four[k];
     }
@@ -59,15 +59,43 @@ LANE_FN void report_bad(const PathArgs& a, index i, uint64 step, Mask<L> bad) {
     }
 }
 
-template <class System, class Cv, template <class, int> class Bias, class Integrator, class M>
+template <class System, class Cv, template <class, int> class Bias, class Integrator, class M,
+          int Rounds = kPhiloxRounds>
 struct PathBody {
     static constexpr index kGrain = 1;  // a lane group is a long piece of work
     static constexpr int D = System::dim;
     static constexpr int K = Cv::n;
+    // One amplitude of the noise for all variables and states: it is folded into the normals.
+    static constexpr bool kScaled =
+        Integrator::scales_noise && requires(const System& s) { s.noise_amplitude(); };
     System system;
     Cv cv;
     Integrator integrator;
     PathArgs a;
+
+    LANE_FN NormalScale noise_scale() const {
+        if constexpr (kScaled)
+            return normal_scale(system.noise_amplitude() * integrator.noise_factor());
+        else
+            return {};
+    }
+
+    template <class L>
+    LANE_FN void one_step(const Bias<L, K>& bias, L (&x)[D], L (&v)[D], L (&f)[D],
+                          const L (&z)[D], L (&z_previous)[D]) const {
+        L start[K][D];
+        if constexpr (Bias<L, K>::holds) {
+            L xi[K];
+            cv.template evaluate<M>(x, xi, start);
+        }
+        integrator.before(x, v, f, z);
+        total_force(bias, x, f);
+        if constexpr (kScaled)
+            integrator.after_scaled(x, f, z, z_previous);
+        else
+            integrator.after(system, x, v, f, z, z_previous);
+        if constexpr (Bias<L, K>::holds) bias.template constrain<M>(cv, start, x);
+    }
 
     template <class L>
     LANE_FN void total_force(const Bias<L, K>& bias, const L (&x)[D], L (&f)[D]) const {
@@ -79,8 +107,7 @@ struct PathBody {
 
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        constexpr int group_steps = NoiseLayout<D>::steps;
-        L x[D], v[D], f[D], z[group_steps][D], z_previous[D];
+        L x[D], v[D], f[D], z[kGroupSteps][D], z_previous[D];
         Bias<L, K> bias;
         for (int d = 0; d < D; ++d) {
             x[d] = load<L>(a.x + d * a.trajectories, i);
@@ -92,12 +119,11 @@ struct PathBody {
             bias.center[k] = load<L>(a.center + k * a.trajectories, i);
             bias.stiffness[k] = load<L>(a.stiffness + k * a.trajectories, i);
         }
-        const PhiloxStream<L> rng(a.seed, a.stream, a.first_trajectory + i);
+        const PhiloxStream<L, Rounds> rng(a.seed, a.stream, a.first_trajectory + i);
+        const NormalScale scale = noise_scale();
         if (Integrator::needs_previous_noise && a.first_step > 0) {
-            noise_group<M, L, D>(rng, (a.first_step - 1) / group_steps, z);
-            for (int s = 0; s < group_steps; ++s)
-                if (static_cast<uint64>(s) == (a.first_step - 1) % group_steps)
-                    for (int d = 0; d < D; ++d) z_previous[d] = z[s][d];
+            noise_group<M, L, D>(rng, (a.first_step - 1) / kGroupSteps, z, scale);
+            select_step(z, static_cast<int>((a.first_step - 1) % kGroupSteps), z_previous);
         }
         if constexpr (Integrator::needs_initial_force) total_force(bias, x, f);
 
@@ -105,26 +131,32 @@ struct PathBody {
         for (index segment = 0; segment < a.segments; ++segment) {
             const uint64 end = step + a.stride;
             while (step < end) {
-                const uint64 group = step / group_steps;
-                const int from = static_cast<int>(step - group * group_steps);
-                const int to = end - group * group_steps < group_steps
-                                   ? static_cast<int>(end - group * group_steps)
-                                   : group_steps;
-                noise_group<M, L, D>(rng, group, z);
+                uint64 group = step / kGroupSteps;
+                const int from = static_cast<int>(step - group * kGroupSteps);
+                if (from == 0) {  // whole groups: the loop where the time goes
+                    const uint64 last = group + (end - step) / kGroupSteps;
+                    for (; group < last; ++group) {
+                        noise_group<M, L, D>(rng, group, z, scale);
 LANE_UNROLL
-                for (int s = 0; s < group_steps; ++s) {
-                    if (s < from || s >= to) continue;
-                    L start[K][D];
-                    if constexpr (Bias<L, K>::holds) {
-                        L xi[K];
-                        cv.template evaluate<M>(x, xi, start);
+                        for (int s = 0; s < kGroupSteps; ++s)
+                            one_step(bias, x, v, f, z[s], z_previous);
                     }
-                    integrator.before(x, v, f, z[s]);
-                    total_force(bias, x, f);
-                    integrator.after(system, x, v, f, z[s], z_previous);
-                    if constexpr (Bias<L, K>::holds) bias.template constrain<M>(cv, start, x);
+                    step = group * kGroupSteps;
                 }
-                step = group * group_steps + static_cast<uint64>(to);
+                if constexpr (kGroupSteps > 1) {
+                    if (step == end) break;
+                    // A part of a group, at a segment's ends.
+                    const int to = end - group * kGroupSteps < kGroupSteps
+                                       ? static_cast<int>(end - group * kGroupSteps)
+                                       : kGroupSteps;
+                    noise_group<M, L, D>(rng, group, z, scale);
+                    for (int s = from; s < to; ++s) {
+                        L now[D];
+                        select_step(z, s, now);
+                        one_step(bias, x, v, f, now, z_previous);
+                    }
+                    step = group * kGroupSteps + static_cast<uint64>(to);
+                }
             }
             Mask<L> bad = is_bad(x[0]);
             for (int d = 1; d < D; ++d) bad = bad | is_bad(x[d]);
@@ -140,6 +172,21 @@ LANE_UNROLL
         for (int d = 0; d < D; ++d) {
             store(a.x + d * a.trajectories, i, x[d]);
             if (Integrator::has_velocity) store(a.v + d * a.trajectories, i, v[d]);
+        }
+    }
+
+private:
+    static constexpr int kGroupSteps = NoiseLayout<D>::steps;
+
+    // The normals of step s of a group; s is the same in all lanes.
+    template <class L>
+    static LANE_FN void select_step(const L (&group)[kGroupSteps][D], int s, L (&z)[D]) {
+LANE_UNROLL
+        for (int d = 0; d < D; ++d) {
+            z[d] = group[0][d];
+LANE_UNROLL
+            for (int other = 1; other < kGroupSteps; ++other)
+                if (other == s) z[d] = group[other][d];
         }
     }
 };

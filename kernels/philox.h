@@ -101,11 +101,11 @@ LANE_FN L uniform_open(Uint<L> u) {
     return fma(to_float(as_int(u >> 1)), broadcast<L>(0x1p-31f), broadcast<L>(0x1p-32f));
 }
 
-// Box–Muller: two standard normals from two random words. The angle lies in one octant pair, random
+// Box–Muller: two normals from two random words, standard ones unless scaled. The angle lies in one octant pair, random
 // bits choose the image, so that sine and cosine need no range reduction.
 template <class M, class L>
-LANE_FN void box_muller(Uint<L> a, Uint<L> b, L& z0, L& z1) {
-    const L radius = sqrt_positive<M>(minus_two_log<M>(uniform_open<L>(a)));
+LANE_FN void box_muller(Uint<L> a, Uint<L> b, L& z0, L& z1, NormalScale scale = {}) {
+    const L radius = sqrt<M>(minus_two_log<M>(uniform_open<L>(a), scale));
     L s, c;
     random_direction<M>(b, s, c);
     z0 = radius * s;
@@ -114,11 +114,12 @@ LANE_FN void box_muller(Uint<L> a, Uint<L> b, L& z0, L& z1) {
 
 // Four normals of one block.
 template <class M, class L, int Rounds>
-LANE_FN void normal_block(const PhiloxStream<L, Rounds>& stream, uint64 block, L (&z)[4]) {
+LANE_FN void normal_block(const PhiloxStream<L, Rounds>& stream, uint64 block, L (&z)[4],
+                          NormalScale scale = {}) {
     Uint<L> u[4];
     stream.draw(block, u);
-    box_muller<M>(u[0], u[1], z[0], z[1]);
-    box_muller<M>(u[2], u[3], z[2], z[3]);
+    box_muller<M>(u[0], u[1], z[0], z[1], scale);
+    box_muller<M>(u[2], u[3], z[2], z[3], scale);
 }
 
 }  // namespace microlift

@@ -5,6 +5,7 @@
 //   force<M>(x, f)      f = drift at unit mobility (for gradient systems −∇V; energy / length)
 //   potential<M>(x)     V, gradient systems only
 //   add_noise(x, z, s, f)  f += σ(x)·z·s: the diffusion applied to standard normals z, s = sqrt(dt)
+//   noise_amplitude()   σ, only where it is one number for all variables and states
 //   observe<M>(x, y)    what is measured instead of the state, n_observed values (0: the state itself)
 // and its parameters as plain floats. To add one: write the struct here, add its line to
 // sampling/systems.cpp.
@@ -17,6 +18,7 @@ namespace microlift {
 // Overdamped Langevin noise dX = … + sqrt(2/β) dW, shared by the gradient systems.
 struct ThermalNoise {
     float sigma;  // sqrt(2/β)
+    LANE_FN float noise_amplitude() const { return sigma; }
     template <class L, int D>
     LANE_FN void add_noise(const L (&)[D], const L (&z)[D], float s, L (&f)[D]) const {
         const L scale = broadcast<L>(sigma * s);
@@ -103,24 +105,32 @@ struct MullerBrown : ThermalNoise {
         return table[k];
     }
 
+    // The exponents are sums of squares: −X² − Y² of scaled coordinates for the first two terms, and in
+    // u = x + y − 1 and w = x − y + 2 (the axes of the other two) −U² − W² and U² + W²/30 (there u is
+    // x + y). Scales hold log2(e), and each power of two the factor of its gradient, 2^offset.
     template <class M, class L>
     LANE_FN void force(const L (&x)[2], L (&f)[2]) const {
-        f[0] = f[1] = broadcast<L>(0.0f);
-LANE_UNROLL
-        for (int k = 0; k < terms; ++k) {
-            const Term t = term(k);
-            const L dx = x[0] - broadcast<L>(t.x0), dy = x[1] - broadcast<L>(t.y0);
-            // The gradient of the quadratic form q; q itself is half of it times (dx, dy).
-            L qx = broadcast<L>(2.0f * t.a) * dx, qy = broadcast<L>(2.0f * t.c) * dy;
-            if (t.b != 0.0f) {
-                qx = fma(broadcast<L>(t.b), dy, qx);
-                qy = fma(broadcast<L>(t.b), dx, qy);
-            }
-            const L q = fma(qx, dx, qy * dy) * broadcast<L>(0.5f);
-            const L e = broadcast<L>(-t.amplitude) * exp<M>(q);
-            f[0] = fma(e, qx, f[0]);
-            f[1] = fma(e, qy, f[1]);
-        }
+        constexpr float kX = 1.201122409f;      // sqrt(log2 e)
+        constexpr float kY = 3.798282560f;      // sqrt(10 log2 e)
+        constexpr float kU = 0.8493218003f;     // sqrt(log2(e) / 2)
+        constexpr float kW = 2.942137020f;      // sqrt(6 log2 e)
+        constexpr float kOffset[terms] = {8.379473003f, 7.379473003f, 7.645007750f, 4.142507409f};
+        const auto k = [](float a) { return broadcast<L>(a); };
+        const L x1 = fma(k(kX), x[0], k(-kX)), y1 = k(kY) * x[1];
+        const L x2 = k(kX) * x[0], y2 = fma(k(kY), x[1], k(-0.5f * kY));
+        const L sum = x[0] + x[1], w = fma(k(kW), x[0] - x[1], k(2.0f * kW));
+        const L u3 = fma(k(kU), sum, k(-kU)), u4 = k(kU) * sum;
+        const L e1 = exp2<M, true, false>(fnma(y1, y1, fnma(x1, x1, k(kOffset[0]))));
+        const L e2 = exp2<M, true, false>(fnma(y2, y2, fnma(x2, x2, k(kOffset[1]))));
+        const L e3 = exp2<M, true, false>(fnma(u3, u3, fnma(w, w, k(kOffset[2]))));
+        const L e4 = exp2<M, false, true>(
+            fma(u4, u4, fma(w * k(0.03333333333f), w, k(kOffset[3]))));
+        const L fu = fma(e4, u4, e3 * u3);
+        const L fw = fma(k(3.464101615f), e3, k(0.1154700538f) * e4);  // √12, 0.4/√12
+        const L fx = fma(e2, x2, fma(e1, x1, fu));
+        const L fy = fma(k(3.162277660f), fma(e2, y2, e1 * y1), fu);  // √10
+        f[0] = fnms(w, fw, fx);
+        f[1] = fms(w, fw, fy);
     }
     template <class M, class L>
     LANE_FN L potential(const L (&x)[2]) const {

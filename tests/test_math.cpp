@@ -136,10 +136,16 @@ struct Erf {
         return erf<Portable>(x);
     }
 };
-struct SqrtPositive {
+struct Sqrt {
     template <class L>
     L operator()(L x) const {
-        return sqrt_positive<Portable>(x);
+        return sqrt<Portable>(x);
+    }
+};
+struct Exp2 {
+    template <class L>
+    L operator()(L x) const {
+        return exp2<Portable>(x);
     }
 };
 struct MinusTwoLog {
@@ -327,29 +333,37 @@ TEST_CASE("math: functions are monotonic where it matters") {
     CHECK(monotonic(Erf{}, 0.9275f, 4000));
 }
 
-TEST_CASE("math: the square root of Box-Muller is correctly rounded for every mantissa") {
-    std::vector<float> x(1 << 16);
-    index wrong = 0, wrong_single = 0;
-    for (uint32 block = 0; block < 256; ++block) {  // [1, 4): two exponents of 2^23 mantissas
-        for (uint32 i = 0; i < (1u << 16); ++i) x[i] = as_float(0x3f800000u + (block << 16) + i);
-        const std::vector<float> y = map_lanes<16>(x, SqrtPositive{});
-        for (std::size_t i = 0; i < x.size(); ++i) {
-            const float exact = std::sqrt(x[i]);
-            wrong += as_uint(y[i]) != as_uint(exact);
-            wrong_single += as_uint(sqrt_positive<Portable>(x[i])) != as_uint(exact);
-        }
+TEST_CASE("math: 2^x is within 2 units in the last place where it is not held") {
+    const double worst = worst_ulps(samples<float>(-124.9, 127, kDense), Exp2{},
+                                    [](double x) { return std::exp2(x); });
+    INFO("worst " << worst);
+    CHECK(worst <= 2.0);
+    CHECK(at(Exp2{}, 0.0f) == 1.0f);
+    CHECK(at(Exp2{}, -3.0f) == 0.125f);
+    CHECK(at(Exp2{}, 10.0f) == 1024.0f);
+    CHECK(at(Exp2{}, -kInf) == at(Exp2{}, -125.0f));
+    CHECK(at(Exp2{}, kInf) == at(Exp2{}, 127.0f));
+    CHECK(std::isnan(at(Exp2{}, std::nanf(""))));
+    // Where only one side is held, the other side's values are the same.
+    for (const float x : samples<float>(-124.9, 127, 1 << 12)) {
+        CHECK(exp2<Portable, true, false>(x) == at(Exp2{}, x));
+        CHECK(exp2<Portable, false, true>(x) == at(Exp2{}, x));
     }
-    CHECK(wrong == 0);
-    CHECK(wrong_single == 0);
-    // Other exponents are the same computation scaled; a sample of them, and 0.
-    std::vector<float> wide = samples<float>(1e-29, 3e38, 1 << 16);
-    const std::vector<float> y = map_lanes<16>(wide, SqrtPositive{});
-    for (std::size_t i = 0; i < wide.size(); ++i) wrong += y[i] != std::sqrt(wide[i]);
-    CHECK(wrong == 0);
-    // 0 is held at 1e-30, as in every width.
-    const float zero_root = sqrt_positive<Portable>(0.0f);
-    CHECK(zero_root <= 1.1e-15f);
-    CHECK(map_lanes<16>(std::vector<float>(16, 0.0f), SqrtPositive{})[0] == zero_root);
+}
+
+TEST_CASE("math: the squared radius of Box-Muller is within a relative 4e-7") {
+    double worst = 0;
+    for (const float u : samples<float>(0x1p-32, 1, kDense))
+        if (u < 1)
+            worst = std::max(worst, std::fabs(at(MinusTwoLog{}, u) / (-2 * std::log(double(u))) - 1));
+    INFO("worst " << worst);
+    CHECK(worst <= 4e-7);
+    CHECK(at(MinusTwoLog{}, 1.0f) == 0.0f);
+    // Normals of another standard deviation: the radius scales with it.
+    for (const float sigma : {0.01f, 3.0f})
+        for (const float u : {0x1p-32f, 0.1f, 0.9999f})
+            CHECK(double(minus_two_log<Portable>(u, normal_scale(sigma))) ==
+                  doctest::Approx(double(sigma) * sigma * at(MinusTwoLog{}, u)).epsilon(3e-7));
 }
 
 TEST_CASE("math: random directions lie on the circle and cover it evenly") {
@@ -389,8 +403,10 @@ TEST_CASE("math: widths 1, 2, 4, 8, 16 give the same bits, float") {
     check_widths<float>("softplus", Softplus{}, -80, 80);
     check_widths<float>("sigmoid", Sigmoid{}, -80, 80);
     check_widths<float>("erf", Erf{}, -5, 5);
-    check_widths<float>("sqrt_positive", SqrtPositive{}, 0, 3e38, false);  // finite only
-    check_widths<float>("minus_two_log", MinusTwoLog{}, 1e-10, 1);
+    check_widths<float>("sqrt", Sqrt{}, 0, 3e38);
+    check_widths<float>("exp2", Exp2{}, -140, 140);
+    check_widths<float>("exp2 near 0", Exp2{}, -1, 1);
+    check_widths<float>("minus_two_log", MinusTwoLog{}, 1e-10, 1, false);  // (0, 1] only
     check_widths<float>("direction, sine", DirectionSine{}, -1e30, 1e30);
     check_widths<float>("direction, cosine", DirectionCosine{}, -1e30, 1e30);
 }
