@@ -100,7 +100,13 @@ LANE_FN double abs(double a) { return as_float(as_uint(a) & 0x7ffffffffffffffful
 
 // The 64-bit product of a uniform constant and a lane value, as high and low halves.
 LANE_FN void mul_hi_lo(uint32 m, uint32 a, uint32& hi, uint32& lo) {
+#if defined(__CUDA_ARCH__)
+    // One instruction; from a 64-bit product ptxas makes a second one that adds 0.
+    uint64 product;
+    asm("mul.wide.u32 %0, %1, %2;" : "=l"(product) : "r"(a), "r"(m));
+#else
     const uint64 product = static_cast<uint64>(m) * a;
+#endif
     hi = static_cast<uint32>(product >> 32);
     lo = static_cast<uint32>(product);
 }
@@ -165,6 +171,14 @@ template <class L>
 LANE_FN L fnms(L a, L b, L c) {
     return fma(-a, b, -c);
 }
+#if defined(__CUDA_ARCH__)
+// The negation becomes a modifier of the FFMA; a plain minus would make a second product where a is one.
+LANE_FN float fnma(float a, float b, float c) {
+    float negative;
+    asm("neg.f32 %0, %1;" : "=f"(negative) : "f"(a));
+    return __fmaf_rn(negative, b, c);
+}
+#endif
 template <class L>
 LANE_FN L square(L a) {
     return a * a;
