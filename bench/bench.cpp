@@ -39,6 +39,7 @@ const std::vector<Benchmark>& benchmarks() {
         {"mbar", bench_estimate, "samples=200000"},
         {"diffusion_map", plain<bench_diffusion_map>},
         {"ensemble", bench_ensemble, "", false, true},
+        {"ensemble_sweep", bench_ensemble_sweep, "", false, true},
         {"training", bench_training, "", false, true},
         {"sampling", bench_sampling, "", false, true},
         {"estimate", bench_estimate, "", false, true},
@@ -117,6 +118,11 @@ void print_row(const std::string& name, const BenchResult& result) {
     for (const auto& [key, value] : result.more)
         if (key == "ratio_to_builtin")
             std::printf("%-14s %.3f of the built-in system's rate\n", "", value);
+        else if (key.starts_with("nanoseconds_n"))
+            std::printf("%-14s %.4f ns a trajectory-step with %s trajectories\n", "", value,
+                        key.c_str() + 13);
+        else if (key == "dearest_over_cheapest_from_1e4")
+            std::printf("%-14s dearest over cheapest from 10000 on: %.3f\n", "", value);
     for (const std::string& check : result.checks)
         std::printf("%-14s checked: %s\n", "", check.c_str());
     std::fflush(stdout);

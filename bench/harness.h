@@ -71,6 +71,7 @@ struct Repeats {
 
 // The benchmarks.
 BenchResult bench_muller_brown(Stream& stream);
+BenchResult bench_ensemble_sweep(Stream& stream, const BenchSettings& settings);
 BenchResult bench_formula(Stream& stream);  // the same by formula, beside the built-in
 BenchResult bench_fast_slow(Stream& stream);
 BenchResult bench_diffusion_map(Stream& stream);

@@ -1,4 +1,5 @@
 // Trajectory-steps a second.
+#include <algorithm>
 #include <cmath>
 
 #include "bench/harness.h"
@@ -8,11 +9,16 @@
 #include "sampling/model.h"
 #include "sampling/systems.h"
 
+#if defined(MICROLIFT_HAVE_CUDA)
+#include <cuda_runtime_api.h>
+#endif
+
 namespace microlift {
 
 namespace {
 
-constexpr index kTrajectories = 8192;
+// Enough to fill the machine: a CUDA device holds some 300 thousand at a time.
+index trajectories_on(const Device& device) { return device.is_cpu() ? 8192 : index{1} << 22; }
 constexpr index kStepGroup = 256;
 constexpr uint64 kSeed = 20240607;
 
@@ -20,33 +26,36 @@ constexpr uint64 kSeed = 20240607;
 // one core with AVX-512.
 constexpr double kCyclesPerPack = 95;
 constexpr int kPack = 16;
+// The same on CUDA: the fewest instructions a step; a scheduler issues one a clock for 32 lanes.
+constexpr double kInstructionsPerStep = 78;
 
 // A system of the configuration, with every trajectory held at `center` by one bias.
 class HeldEnsemble {
 public:
     HeldEnsemble(Stream& stream, const std::string& system, const std::string& cv,
-                 const std::string& dt, double center, double stiffness)
+                 const std::string& dt, double center, double stiffness, index trajectories = 0)
         : stream_(stream), center_(center), stiffness_(stiffness),
+          trajectories_(trajectories > 0 ? trajectories : trajectories_on(stream.device())),
           run_(parse_run_config("[system]\n" + system + "\n[cv]\nvariables = [\"" + cv +
                                     "\"]\n[integrator]\ndt = " + dt +
                                     "\n[umbrella]\nfrom = -1.0\nto = 1.0\nwindows = 2\n"
                                     "stiffness = 1.0\nreplicas = 1\nsteps = 1000\nstride = 100\n",
                                 "benchmark")),
           model_(run_),
-          ensemble_(stream, model_.path_kernel(model_.path_setup(run_.integrator)), kTrajectories,
+          ensemble_(stream, model_.path_kernel(model_.path_setup(run_.integrator)), trajectories_,
                     kSeed, kStreamNoise) {
         fill(ensemble_.center(), center);
         fill(ensemble_.stiffness(), stiffness);
     }
     // Every trajectory starts at (x, y).
     void start(double x, double y) {
-        fill(ensemble_.x().subspan(0, kTrajectories), x);
-        fill(ensemble_.x().subspan(kTrajectories, kTrajectories), y);
+        fill(ensemble_.x().subspan(0, trajectories_), x);
+        fill(ensemble_.x().subspan(trajectories_, trajectories_), y);
     }
     void advance(index steps) { ensemble_.advance(static_cast<uint64>(steps)); }
     double rate(index steps) {
         const double time = seconds(stream_, [&] { advance(steps); });
-        return static_cast<double>(kTrajectories * steps) / time;
+        return static_cast<double>(trajectories_ * steps) / time;
     }
     // The present states, (variable, trajectory).
     std::vector<float> states() {
@@ -56,6 +65,7 @@ public:
     const Model& model() const { return model_; }
     double center() const { return center_; }
     double stiffness() const { return stiffness_; }
+    index trajectories() const { return trajectories_; }
 
 private:
     void fill(Span<float> span, double value) {
@@ -65,14 +75,16 @@ private:
     }
     Stream& stream_;
     double center_, stiffness_;
+    index trajectories_;
     RunConfig run_;
     Model model_;
     Ensemble ensemble_;
 };
 
 // At x = −0.5, where y relaxes within tens of steps.
-HeldEnsemble held_muller_brown(Stream& stream, const std::string& system) {
-    HeldEnsemble held(stream, "beta = 0.06666666666666667\n" + system, "x", "1e-4", -0.5, 1500);
+HeldEnsemble held_muller_brown(Stream& stream, const std::string& system, index trajectories = 0) {
+    HeldEnsemble held(stream, "beta = 0.06666666666666667\n" + system, "x", "1e-4", -0.5, 1500,
+                      trajectories);
     held.start(-0.5, 1.5);
     return held;
 }
@@ -105,12 +117,22 @@ void check_muller_brown(HeldEnsemble& held, BenchResult& result) {
     x1 /= z;
     y1 /= z;
     const std::vector<float> states = held.states();
-    result.check_moments("x", states.data(), kTrajectories, x1, x2 / z - x1 * x1);
-    result.check_moments("y", states.data() + kTrajectories, kTrajectories, y1, y2 / z - y1 * y1);
+    result.check_moments("x", states.data(), held.trajectories(), x1, x2 / z - x1 * x1);
+    result.check_moments("y", states.data() + held.trajectories(), held.trajectories(), y1, y2 / z - y1 * y1);
 }
 
 void set_ceiling(Stream& stream, BenchResult& result) {
-    if (!stream.device().is_cpu()) return;
+    if (!stream.device().is_cpu()) {
+#if defined(MICROLIFT_HAVE_CUDA)
+        int processors = 0, kilohertz = 0;
+        const int device = stream.device().ordinal();
+        CUDA_CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
+        CUDA_CHECK(cudaDeviceGetAttribute(&kilohertz, cudaDevAttrClockRate, device));
+        result.clock_hz = 1e3 * kilohertz;  // the highest, as the device states it
+        result.ceiling = processors * 4 * 32 * result.clock_hz / kInstructionsPerStep;
+#endif
+        return;
+    }
     result.clock_hz = measure_clock();
     if (kNativeWidth == kPack)
         result.ceiling = stream.device().threads() * result.clock_hz / kCyclesPerPack * kPack;
@@ -127,7 +149,37 @@ BenchResult bench_muller_brown(Stream& stream) {
         units_per_repeat(stream, kStepGroup, [&](index n) { held.advance(n); });
     for (int r = 0; r < kRepeats; ++r) result.rates.push_back(held.rate(steps));
     check_muller_brown(held, result);
-    result.more = {{"trajectories", kTrajectories}, {"steps", static_cast<double>(steps)}};
+    result.more = {{"trajectories", static_cast<double>(trajectories_on(stream.device()))}, {"steps", static_cast<double>(steps)}};
+    return result;
+}
+
+// The cost of a trajectory-step for 1e2 … 1e7 trajectories: flat once the machine is full.
+BenchResult bench_ensemble_sweep(Stream& stream, const BenchSettings& settings) {
+    const index most = settings.count("n", 10000000);
+    const Repeats repeats(settings);
+    BenchResult result;
+    result.unit = "steps_per_second";
+    set_ceiling(stream, result);
+    double cheapest = 0, dearest = 0;
+    for (index n = 100; n <= most; n *= 10) {
+        HeldEnsemble held = held_muller_brown(stream, "name = \"muller_brown\"", n);
+        const index multiple = std::max<index>(16, 1000000 / n / 16 * 16);
+        const index steps = units_per_repeat(
+            stream, multiple, [&](index k) { held.advance(k); }, repeats.seconds);
+        std::vector<double> rates;
+        for (int r = 0; r < repeats.count; ++r) rates.push_back(held.rate(steps));
+        held.states();  // finite
+        const double rate = median(rates), cost = 1e9 / rate;
+        result.rates.push_back(rate);
+        result.more.emplace_back("nanoseconds_n" + std::to_string(n), cost);
+        if (n < 10000) continue;
+        cheapest = cheapest == 0 ? cost : std::min(cheapest, cost);
+        dearest = std::max(dearest, cost);
+    }
+    if (cheapest > 0) result.more.emplace_back("dearest_over_cheapest_from_1e4", dearest / cheapest);
+    HeldEnsemble held = held_muller_brown(stream, "name = \"muller_brown\"");
+    held.advance(kStepGroup);
+    check_muller_brown(held, result);
     return result;
 }
 
@@ -148,7 +200,7 @@ BenchResult bench_formula(Stream& stream) {
     }
     check_muller_brown(builtin, result);
     check_muller_brown(formula, result);
-    result.more = {{"trajectories", kTrajectories},
+    result.more = {{"trajectories", static_cast<double>(trajectories_on(stream.device()))},
                    {"steps", static_cast<double>(steps)},
                    {"builtin_steps_per_second", median(builtin_rates)},
                    {"ratio_to_builtin", median(ratios)}};
@@ -168,10 +220,10 @@ BenchResult bench_fast_slow(Stream& stream) {
         units_per_repeat(stream, kStepGroup, [&](index n) { held.advance(n); });
     for (int r = 0; r < kRepeats; ++r) result.rates.push_back(held.rate(steps));
     const std::vector<float> states = held.states();
-    result.check_moments("x1", states.data(), kTrajectories, a1 / stiffness,
+    result.check_moments("x1", states.data(), held.trajectories(), a1 / stiffness,
                          a2 * a2 / (2 * stiffness));
-    result.check_moments("x2", states.data() + kTrajectories, kTrajectories, 1, 0.05);
-    result.more = {{"trajectories", kTrajectories}, {"steps", static_cast<double>(steps)}};
+    result.check_moments("x2", states.data() + held.trajectories(), held.trajectories(), 1, 0.05);
+    result.more = {{"trajectories", static_cast<double>(trajectories_on(stream.device()))}, {"steps", static_cast<double>(steps)}};
     return result;
 }
 

@@ -37,7 +37,7 @@ LANE_UNROLL
 template <int I, int D>
 struct CoordinateCv {
     static constexpr int n = 1;
-    static constexpr bool linear = true;
+    static constexpr bool linear = true, is_coordinate = true;
     template <class M, class L>
     LANE_FN void evaluate(const L (&x)[D], L (&xi)[1], L (&gradient)[1][D]) const {
         xi[0] = x[I];

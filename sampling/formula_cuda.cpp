@@ -35,6 +35,7 @@ std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& se
     const std::string integrator = integrator_type(scheme_of(system, setup));
     const std::string bias = setup.constrained ? "LevelSetConstraint" : "HarmonicBias";
     const std::string policy = setup.portable_math ? "Portable" : "Fast";
+    const int rounds = setup.constrained ? kPhiloxRounds : setup.philox_rounds;
     return "#include \"kernels/path.h\"\n#include \"kernels/special.h\"\nnamespace microlift {\n" +
            system_source(system, "UserSystem", setup.constrained) + "\n" + cv_source(system, "UserCv") +
            "\n}  // namespace microlift\n"
@@ -42,7 +43,7 @@ std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& se
            "    microlift::" + integrator + " integrator, microlift::PathArgs args) {\n"
            "    using namespace microlift;\n"
            "    const PathBody<UserSystem, UserCv, " + bias + ", " + integrator + ", " + policy +
-           "> body{UserSystem{}, UserCv{}, integrator, args};\n"
+           ", " + std::to_string(rounds) + "> body{UserSystem{}, UserCv{}, integrator, args};\n"
            "    const microlift::index stride = (microlift::index)gridDim.x * blockDim.x;\n"
            "    for (microlift::index i = (microlift::index)blockIdx.x * blockDim.x + threadIdx.x;\n"
            "         i < args.trajectories; i += stride)\n"

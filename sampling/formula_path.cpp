@@ -54,7 +54,8 @@ public:
           fixman_slots_(system.fixman.tile_floats()),
           z_(static_cast<std::size_t>(4 * blocks_) * kTile), z_previous_(rows(dim_)),
           v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)),
-          start_(rows(cvs_ * dim_)) {
+          start_(rows(cvs_ * dim_)),
+          few_rounds_(setup.philox_rounds != kPhiloxRounds && !setup.constrained) {
         for (int o = 0; o < static_cast<int>(system.force.outputs.size()); ++o)
             outputs_.push_back(source(system.force, slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.cv.outputs.size()); ++o)
@@ -65,6 +66,14 @@ public:
                                   [](const Source& s) { return !s.is_zero(); });
         all_linear_ = std::all_of(system.cvs.begin(), system.cvs.end(),
                                   [](const auto& cv) { return cv.linear; });
+        plain_ = !Integrator::has_velocity && !constrained_ && all_linear_ && dim_ <= kPlainDim &&
+                 system.noise_constant && system.noise == FormulaSystem::Noise::diagonal;
+        if (plain_)
+            for (int k = 0; k < cvs_; ++k) {
+                const auto& cv = system.cvs[static_cast<std::size_t>(k)];
+                offset_[k] = static_cast<float>(cv.offset);
+                for (int d = 0; d < dim_; ++d) weights_[k][d] = weight(cv, d);
+            }
     }
 
     void run(index first, int count) {
@@ -128,8 +137,15 @@ private:
     }
 
     void draw_group(uint64 group) {
+        if (few_rounds_)
+            draw_group_by<kPhiloxFewRounds>(group);
+        else
+            draw_group_by<kPhiloxRounds>(group);
+    }
+    template <int Rounds>
+    void draw_group_by(uint64 group) {
         for (int i = 0; i < lanes_; i += W) {
-            const PhiloxStream<L> rng(a_.seed, a_.stream, a_.first_trajectory + first_ + i);
+            const PhiloxStream<L, Rounds> rng(a_.seed, a_.stream, a_.first_trajectory + first_ + i);
             for (int b = 0; b < blocks_; ++b) {
                 L four[4];
                 normal_block<Portable>(rng, group * static_cast<uint64>(blocks_) +
@@ -186,6 +202,15 @@ private:
     }
 
     void one_step(int s) {
+        if (plain_) {
+            execute(system_.force, slots_.data, lanes_);
+            switch (dim_) {
+                case 1: plain_step<1>(s); return;
+                case 2: plain_step<2>(s); return;
+                case 3: plain_step<3>(s); return;
+                case 4: plain_step<4>(s); return;
+            }
+        }
         if (constrained_) keep_gradients();
         if constexpr (Integrator::has_velocity)
             for (int d = 0; d < dim_; ++d)
@@ -223,6 +248,52 @@ private:
         }
         if (constrained_) constrain();
     }
+    // Bias, noise and update in one pass over the tile, where the collective variables are linear, the
+    // noise is diagonal and constant, and there are few variables: the same operations as elsewhere.
+    template <int D>
+    void plain_step(int s) {
+        Source drift[D];
+        float* state[D];
+        float *z[D], *previous[D];
+        L amplitude[D];
+        for (int d = 0; d < D; ++d) {
+            drift[d] = output(d);
+            state[d] = x(d);
+            z[d] = row(z_, s * D + d);
+            previous[d] = row(z_previous_, d);
+            amplitude[d] = sigma(d, 0);
+        }
+        for (int i = 0; i < lanes_; i += W) {
+            L px[D], f[D];
+            for (int d = 0; d < D; ++d) {
+                px[d] = load<L>(state[d], i);
+                f[d] = drift[d].at(i);
+            }
+            for (int k = 0; k < cvs_; ++k) {
+                const auto& w = weights_[k];
+                L xi = broadcast<L>(offset_[k]);
+                for (int d = 0; d < D; ++d)
+                    if (w[d] != 0.0f) xi = fma(broadcast<L>(w[d]), px[d], xi);
+                const L pull = load<L>(row(stiffness_, k), i) *
+                               (load<L>(row(center_, k), i) - xi);
+                for (int d = 0; d < D; ++d)
+                    if (w[d] != 0.0f) f[d] = fma(pull, broadcast<L>(w[d]), f[d]);
+            }
+            for (int d = 0; d < D; ++d) {
+                L one_x[1] = {px[d]}, one_v[1], one_previous[1];
+                const L one_f[1] = {f[d]}, one_z[1] = {load<L>(z[d], i)};
+                one_v[0] = broadcast<L>(0.0f);
+                one_previous[0] = Integrator::needs_previous_noise ? load<L>(previous[d], i)
+                                                                   : broadcast<L>(0.0f);
+                integrator_.after(ScaledNoise{amplitude[d]}, one_x, one_v, one_f, one_z,
+                                  one_previous);
+                store(state[d], i, one_x[0]);
+                if constexpr (Integrator::needs_previous_noise)
+                    store(previous[d], i, one_previous[0]);
+            }
+        }
+    }
+
     L sigma(int entry, int i) const {
         if (system_.noise_constant)
             return broadcast<L>(
@@ -317,6 +388,10 @@ private:
     AlignedFloats slots_, cv_slots_, fixman_slots_, z_, z_previous_, v_, f_, center_, stiffness_,
         start_;
     std::vector<Source> outputs_, cv_outputs_, fixman_outputs_;
+    bool few_rounds_;
+    static constexpr int kPlainDim = 4;
+    bool plain_ = false;
+    float weights_[kMaxCvs][kPlainDim] = {}, offset_[kMaxCvs] = {};
     bool has_fixman_ = false, all_linear_ = true;
     index first_ = 0;
     int count_ = 0, lanes_ = 0;

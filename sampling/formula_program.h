@@ -14,8 +14,8 @@
 namespace microlift {
 
 // Lanes an instruction works on at once: slot s of a tile is the kTile floats at slots + s*kTile.
-// 128 lanes make the dispatch of an instruction cheap and keep 64 slots within 32 KiB of L1 cache.
-inline constexpr int kTile = 128;
+// 256 lanes make the dispatch of an instruction cheap and keep 32 slots within 32 KiB of L1 cache.
+inline constexpr int kTile = 256;
 
 // One letter an operand: a b c slots, k l m immediates.
 enum class Code : std::uint8_t {

@@ -30,6 +30,7 @@ struct PathSetup {
     std::vector<double> cv_offset;
     bool constrained = false;        // hold ξ at `center` instead of biasing it
     bool portable_math = false;      // on CUDA; the CPU is always portable
+    int philox_rounds = kPhiloxRounds;  // or kPhiloxFewRounds; constrained runs keep kPhiloxRounds
 };
 
 class PathKernel {
@@ -79,7 +80,8 @@ inline bool is_first_coordinate(const PathSetup& s) {
 
 HOST_PASS_BEGIN
 
-template <class System, class Cv, template <class, int> class Bias, class Integrator>
+template <class System, class Cv, template <class, int> class Bias, class Integrator,
+          int Rounds = kPhiloxRounds>
 class TypedPathKernel final : public PathKernel {
 public:
     TypedPathKernel(const System& system, const Cv& cv, const Integrator& integrator, bool portable)
@@ -90,12 +92,12 @@ public:
     void launch(Stream& stream, const PathArgs& args) const override {
         if (stream.device().is_cpu() || portable_)
             for_each_lane(stream, args.trajectories,
-                          PathBody<System, Cv, Bias, Integrator, Portable>{system_, cv_,
-                                                                           integrator_, args});
+                          PathBody<System, Cv, Bias, Integrator, Portable, Rounds>{
+                              system_, cv_, integrator_, args});
         else
             for_each_lane_on_cuda(stream, args.trajectories,
-                                  PathBody<System, Cv, Bias, Integrator, Fast>{system_, cv_,
-                                                                               integrator_, args});
+                                  PathBody<System, Cv, Bias, Integrator, Fast, Rounds>{
+                                      system_, cv_, integrator_, args});
     }
     uint64 force_evaluations(uint64 steps) const override {
         return steps + (Integrator::needs_initial_force ? 1 : 0);
@@ -108,11 +110,12 @@ private:
     bool portable_;
 };
 
-template <template <class, int> class Bias, class System, class Cv, class Integrator>
+template <template <class, int> class Bias, int Rounds = kPhiloxRounds, class System, class Cv,
+          class Integrator>
 std::unique_ptr<PathKernel> typed_path_kernel(const System& system, const Cv& cv,
                                               const Integrator& integrator, bool portable) {
-    return std::make_unique<TypedPathKernel<System, Cv, Bias, Integrator>>(system, cv, integrator,
-                                                                           portable);
+    return std::make_unique<TypedPathKernel<System, Cv, Bias, Integrator, Rounds>>(
+        system, cv, integrator, portable);
 }
 
 template <class System, class Cv>
@@ -122,6 +125,20 @@ std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& 
     if (s.constrained)
         return typed_path_kernel<LevelSetConstraint>(system, cv, make_leimkuhler_matthews(s),
                                                      portable);
+    if (s.philox_rounds != kPhiloxRounds) {
+        // Compiled for the usual case alone: every further kernel costs compile time.
+        if constexpr (requires { Cv::is_coordinate; }) {
+            if (s.scheme == Scheme::euler_maruyama)
+                return typed_path_kernel<HarmonicBias, kPhiloxFewRounds>(
+                    system, cv, make_euler_maruyama(s), portable);
+            if (s.scheme == Scheme::leimkuhler_matthews)
+                return typed_path_kernel<HarmonicBias, kPhiloxFewRounds>(
+                    system, cv, make_leimkuhler_matthews(s), portable);
+        }
+        throw InputError("integrator.philox_rounds: built-in systems have 7 rounds only with "
+                         "'euler_maruyama' or 'leimkuhler_matthews' and the first variable as the "
+                         "collective variable; use 10");
+    }
     switch (s.scheme) {
         case Scheme::euler_maruyama:
             return typed_path_kernel<HarmonicBias>(system, cv, make_euler_maruyama(s), portable);

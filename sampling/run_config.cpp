@@ -639,6 +639,10 @@ Schema run_schema(const std::string& system_name) {
                            "friction; baoab only"),
                        0.0),
                  "1/time"));
+    add(at_most(at_least(key("integrator.philox_rounds", T::integer, "10",
+                             "rounds of the random number generator: 10, or 7 for speed"),
+                         7),
+                10));
 
     add(required("umbrella.from", T::numbers, "-1.5", "centre of the first window"));
     add(required("umbrella.to", T::numbers, "1.2", "centre of the last window"));
@@ -889,7 +893,12 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     run.system = read_system(config);
     run.cv = read_cv(config);
     run.integrator = {config.text("integrator.scheme"), config.number("integrator.dt"),
-                      config.number("integrator.mass"), config.number("integrator.friction")};
+                      config.number("integrator.mass"), config.number("integrator.friction"),
+                      static_cast<int>(config.integer("integrator.philox_rounds"))};
+    if (run.integrator.philox_rounds != 7 && run.integrator.philox_rounds != 10)
+        config.fail("integrator.philox_rounds",
+                    "integrator.philox_rounds = " + std::to_string(run.integrator.philox_rounds),
+                    "7 or 10");
     run.umbrella = read_umbrella(config, run.system, run.cv.count());
     run.estimate = read_estimate(config, run.cv.count());
     run.generator = read_generator(config);

@@ -43,6 +43,7 @@ struct IntegratorConfig {
     double dt = 0.0;
     double mass = 1.0;      // baoab only
     double friction = 1.0;  // baoab only, 1/time
+    int philox_rounds = 10;  // of the noise: 10 or 7
 };
 
 // The vectors have one entry for each collective variable.

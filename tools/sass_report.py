@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""What the compiled trajectory kernels can reach on an H100, without one: disassembles the objects of a
+CUDA build, finds the loop over steps of each kernel in the fast mathematics, and counts its
+instructions a trajectory-step by pipe.
+
+usage: sass_report.py BUILD [--check | --write]
+  BUILD    a build folder with the CUDA backend, or an object or cubin file
+  --check  compare with bench/results/sass.json: exit status 1 where a kernel takes over 5 % more
+           instructions a step than there, or uses local memory
+  --write  write bench/results/sass.json and sass.md
+
+Needs cuobjdump and nvdisasm: from the CUDA toolkit, from PATH, or from PyPI (nvidia-cuda-cuobjdump and
+nvidia-cuda-nvdisasm). Exit status 77 without them.
+"""
+import argparse
+import collections
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+TOLERANCE = 1.05
+SKIPPED = 77
+
+# H100 SXM: processors, warp schedulers each, clock; lanes a clock and processor of each pipe; registers
+# and warps that a processor holds. CUDA C++ Programming Guide, "Arithmetic Instructions", 9.0.
+PROCESSORS, SCHEDULERS, CLOCK = 132, 4, 1.755e9
+LANES = {"fma": 128, "imad": 64, "alu": 64, "sfu": 16}
+REGISTERS, WARPS, BLOCKS = 65536, 64, 32
+THREADS = 256  # of a block: kThreadsPerBlock of engine/launch.h
+
+DIMENSIONS = {"DoubleWell": 1, "Channel": 2, "HiddenBarrier": 2, "MullerBrown": 2, "FastSlow": 2,
+              "UserSystem": 2}
+PIPES = ("fma", "imad", "alu", "sfu", "memory", "control", "uniform")
+NAMES = {
+    "fma": ("FFMA", "FMUL", "FADD", "HFMA2"),
+    "imad": ("IMAD",),
+    "sfu": ("MUFU", "I2F.", "F2I", "F2F", "FRND", "POPC", "FLO"),
+    "memory": ("LD", "ST", "ATOM", "RED"),
+    "control": ("BRA", "BSSY", "BSYNC", "EXIT", "NOP", "WARPSYNC", "CALL", "RET", "BREAK", "BMOV"),
+    "uniform": ("U", "R2UR", "S2UR", "VOTEU"),
+}
+
+
+def pipe_of(opcode):
+    for pipe, prefixes in NAMES.items():
+        if opcode.startswith(prefixes):
+            return pipe
+    return "alu"
+
+
+def find_tool(name):
+    places = [shutil.which(name), "/usr/local/cuda/bin/" + name]
+    if os.environ.get("CUDA_HOME"):
+        places.insert(0, os.environ["CUDA_HOME"] + "/bin/" + name)
+    for folder in sys.path:
+        places += sorted(glob.glob(f"{folder}/nvidia/cu*/bin/{name}"))
+        places.append(f"{folder}/nvidia/{name[2:] if name.startswith('nv') else name}/bin/{name}")
+    for place in places:
+        if place and os.access(place, os.X_OK):
+            return place
+    return None
+
+
+class Loop:
+    """The instructions of one pass through a loop, first to last."""
+
+    def __init__(self, instructions):
+        self.opcodes = [opcode for _, opcode, _ in instructions]
+        self.pipes = collections.Counter(pipe_of(o) for o in self.opcodes)
+
+    def count(self, prefix):
+        return sum(o.startswith(prefix) for o in self.opcodes)
+
+
+INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*([^;]*);")
+
+
+def instructions_of(sass):
+    """(address, opcode, operands) of every instruction of one function's listing."""
+    out = []
+    for line in sass.splitlines():
+        m = INSTRUCTION.match(line)
+        if m:
+            out.append((int(m[1], 16), m[2], m[3].strip()))
+    return out
+
+
+def step_loop(instructions):
+    """The innermost loop that draws normals (one lg2 a pair of them); None where there is none."""
+    at = {address: i for i, (address, _, _) in enumerate(instructions)}
+    ranges = []
+    for i, (address, opcode, operands) in enumerate(instructions):
+        m = re.search(r"0x([0-9a-f]+)$", operands) if opcode.startswith("BRA") else None
+        if m and int(m[1], 16) in at and int(m[1], 16) < address:
+            ranges.append((at[int(m[1], 16)], i))
+    drawing = []
+    for first, last in ranges:
+        inner = any((a, b) != (first, last) and first <= a and b <= last for a, b in ranges)
+        loop = Loop(instructions[first:last + 1])
+        if not inner and loop.count("MUFU.LG2"):
+            drawing.append(loop)
+    return max(drawing, key=lambda loop: loop.count("MUFU.LG2"), default=None)
+
+
+def describe(name):
+    """{system, cv, scheme, rounds, …} of a demangled path kernel in the fast mathematics, or None."""
+    m = re.search(r"PathBody<microlift::(\w+), microlift::(\w+)<([^>]*)>, .*?microlift::(\w+Bias|"
+                  r"LevelSetConstraint), microlift::(\w+), microlift::(\w+)(?:, \(?(?:int)?\)?(\d+))?>",
+                  name)
+    if not m or m[6] != "Fast":
+        return None
+    numbers = re.findall(r"\d+", re.sub(r"\(int\)", "", m[3]))
+    cv = "x" if m[2] == "CoordinateCv" else f"{numbers[0]} linear"
+    return {"system": m[1], "cv": cv, "bias": "held" if m[4] == "LevelSetConstraint" else "umbrella",
+            "scheme": m[5], "rounds": int(m[7] or 10)}
+
+
+def row(info, instructions, resources):
+    loop = step_loop(instructions)
+    if loop is None:
+        return None
+    steps = 2 * loop.count("MUFU.LG2") / DIMENSIONS[info["system"]]
+    registers = resources["REG"]
+    held = -(-registers // 8) * 8 * THREADS  # registers of a block
+    blocks = min(REGISTERS // held, WARPS * 32 // THREADS, BLOCKS)
+    per_step = {pipe: loop.pipes[pipe] / steps for pipe in PIPES}
+    total = len(loop.opcodes) / steps
+    limits = {"issue": PROCESSORS * SCHEDULERS * 32 * CLOCK / total}
+    for pipe, lanes in LANES.items():
+        if per_step[pipe]:
+            limits[pipe] = PROCESSORS * lanes * CLOCK / per_step[pipe]
+    # The integer products run on half of the FMA lanes.
+    limits["fma"] = PROCESSORS * 128 * CLOCK / (per_step["fma"] + 2 * per_step["imad"])
+    binding = min(limits, key=limits.get)
+    local = sum(o.startswith(("LDL", "STL")) for _, o, _ in instructions)
+    return {**info, "instructions": round(total, 2),
+            **{pipe: round(per_step[pipe], 2) for pipe in PIPES}, "registers": registers,
+            "stack_bytes": resources.get("STACK", 0), "local_instructions": local,
+            "warps_of_64": blocks * THREADS // 32, "ceiling_steps_per_second": limits[binding],
+            "issue_ceiling_steps_per_second": limits["issue"], "bound_by": binding}
+
+
+def demangled(names):
+    if not names:
+        return []
+    out = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
+    return out.stdout.splitlines()
+
+
+def rows_of(path, cuobjdump):
+    def run(*options):
+        return subprocess.run([cuobjdump, *options, str(path)], capture_output=True, text=True,
+                              check=True).stdout
+
+    architecture = ["-arch", "sm_90"] if path.suffix == ".o" else []
+    resources = {}
+    name = None
+    for line in run("-res-usage", *architecture).splitlines():
+        m = re.search(r"Function ([^:\s]+):", line)
+        if m:
+            name = m[1]
+        elif name and "REG:" in line:
+            resources[name] = {k: int(v) for k, v in re.findall(r"(\w+):(\d+)", line)}
+            name = None
+    text = run("-sass", *architecture)
+    parts = re.split(r"^\s*Function : (\S+)\s*$", text, flags=re.M)[1:]
+    names, bodies = parts[::2], parts[1::2]
+    for mangled, readable, body in zip(names, demangled(names), bodies):
+        info = describe(readable)
+        if info:
+            made = row(info, instructions_of(body), resources[mangled])
+            if made:
+                yield made
+
+
+def key(r):
+    return f"{r['system']}, {r['cv']}, {r['bias']}, {r['scheme']}, {r['rounds']} rounds"
+
+
+def markdown(rows, compiler):
+    head = ["kernel", "instructions", "FMA", "IMAD", "ALU", "SFU", "memory", "control", "uniform",
+            "registers", "local memory", "warps of 64", "steps/s at most", "bound by"]
+    out = ["# Trajectory kernels on the H100, counted in their machine code", "",
+           "Instructions a trajectory-step in the loop over steps, noise included, fast mathematics. "
+           f"{compiler}. The bound is the slowest of issue (132 processors × 4 schedulers × 32 lanes × "
+           "1.755 GHz) and of each pipe. Written by `tools/sass_report.py BUILD --write`.", "",
+           "| " + " | ".join(head) + " |", "|" + " --- |" + " ---: |" * (len(head) - 2) + " --- |"]
+    for r in rows:
+        cells = [key(r), f"{r['instructions']:.1f}"] + [f"{r[p]:.1f}" for p in PIPES]
+        cells += [str(r["registers"]), "none" if not r["local_instructions"] and not r["stack_bytes"]
+                  else f"{r['stack_bytes']} B", str(r["warps_of_64"]),
+                  f"{r['ceiling_steps_per_second']:.2e}", r["bound_by"]]
+        out.append("| " + " | ".join(cells) + " |")
+    return "\n".join(out) + "\n"
+
+
+def check(rows, table):
+    """What got worse, as lines; nothing if all is well."""
+    now = {key(r): r for r in rows}
+    wrong = []
+    for old in table["kernels"]:
+        new = now.get(key(old))
+        if new is None:
+            wrong.append(f"{key(old)}: no such kernel in the build any more")
+        elif new["instructions"] > TOLERANCE * old["instructions"]:
+            wrong.append(f"{key(old)}: {new['instructions']} instructions a step, "
+                         f"{old['instructions']} in the table")
+    for r in rows:
+        if r["local_instructions"] or r["stack_bytes"]:
+            wrong.append(f"{key(r)}: uses local memory")
+        if key(r) not in {key(old) for old in table["kernels"]}:
+            wrong.append(f"{key(r)}: not in the table; write it anew")
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    cuobjdump, nvdisasm = find_tool("cuobjdump"), find_tool("nvdisasm")
+    if not cuobjdump or not nvdisasm:
+        print("sass_report: cuobjdump or nvdisasm was not found; they come with the CUDA toolkit, or "
+              "from PyPI: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm", file=sys.stderr)
+        return SKIPPED
+    os.environ["PATH"] = os.path.dirname(nvdisasm) + os.pathsep + os.environ["PATH"]
+
+    paths = [options.build]
+    if options.build.is_dir():
+        paths = sorted(options.build.rglob("*system_kernels.ops.cpp.cu.o"))
+    rows = sorted((r for path in paths for r in rows_of(path, cuobjdump)), key=key)
+    if not rows:
+        print(f"sass_report: no trajectory kernel for sm_90 under {options.build}; build with "
+              "MICROLIFT_CUDA=ON and architecture 90", file=sys.stderr)
+        return 1
+    version = subprocess.run([find_tool("nvcc") or "nvcc", "--version"], capture_output=True, text=True)
+    m = re.search(r"release .*", version.stdout)
+    compiler = "nvcc " + m[0] if m else "nvcc"
+    print(markdown(rows, compiler))
+    if options.write:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "sass.md").write_text(markdown(rows, compiler))
+        (RESULTS / "sass.json").write_text(
+            json.dumps({"compiler": compiler, "kernels": rows}, indent=1) + "\n")
+    if options.check:
+        table = json.loads((RESULTS / "sass.json").read_text())
+        wrong = check(rows, table)
+        for line in wrong:
+            print("sass_report: " + line, file=sys.stderr)
+        if wrong:
+            print(f"sass_report: the table was made with {table['compiler']}, this is {compiler}",
+                  file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
