@@ -64,13 +64,15 @@ void Pipeline::run() {
     const index rounds = run_.coupling.enabled ? run_.coupling.rounds : 0;
     for (; round_ <= rounds; ++round_, stage_ = "sample") {
         if (stage_ == "sample") {
-            if (static_cast<index>(samples_.blocks.size()) <= round_) sample();
+            sample();
+            if (round_ > 0) discard_outdated();
             if (run_.estimate.enabled) estimate();
             stage_ = "train";
         }
         if (run_.generator.enabled) train();
+        if (rounds > 0 && !plan_round()) break;
     }
-    round_ = rounds;
+    round_ = std::min(round_, rounds);
     judge();
     metrics_["complete"] = true;
     write_metrics();

@@ -24,6 +24,11 @@ Store Pipeline::base_checkpoint() {
     store.put("error_blocks", std::vector<long long>{error_blocks_.replica_groups,
                                                      error_blocks_.time_segments});
     if (!warm_.empty()) store.put("generator", packed(warm_));
+    store.put("profile_error", profile_error_);
+    std::vector<double> places;
+    for (const auto& place : round_places_) places.insert(places.end(), place.begin(), place.end());
+    store.put("round_places", places);
+    store.put_scalar<long long>("discarded", discarded_);
     return store;
 }
 
@@ -98,6 +103,14 @@ void Pipeline::restore() {
     const auto errors = checkpoint_.get<long long>("error_blocks", 2);
     error_blocks_.replica_groups = errors[0];
     error_blocks_.time_segments = errors[1];
+    const auto profile_error = checkpoint_.get<double>("profile_error");
+    profile_error_.assign(profile_error.begin(), profile_error.end());
+    const auto places = checkpoint_.get<double>("round_places");
+    const auto K = static_cast<std::size_t>(model_.n_cvs());
+    for (std::size_t i = 0; i + K <= places.size(); i += K)
+        round_places_.emplace_back(places.begin() + static_cast<std::ptrdiff_t>(i),
+                                   places.begin() + static_cast<std::ptrdiff_t>(i + K));
+    discarded_ = checkpoint_.scalar<long long>("discarded");
     if (checkpoint_.has("generator"))
         warm_ = unpacked(checkpoint_.get<std::uint8_t>("generator"));
     if (stage_ == "done") return;

@@ -10,6 +10,7 @@
 #include "engine/files.h"
 #include "nn/trainer.h"
 #include "sampling/conditional.h"
+#include "sampling/coupling.h"
 #include "sampling/lifting.h"
 #include "sampling/model.h"
 #include "sampling/pipeline.h"
@@ -101,12 +102,11 @@ private:
 
     // sampling
     struct RoundPlan {
-        index windows, replicas, equilibrate, segments;
+        index windows, replicas, equilibrate, segments, exchange;
     };
     RoundPlan plan() const;
-    // Centres of this round's windows: the grid of the umbrella; later midpoints and centres of it,
-    // spread evenly.
-    std::vector<std::array<double, kMaxCvs>> round_centers(index count) const;
+    // Centres of this round's windows: the grid of the umbrella; later where plan_round() put them.
+    std::vector<std::array<double, kMaxCvs>> round_centers() const;
     void sample();
     index launch_steps(index trajectories) const;
     void try_exchange(Ensemble& ensemble, const RoundPlan& p, Buffer<uint64>& accepted);
@@ -125,6 +125,16 @@ private:
     Span<const float> targets(index& row);
     std::vector<std::string> target_names() const;
     void train();
+
+    // the coupling loop
+    double force_evaluations_spent() const;
+    double window_spacing(int k) const;
+    std::vector<CouplingPlace> coupling_places() const;
+    std::vector<CouplingPlace> judged_places();
+    // Writes down what this round brought; false where no other follows.
+    bool plan_round();
+    // Earlier windows' samples that this round's contradict are thrown away.
+    void discard_outdated();
 
     // what came out
     void judge();
@@ -171,6 +181,10 @@ private:
     Store checkpoint_;
     std::string stage_ = "sample";
     index round_ = 0;
+    std::vector<std::array<double, kMaxCvs>> next_centers_;
+    std::vector<std::vector<double>> round_places_;  // of the round at hand
+    index discarded_ = 0;                            // windows, in the round at hand
+    std::vector<double> profile_error_;              // of the free energy, by bin
     Json metrics_ = Json::object();
 };
 

@@ -456,6 +456,24 @@ CouplingConfig read_coupling(const Config& config, bool generator) {
     coupling.equilibrate = config.integer("coupling.equilibrate");
     coupling.steps = config.integer("coupling.steps");
     coupling.iterations = config.integer("coupling.iterations");
+    coupling.exchange = config.integer("coupling.exchange");
+    coupling.budget = config.number("coupling.budget");
+    coupling.target_error = config.number("coupling.target_error");
+    coupling.target_w1 = config.number("coupling.target_w1");
+    coupling.discard = config.number("coupling.discard");
+    coupling.ablation = config.boolean("coupling.ablation");
+    const index stride = config.integer("umbrella.stride");
+    if (coupling.exchange % stride != 0) {
+        config.fail("coupling.exchange",
+                    "coupling.exchange = " + std::to_string(coupling.exchange) +
+                        " is not a multiple of umbrella.stride",
+                    "exchange at steps that are sampled, for example every " +
+                        std::to_string(stride));
+    }
+    if (coupling.exchange > 0 && config.at("cv.variables").items.size() != 1) {
+        config.fail("coupling.exchange", "coupling.exchange needs a single collective variable",
+                    "leave it out: the places of new windows are no grid");
+    }
     if (coupling.enabled && !generator) {
         config.fail("coupling.rounds",
                     "key 'coupling.rounds' is " + std::to_string(coupling.rounds) +
@@ -806,6 +824,32 @@ Schema run_schema(const std::string& system_name) {
                              "generator updates after each round"),
                          1),
                 1e12));
+
+    add(at_most(at_least(key("coupling.exchange", T::integer, "0",
+                             "steps between exchange attempts of a round's neighbouring windows; "
+                             "0: none"),
+                         0),
+                kManySteps));
+    add(at_most(at_least(key("coupling.budget", T::number, "0.0",
+                             "force evaluations of all biased runs, the umbrella's included, after "
+                             "which no round begins; 0: no limit"),
+                         0.0),
+                1e18));
+    add(at_least(key("coupling.target_error", T::number, "0.0",
+                     "largest standard error of the free energy at which rounds end, once "
+                     "coupling.target_w1 is met too (energy); 0: not asked for"),
+                 0.0));
+    add(at_least(key("coupling.target_w1", T::number, "0.0",
+                     "largest held-out W1/sigma above its floor at which rounds end; 0: not asked "
+                     "for"),
+                 0.0));
+    add(at_least(key("coupling.discard", T::number, "5.0",
+                     "a window's earlier samples are discarded where a later run at the same place "
+                     "disagrees by more than so many standard errors; 0: never"),
+                 0.0));
+    add(key("coupling.ablation", T::boolean, "false",
+            "whether to compare, at equal force evaluations, with umbrella sampling alone and "
+            "with the generator alone"));
 
     add(optional("closure.enabled", T::boolean, "true", "whether to close the reduced model"));
     add(key("closure.bursts", T::boolean, "true", "whether to close from short unbiased runs too"));

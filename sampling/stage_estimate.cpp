@@ -41,6 +41,10 @@ void Pipeline::estimate() {
         list.push_back(j);
     }
     metrics_["windows"] = list;
+    record["overlaps"] = Json::array();
+    for (const WindowOverlap& o : result.overlaps)
+        record["overlaps"].push_back({o.a, o.b, o.overlap});
+    profile_error_ = result.profile.std_error;
     for (const std::string& w : result.warnings) warn(w);
     warn_equilibration(result.inefficiency);
 

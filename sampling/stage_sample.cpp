@@ -18,36 +18,27 @@ constexpr double kLaunchWork = 6e7;  // trajectory-steps in one launch: a fracti
 Pipeline::RoundPlan Pipeline::plan() const {
     if (round_ == 0)
         return {run_.umbrella.window_count(), run_.umbrella.replicas, run_.umbrella.equilibrate,
-                run_.umbrella.samples_per_trajectory()};
-    return {run_.coupling.windows, run_.coupling.replicas, run_.coupling.equilibrate,
-            run_.coupling.steps / run_.umbrella.stride};
+                run_.umbrella.samples_per_trajectory(), run_.umbrella.exchange};
+    // On resume inside a round, its windows are known already.
+    const index windows = round_places_.empty() ? run_.coupling.windows
+                                                : static_cast<index>(round_places_.size());
+    return {windows, run_.coupling.replicas, run_.coupling.equilibrate,
+            run_.coupling.steps / run_.umbrella.stride, run_.coupling.exchange};
 }
 
-std::vector<std::array<double, kMaxCvs>> Pipeline::round_centers(index count) const {
+std::vector<std::array<double, kMaxCvs>> Pipeline::round_centers() const {
+    if (round_ > 0) return next_centers_;
     const UmbrellaConfig& u = run_.umbrella;
     std::vector<std::array<double, kMaxCvs>> centers;
-    const auto at = [&](std::size_t k, double i) {
+    const auto at = [&](std::size_t k, index i) {
         return u.windows[k] == 1
                    ? 0.5 * (u.from[k] + u.to[k])
-                   : u.from[k] + (u.to[k] - u.from[k]) * i / static_cast<double>(u.windows[k] - 1);
+                   : u.from[k] + (u.to[k] - u.from[k]) * static_cast<double>(i) /
+                                     static_cast<double>(u.windows[k] - 1);
     };
-    if (round_ == 0) {
-        for (index i = 0; i < u.windows[0]; ++i)
-            for (index j = 0; j < (grid_.dims == 2 ? u.windows[1] : 1); ++j)
-                centers.push_back({at(0, static_cast<double>(i)),
-                                   grid_.dims == 2 ? at(1, static_cast<double>(j)) : 0.0});
-        return centers;
-    }
-    // Half-integer places first in odd rounds, integer ones in even rounds.
-    const double half = round_ % 2 == 1 ? 0.5 : 0.0;
-    const index cells0 = std::max<index>(1, u.windows[0] - 1);
-    const index cells1 = grid_.dims == 2 ? std::max<index>(1, u.windows[1] - 1) : 1;
-    for (index w = 0; w < count; ++w) {
-        const index cell = (2 * w + 1) * cells0 * cells1 / (2 * count);
-        centers.push_back({at(0, static_cast<double>(cell / cells1) + half),
-                           grid_.dims == 2 ? at(1, static_cast<double>(cell % cells1) + half)
-                                           : 0.0});
-    }
+    for (index i = 0; i < u.windows[0]; ++i)
+        for (index j = 0; j < (grid_.dims == 2 ? u.windows[1] : 1); ++j)
+            centers.push_back({at(0, i), grid_.dims == 2 ? at(1, j) : 0.0});
     return centers;
 }
 
@@ -63,7 +54,7 @@ void Pipeline::sample() {
         std::accumulate(samples_.blocks.begin(), samples_.blocks.end(), index{0},
                         [](index sum, const SampleBlock& b) { return sum + b.windows; }));
     if (windows_.center.size() == first_window)
-        for (const auto& c : round_centers(p.windows)) {
+        for (const auto& c : round_centers()) {
             windows_.center.push_back(c);
             const auto& k = run_.umbrella.stiffness;
             windows_.stiffness.push_back({k[0], grid_.dims == 2 ? k[1] : 0.0});
@@ -92,7 +83,7 @@ void Pipeline::sample() {
     };
 
     const index stride = run_.umbrella.stride;
-    const index exchange = round_ == 0 ? run_.umbrella.exchange : 0;
+    const index exchange = p.exchange;
     const double total = static_cast<double>(p.equilibrate + p.segments * stride);
     progress_.begin(round_ == 0 ? "sample" : "sample, round " + std::to_string(round_),
                     total * static_cast<double>(n), "steps",
@@ -129,7 +120,7 @@ void Pipeline::sample() {
     }
     if (exchange > 0) {
         std::vector<uint64> counts = to_host(stream_, Span<const uint64>(accepted.span()));
-        metrics_["stages"]["sample"]["exchange_acceptance"] =
+        metrics_["stages"][round_ == 0 ? "sample" : "couple"]["exchange_acceptance"] =
             counts[1] ? static_cast<double>(counts[0]) / static_cast<double>(counts[1]) : 0.0;
     }
     samples_.blocks.push_back({samples_.n - n * p.segments, static_cast<index>(first_window),
@@ -143,10 +134,10 @@ index Pipeline::launch_steps(index trajectories) const {
 }
 
 void Pipeline::try_exchange(Ensemble& ensemble, const RoundPlan& p, Buffer<uint64>& accepted) {
-    const index attempt = static_cast<index>(ensemble.step()) / run_.umbrella.exchange;
+    const index attempt = static_cast<index>(ensemble.step()) / p.exchange;
     ExchangeGrid grid;
-    grid.windows[0] = run_.umbrella.windows[0];
-    grid.windows[1] = grid_.dims == 2 ? run_.umbrella.windows[1] : 1;
+    grid.windows[0] = round_ == 0 ? run_.umbrella.windows[0] : p.windows;
+    grid.windows[1] = round_ == 0 && grid_.dims == 2 ? run_.umbrella.windows[1] : 1;
     grid.replicas = p.replicas;
     for (int k = 0; k < grid_.dims; ++k)
         grid.beta[k] = static_cast<float>(model_.cv_beta()[static_cast<std::size_t>(k)]);
@@ -156,7 +147,7 @@ void Pipeline::try_exchange(Ensemble& ensemble, const RoundPlan& p, Buffer<uint6
     if (exchange_xi_.size() != rows * n) exchange_xi_ = Buffer<float>(device_, rows * n);
     model_.evaluate_cvs(stream_, ensemble.x(), n, n, exchange_xi_.span(), n);
     exchange_neighbours(stream_, ensemble, grid, axis, static_cast<int>(attempt % 2),
-                        derived_seed(run_.seed, 1000), static_cast<uint64>(attempt),
+                        derived_seed(run_.seed, 1000 + 1000000 * static_cast<uint64>(round_)), static_cast<uint64>(attempt),
                         exchange_xi_.span(), accepted.span());
     stream_.synchronize();
 }
