@@ -19,6 +19,7 @@ enum RngStream : uint32 {
     kStreamHeal = 11,         // noise of healing runs
     kStreamSplit = 12,        // held-out split
     kStreamTest = 13,
+    kStreamJump = 30,         // jumps to lifted states
     kStreamPassage = 40,      // noise of first-passage runs; index = slot
     kStreamBridge = 41,       // crossings between the ends of a step
     kStreamBurst = 42,        // noise of short unbiased runs

@@ -18,7 +18,7 @@ double CouplingPlace::score() const {
 
 const char* CouplingPlace::reason() const {
     const double worst = score();
-    if (worst == disagreement && worst > 0) return "reweighted lifted states disagree";
+    if (missing_states() || (worst == disagreement && worst > 0)) return "reweighted lifted states disagree";
     if (worst == overlap && worst > 0) return "window overlap";
     if (worst == spread && worst > 0) return "error of conditional averages";
     if (worst == distance && worst > 0) return "generator's held-out distance";
@@ -31,6 +31,8 @@ std::vector<std::size_t> choose_places(const std::vector<CouplingPlace>& places,
     std::vector<std::size_t> order(places.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        if (places[a].missing_states() != places[b].missing_states())
+            return places[a].missing_states();
         return places[a].score() > places[b].score();
     });
     std::vector<std::size_t> chosen;

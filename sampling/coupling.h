@@ -18,11 +18,14 @@ struct CouplingPlace {
     double spread = 0;             // standard error of conditional averages, in σ
     double overlap = 0;            // of the windows around it: least that is trusted / found
     double disagreement = 0;       // reweighted lifted states against the samples, W1/σ
+    double effective_share = 1;    // of the reweighted states
+    // Missing states come first: nothing else can be trusted there.
+    bool missing_states() const { return disagreement > 1; }
     double score() const;          // the worst of them
     const char* reason() const;    // its name, in words
 };
 
-// `count` places of the highest scores, at least `separation` (in units of `unit` along each CV)
+// `count` places, those with missing states first, then of the highest scores, at least `separation` (in units of `unit` along each CV)
 // apart as long as there are such; ordered along the CVs. Ties go to the earlier place.
 std::vector<std::size_t> choose_places(const std::vector<CouplingPlace>& places, index count,
                                        const std::array<double, kMaxCvs>& unit, double separation);
@@ -48,7 +51,6 @@ WindowData window_data(Stream& stream, const SampleSet& samples, const BiasWindo
                        index window, Span<const float> x, index row, int variables);
 
 // Removes windows (and the blocks that become empty) from a sample set and its biases, on the device.
-// `targets` (rows of samples.row) are compacted alike.
 void remove_windows(Stream& stream, SampleSet& samples, BiasWindows& windows,
                     const std::vector<bool>& remove);
 

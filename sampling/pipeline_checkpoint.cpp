@@ -29,6 +29,7 @@ Store Pipeline::base_checkpoint() {
     for (const auto& place : round_places_) places.insert(places.end(), place.begin(), place.end());
     store.put("round_places", places);
     store.put_scalar<long long>("discarded", discarded_);
+    store.put_scalar<double>("jump_acceptance", jump_acceptance_);
     return store;
 }
 
@@ -111,6 +112,7 @@ void Pipeline::restore() {
         round_places_.emplace_back(places.begin() + static_cast<std::ptrdiff_t>(i),
                                    places.begin() + static_cast<std::ptrdiff_t>(i + K));
     discarded_ = checkpoint_.scalar<long long>("discarded");
+    jump_acceptance_ = checkpoint_.scalar<double>("jump_acceptance");
     if (checkpoint_.has("generator"))
         warm_ = unpacked(checkpoint_.get<std::uint8_t>("generator"));
     if (stage_ == "done") return;

@@ -11,6 +11,7 @@
 #include "nn/trainer.h"
 #include "sampling/conditional.h"
 #include "sampling/coupling.h"
+#include "sampling/lifted_moves.h"
 #include "sampling/lifting.h"
 #include "sampling/model.h"
 #include "sampling/pipeline.h"
@@ -102,7 +103,7 @@ private:
 
     // sampling
     struct RoundPlan {
-        index windows, replicas, equilibrate, segments, exchange;
+        index windows, replicas, equilibrate, segments, exchange, jump;
     };
     RoundPlan plan() const;
     // Centres of this round's windows: the grid of the umbrella; later where plan_round() put them.
@@ -130,7 +131,12 @@ private:
     double force_evaluations_spent() const;
     double window_spacing(int k) const;
     std::vector<CouplingPlace> coupling_places() const;
+    LiftedMovesConfig moves_config(uint64 seed) const;
     std::vector<CouplingPlace> judged_places();
+    std::size_t place_bin(const std::array<double, kMaxCvs>& place) const;
+    // Reweighted lifted states against the samples, at every place.
+    void judge_reweighted(std::vector<CouplingPlace>& places, const ConditionalMoments& samples,
+                          double target_w1);
     // Writes down what this round brought; false where no other follows.
     bool plan_round();
     // Earlier windows' samples that this round's contradict are thrown away.
@@ -184,6 +190,7 @@ private:
     std::vector<std::array<double, kMaxCvs>> next_centers_;
     std::vector<std::vector<double>> round_places_;  // of the round at hand
     index discarded_ = 0;                            // windows, in the round at hand
+    double jump_acceptance_ = 0;
     std::vector<double> profile_error_;              // of the free energy, by bin
     Json metrics_ = Json::object();
 };

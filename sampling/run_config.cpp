@@ -457,6 +457,7 @@ CouplingConfig read_coupling(const Config& config, bool generator) {
     coupling.steps = config.integer("coupling.steps");
     coupling.iterations = config.integer("coupling.iterations");
     coupling.exchange = config.integer("coupling.exchange");
+    coupling.jump = config.integer("coupling.jump");
     coupling.budget = config.number("coupling.budget");
     coupling.target_error = config.number("coupling.target_error");
     coupling.target_w1 = config.number("coupling.target_w1");
@@ -827,6 +828,12 @@ Schema run_schema(const std::string& system_name) {
 
     add(at_most(at_least(key("coupling.exchange", T::integer, "0",
                              "steps between exchange attempts of a round's neighbouring windows; "
+                             "0: none"),
+                         0),
+                kManySteps));
+    add(at_most(at_least(key("coupling.jump", T::integer, "100",
+                             "steps between attempts of a round's trajectories to jump to a lifted "
+                             "state, accepted by Metropolis; rounded up to whole umbrella.stride; "
                              "0: none"),
                          0),
                 kManySteps));

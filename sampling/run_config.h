@@ -118,6 +118,7 @@ struct CouplingConfig {
     index steps = 0;
     index iterations = 0;
     index exchange = 0;         // 0: none
+    index jump = 0;             // steps between jumps to lifted states; 0: none
     double budget = 0.0;        // force evaluations, the umbrella's included; 0: no limit
     double target_error = 0.0;  // largest standard error of the free energy; 0: none
     double target_w1 = 0.0;     // largest held-out W1/sigma above its floor; 0: none

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "kernels/rng_streams.h"
 #include "sampling/exchange.h"
@@ -18,12 +19,14 @@ constexpr double kLaunchWork = 6e7;  // trajectory-steps in one launch: a fracti
 Pipeline::RoundPlan Pipeline::plan() const {
     if (round_ == 0)
         return {run_.umbrella.window_count(), run_.umbrella.replicas, run_.umbrella.equilibrate,
-                run_.umbrella.samples_per_trajectory(), run_.umbrella.exchange};
+                run_.umbrella.samples_per_trajectory(), run_.umbrella.exchange, 0};
     // On resume inside a round, its windows are known already.
     const index windows = round_places_.empty() ? run_.coupling.windows
                                                 : static_cast<index>(round_places_.size());
     return {windows, run_.coupling.replicas, run_.coupling.equilibrate,
-            run_.coupling.steps / run_.umbrella.stride, run_.coupling.exchange};
+            run_.coupling.steps / run_.umbrella.stride, run_.coupling.exchange,
+            (run_.coupling.jump + run_.umbrella.stride - 1) / run_.umbrella.stride *
+                run_.umbrella.stride};
 }
 
 std::vector<std::array<double, kMaxCvs>> Pipeline::round_centers() const {
@@ -61,6 +64,16 @@ void Pipeline::sample() {
         }
     set_bias(ensemble, first_window, p);
 
+    std::optional<LiftedMoves> jumps;
+    if (p.jump > 0 && LiftedMoves::possible(model_)) {
+        Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
+                      run_.generator.project);
+        jumps.emplace(stream_, model_, lifter,
+                      std::vector<std::array<double, kMaxCvs>>(
+                          windows_.center.begin() + static_cast<std::ptrdiff_t>(first_window),
+                          windows_.center.end()),
+                      moves_config(derived_seed(run_.seed, 500000 + static_cast<uint64>(round_))));
+    }
     index sampled = 0;
     double work = 0;
     if (resumed) {
@@ -70,7 +83,10 @@ void Pipeline::sample() {
         sampled = checkpoint_.scalar<long long>("sampled");
         checkpoint_ = Store();
     } else {
-        set_initial(ensemble, first_window, p);
+        if (jumps && jumps->coordinates())
+            jumps->start(p.replicas, ensemble.x());
+        else
+            set_initial(ensemble, first_window, p);
     }
     const std::string where = dir_.string();
     const auto describe = [&](index t) {
@@ -84,13 +100,20 @@ void Pipeline::sample() {
 
     const index stride = run_.umbrella.stride;
     const index exchange = p.exchange;
+    const index jump = jumps ? p.jump : 0;
     const double total = static_cast<double>(p.equilibrate + p.segments * stride);
     progress_.begin(round_ == 0 ? "sample" : "sample, round " + std::to_string(round_),
                     total * static_cast<double>(n), "steps",
                     static_cast<double>(ensemble.step()) * static_cast<double>(n));
     auto saved = Clock::now();
     const double before = ensemble.force_evaluations();
-    const auto after_launch = [&] {
+    double energies = 0;
+    uint64 checked = ensemble.step();
+    const auto check = [&](bool last) {
+        if (!last && static_cast<double>(ensemble.step() - checked) * static_cast<double>(n) <
+                         0.25 * kLaunchWork)
+            return;
+        checked = ensemble.step();
         stream_.synchronize();
         ensemble.check_finite(describe);
         progress_.update(static_cast<double>(ensemble.step()) * static_cast<double>(n));
@@ -100,32 +123,52 @@ void Pipeline::sample() {
             throw_if_stopped();
         }
     };
-    Buffer<uint64> accepted(device_, 2);
-    const index equilibration_piece = exchange > 0 ? exchange : launch_steps(n);
+    Buffer<uint64> accepted(device_, 2), jumped(device_, 2);
+    // Exchanges and jumps `done` steps after the start of equilibration or sampling.
+    const auto rearrange = [&](index done) {
+        if (exchange > 0 && done % exchange == 0) try_exchange(ensemble, p, accepted);
+        if (jump > 0 && done % jump == 0) {
+            jumps->attempt(ensemble, p.replicas, ensemble.step(), jumped.span());
+            energies += LiftedMoves::kEnergiesPerAttempt * static_cast<double>(n);
+        }
+    };
+    const index interval = std::gcd(exchange, jump);
+    const index equilibration_piece = interval > 0 ? interval : launch_steps(n);
     while (ensemble.step() < static_cast<uint64>(p.equilibrate)) {
         const index left = p.equilibrate - static_cast<index>(ensemble.step());
         ensemble.advance(static_cast<uint64>(std::min(left, equilibration_piece)));
-        if (exchange > 0) try_exchange(ensemble, p, accepted);
-        after_launch();
+        rearrange(static_cast<index>(ensemble.step()));
+        check(ensemble.step() >= static_cast<uint64>(p.equilibrate));
     }
     const index segments_piece =
-        exchange > 0 ? exchange / stride : std::max<index>(1, launch_steps(n) / stride);
+        interval > 0 ? interval / stride : std::max<index>(1, launch_steps(n) / stride);
     while (sampled < p.segments) {
         const index now = std::min(segments_piece, p.segments - sampled);
         ensemble.sample(static_cast<uint64>(stride), now, samples_);
         sampled += now;
-        if (exchange > 0 && sampled < p.segments)
-            try_exchange(ensemble, p, accepted);
-        after_launch();
+        if (sampled < p.segments) rearrange(sampled * stride);
+        check(sampled == p.segments);
     }
-    if (exchange > 0) {
-        std::vector<uint64> counts = to_host(stream_, Span<const uint64>(accepted.span()));
-        metrics_["stages"][round_ == 0 ? "sample" : "couple"]["exchange_acceptance"] =
-            counts[1] ? static_cast<double>(counts[0]) / static_cast<double>(counts[1]) : 0.0;
+    const auto share = [&](Buffer<uint64>& counts) {
+        const std::vector<uint64> host = to_host(stream_, Span<const uint64>(counts.span()));
+        return host[1] ? static_cast<double>(host[0]) / static_cast<double>(host[1]) : 0.0;
+    };
+    Json& record = metrics_["stages"][round_ == 0 ? "sample" : "couple"];
+    if (exchange > 0) record["exchange_acceptance"] = share(accepted);
+    if (jump > 0) {
+        jump_acceptance_ = share(jumped);
+        record["jump_acceptance"] = jump_acceptance_;
+        if (jump_acceptance_ < 0.01)
+            warn("jumps to lifted states are almost never accepted (" + number(jump_acceptance_) +
+                 " in round " + std::to_string(round_) +
+                 "): the generator is far from physics, or there are too many variables for "
+                 "jumps; populations behind barriers that the collective variable does not see "
+                 "are then the generator's");
     }
     samples_.blocks.push_back({samples_.n - n * p.segments, static_cast<index>(first_window),
                                p.windows, p.replicas, p.segments});
-    meter.work(ensemble.force_evaluations() - before, ensemble.force_evaluations() - before);
+    meter.work(ensemble.force_evaluations() - before,
+               ensemble.force_evaluations() - before + energies);
     progress_.end();
 }
 
