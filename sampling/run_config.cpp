@@ -466,13 +466,13 @@ CouplingConfig read_coupling(const Config& config, bool generator) {
     const index stride = config.integer("umbrella.stride");
     if (coupling.exchange % stride != 0) {
         config.fail("coupling.exchange",
-                    "coupling.exchange = " + std::to_string(coupling.exchange) +
+                    "'coupling.exchange' = " + std::to_string(coupling.exchange) +
                         " is not a multiple of umbrella.stride",
                     "exchange at steps that are sampled, for example every " +
                         std::to_string(stride));
     }
     if (coupling.exchange > 0 && config.at("cv.variables").items.size() != 1) {
-        config.fail("coupling.exchange", "coupling.exchange needs a single collective variable",
+        config.fail("coupling.exchange", "'coupling.exchange' needs a single collective variable",
                     "leave it out: the places of new windows are no grid");
     }
     if (coupling.enabled && !generator) {
@@ -850,7 +850,7 @@ Schema run_schema(const std::string& system_name) {
                      "largest held-out W1/sigma above its floor at which rounds end; 0: not asked "
                      "for"),
                  0.0));
-    add(at_least(key("coupling.discard", T::number, "5.0",
+    add(at_least(key("coupling.discard", T::number, "3.0",
                      "a window's earlier samples are discarded where a later run at the same place "
                      "disagrees by more than so many standard errors; 0: never"),
                  0.0));

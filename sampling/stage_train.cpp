@@ -64,15 +64,16 @@ std::vector<std::string> Pipeline::target_names() const {
 }
 
 void Pipeline::train() {
-    const index iterations =
-        round_ == 0 ? run_.generator.iterations : run_.coupling.iterations;
+    // What was learned from samples that were thrown away since is learned anew.
+    const bool anew = round_ == 0 || discarded_ > 0;
+    const index iterations = anew ? run_.generator.iterations : run_.coupling.iterations;
     const auto names = target_names();
     index row = 0;
     const Span<const float> states = targets(row);
     // Made before the meter, so that the loop's own transfers are what it shows.
     TrainerConfig config = trainer_config(
         run_, iterations, derived_seed(run_.seed, 3000 + static_cast<uint64>(round_)));
-    if (round_ > 0) {
+    if (!anew) {
         // What was learned is adjusted to the new data, not learned again.
         config.rate *= 0.25;
         config.critic_rate *= 0.25;
@@ -81,7 +82,7 @@ void Pipeline::train() {
         make_trainer(stream_, config, static_cast<int>(names.size()), model_.n_cvs());
     trainer->set_data(states, samples_.xi.span(), row, samples_.n,
                       samples_.blocks.front().trajectories());
-    if (!warm_.empty()) trainer->warm_start(warm_);
+    if (!anew && !warm_.empty()) trainer->warm_start(warm_);
     if (checkpoint_.has("training")) {
         trainer->load_state(unpacked(checkpoint_.get<std::uint8_t>("training")));
         checkpoint_ = Store();

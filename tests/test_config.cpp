@@ -307,6 +307,9 @@ TEST_CASE("config: keys that contradict each other") {
     check_message(refusal(replaced(replaced(kBase, "[generator]\n", ""), "[coupling]",
                                    "[coupling]\nrounds = 1")),
                   "coupling.rounds");
+    check_message(refusal(kBase, {"coupling.exchange=150"}), "coupling.exchange");
+    check_message(refusal(replaced(kBase, "[\"x\"]", "[\"x\", \"y\"]"), {"coupling.exchange=100"}),
+                  "coupling.exchange");
     // [system]: a built-in or formulas, whole.
     const std::string formula = kFormula;
     check_message(refusal(replaced(formula, "variables = [\"x\", \"y\"]",
