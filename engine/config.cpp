@@ -606,18 +606,18 @@ int edit_distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-std::string nearest_key(std::string_view name, const std::vector<std::string>& names) {
-    name = name.substr(0, 100);
-    std::string best;
-    int least = std::max(2, static_cast<int>(name.size()) / 2);
-    for (const std::string& candidate : names) {
-        const int distance = edit_distance(name, candidate);
-        if (distance < least || (distance == least && best.empty())) {
+std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
+    if (name.size() > 100) return {};
+    std::size_t least = std::max<std::size_t>(1, name.size() / 3) + 1;
+    std::string nearest;
+    for (const std::string& candidate : known) {
+        const auto distance = static_cast<std::size_t>(edit_distance(name, candidate));
+        if (distance < least && distance < std::max(name.size(), candidate.size())) {
             least = distance;
-            best = candidate;
+            nearest = candidate;
         }
     }
-    return best;
+    return nearest;
 }
 
 Config::Config(ConfigValue root, Schema schema, std::string file)
@@ -644,7 +644,7 @@ void Config::unknown_key(const ConfigValue& value, const std::string& path) cons
     siblings.erase(std::unique(siblings.begin(), siblings.end()), siblings.end());
     const std::string name = last_part(path);
     std::string advice;
-    const std::string near = nearest_key(name, siblings);
+    const std::string near = nearest_name(name, siblings);
     if (!near.empty()) {
         advice = "did you mean '" + (top ? near : std::string(parent) + "." + near) + "'?";
     } else {
@@ -755,7 +755,7 @@ void Config::check_value(ConfigValue& value, const KeySpec& spec, const std::str
             if (!spec.choices.empty() &&
                 std::find(spec.choices.begin(), spec.choices.end(), value.text) ==
                     spec.choices.end()) {
-                const std::string near = nearest_key(value.text, spec.choices);
+                const std::string near = nearest_name(value.text, spec.choices);
                 if (near.empty()) {
                     wrong(value);
                 }

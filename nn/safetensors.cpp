@@ -4,6 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "engine/checkpoint.h"
 #include "engine/files.h"
 
 namespace microlift {
@@ -13,7 +14,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kMostHeaderBytes = std::size_t{1} << 20;
 constexpr std::size_t kMostFileBytes = std::size_t{1} << 32;
-constexpr const char* kChecksumKey = "checksum_fnv1a64";
+constexpr const char* kChecksumKey = "checksum_xxh64";
 
 std::size_t type_bytes(const std::string& type) {
     if (type == "F32") return 4;
@@ -93,8 +94,10 @@ bool parse_header(const std::string& text, Json& out) {
 // Of the data and of a header without its checksum.
 std::string checksum_text(std::span<const std::byte> data, const Json& header) {
     const std::string text = header.dump();
-    const uint64 both[] = {checksum(data), checksum(std::as_bytes(std::span(text)))};
-    return hexadecimal(checksum(std::as_bytes(std::span(both))));
+    Hash64 hash;
+    hash.add(data.data(), data.size());
+    hash.add(text.data(), text.size());
+    return hexadecimal(hash.value());
 }
 
 }  // namespace
@@ -130,20 +133,6 @@ const std::string& SafeTensors::text(const std::string& key) const {
     if (found == metadata.end())
         throw InputError("the metadata has no '" + key + "'; give a weight file that microlift wrote");
     return found->second;
-}
-
-uint64 checksum(std::span<const std::byte> bytes) {
-    constexpr uint64 kPrime = 0x100000001b3ull;
-    uint64 hash = 0xcbf29ce484222325ull;
-    std::size_t i = 0;
-    for (; i + 8 <= bytes.size(); i += 8) {
-        uint64 word;
-        std::memcpy(&word, bytes.data() + i, 8);
-        hash = (hash ^ word) * kPrime;
-        hash ^= hash >> 29;
-    }
-    for (; i < bytes.size(); ++i) hash = (hash ^ static_cast<uint64>(bytes[i])) * kPrime;
-    return hash ^ (hash >> 32);
 }
 
 SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {

@@ -46,7 +46,4 @@ SafeTensors read_safetensors(const std::filesystem::path& file);
 std::vector<std::byte> format_safetensors(const SafeTensors& content);
 void write_safetensors(const std::filesystem::path& file, const SafeTensors& content);
 
-// FNV-1a, 64 bits, over 8-byte words and a tail.
-uint64 checksum(std::span<const std::byte> bytes);
-
 }  // namespace microlift

@@ -124,9 +124,6 @@ void check_names(const Symbols& symbols);
 // Throws FormulaError; never anything else, whatever the text.
 NodeId parse_formula(Expressions& graph, std::string_view text, const Symbols& symbols);
 
-// The known name nearest to `name`, or empty if none is near.
-std::string nearest_name(std::string_view name, std::span<const std::string> known);
-
 // Many points at once, for quadrature: values[o*points + p] of outputs[o] at point p, whose
 // variable d is x[d*stride + p].
 class BatchEvaluator {

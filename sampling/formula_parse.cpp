@@ -8,8 +8,8 @@
 #include <charconv>
 #include <cmath>
 #include <numbers>
-#include <numeric>
 
+#include "engine/config.h"
 #include "sampling/formula.h"
 
 namespace microlift {
@@ -41,21 +41,6 @@ bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_char(char c) { return is_letter(c) || is_digit(c); }
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0u) == 0x80u; }
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        std::size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (std::size_t j = 0; j < b.size(); ++j) {
-            const std::size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({substituted, row[j] + 1, diagonal + 1});
-        }
-    }
-    return row.back();
-}
 
 class Parser {
 public:
@@ -344,21 +329,6 @@ private:
 };
 
 }  // namespace
-
-std::string nearest_name(std::string_view name, std::span<const std::string> known) {
-    if (name.size() > 40) return {};
-    std::size_t best = std::max<std::size_t>(1, name.size() / 3) + 1;
-    std::string nearest;
-    for (const std::string& candidate : known) {
-        if (candidate.size() > 60) continue;
-        const std::size_t distance = edit_distance(name, candidate);
-        if (distance < best && distance < std::max(name.size(), candidate.size())) {
-            best = distance;
-            nearest = candidate;
-        }
-    }
-    return nearest;
-}
 
 void check_names(const Symbols& symbols) {
     std::vector<std::string> seen;

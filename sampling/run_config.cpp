@@ -572,7 +572,7 @@ void check_system_name(const ConfigValue& name) {
         known.push_back(info.name);
         list += (list.empty() ? "" : ", ") + info.name;
     }
-    const std::string near = nearest_key(name.text, known);
+    const std::string near = nearest_name(name.text, known);
     throw InputError(name.origin.str() + ": key 'system.name' is " + toml_string(name.text) +
                      ", which is no built-in system; " +
                      (near.empty() ? "the built-in systems are " + list

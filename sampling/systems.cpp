@@ -1,5 +1,6 @@
 #include "sampling/systems.h"
 
+#include "engine/config.h"
 #include "sampling/formula.h"
 #include "sampling/system_kernels.h"
 

@@ -485,6 +485,6 @@ TEST_CASE("config: the nearest name") {
     CHECK(edit_distance("kitten", "sitting") == 3);
     CHECK(edit_distance("", "abc") == 3);
     CHECK(edit_distance("abc", "abc") == 0);
-    CHECK(nearest_key("windws", {"windows", "stride"}) == "windows");
-    CHECK(nearest_key("zzzzzz", {"windows", "stride"}) == "");
+    CHECK(nearest_name("windws", {"windows", "stride"}) == "windows");
+    CHECK(nearest_name("zzzzzz", {"windows", "stride"}) == "");
 }
