@@ -112,7 +112,7 @@ class Diffrax(JaxEnsemble):
             terms = diffrax.MultiTerm(diffrax.ODETerm(drift),
                                       diffrax.ControlTerm(diffusion, noise))
             out = diffrax.diffeqsolve(
-                terms, diffrax.Euler(), 0.0, end, law.DT, state, max_steps=None,
+                terms, diffrax.Euler(), 0.0, end, None, state, max_steps=None,
                 stepsize_controller=diffrax.StepTo(jnp.linspace(0.0, end, steps + 1)),
                 saveat=diffrax.SaveAt(t1=True), adjoint=diffrax.ForwardMode())
             return out.ys[-1][0], out.ys[-1][1]
