@@ -23,7 +23,8 @@ enum RngStream : uint32 {
     kStreamPassage = 40,      // noise of first-passage runs; index = slot
     kStreamBridge = 41,       // crossings between the ends of a step
     kStreamBurst = 42,        // noise of short unbiased runs
-    kStreamEigen = 40,        // first vectors of an eigenproblem
+    kStreamEigen = 50,        // first vectors of an eigenproblem
+    kStreamLearn = 51,        // picks and short runs of learned variables
 };
 
 }  // namespace microlift

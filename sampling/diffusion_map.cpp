@@ -86,31 +86,6 @@ Thinned thin(Stream& stream, const PointSet& points, const std::vector<double>& 
     return t;
 }
 
-// Solves the small symmetric positive system a x = b in place (Cholesky); false if it is singular.
-bool solve_small(int n, std::vector<double>& a, std::vector<double>& b) {
-    const auto p = [n](int i, int j) { return at(i * n + j); };
-    for (int j = 0; j < n; ++j) {
-        double pivot = a[p(j, j)];
-        for (int k = 0; k < j; ++k) pivot -= a[p(j, k)] * a[p(j, k)];
-        if (!(pivot > 1e-14 * a[p(j, j)])) return false;
-        a[p(j, j)] = std::sqrt(pivot);
-        for (int i = j + 1; i < n; ++i) {
-            double value = a[p(i, j)];
-            for (int k = 0; k < j; ++k) value -= a[p(i, k)] * a[p(j, k)];
-            a[p(i, j)] = value / a[p(j, j)];
-        }
-    }
-    for (int i = 0; i < n; ++i) {
-        for (int k = 0; k < i; ++k) b[at(i)] -= a[p(i, k)] * b[at(k)];
-        b[at(i)] /= a[p(i, i)];
-    }
-    for (int i = n - 1; i >= 0; --i) {
-        for (int k = i + 1; k < n; ++k) b[at(i)] -= a[p(k, i)] * b[at(k)];
-        b[at(i)] /= a[p(i, i)];
-    }
-    return true;
-}
-
 }  // namespace
 
 Bandwidth choose_bandwidth(Stream& stream, const PointSet& points,
@@ -178,6 +153,27 @@ Bandwidth choose_bandwidth(Stream& stream, const PointSet& points,
     return choice;
 }
 
+namespace {
+
+// The kernel has to reach from one sample to the next also where they lie thin: 4ε is the squared
+// distance to the 16th neighbour that all but one sample in a hundred keep within.
+double reaching_bandwidth(Stream& stream, const PointSet& points) {
+    constexpr int kNeighbours = 17;  // itself and 16
+    Buffer<float> distance2(stream.device(), points.n * kNeighbours);
+    Buffer<uint32> unused(stream.device(), points.n * kNeighbours);
+    nearest_neighbours(stream, points, kNeighbours, distance2.span(), unused.span());
+    const std::vector<float> d = to_host(stream, Span<const float>(distance2.span()));
+    std::vector<float> farthest;
+    for (index i = 0; i < points.n; ++i)
+        farthest.push_back(
+            *std::max_element(d.begin() + i * kNeighbours, d.begin() + (i + 1) * kNeighbours));
+    const auto most = farthest.begin() + static_cast<long>(at(points.n * 99 / 100));
+    std::nth_element(farthest.begin(), most, farthest.end());
+    return 0.25 * static_cast<double>(*most);
+}
+
+}  // namespace
+
 double DiffusionMap::rate(int k) const {
     return -std::log(std::max(eigenvalues[at(k)], 1e-300)) / epsilon;
 }
@@ -234,7 +230,7 @@ std::vector<double> regression_novelty(const std::vector<double>& functions, int
             // A little ridge: an isolated point has no slope of its own.
             for (int p = 0; p < unknowns; ++p) a[at(p * unknowns + p)] += 1e-9 * (a[0] + 1e-30);
             const double value = f[at(k * m + i)];
-            const double estimate = solve_small(unknowns, a, b) ? b[0] : 0.0;
+            const double estimate = solve_positive(unknowns, a, b) ? b[0] : 0.0;
             missed += (value - estimate) * (value - estimate);
             total += value * value;
         }
@@ -268,8 +264,9 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
                                " coordinates: too few to trust them");
     map.epsilon = options.epsilon;
     if (!(map.epsilon > 0)) {
-        const Bandwidth choice = choose_bandwidth(stream, points, w);
-        map.epsilon = choice.epsilon;
+        // Of the samples as they lie, whatever they weigh.
+        const Bandwidth choice = choose_bandwidth(stream, points, {});
+        map.epsilon = std::max(choice.epsilon, reaching_bandwidth(stream, points));
         map.dimension = choice.dimension;
     }
 

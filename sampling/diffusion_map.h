@@ -14,7 +14,7 @@ namespace microlift {
 
 struct DiffusionMapOptions {
     double alpha = 0.5;
-    double epsilon = 0.0;       // squared length; 0: from the data (choose_bandwidth)
+    double epsilon = 0.0;       // squared length; 0: choose_bandwidth, more where samples are thin
     int coordinates = 8;        // eigenfunctions beside the constant one
     int neighbours = 0;         // 0: dense; else only everyone's nearest points
     double stored_bytes = 2e9;  // the kernel matrix is kept in memory up to this size

@@ -150,6 +150,36 @@ DenseEigen eigen_symmetric(int n, std::vector<double> a) {
     return result;
 }
 
+bool solve_positive(int n, std::vector<double>& a, std::vector<double>& b, int columns) {
+    const auto at = [n](int i, int j) {
+        return static_cast<std::size_t>(i) * static_cast<std::size_t>(n) +
+               static_cast<std::size_t>(j);
+    };
+    for (int j = 0; j < n; ++j) {
+        double pivot = a[at(j, j)];
+        for (int k = 0; k < j; ++k) pivot -= a[at(j, k)] * a[at(j, k)];
+        if (!(pivot > 1e-14 * a[at(j, j)])) return false;
+        a[at(j, j)] = std::sqrt(pivot);
+        for (int i = j + 1; i < n; ++i) {
+            double value = a[at(i, j)];
+            for (int k = 0; k < j; ++k) value -= a[at(i, k)] * a[at(j, k)];
+            a[at(i, j)] = value / a[at(j, j)];
+        }
+    }
+    for (int c = 0; c < columns; ++c) {
+        double* x = b.data() + at(c, 0);
+        for (int i = 0; i < n; ++i) {
+            for (int k = 0; k < i; ++k) x[i] -= a[at(i, k)] * x[k];
+            x[i] /= a[at(i, i)];
+        }
+        for (int i = n - 1; i >= 0; --i) {
+            for (int k = i + 1; k < n; ++k) x[i] -= a[at(k, i)] * x[k];
+            x[i] /= a[at(i, i)];
+        }
+    }
+    return true;
+}
+
 namespace {
 
 class BlockKrylov {

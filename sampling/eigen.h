@@ -15,6 +15,10 @@ struct DenseEigen {
 };
 DenseEigen eigen_symmetric(int n, std::vector<double> a);
 
+// Solves a x = b for a symmetric positive a (n, n) and `columns` right-hand sides b[c * n + i], in
+// place, by Cholesky's factorisation; false where a is singular.
+bool solve_positive(int n, std::vector<double>& a, std::vector<double>& b, int columns = 1);
+
 // Vectors come in blocks of so many columns, by rows: component i of column b is x[i * width + b].
 inline constexpr int kEigenBlock = 16;
 

@@ -153,7 +153,10 @@ private:
         std::vector<NodeId> outputs;
         for (std::size_t k = 0; k < text_.cv.size(); ++k) {
             const std::string key = indexed("cv.variables", k);
-            const NodeId xi = parse(key, text_.cv[k]);
+            const bool built = k < text_.cv_builders.size() && text_.cv_builders[k];
+            const NodeId xi =
+                built ? with_key(key, [&] { return text_.cv_builders[k](graph_); })
+                      : parse(key, text_.cv[k]);
             system_.cv_nodes.push_back(xi);
             cv_gradients_.push_back(gradient(key, xi));
             const std::vector<NodeId>& g = cv_gradients_.back();

@@ -3,6 +3,7 @@
 // compilation (the interface of kernels/systems.h).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,8 @@ struct FormulaSystemText {
     std::vector<std::vector<std::string>> diffusion_matrix;  // σ by rows, dim × dim
     std::vector<std::string> observe;
     std::vector<std::string> cv;
+    // Where set, builds ξ_k as an expression itself, and cv[k] is only its name.
+    std::vector<std::function<NodeId(Expressions&)>> cv_builders;
     double beta = 0.0;  // inverse temperature; needed with a potential
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sampling/formula_path.h"
+#include "sampling/learned.h"
 #include "sampling/systems.h"
 
 namespace microlift {
@@ -54,10 +55,17 @@ Model::Model(const RunConfig& run) {
     text_.observe = system.observe;
     for (const CvVariable& cv : run.cv.variables) {
         text_.cv.push_back(cv.formula);
+        text_.cv_builders.emplace_back();
+        if (!cv.file.empty())
+            text_.cv_builders.back() = [this, learned = load_learned(cv.file),
+                                        k = cv.coordinate](Expressions& graph) {
+                return learned.build(graph, {text_.variables, text_.parameters}, k);
+            };
         cv_names_.push_back(cv.name.empty() ? cv.formula : cv.name);
     }
     try {
         formulas_ = std::make_shared<const FormulaSystem>(make_formula_system(text_));
+        text_.cv_builders.clear();
     } catch (const FormulaError& error) {
         // FormulaError keys may be "system.drift[0]" or "cv[0]"; the configuration knows the place.
         std::string key = error.key();

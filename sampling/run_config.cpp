@@ -231,6 +231,48 @@ SystemConfig read_system(Config& config) {
     return system;
 }
 
+// A formula, or a coordinate that was learned.
+void read_cv_kind(const Config& config, const ConfigValue& entry, CvVariable& variable) {
+    const char* path = "cv.variables";
+    const ConfigValue* formula = entry.find("formula");
+    const ConfigValue* file = entry.find("file");
+    if (entry.find("kind")->text == "formula") {
+        if (formula == nullptr) {
+            config.fail(path, "key 'cv.variables[].formula' is missing",
+                        "give a formula in the system's variables, for example formula = \"x - y\"");
+        }
+        for (const char* name : {"file", "coordinate"}) {
+            if (entry.find(name) != nullptr) {
+                config.fail(path,
+                            "key 'cv.variables[]." + std::string(name) + "' does not go with a formula",
+                            "leave it out, or set kind = \"diffusion_map\"");
+            }
+        }
+        variable.formula = formula->text;
+        return;
+    }
+    if (formula != nullptr) {
+        config.fail(path, "key 'cv.variables[].formula' does not go with kind = \"diffusion_map\"",
+                    "keep one of them: a formula, or the file of a learned coordinate");
+    }
+    if (file == nullptr) {
+        config.fail(path, "key 'cv.variables[].file' is missing",
+                    "give what 'microlift learn' wrote, for example file = \"out/diffusion_map.json\"");
+    }
+    variable.file = file->text;
+    if (const ConfigValue* coordinate = entry.find("coordinate")) {
+        variable.coordinate = static_cast<int>(coordinate->integer);
+    }
+    variable.formula = "phi_" + std::to_string(variable.coordinate);
+    std::error_code ignored;
+    if (!std::filesystem::is_regular_file(variable.file, ignored)) {
+        config.fail(path,
+                    "key 'cv.variables[].file' names the file '" + variable.file +
+                        "', which does not exist",
+                    "give the path of a file that 'microlift learn' wrote");
+    }
+}
+
 CvConfig read_cv(const Config& config) {
     CvConfig cv;
     const ConfigValue& entries = config.at("cv.variables");
@@ -239,7 +281,7 @@ CvConfig read_cv(const Config& config) {
         if (entry.kind == ConfigValue::Kind::text) {
             variable.formula = entry.text;
         } else {
-            variable.formula = entry.find("formula")->text;
+            read_cv_kind(config, entry, variable);
             variable.period = entry.find("period")->as_number();
             if (const ConfigValue* name = entry.find("name")) {
                 variable.name = name->text;
@@ -640,9 +682,15 @@ Schema run_schema(const std::string& system_name) {
                  "tables { formula = \"x\", period = 6.283185307179586 }"));
     add(one_of(key("cv.variables[].kind", T::text, "\"formula\"",
                    "how the collective variable is computed"),
-               {"formula"}));
-    add(required("cv.variables[].formula", T::text, "\"x - y\"",
+               {"formula", "diffusion_map"}));
+    add(optional("cv.variables[].formula", T::text, "\"x - y\"",
                  "formula in the system's variables"));
+    add(optional("cv.variables[].file", T::text, "\"out/diffusion_map.json\"",
+                 "what `microlift learn` wrote, for kind = \"diffusion_map\""));
+    add(at_most(at_least(optional("cv.variables[].coordinate", T::integer, "1",
+                                  "number of the learned coordinate; 1 if left out"),
+                         1),
+                48));
     add(optional("cv.variables[].name", T::text, "\"phi\"",
                  "name in file headers and pictures; the formula if left out"));
     add(optional("cv.variables[].unit", T::text, "\"rad\"", "unit, for files and pictures"));

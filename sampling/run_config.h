@@ -27,7 +27,9 @@ struct SystemConfig {
 };
 
 struct CvVariable {
-    std::string formula;
+    std::string formula;  // or, of a learned one, what stands for it in files and pictures
+    std::string file;     // of a learned one: what `microlift learn` wrote
+    int coordinate = 1;   // its number there
     std::string name;     // for file headers and pictures; the formula itself by default
     std::string unit;     // empty: none
     double period = 0.0;  // 0: not periodic
@@ -183,6 +185,26 @@ struct GenerateOptions {
     index count = 0;
     std::string out_file;  // .npy, (count, variables)
     index heal_steps = 0;
+    std::optional<std::uint64_t> seed;
+    std::string device = "auto";
+    int threads = 0;
+    bool quiet = false;
+};
+
+// Options of `microlift learn`.
+struct LearnOptions {
+    std::string dir;       // of the run whose samples teach
+    std::string out_file;  // .json
+    double alpha = 0.5;
+    double epsilon = 0.0;      // 0: from the data
+    index points = 5000;
+    int coordinates = 6;
+    int landmarks = 120;
+    int neighbours = 0;        // 0: dense
+    bool bursts = false;       // Mahalanobis distances from short runs
+    double burst_time = 0.0;   // 0: one step of the run's integrator
+    int burst_replicas = 200;
+    bool unweighted = false;
     std::optional<std::uint64_t> seed;
     std::string device = "auto";
     int threads = 0;

@@ -90,7 +90,9 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
     if (spec.path.rfind(entry, 0) == 0) {
         const std::string name = spec.path.substr(entry.size());
         std::string table = "{ " + name + " = " + value;
-        if (name != "formula") {
+        if (spec.path == "cv.variables[].kind" && value == "\"diffusion_map\"") {
+            table += std::string(", file = \"") + MICROLIFT_SOURCE_DIR + "/README.md\"";
+        } else if (name != "formula") {
             table += ", formula = \"x\"";
         }
         return replaced(kBase, "[\"x\"]", "[" + table + " }]");

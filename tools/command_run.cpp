@@ -7,6 +7,7 @@
 #include "engine/device.h"
 #include "engine/files.h"
 #include "engine/progress.h"
+#include "sampling/learned.h"
 #include "sampling/model.h"
 #include "sampling/pipeline.h"
 #include "tools/commands.h"
@@ -22,7 +23,7 @@ constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 24;
 constexpr const char* kRunFiles[] = {
     "config.toml", "free_energy.csv",       "conditional.csv", "closure.csv",   "samples.h5",
     "metrics.json", "generator.safetensors", "checkpoint.h5",   "report.html",
-    "exact.csv",    "lifted.h5"};
+    "exact.csv",    "lifted.h5",            "diffusion_map.json"};
 
 bool holds_nothing(const fs::path& dir) {
     for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
@@ -125,6 +126,16 @@ void command_generate(const GenerateOptions& options) {
     }
     Progress progress(options.quiet);
     generate_states(options, progress);
+    progress.end();
+}
+
+void command_learn(const LearnOptions& options) {
+    if (!fs::is_directory(options.dir)) {
+        throw InputError(options.dir +
+                         ": there is no such directory; give the directory of a run");
+    }
+    Progress progress(options.quiet);
+    std::cout << learn_coordinates(options, progress);
     progress.end();
 }
 

@@ -16,6 +16,7 @@ void command_check(const std::string& config_file, const RunOptions& options);
 void command_systems(const std::string& name, bool markdown);
 void command_keys();
 void command_info();
+void command_learn(const LearnOptions& options);
 void command_report(const std::string& dir);
 void command_bench(const std::vector<std::string>& names, const std::string& json_file, int threads);
 

@@ -49,6 +49,7 @@ std::vector<double> parse_values(const std::string& option, const std::string& t
 struct CommandLine {
     RunOptions run;
     GenerateOptions generate;
+    LearnOptions learn;
     std::string config_file;
     std::string report_dir;
     std::string system_name;
@@ -132,6 +133,55 @@ void describe(CLI::App& app, CommandLine& line) {
     add_device_options(*generate, line.generate.device, line.generate.threads);
     generate->add_flag("--quiet", line.generate.quiet, "shows no progress");
 
+    CLI::App* learn = app.add_subcommand(
+        "learn", "Learns coarse variables from the samples of a run: a diffusion map, whose\n"
+                 "coordinates a later run takes as collective variables.");
+    learn->add_option("DIR", line.learn.dir, "directory of the run")->required();
+    learn
+        ->add_option("-o,--out", line.learn.out_file,
+                     "file for the coordinates; DIR/diffusion_map.json if left out")
+        ->type_name("FILE.json");
+    learn
+        ->add_option("--alpha", line.learn.alpha,
+                     "power of the sampling density that is divided out: 0, 0.5 (the samples' own "
+                     "dynamics) or 1 (geometry alone)")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    learn
+        ->add_option("--epsilon", line.learn.epsilon,
+                     "bandwidth of exp(-d^2/(4 epsilon)), a squared length; from the data if left "
+                     "out")
+        ->check(CLI::PositiveNumber);
+    learn->add_option("--points", line.learn.points, "samples that are used")
+        ->check(CLI::Range(64LL, 10000000LL))
+        ->capture_default_str();
+    learn->add_option("--coordinates", line.learn.coordinates, "coordinates that are computed")
+        ->check(CLI::Range(1, 15))
+        ->capture_default_str();
+    learn->add_option("--landmarks", line.learn.landmarks, "centres that the result is made of")
+        ->check(CLI::Range(10, 1000))
+        ->capture_default_str();
+    learn
+        ->add_option("--neighbours", line.learn.neighbours,
+                     "nearest neighbours of each sample in the kernel; 0: all samples")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
+    learn->add_flag("--bursts", line.learn.bursts,
+                    "distances in units of the local noise of what is observed, from short runs");
+    learn->add_option("--burst-time", line.learn.burst_time,
+                      "length of those runs; one step if left out")
+        ->check(CLI::PositiveNumber);
+    learn->add_option("--burst-replicas", line.learn.burst_replicas, "runs from each sample")
+        ->check(CLI::Range(8, 100000))
+        ->capture_default_str();
+    learn->add_flag("--unweighted", line.learn.unweighted,
+                    "takes the biased samples as they are, without their weights");
+    learn->add_option("--seed", line.seed, "seed; that of the run if left out")
+        ->type_name("N")
+        ->check(CLI::NonNegativeNumber);
+    add_device_options(*learn, line.learn.device, line.learn.threads);
+    learn->add_flag("--quiet", line.learn.quiet, "shows no progress");
+
     CLI::App* report =
         app.add_subcommand("report", "Writes DIR/report.html anew: one page with all pictures.");
     report->add_option("DIR", line.report_dir, "directory of the run")->required();
@@ -165,6 +215,7 @@ void act(const CLI::App& app, CommandLine& line) {
     if (line.seed >= 0) {
         line.run.seed = static_cast<std::uint64_t>(line.seed);
         line.generate.seed = line.run.seed;
+        line.learn.seed = line.run.seed;
     }
     if (app.got_subcommand("run")) {
         install_signal_handlers();
@@ -173,6 +224,9 @@ void act(const CLI::App& app, CommandLine& line) {
         install_signal_handlers();
         line.generate.at = parse_values("--at", line.at);
         command_generate(line.generate);
+    } else if (app.got_subcommand("learn")) {
+        install_signal_handlers();
+        command_learn(line.learn);
     } else if (app.got_subcommand("report")) {
         command_report(line.report_dir);
     } else if (app.got_subcommand("check")) {
