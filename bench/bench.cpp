@@ -66,7 +66,7 @@ std::vector<Chosen> chosen(const std::vector<std::string>& names, bool cpu) {
         const std::string name = full.substr(0, colon);
         const auto found = std::find(known.begin(), known.end(), name);
         if (found == known.end()) {
-            const std::string near = nearest_key(name, known);
+            const std::string near = nearest_name(name, known);
             std::string list;
             for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
             throw InputError("unknown benchmark '" + name + "'; " +

@@ -263,7 +263,7 @@ void refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
         }
         known += (known.empty() ? "" : ", ") + each;
     }
-    const std::string near = nearest_key(name, names);
+    const std::string near = nearest_name(name, names);
     throw InputError("unknown command '" + name + "'; " +
                      (near.empty() ? "the commands are " + known : "did you mean '" + near + "'?"));
 }
