@@ -153,11 +153,85 @@ TEST_CASE("bursts of the channel close near the full model, averages do not") {
         CAPTURE(lag.model.mean_time(-1, 0));
         CHECK(closure.plateau);
         CHECK(lag.model.mean_time(-1, 0) == doctest::Approx(19.87).epsilon(0.1));
-        for (const BurstLag& l : closure.lags)
-            MESSAGE("lag " << l.tau << " rate " << l.rate << " +- " << l.rate_error << " MFPT "
-                           << l.model.mean_time(-1, 0) << " plateau " << l.plateau);
-        for (const Figure& f : burst_rates(m, 1)) MESSAGE("rate " << f.value << " +- " << f.error);
+        // k = 10: the saddle's unstable rate is 0.5495 of that of x alone.
+        const Figure rate = burst_rates(m, 1)[0];
+        CHECK(std::fabs(rate.value - 0.5495 * 0.0806) < 4 * rate.error);
+        CHECK(closure.lags[0].rate > 1.4 * lag.rate);
     }
+}
+
+TEST_CASE("the averaged drift of a fast variable, from states held at x and from bursts") {
+    const char* const text = R"toml([system]
+variables = ["x", "y"]
+parameters = { eps = 0.01 }
+drift = ["x - y^3", "-(y - x)/eps"]
+diffusion = ["0", "1/sqrt(eps)"]
+[cv]
+variables = ["x"]
+[integrator]
+scheme = "euler_maruyama"
+dt = 1e-4
+[umbrella]
+from = -1
+to = 1
+windows = 2
+stiffness = 1
+)toml";
+    const RunConfig run = config_of(text);
+    const Model model(run);
+    Stream stream(Device::cpu(2));
+    std::vector<CvValue> values;
+    const index count = 20;
+    for (index i = 0; i < count; ++i)
+        values.push_back({-1 + 2 * static_cast<double>(i) / static_cast<double>(count - 1), 0});
+    const Buffer<float> start = constrained_starts(stream, model, run.integrator, {0, 0}, values,
+                                                   2048, 1000, 3);
+    const AveragedClosure average = average_closure(stream, model, start.span(), count, 2048);
+    BurstOptions options;
+    options.dt = 1e-4;
+    options.lags = {25, 50, 100, 200, 400, 800};
+    const BurstMoments m =
+        run_bursts(stream, model, run.integrator, values, start.span(), 2048, options);
+    const BurstClosure closure = burst_closure(m, 6);
+    const ClosureEstimate& e = closure.lags[closure.chosen].corrected;
+    double squares[2] = {0, 0};
+    for (std::size_t i = 0; i < 20; ++i) {
+        const double x = values[i][0], exact = -x * x * x - 0.5 * x;
+        const double z[2] = {(average.mean[i] - exact) / average.error[i],
+                             (e.drift[i] - exact) / e.drift_error[i]};
+        for (int k = 0; k < 2; ++k) {
+            CHECK(std::fabs(z[k]) < 4);
+            squares[k] += z[k] * z[k] / 20;
+        }
+    }
+    // The errors are the errors: χ² of 20 within its own spread.
+    for (double s : squares) {
+        CHECK(s < 2.2);
+        CHECK(s > 0.25);
+    }
+}
+
+TEST_CASE("bursts from stored samples start on their values, and a gap is named") {
+    const RunConfig run = config_of(kChannel);
+    const Model model(run);
+    Stream stream(Device::cpu(2));
+    SampleSet samples(stream.device(), 2, 1, 1000);
+    std::vector<float> x(2000);
+    for (std::size_t j = 0; j < 1000; ++j) {
+        x[j] = static_cast<float>(-1 + 0.001 * static_cast<double>(j));
+        x[1000 + j] = static_cast<float>(j);
+    }
+    copy_to_device(stream, samples.x.span(), x.data());
+    copy_to_device(stream, samples.xi.span(), x.data());
+    samples.n = 1000;
+    const Buffer<float> start =
+        physics_starts(stream, model, samples, {{-0.8, 0}, {-0.4, 0}}, {0.05, 1}, 16);
+    const std::vector<float> host = to_host(stream, Span<const float>(start.span()));
+    for (std::size_t j = 0; j < 32; ++j) {
+        CHECK(host[j] == doctest::Approx(j < 16 ? -0.8 : -0.4));
+        CHECK(std::fabs(static_cast<double>(host[32 + j]) - (j < 16 ? 200 : 600)) < 50);
+    }
+    CHECK_THROWS_AS(physics_starts(stream, model, samples, {{0.5, 0}}, {0.05, 1}, 16), InputError);
 }
 
 }  // namespace microlift

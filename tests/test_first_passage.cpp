@@ -103,6 +103,114 @@ TEST_CASE("the crossing between steps makes large steps right") {
     check_time(time_from(stream, *kernel, {-1}, 32768, above(0, 0), 2e-2), 1.43586, 3, 0.01);
 }
 
+TEST_CASE("a formula system passes in the same time, and reaches balls as the compiled one") {
+    const char* const text = R"toml([system]
+variables = ["x", "y"]
+potential = "(x^2 - 1)^2 + 5*(y - x)^2"
+beta = 1.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 2e-3
+[umbrella]
+from = -1
+to = 1
+windows = 2
+stiffness = 1
+)toml";
+    const RunConfig run = parse_run_config(text, "run.toml");
+    const Model model(run);
+    Stream stream(Device::cpu(2));
+    const PathSetup setup = model.path_setup(run.integrator);
+    const auto formula = passage_kernel(model, setup);
+    const auto compiled = builtin_passage_kernel("channel", std::vector<double>{10.0}, setup);
+    CHECK(formula->forces_per_step() == 1);  // by stored steps
+    const MeanTime slow = time_from(stream, *formula, {-1, -1}, 4096, above(0, 0), 2e-3);
+    const MeanTime fast = time_from(stream, *compiled, {-1, -1}, 4096, above(0, 0), 2e-3, 2);
+    CAPTURE(slow.mean);
+    CAPTURE(fast.mean);
+    CHECK(std::fabs(slow.mean - fast.mean) <
+          3 * std::hypot(slow.error, fast.error) + 0.01 * fast.mean);
+
+    const std::vector<double> left{-1, -1}, right{1, 1}, state{0.3, 0.1};
+    const Buffer<float> x = starts(stream, state, 4096);
+    Share share[2];
+    for (int k = 0; k < 2; ++k) {
+        PassageOptions options;
+        options.dt = 1e-3;
+        options.seed = static_cast<uint64>(k + 5);
+        const PassageResult r = run_passages(stream, k ? *compiled : *formula, x.span(), 4096,
+                                             ball(left, 0.3), ball(right, 0.3), options);
+        CHECK(r.finished == 4096);
+        share[k] = second_before_first(r, 0, 4096);
+    }
+    CAPTURE(share[0].value);
+    CAPTURE(share[1].value);
+    CHECK(share[1].value > 0.5);
+    CHECK(std::fabs(share[0].value - share[1].value) <
+          3 * std::hypot(share[0].error, share[1].error) + 0.005);
+}
+
+TEST_CASE("committors and passage time of the Müller–Brown surface") {
+    Stream stream(Device::cpu(2));
+    PathSetup setup = setup_of(1.0 / 15, 2);
+    const auto kernel = builtin_passage_kernel("muller_brown", {}, setup);
+    const double states[3][2] = {{-0.822, 0.624}, {-0.050, 0.467}, {0.212, 0.293}};
+    const double exact[3] = {0.2816, 0.8703, 0.9404};
+    const std::vector<double> deep{-0.558, 1.442}, right{0.623, 0.028};
+    for (int p = 0; p < 3; ++p) {
+        const index n = 2048;
+        const Buffer<float> x = starts(stream, {states[p][0], states[p][1]}, n);
+        PassageOptions options;
+        options.dt = 2e-5;
+        options.seed = 11;
+        const PassageResult r = run_passages(stream, *kernel, x.span(), n, ball(deep, 0.1),
+                                             ball(right, 0.1), options);
+        const Share q = second_before_first(r, 0, n);
+        CAPTURE(q.value);
+        CAPTURE(q.error);
+        CAPTURE(exact[p]);
+        CHECK(r.finished == n);
+        CHECK(std::fabs(q.value - exact[p]) < 3 * q.error);
+    }
+    check_time(time_from(stream, *kernel, deep, 512, above(0, 0.6235), 4e-5), 6.87, 3, 0.01);
+}
+
+TEST_CASE("a reduced model from tables passes in the time of its quadrature") {
+    Stream stream(Device::cpu(2));
+    const index points = 1024;
+    std::vector<float> drift, sigma;
+    for (index i = 0; i < points; ++i) {
+        const double x = -2.5 + 5.0 * static_cast<double>(i) / static_cast<double>(points - 1);
+        drift.push_back(static_cast<float>(-4 * x * (x * x - 1)));
+        sigma.push_back(static_cast<float>(std::sqrt(2.0 / 3)));
+    }
+    Buffer<float> b(stream.device(), points), s(stream.device(), points);
+    copy_to_device(stream, b.span(), drift.data());
+    copy_to_device(stream, s.span(), sigma.data());
+    const auto kernel = table_passage_kernel(-2.5, 2.5, b.span(), s.span());
+    check_time(time_from(stream, *kernel, {-1}, 4096, above(0, 0), 5e-3), 12.6984, 3, 0.003);
+}
+
+TEST_CASE("a wait that is cut short says so, and a wrong step blows up with a message") {
+    Stream stream(Device::cpu(2));
+    const auto kernel =
+        builtin_passage_kernel("double_well", std::vector<double>{1.0}, setup_of(3, 1));
+    const Buffer<float> x = starts(stream, {-1}, 4096);
+    PassageOptions options;
+    options.dt = 5e-3;
+    options.max_steps = 12000;
+    const PassageResult r =
+        run_passages(stream, *kernel, x.span(), 4096, PassageSet{}, above(0, 0), options);
+    const MeanTime t = mean_passage_time(r);
+    CHECK(t.unfinished > 100);
+    CHECK(std::fabs(t.mean - 12.6984) < 4 * t.error + 0.1);  // exponential but for its start
+    options.dt = 5;
+    CHECK_THROWS_AS(
+        run_passages(stream, *kernel, x.span(), 4096, PassageSet{}, above(0, 0), options),
+        NumericError);
+}
+
 TEST_CASE("passages do not depend on threads, and splits of a run change nothing") {
     const auto kernel =
         builtin_passage_kernel("channel", std::vector<double>{10.0}, setup_of(1, 2));
