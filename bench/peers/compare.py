@@ -438,6 +438,7 @@ def main():
     parser.add_argument("--microlift", default="build/microlift")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--append", action="store_true", help="keep what --json FILE holds already")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--pairs", type=int, default=5)
@@ -476,6 +477,11 @@ def main():
     except KeyboardInterrupt:
         print("stopped; what was measured is kept", file=sys.stderr)
     report = comparison.report()
+    if options.append and options.json and options.json.exists():
+        before = json.loads(options.json.read_text(encoding="utf-8"))
+        for key in ("versions", "absent"):
+            report[key] = {**before[key], **report[key]}
+        report["results"] = before["results"] + report["results"]
     shutil.rmtree(comparison.folder, ignore_errors=True)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
