@@ -178,7 +178,7 @@ BenchResult bench_ensemble_sweep(Stream& stream, const BenchSettings& settings) 
     }
     if (cheapest > 0) result.more.emplace_back("dearest_over_cheapest_from_1e4", dearest / cheapest);
     HeldEnsemble held = held_muller_brown(stream, "name = \"muller_brown\"");
-    held.advance(kStepGroup);
+    held.advance(16 * kStepGroup);
     check_muller_brown(held, result);
     return result;
 }
