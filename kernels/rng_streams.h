@@ -25,6 +25,10 @@ enum RngStream : uint32 {
     kStreamBurst = 42,        // noise of short unbiased runs
     kStreamEigen = 50,        // first vectors of an eigenproblem
     kStreamLearn = 51,        // picks and short runs of learned variables
+    kStreamProposal = 60,     // noise behind proposals of a flow; index = column or trajectory
+    kStreamChain = 61,        // acceptance in chains of proposals
+    kStreamMove = 62,         // noise behind generator moves; index = attempt, trajectory
+    kStreamMoveAccept = 63,   // and their acceptance
 };
 
 }  // namespace microlift

@@ -3,12 +3,10 @@
 #include <algorithm>
 
 #include "kernels/rng_streams.h"
+#include "sampling/statistics.h"
 
 namespace microlift {
 
-namespace {
-
-// The variable that CV k simply is, or −1.
 int coordinate_of(const FormulaSystem::Cv& cv) {
     if (!cv.linear || cv.offset != 0) return -1;
     int found = -1;
@@ -19,8 +17,6 @@ int coordinate_of(const FormulaSystem::Cv& cv) {
     }
     return found;
 }
-
-}  // namespace
 
 std::vector<int> free_variables(const Model& model) {
     std::vector<int> free;
@@ -81,6 +77,49 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
     copy(stream, Span<float>(x.data, model.dim() * n), Span<const float>(ensemble.x()));
     stream.synchronize();
     return ensemble.force_evaluations();
+}
+
+std::vector<Relaxation> relaxation_times(Stream& stream, const Model& model,
+                                         const IntegratorConfig& integrator, Span<const float> s,
+                                         index n, index each, Span<const float> x, index limit,
+                                         uint64 seed, double* force_evaluations) {
+    constexpr index kSamples = 64;
+    const index values = n / each;
+    PathSetup setup = model.path_setup(integrator);
+    setup.constrained = true;
+    const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
+    const std::vector<int> free = free_variables(model);
+    std::vector<Relaxation> times(static_cast<std::size_t>(values));
+    // Runs of 64 samples; four times as long until the time is a small part of the run.
+    for (index stride = 1;; stride *= 4) {
+        const bool last = stride * 4 * kSamples > limit;
+        Ensemble ensemble(stream, kernel, n, seed, kStreamHeal);
+        copy(stream, ensemble.x(), Span<const float>(x.data, model.dim() * n));
+        copy(stream, ensemble.center(), Span<const float>(s.data, model.n_cvs() * n));
+        SampleSet samples(stream.device(), model.dim(), model.n_cvs(), kSamples * n);
+        ensemble.sample(static_cast<uint64>(stride), kSamples, samples);
+        ensemble.check_finite([&](index t) { return "relaxing state " + std::to_string(t); });
+        if (force_evaluations) *force_evaluations += ensemble.force_evaluations();
+        const std::vector<float> all = to_host(stream, Span<const float>(samples.x.span()));
+        bool resolved = true;
+        std::vector<double> series(static_cast<std::size_t>(kSamples * each));
+        for (index v = 0; v < values; ++v) {
+            Relaxation& time = times[static_cast<std::size_t>(v)];
+            if (time.resolved) continue;
+            double longest = 1;
+            for (const int d : free) {
+                for (index t = 0; t < kSamples; ++t)
+                    for (index r = 0; r < each; ++r)
+                        series[static_cast<std::size_t>(t * each + r)] = static_cast<double>(
+                            all[static_cast<std::size_t>(d * samples.row + t * n + v * each + r)]);
+                longest = std::max(longest, statistical_inefficiency(series.data(), kSamples, each));
+            }
+            time.steps = 0.5 * longest * static_cast<double>(stride);
+            time.resolved = longest < static_cast<double>(kSamples) / 8;
+            resolved &= time.resolved;
+        }
+        if (resolved || last) return times;
+    }
 }
 
 }  // namespace microlift

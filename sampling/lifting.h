@@ -10,6 +10,9 @@
 
 namespace microlift {
 
+// The variable that a CV simply is, or −1.
+int coordinate_of(const FormulaSystem::Cv& cv);
+
 // The variables that a generator has to make: a variable that is itself a CV is known from s.
 std::vector<int> free_variables(const Model& model);
 
@@ -39,5 +42,18 @@ private:
 double heal(Stream& stream, const Model& model, const IntegratorConfig& integrator,
             Span<const float> s, index n, index steps, uint64 seed, uint64 first, Span<float> x,
             const std::function<void(index)>& after = {});
+
+// How long states on a level set remember where they began: the integrated autocorrelation time of the
+// slowest of the generated variables, from constrained runs of every state, in steps.
+struct Relaxation {
+    double steps = 0;
+    bool resolved = false;  // false: longer than `steps`, which is what `limit` allows to see
+};
+// x (dim, n), s (K, n), `each` consecutive states a value; one entry for each value. The runs are
+// lengthened until every value is resolved or they are `limit` steps long. x stays as it is.
+std::vector<Relaxation> relaxation_times(Stream& stream, const Model& model,
+                                         const IntegratorConfig& integrator, Span<const float> s,
+                                         index n, index each, Span<const float> x, index limit,
+                                         uint64 seed, double* force_evaluations = nullptr);
 
 }  // namespace microlift

@@ -73,6 +73,7 @@ void Pipeline::run() {
         if (rounds > 0 && !plan_round()) break;
     }
     round_ = std::min(round_, rounds);
+    compare();
     judge();
     metrics_["complete"] = true;
     write_metrics();
@@ -126,7 +127,10 @@ void Pipeline::judge() {
         progress_.end();
     }
     if (run_.closure.enabled) close();
-    if (run_.generator.enabled) lift(rows, names);
+    if (run_.generator.enabled) {
+        lift(rows, names);
+        weigh_proposals(rows, names);
+    }
     if (!rows.empty()) write_conditional(rows, names);
     write_exact();
 }
@@ -156,6 +160,18 @@ void Pipeline::print_summary() const {
                       << lifting.value("against", "") << ": median "
                       << number(lifting[source].value("median", 0.0)) << ", worst "
                       << number(lifting[source].value("worst", 0.0)) << "\n";
+    const Json proposals = metrics_.value("proposals", Json::object());
+    if (proposals.contains("acceptance"))
+        std::cout << "  proposals  Metropolis acceptance: median "
+                  << number(proposals["acceptance"].value("median", 0.0)) << ", worst "
+                  << number(proposals["acceptance"].value("worst", 0.0))
+                  << "; effective samples: median "
+                  << number(100 * proposals["effective"].value("median", 0.0)) << " %, worst "
+                  << number(100 * proposals["effective"].value("worst", 0.0)) << " %\n";
+    for (const auto& row : metrics_.value("compare", Json::array()))
+        std::cout << "  compared   " << row.value("kind", "") << ": W1/sigma median "
+                  << number(row.value("median", 0.0)) << ", worst "
+                  << number(row.value("worst", 0.0)) << "\n";
     for (const auto& w : metrics_.value("warnings", Json::array()))
         std::cout << "  warning    " << w.get<std::string>() << "\n";
 }

@@ -126,6 +126,8 @@ private:
     Span<const float> targets(index& row);
     std::vector<std::string> target_names() const;
     void train();
+    // Trains the kinds of generator.compare on the same data, into generator_KIND.safetensors.
+    void compare();
 
     // the coupling loop
     double force_evaluations_spent() const;
@@ -156,13 +158,19 @@ private:
     std::vector<std::array<double, kMaxCvs>> judged_values() const;
     Buffer<float> conditions(const std::vector<std::array<double, kMaxCvs>>& values, index each);
     void lift(std::vector<Moments>& rows, const std::vector<std::string>& names);
+    // Importance weights and Metropolis at every bin, of a generator with a density.
+    void weigh_proposals(std::vector<Moments>& rows, const std::vector<std::string>& names);
+    // heal_steps = −1: five relaxation times, measured at some of the judged values.
+    index choose_healing(Lifter& lifter, StageMeter& meter);
     double residual(const Buffer<float>& x, const Buffer<float>& s, index n);
     // Physics samples whose ξ lies within `reach` bin widths of a value; up to `most`, evenly spread.
     std::vector<index> samples_near(const std::vector<float>& xi, const std::array<double, kMaxCvs>& value,
                                     double reach, index most) const;
+    using Others = std::vector<std::pair<std::string, std::vector<float>>>;  // kind, lifted states
     void judge_distributions(const std::vector<std::array<double, kMaxCvs>>& values, index each,
                              const std::vector<float>& before, const std::vector<float>& after,
-                             const std::vector<int>& which, const std::vector<std::string>& names);
+                             const Others& others, const std::vector<int>& which,
+                             const std::vector<std::string>& names);
     static std::string label(const std::string& name, index number);
     static double deviation(const std::vector<float>& values);
     // `count` evenly spread quantiles of a sorted sample.

@@ -465,6 +465,21 @@ GeneratorConfig read_generator(Config& config) {
     generator.flow_steps = config.integer("generator.flow_steps");
     generator.time_waves = config.integer("generator.time_waves");
     generator.group = config.integer("generator.group");
+    if (config.has("generator.compare")) {
+        generator.compare = config.texts("generator.compare");
+        for (const std::string& kind : generator.compare) {
+            const auto& kinds = generator_kinds();
+            const std::string& main = generator.kind;
+            if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end() || kind == main ||
+                std::count(generator.compare.begin(), generator.compare.end(), kind) > 1) {
+                config.fail("generator.compare",
+                            "key 'generator.compare' names '" + kind + "', which " +
+                                (kind == main ? "is the kind that is trained anyway"
+                                              : "is no kind of generator, or stands there twice"),
+                            "name other kinds than 'generator.kind', of cgan, flow, energy");
+            }
+        }
+    }
     generator.project = config.boolean("generator.project");
     generator.held_out = config.number("generator.held_out");
     generator.validate_every = config.integer("generator.validate_every");
@@ -486,7 +501,8 @@ GeneratorConfig read_generator(Config& config) {
 
 LiftingConfig read_lifting(const Config& config) {
     return {config.integer("lifting.values"), config.integer("lifting.states"),
-            config.integer("lifting.heal_steps")};
+            config.integer("lifting.heal_steps"), config.integer("lifting.heal_limit"),
+            config.integer("lifting.proposals")};
 }
 
 CouplingConfig read_coupling(const Config& config, bool generator) {
@@ -824,6 +840,8 @@ Schema run_schema(const std::string& system_name) {
                              "states that kind energy generates for each sample: 2, 4, … 64"),
                          2),
                 64));
+    add(optional("generator.compare", T::texts, "[\"flow\", \"energy\"]",
+                 "further kinds to train on the same data, with their own defaults, and to compare"));
     add(key("generator.project", T::boolean, "true",
             "whether generated states are moved onto xi(x) = s by Newton steps"));
     add(below(above(key("generator.held_out", T::number, "0.1",
@@ -847,9 +865,19 @@ Schema run_schema(const std::string& system_name) {
                          100),
                 1e8));
     add(at_most(at_least(key("lifting.heal_steps", T::integer, "2000",
-                             "steps that heal a generated state; 0: none"),
-                         0),
+                             "steps that heal a generated state; 0: none; -1: five measured "
+                             "relaxation times"),
+                         -1),
                 kManySteps));
+    add(at_most(at_least(key("lifting.heal_limit", T::integer, "20000",
+                             "most steps that heal_steps = -1 may choose"),
+                         64),
+                kManySteps));
+    add(at_most(at_least(key("lifting.proposals", T::integer, "4096",
+                             "states of a flow that are weighed against exp(-beta V) at each bin; "
+                             "0: none"),
+                         0),
+                1e8));
 
     add(optional("coupling.enabled", T::boolean, "true", "whether to couple"));
     add(at_most(at_least(key("coupling.rounds", T::integer, "0",

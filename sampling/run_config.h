@@ -99,6 +99,7 @@ struct GeneratorConfig {
     index flow_steps = 0;
     index time_waves = 0;
     index group = 0;
+    std::vector<std::string> compare;  // further kinds, trained on the same data
     bool project = true;
     double held_out = 0.0;
     index validate_every = 0;
@@ -108,7 +109,9 @@ struct GeneratorConfig {
 struct LiftingConfig {
     index values = 0;      // of the collective variables at which lifting is judged
     index states = 0;      // generated at each
-    index heal_steps = 0;  // 0: no healing
+    index heal_steps = 0;  // 0: no healing; −1: as long as the measured relaxation asks for
+    index heal_limit = 0;  // of that
+    index proposals = 0;   // weighed at each bin, of generators with a density; 0: none
 };
 
 struct CouplingConfig {

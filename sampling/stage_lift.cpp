@@ -5,6 +5,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/rng_streams.h"
+#include "sampling/proposals.h"
+
 namespace microlift {
 
 namespace {
@@ -93,7 +96,8 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
     StageMeter meter(metrics_["stages"], "lift");
     Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
                   run_.generator.project);
-    const index heal_steps = model_.observed() ? 0 : run_.lifting.heal_steps;
+    index heal_steps = model_.observed() ? 0 : run_.lifting.heal_steps;
+    if (heal_steps < 0) heal_steps = choose_healing(lifter, meter);
     std::vector<int> which = free_;
     if (model_.observed()) {
         which.resize(names.size());
@@ -148,7 +152,136 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
     }
     metrics_["lifting"]["heal_steps"] = heal_steps;
     metrics_["lifting"]["states"] = each;
-    judge_distributions(values, each, before, after, which, names);
+    Others others;
+    for (const std::string& kind : run_.generator.compare) {
+        Lifter other(stream_, model_, Generator(stream_, dir_ / ("generator_" + kind + ".safetensors")),
+                     run_.generator.project);
+        other.lift(s.span(), n, seed, 2ull << 40, x.span());
+        others.emplace_back(kind, to_host(stream_, Span<const float>(x.span())));
+    }
+    judge_distributions(values, each, before, after, others, which, names);
+    progress_.end();
+}
+
+index Pipeline::choose_healing(Lifter& lifter, StageMeter& meter) {
+    constexpr index kValues = 9, kStates = 128;
+    constexpr double kTimes = 5;  // e^−5 of a wrong start is left
+    const auto judged = judged_values();
+    std::vector<std::array<double, kMaxCvs>> values;
+    const index count = std::min<index>(kValues, static_cast<index>(judged.size()));
+    for (index i = 0; i < count; ++i)
+        values.push_back(judged[static_cast<std::size_t>(
+            count == 1 ? static_cast<index>(judged.size()) / 2
+                       : i * (static_cast<index>(judged.size()) - 1) / (count - 1))]);
+    const index n = count * kStates;
+    const Buffer<float> s = conditions(values, kStates);
+    Buffer<float> x(device_, lifter.dim() * n);
+    lifter.lift(s.span(), n, derived_seed(run_.seed, 4000), 3ull << 40, x.span());
+    double work = 0;
+    const auto times =
+        relaxation_times(stream_, model_, run_.integrator, s.span(), n, kStates, x.span(),
+                         run_.lifting.heal_limit, derived_seed(run_.seed, 4003), &work);
+    meter.work(0, work);
+    Json list = Json::array();
+    double longest = 0;
+    std::string slow;
+    for (std::size_t v = 0; v < times.size(); ++v) {
+        Json entry;
+        for (int k = 0; k < grid_.dims; ++k)
+            entry["cv"].push_back(values[v][static_cast<std::size_t>(k)]);
+        entry["steps"] = times[v].steps;
+        entry["resolved"] = times[v].resolved;
+        list.push_back(entry);
+        longest = std::max(longest, times[v].steps);
+        if (!times[v].resolved) slow += (slow.empty() ? "" : ", ") + number(values[v][0]);
+    }
+    metrics_["lifting"]["relaxation"] = list;
+    if (!slow.empty())
+        warn("states do not relax within heal_limit = " + std::to_string(run_.lifting.heal_limit) +
+             " steps at " + model_.cv_names()[0] + " = " + slow +
+             ": healing mends the shape of a well there, not how many states each well holds");
+    return slow.empty() ? std::min<index>(run_.lifting.heal_limit,
+                                          static_cast<index>(std::ceil(kTimes * longest)))
+                        : run_.lifting.heal_limit;
+}
+
+void Pipeline::weigh_proposals(std::vector<Moments>& rows, const std::vector<std::string>& names) {
+    if (run_.lifting.proposals == 0 || run_.generator.kind != "flow") return;
+    Generator generator(stream_, dir_ / "generator.safetensors");
+    const std::string refusal = proposals_refusal(model_, generator);
+    if (!refusal.empty()) {
+        warn("no importance weights and no Metropolis averages: " + refusal);
+        return;
+    }
+    progress_.begin("weigh proposals", 1, "pass");
+    StageMeter meter(metrics_["stages"], "weigh");
+    const index bins = grid_.size(), F = static_cast<index>(names.size());
+    const index each = std::max<index>(16, std::min(run_.lifting.proposals, 4000000 / bins));
+    const index n = bins * each;
+    std::vector<std::array<double, kMaxCvs>> centers;
+    for (index b = 0; b < bins; ++b)
+        centers.push_back({grid_.centre(0, b), grid_.dims == 2 ? grid_.centre(1, b) : 0.0});
+    const Buffer<float> s = conditions(centers, each);
+    Buffer<float> x(device_, model_.dim() * n), f(device_, F * n), weight(device_, n);
+    Proposer proposer(stream_, model_, generator);
+    proposer.propose(s.span(), n, derived_seed(run_.seed, 4004), kStreamProposal, 0, x.span(),
+                     weight.span());
+    for (index k = 0; k < F; ++k)
+        copy(stream_, f.span().subspan(k * n, n),
+             Span<const float>(x.span().subspan(free_[static_cast<std::size_t>(k)] * n, n)));
+    const WeightedColumns columns{f.span(), n, F, weight.span(), bins, each};
+    const ConditionalAverages importance = importance_averages(stream_, columns);
+    rows.push_back({"importance", importance.mean, importance.error, importance.variance});
+    const index length = each / 32;
+    std::vector<double> acceptance;
+    if (length >= 8) {
+        const ConditionalAverages metropolis =
+            metropolis_averages(stream_, columns, length, derived_seed(run_.seed, 4005));
+        rows.push_back({"metropolis", metropolis.mean, metropolis.error, metropolis.variance});
+        acceptance = metropolis.quality;
+    }
+    Json list = Json::array();
+    double greatest = -1e300;
+    for (const double z : importance.log_z)
+        if (z > greatest) greatest = z;
+    for (index b = 0; b < bins; ++b) {
+        const auto i = static_cast<std::size_t>(b);
+        Json entry;
+        for (int k = 0; k < grid_.dims; ++k) entry["cv"].push_back(centers[i][static_cast<std::size_t>(k)]);
+        entry["effective"] = importance.quality[i];
+        if (!acceptance.empty()) entry["acceptance"] = acceptance[i];
+        entry["unusable"] = importance.unusable[i];
+        entry["free_energy"] = model_.kt() * (greatest - importance.log_z[i]);
+        entry["free_energy_se"] = model_.kt() * importance.log_z_error[i];
+        list.push_back(entry);
+    }
+    Json& record = metrics_["proposals"];
+    record["each"] = each;
+    record["values"] = list;
+    const auto summarise = [&](const char* name, std::vector<double> values) {
+        if (values.empty()) return;
+        std::sort(values.begin(), values.end());
+        record[name] = {{"median", values[values.size() / 2]}, {"worst", values.front()}};
+    };
+    summarise("acceptance", acceptance);
+    summarise("effective", importance.quality);
+    const auto worst = [&](const std::vector<double>& values) {
+        return static_cast<std::size_t>(std::min_element(values.begin(), values.end()) -
+                                        values.begin());
+    };
+    const auto place = [&](std::size_t i) {
+        return model_.cv_names()[0] + " = " + number(centers[i][0]);
+    };
+    constexpr double kLeastAcceptance = 0.05, kLeastEffective = 0.01;
+    if (!acceptance.empty())
+        if (const auto i = worst(acceptance); acceptance[i] < kLeastAcceptance)
+            warn("hardly any of the generator's proposals is accepted at " + place(i) + " (" +
+                 number(acceptance[i]) + "): the Metropolis averages there rest on few states");
+    if (const auto i = worst(importance.quality); importance.quality[i] < kLeastEffective)
+        warn("importance weights are uneven at " + place(i) + ": " +
+             number(importance.quality[i] * static_cast<double>(each)) + " effective of " +
+             std::to_string(each) + " proposals, their error bars cannot be trusted there");
+    progress_.update(1);
     progress_.end();
 }
 
@@ -186,7 +319,7 @@ std::vector<index> Pipeline::samples_near(const std::vector<float>& xi, const st
 
 void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>>& values, index each,
                          const std::vector<float>& before, const std::vector<float>& after,
-                         const std::vector<int>& which, const std::vector<std::string>& names) {
+                         const Others& others, const std::vector<int>& which, const std::vector<std::string>& names) {
     const index n = static_cast<index>(values.size()) * each;
     const std::optional<ExactModel> exact =
         model_.observed() ? std::nullopt : model_.exact();
@@ -204,6 +337,7 @@ void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>
     }
     Json list = Json::array();
     std::vector<double> physics_w1, generator_w1, healed_w1;
+    std::vector<std::vector<double>> other_w1(others.size());
     const std::size_t picture_every =
         std::max<std::size_t>(1, (values.size() - 1) / std::max<std::size_t>(1, kPictures - 1));
     Store pictures;
@@ -220,7 +354,7 @@ void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>
             if (has_exact) law = exact->at(values[c][0]);
             const double sigma = law ? std::sqrt(law->variance) : deviation(reference);
             const auto judge_source = [&](const std::string& source, const std::vector<float>& x,
-                                          std::vector<double>& sink) {
+                                          std::vector<double>& sink, bool listed = true) {
                 const float* first = x.data() + which[v] * n + static_cast<index>(c) * each;
                 std::vector<float> sorted(first, first + each);
                 std::sort(sorted.begin(), sorted.end());
@@ -237,6 +371,8 @@ void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>
                 } else {
                     return;
                 }
+                sink.push_back(w1);
+                if (!listed) return;
                 Json j;
                 for (int k = 0; k < grid_.dims; ++k) j["cv"].push_back(values[c][static_cast<std::size_t>(k)]);
                 j["variable"] = names[v];
@@ -245,7 +381,6 @@ void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>
                 j["w1_over_sigma"] = w1;
                 j["floor"] = floor;
                 list.push_back(j);
-                sink.push_back(w1);
             };
             if (law && reference.size() >= 100) {
                 Json j;
@@ -260,6 +395,8 @@ void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>
             }
             judge_source("generator", before, generator_w1);
             if (!after.empty()) judge_source("healed", after, healed_w1);
+            for (std::size_t o = 0; o < others.size(); ++o)
+                judge_source(others[o].first, others[o].second, other_w1[o], false);
             if (pictured && law) {
                 std::vector<double> curve;
                 for (std::size_t i = 0; i < law->y.size(); i += 16) {
@@ -311,6 +448,16 @@ void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>
     summarise("physics_w1", physics_w1);
     summarise("generator_w1", generator_w1);
     summarise("healed_w1", healed_w1);
+    if (metrics_.contains("compare")) {
+        Json& compared = metrics_["compare"];
+        for (std::size_t k = 0; k < compared.size() && k <= others.size(); ++k) {
+            std::vector<double>& w1 = k == 0 ? generator_w1 : other_w1[k - 1];
+            if (w1.empty()) continue;
+            std::sort(w1.begin(), w1.end());
+            compared[k]["median"] = w1[w1.size() / 2];
+            compared[k]["worst"] = w1.back();
+        }
+    }
     lifting["against"] = has_exact ? "exact" : "physics";
     if (worst > 0.1)
         warn("the generator is far from physics somewhere: worst W1/sigma " + number(worst) +

@@ -147,4 +147,55 @@ void Pipeline::train() {
     progress_.end();
 }
 
+void Pipeline::compare() {
+    if (!run_.generator.enabled || run_.generator.compare.empty()) return;
+    index row = 0;
+    const auto names = target_names();
+    const Span<const float> states = targets(row);
+    Json list = Json::array();
+    const Json& train = metrics_["stages"]["train"];
+    list.push_back({{"kind", run_.generator.kind},
+                    {"seconds", train.value("seconds", 0.0)},
+                    {"updates", train.value("updates", 0.0)},
+                    {"best_w1", train.value("best_w1", 0.0)}});
+    for (const std::string& kind : run_.generator.compare) {
+        const TrainerConfig own = TrainerConfig::defaults(kind);
+        TrainerConfig config = trainer_config(run_, own.iterations, derived_seed(run_.seed, 3000));
+        config.kind = kind;
+        config.batch = own.batch;
+        config.rate = own.rate;
+        config.critic_rate = run_.generator.critic_rate;
+        config.beta1 = own.beta1;
+        config.beta2 = own.beta2;
+        config.ema = own.ema;
+        config.validation_every = own.validation_every;
+        const auto trainer =
+            make_trainer(stream_, config, static_cast<int>(names.size()), model_.n_cvs());
+        trainer->set_data(states, samples_.xi.span(), row, samples_.n,
+                          samples_.blocks.front().trajectories());
+        progress_.begin("train " + kind + ", for comparison", static_cast<double>(config.iterations),
+                        "updates");
+        const auto start = Clock::now();
+        {
+            StageMeter meter(metrics_["stages"], "compare");
+            while (!trainer->done()) {
+                trainer->advance(100);
+                stream_.synchronize();
+                trainer->check();
+                progress_.update(static_cast<double>(trainer->iteration()));
+                throw_if_stopped();
+            }
+        }
+        progress_.end();
+        list.push_back({{"kind", kind},
+                        {"seconds", seconds_since(start)},
+                        {"updates", config.iterations},
+                        {"best_w1", trainer->history().best}});
+        write_safetensors(dir_ / ("generator_" + kind + ".safetensors"),
+                          trainer->generator_tensors());
+    }
+    metrics_["compare"] = list;
+    write_metrics();
+}
+
 }  // namespace microlift

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-SOURCES = ("physics", "generator", "healed")
+SOURCES = ("physics", "generator", "healed", "importance", "metropolis")
 
 MIN_OVERLAP = 0.03       # Klimovich, Shirts and Mobley 2015: below this, neighbours hardly connect
 MIN_EFFECTIVE = 50       # effective samples of a window

@@ -20,8 +20,10 @@ INK, MUTED, GRID, SHADE = "#22262b", "#5c6570", "#e3e6ea", "#f3d9c9"
 COLOUR = {"physics": "#0072B2", "generator": "#D55E00", "healed": "#009E73", "exact": "#111111",
           "conditional": "#0072B2", "burst": "#AA4499", "critic_loss": "#0072B2",
           "generator_loss": "#D55E00", "penalty": "#8a939d", "w1_mean": "#332288",
-          "w1_worst": "#A59BD0"}
-MARKER = {"physics": "o", "generator": "^", "healed": "s", "conditional": "o", "burst": "D"}
+          "w1_worst": "#A59BD0", "importance": "#56B4E9", "metropolis": "#CC79A7",
+          "loss": "#0072B2"}
+MARKER = {"physics": "o", "generator": "^", "healed": "s", "conditional": "o", "burst": "D",
+          "importance": "v", "metropolis": "d"}
 ENERGY_MAP = LinearSegmentedColormap.from_list("energy", ["#9fb3c8", "#d5dfe9", "#ffffff"])
 WIDE, NARROW = 8.6, 4.3  # inches; phones show the narrow drawing
 SVG_LIMIT = 600_000      # bytes; a larger drawing is embedded as PNG

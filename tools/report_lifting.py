@@ -100,7 +100,9 @@ def section_moments(run):
     if len(sources) > 1:
         caption += ("Physics: biased samples, reweighted. Generator: states drawn by the network. "
                     + ("Healed: the same after a short restrained run. " if "healed" in sources
-                       else ""))
+                       else "")
+                    + ("Importance and metropolis: the generator's states weighed with their "
+                       "density, without its error. " if "importance" in sources else ""))
     if not run.two_cvs and np.isfinite(column(table, "mean_se")).any():
         caption += "Bars: two standard errors. "
     if len(names) > len(shown):
