@@ -440,6 +440,41 @@ class TestPages(unittest.TestCase):
         self.assertIn("disagree", page.boxes["warnings"])
         self.assertNotIn("overlap", page.boxes["warnings"])
 
+    def test_proposals_healing_and_kinds(self):
+        folder = self.root / "weighed"
+        MAKERS["muller_brown"](folder)
+        with open(folder / "free_energy.csv") as file:
+            free = [[float(v) for v in row] for row in list(csv.reader(file))[1:]]
+        with open(folder / "conditional.csv") as file:
+            rows = list(csv.reader(file))
+        for source in ("importance", "metropolis"):
+            rows += [row[:-1] + [source] for row in rows[1:] if row[1] == "y"
+                     and row[-1] == "physics"]
+        write_csv(folder / "conditional.csv", rows[0], rows[1:])
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["proposals"] = {
+            "each": 4096, "acceptance": {"median": 0.871, "worst": 0.012},
+            "effective": {"median": 0.953, "worst": 0.44},
+            "values": [{"cv": [a], "acceptance": 0.9, "effective": 0.95, "unusable": 0.0,
+                        "free_energy": f + 3.0, "free_energy_se": 0.05} for a, f, _ in free]}
+        metrics["lifting"]["heal_steps"] = 1234
+        metrics["lifting"]["relaxation"] = [{"cv": [-0.5], "steps": 246.0, "resolved": True},
+                                            {"cv": [0.5], "steps": 312.0, "resolved": False}]
+        metrics["compare"] = [
+            {"kind": "flow", "updates": 16000, "seconds": 41.5, "best_w1": 0.021,
+             "median": 0.0113, "worst": 0.041},
+            {"kind": "energy", "updates": 16000, "seconds": 17.5, "best_w1": 0.025}]
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        result = run_script(folder)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        page = Page((folder / "report.html").read_text(encoding="utf-8"))
+        self.check_self_contained(page)
+        for section in ("proposals", "healing", "comparison"):
+            self.assertIn(section, page.sections)
+        self.assertEqual(len(page.images), 2 * 10)
+        for text in ("0.871", "0.012", "1\u202f234 steps", "0.0113", "41.5"):
+            self.assertIn(text, page.text)
+
     def test_figures_are_those_of_the_files(self):
         page = self.page("muller_brown")
         folder = self.root / "muller_brown"
