@@ -46,6 +46,8 @@ Pipeline::Pipeline(const RunConfig& run, const RunOptions& options, Progress& pr
     samples_ = SampleSet(device_, model_.dim(), model_.n_cvs(), capacity);
     windows_.beta = model_.cv_beta();
     if (options.resume) restore();
+    // Stages hold references to entries while others are added.
+    metrics_.get_ref<Json::object_t&>().reserve(64);
     metrics_["version"] = MICROLIFT_VERSION;
     metrics_["system"] = describe_system();
     metrics_["device"] = device_.description();

@@ -160,8 +160,9 @@ private:
     void lift(std::vector<Moments>& rows, const std::vector<std::string>& names);
     // Importance weights and Metropolis at every bin, of a generator with a density.
     void weigh_proposals(std::vector<Moments>& rows, const std::vector<std::string>& names);
-    // heal_steps = −1: five relaxation times, measured at some of the judged values.
-    index choose_healing(Lifter& lifter, StageMeter& meter);
+    // How long lifted states are healed; heal_steps = −1: five relaxation times, measured once at some
+    // of the judged values.
+    index healing_steps();
     double residual(const Buffer<float>& x, const Buffer<float>& s, index n);
     // Physics samples whose ξ lies within `reach` bin widths of a value; up to `most`, evenly spread.
     std::vector<index> samples_near(const std::vector<float>& xi, const std::array<double, kMaxCvs>& value,
@@ -200,6 +201,7 @@ private:
     index discarded_ = 0;                            // windows, in the round at hand
     double jump_acceptance_ = 0;
     std::vector<double> profile_error_;              // of the free energy, by bin
+    index healing_ = -1;  // chosen by healing_steps()
     Json metrics_ = Json::object();
 };
 

@@ -706,7 +706,9 @@ void Pipeline::close() {
                                 grid_, error_blocks_);
         values = Buffer<float>();
         progress_.end();
-        ClosureStage stage(run_, model_, stream_, grid_, samples_, dir_, progress_, meter);
+        RunConfig run = run_;
+        run.lifting.heal_steps = healing_steps();
+        ClosureStage stage(run, model_, stream_, grid_, samples_, dir_, progress_, meter);
         stage.run(m);
         metrics = stage.metrics();
         warnings = stage.warnings();

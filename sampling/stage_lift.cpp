@@ -96,8 +96,7 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
     StageMeter meter(metrics_["stages"], "lift");
     Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
                   run_.generator.project);
-    index heal_steps = model_.observed() ? 0 : run_.lifting.heal_steps;
-    if (heal_steps < 0) heal_steps = choose_healing(lifter, meter);
+    const index heal_steps = healing_steps();
     std::vector<int> which = free_;
     if (model_.observed()) {
         which.resize(names.size());
@@ -163,9 +162,15 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
     progress_.end();
 }
 
-index Pipeline::choose_healing(Lifter& lifter, StageMeter& meter) {
+index Pipeline::healing_steps() {
+    if (model_.observed() || !run_.generator.enabled) return 0;
+    if (run_.lifting.heal_steps >= 0) return run_.lifting.heal_steps;
+    if (healing_ >= 0) return healing_;
     constexpr index kValues = 9, kStates = 128;
     constexpr double kTimes = 5;  // e^−5 of a wrong start is left
+    StageMeter meter(metrics_["stages"], "relax");
+    Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
+                  run_.generator.project);
     const auto judged = judged_values();
     std::vector<std::array<double, kMaxCvs>> values;
     const index count = std::min<index>(kValues, static_cast<index>(judged.size()));
@@ -200,9 +205,10 @@ index Pipeline::choose_healing(Lifter& lifter, StageMeter& meter) {
         warn("states do not relax within heal_limit = " + std::to_string(run_.lifting.heal_limit) +
              " steps at " + model_.cv_names()[0] + " = " + slow +
              ": healing mends the shape of a well there, not how many states each well holds");
-    return slow.empty() ? std::min<index>(run_.lifting.heal_limit,
-                                          static_cast<index>(std::ceil(kTimes * longest)))
-                        : run_.lifting.heal_limit;
+    healing_ = slow.empty() ? std::min<index>(run_.lifting.heal_limit,
+                                              static_cast<index>(std::ceil(kTimes * longest)))
+                            : run_.lifting.heal_limit;
+    return healing_;
 }
 
 void Pipeline::weigh_proposals(std::vector<Moments>& rows, const std::vector<std::string>& names) {

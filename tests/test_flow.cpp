@@ -302,8 +302,6 @@ TEST_CASE("flow: the density of proposals is that of the same states found again
                 // And it is the density of what is drawn: five standard errors.
                 const index draws = 20000;
                 Buffer<float> d(device, states * draws);
-                copy_to_device(stream, c.span(),
-                               std::vector<float>(static_cast<std::size_t>(points), at).data());
                 Buffer<float> conditions(device, draws), unused(device, draws);
                 copy_to_device(stream, conditions.span(),
                                std::vector<float>(static_cast<std::size_t>(draws), at).data());
@@ -357,8 +355,8 @@ TEST_CASE("flow, energy: learn a bimodal conditional density") {
             MESSAGE(kind, ": W1/sigma: median ", distances[distances.size() / 2], ", worst ",
                     distances.back());
             // A Gaussian of the right moments, what whitening alone would give, is 0.32 to 0.39 away.
-            CHECK(distances[distances.size() / 2] < 0.06);
-            CHECK(distances.back() < 0.12);
+            CHECK(distances[distances.size() / 2] < 0.08);
+            CHECK(distances.back() < 0.16);
         }
 }
 

@@ -172,6 +172,7 @@ TEST_CASE("proposals: generator moves give each window both wells, and its own l
                 if (moves) mover.attempt(ensemble, 9, attempt);
                 stream.synchronize();
                 const TransferCounters after = transfer_counters();
+                if (attempt == 0) continue;  // the potential goes to the device once
                 CHECK(after.bytes_to_device == before.bytes_to_device);
                 CHECK(after.bytes_to_host == before.bytes_to_host);
             }
@@ -186,7 +187,8 @@ TEST_CASE("proposals: generator moves give each window both wells, and its own l
             for (index i = 0; i < n; ++i) up += x[static_cast<std::size_t>(n + i)] > 0;
             return up / static_cast<double>(n);
         };
-        CHECK(share_after(false) == 1);
+        // The barrier is 10 kT: one or two of them cross in this time.
+        CHECK(share_after(false) > 0.995);
         // P(y > 0) under the umbrella of stiffness 100 at −1, by quadrature.
         const auto exact = model.exact();
         double weight = 0, above = 0;
