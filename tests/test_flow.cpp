@@ -352,7 +352,7 @@ TEST_CASE("flow, energy: learn a bimodal conditional density") {
                 distances.push_back(sum / static_cast<double>(n / 10) / Mixture::deviation(s));
             }
             std::sort(distances.begin(), distances.end());
-            MESSAGE(kind, ": W1/sigma: median ", distances[distances.size() / 2], ", worst ",
+            MESSAGE(std::string(kind), ": W1/sigma: median ", distances[distances.size() / 2], ", worst ",
                     distances.back());
             // A Gaussian of the right moments, what whitening alone would give, is 0.32 to 0.39 away.
             CHECK(distances[distances.size() / 2] < 0.08);
