@@ -32,13 +32,21 @@ ThreadPool::~ThreadPool() {
     for (auto& worker : workers_) worker.join();
 }
 
-void ThreadPool::take_tasks() {
-    try {
-        for (index t; (t = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;)
-            call_(context_, t);
-    } catch (...) {
-        next_.store(tasks_);
-        if (!failed_.exchange(true)) error_ = std::current_exception();
+void ThreadPool::take_tasks(uint32 epoch) {
+    constexpr uint64 kLeft = 0xffffffffull;
+    uint64 ticket = ticket_.load(std::memory_order_acquire);
+    while (ticket >> 32 == epoch && (ticket & kLeft) != 0) {
+        if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
+                                           std::memory_order_acquire))
+            continue;
+        try {
+            if (!failed_.load(std::memory_order_relaxed))
+                call_(context_, tasks_ - static_cast<index>(ticket & kLeft));
+        } catch (...) {
+            if (!failed_.exchange(true)) error_ = std::current_exception();
+        }
+        if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+        ticket = ticket_.load(std::memory_order_acquire);
     }
 }
 
@@ -49,10 +57,9 @@ void ThreadPool::work(int number) {
         for (int spin = 0; spin < kSpins && epoch_.load(std::memory_order_acquire) == seen; ++spin)
             pause_briefly();
         epoch_.wait(seen, std::memory_order_acquire);
-        ++seen;  // every section is joined by every worker, so epochs are never skipped
+        seen = epoch_.load(std::memory_order_acquire);
         if (stop_) return;
-        take_tasks();
-        if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+        take_tasks(seen);
     }
 }
 
@@ -61,16 +68,19 @@ void ThreadPool::run_erased(index tasks, Call call, const void* context) {
     context_ = context;
     tasks_ = tasks;
     failed_ = false;
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
+    unfinished_.store(static_cast<int32>(tasks), std::memory_order_relaxed);
+    const uint32 epoch = epoch_.load(std::memory_order_relaxed) + 1;
+    ticket_.store(static_cast<uint64>(epoch) << 32 | static_cast<uint64>(tasks),
+                  std::memory_order_release);
+    epoch_.store(epoch, std::memory_order_release);
     epoch_.notify_all();
-    take_tasks();
+    take_tasks(epoch);
     for (int spin = 0; spin < kSpins; ++spin) {
-        if (busy_.load(std::memory_order_acquire) == 0) break;
+        if (unfinished_.load(std::memory_order_acquire) == 0) break;
         pause_briefly();
     }
-    for (int left; (left = busy_.load(std::memory_order_acquire)) != 0;) busy_.wait(left);
+    for (int32 left; (left = unfinished_.load(std::memory_order_acquire)) != 0;)
+        unfinished_.wait(left);
     if (failed_) std::rethrow_exception(error_);
 }
 

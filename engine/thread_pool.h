@@ -1,4 +1,5 @@
-// A pool for short parallel sections: workers spin briefly for the next one, then sleep.
+// A pool for short parallel sections: workers spin briefly for the next one, then sleep. A worker that is
+// held up, because its core is busy otherwise, leaves its share of the tasks to the others.
 #pragma once
 
 #include <atomic>
@@ -40,18 +41,21 @@ private:
     using Call = void (*)(const void*, index);
     void run_erased(index tasks, Call call, const void* context);
     void work(int number);
-    void take_tasks();
+    void take_tasks(uint32 epoch);
 
     static thread_local int worker_;
     std::vector<std::thread> workers_;
+    // Of the section that runs; a worker reads them only while it holds one of its tasks.
     Call call_ = nullptr;
     const void* context_ = nullptr;
     index tasks_ = 0;
     std::exception_ptr error_;
     std::atomic<bool> failed_{false};
-    alignas(64) std::atomic<index> next_{0};
+    // Epoch of the section in the upper half, tasks that nobody has taken in the lower one. A worker that
+    // comes late finds none and goes back to waiting: nobody waits for it.
+    alignas(64) std::atomic<uint64> ticket_{0};
     alignas(64) std::atomic<uint32> epoch_{0};
-    alignas(64) std::atomic<int> busy_{0};
+    alignas(64) std::atomic<int32> unfinished_{0};
     std::atomic<bool> stop_{false};
 };
 
