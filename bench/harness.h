@@ -80,7 +80,8 @@ BenchResult bench_diffusion_map(Stream& stream);
 // the time of a repeat, and repeats=.
 // One Müller–Brown ensemble, Euler–Maruyama: n=trajectories.
 BenchResult bench_ensemble(Stream& stream, const BenchSettings& settings);
-// cGAN updates: batch=, width= of the three hidden layers.
+// cGAN updates: batch=, width= of the three hidden layers; competitor=1 measures on the CPU how much
+// longer they take while another thread occupies a processor.
 BenchResult bench_training(Stream& stream, const BenchSettings& settings);
 // States of a trained generator: width=, states= in one call.
 BenchResult bench_sampling(Stream& stream, const BenchSettings& settings);

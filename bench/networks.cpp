@@ -1,7 +1,14 @@
 // Training updates and generated states a second, on states of a known conditional law.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <optional>
+#include <thread>
+
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
 
 #include "bench/harness.h"
 #include "engine/error.h"
@@ -58,6 +65,54 @@ Cgan make_cgan(Stream& stream, const Pairs& pairs, index width, index batch, ind
 
 }  // namespace
 
+namespace {
+
+// Keeps the first processor busy while it lives.
+class Competitor {
+public:
+    Competitor() : thread_([this] { work(); }) {}
+    ~Competitor() {
+        stop_ = true;
+        thread_.join();
+    }
+    Competitor(const Competitor&) = delete;
+    Competitor& operator=(const Competitor&) = delete;
+
+private:
+    void work() {
+#if defined(__linux__)
+        cpu_set_t first;
+        CPU_ZERO(&first);
+        CPU_SET(0, &first);
+        pthread_setaffinity_np(pthread_self(), sizeof first, &first);
+#endif
+        while (!stop_.load(std::memory_order_relaxed)) {
+        }
+    }
+    std::atomic<bool> stop_{false};
+    std::thread thread_;
+};
+
+// How many times longer updates take while another thread occupies a processor: median over pairs
+// timed in turn.
+double slowdown_with_competitor(Stream& stream, const Pairs& pairs, index width, index batch,
+                                index updates) {
+    constexpr int kPairs = 5;
+    const index most = (2 * kPairs + 1) * updates;
+    Cgan cgan = make_cgan(stream, pairs, width, batch, most + 1, most + 1);
+    const auto time = [&] { return seconds(stream, [&] { cgan.advance(updates); }); };
+    time();
+    std::vector<double> ratios;
+    for (int k = 0; k < kPairs; ++k) {
+        const double alone = time();
+        const Competitor competitor;
+        ratios.push_back(time() / alone);
+    }
+    return median(ratios);
+}
+
+}  // namespace
+
 BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
     const index batch = settings.count("batch", 256), width = settings.count("width", 64);
     const Repeats repeats(settings);
@@ -92,6 +147,11 @@ BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
                    {"updates", static_cast<double>(repeats.count * updates)},
                    {"wasserstein_first", before},
                    {"wasserstein_best", history.best}};
+    if (settings.get("competitor", 0) > 0 && stream.device().is_cpu() &&
+        stream.device().threads() > 1)
+        result.more.emplace_back("slowdown_with_competitor",
+                                 slowdown_with_competitor(stream, pairs, width, batch,
+                                                          std::max<index>(updates / 4, 2)));
     return result;
 }
 
