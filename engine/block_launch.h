@@ -15,7 +15,8 @@ void launch_blocks_on_cuda(Stream& stream, index blocks, const Kernel& kernel);
 #if defined(__CUDACC__)
 
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads) block_kernel(const Kernel kernel) {
+__global__ void __launch_bounds__(Kernel::kThreads) block_kernel(
+    const __grid_constant__ Kernel kernel) {
     __shared__ typename Kernel::Shared shared;
     CudaBlock block;
     kernel(block, shared);

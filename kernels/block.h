@@ -13,6 +13,8 @@
 //                                            all 32 lanes of a warp; x of any trivially copyable
 //                                            type of 4 or 8 bytes; past the end a lane gets its own
 //                                            x
+//   mma_tf32(c, a, b), mma_bf16(c, a, b)     c (16, 8) += a (16, 8 or 16) b (8 or 16, 8) by a warp;
+//                                            fragments as PTX's mma.m16n8k8 and .m16n8k16 have them
 #pragma once
 
 #include "kernels/lane.h"
@@ -58,6 +60,20 @@ struct CudaBlock {
     LANE_FN uint32 ballot(bool p) const {
         return __ballot_sync(0xffffffffu, p);
     }
+    LANE_FN void mma_tf32(float (&c)[4], const uint32 (&a)[4], const uint32 (&b)[2]) const {
+        asm volatile(
+            "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+            "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    }
+    LANE_FN void mma_bf16(float (&c)[4], const uint32 (&a)[4], const uint32 (&b)[2]) const {
+        asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+            "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    }
 #else
     LANE_FN int thread() const {
         return 0;
@@ -88,6 +104,8 @@ struct CudaBlock {
     LANE_FN uint32 ballot(bool p) const {
         return p;
     }
+    LANE_FN void mma_tf32(float (&)[4], const uint32 (&)[4], const uint32 (&)[2]) const {}
+    LANE_FN void mma_bf16(float (&)[4], const uint32 (&)[4], const uint32 (&)[2]) const {}
 #endif
     LANE_FN int lane() const {
         return thread() % kWarp;

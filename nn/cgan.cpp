@@ -8,7 +8,7 @@
 
 #include "engine/error.h"
 #include "engine/sort.h"
-#include "nn/gan_sweeps.h"
+#include "nn/gan_tiles.h"
 
 namespace microlift {
 namespace {
@@ -52,11 +52,11 @@ struct Network {
     index slots = 0;
 
     Network() = default;
-    Network(Stream& stream, const MlpLayout& l, index rows)
+    Network(Stream& stream, const MlpLayout& l, index slot_count)
         : layout(l), parameters(stream.device(), l.parameters),
           transposed(stream.device(), l.transposed_size), first(stream.device(), l.parameters),
           second(stream.device(), l.parameters),
-          slots(gradient_slots(stream.device(), rows)) {
+          slots(slot_count) {
         gradient = Buffer<float>(stream.device(), slots * l.parameters);
     }
     void set(Stream& stream, const std::vector<float>& values) {
@@ -83,6 +83,8 @@ struct Cgan::Impl {
                             // the generator's
     MlpScratch<float> generator_scratch, critic_scratch;
     index places = 0;  // rows of a group's scratch
+    bool fused = false;  // an update's sweeps are one kernel (gan_tiles.h)
+    TileShape shape;     // of the fused kernels
     Buffer<TrainClock> clock;
     Buffer<float> history_rows, validation_rows;
     Schedule schedule;
@@ -127,6 +129,7 @@ struct Cgan::Impl {
     void set_data(Span<const float> x, Span<const float> s, index row, index n, index trajectories);
     void choose_bins(const std::vector<int32>& held, index trajectories, index samples_from,
                      index samples_to);
+    GanTilePlan tile_plan(Network& updated);
     void critic_step(uint32 step);
     void generator_step();
     void iterate();
@@ -162,19 +165,23 @@ void Cgan::Impl::allocate() {
     const Device& device = stream.device();
     const Activation kind = activation_from(config.activation);
     const index batch = config.batch;
-    generator = Network(stream,
-                        MlpLayout(widths_of(latent + features(), config.generator_widths, states),
-                                  kind),
-                        batch);
-    critic = Network(
-        stream, MlpLayout(widths_of(states + features(), config.critic_widths, 1), kind), batch);
+    const MlpLayout generator_layout(
+        widths_of(latent + features(), config.generator_widths, states), kind);
+    const MlpLayout critic_layout(widths_of(states + features(), config.critic_widths, 1), kind);
+    fused = kHaveCuda && !device.is_cpu() && config.precision == GemmPrecision::tf32 &&
+            fits_tiles(generator_layout) && fits_tiles(critic_layout);
+    if (fused) shape = TileShape(batch, kMostTileBlocks);
+    const index slots = fused ? shape.blocks : gradient_slots(device, batch);
+    generator = Network(stream, generator_layout, slots);
+    critic = Network(stream, critic_layout, slots);
     generator.set(stream, generator.layout.initial(config.seed, 0));
     critic.set(stream, critic.layout.initial(config.seed, 1));
     average = Buffer<float>(device, generator.layout.parameters);
     best_parameters = Buffer<float>(device, generator.layout.parameters);
     copy(stream, average.span(), generator.parameters.span());
     copy(stream, best_parameters.span(), generator.parameters.span());
-    places = rows_of_places(device, batch, RowPlaces::by_thread);
+    places = fused ? shape.blocks * kTileRows
+                   : rows_of_places(device, batch, RowPlaces::by_thread);
     generator_memory =
         Buffer<float>(device, MlpScratch<float>::size(generator.layout, places, 1, 0));
     critic_memory = Buffer<float>(
@@ -358,9 +365,29 @@ void Cgan::Impl::choose_bins(const std::vector<int32>& held, index trajectories,
 
 // --- one iteration ----------------------------------------------------------------------------------
 
+// The parts that both kinds of update share.
+GanTilePlan Cgan::Impl::tile_plan(Network& updated) {
+    GanTilePlan plan{};
+    plan.generator_layout = generator.layout, plan.critic_layout = critic.layout;
+    plan.generator_scratch = generator_scratch, plan.critic_scratch = critic_scratch;
+    plan.generator_parameters = generator.parameters.data();
+    plan.generator_transposed = generator.transposed.data();
+    plan.critic_parameters = critic.parameters.data();
+    plan.critic_transposed = critic.transposed.data();
+    plan.gradient = updated.gradient.data();
+    plan.parameters = updated.layout.parameters;
+    plan.shape = shape, plan.places = places;
+    plan.penalty = penalty, plan.states = states;
+    plan.penalty_weight = static_cast<float>(config.penalty_weight);
+    plan.penalty_values = penalty_values.data();
+    plan.critic_share = &clock.data()->critic_share;
+    return plan;
+}
+
 void Cgan::Impl::critic_step(uint32 step) {
     const index batch = config.batch;
     const uint32 steps = static_cast<uint32>(config.critic_steps) + 1;
+    const auto critic_last = static_cast<std::size_t>(critic.layout.layers);
     const auto generator_last = static_cast<std::size_t>(generator.layout.layers);
     const Mlp<float> g = generator.view(generator_scratch, places);
     const Mlp<float> d = critic.view(critic_scratch, places);
@@ -369,30 +396,39 @@ void Cgan::Impl::critic_step(uint32 step) {
     float* real = fake + places * ld0;
     float* mixed = penalty == Penalty::relativistic ? nullptr : real + places * ld0;
 
-    RowProgram<float> program(stream, batch, critic.gradient.data(), critic.layout.parameters,
-                              ones.data(), config.precision, RowPlaces::by_thread);
-    program.each_row(GatherBody{columns, whitening.view(), data_states.data, data_conditions.data,
-                                data_row, clock.data(), config.seed, steps, step, latent, false,
-                                generator_scratch.h[0], fake, real, mixed, generator.layout.ld[0],
-                                ld0});
-    program.row_lanes(LatentBody{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
-                                 generator_scratch.h[0], generator.layout.ld[0]});
-    g.forward(program, 0, 1, false);
-    program.each_row(FakeBody{clock.data(), config.seed, steps, step, states,
-                              generator_scratch.h[generator_last], real, fake, mixed,
-                              generator.layout.ld[generator_last], ld0});
-    critic_sweeps(program, d, penalty, static_cast<float>(config.penalty_weight), states,
-                  penalty_values.data());
-    if (step + 2 == steps) {
-        const auto last = static_cast<std::size_t>(critic.layout.layers);
-        const float* out = critic_scratch.h[last];
-        const index ld = critic.layout.ld[last];
-        program.each_row(KeepOutputBody{out, ld, outputs.data()});
-        program.each_row(KeepOutputBody{out + places * ld, ld, outputs.data() + batch});
+    const GatherBody gather{columns, whitening.view(), data_states.data, data_conditions.data,
+                            data_row, clock.data(), config.seed, steps, step, latent, false,
+                            generator_scratch.h[0], fake, real, mixed, generator.layout.ld[0], ld0};
+    const LatentBody noise{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
+                           generator_scratch.h[0], generator.layout.ld[0]};
+    const FakeBody hand_over{clock.data(), config.seed, steps, step, states,
+                             generator_scratch.h[generator_last], real, fake, mixed,
+                             generator.layout.ld[generator_last], ld0};
+    const float* out = critic_scratch.h[critic_last];
+    const index ld_out = critic.layout.ld[critic_last];
+    const KeepOutputBody keep[2] = {{out, ld_out, outputs.data()},
+                                    {out + places * ld_out, ld_out, outputs.data() + batch}};
+    const int kept = step + 2 == steps ? 2 : 0;
+    const AdvanceBody advance{schedule, clock.data(), true};
+    if (fused) {
+        GanTilePlan plan = tile_plan(critic);
+        plan.gather = gather, plan.latent = noise, plan.fake = hand_over;
+        plan.keep[0] = keep[0], plan.keep[1] = keep[1], plan.kept = kept;
+        plan.advance = advance;
+        if constexpr (kHaveCuda) launch_critic_tiles(stream, plan);
+    } else {
+        RowProgram<float> program(stream, batch, critic.gradient.data(), critic.layout.parameters,
+                                  ones.data(), config.precision, RowPlaces::by_thread);
+        program.each_row(gather);
+        program.row_lanes(noise);
+        g.forward(program, 0, 1, false);
+        program.each_row(hand_over);
+        critic_sweeps(program, d, penalty, static_cast<float>(config.penalty_weight), states,
+                      penalty_values.data());
+        for (int k = 0; k < kept; ++k) program.each_row(keep[k]);
+        program.finish();
+        for_each_index(stream, 1, advance);
     }
-    program.finish();
-
-    for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), true});
     for_each_lane(stream, critic.layout.parameters,
                   AdamBody{&clock.data()->critic, nullptr, schedule.rates, critic.gradient.data(),
                            critic.slots, critic.layout.parameters, critic.parameters.data(),
@@ -412,22 +448,35 @@ void Cgan::Impl::generator_step() {
     float* fake = critic_scratch.h[0];
     float* real = fake + places * ld0;
 
-    RowProgram<float> program(stream, batch, generator.gradient.data(),
-                              generator.layout.parameters, ones.data(), config.precision, RowPlaces::by_thread);
-    program.each_row(GatherBody{columns, whitening.view(), data_states.data, data_conditions.data,
-                                data_row, clock.data(), config.seed, steps, step, latent,
-                                config.energy_weight > 0, generator_scratch.h[0], fake, real, nullptr,
-                                generator.layout.ld[0], ld0});
-    program.row_lanes(LatentBody{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
-                                 generator_scratch.h[0], generator.layout.ld[0]});
-    g.forward(program, 0, 1, true);
-    program.each_row(FakeBody{clock.data(), config.seed, steps, step, states,
-                              generator_scratch.h[generator_last], real, fake, nullptr,
-                              generator.layout.ld[generator_last], ld0});
-    generator_sweeps(program, g, d, penalty, states, static_cast<float>(config.energy_weight),
-                     &clock.data()->critic_share);
-    program.each_row(KeepOutputBody{critic_scratch.h[last], ld_out, outputs.data() + 2 * batch});
-    program.finish();
+    const GatherBody gather{columns, whitening.view(), data_states.data, data_conditions.data,
+                            data_row, clock.data(), config.seed, steps, step, latent,
+                            config.energy_weight > 0, generator_scratch.h[0], fake, real, nullptr,
+                            generator.layout.ld[0], ld0};
+    const LatentBody noise{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
+                           generator_scratch.h[0], generator.layout.ld[0]};
+    const FakeBody hand_over{clock.data(), config.seed, steps, step, states,
+                             generator_scratch.h[generator_last], real, fake, nullptr,
+                             generator.layout.ld[generator_last], ld0};
+    const KeepOutputBody keep{critic_scratch.h[last], ld_out, outputs.data() + 2 * batch};
+    const float energy = static_cast<float>(config.energy_weight);
+    if (fused) {
+        GanTilePlan plan = tile_plan(generator);
+        plan.gather = gather, plan.latent = noise, plan.fake = hand_over;
+        plan.keep[0] = keep, plan.kept = 1;
+        plan.energy_weight = energy;
+        if constexpr (kHaveCuda) launch_generator_tiles(stream, plan);
+    } else {
+        RowProgram<float> program(stream, batch, generator.gradient.data(),
+                                  generator.layout.parameters, ones.data(), config.precision,
+                                  RowPlaces::by_thread);
+        program.each_row(gather);
+        program.row_lanes(noise);
+        g.forward(program, 0, 1, true);
+        program.each_row(hand_over);
+        generator_sweeps(program, g, d, penalty, states, energy, &clock.data()->critic_share);
+        program.each_row(keep);
+        program.finish();
+    }
 
     for_each_index(stream, 1, AdvanceBody{schedule, clock.data(), false});
     for_each_lane(stream, generator.layout.parameters,

@@ -8,15 +8,15 @@ namespace microlift {
 
 // Groups of rows in the critic's arrays: generated, real, and points between them. The relativistic
 // loss needs the first two, both penalised (R2 and R1).
-inline constexpr int groups_of(Penalty kind) { return kind == Penalty::relativistic ? 2 : 3; }
-inline constexpr int penalised_of(Penalty kind) { return kind == Penalty::relativistic ? 2 : 1; }
+LANE_FN constexpr int groups_of(Penalty kind) { return kind == Penalty::relativistic ? 2 : 3; }
+LANE_FN constexpr int penalised_of(Penalty kind) { return kind == Penalty::relativistic ? 2 : 1; }
 
 // Loss of the critic: mean D(fake) − mean D(real) + penalty, or mean softplus(D(fake) − D(real)) +
 // penalties. The penalty's weight gradient takes three sweeps: reverse for g = ∂D/∂x, a forward tangent
 // seeded by ∂penalty/∂g, and the reverse of the loss, which collects the φ″ terms on its way.
 // penalty_values: (penalised_of(kind), rows).
-template <class Real>
-void critic_sweeps(RowProgram<Real>& program, const Mlp<Real>& critic, Penalty kind, Real weight,
+template <class Real, class Program>
+LANE_FN void critic_sweeps(Program& program, const Mlp<Real>& critic, Penalty kind, Real weight,
                    int states, Real* penalty_values) {
     const auto last = static_cast<std::size_t>(critic.layout.layers);
     // Places of a group, which is not the batch where threads keep one tile only.
@@ -50,8 +50,8 @@ void critic_sweeps(RowProgram<Real>& program, const Mlp<Real>& critic, Penalty k
 // Loss of the generator: −mean D(fake), or mean softplus(D(real) − D(fake)), and `energy_weight` times
 // the energy score of pairs of rows. The critic's rows are filled; the generator has run forward with
 // derivatives.
-template <class Real>
-void generator_sweeps(RowProgram<Real>& program, const Mlp<Real>& generator,
+template <class Real, class Program>
+LANE_FN void generator_sweeps(Program& program, const Mlp<Real>& generator,
                       const Mlp<Real>& critic, Penalty kind, int states, Real energy_weight = 0,
                       const float* critic_share = nullptr) {
     const auto last = static_cast<std::size_t>(critic.layout.layers);

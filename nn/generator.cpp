@@ -1,18 +1,21 @@
 #include "nn/generator.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <sstream>
 
 #include "engine/error.h"
 #include "nn/flow_bodies.h"
+#include "nn/gan_tiles.h"
 #include "nn/trainer.h"
 
 namespace microlift {
 
 GeneratorRunner::GeneratorRunner(const Device& device, const MlpLayout& layout, int latent)
     : layout_(layout), latent_(latent) {
-    places_ = rows_of_places(device, kRows, RowPlaces::by_thread);
+    places_ = rows_of_places(device, std::max(kRows, kMostTileBlocks * kTileRows),
+                             RowPlaces::by_thread);
     index size = 0;
     for (int l = 0; l <= layout.layers; ++l) size += places_ * layout.ld[static_cast<std::size_t>(l)];
     memory_ = Buffer<float>(device, size);
@@ -28,6 +31,23 @@ void GeneratorRunner::run(Stream& stream, const WhiteningView& white, const floa
                           uint32 stream_id, index first, float* states, index state_row,
                           GemmPrecision precision) {
     const auto last = static_cast<std::size_t>(layout_.layers);
+    if constexpr (kHaveCuda) {
+        if (!stream.device().is_cpu() && precision == GemmPrecision::tf32 && fits_tiles(layout_)) {
+            if (n <= 0) return;
+            GenerateTilePlan plan{};
+            plan.layout = layout_, plan.scratch = scratch_, plan.parameters = parameters;
+            plan.shape = TileShape(n, kMostTileBlocks);
+            plan.places = plan.shape.blocks * kTileRows;
+            plan.features = {white, conditions, condition_row, latent_, scratch_.h[0],
+                             layout_.ld[0]};
+            plan.latent = {seed, stream_id, nullptr, 0, 0, first, latent_, scratch_.h[0],
+                           layout_.ld[0]};
+            plan.unwhiten = {white, scratch_.h[last], conditions, layout_.ld[last], condition_row,
+                             state_row, states};
+            launch_generate_tiles(stream, plan);
+            return;
+        }
+    }
     const index most = stream.device().is_cpu() ? n : kRows;
     for (index from = 0; from < n; from += most) {
         const index rows = std::min(most, n - from);

@@ -57,6 +57,7 @@ struct MlpScratch {
     MlpScratch(const MlpLayout& layout, index rows, int groups, int penalised, Real* memory);
 };
 
+// A Program is a RowProgram (nn/row_program.h) or, within a block, a TileProgram (kernels/mlp_tile.cuh).
 template <class Real>
 struct Mlp {
     const MlpLayout& layout;
@@ -65,16 +66,17 @@ struct Mlp {
     const MlpScratch<Real>& scratch;
     index rows;  // of a group's arrays: RowProgram::group_rows()
 
-    const Real* weight(int l) const { return parameters + layout.weight[at(l)]; }
-    const Real* bias(int l) const { return parameters + layout.bias[at(l)]; }
-    const Real* weight_transposed(int l) const { return transposed + layout.transposed[at(l)]; }
-    static std::size_t at(int l) { return static_cast<std::size_t>(l); }
+    LANE_FN const Real* weight(int l) const { return parameters + layout.weight[at(l)]; }
+    LANE_FN const Real* bias(int l) const { return parameters + layout.bias[at(l)]; }
+    LANE_FN const Real* weight_transposed(int l) const { return transposed + layout.transposed[at(l)]; }
+    LANE_FN static std::size_t at(int l) { return static_cast<std::size_t>(l); }
     // Where group c of an array of layer l begins; penalised arrays begin at penalised_from.
-    Real* group(Real* p, int l, int c) const { return p ? p + c * rows * layout.ld[at(l)] : p; }
+    LANE_FN Real* group(Real* p, int l, int c) const { return p ? p + c * rows * layout.ld[at(l)] : p; }
 
     // h_0 → h_layers for `groups` groups from `from`; keeps φ′ where `derivatives`, and φ″ of the
     // penalised ones.
-    void forward(RowProgram<Real>& program, int from, int groups, bool derivatives) const {
+    template <class Program>
+    LANE_FN void forward(Program& program, int from, int groups, bool derivatives) const {
         const int L = layout.layers;
         for (int l = 1; l <= L; ++l) {
             const auto input = [&](int c) { return group(scratch.h[at(l - 1)], l - 1, c); };
@@ -110,7 +112,8 @@ struct Mlp {
 
     // ∂D/∂z_l and ∂D/∂input of the penalised groups (output width 1). Only the first `columns` of the
     // input matter, if not 0.
-    void input_gradient(RowProgram<Real>& program, int penalised, index columns = 0) const {
+    template <class Program>
+    LANE_FN void input_gradient(Program& program, int penalised, index columns = 0) const {
         const int L = layout.layers;
         for (int c = 0; c < penalised; ++c)
             program.each_row(SeedBody<Real>{group(scratch.g[at(L)], L, c), layout.ld[at(L)], 1});
@@ -129,7 +132,8 @@ struct Mlp {
 
     // Carries the seed t_0 = ∂penalty/∂(∂D/∂input) forward; leaves the second-order terms in a. Beyond
     // the first `columns` the seed is zero, if that is not 0.
-    void tangent(RowProgram<Real>& program, int penalised, index columns = 0) const {
+    template <class Program>
+    LANE_FN void tangent(Program& program, int penalised, index columns = 0) const {
         for (int l = 1; l < layout.layers; ++l)
             program.multiply_then(
                 penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
@@ -142,7 +146,8 @@ struct Mlp {
 
     // From r_layers down to r_1, and to the input (its first `columns`, if not 0) if asked for; the
     // penalised groups gather their second-order terms on the way.
-    void reverse(RowProgram<Real>& program, int groups, int penalised, bool to_input,
+    template <class Program>
+    LANE_FN void reverse(Program& program, int groups, int penalised, bool to_input,
                  index columns = 0) const {
         const int L = layout.layers, plain = groups - penalised;
         for (int l = L; l > 1; --l) {
@@ -171,7 +176,8 @@ struct Mlp {
 
     // All weight gradients, of the loss (r) and of the penalty's tangent (t, g). Of the tangent's seed
     // only the first `columns` are not zero, if that is not 0.
-    void weight_gradients(RowProgram<Real>& program, int groups, int penalised,
+    template <class Program>
+    LANE_FN void weight_gradients(Program& program, int groups, int penalised,
                           index columns = 0) const {
         for (int l = 1; l <= layout.layers; ++l) {
             program.weight_gradient(groups, scratch.h[at(l - 1)], layout.ld[at(l - 1)],

@@ -38,6 +38,8 @@ inline index rows_of_places(const Device& device, index rows, RowPlaces places) 
     return device.is_cpu() && places == RowPlaces::by_thread ? device.threads() * kTileRows : rows;
 }
 
+#if !defined(__CUDACC__)  // kernels need the names above only
+
 template <class Real>
 class RowProgram {
 public:
@@ -285,5 +287,7 @@ private:
     index group_rows_;
     std::vector<Call> calls_;
 };
+
+#endif
 
 }  // namespace microlift

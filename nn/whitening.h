@@ -41,7 +41,9 @@ struct WhiteningView {
     LANE_FN void place(const float* s, index stride, index (&knot)[4], float (&weight)[4]) const {
         index lower[2] = {0, 0}, upper[2] = {0, 0};
         float part[2] = {0, 0};
-        for (int k = 0; k < axes; ++k) {
+        LANE_UNROLL  // here and below: no array in local memory on CUDA
+        for (int k = 0; k < 2; ++k) {
+            if (k >= axes) continue;
             float u = (s[k * stride] - low[k]) * inverse_step[k];
             if (wraps[k]) {
                 const float period = static_cast<float>(knots[k]);
@@ -56,6 +58,7 @@ struct WhiteningView {
             if (upper[k] > knots[k] - 1) upper[k] = wraps[k] ? 0 : knots[k] - 1;
             part[k] = u - static_cast<float>(lower[k]);
         }
+        LANE_UNROLL
         for (int c = 0; c < 4; ++c) {
             const bool up0 = (c & 1) != 0, up1 = (c & 2) != 0;
             knot[c] = (up0 ? upper[0] : lower[0]) * knots[1] + (up1 ? upper[1] : lower[1]);
@@ -66,8 +69,10 @@ struct WhiteningView {
     LANE_FN float look_up(const float* table, int d, const index (&knot)[4],
                           const float (&weight)[4]) const {
         float sum = 0.0f;
-        for (int c = 0; c < (axes == 0 ? 1 : axes == 1 ? 2 : 4); ++c)
-            sum = fma(weight[c], table[knot[c] * states + d], sum);
+        const int corners = axes == 0 ? 1 : axes == 1 ? 2 : 4;
+        LANE_UNROLL
+        for (int c = 0; c < 4; ++c)
+            if (c < corners) sum = fma(weight[c], table[knot[c] * states + d], sum);
         return sum;
     }
 

@@ -107,6 +107,64 @@ TEST_CASE("activations: values against the standard library, derivatives against
         }
 }
 
+TEST_CASE("reciprocals above one are correctly rounded, for every mantissa") {
+    constexpr int width = kNativeWidth;
+    for (const uint32 exponent : {127u, 200u, 252u}) {
+        index wrong = 0;
+        for (uint32 mantissa = 0; mantissa < (1u << 23); mantissa += width) {
+            float b[width], got[width];
+            for (int w = 0; w < width; ++w)
+                b[w] = as_float((exponent << 23) + mantissa + static_cast<uint32>(w));
+            store(got, 0, reciprocal_above_one(load<NativeLane>(b, 0)));
+            for (int w = 0; w < width; ++w) wrong += as_uint(got[w]) != as_uint(1.0f / b[w]);
+        }
+        CAPTURE(exponent);
+        CHECK(wrong == 0);
+    }
+}
+
+TEST_CASE("few columns: products equal the plain loops, at every place of a row") {
+    // Numbers with short products: any order of the sums is exact.
+    for (const index k : {1, 16, 20, 64, 130})
+        for (const index columns : {1, 2, 3}) {
+            const index m = 21, lda = padded_width(k);
+            auto a = small_numbers<float>(m * lda, 1);
+            for (index i = 0; i < m; ++i)
+                for (index p = k; p < lda; ++p) a[static_cast<std::size_t>(i * lda + p)] = 7;
+            const auto b = small_numbers<float>(std::max(k, m) * kPad, 2);
+            const auto bias = small_numbers<float>(kPad, 3);
+            std::vector<float> c(static_cast<std::size_t>(m * kPad), 99.0f);
+            Gemm<float> g;
+            g.a = a.data(), g.b = b.data(), g.c = c.data(), g.bias = bias.data();
+            g.m = m, g.n = kPad, g.k = k, g.lda = lda, g.ldb = kPad, g.ldc = kPad;
+            g.columns = columns;
+            gemm_on_cpu(g);
+            // The weight gradient of the same shapes: a (m, k) transposed times b (m, n), added.
+            std::vector<float> w(static_cast<std::size_t>(k * kPad), 0.5f);
+            Gemm<float> t = g;
+            t.bias = nullptr, t.c = w.data(), t.m = k, t.k = m;
+            t.transposed = t.accumulate = true;
+            gemm_on_cpu(t);
+            index wrong = 0;
+            const auto at = [](index i) { return static_cast<std::size_t>(i); };
+            for (index j = 0; j < columns; ++j) {
+                for (index i = 0; i < m; ++i) {
+                    float sum = bias[at(j)];
+                    for (index p = 0; p < k; ++p) sum += a[at(i * lda + p)] * b[at(p * kPad + j)];
+                    wrong += sum != c[at(i * kPad + j)];
+                }
+                for (index p = 0; p < k; ++p) {
+                    float sum = 0.5f;
+                    for (index i = 0; i < m; ++i) sum += a[at(i * lda + p)] * b[at(i * kPad + j)];
+                    wrong += sum != w[at(p * kPad + j)];
+                }
+            }
+            CAPTURE(k);
+            CAPTURE(columns);
+            CHECK(wrong == 0);
+        }
+}
+
 // A network in double precision with everything its sweeps need.
 struct DoubleNetwork {
     MlpLayout layout;

@@ -74,6 +74,7 @@ private:
 struct HarnessWarp {
     HarnessBarrier barrier;
     uint64 slot[kWarp];
+    uint32 left[kWarp][4], right[kWarp][2];  // fragments of a matrix product
 };
 
 struct HarnessState {
@@ -120,8 +121,52 @@ public:
         return bits;
     }
 
+    // Sums in double precision, rounded once: the hardware's order and rounding are its own.
+    void mma_tf32(float (&c)[4], const uint32 (&a)[4], const uint32 (&b)[2]) {
+        multiply<8>(c, a, b, kMmaTf32, [](uint32 word, int) {
+            return __builtin_bit_cast(float, word & 0xffffe000u);
+        });
+    }
+    void mma_bf16(float (&c)[4], const uint32 (&a)[4], const uint32 (&b)[2]) {
+        multiply<16>(c, a, b, kMmaBf16, [](uint32 word, int k) {
+            return __builtin_bit_cast(float, k % 2 == 0 ? word << 16 : word & 0xffff0000u);
+        });
+    }
+
 private:
-    enum Exchange { kShuffle = 1, kShuffleXor, kShuffleDown, kShuffleUp, kBallot };
+    enum Exchange {
+        kShuffle = 1,
+        kShuffleXor,
+        kShuffleDown,
+        kShuffleUp,
+        kBallot,
+        kMmaTf32,
+        kMmaBf16
+    };
+
+    // PTX ISA, "matrix fragments for mma.m16n8k8 / .m16n8k16": a word holds kDepth/8 numbers along k; a
+    // lane holds rows lane/4 and lane/4 + 8 of A and column lane/4 of B, at k-words lane%4 and
+    // lane%4 + 4.
+    template <int kDepth, class Number>
+    void multiply(float (&c)[4], const uint32 (&a)[4], const uint32 (&b)[2], Exchange kind,
+                  const Number& number) {
+        HarnessWarp& w = my_warp();
+        std::memcpy(w.left[lane()], a, sizeof a);
+        std::memcpy(w.right[lane()], b, sizeof b);
+        w.barrier.wait(kind * 16);
+        for (int i = 0; i < 4; ++i) {
+            const int row = lane() / 4, column = lane() % 4 * 2 + i % 2;
+            double sum = static_cast<double>(c[i]);
+            for (int k = 0; k < kDepth; ++k) {
+                const int word = k / (kDepth / 8), upper = word / 4;
+                const uint32 left = w.left[row * 4 + word % 4][i / 2 + 2 * upper];
+                const uint32 right = w.right[column * 4 + word % 4][upper];
+                sum += static_cast<double>(number(left, k)) * static_cast<double>(number(right, k));
+            }
+            c[i] = static_cast<float>(sum);
+        }
+        w.barrier.wait(kind * 16);
+    }
 
     HarnessWarp& my_warp() { return *state_.warps[static_cast<std::size_t>(warp())]; }
 
