@@ -19,7 +19,14 @@ LANE_FN L reciprocal_above_one(L b) {
         L y;
         y.v = (decltype(y.v))_mm512_rcp14_ps((__m512)b.v);
         y = fma(y, fnma(b, y, one), y);
-        return fma(y, fnma(b, y, one), y);
+        y = fma(y, fnma(b, y, one), y);
+        // The iteration ends one unit low for a mantissa of ones only (Markstein, 1990).
+        const __mmask16 ones = _mm512_cmpeq_epi32_mask(
+            _mm512_or_si512((__m512i)b.v, _mm512_set1_epi32(static_cast<int>(0xff800000u))),
+            _mm512_set1_epi32(-1));
+        y.v = (decltype(y.v))_mm512_mask_add_epi32((__m512i)y.v, ones, (__m512i)y.v,
+                                                   _mm512_set1_epi32(1));
+        return y;
     }
 #endif
     return one / b;

@@ -103,12 +103,14 @@ struct Problem {
         critic = MlpLayout({kStates + features, 32, 24, 1}, Activation::silu);
         generator_values = generator.initial(1, 0);
         critic_values = critic.initial(1, 1);
+        for (float& v : critic_values) v *= 2;  // gradients beyond 1, so that every penalty acts
         generator_transposed = generator.transpose(generator_values);
         critic_transposed = critic.transpose(critic_values);
         columns.kept = kept.data();
         columns.kept_count = kTrajectories;
         columns.trajectories = kTrajectories;
         columns.samples = kColumns / kTrajectories;
+        *clock.data() = TrainClock{};
         clock.data()->critic_share = 0.7f;
     }
 };

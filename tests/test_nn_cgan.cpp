@@ -267,7 +267,8 @@ TEST_CASE("whitening: a state that is the condition is met, moments follow the c
             const WhiteningView& v = w->view();
             index knot[4];
             float weight[4];
-            v.place(&at, 1, knot, weight);
+            const float condition[2] = {at, 0};  // the grid may have two axes
+            v.place(condition, 1, knot, weight);
             CHECK(std::fabs(v.look_up(v.mean, 0, knot, weight) - at) < 2e-5f);
             const float deviation = 0.1f + 0.05f * (at - 10);
             // About 200000/64 samples a knot: five standard errors, and the curvature of the sine
