@@ -23,6 +23,7 @@ using Json = nlohmann::ordered_json;
 namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 28;
+constexpr index kReadPerPoint = 12;
 constexpr const char* kFormat = "microlift diffusion map 1";
 
 std::size_t at(index i) {
@@ -75,6 +76,32 @@ Picked pick_samples(const SamplesReader& reader, index points, uint64 seed) {
     for (const double w : log_weights)
         picked.weights.push_back(std::isfinite(w) ? std::exp(w - most) : 0.0);
     return picked;
+}
+
+Picked cover(Stream& stream, const Model& model, Picked all, index points, bool unweighted) {
+    if (unweighted) all.weights.assign(at(all.n), 1.0);
+    const index n = all.n;
+    const int F = model.target_dim(), D = model.dim();
+    Buffer<float> x(stream.device(), D * n), y(stream.device(), F * n);
+    copy_to_device(stream, x.span(), all.x.data());
+    model.observe(stream, x.span(), n, n, y.span(), n);
+    const std::vector<float> host = to_host(stream, Span<const float>(y.span()));
+    std::vector<double> rows(at(n * F));
+    for (index i = 0; i < n; ++i)
+        for (int f = 0; f < F; ++f)
+            rows[at(i * F + f)] = static_cast<double>(host[at(f * n + i)]);
+    std::vector<index> nearest;
+    double spacing = 0;
+    const std::vector<index> chosen = farthest_points(rows, F, n, points, spacing, &nearest);
+    Picked some;
+    some.n = static_cast<index>(chosen.size());
+    some.x.resize(at(D * some.n));
+    some.weights.assign(chosen.size(), 0.0);
+    for (index i = 0; i < some.n; ++i)
+        for (int d = 0; d < D; ++d)
+            some.x[at(d * some.n + i)] = all.x[at(d * n + chosen[at(i)])];
+    for (index i = 0; i < n; ++i) some.weights[at(nearest[at(i)])] += all.weights[at(i)];
+    return some;
 }
 
 // The inverse local covariance of the features at each point, from short unbiased runs.
@@ -199,7 +226,10 @@ std::string learn_coordinates(const LearnOptions& options, Progress& progress) {
     Stream stream(device);
 
     progress.begin("learn", 3, "passes");
-    const Picked picked = pick_samples(reader, options.points, seed);
+    // An even cover of the data; every sample read lends its weight to the nearest point of it.
+    const Picked picked = cover(
+        stream, model, pick_samples(reader, kReadPerPoint * options.points, seed), options.points,
+        options.unweighted);
     const index n = picked.n;
     const int features = model.target_dim();
     Buffer<float> x(device, static_cast<index>(picked.x.size())), y(device, features * n);
@@ -221,8 +251,7 @@ std::string learn_coordinates(const LearnOptions& options, Progress& progress) {
     map_options.epsilon = options.epsilon;
     map_options.coordinates = options.coordinates;
     map_options.neighbours = options.neighbours;
-    DiffusionMap map = diffusion_map(
-        stream, points, options.unweighted ? std::vector<double>{} : picked.weights, map_options);
+    DiffusionMap map = diffusion_map(stream, points, picked.weights, map_options);
     // A sample without weight has no value of its own; the kernel gives it one.
     std::vector<double> functions(map.functions.begin() + n, map.functions.end());
     if (!options.bursts && options.coordinates < kEigenBlock) {

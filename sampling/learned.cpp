@@ -30,34 +30,6 @@ std::vector<double> by_rows(std::span<const double> points, int dim, index n) {
     return rows;
 }
 
-// Each next one is the farthest from those before; the first is the nearest to the mean. `spacing`
-// is the last one's distance to the others.
-std::vector<index> farthest_points(const std::vector<double>& rows, int dim, index n, index count,
-                                   double& spacing) {
-    std::vector<double> mean(at(dim), 0.0);
-    for (index i = 0; i < n; ++i)
-        for (int d = 0; d < dim; ++d) mean[at(d)] += rows[at(i * dim + d)] / static_cast<double>(n);
-    index next = 0;
-    for (index i = 1; i < n; ++i)
-        if (distance2(&rows[at(i * dim)], mean.data(), dim) <
-            distance2(&rows[at(next * dim)], mean.data(), dim))
-            next = i;
-    std::vector<double> nearest(at(n), 1e300);
-    std::vector<index> chosen;
-    spacing = 0;
-    while (static_cast<index>(chosen.size()) < std::min(count, n)) {
-        chosen.push_back(next);
-        for (index i = 0; i < n; ++i)
-            nearest[at(i)] = std::min(
-                nearest[at(i)], distance2(&rows[at(i * dim)], &rows[at(next * dim)], dim));
-        next = static_cast<index>(std::max_element(nearest.begin(), nearest.end()) -
-                                  nearest.begin());
-        spacing = std::sqrt(nearest[at(next)]);
-        if (spacing == 0) break;  // fewer distinct points than landmarks
-    }
-    return chosen;
-}
-
 // One choice of h: the rows of the fit, g_m / (Σ g + δ), and the share of c∞.
 struct LandmarkBasis {
     std::vector<double> rows;  // (point, landmark)
@@ -113,6 +85,37 @@ std::vector<double> solve_values(const LandmarkBasis& basis, index n, index m,
 }
 
 }  // namespace
+
+// The first is the nearest to the mean.
+std::vector<index> farthest_points(const std::vector<double>& rows, int dim, index n, index count,
+                                   double& spacing, std::vector<index>* nearest_chosen) {
+    std::vector<double> mean(at(dim), 0.0);
+    for (index i = 0; i < n; ++i)
+        for (int d = 0; d < dim; ++d) mean[at(d)] += rows[at(i * dim + d)] / static_cast<double>(n);
+    index next = 0;
+    for (index i = 1; i < n; ++i)
+        if (distance2(&rows[at(i * dim)], mean.data(), dim) <
+            distance2(&rows[at(next * dim)], mean.data(), dim))
+            next = i;
+    std::vector<double> nearest(at(n), 1e300);
+    std::vector<index> chosen, which(at(n), 0);
+    spacing = 0;
+    while (static_cast<index>(chosen.size()) < std::min(count, n)) {
+        chosen.push_back(next);
+        for (index i = 0; i < n; ++i) {
+            const double d = distance2(&rows[at(i * dim)], &rows[at(next * dim)], dim);
+            if (!(d < nearest[at(i)])) continue;
+            nearest[at(i)] = d;
+            which[at(i)] = static_cast<index>(chosen.size()) - 1;
+        }
+        next = static_cast<index>(std::max_element(nearest.begin(), nearest.end()) -
+                                  nearest.begin());
+        spacing = std::sqrt(nearest[at(next)]);
+        if (spacing == 0) break;  // fewer distinct points than asked for
+    }
+    if (nearest_chosen) *nearest_chosen = std::move(which);
+    return chosen;
+}
 
 NodeId LearnedCoordinates::build(Expressions& graph, const Symbols& symbols, int k) const {
     if (symbols.variables != variables && features.empty()) {

@@ -39,6 +39,12 @@ struct LearnedCoordinates {
     NodeId build(Expressions& graph, const Symbols& symbols, int k) const;
 };
 
+// `count` of the n rows, each the farthest from those chosen before it: an even cover of the data.
+// `spacing` is the distance of the last one to the others. Ends early where points coincide.
+// `nearest`: of every row, which chosen one is nearest.
+std::vector<index> farthest_points(const std::vector<double>& rows, int dim, index n, index count,
+                                   double& spacing, std::vector<index>* nearest = nullptr);
+
 // The landmarks among points (feature, n) by farthest-point choice, h by the error at held-out
 // points, the values by least squares. functions (coordinate, n).
 void fit_landmarks(std::span<const double> points, index n, std::span<const double> functions,

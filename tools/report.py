@@ -49,6 +49,7 @@ from report_closure import section_closure
 from report_data import (Broken, Run, bytes_text, cv_text, dig, esc, fmt, number, numbers, review,
                          seconds_text, sentence, several, w1_entries)
 from report_draw import style
+from report_learned import section_learned
 from report_proposals import section_comparison, section_healing, section_proposals
 from report_lifting import section_densities, section_moments, section_training
 from report_sampling import section_cloud, section_free_energy, section_windows
@@ -150,7 +151,8 @@ TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system",
           "double_well": "Double well", "channel": "Channel", "hidden_barrier": "Hidden barrier"}
 SECTIONS = (section_cloud, section_windows, section_free_energy, section_moments,
             section_densities, section_proposals, section_healing, section_training,
-            section_comparison, section_closure, section_figures)
+            section_comparison, section_closure, section_learned,
+            section_figures)
 
 
 def header(run):
