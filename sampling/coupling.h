@@ -54,4 +54,7 @@ WindowData window_data(Stream& stream, const SampleSet& samples, const BiasWindo
 void remove_windows(Stream& stream, SampleSet& samples, BiasWindows& windows,
                     const std::vector<bool>& remove);
 
+// x += step · force.
+void descend(Stream& stream, Span<const float> force, float step, Span<float> x);
+
 }  // namespace microlift

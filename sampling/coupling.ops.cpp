@@ -30,7 +30,18 @@ struct WindowColumnsBody {
     }
 };
 
+struct DescendBody {
+    const float* force;
+    float* x;
+    float step;
+    LANE_FN void operator()(index i) const { x[i] = fma(step, force[i], x[i]); }
+};
+
 HOST_PASS_BEGIN
+
+void descend(Stream& stream, Span<const float> force, float step, Span<float> x) {
+    for_each_index(stream, x.size, DescendBody{force.data, x.data, step});
+}
 
 WindowData window_data(Stream& stream, const SampleSet& samples, const BiasWindows& windows,
                        index window, Span<const float> x, index row, int variables) {

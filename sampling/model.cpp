@@ -138,7 +138,8 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
 }
 
 std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
-    if (builtin_ && linear_cvs()) return find_system(name_).kernel(builtin_parameters_, setup);
+    if (builtin_ && linear_cvs() && find_system(name_).kernel)
+        return find_system(name_).kernel(builtin_parameters_, setup);
     return make_formula_path_kernel(formulas_, setup);
 }
 

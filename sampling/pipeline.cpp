@@ -46,8 +46,10 @@ Pipeline::Pipeline(const RunConfig& run, const RunOptions& options, Progress& pr
     samples_ = SampleSet(device_, model_.dim(), model_.n_cvs(), capacity);
     windows_.beta = model_.cv_beta();
     if (options.resume) restore();
-    // Stages hold references to entries while others are added.
+    // Meters and stages keep references into these: room for every key, so that none moves.
     metrics_.get_ref<Json::object_t&>().reserve(64);
+    if (!metrics_["stages"].is_object()) metrics_["stages"] = Json::object();
+    metrics_["stages"].get_ref<Json::object_t&>().reserve(64);
     metrics_["version"] = MICROLIFT_VERSION;
     metrics_["system"] = describe_system();
     metrics_["device"] = device_.description();
@@ -76,6 +78,7 @@ void Pipeline::run() {
     }
     round_ = std::min(round_, rounds);
     compare();
+    if (rounds > 0 && run_.coupling.ablation) ablate();
     judge();
     metrics_["complete"] = true;
     write_metrics();
@@ -132,6 +135,7 @@ void Pipeline::judge() {
     if (run_.generator.enabled) {
         lift(rows, names);
         weigh_proposals(rows, names);
+        consistency();
     }
     if (!rows.empty()) write_conditional(rows, names);
     write_exact();

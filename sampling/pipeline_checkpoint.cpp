@@ -24,6 +24,7 @@ Store Pipeline::base_checkpoint() {
     store.put("error_blocks", std::vector<long long>{error_blocks_.replica_groups,
                                                      error_blocks_.time_segments});
     if (!warm_.empty()) store.put("generator", packed(warm_));
+    store.put("profile", profile_);
     store.put("profile_error", profile_error_);
     std::vector<double> places;
     for (const auto& place : round_places_) places.insert(places.end(), place.begin(), place.end());
@@ -104,6 +105,8 @@ void Pipeline::restore() {
     const auto errors = checkpoint_.get<long long>("error_blocks", 2);
     error_blocks_.replica_groups = errors[0];
     error_blocks_.time_segments = errors[1];
+    const auto profile = checkpoint_.get<double>("profile");
+    profile_.assign(profile.begin(), profile.end());
     const auto profile_error = checkpoint_.get<double>("profile_error");
     profile_error_.assign(profile_error.begin(), profile_error.end());
     const auto places = checkpoint_.get<double>("round_places");

@@ -80,6 +80,9 @@ inline std::string number(double value) {
     return text;
 }
 
+// What [generator] says.
+TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed);
+
 class Pipeline {
 public:
     Pipeline(const RunConfig& run, const RunOptions& options, Progress& progress);
@@ -134,7 +137,14 @@ private:
     double window_spacing(int k) const;
     std::vector<CouplingPlace> coupling_places() const;
     LiftedMovesConfig moves_config(uint64 seed) const;
-    std::vector<CouplingPlace> judged_places();
+    std::vector<CouplingPlace> judged_places(ConditionalMoments& m);
+    // The ablation: both alone, at the cost of every round.
+    void ablate();
+    Json coupling_profile(double cost, const ConditionalMoments* m,
+                          const std::vector<double>& free_energy) const;
+    void add_errors(Json& point, const Json& reference) const;
+    // Where the generator may be used.
+    void consistency();
     std::size_t place_bin(const std::array<double, kMaxCvs>& place) const;
     // Reweighted lifted states against the samples, at every place.
     void judge_reweighted(std::vector<CouplingPlace>& places, const ConditionalMoments& samples,
@@ -200,7 +210,7 @@ private:
     std::vector<std::vector<double>> round_places_;  // of the round at hand
     index discarded_ = 0;                            // windows, in the round at hand
     double jump_acceptance_ = 0;
-    std::vector<double> profile_error_;              // of the free energy, by bin
+    std::vector<double> profile_, profile_error_;    // of the free energy, by bin
     index healing_ = -1;  // chosen by healing_steps()
     Json metrics_ = Json::object();
 };

@@ -130,7 +130,7 @@ std::size_t Pipeline::place_bin(const std::array<double, kMaxCvs>& a) const {
     return static_cast<std::size_t>(bin);
 }
 
-std::vector<CouplingPlace> Pipeline::judged_places() {
+std::vector<CouplingPlace> Pipeline::judged_places(ConditionalMoments& m) {
     std::vector<CouplingPlace> places = coupling_places();
     const auto apart = [&](const std::array<double, kMaxCvs>& a, const double* b) {
         double sum = 0;
@@ -151,8 +151,7 @@ std::vector<CouplingPlace> Pipeline::judged_places() {
     if (error_blocks_.count() <= 1) error_blocks_ = choose_error_blocks(samples_.biased(), 1.0);
     const Span<const float> y = targets(row);
     const auto variables = static_cast<index>(names.size());
-    const ConditionalMoments m = conditional_moments(stream_, samples_.biased(), y, row, variables,
-                                                     grid_, error_blocks_);
+    m = conditional_moments(stream_, samples_.biased(), y, row, variables, grid_, error_blocks_);
     for (CouplingPlace& place : places) {
         const std::size_t bin = place_bin(place.at);
         if (bin < profile_error_.size()) {
@@ -206,7 +205,8 @@ std::vector<CouplingPlace> Pipeline::judged_places() {
 
 bool Pipeline::plan_round() {
     const CouplingConfig& c = run_.coupling;
-    std::vector<CouplingPlace> places = judged_places();
+    ConditionalMoments m;
+    std::vector<CouplingPlace> places = judged_places(m);
     Json& record = metrics_["coupling"];
     if (!record.contains("rounds")) record["rounds"] = Json::array();
     Json round;
@@ -229,6 +229,9 @@ bool Pipeline::plan_round() {
     round["worst_conditional_error"] = worst(&CouplingPlace::spread) * target_w1;
     round["worst_disagreement"] = worst(&CouplingPlace::disagreement) * target_w1;
     if (round_ > 0) round["jump_acceptance"] = jump_acceptance_;
+
+    if (c.ablation)
+        round["profile"] = coupling_profile(force_evaluations_spent(), &m, profile_);
 
     std::string stopped;
     const bool asked = c.target_error > 0 || c.target_w1 > 0;

@@ -44,6 +44,7 @@ void Pipeline::estimate() {
     record["overlaps"] = Json::array();
     for (const WindowOverlap& o : result.overlaps)
         record["overlaps"].push_back({o.a, o.b, o.overlap});
+    profile_ = result.profile.free_energy;
     profile_error_ = result.profile.std_error;
     for (const std::string& w : result.warnings) warn(w);
     warn_equilibration(result.inefficiency);

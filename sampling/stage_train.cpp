@@ -3,8 +3,6 @@
 
 namespace microlift {
 
-namespace {
-
 TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed) {
     const GeneratorConfig& g = run.generator;
     TrainerConfig c = TrainerConfig::defaults(g.kind);
@@ -33,8 +31,6 @@ TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed
     c.seed = seed;
     return c;
 }
-
-}  // namespace
 
 Span<const float> Pipeline::targets(index& row) {
     const index count = model_.observed() ? model_.target_dim() : static_cast<index>(free_.size());

@@ -28,7 +28,7 @@ struct SystemInfo {
     std::vector<std::string> drift, diffusion, observe;
     std::string cv;               // a good coarse variable
     std::vector<double> initial;  // a state to start from
-    // The hand-written kernel; parameters in the order above. Linear CVs only.
+    // The hand-written kernel; parameters in the order above. Linear CVs only. Empty: the formula.
     std::function<std::unique_ptr<PathKernel>(std::span<const double>, const PathSetup&)> kernel;
 
     bool gradient() const { return !potential.empty(); }

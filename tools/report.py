@@ -46,6 +46,8 @@ from pathlib import Path
 import numpy as np
 
 from report_closure import section_closure
+from report_consistency import section_consistency
+from report_coupling import section_coupling
 from report_data import (Broken, Run, bytes_text, cv_text, dig, esc, fmt, number, numbers, review,
                          seconds_text, sentence, several, w1_entries)
 from report_draw import style
@@ -151,8 +153,8 @@ TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system",
           "double_well": "Double well", "channel": "Channel", "hidden_barrier": "Hidden barrier"}
 SECTIONS = (section_cloud, section_windows, section_free_energy, section_moments,
             section_densities, section_proposals, section_healing, section_training,
-            section_comparison, section_closure, section_learned,
-            section_figures)
+            section_comparison, section_coupling, section_consistency, section_closure,
+            section_learned, section_figures)
 
 
 def header(run):
