@@ -10,6 +10,9 @@
 
 namespace microlift {
 
+template <class Real>
+class RowProgram;
+
 class FlowRunner {
 public:
     static constexpr index kRows = 4096;
