@@ -27,7 +27,7 @@ constexpr uint64 kSeed = 20240607;
 constexpr double kCyclesPerPack = 95;
 constexpr int kPack = 16;
 // The same on CUDA: the fewest instructions a step; a scheduler issues one a clock for 32 lanes.
-constexpr double kInstructionsPerStep = 78;
+[[maybe_unused]] constexpr double kInstructionsPerStep = 78;
 
 // A system of the configuration, with every trajectory held at `center` by one bias.
 class HeldEnsemble {
