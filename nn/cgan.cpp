@@ -1,19 +1,15 @@
 #include "nn/cgan.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <limits>
-#include <numeric>
 
 #include "engine/error.h"
-#include "engine/sort.h"
 #include "nn/gan_tiles.h"
+#include "nn/held_out.h"
+#include "nn/training.h"
 
 namespace microlift {
 namespace {
-
-constexpr index kHistoryRows = 512;
 
 Penalty penalty_from(const std::string& name) {
     if (name == "one_sided") return Penalty::one_sided;
@@ -21,28 +17,6 @@ Penalty penalty_from(const std::string& name) {
     if (name == "relativistic") return Penalty::relativistic;
     throw InputError("there is no penalty '" + name +
                      "'; write one_sided, two_sided or relativistic");
-}
-
-std::vector<index> widths_of(index in, const std::vector<index>& hidden, index out) {
-    std::vector<index> widths{in};
-    widths.insert(widths.end(), hidden.begin(), hidden.end());
-    widths.push_back(out);
-    return widths;
-}
-
-TransposeMap transpose_map(const MlpLayout& layout) {
-    TransposeMap map;
-    map.layers = layout.layers;
-    for (int l = 1; l <= layout.layers; ++l) {
-        const auto at = static_cast<std::size_t>(l);
-        map.begin[l - 1] = static_cast<int32>(layout.weight[at]);
-        map.end[l - 1] = static_cast<int32>(layout.bias[at]);
-        map.out[l - 1] = static_cast<int32>(layout.width[at]);
-        map.ld[l - 1] = static_cast<int32>(layout.ld[at]);
-        map.target[l - 1] = static_cast<int32>(layout.transposed[at]);
-        map.target_ld[l - 1] = static_cast<int32>(layout.ld[at - 1]);
-    }
-    return map;
 }
 
 // One network's parameters with everything that training keeps beside them.
@@ -86,7 +60,7 @@ struct Cgan::Impl {
     bool fused = false;  // an update's sweeps are one kernel (gan_tiles.h)
     TileShape shape;     // of the fused kernels
     Buffer<TrainClock> clock;
-    Buffer<float> history_rows, validation_rows;
+    Buffer<float> history_rows;
     Schedule schedule;
     index iteration = 0;
     Graph graph;
@@ -94,41 +68,19 @@ struct Cgan::Impl {
 
     Span<const float> data_states, data_conditions;
     index data_row = 0;
-    Buffer<int32> kept;
-    TrainingColumns columns;
-
-    // Validation; (variable, bin, sample) for states, (condition, bin, sample) for conditions.
-    index bins = 0, samples = 0;
-    Buffer<float> held_conditions, held_states, generated, inverse_deviation, distances,
-        best_distances;
-    Buffer<unsigned char> sort_space;
-    Buffer<BestState> best;
+    HeldOut held_out;
     GeneratorRunner runner;
-    double floor = 0;
-    std::vector<std::vector<double>> bin_conditions;
 
     Impl(Stream& s, const CganConfig& c, int state_count, int condition_count)
         : stream(s), config(c), states(state_count), conditions(condition_count),
           latent(c.latent > 0 ? c.latent : std::max(4, state_count)),
-          penalty(penalty_from(c.penalty)), clock(s.device(), 1), best(s.device(), 1) {}
+          penalty(penalty_from(c.penalty)), clock(s.device(), 1) {}
 
-    int features() const {
-        int n = 0;
-        for (int k = 0; k < conditions; ++k) {
-            const auto at = static_cast<std::size_t>(k);
-            n += at < config.periods.size() && config.periods[at] > 0 ? 2 * kHarmonics
-                                                                 : 1 + 2 * config.waves;
-        }
-        return n;
-    }
     int groups() const { return groups_of(penalty); }
     int penalised() const { return penalised_of(penalty); }
-    index validation_capacity() const { return config.iterations / config.validation_every + 2; }
 
     void allocate();
     void set_data(Span<const float> x, Span<const float> s, index row, index n, index trajectories);
-    void choose_bins(const std::vector<int32>& held, index trajectories, index samples_from,
-                     index samples_to);
     GanTilePlan tile_plan(Network& updated);
     void critic_step(uint32 step);
     void generator_step();
@@ -165,9 +117,10 @@ void Cgan::Impl::allocate() {
     const Device& device = stream.device();
     const Activation kind = activation_from(config.activation);
     const index batch = config.batch;
+    const int features = feature_count(config.periods, conditions, config.waves);
     const MlpLayout generator_layout(
-        widths_of(latent + features(), config.generator_widths, states), kind);
-    const MlpLayout critic_layout(widths_of(states + features(), config.critic_widths, 1), kind);
+        widths_of(latent + features, config.generator_widths, states), kind);
+    const MlpLayout critic_layout(widths_of(states + features, config.critic_widths, 1), kind);
     fused = kHaveCuda && !device.is_cpu() && config.precision == GemmPrecision::tf32 &&
             fits_tiles(generator_layout) && fits_tiles(critic_layout);
     if (fused) shape = TileShape(batch, kMostTileBlocks);
@@ -197,10 +150,7 @@ void Cgan::Impl::allocate() {
     copy_to_device(stream, ones.span(), one.data());
     const TrainClock start;
     copy_to_device(stream, clock.span(), &start);
-    const BestState none;
-    copy_to_device(stream, best.span(), &none);
     history_rows = Buffer<float>(device, (kHistoryRows + 1) * kHistoryColumns);
-    validation_rows = Buffer<float>(device, validation_capacity() * kValidationColumns);
     schedule.iterations = static_cast<uint64>(config.iterations);
     schedule.stride = static_cast<uint64>((config.iterations + kHistoryRows - 1) / kHistoryRows);
     schedule.generator_rate = static_cast<float>(config.generator_rate);
@@ -215,152 +165,19 @@ void Cgan::Impl::allocate() {
 
 void Cgan::Impl::set_data(Span<const float> x, Span<const float> s, index row, index n,
                           index trajectories) {
-    if (trajectories < 1 || n < trajectories || row < n || x.size < row * (states - 1) + n ||
-        s.size < row * (conditions - 1) + n)
-        throw InputError("training data: the arrays do not hold the columns that are named");
-    if (n >= (index{1} << 32)) throw InputError("training data: at most 4294967295 columns");
+    held_out = HeldOut(stream,
+                       {config.held_out, config.validation_bins, config.validation_samples,
+                        config.iterations / config.validation_every + 2, config.seed},
+                       x, s, row, n, trajectories, states, conditions);
     data_states = x;
     data_conditions = s;
     data_row = row;
-    std::vector<float> periods(config.periods.begin(), config.periods.end());
+    const std::vector<float> periods(config.periods.begin(), config.periods.end());
     whitening = Whitening(stream,
                           config.whiten == "global" ? Whitening::Kind::global
                                                     : Whitening::Kind::conditional,
                           x, s, row, n, states, conditions, periods, config.waves);
-    const index count = n / trajectories;
-    std::vector<int32> training, held;
-    index training_samples = count;
-    if (trajectories >= 20) {
-        for (index t = 0; t < trajectories; ++t) {
-            uint32 counter[4] = {static_cast<uint32>(t), kStreamSplit, 0, 0};
-            philox4x32(counter, philox_key(config.seed));
-            const bool out = uniform_open<float>(counter[0]) < static_cast<float>(config.held_out);
-            (out ? held : training).push_back(static_cast<int32>(t));
-        }
-        if (training.empty()) std::swap(training, held);
-        choose_bins(held, trajectories, 0, count);
-    } else {
-        training.resize(static_cast<std::size_t>(trajectories));
-        std::iota(training.begin(), training.end(), 0);
-        training_samples = std::max<index>(
-            1, count - static_cast<index>(static_cast<double>(count) * config.held_out));
-        choose_bins(training, trajectories, training_samples, count);
-    }
-    kept = Buffer<int32>(stream.device(), static_cast<index>(training.size()));
-    copy_to_device(stream, kept.span(), training.data());
-    columns.kept = kept.data();
-    columns.kept_count = static_cast<uint32>(training.size());
-    columns.trajectories = trajectories;
-    columns.samples = training_samples;
     recorded = false;
-}
-
-// Held-out columns sorted into bins of the condition, by splitting at medians: a k-d tree.
-void Cgan::Impl::choose_bins(const std::vector<int32>& held, index trajectories,
-                             index samples_from, index samples_to) {
-    const index available = static_cast<index>(held.size()) * (samples_to - samples_from);
-    bins = 1;
-    while (bins * 2 <= config.validation_bins && available / (bins * 2) >= 128) bins *= 2;
-    samples = std::min(config.validation_samples, available / bins);
-    floor = 0;
-    bin_conditions.clear();
-    if (samples < 16) {
-        bins = samples = 0;
-        return;
-    }
-    const index total = bins * samples;
-    std::vector<int64> picks(static_cast<std::size_t>(total));
-    for (index i = 0; i < total; ++i) {
-        // Evenly spread over the held-out columns.
-        const index k = static_cast<index>((static_cast<double>(i) + 0.5) *
-                                           static_cast<double>(available) /
-                                           static_cast<double>(total));
-        const index h = static_cast<index>(held.size());
-        picks[static_cast<std::size_t>(i)] =
-            (samples_from + k / h) * trajectories + held[static_cast<std::size_t>(k % h)];
-    }
-    const auto fetch = [&](Span<const float> from, int variables) {
-        Buffer<int64> where(stream.device(), total);
-        Buffer<float> out(stream.device(), total * variables);
-        copy_to_device(stream, where.span(), picks.data());
-        for_each_index(stream, total,
-                       PickBody{from.data, data_row, where.data(), variables, total, out.data()});
-        return to_host(stream, out.span());
-    };
-    const auto s = fetch(data_conditions, conditions), x = fetch(data_states, states);
-    std::vector<index> order(static_cast<std::size_t>(total));
-    std::iota(order.begin(), order.end(), index{0});
-    for (index parts = 1, depth = 0; parts < bins; parts *= 2, ++depth) {
-        const index axis = depth % conditions, length = total / parts;
-        for (index p = 0; p < parts; ++p)
-            std::sort(order.begin() + p * length, order.begin() + (p + 1) * length,
-                      [&](index a, index b) {
-                          const float u = s[static_cast<std::size_t>(axis * total + a)];
-                          const float v = s[static_cast<std::size_t>(axis * total + b)];
-                          return u != v ? u < v : a < b;
-                      });
-    }
-    // Back to the data's order within a bin, so that its halves are alike.
-    for (index b = 0; b < bins; ++b)
-        std::sort(order.begin() + b * samples, order.begin() + (b + 1) * samples);
-
-    std::vector<float> s_sorted(s.size()), x_sorted(x.size());
-    for (index i = 0; i < total; ++i) {
-        const index from = order[static_cast<std::size_t>(i)];
-        for (int k = 0; k < conditions; ++k)
-            s_sorted[static_cast<std::size_t>(k * total + i)] =
-                s[static_cast<std::size_t>(k * total + from)];
-        for (int d = 0; d < states; ++d)
-            x_sorted[static_cast<std::size_t>(d * total + i)] =
-                x[static_cast<std::size_t>(d * total + from)];
-    }
-    bin_conditions.assign(static_cast<std::size_t>(bins), {});
-    for (index b = 0; b < bins; ++b)
-        for (int k = 0; k < conditions; ++k) {
-            double sum = 0;
-            for (index i = 0; i < samples; ++i)
-                sum += static_cast<double>(
-                    s_sorted[static_cast<std::size_t>(k * total + b * samples + i)]);
-            bin_conditions[static_cast<std::size_t>(b)].push_back(sum /
-                                                                  static_cast<double>(samples));
-        }
-    std::vector<float> inverse;
-    for (index segment = 0; segment < bins * states; ++segment) {
-        float* begin = x_sorted.data() + segment * samples;
-        double mean = 0, square = 0;
-        for (index i = 0; i < samples; ++i) mean += static_cast<double>(begin[i]);
-        mean /= static_cast<double>(samples);
-        for (index i = 0; i < samples; ++i) {
-            const double u = static_cast<double>(begin[i]) - mean;
-            square += u * u;
-        }
-        const double deviation = std::sqrt(square / static_cast<double>(samples));
-        inverse.push_back(deviation > 0 ? static_cast<float>(1.0 / deviation) : 0.0f);
-        // The distance of two halves, scaled to whole samples.
-        const index half = samples / 2;
-        std::vector<float> one, two;
-        for (index i = 0; i < 2 * half; ++i) (i % 2 ? one : two).push_back(begin[i]);
-        std::sort(one.begin(), one.end());
-        std::sort(two.begin(), two.end());
-        double distance = 0;
-        for (std::size_t i = 0; i < one.size(); ++i)
-            distance += std::fabs(static_cast<double>(one[i]) - static_cast<double>(two[i]));
-        floor += distance / static_cast<double>(half) * static_cast<double>(inverse.back()) /
-                 std::sqrt(2.0) / static_cast<double>(bins * states);
-        std::sort(begin, begin + samples);
-    }
-    const Device& device = stream.device();
-    held_conditions = Buffer<float>(device, total * conditions);
-    held_states = Buffer<float>(device, total * states);
-    generated = Buffer<float>(device, total * states);
-    sort_space =
-        Buffer<unsigned char>(device, sort_scratch_rows(device, bins * states, samples));
-    inverse_deviation = Buffer<float>(device, bins * states);
-    distances = Buffer<float>(device, bins * states);
-    best_distances = Buffer<float>(device, bins * states);
-    copy_to_device(stream, held_conditions.span(), s_sorted.data());
-    copy_to_device(stream, held_states.span(), x_sorted.data());
-    copy_to_device(stream, inverse_deviation.span(), inverse.data());
 }
 
 // --- one iteration ----------------------------------------------------------------------------------
@@ -396,7 +213,7 @@ void Cgan::Impl::critic_step(uint32 step) {
     float* real = fake + places * ld0;
     float* mixed = penalty == Penalty::relativistic ? nullptr : real + places * ld0;
 
-    const GatherBody gather{columns, whitening.view(), data_states.data, data_conditions.data,
+    const GatherBody gather{held_out.columns(), whitening.view(), data_states.data, data_conditions.data,
                             data_row, clock.data(), config.seed, steps, step, latent, false,
                             generator_scratch.h[0], fake, real, mixed, generator.layout.ld[0], ld0};
     const LatentBody noise{config.seed, kStreamLatent, clock.data(), steps, step, 0, latent,
@@ -448,7 +265,7 @@ void Cgan::Impl::generator_step() {
     float* fake = critic_scratch.h[0];
     float* real = fake + places * ld0;
 
-    const GatherBody gather{columns, whitening.view(), data_states.data, data_conditions.data,
+    const GatherBody gather{held_out.columns(), whitening.view(), data_states.data, data_conditions.data,
                             data_row, clock.data(), config.seed, steps, step, latent,
                             config.energy_weight > 0, generator_scratch.h[0], fake, real, nullptr,
                             generator.layout.ld[0], ld0};
@@ -498,24 +315,12 @@ void Cgan::Impl::iterate() {
 }
 
 void Cgan::Impl::validate() {
-    if (bins == 0) {
-        copy(stream, best_parameters.span(), average.span());
-        return;
-    }
-    const index total = bins * samples, segments = bins * states;
-    runner.run(stream, whitening.view(), average.data(), held_conditions.data(), total, total,
-               config.seed, kStreamValidation, 0, generated.data(), total, config.precision);
-    sort_rows(stream, generated.data(), segments, samples, samples, sort_space.span());
-    for_each_index(stream, segments,
-                   DistanceBody{held_states.data(), generated.data(), inverse_deviation.data(),
-                                samples, distances.data()});
-    for_each_index(stream, 1,
-                   JudgeBody{distances.data(), segments, clock.data(), best.data(),
-                             validation_rows.data()});
-    for_each_lane(stream, generator.layout.parameters,
-                  KeepBestBody{best.data(), average.data(), best_parameters.data()});
-    for_each_lane(stream, segments,
-                  KeepBestBody{best.data(), distances.data(), best_distances.data()});
+    const index total = held_out.total();
+    if (total > 0)
+        runner.run(stream, whitening.view(), average.data(), held_out.conditions().data, total,
+                   total, config.seed, kStreamValidation, 0, held_out.generated().data, total,
+                   config.precision);
+    held_out.judge(stream, clock.data(), average.span(), best_parameters.span());
 }
 
 // --- state ------------------------------------------------------------------------------------------
@@ -534,17 +339,12 @@ TensorMap Cgan::Impl::save() {
     keep("critic.first_moment", critic.first);
     keep("critic.second_moment", critic.second);
     keep("history", history_rows);
-    keep("validation", validation_rows);
-    if (bins > 0) keep("best_distances", best_distances);
-    const auto words = [&](const char* name, const auto& buffer) {
-        const auto host = to_host(stream, buffer.span());
-        std::vector<uint64> out(sizeof(host[0]) / 8);
-        std::memcpy(out.data(), host.data(), sizeof(host[0]));
-        map[name] = Tensor::of(out);
-    };
-    static_assert(sizeof(TrainClock) % 8 == 0 && sizeof(BestState) % 8 == 0);
-    words("clock", clock);
-    words("best", best);
+    static_assert(sizeof(TrainClock) % 8 == 0);
+    std::vector<uint64> words(sizeof(TrainClock) / 8);
+    const auto time = to_host(stream, clock.span());
+    std::memcpy(words.data(), time.data(), sizeof(TrainClock));
+    map["clock"] = Tensor::of(words);
+    held_out.save(stream, map);
     return map;
 }
 
@@ -567,15 +367,11 @@ void Cgan::Impl::load(const TensorMap& state) {
     for (const char* name : {"critic.parameters", "critic.first_moment", "critic.second_moment"})
         get(name, critic.layout.parameters * 4);
     TrainClock time;
-    BestState top;
     std::memcpy(&time, get("clock", sizeof time).data.data(), sizeof time);
-    std::memcpy(&top, get("best", sizeof top).data.data(), sizeof top);
-    if (time.iteration > static_cast<uint64>(config.iterations) ||
-        static_cast<index>(top.rows) > validation_capacity())
+    if (time.iteration > static_cast<uint64>(config.iterations))
         throw InputError("the training checkpoint is past the end of this training");
+    held_out.load(stream, state);
     put("history", history_rows);
-    put("validation", validation_rows);
-    if (bins > 0) put("best_distances", best_distances);
     put("generator.first_moment", generator.first);
     put("generator.second_moment", generator.second);
     put("generator.average", average);
@@ -585,7 +381,6 @@ void Cgan::Impl::load(const TensorMap& state) {
     generator.set(stream, state.at("generator.parameters").floats());
     critic.set(stream, state.at("critic.parameters").floats());
     copy_to_device(stream, clock.span(), &time);
-    copy_to_device(stream, best.span(), &top);
     iteration = static_cast<index>(time.iteration);
     whitening = Whitening(stream, state);
     recorded = false;
@@ -637,7 +432,7 @@ void Cgan::warm_start(const TensorMap& state) {
 
 void Cgan::advance(index n) {
     Impl& m = *impl_;
-    if (m.columns.samples == 0) throw InputError("the training has no data");
+    if (m.held_out.columns().samples == 0) throw InputError("the training has no data");
     if (!m.recorded && m.config.graph) m.graph = m.stream.record([&] { m.iterate(); });
     m.recorded = true;
     for (index k = 0; k < n && m.iteration < m.config.iterations; ++k) {
@@ -674,28 +469,16 @@ CganHistory Cgan::history() {
         out.rows.push_back({k * stride, static_cast<double>(row[1]), static_cast<double>(row[2]),
                             static_cast<double>(row[3])});
     }
-    out.floor = m.floor;
-    out.bins = m.bins;
-    out.samples = m.samples;
-    out.bin_conditions = m.bin_conditions;
-    BestState top;
-    copy_to_host(m.stream, &top, Span<const BestState>(m.best.span()));
-    const auto checks = to_host(m.stream, m.validation_rows.span());
-    for (uint32 k = 0; k < top.rows; ++k) {
-        const float* row = checks.data() + k * kValidationColumns;
-        out.validations.push_back({static_cast<index>(row[0]), static_cast<double>(row[1]),
-                                   static_cast<double>(row[2])});
-    }
-    out.best_iteration = static_cast<index>(top.best_iteration);
-    if (m.bins > 0 && top.rows > 0) {
-        out.best = static_cast<double>(top.best);
-        const auto distances = to_host(m.stream, m.best_distances.span());
-        out.distances.assign(static_cast<std::size_t>(m.bins), {});
-        for (index b = 0; b < m.bins; ++b)
-            for (int d = 0; d < m.states; ++d)
-                out.distances[static_cast<std::size_t>(b)].push_back(static_cast<double>(
-                    distances[static_cast<std::size_t>(d * m.bins + b)]));
-    }
+    HeldOut::Record record = m.held_out.record(m.stream);
+    for (const auto& row : record.rows)
+        out.validations.push_back({row.iteration, row.mean, row.worst});
+    out.best_iteration = record.best_iteration;
+    out.best = record.best;
+    out.distances = std::move(record.distances);
+    out.floor = m.held_out.floor();
+    out.bins = m.held_out.bins();
+    out.samples = m.held_out.samples();
+    out.bin_conditions = m.held_out.bin_conditions();
     return out;
 }
 

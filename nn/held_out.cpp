@@ -206,6 +206,7 @@ HeldOut::Record HeldOut::record(Stream& stream) {
 }
 
 void HeldOut::save(Stream& stream, TensorMap& map) {
+    if (best_.size() == 0) return;  // no data yet
     map["validation"] = Tensor::of(to_host(stream, rows_.span()));
     if (bins_ > 0) map["best_distances"] = Tensor::of(to_host(stream, best_distances_.span()));
     static_assert(sizeof(BestState) % 8 == 0);
@@ -216,6 +217,7 @@ void HeldOut::save(Stream& stream, TensorMap& map) {
 }
 
 void HeldOut::load(Stream& stream, const TensorMap& map) {
+    if (best_.size() == 0) return;
     const auto get = [&](const char* name, index bytes) -> const Tensor& {
         const auto found = map.find(name);
         if (found == map.end() || static_cast<index>(found->second.data.size()) != bytes)

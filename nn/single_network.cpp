@@ -5,50 +5,14 @@
 
 #include "engine/error.h"
 #include "nn/flow_bodies.h"
+#include "nn/training.h"
 
 namespace microlift {
-namespace {
-
-constexpr index kHistoryRows = 512;
-
-int feature_count(const TrainerConfig& config, int conditions) {
-    int n = 0;
-    for (int k = 0; k < conditions; ++k) {
-        const auto at = static_cast<std::size_t>(k);
-        n += at < config.periods.size() && config.periods[at] > 0 ? 2 * kHarmonics
-                                                                  : 1 + 2 * config.waves;
-    }
-    return n;
-}
-
-std::vector<index> widths_of(index in, const std::vector<index>& hidden, index out) {
-    std::vector<index> widths{in};
-    widths.insert(widths.end(), hidden.begin(), hidden.end());
-    widths.push_back(out);
-    return widths;
-}
-
-TransposeMap transpose_map(const MlpLayout& layout) {
-    TransposeMap map;
-    map.layers = layout.layers;
-    for (int l = 1; l <= layout.layers; ++l) {
-        const auto at = static_cast<std::size_t>(l);
-        map.begin[l - 1] = static_cast<int32>(layout.weight[at]);
-        map.end[l - 1] = static_cast<int32>(layout.bias[at]);
-        map.out[l - 1] = static_cast<int32>(layout.width[at]);
-        map.ld[l - 1] = static_cast<int32>(layout.ld[at]);
-        map.target[l - 1] = static_cast<int32>(layout.transposed[at]);
-        map.target_ld[l - 1] = static_cast<int32>(layout.ld[at - 1]);
-    }
-    return map;
-}
-
-}  // namespace
 
 SingleNetworkTrainer::SingleNetworkTrainer(Stream& stream, const TrainerConfig& config, int states,
                                            int conditions, int inputs)
     : stream_(stream), config_(config), states_(states), conditions_(conditions),
-      features_(feature_count(config, conditions)),
+      features_(feature_count(config.periods, conditions, config.waves)),
       layout_(widths_of(inputs + features_, config.widths, states),
               activation_from(config.activation)),
       clock_(stream.device(), 1), loss_(stream.device(), config.batch),
