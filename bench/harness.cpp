@@ -7,9 +7,9 @@
 #include <cmath>
 #include <sstream>
 
+#include "engine/cpu.h"
 #include "engine/error.h"
 #include "engine/progress.h"
-#include "kernels/lane_simd.h"
 
 namespace microlift {
 
@@ -100,23 +100,6 @@ index units_per_repeat(Stream& stream, index multiple, const std::function<void(
         return std::max<index>(1, std::llround(fit)) * multiple;
     }
 }
-
-#if defined(__x86_64__) && defined(__GNUC__)
-namespace {
-
-// A fifth of a millisecond of what the kernels do: some processors slow down under wide arithmetic and
-// stay slow for a while.
-void wide_arithmetic() {
-    NativeLane chains[8];
-    for (int i = 0; i < 8; ++i) chains[i] = broadcast<NativeLane>(static_cast<float>(i));
-    const NativeLane factor = broadcast<NativeLane>(0.5f), one = broadcast<NativeLane>(1.0f);
-    for (int i = 0; i < 1 << 17; ++i)
-        for (NativeLane& chain : chains) chain = fma(chain, factor, one);
-    for (const NativeLane& chain : chains) asm volatile("" : : "m"(chain));
-}
-
-}  // namespace
-#endif
 
 double measure_clock() {
 #if defined(__x86_64__) && defined(__GNUC__)

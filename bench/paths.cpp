@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "bench/harness.h"
+#include "engine/cpu.h"
 #include "engine/error.h"
-#include "kernels/lane_simd.h"
 #include "kernels/rng_streams.h"
 #include "sampling/model.h"
 #include "sampling/systems.h"
@@ -134,7 +134,7 @@ void set_ceiling(Stream& stream, BenchResult& result) {
         return;
     }
     result.clock_hz = measure_clock();
-    if (kNativeWidth == kPack)
+    if (cpu_lanes() == kPack)
         result.ceiling = stream.device().threads() * result.clock_hz / kCyclesPerPack * kPack;
 }
 

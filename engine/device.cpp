@@ -6,9 +6,9 @@
 #include <atomic>
 #include <charconv>
 
+#include "engine/cpu.h"
 #include "engine/error.h"
 #include "engine/thread_pool.h"
-#include "kernels/lane_simd.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
 #include <cuda_runtime_api.h>
@@ -39,6 +39,7 @@ void throw_cuda_error(int status, const char* call, const char* file, int line) 
 }
 
 Device Device::cpu(int threads) {
+    check_cpu_level();
     if (threads <= 0) threads = usable_processors();
     return Device(Backend::cpu, 0, std::make_shared<ThreadPool>(threads));
 }
@@ -95,7 +96,7 @@ std::string Device::description() const {
     }
 #endif
     return "CPU, " + std::to_string(threads()) + (threads() == 1 ? " thread" : " threads") +
-           " x " + std::to_string(kNativeWidth) + " lanes";
+           " x " + std::to_string(cpu_lanes()) + " lanes";
 }
 
 std::size_t Device::memory_bytes() const {

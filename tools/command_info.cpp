@@ -3,12 +3,24 @@
 #include <iostream>
 
 #include "bench/bench.h"
+#include "engine/cpu.h"
 #include "engine/device.h"
-#include "kernels/lane_simd.h"
 #include "sampling/systems.h"
 #include "tools/commands.h"
 
 namespace microlift {
+
+namespace {
+
+std::string join(const std::vector<std::string>& parts) {
+    std::string out;
+    for (const std::string& part : parts) {
+        out += (out.empty() ? "" : ", ") + part;
+    }
+    return out;
+}
+
+}  // namespace
 
 void command_keys() { std::cout << run_schema().markdown(); }
 
@@ -22,7 +34,8 @@ void command_info() {
 #endif
               << "\n"
               << "CUDA       " << (kHaveCuda ? "built in" : "not built in") << "\n"
-              << "lanes      " << kNativeWidth << " floats a SIMD register\n"
+              << "CPU level  " << cpu_level() << " (built: " << join(cpu_levels()) << ")\n"
+              << "lanes      " << cpu_lanes() << " floats a SIMD register\n"
               << "precision  states float32; estimators float64\n"
               << "device     cpu: " << Device::cpu().description() << "\n";
     const int count = Device::cuda_count();
@@ -45,14 +58,6 @@ void command_bench(const std::vector<std::string>& names, const std::string& jso
 }
 
 namespace {
-
-std::string join(const std::vector<std::string>& parts) {
-    std::string out;
-    for (const std::string& part : parts) {
-        out += (out.empty() ? "" : ", ") + part;
-    }
-    return out;
-}
 
 void describe(const SystemInfo& info) {
     std::cout << info.name << ": " << info.description << "\n\n"

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "engine/config.h"
+#include "engine/cpu.h"
 #include "engine/progress.h"
 #include "tools/commands.h"
 
@@ -304,6 +305,7 @@ int main(int argc, char** argv) {
     std::string message;
     int status = 0;
     try {
+        microlift::check_cpu_level();
         return microlift::run_command_line(argc, argv);
     } catch (const microlift::Error& error) {
         message = error.what();

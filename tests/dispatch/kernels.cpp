@@ -1,0 +1,54 @@
+// What tests/dispatch/main.cpp runs, compiled once for each instruction set.
+#include "tests/dispatch/kernels.h"
+
+#include <cmath>
+
+#include "engine/launch.h"
+#include "kernels/systems.h"
+#include "nn/gemm.h"
+
+namespace microlift {
+
+void dispatch_test_paths(const PathArgs& args) {
+    const float dt = 1e-4f;
+    const PathBody<MullerBrown, CoordinateCv<0, 2>, HarmonicBias, LeimkuhlerMatthews, Portable> body{
+        {{std::sqrt(2.0f * 15.0f)}}, {}, {dt, std::sqrt(dt)}, args};
+    run_lanes<float, kNativeWidth>(0, args.trajectories, body);
+}
+
+template <class Real>
+std::vector<Real> products() {
+    constexpr index m = 83, n = 112, k = 71, lda = 80;
+    std::vector<Real> a(m * lda), b(k * n), c(m * n), d(lda * n), bias(n, Real(0.25)), sums(n), all;
+    uint32 state = 1;
+    const auto fill = [&](std::vector<Real>& to) {
+        for (Real& value : to) {
+            state = state * 1664525u + 1013904223u;
+            value = static_cast<Real>(state >> 8) / Real(1 << 24) - Real(0.5);
+        }
+    };
+    const auto keep = [&](const std::vector<Real>& from, index rows, index columns) {
+        for (index row = 0; row < rows; ++row)
+            for (index column = 0; column < columns; ++column)
+                all.push_back(from[static_cast<std::size_t>(row * n + column)]);
+    };
+    fill(a);
+    fill(b);
+    Gemm<Real> g{a.data(), b.data(), bias.data(), c.data(), m, n, k, lda, n, n};
+    gemm_on_cpu(g);
+    keep(c, m, n);
+    g.columns = 3;
+    gemm_on_cpu(g);
+    keep(c, m, 3);
+    // A weight gradient: d (k, n) += aᵀ c.
+    gemm_on_cpu(Gemm<Real>{a.data(), c.data(), nullptr, d.data(), k, n, m, lda, n, n, true, true});
+    keep(d, k, n);
+    add_column_sums_on_cpu(b.data(), n, k, n, sums.data());
+    keep(sums, 1, n);
+    return all;
+}
+
+std::vector<float> dispatch_test_products() { return products<float>(); }
+std::vector<double> dispatch_test_products_double() { return products<double>(); }
+
+}  // namespace microlift

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <vector>
+
+#include "kernels/path.h"
+
+namespace microlift {
+
+// Leimkuhler-Matthews on Müller-Brown at kT = 15, in biased windows along x.
+void dispatch_test_paths(const PathArgs& args);
+// Products of small matrices, of every kind that nn/gemm.cpp has a loop for.
+std::vector<float> dispatch_test_products();
+std::vector<double> dispatch_test_products_double();
+
+}  // namespace microlift
