@@ -56,5 +56,8 @@ void remove_windows(Stream& stream, SampleSet& samples, BiasWindows& windows,
 
 // x += step · force.
 void descend(Stream& stream, Span<const float> force, float step, Span<float> x);
+// The same for those of n states whose step is larger than `limit` in some variable, cut to it in each.
+void calm_step(Stream& stream, Span<const float> force, float step, float limit, int dim, index n,
+               Span<float> x);
 
 }  // namespace microlift

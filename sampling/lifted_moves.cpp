@@ -4,7 +4,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/rng_streams.h"
 #include "sampling/lifted_moves_kernels.h"
+#include "sampling/proposal_kernels.h"
 
 namespace microlift {
 
@@ -46,6 +48,8 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
       coordinate_of_cv_(coordinates_of_cvs(model)),
       potential_(stream.device(), model.formulas().potential) {
     const Device& device = stream.device();
+    if (proposals_refusal(model, lifter.generator()).empty())
+        proposer_ = std::make_unique<Proposer>(stream, model, lifter.generator());
     const index M = config.points, n = windows_ * M;
     const auto K = static_cast<std::size_t>(model.n_cvs());
     const auto N = static_cast<std::size_t>(n), W = centers.size();
@@ -128,12 +132,18 @@ void LiftedMoves::energies(Span<const float> x, index n, Span<float> v, Span<flo
 }
 
 void LiftedMoves::attempt(Ensemble& ensemble, index replicas, uint64 attempt,
-                          Span<uint64> accepted) {
+                          Span<uint64> counters) {
     const index n = ensemble.size();
     const int dim = model_.dim(), K = model_.n_cvs();
-    if (proposal_.size() != dim * n) {
-        proposal_ = Buffer<float>(stream_.device(), dim * n);
-        v_ = Buffer<float>(stream_.device(), 2 * n);
+    if (n != windows_ * replicas)
+        throw InputError("jumps: the ensemble has another number of trajectories");
+    if (proposal_.size() != dim * n) proposal_ = Buffer<float>(stream_.device(), dim * n);
+    if (proposer_ && attempt % 2 == 1) {
+        attempt_exact(ensemble, attempt, counters.subspan(2, 2));
+        return;
+    }
+    if (v_.size() != 2 * n) v_ = Buffer<float>(stream_.device(), 2 * n);
+    if (log_q_.size() != 2 * n) {
         log_q_ = Buffer<float>(stream_.device(), 2 * n);
         // The CV program writes its gradients behind the values.
         if (!coordinates_) xi_ = Buffer<float>(stream_.device(), (2 * K + K * dim) * n);
@@ -152,7 +162,20 @@ void LiftedMoves::attempt(Ensemble& ensemble, index replicas, uint64 attempt,
                                     proposal_.data(), log_q_.data(), v_.data(),
                                     coordinates_ ? nullptr : xi_.data(), ensemble.x().data,
                                     static_cast<float>(model_.formulas().beta), K, n,
-                                    config_.seed, attempt, accepted.data});
+                                    config_.seed, attempt, counters.data});
+}
+
+void LiftedMoves::attempt_exact(Ensemble& ensemble, uint64 attempt, Span<uint64> counters) {
+    const index n = ensemble.size(), K = model_.n_cvs();
+    if (s_.size() != K * n) s_ = Buffer<float>(stream_.device(), K * n);
+    if (v_.size() != 2 * n) v_ = Buffer<float>(stream_.device(), 2 * n);
+    const Span<float> before = v_.span().subspan(0, n), after = v_.span().subspan(n, n);
+    proposer_->conditions(ensemble.x(), n, s_.span());
+    proposer_->weigh(ensemble.x(), n, before);
+    proposer_->propose(s_.span(), n, config_.seed, kStreamMove, attempt * static_cast<uint64>(n),
+                       proposal_.span(), after);
+    accept_moves(stream_, n, model_.dim(), proposal_.data(), before.data, after.data, config_.seed,
+                 attempt, ensemble.x().data, counters.data);
 }
 
 void LiftedMoves::propose(index each, uint64 attempt, Span<float> x, Span<float> log_weight) {

@@ -5,9 +5,17 @@
 // window stands a Gaussian as wide as the distance to its nearest fellows. Any kind of generator
 // serves, and where it is wrong only the acceptance suffers. Half of the points are lifted at the
 // window's centre, the others at values of ξ nearby, whose states may show what is missing here.
+//
+// Where the generator knows its own density (sampling/proposals.h), every second attempt offers
+// x' ~ q(x' | ξ(x)) at the trajectory's current ξ, so that the bias cancels, and accepts with
+// probability min(1, [π(x') q(x | ξ)] / [π(x) q(x' | ξ)]), π = exp(−βV). More of those are accepted, but
+// what the generator does not make at ξ only the mixture finds. Each kind alone keeps the law.
 #pragma once
 
+#include <memory>
+
 #include "sampling/lifting.h"
+#include "sampling/proposals.h"
 
 namespace microlift {
 
@@ -20,16 +28,22 @@ struct LiftedMovesConfig {
 
 class LiftedMoves {
 public:
+    // Device counters of attempt(): jumps and attempts of the mixture, then of the exact density.
+    static constexpr index kCounters = 4;
+
     // Whether jumps can be accepted: the states themselves are generated, and V is known.
     static bool possible(const Model& model);
 
+    // Keeps a reference to the lifter.
     LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
                 const std::vector<std::array<double, kMaxCvs>>& centers,
                 const LiftedMovesConfig& config);
 
-    // Every trajectory of the ensemble, `replicas` for each centre, tries one jump. accepted[0] counts
-    // jumps, accepted[1] attempts (device memory). Nothing moves between host and device.
-    void attempt(Ensemble& ensemble, index replicas, uint64 attempt, Span<uint64> accepted);
+    // Every trajectory of the ensemble, `replicas` for each centre, tries one jump; velocities stay.
+    // Attempts are numbered: the number chooses the kind and the random draws. Adds to `counters`
+    // (kCounters, device memory). Nothing moves between host and device.
+    void attempt(Ensemble& ensemble, index replicas, uint64 attempt, Span<uint64> counters);
+    bool exact_density() const { return proposer_ != nullptr; }
     static constexpr double kEnergiesPerAttempt = 2;
 
     // `each` proposals for every centre with ξ at the centre: x (dim, centres*each) and their
@@ -43,6 +57,7 @@ public:
 
 private:
     void energies(Span<const float> x, index n, Span<float> v, Span<float> xi);
+    void attempt_exact(Ensemble& ensemble, uint64 attempt, Span<uint64> counters);
 
     Stream& stream_;
     const Model& model_;
@@ -55,6 +70,8 @@ private:
     Buffer<int32> free_list_;
     Buffer<float> points_, scale_, width_, centers_;  // (window, free, point), (window, free), (window, point)
     Buffer<float> proposal_, v_, xi_, log_q_;
+    std::unique_ptr<Proposer> proposer_;  // null: the generator has no density
+    Buffer<float> s_;
 };
 
 }  // namespace microlift

@@ -1,8 +1,10 @@
 #include "sampling/lifting.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/rng_streams.h"
+#include "sampling/coupling.h"
 #include "sampling/statistics.h"
 
 namespace microlift {
@@ -54,6 +56,43 @@ void Lifter::lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<
     if (project_ && !all_known) model_.project(stream_, s, n, n, x, n);
 }
 
+double calm(Stream& stream, const Model& model, const IntegratorConfig& integrator,
+            Span<const float> s, index n, Span<float> x) {
+    if (!model.gradient() || model.observed()) return 0;
+    constexpr int kSteps = 32;
+    constexpr double kDeviations = 3;
+    const double dt = integrator.dt, kt = model.kt();
+    const bool inertia = integrator.scheme == "baoab";
+    const double step = inertia ? dt * dt / integrator.mass : dt;
+    const double limit =
+        kDeviations * (inertia ? dt * std::sqrt(kt / integrator.mass) : std::sqrt(2 * kt * dt));
+    const index piece = std::min<index>(n, 1 << 18);
+    const int dim = model.dim(), K = model.n_cvs();
+    const ColumnProgram force(stream.device(), model.formulas().force);
+    Buffer<float> f(stream.device(), force.outputs() * piece), y(stream.device(), dim * piece),
+        at(stream.device(), K * piece);
+    for (index from = 0; from < n; from += piece) {
+        const index now = std::min(piece, n - from);
+        for (int d = 0; d < dim; ++d)
+            copy(stream, y.span().subspan(d * now, now),
+                 Span<const float>(x.subspan(d * n + from, now)));
+        for (int k = 0; k < K; ++k)
+            copy(stream, at.span().subspan(k * now, now), s.subspan(k * n + from, now));
+        const Span<float> states = y.span().subspan(0, dim * now);
+        for (int i = 0; i < kSteps; ++i) {
+            force.run(stream, states, now, now, f.span(), now);
+            calm_step(stream, Span<const float>(f.span()), static_cast<float>(step),
+                      static_cast<float>(limit), dim, now, states);
+            model.project(stream, at.span().subspan(0, K * now), now, now, states, now, 1);
+        }
+        for (int d = 0; d < dim; ++d)
+            copy(stream, x.subspan(d * n + from, now),
+                 Span<const float>(y.span().subspan(d * now, now)));
+    }
+    stream.synchronize();
+    return kSteps * static_cast<double>(n);
+}
+
 double heal(Stream& stream, const Model& model, const IntegratorConfig& integrator,
             Span<const float> s, index n, index steps, uint64 seed, uint64 first, Span<float> x,
             const std::function<void(index)>& after) {
@@ -64,6 +103,7 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
     setup.constrained = true;
     const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
     Ensemble ensemble(stream, kernel, n, seed, kStreamHeal, static_cast<index>(first));
+    const double calmed = calm(stream, model, integrator, s, n, x);
     copy(stream, ensemble.x(), Span<const float>(x.data, model.dim() * n));
     copy(stream, ensemble.center(), Span<const float>(s.data, model.n_cvs() * n));
     const index piece = std::max<index>(1, 200000000 / std::max<index>(n, 1));
@@ -76,7 +116,7 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
     ensemble.check_finite([&](index t) { return "healed state " + std::to_string(t); });
     copy(stream, Span<float>(x.data, model.dim() * n), Span<const float>(ensemble.x()));
     stream.synchronize();
-    return ensemble.force_evaluations();
+    return ensemble.force_evaluations() + calmed;
 }
 
 std::vector<Relaxation> relaxation_times(Stream& stream, const Model& model,

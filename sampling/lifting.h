@@ -26,6 +26,7 @@ public:
     // s (K, n) → x (dim(), n). Column j depends on (seed, first + j) and its s alone.
     void lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<float> x);
     const Generator& generator() const { return generator_; }
+    Generator& generator() { return generator_; }
 
 private:
     Stream& stream_;
@@ -36,7 +37,14 @@ private:
     Buffer<float> scratch_;
 };
 
-// Runs every state x (dim, n) for `steps` steps with ξ held at s (K, n). `after(done)` is called
+// A generator's rare outliers may lie where the force would throw an integrator's step off. States x
+// (dim, n) whose own step is larger than three deviations of its noise are led down the gradient, ξ
+// held at s (K, n), by steps no larger than that; others stay as they are. Gradient systems only.
+// Returns the force evaluations.
+double calm(Stream& stream, const Model& model, const IntegratorConfig& integrator,
+            Span<const float> s, index n, Span<float> x);
+
+// Calms every state x (dim, n) and runs it for `steps` steps with ξ held at s (K, n). `after(done)` is called
 // between launches. Throws InputError for a model that only observes its states, NumericError if a
 // state blows up. Returns the force evaluations.
 double heal(Stream& stream, const Model& model, const IntegratorConfig& integrator,

@@ -46,11 +46,8 @@ Pipeline::Pipeline(const RunConfig& run, const RunOptions& options, Progress& pr
     samples_ = SampleSet(device_, model_.dim(), model_.n_cvs(), capacity);
     windows_.beta = model_.cv_beta();
     if (options.resume) restore();
-    // Meters and stages keep references into these: room for every key, so that none moves.
     if (!metrics_.is_object()) metrics_ = Json::object();
-    metrics_.get_ref<Json::object_t&>().reserve(64);
     if (!metrics_["stages"].is_object()) metrics_["stages"] = Json::object();
-    metrics_["stages"].get_ref<Json::object_t&>().reserve(64);
     metrics_["version"] = MICROLIFT_VERSION;
     metrics_["system"] = describe_system();
     metrics_["device"] = device_.description();

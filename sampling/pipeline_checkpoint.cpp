@@ -44,12 +44,15 @@ TensorMap Pipeline::unpacked(std::span<const std::uint8_t> bytes) {
     return parse_safetensors(std::as_bytes(bytes), "checkpoint.h5").tensors;
 }
 
-void Pipeline::save_sampling(Ensemble& ensemble, index sampled, double work) {
+void Pipeline::save_sampling(Ensemble& ensemble, index sampled, double steps, double energies,
+                             const std::vector<uint64>& counters) {
     Store store = base_checkpoint();
     store.put("ensemble", ensemble.save_state());
     store.put_scalar<long long>("step", static_cast<long long>(ensemble.step()));
     store.put_scalar<long long>("sampled", sampled);
-    store.put_scalar<double>("force_evaluations", work);
+    store.put_scalar<double>("steps", steps);
+    store.put_scalar<double>("energies", energies);
+    store.put("counters", std::vector<long long>(counters.begin(), counters.end()));
     put_samples(store);
     store.save(dir_ / "checkpoint.h5");
 }
@@ -75,6 +78,7 @@ void Pipeline::put_samples(Store& store) {
 void Pipeline::save_training(GeneratorTrainer& trainer) {
     Store store = base_checkpoint();
     store.put("training", packed(trainer.save_state()));
+    if (!run_.estimate.enabled) put_samples(store);  // there is no samples.h5
     store.save(dir_ / "checkpoint.h5");
 }
 
@@ -119,7 +123,7 @@ void Pipeline::restore() {
     if (checkpoint_.has("generator"))
         warm_ = unpacked(checkpoint_.get<std::uint8_t>("generator"));
     if (stage_ == "done") return;
-    if (stage_ == "sample") {
+    if (stage_ == "sample" || !run_.estimate.enabled) {
         if (!checkpoint_.has("samples_x")) return;
         const index n = checkpoint_.info("samples_x").shape.at(1);
         if (n > samples_.row) throw missing("samples of this configuration");

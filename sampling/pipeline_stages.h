@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "engine/checkpoint.h"
 #include "engine/files.h"
@@ -15,12 +14,12 @@
 #include "sampling/lifting.h"
 #include "sampling/model.h"
 #include "sampling/pipeline.h"
+#include "sampling/record.h"
 #include "sampling/samples_file.h"
 
 namespace microlift {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 inline constexpr double kCheckpointSeconds = 10;
@@ -97,7 +96,8 @@ private:
     Store base_checkpoint();
     static std::vector<std::uint8_t> packed(const TensorMap& tensors);
     static TensorMap unpacked(std::span<const std::uint8_t> bytes);
-    void save_sampling(Ensemble& ensemble, index sampled, double work);
+    void save_sampling(Ensemble& ensemble, index sampled, double steps, double energies,
+                       const std::vector<uint64>& counters);
     void put_samples(Store& store);
     void save_training(GeneratorTrainer& trainer);
     void restore();

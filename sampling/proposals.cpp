@@ -176,30 +176,55 @@ ConditionalAverages metropolis_averages(Stream& stream, const WeightedColumns& c
     return r;
 }
 
-// --- moves inside windows -----------------------------------------------------------------------------
+// --- is it a density? ---------------------------------------------------------------------------------
 
-GeneratorMoves::GeneratorMoves(Stream& stream, const Model& model, Generator generator,
-                               index trajectories)
-    : stream_(stream), generator_(std::move(generator)), proposer_(stream, model, generator_),
-      n_(trajectories), dim_(model.dim()), s_(stream.device(), model.n_cvs() * trajectories),
-      x_(stream.device(), model.dim() * trajectories), old_weight_(stream.device(), trajectories),
-      new_weight_(stream.device(), trajectories), counts_(stream.device(), 2) {}
-
-void GeneratorMoves::attempt(Ensemble& ensemble, uint64 seed, uint64 attempt) {
-    if (ensemble.size() != n_)
-        throw InputError("generator moves: the ensemble has another number of trajectories");
-    const Span<const float> x = ensemble.x();
-    proposer_.conditions(x, n_, s_.span());
-    proposer_.weigh(x, n_, old_weight_.span());
-    proposer_.propose(s_.span(), n_, seed, kStreamMove, attempt * static_cast<uint64>(n_),
-                      x_.span(), new_weight_.span());
-    accept_moves(stream_, n_, dim_, x_.data(), old_weight_.data(), new_weight_.data(), seed,
-                 attempt, ensemble.x().data, counts_.data());
-}
-
-GeneratorMoves::Counts GeneratorMoves::counts() {
-    const auto host = to_host(stream_, Span<const uint64>(counts_.span()));
-    return {host[0], host[1]};
+std::vector<double> density_integrals(Stream& stream, Generator& generator, int cvs,
+                                      const std::vector<std::array<double, kMaxCvs>>& values,
+                                      index points, uint64 seed) {
+    const int F = generator.states();
+    if (!generator.has_density() || F > 2) return {};
+    const Device& device = stream.device();
+    constexpr index kDrawn = 1024;
+    const index cells = F == 1 ? points : points * points, n = std::max(cells, kDrawn);
+    Buffer<float> s(device, cvs * n), x(device, F * n), log_q(device, n);
+    std::vector<float> at_s(at(cvs * n)), grid(at(F * cells));
+    std::vector<double> integrals;
+    for (const auto& value : values) {
+        const auto set_conditions = [&](index count) {
+            for (index k = 0; k < cvs; ++k)
+                std::fill_n(at_s.begin() + k * count, count, static_cast<float>(value[at(k)]));
+            copy_to_device(stream, s.span().subspan(0, cvs * count), at_s.data());
+        };
+        set_conditions(kDrawn);
+        generator.propose(stream, s.span().subspan(0, cvs * kDrawn), kDrawn, seed,
+                          kStreamProposal, 0, x.span().subspan(0, F * kDrawn),
+                          log_q.span().subspan(0, kDrawn));
+        const auto drawn =
+            to_host(stream, Span<const float>(x.span().subspan(0, F * kDrawn)));
+        double low[2], width[2], volume = 1;
+        for (int f = 0; f < F; ++f) {
+            const auto [least, most] = std::minmax_element(drawn.begin() + f * kDrawn,
+                                                           drawn.begin() + (f + 1) * kDrawn);
+            const double reach = static_cast<double>(*most) - static_cast<double>(*least);
+            low[f] = static_cast<double>(*least) - 0.5 * reach;
+            width[f] = 2 * reach / static_cast<double>(points);
+            volume *= width[f];
+        }
+        for (index i = 0; i < cells; ++i)
+            for (int f = 0; f < F; ++f)
+                grid[at(f * cells + i)] = static_cast<float>(
+                    low[f] +
+                    (static_cast<double>(f == 0 ? i % points : i / points) + 0.5) * width[f]);
+        copy_to_device(stream, x.span().subspan(0, F * cells), grid.data());
+        set_conditions(cells);
+        generator.log_density(stream, s.span().subspan(0, cvs * cells), cells,
+                              x.span().subspan(0, F * cells), log_q.span().subspan(0, cells));
+        double sum = 0;
+        for (const float v : to_host(stream, Span<const float>(log_q.span().subspan(0, cells))))
+            if (std::isfinite(v)) sum += std::exp(static_cast<double>(v));  // else: never drawn
+        integrals.push_back(sum * volume);
+    }
+    return integrals;
 }
 
 }  // namespace microlift

@@ -1,6 +1,6 @@
 // Lifting that is exact in the limit: a flow's states are proposals x ~ q(x | s) with a known density,
 // and the physics decides, by importance weights exp(−βV(x)) / q(x | s), by independence Metropolis, or
-// inside a running ensemble by generator moves.
+// inside a running ensemble by jumps (sampling/lifted_moves.h).
 //
 // Built for gradient systems whose collective variables are coordinates of the state. On the level set
 // ξ(x) = s the conditional law of the other coordinates is then exp(−βV(x)) / Z(s), without a factor. For
@@ -8,6 +8,7 @@
 // fixes), and a generator whose states are projected onto the level set has no density there: refused.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -80,37 +81,11 @@ ConditionalAverages importance_averages(Stream& stream, const WeightedColumns& c
 ConditionalAverages metropolis_averages(Stream& stream, const WeightedColumns& columns,
                                         index length, uint64 seed);
 
-// Moves inside umbrella windows: every trajectory is offered a state x' ~ q(x' | ξ(x)) at its own current
-// ξ, so that the bias cancels, and takes it with probability min(1, [π(x′) q(x | ξ)] / [π(x) q(x′ | ξ)]),
-// π = exp(−βV). This keeps every window's law as it is, whatever the flow has learned. Velocities stay.
-//
-// To use it in a run: make one for the round's ensemble, call attempt() between launches every so many
-// steps with the attempt's number, as exchange_neighbours() is called (sampling/exchange.h), and read
-// counts() at the end.
-class GeneratorMoves {
-public:
-    GeneratorMoves(Stream& stream, const Model& model, Generator generator, index trajectories);
-    GeneratorMoves(const GeneratorMoves&) = delete;
-    GeneratorMoves& operator=(const GeneratorMoves&) = delete;
-
-    // Nothing moves between host and device. (seed, attempt) number the random draws.
-    void attempt(Ensemble& ensemble, uint64 seed, uint64 attempt);
-    struct Counts {
-        uint64 accepted, attempted;
-        double acceptance() const {
-            return attempted ? static_cast<double>(accepted) / static_cast<double>(attempted) : 0.0;
-        }
-    };
-    Counts counts();
-
-private:
-    Stream& stream_;
-    Generator generator_;
-    Proposer proposer_;
-    index n_;
-    int dim_;
-    Buffer<float> s_, x_, old_weight_, new_weight_;
-    Buffer<uint64> counts_;
-};
+// ∫ q(x | s) dx at each value of ξ: 1 for a density that is what it says. By the midpoint rule on
+// `points` cells an axis over twice the range of what is drawn, for one or two generated variables; empty
+// for more.
+std::vector<double> density_integrals(Stream& stream, Generator& generator, int cvs,
+                                      const std::vector<std::array<double, kMaxCvs>>& values,
+                                      index points, uint64 seed);
 
 }  // namespace microlift

@@ -14,6 +14,7 @@ namespace {
 
 constexpr index kHealedPerBin = 4096, kGeneratedPerBin = 20000;
 constexpr index kPictures = 6;  // conditional densities shown in the report
+constexpr double kIntegralError = 0.01;  // of a density that is believed
 
 }  // namespace
 
@@ -271,6 +272,31 @@ void Pipeline::weigh_proposals(std::vector<Moments>& rows, const std::vector<std
     };
     summarise("acceptance", acceptance);
     summarise("effective", importance.quality);
+    {
+        // Is the density one? At some of the bins, the ends of the range among them.
+        constexpr std::size_t kIntegrals = 9;
+        const index points = names.size() == 1 ? 2000 : 160;
+        std::vector<std::array<double, kMaxCvs>> some;
+        const std::size_t count = std::min(kIntegrals, centers.size());
+        for (std::size_t i = 0; i < count; ++i)
+            some.push_back(centers[count == 1 ? 0 : i * (centers.size() - 1) / (count - 1)]);
+        const std::vector<double> integrals = density_integrals(
+            stream_, generator, grid_.dims, some, points, derived_seed(run_.seed, 4006));
+        double farthest = 0;
+        for (std::size_t i = 0; i < integrals.size(); ++i) {
+            Json entry;
+            for (int k = 0; k < grid_.dims; ++k)
+                entry["cv"].push_back(some[i][static_cast<std::size_t>(k)]);
+            entry["integral"] = integrals[i];
+            record["integrals"].push_back(entry);
+            farthest = std::max(farthest, std::fabs(integrals[i] - 1));
+        }
+        if (!integrals.empty()) record["worst_integral_error"] = farthest;
+        if (farthest > kIntegralError)
+            warn("the generator's density integrates to 1 only within " + number(100 * farthest) +
+                 " %: its steps fold somewhere, and weights are off by as much; raise "
+                 "generator.flow_steps or train longer");
+    }
     const auto worst = [&](const std::vector<double>& values) {
         return static_cast<std::size_t>(std::min_element(values.begin(), values.end()) -
                                         values.begin());

@@ -64,23 +64,32 @@ void Pipeline::sample() {
         }
     set_bias(ensemble, first_window, p);
 
+    std::optional<Lifter> lifter;  // behind the jumps
     std::optional<LiftedMoves> jumps;
     if (p.jump > 0 && LiftedMoves::possible(model_)) {
-        Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
-                      run_.generator.project);
-        jumps.emplace(stream_, model_, lifter,
+        lifter.emplace(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
+                       run_.generator.project);
+        jumps.emplace(stream_, model_, *lifter,
                       std::vector<std::array<double, kMaxCvs>>(
                           windows_.center.begin() + static_cast<std::ptrdiff_t>(first_window),
                           windows_.center.end()),
                       moves_config(derived_seed(run_.seed, 500000 + static_cast<uint64>(round_))));
     }
+    // So far: samples a trajectory, steps of all of them, energies of jumps; attempts and acceptances.
     index sampled = 0;
-    double work = 0;
+    double steps = 0, energies = 0;
+    Buffer<uint64> accepted(device_, 2), jumped(device_, LiftedMoves::kCounters);
     if (resumed) {
         const auto state = checkpoint_.get<float>("ensemble");
         ensemble.load_state({state.begin(), state.end()},
                             static_cast<uint64>(checkpoint_.scalar<long long>("step")));
         sampled = checkpoint_.scalar<long long>("sampled");
+        steps = checkpoint_.scalar<double>("steps");
+        energies = checkpoint_.scalar<double>("energies");
+        const auto counts = checkpoint_.get<long long>("counters", 2 + LiftedMoves::kCounters);
+        const std::vector<uint64> host(counts.begin(), counts.end());
+        copy_to_device(stream_, accepted.span(), host.data());
+        copy_to_device(stream_, jumped.span(), host.data() + 2);
         checkpoint_ = Store();
     } else {
         if (jumps && jumps->coordinates())
@@ -106,8 +115,15 @@ void Pipeline::sample() {
                     total * static_cast<double>(n), "steps",
                     static_cast<double>(ensemble.step()) * static_cast<double>(n));
     auto saved = Clock::now();
-    const double before = ensemble.force_evaluations();
-    double energies = 0;
+    const double before = ensemble.force_evaluations() - steps;
+    const auto save = [&] {
+        std::vector<uint64> counts = to_host(stream_, Span<const uint64>(accepted.span()));
+        const auto more = to_host(stream_, Span<const uint64>(jumped.span()));
+        counts.insert(counts.end(), more.begin(), more.end());
+        save_sampling(ensemble, sampled, ensemble.force_evaluations() - before, energies, counts);
+    };
+    // The file of samples that an earlier checkpoint counts on is replaced when this round ends.
+    if (round_ > 0 && !resumed) save();
     uint64 checked = ensemble.step();
     const auto check = [&](bool last) {
         if (!last && static_cast<double>(ensemble.step() - checked) * static_cast<double>(n) <
@@ -118,17 +134,17 @@ void Pipeline::sample() {
         ensemble.check_finite(describe);
         progress_.update(static_cast<double>(ensemble.step()) * static_cast<double>(n));
         if (pending_signal() || seconds_since(saved) > kCheckpointSeconds) {
-            save_sampling(ensemble, sampled, work);
+            save();
             saved = Clock::now();
             throw_if_stopped();
         }
     };
-    Buffer<uint64> accepted(device_, 2), jumped(device_, 2);
     // Exchanges and jumps `done` steps after the start of equilibration or sampling.
     const auto rearrange = [&](index done) {
         if (exchange > 0 && done % exchange == 0) try_exchange(ensemble, p, accepted);
         if (jump > 0 && done % jump == 0) {
-            jumps->attempt(ensemble, p.replicas, ensemble.step(), jumped.span());
+            jumps->attempt(ensemble, p.replicas, ensemble.step() / static_cast<uint64>(jump),
+                           jumped.span());
             energies += LiftedMoves::kEnergiesPerAttempt * static_cast<double>(n);
         }
     };
@@ -149,15 +165,22 @@ void Pipeline::sample() {
         if (sampled < p.segments) rearrange(sampled * stride);
         check(sampled == p.segments);
     }
-    const auto share = [&](Buffer<uint64>& counts) {
-        const std::vector<uint64> host = to_host(stream_, Span<const uint64>(counts.span()));
-        return host[1] ? static_cast<double>(host[0]) / static_cast<double>(host[1]) : 0.0;
+    const auto share = [](uint64 of, uint64 all) {
+        return all ? static_cast<double>(of) / static_cast<double>(all) : 0.0;
     };
     Json& record = metrics_["stages"][round_ == 0 ? "sample" : "couple"];
-    if (exchange > 0) record["exchange_acceptance"] = share(accepted);
+    if (exchange > 0) {
+        const auto a = to_host(stream_, Span<const uint64>(accepted.span()));
+        record["exchange_acceptance"] = share(a[0], a[1]);
+    }
     if (jump > 0) {
-        jump_acceptance_ = share(jumped);
+        const auto a = to_host(stream_, Span<const uint64>(jumped.span()));
+        jump_acceptance_ = share(a[0] + a[2], a[1] + a[3]);
         record["jump_acceptance"] = jump_acceptance_;
+        if (jumps->exact_density()) {
+            record["mixture_jump_acceptance"] = share(a[0], a[1]);
+            record["exact_jump_acceptance"] = share(a[2], a[3]);
+        }
         if (jump_acceptance_ < 0.01)
             warn("jumps to lifted states are almost never accepted (" + number(jump_acceptance_) +
                  " in round " + std::to_string(round_) +
@@ -218,6 +241,7 @@ void Pipeline::set_initial(Ensemble& ensemble, std::size_t first_window, const R
                       run_.generator.project);
         lifter.lift(ensemble.center(), n, derived_seed(run_.seed, 2000),
                     static_cast<uint64>(round_) << 32, ensemble.x());
+        calm(stream_, model_, run_.integrator, ensemble.center(), n, ensemble.x());
         stream_.synchronize();
         return;
     }

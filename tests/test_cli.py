@@ -383,6 +383,45 @@ class Signals(Case):
                                  f"{name}, killed at {moment:.2f} of the run")
             self.no_partial_files(out)
 
+    def test_stopped_inside_a_coupling_round_and_resumed(self):
+        """By SIGTERM, which leaves a checkpoint of the middle of the round, and by SIGKILL."""
+        settings = sum((["--set", s] for s in (
+            'generator.kind="flow"', "generator.batch=64", "generator.validate_every=100",
+            "coupling.rounds=2", "coupling.windows=4", "coupling.replicas=64",
+            "coupling.equilibrate=500", "coupling.steps=40000", "coupling.jump=200",
+            "coupling.exchange=400", "coupling.iterations=100", "lifting.heal_steps=0",
+            "closure.enabled=false")), [])
+        whole = self.dir / "whole"
+        self.succeed("run", self.config, "-o", whole, "--quiet", *settings)
+
+        def record(out):
+            return json.loads((out / "metrics.json").read_text())["coupling"]
+
+        self.assertEqual(len(record(whole)["rounds"]), 3)
+        random = np.random.default_rng(int(os.environ.get("MICROLIFT_TEST_SEED", "1")))
+        for rounds, how in ((1, signal.SIGTERM), (2, signal.SIGKILL), (2, signal.SIGTERM)):
+            out = self.dir / f"stopped_{rounds}_{how}"
+            process = subprocess.Popen([str(BINARY), "run", str(self.config), "-o", str(out),
+                                        "--quiet", *settings], stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, text=True)
+            planned = 0
+            while process.poll() is None and planned < rounds:
+                try:  # the record is written when a round is planned, right before its sampling
+                    planned = len(record(out)["rounds"])
+                except (OSError, KeyError):
+                    pass
+                time.sleep(0.005)
+            time.sleep(random.uniform(0.02, 0.2))
+            process.send_signal(how)
+            _, errors = process.communicate(timeout=120)
+            self.assertNotEqual(process.returncode, 0, "it ended first")
+            self.succeed("run", self.config, "-o", out, "--quiet", "--resume", *settings)
+            for name in RESULTS:
+                self.assertEqual((out / name).read_bytes(), (whole / name).read_bytes(),
+                                 f"{name}, round {rounds}, signal {how}, {errors}")
+            self.assertEqual(record(out), record(whole))
+            self.no_partial_files(out)
+
 
 if __name__ == "__main__":
     if not BINARY.is_file():

@@ -98,8 +98,9 @@ def section_consistency(run):
         panels.append(distances)
     result += figure(
         panels, "Left: short runs held at a value of the collective variable; after how many steps "
-        f"mean and variance of {fmt(record.get('states'))} states stay within four standard errors "
-        f"of {'the exact ones' if record.get('against') == 'exact' else 'those of the samples'}, "
+        f"mean and variance of {fmt(record.get('states'))} states stay within "
+        f"{fmt(record.get('within'), 3)} standard errors (what perfect states exceed somewhere in a "
+        f"hundredth of such runs) of {'the exact ones' if record.get('against') == 'exact' else 'those of the samples'}, "
         "by where the runs began (0 is drawn at 1). Right: distances of lifted states from stored "
         "samples, and the same between two halves of the samples.", 2, height=3.4)
     shares = np.array([number(v.get("share_of_naive")) for v in values])

@@ -62,8 +62,13 @@ def section_proposals(run):
     rows = [[name] + [text_of(number(dig(record, key).get(k))) for k in ("median", "worst")]
             for key, name in (("acceptance", "Metropolis acceptance"),
                               ("effective", "effective share of the weights")) if dig(record, key)]
-    return "proposals", "Weighed proposals", (figure(panels, caption, 2, height=2.9)
-                                              + table(["", "median", "worst"], rows))
+    result = figure(panels, caption, 2, height=2.9) + table(["", "median", "worst"], rows)
+    integrals = [number(e.get("integral")) for e in dig(record, "integrals", kind=list)
+                 if isinstance(e, dict)]
+    if integrals:
+        result += (f"<p>The density integrates to {fmt(min(integrals), 4)} … {fmt(max(integrals), 4)}"
+                   f" at {len(integrals)} values of the collective variable (1 where it is exact).</p>")
+    return "proposals", "Weighed proposals", result
 
 
 def section_healing(run):
