@@ -138,7 +138,7 @@ void LiftedMoves::attempt(Ensemble& ensemble, index replicas, uint64 attempt,
     if (n != windows_ * replicas)
         throw InputError("jumps: the ensemble has another number of trajectories");
     if (proposal_.size() != dim * n) proposal_ = Buffer<float>(stream_.device(), dim * n);
-    if (proposer_ && attempt % 2 == 1) {
+    if (proposer_ && attempt % kExactEvery == kExactEvery - 1) {
         attempt_exact(ensemble, attempt, counters.subspan(2, 2));
         return;
     }
@@ -178,19 +178,26 @@ void LiftedMoves::attempt_exact(Ensemble& ensemble, uint64 attempt, Span<uint64>
                  attempt, ensemble.x().data, counters.data);
 }
 
+Buffer<float> LiftedMoves::repeated_centers(index each) {
+    const auto K = static_cast<std::size_t>(model_.n_cvs());
+    const auto W = static_cast<std::size_t>(windows_), E = static_cast<std::size_t>(each);
+    const std::vector<float> center = to_host(stream_, Span<const float>(centers_.span()));
+    std::vector<float> s(K * W * E);
+    for (std::size_t i = 0; i < s.size(); ++i) s[i] = center[i / E];
+    Buffer<float> out(stream_.device(), static_cast<index>(s.size()));
+    copy_to_device(stream_, out.span(), s.data());
+    return out;
+}
+
 void LiftedMoves::propose(index each, uint64 attempt, Span<float> x, Span<float> log_weight) {
     const index n = windows_ * each;
     const int dim = model_.dim();
     Buffer<float> start(stream_.device(), dim * n), v(stream_.device(), n);
     fill_zero(stream_, start.span());
-    const std::vector<float> center = to_host(stream_, Span<const float>(centers_.span()));
-    std::vector<float> row(static_cast<std::size_t>(n));
-    for (std::size_t k = 0; k < coordinate_of_cv_.size(); ++k) {
-        for (index t = 0; t < n; ++t)
-            row[static_cast<std::size_t>(t)] =
-                center[k * static_cast<std::size_t>(windows_) + static_cast<std::size_t>(t / each)];
-        copy_to_device(stream_, start.span().subspan(coordinate_of_cv_[k] * n, n), row.data());
-    }
+    const Buffer<float> s = repeated_centers(each);
+    for (std::size_t k = 0; k < coordinate_of_cv_.size(); ++k)
+        copy(stream_, start.span().subspan(coordinate_of_cv_[k] * n, n),
+             Span<const float>(s.span().subspan(static_cast<index>(k) * n, n)));
     const MixtureView mixture = view(points_, scale_, width_, free_list_, config_.points);
     propose_lifted(stream_, n,
                    LiftedProposalBody{mixture, start.data(), x.data, nullptr, dim, n, each,
@@ -202,12 +209,18 @@ void LiftedMoves::propose(index each, uint64 attempt, Span<float> x, Span<float>
     stream_.synchronize();
 }
 
-void LiftedMoves::start(index replicas, Span<float> x) {
+void LiftedMoves::start(index replicas, Span<float> x, bool exact) {
     const index each = std::max<index>(1024, 4 * replicas), n = windows_ * each;
     const auto D = static_cast<std::size_t>(model_.dim());
     const auto R = static_cast<std::size_t>(replicas), E = static_cast<std::size_t>(each);
     Buffer<float> proposals(stream_.device(), model_.dim() * n), log_weight(stream_.device(), n);
-    propose(each, ~uint64{0} >> 8, proposals.span(), log_weight.span());
+    if (exact && proposer_) {
+        const Buffer<float> s = repeated_centers(each);
+        proposer_->propose(s.span(), n, config_.seed, kStreamMove, uint64{1} << 48,
+                           proposals.span(), log_weight.span());
+    } else {
+        propose(each, ~uint64{0} >> 8, proposals.span(), log_weight.span());
+    }
     const std::vector<float> from = to_host(stream_, Span<const float>(proposals.span()));
     const std::vector<float> weight = to_host(stream_, Span<const float>(log_weight.span()));
     std::vector<float> out(D * static_cast<std::size_t>(windows_) * R);

@@ -6,10 +6,11 @@
 // serves, and where it is wrong only the acceptance suffers. Half of the points are lifted at the
 // window's centre, the others at values of ξ nearby, whose states may show what is missing here.
 //
-// Where the generator knows its own density (sampling/proposals.h), every second attempt offers
+// Where the generator knows its own density (sampling/proposals.h), every kExactEvery-th attempt offers
 // x' ~ q(x' | ξ(x)) at the trajectory's current ξ, so that the bias cancels, and accepts with
 // probability min(1, [π(x') q(x | ξ)] / [π(x) q(x' | ξ)]), π = exp(−βV). More of those are accepted, but
-// what the generator does not make at ξ only the mixture finds. Each kind alone keeps the law.
+// each costs some hundred passes through the network, and what the generator does not make at ξ only
+// the mixture finds. Each kind alone keeps the law.
 #pragma once
 
 #include <memory>
@@ -30,6 +31,7 @@ class LiftedMoves {
 public:
     // Device counters of attempt(): jumps and attempts of the mixture, then of the exact density.
     static constexpr index kCounters = 4;
+    static constexpr uint64 kExactEvery = 10;
 
     // Whether jumps can be accepted: the states themselves are generated, and V is known.
     static bool possible(const Model& model);
@@ -52,11 +54,13 @@ public:
     void propose(index each, uint64 attempt, Span<float> x, Span<float> log_weight);
     bool coordinates() const { return coordinates_; }
     // `replicas` states for every centre, drawn from many proposals by their weights: x (dim,
-    // centres*replicas). Weights are flattened where too few proposals would share them.
-    void start(index replicas, Span<float> x);
+    // centres*replicas). Weights are flattened where too few proposals would share them. `exact`: the
+    // proposals are the generator's own at the centres, with their exact density, where there is one.
+    void start(index replicas, Span<float> x, bool exact = false);
 
 private:
     void energies(Span<const float> x, index n, Span<float> v, Span<float> xi);
+    Buffer<float> repeated_centers(index each);  // (K, centres*each)
     void attempt_exact(Ensemble& ensemble, uint64 attempt, Span<uint64> counters);
 
     Stream& stream_;

@@ -19,7 +19,7 @@ namespace microlift {
 namespace {
 
 constexpr index kValues = 9, kEach = 512;
-constexpr double kWork = 1.5e8;    // trajectory-steps in all
+constexpr double kWork = 1.5e8;    // trajectory-steps in all, and no more than were sampled
 constexpr double kFalseAlarm = 0.01;
 // Runs take a fraction of the integrator's steps: one that starts from an exact sample is off by a
 // fraction k dt of the variance of a mode of stiffness k in its first steps (Leimkuhler-Matthews).
@@ -115,7 +115,7 @@ void Pipeline::consistency() {
     }
     put(0, calmed);
     if (moves.coordinates()) {
-        moves.start(kEach, x.span());
+        moves.start(kEach, x.span(), true);
         put(1, to_host(stream_, Span<const float>(x.span())));
     }
     // The stored sample whose ξ is nearest, moved onto the value; and the same, minimised.
@@ -173,7 +173,8 @@ void Pipeline::consistency() {
 
     // Runs held on ξ, all sources at once; moments after 0, 1, 2, 3, 4, 6, 9, … steps of the integrator.
     const index most = std::clamp<index>(
-        static_cast<index>(kWork / static_cast<double>(kFraction * N)), 1000,
+        static_cast<index>(std::min(kWork, force_evaluations_spent()) /
+                           static_cast<double>(kFraction * N)), 200,
         std::max<index>(10000, 5 * run_.lifting.heal_steps));
     std::vector<index> times{0};
     for (index t = 1; t < most; t = std::max(t + 1, t * 3 / 2)) times.push_back(t);

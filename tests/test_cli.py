@@ -386,9 +386,10 @@ class Signals(Case):
     def test_stopped_inside_a_coupling_round_and_resumed(self):
         """By SIGTERM, which leaves a checkpoint of the middle of the round, and by SIGKILL."""
         settings = sum((["--set", s] for s in (
-            'generator.kind="flow"', "generator.batch=64", "generator.validate_every=100",
-            "coupling.rounds=2", "coupling.windows=4", "coupling.replicas=64",
-            "coupling.equilibrate=500", "coupling.steps=40000", "coupling.jump=200",
+            'generator.kind="flow"', "generator.batch=64", "generator.validate_every=100", "generator.flow_steps=2",
+            "lifting.proposals=0",
+            "coupling.rounds=2", "coupling.windows=4", "coupling.replicas=32",
+            "coupling.equilibrate=500", "coupling.steps=30000", "coupling.jump=400",
             "coupling.exchange=400", "coupling.iterations=100", "lifting.heal_steps=0",
             "closure.enabled=false")), [])
         whole = self.dir / "whole"
