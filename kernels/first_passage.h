@@ -268,17 +268,23 @@ struct TableSystem {
     template <class L>
     LANE_FN L look_up(const float* table, L x, bool extend) const {
         constexpr int W = kWidth<L>;
-        float at[W], value[W];
-        store(at, 0, (x - broadcast<L>(from)) * broadcast<L>(inverse_width));
+        const L place = (x - broadcast<L>(from)) * broadcast<L>(inverse_width);
+        const L inside = max(min(place, broadcast<L>(static_cast<float>(points - 2))),
+                             broadcast<L>(0.0f));  // NaN: the last cell
+        // Adding 1.5 · 2²³ rounds to an integer.
+        const L shift = broadcast<L>(12582912.0f);
+        const L cell = (inside - broadcast<L>(0.5f) + shift) - shift;
+        float c[W], left[W], right[W];
+        store(c, 0, cell);
         for (int j = 0; j < W; ++j) {
-            const float last = static_cast<float>(points - 2);
-            const float cell = max(min(at[j], last), 0.0f);  // NaN: the last cell
-            const int c = static_cast<int>(cell);
-            float t = at[j] - static_cast<float>(c);
-            if (!extend) t = max(0.0f, min(1.0f, t));
-            value[j] = fma(t, table[c + 1] - table[c], table[c]);
+            const int i = static_cast<int>(c[j]);
+            left[j] = table[i];
+            right[j] = table[i + 1];
         }
-        return load<L>(value, 0);
+        L t = place - cell;
+        if (!extend) t = max(min(t, broadcast<L>(1.0f)), broadcast<L>(0.0f));
+        const L begin = load<L>(left, 0);
+        return fma(t, load<L>(right, 0) - begin, begin);
     }
     template <class M, class L>
     LANE_FN void force(const L (&x)[1], L (&f)[1]) const {

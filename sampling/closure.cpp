@@ -7,6 +7,7 @@
 #include "kernels/rng_streams.h"
 #include "sampling/closure_kernels.h"
 #include "sampling/lifting.h"
+#include "sampling/statistics.h"
 
 namespace microlift {
 
@@ -14,13 +15,88 @@ namespace {
 
 constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
 constexpr uint64 kRateReplicates = 12;
+constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
+constexpr double kSame = 0.005;  // change of ln rate from one lag to the next that is none
 
 std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
-int sum_width(int cvs) { return 1 + cvs + cvs * (cvs + 1) / 2; }
+constexpr index kPieceFloats = 24000000;  // of the states stored to see the martingales
 
-int square_entry(int cvs, int k, int l) {
-    return 1 + cvs + (k == 0 ? l : cvs);  // (0,0) (0,1) (1,1)
+// Mean and covariance of Δξ from the sums over bursts of its first and second powers r and of their
+// martingale parts c, whose means are 0: the regression of r on c, taken at c = 0, has the mean of r
+// and the residual's variance only.
+BurstPoint burst_point(int cvs, const std::vector<double>& sums) {
+    const int R = burst_outputs(cvs), all = 2 * R;
+    const double n = sums[0];
+    const auto mean = [&](int a) { return sums[static_cast<std::size_t>(1 + a)] / n; };
+    const auto covariance = [&](int a, int b) {
+        const int high = std::max(a, b), low = std::min(a, b);
+        const double product =
+            sums[static_cast<std::size_t>(1 + all + high * (high + 1) / 2 + low)] / n;
+        return (product - mean(a) * mean(b)) * n / (n - 1);
+    };
+    // Controls that vary, scaled to variance 1; a small ridge where two of them go together.
+    std::vector<int> used;
+    for (int c = R; c < all; ++c)
+        if (covariance(c, c) > 1e-12 * (covariance(c - R, c - R) + mean(c - R) * mean(c - R)))
+            used.push_back(c);
+    const index m = static_cast<index>(used.size());
+    std::vector<double> matrix(at(m * m));
+    // Columns: the weight of each control in each response.
+    std::vector<double> weight(at(m * R), 0.0);
+    for (index i = 0; i < m; ++i) {
+        const int a = used[at(i)];
+        for (index j = 0; j < m; ++j) {
+            const int b = used[at(j)];
+            matrix[at(i * m + j)] =
+                covariance(a, b) / std::sqrt(covariance(a, a) * covariance(b, b)) +
+                (i == j ? 1e-6 : 0.0);
+        }
+        for (int r = 0; r < R; ++r)
+            weight[at(i * R + r)] = covariance(a, r) / std::sqrt(covariance(a, a));
+    }
+    if (m > 0 && cholesky_factor(matrix, m)) {
+        cholesky_solve(matrix, m, weight.data(), R);
+        for (index i = 0; i < m; ++i)
+            for (int r = 0; r < R; ++r)
+                weight[at(i * R + r)] /= std::sqrt(covariance(used[at(i)], used[at(i)]));
+    } else {
+        std::fill(weight.begin(), weight.end(), 0.0);
+    }
+    const auto cleared = [&](int r) {
+        double value = mean(r);
+        for (index i = 0; i < m; ++i) value -= weight[at(i * R + r)] * mean(used[at(i)]);
+        return value;
+    };
+    const auto residual = [&](int r, int s) {
+        double value = covariance(r, s);
+        for (index i = 0; i < m; ++i) {
+            const double w = weight[at(i * R + r)], v = weight[at(i * R + s)];
+            value -= w * covariance(used[at(i)], s) + v * covariance(used[at(i)], r);
+            for (index j = 0; j < m; ++j)
+                value += w * weight[at(j * R + s)] * covariance(used[at(i)], used[at(j)]);
+        }
+        return value * (n - 1) / std::max(1.0, n - 1 - static_cast<double>(m));
+    };
+    BurstPoint p;
+    for (int k = 0; k < cvs; ++k) {
+        p.mean[k] = cleared(k);
+        p.mean_error[k] = std::sqrt(std::max(0.0, residual(k, k)) / n);
+        p.martingale[k] = mean(R + k);
+        p.martingale_error[k] = std::sqrt(std::max(0.0, covariance(R + k, R + k)) / n);
+    }
+    for (int k = 0, o = 0; k < cvs; ++k)
+        for (int l = k; l < cvs; ++l, ++o) {
+            p.covariance[o] =
+                cleared(cvs + o) - p.mean[k] * p.mean[l] + std::max(0.0, residual(k, l)) / n;
+            // Of ΔξΔξ − E[Δξ_k] Δξ_l − E[Δξ_l] Δξ_k.
+            const double a = -p.mean[l], b = -p.mean[k];
+            const double variance = residual(cvs + o, cvs + o) + a * a * residual(k, k) +
+                                    b * b * residual(l, l) + 2 * a * residual(k, cvs + o) +
+                                    2 * b * residual(l, cvs + o) + 2 * a * b * residual(k, l);
+            p.covariance_error[o] = std::sqrt(std::max(0.0, variance) / n);
+        }
+    return p;
 }
 
 }  // namespace
@@ -147,31 +223,6 @@ AveragedClosure average_closure(Stream& stream, const Model& model, Span<const f
 
 // --- bursts --------------------------------------------------------------------------------------
 
-double BurstMoments::sum(std::size_t lag, std::size_t value, int entry) const {
-    const auto width = static_cast<std::size_t>(sum_width(cvs));
-    double total = 0;
-    for (std::size_t b = 0; b < at(kBurstBlocks); ++b)
-        total += sums[((lag * values.size() + value) * at(kBurstBlocks) + b) * width +
-                      static_cast<std::size_t>(entry)];
-    return total;
-}
-double BurstMoments::mean(std::size_t lag, std::size_t value, int k) const {
-    return sum(lag, value, 1 + k) / sum(lag, value, 0);
-}
-double BurstMoments::covariance(std::size_t lag, std::size_t value, int k, int l) const {
-    const double n = sum(lag, value, 0);
-    return (sum(lag, value, square_entry(cvs, k, l)) / n - mean(lag, value, k) * mean(lag, value, l)) *
-           n / (n - 1);
-}
-double BurstMoments::mean_error(std::size_t lag, std::size_t value, int k) const {
-    return std::sqrt(std::max(0.0, covariance(lag, value, k, k)) / sum(lag, value, 0));
-}
-double BurstMoments::covariance_error(std::size_t lag, std::size_t value, int k, int l) const {
-    const double c = covariance(lag, value, k, l);
-    return std::sqrt((c * c + covariance(lag, value, k, k) * covariance(lag, value, l, l)) /
-                     (sum(lag, value, 0) - 1));
-}
-
 BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConfig& integrator,
                         const std::vector<CvValue>& values, Span<const float> start, index replicas,
                         const BurstOptions& options) {
@@ -194,7 +245,7 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
     Ensemble ensemble(stream, model.path_kernel(setup), n, options.seed, kStreamBurst);
     copy(stream, ensemble.x(), Span<const float>(start.data, model.dim() * n));
     const int rows = static_cast<int>(model.formulas().cv.outputs.size());
-    const index width = sum_width(K), lags = static_cast<index>(options.lags.size());
+    const index width = burst_width(K), lags = static_cast<index>(options.lags.size());
     const index cells = K == 1 ? count : 0;
     Buffer<float> begin(stream.device(), rows * n), end(stream.device(), rows * n);
     Buffer<double> sums(stream.device(), lags * count * kBurstBlocks * width);
@@ -203,17 +254,51 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
     const double spacing = count > 1 ? (values.back()[0] - values[0][0]) /
                                            static_cast<double>(count - 1)
                                      : 1.0;
+    const float periods[2] = {static_cast<float>(options.periods[0]),
+                              static_cast<float>(options.periods[1])};
+    const auto report = [&] {
+        if (options.after)
+            options.after(static_cast<double>(ensemble.step()) * static_cast<double>(n));
+    };
+    // Every step of a piece is stored while martingales are followed.
+    const int outputs = burst_outputs(K);
+    const index controlled = options.controlled < 0 ? lags : std::min(options.controlled, lags);
+    const index stored =
+        controlled == 0
+            ? 0
+            : std::clamp<index>(kPieceFloats / ((model.dim() + K + outputs) * n), 1,
+                                std::max<index>(1, options.lags[at(controlled - 1)]));
+    SampleSet path(stream.device(), model.dim(), K, stored * n);
+    Buffer<float> integrands(stream.device(), outputs * stored * n);
+    Buffer<float> last(stream.device(), stored > 0 ? (K + outputs) * n : 0);
+    Buffer<float> drift(stream.device(), stored > 0 ? outputs * n : 0);
+    if (stored > 0) {
+        copy(stream, last.span().subspan(0, K * n), Span<const float>(begin.data(), K * n));
+        model.closure(stream, ensemble.x(), n, n, last.span().subspan(K * n, outputs * n), n);
+        fill_zero(stream, drift.span());
+    }
     const uint64 piece = static_cast<uint64>(std::max(1.0, kLaunchWork / static_cast<double>(n)));
     for (index l = 0; l < lags; ++l) {
         const uint64 aim = static_cast<uint64>(options.lags[at(l)]);
+        while (ensemble.step() < aim && l < controlled) {
+            const index now = std::min(stored, static_cast<index>(aim - ensemble.step()));
+            path.n = 0;
+            ensemble.sample(1, now, path);
+            model.closure(stream, path.x.span(), path.row, now * n, integrands.span(), path.row);
+            add_burst_drift(stream, {K, n, now, static_cast<float>(options.dt), begin.data(),
+                                     last.data(), path.xi.data(), integrands.data(), path.row,
+                                     {periods[0], periods[1]}, drift.data()});
+            report();
+        }
         while (ensemble.step() < aim) {
             ensemble.advance(std::min(piece, aim - ensemble.step()));
-            if (options.after)
-                options.after(static_cast<double>(ensemble.step()) * static_cast<double>(n));
+            report();
         }
         model.evaluate_cvs(stream, ensemble.x(), n, n, end.span(), n);
         add_burst_sums(stream, {K, count, replicas, kBurstBlocks, begin.data(), end.data(),
-                                static_cast<float>(values[0][0]), static_cast<float>(1 / spacing),
+                                l < controlled ? drift.data() : nullptr,
+                                {periods[0], periods[1]}, static_cast<float>(values[0][0]),
+                                static_cast<float>(1 / spacing),
                                 sums.data() + l * count * kBurstBlocks * width,
                                 K == 1 ? transition.data() + l * count * kBurstBlocks * cells
                                        : nullptr});
@@ -223,9 +308,20 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
         return "burst " + std::to_string(t % replicas) + " from the value " +
                std::to_string(values[at(t / replicas)][0]);
     });
-    m.sums = to_host(stream, Span<const double>(sums.span()));
+    const std::vector<double> host = to_host(stream, Span<const double>(sums.span()));
     if (K == 1) m.transition = to_host(stream, Span<const double>(transition.span()));
-    m.steps = ensemble.force_evaluations();
+    for (index p = 0; p < lags * count; ++p) {
+        std::vector<double> total(at(width), 0.0);
+        for (index b = 0; b < kBurstBlocks; ++b)
+            for (index o = 0; o < width; ++o)
+                total[at(o)] += host[at((p * kBurstBlocks + b) * width + o)];
+        m.points.push_back(burst_point(K, total));
+    }
+    m.steps = static_cast<double>(ensemble.step()) * static_cast<double>(n);
+    m.force_evaluations = ensemble.force_evaluations();
+    if (controlled > 0)
+        m.force_evaluations +=
+            static_cast<double>(options.lags[at(controlled - 1)]) * static_cast<double>(n);
     return m;
 }
 
@@ -253,10 +349,11 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
         lag.tau = moments.tau(l);
         std::vector<double> m, me, v, ve;
         for (std::size_t i = 0; i < x.size(); ++i) {
-            m.push_back(moments.mean(l, i, 0));
-            me.push_back(moments.mean_error(l, i, 0));
-            v.push_back(moments.covariance(l, i, 0, 0));
-            ve.push_back(moments.covariance_error(l, i, 0, 0));
+            const BurstPoint& p = moments.point(l, i);
+            m.push_back(p.mean[0]);
+            me.push_back(p.mean_error[0]);
+            v.push_back(p.covariance[0]);
+            ve.push_back(p.covariance_error[0]);
             lag.apparent.drift.push_back(m[i] / lag.tau);
             lag.apparent.drift_error.push_back(me[i] / lag.tau);
             lag.apparent.diffusion.push_back(v[i] / (2 * lag.tau));
@@ -288,8 +385,15 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
     out.plateau = first + 1 < lags;
     for (std::size_t l = first; l < lags && out.plateau; ++l) out.lags[l].plateau = true;
     out.chosen = first;
-    while (out.chosen + 1 < lags && 4.5 * out.lags[out.chosen].tau < out.lags.back().tau)
+    while (out.chosen + 1 < lags && kSafe * out.lags[out.chosen].tau < out.lags.back().tau)
         ++out.chosen;
+    // Shorter lags tell drift and diffusion better, and serve as long as the rate stays what it is.
+    while (out.chosen > first) {
+        const BurstLag &late = out.lags[out.chosen], &early = out.lags[out.chosen - 1];
+        const double noise = std::hypot(late.rate_error / late.rate, early.rate_error / early.rate);
+        if (std::fabs(std::log(late.rate / early.rate)) > kSame + 2 * noise) break;
+        --out.chosen;
+    }
     return out;
 }
 

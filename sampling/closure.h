@@ -46,10 +46,21 @@ struct BurstOptions {
     double dt = 0;
     uint64 seed = 1;
     std::vector<index> lags;  // steps, increasing
+    // As many of the lags, from the first, have their averages cleared of the martingale part of the
+    // displacements, which is known along each burst and has mean 0; −1: all.
+    index controlled = -1;
+    std::array<double, kMaxCvs> periods{};  // 0: not periodic
     std::function<void(double steps)> after;
 };
 
 inline constexpr index kBurstBlocks = 16;  // of the replicas of a value, for errors
+
+// Of the displacements Δξ from one value over one lag.
+struct BurstPoint {
+    double mean[kMaxCvs] = {}, mean_error[kMaxCvs] = {};
+    double covariance[3] = {}, covariance_error[3] = {};  // (0,0) (0,1) (1,1)
+    double martingale[kMaxCvs] = {}, martingale_error[kMaxCvs] = {};  // mean of what was taken out
+};
 
 struct BurstMoments {
     int cvs = 1;
@@ -57,18 +68,14 @@ struct BurstMoments {
     index replicas = 0;
     std::vector<CvValue> values;
     std::vector<index> lags;
-    std::vector<double> sums;        // (lag, value, block, 1 + K + K(K+1)/2): n, Δξ, ΔξΔξ
+    std::vector<BurstPoint> points;  // (lag, value)
     std::vector<double> transition;  // one CV: (lag, value, block, value), cubic weights of the end
-    double steps = 0;
+    double steps = 0, force_evaluations = 0;
 
     double tau(std::size_t lag) const { return dt * static_cast<double>(lags[lag]); }
-    double mean(std::size_t lag, std::size_t value, int k) const;
-    double covariance(std::size_t lag, std::size_t value, int k, int l) const;
-    double mean_error(std::size_t lag, std::size_t value, int k) const;
-    double covariance_error(std::size_t lag, std::size_t value, int k, int l) const;
-
-private:
-    double sum(std::size_t lag, std::size_t value, int entry) const;
+    const BurstPoint& point(std::size_t lag, std::size_t value) const {
+        return points[lag * values.size() + value];
+    }
 };
 
 // Free Euler–Maruyama dynamics from start (dim, values · replicas). Values of one CV must be evenly
@@ -96,7 +103,8 @@ struct BurstClosure {
 
 // The first `lags` of the moments. The plateau is the longest run of lags, ending at the longest, over
 // which the slowest rate changes by less than `tolerance` a doubling (and one error) from one to the
-// next; its shortest lag is taken, but none much shorter than a quarter of the longest.
+// next. Taken is its lag of half the longest, or a shorter one if the rate stays the same
+// within two errors at every lag between.
 BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double tolerance = 0.1);
 
 struct Figure {

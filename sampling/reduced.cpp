@@ -222,21 +222,70 @@ double ReducedModel::committor(double x, double a, double b) const {
     return integral(a, x, shift, nullptr) / integral(a, b, shift, nullptr);
 }
 
-std::vector<double> ReducedModel::rates(int count) const {
-    // Finite volumes for L = π⁻¹ d(D π d), made symmetric by sqrt(π): the off-diagonal is D/h².
-    const double h = (to_ - from_) / static_cast<double>(kCells);
-    std::vector<double> log_pi(at(kCells)), diag(at(kCells), 0.0), off(at(kCells), 0.0);
+// Finite volumes for L = π⁻¹ d(D π d): the off-diagonal is D/h².
+ReducedModel::Generator ReducedModel::generator() const {
+    Generator g{(to_ - from_) / static_cast<double>(kCells), std::vector<double>(at(kCells)),
+                std::vector<double>(at(kCells), 0.0), std::vector<double>(at(kCells), 0.0)};
     for (index i = 0; i < kCells; ++i) {
-        const double x = from_ + h * (static_cast<double>(i) + 0.5);
-        log_pi[at(i)] = -cumulative(potential_, x) - std::log(diffusion(x));
+        const double x = from_ + g.h * (static_cast<double>(i) + 0.5);
+        g.log_pi[at(i)] = -cumulative(potential_, x) - std::log(diffusion(x));
     }
     for (index i = 0; i + 1 < kCells; ++i) {
-        const double d = diffusion(from_ + h * static_cast<double>(i + 1)) / (h * h);
-        const double half = 0.5 * (log_pi[at(i + 1)] - log_pi[at(i)]);
-        diag[at(i)] += d * std::exp(half);
-        diag[at(i + 1)] += d * std::exp(-half);
-        off[at(i)] = d;  // of −L, with its sign turned
+        const double d = diffusion(from_ + g.h * static_cast<double>(i + 1)) / (g.h * g.h);
+        const double half = 0.5 * (g.log_pi[at(i + 1)] - g.log_pi[at(i)]);
+        g.diag[at(i)] += d * std::exp(half);
+        g.diag[at(i + 1)] += d * std::exp(-half);
+        g.off[at(i)] = d;  // with its sign turned
     }
+    return g;
+}
+
+std::vector<std::vector<double>> ReducedModel::eigenfunctions(int count,
+                                                              const std::vector<double>& x) const {
+    const Generator g = generator();
+    std::vector<std::vector<double>> out;
+    const std::size_t n = at(kCells);
+    for (const double rate : rates(count)) {
+        // Inverse iteration, a little off the eigenvalue; the symmetric form's vector is ψ sqrt(π).
+        std::vector<double> sub(n), diag(n), super(n), v(n);
+        for (std::size_t i = 0; i < n; ++i) {
+            sub[i] = i > 0 ? -g.off[i - 1] : 0.0;
+            super[i] = -g.off[i];
+            diag[i] = g.diag[i] - rate * (1 + 1e-7);
+            v[i] = std::exp(0.5 * g.log_pi[i]) * (i < n / 2 ? -1.0 : 1.0) +
+                   1e-3 * std::sin(static_cast<double>(i) + 1.0);
+        }
+        for (int round = 0; round < 4; ++round) {
+            solve_tridiagonal(sub, diag, super, v);
+            double norm = 0;
+            for (double a : v) norm += a * a * g.h;
+            for (double& a : v) a /= std::sqrt(norm);
+        }
+        // Where next to nothing ever is, the nearest value that means something.
+        const double most = *std::max_element(g.log_pi.begin(), g.log_pi.end());
+        std::size_t first = n, last = 0;
+        for (std::size_t i = 0; i < n; ++i)
+            if (g.log_pi[i] > most - 40) {
+                first = std::min(first, i);
+                last = i;
+            }
+        for (std::size_t i = 0; i < n; ++i) v[i] *= std::exp(-0.5 * g.log_pi[i]);
+        for (std::size_t i = 0; i < n; ++i) v[i] = v[std::clamp(i, first, last)];
+        std::vector<double> values;
+        for (const double at_x : x) {
+            const double t = std::clamp((at_x - from_) / g.h - 0.5, 0.0, static_cast<double>(n - 1));
+            const std::size_t i = std::min(static_cast<std::size_t>(t), n - 2);
+            const double f = t - static_cast<double>(i);
+            values.push_back(v[i] + f * (v[i + 1] - v[i]));
+        }
+        out.push_back(std::move(values));
+    }
+    return out;
+}
+
+std::vector<double> ReducedModel::rates(int count) const {
+    const Generator g = generator();
+    const std::vector<double>&diag = g.diag, &off = g.off;
     double most = 0;
     for (index i = 0; i < kCells; ++i) most = std::max(most, 2 * diag[at(i)]);
     // Eigenvalues below s, by Sturm's sequence.

@@ -49,12 +49,19 @@ public:
     double mean_time(double start, double target) const;
     double committor(double x, double a, double b) const;  // of reaching b before a
     std::vector<double> rates(int count) const;            // the slowest, without 0
+    // The eigenfunctions of these rates at x, linear between the points of a grid.
+    std::vector<std::vector<double>> eigenfunctions(int count, const std::vector<double>& x) const;
 
     // E and variance of ξ(τ) − ξ(0) from each start, by Crank–Nicolson on a wider interval.
     void displacement(const std::vector<double>& start, double tau, std::vector<double>& mean,
                       std::vector<double>& variance) const;
 
 private:
+    struct Generator {  // −L on cells of width h, made symmetric by sqrt(π)
+        double h;
+        std::vector<double> log_pi, diag, off;
+    };
+    Generator generator() const;
     void tabulate();
     double cumulative(const std::vector<double>& table, double x) const;
     double from_ = 0, to_ = 0, width_ = 0;

@@ -554,6 +554,7 @@ ClosureConfig read_closure(const Config& config, const RunConfig& run) {
     c.burst_steps = config.integer("closure.burst_steps");
     if (config.has("closure.burst_lags")) c.burst_lags = config.integers("closure.burst_lags");
     c.tolerance = config.number("closure.tolerance");
+    c.relaxation = config.number("closure.relaxation");
     if (config.has("closure.passage_from")) c.passage_from = config.number("closure.passage_from");
     const auto list = [&](const char* path) {
         return config.has(path) ? config.numbers(path) : std::vector<double>{};
@@ -967,6 +968,11 @@ Schema run_schema(const std::string& system_name) {
                         "as a plateau"),
                     0.0),
               1.0));
+    add(at_most(at_least(key("closure.relaxation", T::number, "1e9",
+                             "trajectory-steps spent on the full model's slowest rate by free "
+                             "trajectories; 0: not measured"),
+                         0.0),
+                1e15));
     add(optional("closure.passage_from", T::number, "-1.0",
                  "value of the collective variable at which first passages start"));
     add(optional("closure.passage_to", T::numbers, "[0.0, 1.0]",

@@ -142,6 +142,7 @@ struct ClosureConfig {
     index burst_steps = 0;     // 0: chosen
     std::vector<index> burst_lags;  // steps; empty: chosen
     double tolerance = 0.0;    // change of the slowest rate a doubling of the lag on a plateau
+    double relaxation = 0.0;   // trajectory-steps for the full model's slowest rate; 0: not measured
     std::optional<double> passage_from;
     std::vector<double> passage_to;     // thresholds of the collective variable
     std::vector<double> passage_state;  // empty: states with ξ = passage_from

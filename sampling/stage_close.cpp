@@ -7,6 +7,7 @@
 #include "sampling/closure.h"
 #include "sampling/first_passage.h"
 #include "sampling/pipeline_stages.h"
+#include "sampling/slowest_rate.h"
 
 namespace microlift {
 
@@ -18,6 +19,7 @@ constexpr double kReach = 0.15;             // of the range that the longest lag
 constexpr index kShortLags = 6;             // halvings below the longest lag
 constexpr index kTable = 2048;              // points of a simulated reduced model
 constexpr index kCurve = 201;               // points of reduced.csv
+constexpr index kStartsNear = 16;           // samples that a value needs for bursts to start there
 constexpr index kAveraged = 4096;           // generated states at each bin
 constexpr double kPoor = 0.2;               // ln of a ratio of rates or times that is worth a warning
 
@@ -241,22 +243,56 @@ private:
 
     // --- bursts -----------------------------------------------------------------------------------
 
-    std::vector<CvValue> burst_values() const {
+    std::vector<CvValue> burst_values() {
+        CvValue from = grid_.from, to = grid_.to;
+        if (c_.start == "physics" && K_ == 1) covered(from[0], to[0]);
         std::vector<CvValue> values;
         const index side =
             K_ == 1 ? c_.values
                     : std::max<index>(4, static_cast<index>(
                                              std::sqrt(static_cast<double>(c_.values))));
         const auto at = [&](std::size_t k, index i) {
-            return grid_.from[k] + (grid_.to[k] - grid_.from[k]) * static_cast<double>(i) /
-                                       static_cast<double>(side - 1);
+            return from[k] + (to[k] - from[k]) * static_cast<double>(i) /
+                                 static_cast<double>(side - 1);
         };
         for (index i = 0; i < side; ++i)
             for (index j = 0; j < (K_ == 2 ? side : 1); ++j)
                 values.push_back({at(0, i), K_ == 2 ? at(1, j) : 0.0});
-        spacing_[0] = (grid_.to[0] - grid_.from[0]) / static_cast<double>(side - 1);
-        spacing_[1] = K_ == 2 ? (grid_.to[1] - grid_.from[1]) / static_cast<double>(side - 1) : 1.0;
+        spacing_[0] = (to[0] - from[0]) / static_cast<double>(side - 1);
+        spacing_[1] = K_ == 2 ? (to[1] - from[1]) / static_cast<double>(side - 1) : 1.0;
         return values;
+    }
+
+    // The longest run of the bursts' values that all have samples near them.
+    void covered(double& from, double& to) {
+        const std::vector<float> xi =
+            to_host(stream_, Span<const float>(samples_.xi.span().subspan(0, samples_.n)));
+        const index cells = c_.values - 1;
+        const double width = (to - from) / static_cast<double>(cells);
+        std::vector<index> near(static_cast<std::size_t>(c_.values), 0);
+        for (const float value : xi) {
+            const double t = (static_cast<double>(value) - from) / width + 0.5;
+            if (t >= 0 && t < static_cast<double>(c_.values)) ++near[static_cast<std::size_t>(t)];
+        }
+        index best = 0, end = -1, length = 0;
+        for (index v = 0; v < c_.values; ++v) {
+            length = near[static_cast<std::size_t>(v)] >= kStartsNear ? length + 1 : 0;
+            if (length > best) {
+                best = length;
+                end = v;
+            }
+        }
+        if (best == c_.values) return;
+        const double whole[2] = {from, to};
+        if (best >= 8) {
+            to = whole[0] + width * static_cast<double>(end);
+            from = whole[0] + width * static_cast<double>(end - best + 1);
+        }
+        add_warning("closure: bursts start between " + number(from) + " and " + number(to) +
+                    " only: elsewhere between " + number(whole[0]) + " and " + number(whole[1]) +
+                    " fewer than " + std::to_string(kStartsNear) +
+                    " stored samples lie near a value; the closure from bursts takes those ends "
+                    "for walls");
     }
 
     Buffer<float> starts(const std::vector<CvValue>& values, index replicas, uint64 part) {
@@ -285,31 +321,24 @@ private:
         const index replicas =
             std::max<index>(1, c_.replicas / kBurstBlocks) * kBurstBlocks;
         const index n = static_cast<index>(values.size()) * replicas;
-        // Lags of the closure, doubling; the transition matrices take two longer ones.
+        // Lags of the closure, doubling.
         BurstOptions options;
         options.dt = dt_;
         options.seed = derived_seed(run_.seed, 5020);
-        std::size_t closure_lags = 0;
         if (!c_.burst_lags.empty()) {
             options.lags = c_.burst_lags;
-            closure_lags = options.lags.size();
         } else {
             index longest = c_.burst_steps;
             if (longest == 0) {
                 const double range = kReach * (grid_.to[0] - grid_.from[0]);
                 const double steps = range * range / (2 * std::max(typical_diffusion_, 1e-300) * dt_);
                 longest = static_cast<index>(std::clamp(
-                    steps, 8.0, std::max(8.0, kBurstWork / (4 * static_cast<double>(n)))));
+                    steps, 8.0, std::max(8.0, kBurstWork / static_cast<double>(n))));
             }
             for (index h = kShortLags; h >= 0; --h)
                 if (const index lag = longest >> h; lag > 0 && (options.lags.empty() ||
                                                                 lag > options.lags.back()))
                     options.lags.push_back(lag);
-            closure_lags = options.lags.size();
-            if (c_.burst_steps == 0) {
-                options.lags.push_back(2 * longest);
-                options.lags.push_back(4 * longest);
-            }
         }
         progress_.begin("bursts", static_cast<double>(options.lags.back()) * static_cast<double>(n),
                         "steps");
@@ -320,34 +349,33 @@ private:
         starts_ = starts(values, replicas, 5021);
         burst_values_ = values;
         burst_replicas_ = replicas;
+        for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k)
+            options.periods[k] = run_.cv.variables[k].period;
         const BurstMoments m = run_bursts(stream_, model_, run_.integrator, values, starts_.span(),
                                           replicas, options);
-        meter_.work(m.steps, m.steps);
+        meter_.work(m.steps, m.force_evaluations);
         progress_.end();
         if (K_ == 2) {
-            const std::size_t lag = closure_lags > 2 ? closure_lags - 3 : 0;
+            const std::size_t lag = options.lags.size() > 2 ? options.lags.size() - 3 : 0;
             metrics_["lag"] = m.tau(lag);
-            const int first[3] = {0, 0, 1}, second[3] = {0, 1, 1};
             for (std::size_t v = 0; v < values.size(); ++v)
                 row(values[v],
                     [&](int o) {
-                        return o < 2 ? m.mean(lag, v, o) / m.tau(lag)
-                                     : m.covariance(lag, v, first[o - 2], second[o - 2]) /
-                                           (2 * m.tau(lag));
+                        const BurstPoint& p = m.point(lag, v);
+                        return o < 2 ? p.mean[o] / m.tau(lag) : p.covariance[o - 2] / (2 * m.tau(lag));
                     },
                     [&](int o) {
-                        return o < 2 ? m.mean_error(lag, v, o) / m.tau(lag)
-                                     : m.covariance_error(lag, v, first[o - 2], second[o - 2]) /
-                                           (2 * m.tau(lag));
+                        const BurstPoint& p = m.point(lag, v);
+                        return o < 2 ? p.mean_error[o] / m.tau(lag)
+                                     : p.covariance_error[o - 2] / (2 * m.tau(lag));
                     },
                     "burst");
             return;
         }
-        for (const Figure& f : burst_rates(m, 2))
-            if (f.error < 0.3 * f.value) full_rates_.push_back(f);
-        const BurstClosure closure = burst_closure(m, closure_lags, c_.tolerance);
+        const BurstClosure closure = burst_closure(m, options.lags.size(), c_.tolerance);
         write_lags(closure);
         const BurstLag& lag = closure.lags[closure.chosen];
+        relax(lag.model, options.lags.back(), burst_rates(m, 2));
         metrics_["lag"] = lag.tau;
         metrics_["plateau"] = closure.plateau;
         metrics_["start"] = c_.start;
@@ -399,6 +427,32 @@ private:
             source.replicates.push_back(std::move(model));
         }
         sources_.push_back(std::move(source));
+    }
+
+    // Rates of the full model: the slowest from free trajectories, the next from the bursts' transition
+    // matrices where those tell it.
+    void relax(const ReducedModel& reduced, index lag, const std::vector<Figure>& from_bursts) {
+        if (c_.relaxation == 0) return;
+        SlowestRateOptions options;
+        options.dt = dt_;
+        options.seed = derived_seed(run_.seed, 5025);
+        options.lag = 2 * lag;
+        options.work = c_.relaxation;
+        options.after = [&](double done) {
+            progress_.update(done);
+            throw_if_stopped();
+        };
+        progress_.begin("relaxation of the full model", options.work, "steps");
+        const SlowestRate r = slowest_rate(stream_, model_, run_.integrator, burst_values_,
+                                          starts_.span(), burst_replicas_, reduced, options);
+        progress_.end();
+        meter_.work(r.steps, r.force_evaluations);
+        if (!(r.rate.error < 0.3 * r.rate.value)) return;
+        full_rates_.push_back(r.rate);
+        metrics_["relaxation"] = {{"first", r.first}, {"second", r.second},
+                                  {"trajectories", r.trajectories}};
+        if (from_bursts.size() > 1 && from_bursts[1].error < 0.3 * from_bursts[1].value)
+            full_rates_.push_back(from_bursts[1]);
     }
 
     void write_lags(const BurstClosure& closure) {
@@ -681,7 +735,7 @@ private:
     double dt_;
     bool overdamped_ = true;
     double typical_diffusion_ = 0;
-    mutable CvValue spacing_{};
+    CvValue spacing_{};
     std::unique_ptr<CsvWriter> csv_;
     std::vector<Source> sources_;
     Buffer<float> starts_;

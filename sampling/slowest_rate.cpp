@@ -1,0 +1,115 @@
+#include "sampling/slowest_rate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/rng_streams.h"
+#include "sampling/closure_kernels.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
+constexpr index kFewest = 2048, kUsual = 65536, kMost = 262144;  // trajectories
+constexpr double kDecay = 0.7;       // of the slowest motion, at most, in its relaxation times
+constexpr index kBlocks = 32;        // of the jackknife
+
+}  // namespace
+
+SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorConfig& integrator,
+                        const std::vector<CvValue>& values, Span<const float> start, index replicas,
+                        const ReducedModel& closure, const SlowestRateOptions& options) {
+    SlowestRate out;
+    out.rate = {std::nan(""), std::nan("")};
+    const double slow = 1 / (closure.rates(1)[0] * options.dt);  // steps
+    // Long enough for the lag to be a small part of it, no longer than the motion lasts.
+    double length = std::clamp(options.work / static_cast<double>(kUsual),
+                               6 * static_cast<double>(options.lag), kDecay * slow);
+    if (kDecay * slow < 6 * static_cast<double>(options.lag)) length = kDecay * slow;
+    length = std::max(length, 4.0);
+    const double affordable = options.work / length;
+    if (affordable < static_cast<double>(kFewest)) return out;
+    const index aim = std::min(kMost, static_cast<index>(affordable));
+    const uint64 first = static_cast<uint64>(length / 6),
+                 second = static_cast<uint64>(length);
+
+    std::vector<double> weight;
+    double total = 0;
+    for (const CvValue& v : values) {
+        weight.push_back(closure.density(v[0]));
+        total += weight.back();
+    }
+    std::vector<index> which;
+    std::vector<double> begin;
+    for (std::size_t v = 0; v < values.size(); ++v) {
+        const index count =
+            static_cast<index>(std::lround(weight[v] / total * static_cast<double>(aim)));
+        for (index r = 0; r < count; ++r) {
+            which.push_back(static_cast<index>(v) * replicas + r % replicas);
+            begin.push_back(values[v][0]);
+        }
+    }
+    const index n = static_cast<index>(which.size());
+    if (n < kFewest / 2) return out;
+    IntegratorConfig free = integrator;
+    free.dt = options.dt;
+    free.scheme = "euler_maruyama";
+    Ensemble ensemble(stream, model.path_kernel(model.path_setup(free)), n, options.seed,
+                      kStreamBurst);
+    {
+        Buffer<index> device_which(stream.device(), n);
+        copy_to_device(stream, device_which.span(), which.data());
+        gather_states(stream, model.dim(), start, static_cast<index>(values.size()) * replicas,
+                      device_which.span(), n, ensemble.x());
+        stream.synchronize();
+    }
+    const uint64 piece = static_cast<uint64>(std::max(1.0, kLaunchWork / static_cast<double>(n)));
+    const index rows = static_cast<index>(model.formulas().cv.outputs.size());
+    Buffer<float> xi(stream.device(), rows * n);
+    const auto psi_at = [&](uint64 step) {
+        while (ensemble.step() < step) {
+            ensemble.advance(std::min(piece, step - ensemble.step()));
+            if (options.after)
+                options.after(static_cast<double>(ensemble.step()) * static_cast<double>(n));
+        }
+        model.evaluate_cvs(stream, ensemble.x(), n, n, xi.span(), n);
+        const std::vector<float> host = to_host(stream, Span<const float>(xi.data(), n));
+        return closure.eigenfunctions(1, std::vector<double>(host.begin(), host.end()))[0];
+    };
+    const std::vector<double> a = closure.eigenfunctions(1, begin)[0];
+    const std::vector<double> early = psi_at(first), late = psi_at(second);
+    ensemble.check_finite([](index t) { return "free trajectory " + std::to_string(t); });
+
+    // Sums of 1, a, ψ₁, ψ₂, aψ₁, aψ₂ by block; blocks take every 32nd trajectory.
+    std::array<std::array<double, 6>, kBlocks> sums{};
+    for (std::size_t j = 0; j < a.size(); ++j) {
+        auto& s = sums[j % static_cast<std::size_t>(kBlocks)];
+        const double terms[6] = {1, a[j], early[j], late[j], a[j] * early[j], a[j] * late[j]};
+        for (std::size_t k = 0; k < 6; ++k) s[k] += terms[k];
+    }
+    const double span = options.dt * static_cast<double>(second - first);
+    const auto rate = [&](index without) {
+        std::array<double, 6> s{};
+        for (index b = 0; b < kBlocks; ++b)
+            if (b != without)
+                for (std::size_t k = 0; k < 6; ++k) s[k] += sums[static_cast<std::size_t>(b)][k];
+        const double at_first = s[4] * s[0] - s[1] * s[2], at_second = s[5] * s[0] - s[1] * s[3];
+        return at_second / at_first > 0 ? std::log(at_first / at_second) / span : std::nan("");
+    };
+    double square = 0, mean = 0;
+    std::vector<double> parts;
+    for (index b = 0; b < kBlocks; ++b) parts.push_back(rate(b));
+    const double blocks = static_cast<double>(kBlocks);
+    for (double p : parts) mean += p / blocks;
+    for (double p : parts) square += (p - mean) * (p - mean);
+    out.rate = {rate(-1), std::sqrt(square * (blocks - 1) / blocks)};
+    out.first = options.dt * static_cast<double>(first);
+    out.second = options.dt * static_cast<double>(second);
+    out.trajectories = n;
+    out.steps = static_cast<double>(second) * static_cast<double>(n);
+    out.force_evaluations = ensemble.force_evaluations();
+    return out;
+}
+
+}  // namespace microlift
