@@ -2,8 +2,6 @@
 // CPU only. Every operation is IEEE, so a pack computes the same bits as W single lanes.
 #pragma once
 
-#include <cstring>
-
 #include "kernels/lane.h"
 
 #if defined(__x86_64__)
@@ -32,6 +30,9 @@ inline constexpr int kNativeWidth = 4;
 template <class T, int W>
 struct Pack {
     typedef T V __attribute__((vector_size(sizeof(T) * W)));
+    // In memory: one full-width access, where a memcpy may become two of half the width by way of the
+    // stack, and stall.
+    typedef T Stored __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
     V v;
 };
 
@@ -326,15 +327,16 @@ struct LaneOps<Pack<T, W>> {
         return r;
     }
     static LANE_FN Pack<T, W> load(const T* p) {
-        Pack<T, W> r;
-        std::memcpy(&r, p, sizeof r);
-        return r;
+        return {*reinterpret_cast<const typename Pack<T, W>::Stored*>(p)};
     }
-    static LANE_FN void store(T* p, Pack<T, W> x) { std::memcpy(p, &x, sizeof x); }
+    static LANE_FN void store(T* p, Pack<T, W> x) {
+        *reinterpret_cast<typename Pack<T, W>::Stored*>(p) = x.v;
+    }
     static LANE_FN typename LaneTraits<Pack<T, W>>::Uint iota(
         typename SignedOf<sizeof(T)>::Uint first) {
-        typename LaneTraits<Pack<T, W>>::Uint r;
-        for (int j = 0; j < W; ++j) r.v[j] = first + static_cast<unsigned>(j);
+        typename LaneTraits<Pack<T, W>>::Uint r{};
+        for (int j = 0; j < W; ++j) r.v[j] = static_cast<unsigned>(j);  // a constant
+        r.v += first;
         return r;
     }
 };

@@ -133,30 +133,27 @@ struct PathBody {
             while (step < end) {
                 uint64 group = step / kGroupSteps;
                 const int from = static_cast<int>(step - group * kGroupSteps);
-                if (from == 0) {  // whole groups: the loop where the time goes
-                    const uint64 last = group + (end - step) / kGroupSteps;
-                    for (; group < last; ++group) {
-                        noise_group<M, L, D>(rng, group, z, scale);
+                noise_group<M, L, D>(rng, group, z, scale);
+                if (from == 0) {
+                    // Whole groups but the last: the loop where the time goes. The next group's noise does
+                    // not wait for the steps, so that a processor can work on both at once.
+                    const uint64 last = group + (end - step - 1) / kGroupSteps;
+                    while (group < last) {
 LANE_UNROLL
                         for (int s = 0; s < kGroupSteps; ++s)
                             one_step(bias, x, v, f, z[s], z_previous);
+                        noise_group<M, L, D>(rng, ++group, z, scale);
                     }
-                    step = group * kGroupSteps;
                 }
-                if constexpr (kGroupSteps > 1) {
-                    if (step == end) break;
-                    // A part of a group, at a segment's ends.
-                    const int to = end - group * kGroupSteps < kGroupSteps
-                                       ? static_cast<int>(end - group * kGroupSteps)
-                                       : kGroupSteps;
-                    noise_group<M, L, D>(rng, group, z, scale);
-                    for (int s = from; s < to; ++s) {
-                        L now[D];
-                        select_step(z, s, now);
-                        one_step(bias, x, v, f, now, z_previous);
-                    }
-                    step = group * kGroupSteps + static_cast<uint64>(to);
+                // The last group, or a part of one.
+                const uint64 left = end - group * kGroupSteps;
+                const int to = left < kGroupSteps ? static_cast<int>(left) : kGroupSteps;
+                for (int s = from; s < to; ++s) {
+                    L now[D];
+                    select_step(z, s, now);
+                    one_step(bias, x, v, f, now, z_previous);
                 }
+                step = group * kGroupSteps + static_cast<uint64>(to);
             }
             Mask<L> bad = is_bad(x[0]);
             for (int d = 1; d < D; ++d) bad = bad | is_bad(x[d]);

@@ -144,14 +144,23 @@ private:
     }
     template <int Rounds>
     void draw_group_by(uint64 group) {
-        for (int i = 0; i < lanes_; i += W) {
-            const PhiloxStream<L, Rounds> rng(a_.seed, a_.stream, a_.first_trajectory + first_ + i);
-            for (int b = 0; b < blocks_; ++b) {
-                L four[4];
-                normal_block<Portable>(rng, group * static_cast<uint64>(blocks_) +
-                                                static_cast<uint64>(b), four);
-                for (int k = 0; k < 4; ++k) store(row(z_, 4 * b + k), i, four[k]);
-            }
+        int i = 0;
+        for (; i + W < lanes_; i += 2 * W) draw_packs<Rounds, 2>(group, i);
+        if (i < lanes_) draw_packs<Rounds, 1>(group, i);
+    }
+    // Two packs at once: their chains of rounds and polynomials run side by side.
+    template <int Rounds, int N>
+    void draw_packs(uint64 group, int i) {
+        for (int b = 0; b < blocks_; ++b) {
+            const uint64 block = group * static_cast<uint64>(blocks_) + static_cast<uint64>(b);
+            L four[N][4];
+            for (int n = 0; n < N; ++n)
+                normal_block<Portable>(
+                    PhiloxStream<L, Rounds>(a_.seed, a_.stream,
+                                            a_.first_trajectory + first_ + i + n * W),
+                    block, four[n]);
+            for (int n = 0; n < N; ++n)
+                for (int k = 0; k < 4; ++k) store(row(z_, 4 * b + k), i + n * W, four[n][k]);
         }
     }
     L noise(int s, int d, int i) { return load<L>(row(z_, s * dim_ + d), i); }
