@@ -221,7 +221,7 @@ def check(rows, table):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].replace("%", "%%"))
     parser.add_argument("build", type=Path)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--write", action="store_true")
