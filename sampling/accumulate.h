@@ -2,9 +2,11 @@
 // the state, in device memory.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "sampling/ensemble.h"
+#include "sampling/histogram.h"
 
 namespace microlift {
 
@@ -21,6 +23,9 @@ public:
     SampleAccumulator(const Device& device, int dim, std::vector<HistogramAxis> axes, index windows,
                       index replicas, index chunk_segments = 16);
 
+    // From now on also what estimate_free_energy() needs of every window: before the first sample.
+    void count_cells(const Device& device, const CellLayout& layout, const ErrorBlocks& blocks);
+
     index windows() const { return windows_; }
     index bins() const { return bins_; }
     index samples() const { return samples_; }  // of each trajectory
@@ -36,6 +41,15 @@ public:
         std::vector<double> mean, variance;
     };
     Moments moments(Stream& stream) const;
+    // After count_cells(). Throws NumericError if a ξ was not finite.
+    HistogramSamples histogram(Stream& stream) const;
+
+    // All counts and all sums, for a checkpoint.
+    std::vector<long long> save_counts(Stream& stream) const;
+    std::vector<double> save_sums(Stream& stream) const;
+    // Throws InputError if the sizes are others.
+    void load(Stream& stream, index samples, std::span<const long long> counts,
+              std::span<const double> sums);
 
 private:
     int dim_;
@@ -43,6 +57,10 @@ private:
     index windows_, replicas_, bins_ = 1, samples_ = 0;
     SampleSet chunk_;
     Buffer<uint64> counts_;
+    CellLayout layout_;
+    ErrorBlocks blocks_;
+    Buffer<uint64> cell_counts_, cell_offsets_;
+    Buffer<double> xi_sums_;
     Buffer<double> sums_;    // (2, dim, trajectory): Σ x, Σ x²; a trajectory's own, in the order of time
 };
 

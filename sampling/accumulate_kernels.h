@@ -2,7 +2,7 @@
 #pragma once
 
 #include "engine/stream.h"
-#include "kernels/lane.h"
+#include "sampling/sample_kernels.h"
 
 namespace microlift {
 
@@ -18,8 +18,53 @@ struct CountSamples {
     const float* xi;  // (cvs, row)
     uint64* counts;
     double* sums;
+    // Where cell_counts is not null: cells of all windows together, apart by group of replicas.
+    CellGrid cells;
+    index groups;
+    const float* center;   // (cvs, trajectories)
+    uint64* cell_counts;   // (groups, cells), and the number of ξ that are not finite
+    uint64* cell_offsets;  // (cvs, cells), as cell_histogram() makes them
+    double* xi_sums;       // (2, cvs, trajectory): Σ(ξ−c), Σ(ξ−c)²
+
+    LANE_FN void count_cells(index i) const {
+        const index size = cells.size();
+        uint64* const histogram = cell_counts + i % replicas * groups / replicas * size;
+        double sum[2 * kMaxCvs];
+        for (int k = 0; k < cvs; ++k) {
+            sum[2 * k] = xi_sums[k * trajectories + i];
+            sum[2 * k + 1] = xi_sums[(cvs + k) * trajectories + i];
+        }
+        for (index s = 0; s < segments; ++s) {
+            const index column = s * trajectories + i;
+            double offset[kMaxCvs];
+            index cell = 0;
+            bool bad = false;
+            for (int k = 0; k < cvs; ++k) bad = bad || is_bad(xi[k * row + column]);
+            if (bad) {
+                atomic_add(&cell_counts[groups * size], 1);
+                continue;
+            }
+            for (int k = 0; k < cvs; ++k) {
+                const float value = xi[k * row + column];
+                cell = cell * cells.cells[k] + cells.cell(k, static_cast<double>(value), &offset[k]);
+                const double d = static_cast<double>(value) -
+                                 static_cast<double>(center[k * trajectories + i]);
+                sum[2 * k] += d;
+                sum[2 * k + 1] = fma(d, d, sum[2 * k + 1]);
+            }
+            atomic_add(&histogram[cell], 1);
+            for (int k = 0; k < cvs; ++k)
+                atomic_add(&cell_offsets[k * size + cell],
+                           static_cast<uint64>(offset[k] * kOffsetScale));
+        }
+        for (int k = 0; k < cvs; ++k) {
+            xi_sums[k * trajectories + i] = sum[2 * k];
+            xi_sums[(cvs + k) * trajectories + i] = sum[2 * k + 1];
+        }
+    }
 
     LANE_FN void operator()(index i) const {
+        if (cell_counts) count_cells(i);
         uint64* const histogram = counts + (i / replicas) * (bins + 1);
         for (index s = 0; s < segments; ++s) {
             const index column = s * trajectories + i;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "engine/error.h"
+#include "sampling/histogram.h"
 #include "sampling/mbar.h"
 #include "sampling/statistics.h"
 #include "sampling/umbrella_integration.h"
@@ -224,6 +225,23 @@ struct WindowStatistics {
     }
 };
 
+void finish_statistics(const BiasWindows& windows, WindowStatistics& s) {
+    for (index w = 0; w < s.windows; ++w) {
+        double n = 0.0;
+        for (index g = 0; g < s.blocks; ++g) n += s.sum(w, g)[0];
+        s.population.push_back(n);
+        for (int k = 0; k < s.dims; ++k) {
+            double x = 0.0, xx = 0.0;
+            for (index g = 0; g < s.blocks; ++g) {
+                x += s.sum(w, g)[1 + 2 * k];
+                xx += s.sum(w, g)[2 + 2 * k];
+            }
+            s.mean.push_back(windows.center[at(w)][k] + x / n);
+            s.variance.push_back(std::max(xx / n - x * x / (n * n), 1e-30));
+        }
+    }
+}
+
 WindowStatistics window_statistics(Stream& stream, const BiasedSamples& samples,
                                    const BiasWindows& windows, const ErrorBlocks& blocks) {
     WindowStatistics s;
@@ -244,20 +262,7 @@ WindowStatistics window_statistics(Stream& stream, const BiasedSamples& samples,
             device_sums.span().subspan(run.first_window * s.blocks * width,
                                        run.windows * s.blocks * width));
     s.sums = to_host(stream, device_sums.span());
-    for (index w = 0; w < s.windows; ++w) {
-        double n = 0.0;
-        for (index g = 0; g < s.blocks; ++g) n += s.sum(w, g)[0];
-        s.population.push_back(n);
-        for (int k = 0; k < s.dims; ++k) {
-            double x = 0.0, xx = 0.0;
-            for (index g = 0; g < s.blocks; ++g) {
-                x += s.sum(w, g)[1 + 2 * k];
-                xx += s.sum(w, g)[2 + 2 * k];
-            }
-            s.mean.push_back(windows.center[at(w)][k] + x / n);
-            s.variance.push_back(std::max(xx / n - x * x / (n * n), 1e-30));
-        }
-    }
+    finish_statistics(windows, s);
     return s;
 }
 
@@ -491,31 +496,18 @@ void estimate_umbrella_integration(const WindowStatistics& statistics, const Bia
     r.profile.finish();
 }
 
-}  // namespace
+// The samples behind the cells, where they were kept.
+struct KeptSamples {
+    Stream& stream;
+    const BiasedSamples& samples;
+    const double* range;
+};
 
-FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& samples,
-                                      const BiasWindows& windows, const Grid& grid,
-                                      const EstimateOptions& options) {
-    if (options.method == FreeEnergyMethod::umbrella_integration && samples.n_cvs != 1)
-        throw InputError("umbrella_integration needs one collective variable, not " +
-                         std::to_string(samples.n_cvs) + "; use mbar or wham");
-    check_estimate_input(samples, &windows, grid);
-    double range[2 * kMaxCvs];
-    check_range(stream, samples, range);
-
+// Fills the rest of `r`.
+void solve(const WindowStatistics& statistics, CellHistogram& cells, const BiasWindows& windows,
+           const EstimateOptions& options, const KeptSamples* kept, FreeEnergyResult& r) {
     const index n = windows.size();
-    const int dims = samples.n_cvs;
-    FreeEnergyResult r;
-    r.profile.grid = grid;
-    r.inefficiency.assign(at(n), 1.0);
-    window_inefficiencies(stream, samples, r);
-    r.error_blocks = choose_error_blocks(
-        samples, *std::max_element(r.inefficiency.begin(), r.inefficiency.end()),
-        options.error_blocks);
-    if (r.error_blocks.count() < 2)
-        r.warnings.push_back("one trajectory a window, too short to divide: no standard errors");
-
-    const WindowStatistics statistics = window_statistics(stream, samples, windows, r.error_blocks);
+    const int dims = statistics.dims;
     Mixture mixture;
     mixture.dims = dims;
     mixture.windows = n;
@@ -525,31 +517,34 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
             mixture.center.push_back(windows.center[at(w)][k]);
             mixture.half_stiffness.push_back(0.5 * windows.reduced_stiffness(w, k));
         }
-    CellHistogram cells = gather_cells(stream, samples, range, windows, grid, r.error_blocks);
-    r.log_weight = Buffer<float>(stream.device(), samples.n);
+    const auto weigh = [&](const std::vector<double>& a) {
+        if (kept)
+            mixture_log_weights(kept->stream, mixture, kept->samples, kept->range, a,
+                                r.log_weight.data());
+    };
 
     std::vector<double> a;
     if (options.method == FreeEnergyMethod::umbrella_integration) {
         estimate_umbrella_integration(statistics, windows, cells, options.kt, r);
         for (index w = 0; w < n; ++w)
             a.push_back(r.window_f[at(w)] + std::log(mixture.population[at(w)]));
-        mixture_log_weights(stream, mixture, samples, range, a, r.log_weight.data());
+        weigh(a);
     } else {
         const std::vector<double> start =
             gaussian_start(mixture, statistics.mean, statistics.variance);
         MixtureSolution solution;
         if (options.method == FreeEnergyMethod::wham) {
             solution = solve_wham(mixture, cells, start, options.tolerance, options.max_iterations);
-            mixture_log_weights(stream, mixture, samples, range, solution.a, r.log_weight.data());
+            weigh(solution.a);
             cells.at_mean.x = cells.cell_centre;
         } else {
             // A start for the exact equations: a looser tolerance is enough.
             solution = solve_gathered(mixture, cells.at_mean, start,
                                       std::max(options.tolerance, 1e-4), options.max_iterations);
             const index before = solution.iterations;
-            solution =
-                solve_streaming(stream, mixture, samples, range, cells.at_mean, solution.a,
-                                options.tolerance, options.max_iterations, r.log_weight.data());
+            solution = solve_streaming(kept->stream, mixture, kept->samples, kept->range,
+                                       cells.at_mean, solution.a, options.tolerance,
+                                       options.max_iterations, r.log_weight.data());
             solution.iterations += before;
         }
         a = solution.a;
@@ -587,6 +582,90 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
     }
     find_overlaps(window_overlaps(mixture, cells.at_mean, a), windows, dims,
                   options.overlap_warning, r);
+}
+
+void warn_of_one_block(FreeEnergyResult& r) {
+    if (r.error_blocks.count() < 2)
+        r.warnings.push_back("one trajectory a window, too short to divide: no standard errors");
+}
+
+}  // namespace
+
+FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& samples,
+                                      const BiasWindows& windows, const Grid& grid,
+                                      const EstimateOptions& options) {
+    if (options.method == FreeEnergyMethod::umbrella_integration && samples.n_cvs != 1)
+        throw InputError("umbrella_integration needs one collective variable, not " +
+                         std::to_string(samples.n_cvs) + "; use mbar or wham");
+    check_estimate_input(samples, &windows, grid);
+    double range[2 * kMaxCvs];
+    check_range(stream, samples, range);
+
+    FreeEnergyResult r;
+    r.profile.grid = grid;
+    r.inefficiency.assign(at(windows.size()), 1.0);
+    window_inefficiencies(stream, samples, r);
+    r.error_blocks = choose_error_blocks(
+        samples, *std::max_element(r.inefficiency.begin(), r.inefficiency.end()),
+        options.error_blocks);
+    warn_of_one_block(r);
+
+    const WindowStatistics statistics = window_statistics(stream, samples, windows, r.error_blocks);
+    CellHistogram cells = gather_cells(stream, samples, range, windows, grid, r.error_blocks);
+    r.log_weight = Buffer<float>(stream.device(), samples.n);
+    const KeptSamples kept{stream, samples, range};
+    solve(statistics, cells, windows, options, &kept, r);
+    return r;
+}
+
+FreeEnergyResult estimate_free_energy(const HistogramSamples& samples, const BiasWindows& windows,
+                                      const Grid& grid, const EstimateOptions& options) {
+    if (options.method == FreeEnergyMethod::mbar)
+        throw InputError("mbar needs stored samples; use wham or umbrella_integration");
+    if (options.method == FreeEnergyMethod::umbrella_integration && grid.dims != 1)
+        throw InputError("umbrella_integration needs one collective variable; use wham");
+    const index n = samples.windows, trajectories = n * samples.replicas;
+    const auto each = static_cast<double>(samples.samples);
+    FreeEnergyResult r;
+    r.profile.grid = grid;
+    r.error_blocks = samples.blocks;
+    warn_of_one_block(r);
+
+    WindowStatistics statistics;
+    statistics.windows = n;
+    statistics.blocks = samples.blocks.count();
+    statistics.dims = grid.dims;
+    const index width = 1 + 2 * grid.dims;
+    statistics.sums.assign(at(n * statistics.blocks * width), 0.0);
+    for (index t = 0; t < trajectories; ++t) {
+        const index g = t % samples.replicas * statistics.blocks / samples.replicas;
+        double* sum =
+            &statistics.sums[at((t / samples.replicas * statistics.blocks + g) * width)];
+        sum[0] += each;
+        for (int k = 0; k < 2 * grid.dims; ++k)
+            sum[1 + k] += samples.sums[at((k % 2 * grid.dims + k / 2) * trajectories + t)];
+    }
+    finish_statistics(windows, statistics);
+
+    // The variance of a trajectory's mean is g σ²/samples.
+    for (index w = 0; w < n; ++w) {
+        double worst = 1.0;
+        for (int k = 0; k < grid.dims && samples.replicas > 1; ++k) {
+            const double* sums = &samples.sums[at(k * trajectories + w * samples.replicas)];
+            const double mean = statistics.mean[at(w * grid.dims + k)] -
+                                windows.center[at(w)][static_cast<std::size_t>(k)];
+            double spread = 0.0;
+            for (index t = 0; t < samples.replicas; ++t)
+                spread += std::pow(sums[t] / each - mean, 2);
+            spread /= static_cast<double>(samples.replicas - 1);
+            worst = std::max(worst, std::min(each, each * spread /
+                                                       statistics.variance[at(w * grid.dims + k)]));
+        }
+        r.inefficiency.push_back(worst);
+        r.effective_samples.push_back(statistics.population[at(w)] / worst);
+    }
+    CellHistogram cells = gather_cells(samples, grid);
+    solve(statistics, cells, windows, options, nullptr, r);
     return r;
 }
 

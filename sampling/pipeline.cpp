@@ -39,7 +39,7 @@ Pipeline::Pipeline(const RunConfig& run, const RunOptions& options, Progress& pr
                             " is not a multiple of umbrella.stride",
                         "exchange at steps that are sampled, for example every " +
                             std::to_string(run.umbrella.stride * 10));
-    index capacity = run.umbrella.sample_count();
+    index capacity = run.umbrella.histogram ? 0 : run.umbrella.sample_count();
     if (run.coupling.enabled)
         capacity += run.coupling.rounds * run.coupling.windows * run.coupling.replicas *
                     (run.coupling.steps / run.umbrella.stride);
@@ -114,6 +114,7 @@ void Pipeline::warn(const std::string& text) {
 }
 
 void Pipeline::judge() {
+    if (run_.umbrella.histogram) return write_exact();
     index row = 0;
     const std::vector<std::string> names = target_names();
     Json& stages = metrics_["stages"];

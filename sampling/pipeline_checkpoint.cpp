@@ -54,6 +54,7 @@ void Pipeline::save_sampling(Ensemble& ensemble, index sampled, double steps, do
     store.put_scalar<double>("energies", energies);
     store.put("counters", std::vector<long long>(counters.begin(), counters.end()));
     put_samples(store);
+    put_histogram(store);
     store.save(dir_ / "checkpoint.h5");
 }
 
@@ -130,7 +131,7 @@ void Pipeline::restore() {
         load_rows(samples_.x, checkpoint_.get<float>("samples_x", model_.dim() * n), n);
         load_rows(samples_.xi, checkpoint_.get<float>("samples_xi", model_.n_cvs() * n), n);
         samples_.n = n;
-    } else {
+    } else if (!run_.umbrella.histogram) {
         read_samples();
     }
 }

@@ -4,10 +4,12 @@
 
 #include <chrono>
 #include <filesystem>
+#include <optional>
 
 #include "engine/checkpoint.h"
 #include "engine/files.h"
 #include "nn/trainer.h"
+#include "sampling/accumulate.h"
 #include "sampling/conditional.h"
 #include "sampling/coupling.h"
 #include "sampling/lifted_moves.h"
@@ -118,6 +120,12 @@ private:
     void set_initial(Ensemble& ensemble, std::size_t first_window, const RoundPlan& p);
     index nearest_row(const Table& table, const std::array<double, kMaxCvs>& center) const;
 
+    // a run that keeps no samples
+    void start_histogram(const RoundPlan& p);
+    void put_histogram(Store& store);
+    FreeEnergyResult estimate_histogram(const EstimateOptions& options);
+    void write_histogram();
+
     // free energy
     void estimate();
     // The start is forgotten after several relaxation times, τ = g/2 samples.
@@ -199,6 +207,7 @@ private:
     std::vector<int> free_;
     std::shared_ptr<const PathKernel> kernel_;
     SampleSet samples_;
+    std::optional<SampleAccumulator> histogram_;
     BiasWindows windows_;
     ErrorBlocks error_blocks_;
     Buffer<float> targets_, exchange_xi_;

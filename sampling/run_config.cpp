@@ -360,6 +360,7 @@ UmbrellaConfig read_umbrella(Config& config, const SystemConfig& system, int cvs
     umbrella.steps = config.integer("umbrella.steps");
     umbrella.stride = config.integer("umbrella.stride");
     umbrella.exchange = config.integer("umbrella.exchange");
+    umbrella.histogram = config.text("umbrella.store") == "histogram";
     for (int d = 0; d < cvs; ++d) {
         const auto i = static_cast<std::size_t>(d);
         if (!(umbrella.from[i] < umbrella.to[i])) {
@@ -410,6 +411,15 @@ EstimateConfig read_estimate(Config& config, int cvs) {
     double cells = 1.0;
     for (index bins : estimate.bins) {
         cells *= static_cast<double>(bins);
+    }
+    if (config.text("umbrella.store") == "histogram" && estimate.method == "mbar") {
+        if (config.given("estimate.method"))
+            config.fail("estimate.method",
+                        "key 'estimate.method' is \"mbar\", which needs the samples that "
+                        "'umbrella.store' = \"histogram\" does not keep",
+                        "use \"wham\" or \"umbrella_integration\", or store = \"samples\"");
+        estimate.method = "wham";
+        config.set("estimate.method", ConfigValue::of(estimate.method));
     }
     if (cells > 1e8) {
         config.fail("estimate.bins", "key 'estimate.bins' makes more than 1e8 bins",
@@ -540,6 +550,19 @@ CouplingConfig read_coupling(const Config& config, bool generator) {
                     "add a [generator] table, or set rounds = 0");
     }
     return coupling;
+}
+
+// What works on samples cannot follow a run that keeps none.
+void check_store(const Config& config, const RunConfig& run) {
+    if (!run.umbrella.histogram) return;
+    for (const auto& [section, enabled] : {std::pair{"generator", run.generator.enabled},
+                                           std::pair{"coupling", run.coupling.enabled},
+                                           std::pair{"closure", run.closure.enabled}})
+        if (enabled)
+            config.fail("umbrella.store",
+                        "key 'umbrella.store' is \"histogram\", which keeps no samples, and [" +
+                            std::string(section) + "] works on samples",
+                        "leave out [" + std::string(section) + "], or set store = \"samples\"");
 }
 
 ClosureConfig read_closure(const Config& config, const RunConfig& run) {
@@ -753,6 +776,11 @@ Schema run_schema(const std::string& system_name) {
                              "steps between exchange attempts of neighbouring windows; 0: none"),
                          0),
                 kManySteps));
+    add(one_of(key("umbrella.store", T::text, "\"samples\"",
+                   "what sampling keeps: every sample, or counts in fine cells of the collective "
+                   "variable, moments and nothing that grows with the steps (free energy by wham or "
+                   "umbrella_integration; no generator, coupling or closure)"),
+               {"samples", "histogram"}));
     add(key("umbrella.initial", T::state, "\"line\"",
             "where trajectories start: a state, `\"line\"` (the state zero, moved to the window's "
             "centre along grad xi), or a .npy or .csv file with one state a row"));
@@ -1038,6 +1066,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     run.lifting = read_lifting(config);
     run.coupling = read_coupling(config, run.generator.enabled);
     run.closure = read_closure(config, run);
+    check_store(config, run);
     run.config = std::move(config);
     return run;
 }
@@ -1087,9 +1116,12 @@ RunCost run_cost(const RunConfig& run) {
     }
     // Samples are float; the estimator adds one double weight each; a trajectory also keeps its
     // state, its last noise or velocity, and its window.
-    cost.memory_bytes = cost.samples * (4.0 * values + 8.0) +
+    const double stored = umbrella.histogram ? 0.0 : cost.samples;
+    cost.memory_bytes = stored * (4.0 * values + 8.0) +
                         cost.trajectories * (8.0 * static_cast<double>(variables) + 16.0);
-    cost.disk_bytes = 2.0 * cost.samples * (4.0 * values + 12.0);
+    cost.disk_bytes = 2.0 * stored * (4.0 * values + 12.0);
+    if (umbrella.histogram)  // sums of a trajectory, and samples of 16 segments on their way
+        cost.memory_bytes += cost.trajectories * (16.0 + 64.0) * values;
     return cost;
 }
 

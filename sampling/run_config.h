@@ -62,6 +62,7 @@ struct UmbrellaConfig {
     std::vector<double> initial_state;
     std::string initial_file;
     bool initial_line = false;
+    bool histogram = false;  // keep counts and sums, no samples
 
     index window_count() const;
     index trajectories() const { return window_count() * replicas; }

@@ -14,7 +14,9 @@ void Pipeline::estimate() {
         options.tolerance = run_.estimate.tolerance;
         options.max_iterations = run_.estimate.max_iterations;
         options.error_blocks = run_.estimate.blocks;
-        result = estimate_free_energy(stream_, samples_.biased(), windows_, grid_, options);
+        result = histogram_ ? estimate_histogram(options)
+                            : estimate_free_energy(stream_, samples_.biased(), windows_, grid_,
+                                                   options);
     }
     error_blocks_ = result.error_blocks;
     Json& record = metrics_["stages"]["estimate"];
@@ -23,7 +25,7 @@ void Pipeline::estimate() {
     record["residual"] = result.residual;
     record["converged"] = result.converged;
     record["error_blocks"] = result.error_blocks.count();
-    record["samples"] = samples_.n;
+    record["samples"] = histogram_ ? histogram_->samples() * run_.umbrella.trajectories() : samples_.n;
     Json list = Json::array();
     for (index w = 0; w < windows_.size(); ++w) {
         const auto i = static_cast<std::size_t>(w);
@@ -39,6 +41,15 @@ void Pipeline::estimate() {
             if (o.a == w && !j.contains("overlap_next")) j["overlap_next"] = o.overlap;
         if (i < result.window_f.size()) j["free_energy_kt"] = result.window_f[i];
         list.push_back(j);
+    }
+    if (histogram_) {
+        const SampleAccumulator::Moments moments = histogram_->moments(stream_);
+        const auto D = static_cast<std::size_t>(model_.dim());
+        for (std::size_t w = 0; w < list.size(); ++w)
+            for (std::size_t d = 0; d < D; ++d) {
+                list[w]["mean"].push_back(moments.mean[w * D + d]);
+                list[w]["variance"].push_back(moments.variance[w * D + d]);
+            }
     }
     metrics_["windows"] = list;
     record["overlaps"] = Json::array();
@@ -61,7 +72,7 @@ void Pipeline::estimate() {
         csv.row(cells);
     }
     csv.finish();
-    write_samples(result);
+    if (!histogram_) write_samples(result);
     write_metrics();
     progress_.end();
     if (!result.converged)

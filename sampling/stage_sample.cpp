@@ -63,6 +63,7 @@ void Pipeline::sample() {
             windows_.stiffness.push_back({k[0], grid_.dims == 2 ? k[1] : 0.0});
         }
     set_bias(ensemble, first_window, p);
+    if (run_.umbrella.histogram) start_histogram(p);
 
     std::optional<Lifter> lifter;  // behind the jumps
     std::optional<LiftedMoves> jumps;
@@ -90,6 +91,9 @@ void Pipeline::sample() {
         const std::vector<uint64> host(counts.begin(), counts.end());
         copy_to_device(stream_, accepted.span(), host.data());
         copy_to_device(stream_, jumped.span(), host.data() + 2);
+        if (histogram_)
+            histogram_->load(stream_, sampled, checkpoint_.get<long long>("histogram_counts"),
+                             checkpoint_.get<double>("histogram_sums"));
         checkpoint_ = Store();
     } else {
         if (jumps && jumps->coordinates())
@@ -160,7 +164,10 @@ void Pipeline::sample() {
         interval > 0 ? interval / stride : std::max<index>(1, launch_steps(n) / stride);
     while (sampled < p.segments) {
         const index now = std::min(segments_piece, p.segments - sampled);
-        ensemble.sample(static_cast<uint64>(stride), now, samples_);
+        if (histogram_)
+            histogram_->sample(stream_, ensemble, static_cast<uint64>(stride), now);
+        else
+            ensemble.sample(static_cast<uint64>(stride), now, samples_);
         sampled += now;
         if (sampled < p.segments) rearrange(sampled * stride);
         check(sampled == p.segments);
@@ -188,7 +195,10 @@ void Pipeline::sample() {
                  "jumps; populations behind barriers that the collective variable does not see "
                  "are then the generator's");
     }
-    samples_.blocks.push_back({samples_.n - n * p.segments, static_cast<index>(first_window),
+    if (histogram_)
+        write_histogram();
+    else
+        samples_.blocks.push_back({samples_.n - n * p.segments, static_cast<index>(first_window),
                                p.windows, p.replicas, p.segments});
     meter.work(ensemble.force_evaluations() - before,
                ensemble.force_evaluations() - before + energies);

@@ -3,6 +3,7 @@
 // widths.
 #pragma once
 
+#include "sampling/histogram.h"
 #include "sampling/mbar.h"
 
 namespace microlift {
@@ -25,6 +26,8 @@ struct CellHistogram {
 
 CellHistogram gather_cells(Stream& stream, const BiasedSamples& samples, const double* range,
                            const BiasWindows& windows, const Grid& grid, const ErrorBlocks& blocks);
+
+CellHistogram gather_cells(const HistogramSamples& samples, const Grid& grid);
 
 MixtureSolution solve_wham(const Mixture& mixture, const CellHistogram& cells,
                            std::vector<double> start, double tolerance, index max_iterations);

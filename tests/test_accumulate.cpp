@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "engine/error.h"
 #include "sampling/accumulate.h"
 #include "sampling/system_kernels.h"
 #include "tests/devices.h"
@@ -112,6 +113,81 @@ TEST_CASE("accumulate: the number of threads changes no bit") {
         }
         CHECK(now == counts);
         CHECK(moments.mean == means);
+    }
+}
+
+TEST_CASE("accumulate: free energies from counts are those from samples") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        BiasWindows windows;
+        for (index w = 0; w < kWindows; ++w) {
+            const double at = static_cast<double>(w) - 1.0;
+            windows.center.push_back({at, at});
+            windows.stiffness.push_back({20.0, 20.0});
+        }
+        windows.beta = {3.0, 3.0};
+        Grid grid;
+        grid.dims = 2;
+        grid.from = {-1.2, -1.2};
+        grid.to = {1.2, 1.2};
+        grid.bins = {12, 10};
+        constexpr index kMany = 400;
+        EstimateOptions options;
+        options.method = FreeEnergyMethod::wham;
+        options.kt = 1.0 / 3.0;
+
+        Ensemble kept = channel_windows(stream);
+        SampleSet samples(device, 2, 2, kMany * kTrajectories);
+        kept.advance(500);
+        kept.sample(20, kMany, samples);
+        samples.blocks = {{0, 0, kWindows, kReplicas, kMany}};
+        const FreeEnergyResult expected =
+            estimate_free_energy(stream, samples.biased(), windows, grid, options);
+
+        Ensemble counted = channel_windows(stream);
+        SampleAccumulator sums(device, 2, kAxes, kWindows, kReplicas, 7);
+        const std::vector<double> range = expected_range(windows, 2);
+        sums.count_cells(device, cell_layout(range.data(), windows, grid), expected.error_blocks);
+        counted.advance(500);
+        const TransferCounters before = transfer_counters();
+        sums.sample(stream, counted, 20, kMany / 2);
+        const TransferCounters after = transfer_counters();
+        CHECK(after.bytes_to_device == before.bytes_to_device);
+        CHECK(after.bytes_to_host == before.bytes_to_host);
+        // Saved and loaded, it goes on as if nothing had happened.
+        SampleAccumulator resumed(device, 2, kAxes, kWindows, kReplicas, 7);
+        resumed.count_cells(device, cell_layout(range.data(), windows, grid), expected.error_blocks);
+        resumed.load(stream, sums.samples(), sums.save_counts(stream), sums.save_sums(stream));
+        CHECK_THROWS_AS(resumed.load(stream, 1, std::vector<long long>(3), sums.save_sums(stream)),
+                        InputError);
+        resumed.sample(stream, counted, 20, kMany / 2);
+        const FreeEnergyResult found =
+            estimate_free_energy(resumed.histogram(stream), windows, grid, options);
+
+        // The same cells, the same counts: what differs is where margins end.
+        REQUIRE(expected.error_blocks.time_segments == 1);
+        for (std::size_t w = 0; w < kWindows; ++w) {
+            CHECK(found.window_f[w] == doctest::Approx(expected.window_f[w]).epsilon(1e-6));
+            CHECK(found.window_f_error[w] == doctest::Approx(expected.window_f_error[w]).epsilon(1e-6));
+            // Two estimates of the inefficiency: from correlations, and from 37 trajectories' means
+            // with a relative error of sqrt(2/36) = 0.24.
+            CHECK(found.inefficiency[w] / expected.inefficiency[w] > 0.4);
+            CHECK(found.inefficiency[w] / expected.inefficiency[w] < 2.2);
+        }
+        index compared = 0;
+        for (std::size_t b = 0; b < static_cast<std::size_t>(grid.size()); ++b) {
+            const double f = expected.profile.free_energy[b];
+            CHECK(std::isnan(f) == std::isnan(found.profile.free_energy[b]));
+            if (std::isnan(f)) continue;
+            ++compared;
+            CHECK(found.profile.free_energy[b] == doctest::Approx(f).epsilon(1e-6));
+            CHECK(found.profile.std_error[b] ==
+                  doctest::Approx(expected.profile.std_error[b]).epsilon(1e-5));
+        }
+        CHECK(compared > 30);
+        options.method = FreeEnergyMethod::mbar;
+        CHECK_THROWS_AS(estimate_free_energy(resumed.histogram(stream), windows, grid, options),
+                        InputError);
     }
 }
 
