@@ -176,6 +176,7 @@ private:
     std::vector<std::array<double, kMaxCvs>> judged_values() const;
     Buffer<float> conditions(const std::vector<std::array<double, kMaxCvs>>& values, index each);
     void lift(std::vector<Moments>& rows, const std::vector<std::string>& names);
+    void warn_outside_data(const std::vector<double>& mean);
     // Importance weights and Metropolis at every bin, of a generator with a density.
     void weigh_proposals(std::vector<Moments>& rows, const std::vector<std::string>& names);
     // How long lifted states are healed; heal_steps = −1: five relaxation times, measured once at some

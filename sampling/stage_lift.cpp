@@ -93,6 +93,27 @@ Buffer<float> Pipeline::conditions(const std::vector<std::array<double, kMaxCvs>
     return s;
 }
 
+void Pipeline::warn_outside_data(const std::vector<double>& mean) {
+    // Runs of neighbouring bins without a sample.
+    std::string where;
+    index missing = 0;
+    const auto known = [&](index b) { return std::isfinite(mean[static_cast<std::size_t>(b)]); };
+    for (index b = 0; b < grid_.size(); ++b) {
+        if (known(b)) continue;
+        ++missing;
+        if (grid_.dims == 2 || (b > 0 && !known(b - 1))) continue;
+        index last = b;
+        while (last + 1 < grid_.size() && !known(last + 1)) ++last;
+        where += (where.empty() ? " at " : ", ") + model_.cv_names()[0] + " = " +
+                 number(grid_.centre(0, b)) +
+                 (last > b ? " to " + number(grid_.centre(0, last)) : std::string());
+    }
+    if (missing > 0)
+        warn("the generator was asked outside its data: " + std::to_string(missing) + " of " +
+             std::to_string(grid_.size()) + " bins hold no samples" + where +
+             "; lifted states there are extrapolated, add windows or narrow umbrella.from and to");
+}
+
 void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& names) {
     StageMeter meter(metrics_["stages"], "lift");
     Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
@@ -120,6 +141,7 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
         rows.push_back(bin_moments("generator", to_host(stream_, Span<const float>(x.span())), n,
                                    generated, which));
     }
+    if (rows.front().source == "physics") warn_outside_data(rows.front().mean);
     if (heal_steps > 0) {
         const index each = std::min(generated, std::clamp<index>(800000 / grid_.size(), 100, kHealedPerBin));
         const index n = grid_.size() * each;
@@ -139,7 +161,16 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
     const index n = static_cast<index>(values.size()) * each;
     const Buffer<float> s = conditions(values, each);
     Buffer<float> x(device_, lifter.dim() * n);
-    lifter.lift(s.span(), n, seed, 2ull << 40, x.span());
+    // A kind's rate of lifting, for the comparison.
+    const auto timed = [&](Lifter& from, std::size_t kind) {
+        const auto start = Clock::now();
+        from.lift(s.span(), n, seed, 2ull << 40, x.span());
+        stream_.synchronize();
+        if (metrics_.contains("compare") && kind < metrics_["compare"].size())
+            metrics_["compare"][kind]["states_per_second"] =
+                static_cast<double>(n) / seconds_since(start);
+    };
+    timed(lifter, 0);
     const std::vector<float> before = to_host(stream_, Span<const float>(x.span()));
     metrics_["lifting"]["constraint_residual"] = residual(x, s, n);
     std::vector<float> after;
@@ -156,7 +187,7 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
     for (const std::string& kind : run_.generator.compare) {
         Lifter other(stream_, model_, Generator(stream_, dir_ / ("generator_" + kind + ".safetensors")),
                      run_.generator.project);
-        other.lift(s.span(), n, seed, 2ull << 40, x.span());
+        timed(other, others.size() + 1);
         others.emplace_back(kind, to_host(stream_, Span<const float>(x.span())));
     }
     judge_distributions(values, each, before, after, others, which, names);

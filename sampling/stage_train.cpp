@@ -1,6 +1,8 @@
 // Training the generator on what was sampled.
 #include "sampling/pipeline_stages.h"
 
+#include <algorithm>
+
 namespace microlift {
 
 TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed) {
@@ -155,8 +157,14 @@ void Pipeline::compare() {
                     {"updates", train.value("updates", 0.0)},
                     {"best_w1", train.value("best_w1", 0.0)}});
     for (const std::string& kind : run_.generator.compare) {
+        // As large a share of its own default's updates as the run's kind was given.
         const TrainerConfig own = TrainerConfig::defaults(kind);
-        TrainerConfig config = trainer_config(run_, own.iterations, derived_seed(run_.seed, 3000));
+        const double share =
+            static_cast<double>(run_.generator.iterations) /
+            static_cast<double>(TrainerConfig::defaults(run_.generator.kind).iterations);
+        const index iterations = std::max<index>(
+            1, static_cast<index>(share * static_cast<double>(own.iterations)));
+        TrainerConfig config = trainer_config(run_, iterations, derived_seed(run_.seed, 3000));
         config.kind = kind;
         config.batch = own.batch;
         config.rate = own.rate;
@@ -164,7 +172,8 @@ void Pipeline::compare() {
         config.beta1 = own.beta1;
         config.beta2 = own.beta2;
         config.ema = own.ema;
-        config.validation_every = own.validation_every;
+        config.validation_every = std::max<index>(
+            1, static_cast<index>(share * static_cast<double>(own.validation_every)));
         const auto trainer =
             make_trainer(stream_, config, static_cast<int>(names.size()), model_.n_cvs());
         trainer->set_data(states, samples_.xi.span(), row, samples_.n,

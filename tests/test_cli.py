@@ -319,6 +319,54 @@ class Runs(Case):
             self.refused("run", self.config, "-o", out, "--quiet", limit=limit, says="cannot write")
             self.no_partial_files(out)
 
+    def test_generator_outside_its_data(self):
+        """A hole between two windows, and a value beyond them: a warning, in the report too."""
+        out = self.dir / "hole"
+        done = self.succeed("run", self.config, "-o", out, "--set", "umbrella.windows=2", "--set",
+                            "umbrella.stiffness=200", "--set", "closure.enabled=false")
+        self.assertIn("the generator was asked outside its data", done.stdout)
+        self.assertRegex(done.stdout, r"bins hold no samples at x = -0\.\d+ to 0\.\d+")
+        self.assertIn("asked outside its data", (out / "report.html").read_text())
+        self.assertNotIn("asked outside its data", self.done.stdout)
+        beyond = self.succeed("generate", self.out, "--at", "1.5", "-n", "10", "-o",
+                              self.dir / "a.npy")
+        self.assertIn("--at 1.5 lies outside the range [-1.2, 1.2]", beyond.stderr)
+        within = self.succeed("generate", self.out, "--at", "1.1", "-n", "10", "-o",
+                              self.dir / "a.npy")
+        self.assertNotIn("outside", within.stderr)
+
+    def test_proposals_that_are_not_accepted(self):
+        """An untrained flow's Gaussian on a law that is a thin ring: hardly a proposal is accepted."""
+        text = SMALL.replace('["x", "y"]', '["x", "y", "z"]')
+        text = re.sub('potential = .*', 'potential = "(x^2-1)^2 + 3000*(y^2+z^2-1)^2"', text)
+        text = text.replace("dt = 2e-3", "dt = 2e-5").replace('kind = "cgan"', 'kind = "flow"')
+        text = text.replace("equilibrate = 500", "equilibrate = 30000\ninitial = [0, 1, 0]")
+        self.config.write_text(text)
+        out = self.dir / "ring"
+        done = self.succeed("run", self.config, "-o", out, "--set", "generator.iterations=2", "--set",
+                            "generator.flow_steps=2", "--set", "closure.enabled=false", "--set",
+                            "lifting.proposals=1000")
+        self.assertIn("hardly any of the generator's proposals is accepted", done.stdout)
+        self.assertIn("hardly any of the generator", (out / "report.html").read_text())
+
+    def test_kinds_compared(self):
+        """The run's kind and two others on the same samples: a table of the three."""
+        out = self.dir / "kinds"
+        self.succeed("run", self.config, "-o", out, "--quiet", "--set",
+                     'generator.compare=["flow", "energy"]', "--set", "closure.enabled=false")
+        compared = json.loads((out / "metrics.json").read_text())["compare"]
+        self.assertEqual([row["kind"] for row in compared], ["cgan", "flow", "energy"])
+        self.assertEqual([row["updates"] for row in compared], [200, 400, 400])
+        for row in compared:
+            for key in ("seconds", "best_w1", "median", "worst", "states_per_second"):
+                self.assertGreater(row[key], 0, key)
+            self.assertLessEqual(row["median"], row["worst"])
+        for kind in ("flow", "energy"):
+            self.assertTrue((out / f"generator_{kind}.safetensors").is_file())
+        page = (out / "report.html").read_text()
+        self.assertIn("Kinds of generator", page)
+        self.assertIn("states lifted a second", page)
+
     def test_blow_up(self):
         out = self.dir / "blown"
         message = self.refused("run", self.config, "-o", out, "--quiet", "--set", "integrator.dt=10",
@@ -386,8 +434,8 @@ class Signals(Case):
     def test_stopped_inside_a_coupling_round_and_resumed(self):
         """By SIGTERM, which leaves a checkpoint of the middle of the round, and by SIGKILL."""
         settings = sum((["--set", s] for s in (
-            'generator.kind="flow"', "generator.batch=64", "generator.validate_every=100", "generator.flow_steps=2",
-            "lifting.proposals=0",
+            'generator.kind="flow"', "generator.batch=64", "generator.validate_every=100",
+            "generator.flow_steps=2", "lifting.proposals=0",
             "coupling.rounds=2", "coupling.windows=4", "coupling.replicas=32",
             "coupling.equilibrate=500", "coupling.steps=30000", "coupling.jump=400",
             "coupling.exchange=400", "coupling.iterations=100", "lifting.heal_steps=0",
@@ -400,7 +448,7 @@ class Signals(Case):
 
         self.assertEqual(len(record(whole)["rounds"]), 3)
         random = np.random.default_rng(int(os.environ.get("MICROLIFT_TEST_SEED", "1")))
-        for rounds, how in ((1, signal.SIGTERM), (2, signal.SIGKILL), (2, signal.SIGTERM)):
+        for rounds, how in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
             out = self.dir / f"stopped_{rounds}_{how}"
             process = subprocess.Popen([str(BINARY), "run", str(self.config), "-o", str(out),
                                         "--quiet", *settings], stdout=subprocess.DEVNULL,

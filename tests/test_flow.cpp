@@ -354,9 +354,12 @@ TEST_CASE("flow, energy: learn a bimodal conditional density") {
             std::sort(distances.begin(), distances.end());
             MESSAGE(std::string(kind), ": W1/sigma: median ", distances[distances.size() / 2], ", worst ",
                     distances.back());
-            // A Gaussian of the right moments, what whitening alone would give, is 0.32 to 0.39 away.
-            CHECK(distances[distances.size() / 2] < 0.08);
-            CHECK(distances.back() < 0.16);
+            // A Gaussian of the right moments, what whitening alone would give, is 0.32 to 0.39 away:
+            // a quarter of that at half of the places, half of it anywhere. The sampling error of
+            // 20 000 states is 0.009, so what is judged is training.
+            constexpr double kWhitened = 0.32;
+            CHECK(distances[distances.size() / 2] < kWhitened / 4);
+            CHECK(distances.back() < kWhitened / 2);
         }
 }
 

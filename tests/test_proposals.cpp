@@ -300,6 +300,35 @@ TEST_CASE("proposals: what has no density on the level set is refused with the r
           std::string::npos);
 }
 
+TEST_CASE("healing: outliers that no step bears are led back first, other states stay as they are") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        const RunConfig run = configuration("name = \"muller_brown\"\nbeta = 0.0666666666667", "x");
+        const Model model(run);
+        const std::vector<float> y{0.3f, 0.4f, -3.0f, 0.5f, 5.0f};  // V(0, -3) is above 1e6
+        const auto n = static_cast<index>(y.size());
+        std::vector<float> host(y.size(), 0.0f);
+        host.insert(host.end(), y.begin(), y.end());
+        Buffer<float> s(device, n), x(device, 2 * n);
+        fill_zero(stream, s.span());
+        copy_to_device(stream, x.span(), host.data());
+        CHECK(calm(stream, model, run.integrator, s.span(), n, x.span()) > 0);
+        const auto calmed = to_host(stream, Span<const float>(x.span()));
+        for (const std::size_t i : {0u, 1u, 3u}) CHECK(calmed[y.size() + i] == y[i]);
+        for (std::size_t i = 0; i < y.size(); ++i) CHECK(calmed[i] == 0);
+        const ColumnProgram force(device, model.formulas().force);
+        Buffer<float> f(device, force.outputs() * n);
+        force.run(stream, x.span(), n, n, f.span(), n);
+        const auto forces = to_host(stream, Span<const float>(f.span()));
+        const double dt = run.integrator.dt, limit = 3 * std::sqrt(2 * model.kt() * dt);
+        for (std::size_t i = 0; i < y.size(); ++i)
+            CHECK(std::fabs(dt * static_cast<double>(forces[y.size() + i])) < limit);
+        copy_to_device(stream, x.span(), host.data());
+        heal(stream, model, run.integrator, s.span(), n, 2000, 1, 0, x.span());  // or it throws
+        for (const float v : to_host(stream, Span<const float>(x.span()))) CHECK(std::fabs(v) < 3);
+    }
+}
+
 TEST_CASE("healing: relaxation times are those of the conditional dynamics, or said to be too long") {
     Stream stream(Device::cpu(2));
     // y at fixed x relaxes with rate k: an integrated time of 1/(k dt) steps.

@@ -11,7 +11,7 @@ STARTS = {"lifted": ("lifted states", "#D55E00", "^"),
           "reweighted": ("lifted and reweighted", "#009E73", "s"),
           "nearest": ("nearest stored sample", "#0072B2", "o"),
           "minimised": ("minimised state", "#AA4499", "D")}
-VERDICTS = {"as": "as they are", "heal": "after healing", "weigh": "only reweighted or by jumps",
+VERDICTS = {"as": "as they are", "shape": "for means and variances", "heal": "after healing", "weigh": "only reweighted or by jumps",
             "no": "not at all"}
 CLOSE = 0.05  # σ: a distance that no one will miss
 
@@ -23,6 +23,8 @@ def verdict(value):
     lifted = number(steps.get("lifted"))
     if lifted == 0 and not distance > max(CLOSE, 2 * floor):
         return "as", 0
+    if lifted == 0:
+        return "shape", 0
     if math.isfinite(lifted):
         return "heal", lifted
     if math.isfinite(number(steps.get("reweighted"))):
@@ -43,6 +45,8 @@ def regions(run, values):
         steps = max((p[2] for p in part if math.isfinite(p[2])), default=0)
         sentences.append({
             "as": f"{where}: use lifted states as they are",
+            "shape": f"{where}: means and variances of lifted states are within error, their "
+                     "distributions are not quite; heal where the shape matters",
             "heal": f"{where}: use lifted states after {fmt(steps)} healing steps",
             "weigh": f"{where}: not without weights: healing is too slow there, but reweighted "
                      "states (or runs with jumps) are within error",

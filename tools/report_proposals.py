@@ -112,10 +112,12 @@ def section_comparison(run):
     if len(entries) < 2:
         return None
     rows = [[str(e.get("kind", ""))] + [text_of(number(e.get(k))) for k in
-                                        ("updates", "seconds", "best_w1", "median", "worst")]
+                                        ("updates", "seconds", "best_w1", "median", "worst",
+                                         "states_per_second")]
             for e in entries]
     against = esc(str(dig(run.metrics, "lifting").get("against", "physics")))
     return "comparison", "Kinds of generator", (
-        table(["kind", "updates", "seconds", "W₁/σ held out", "W₁/σ lifted, median", "worst"], rows)
+        table(["kind", "updates", "seconds", "W₁/σ held out", "W₁/σ lifted, median", "worst",
+               "states lifted a second"], rows)
         + "<p>The same samples, the same held-out trajectories and the same judged values; lifted "
           f"states against {against}.</p>")
