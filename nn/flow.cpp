@@ -186,7 +186,8 @@ private:
         const float scale = 1.0f / static_cast<float>(config_.batch);
         program.each_row(FlowBatchBody{held_out_.columns(), whitening_.view(), data_states_.data,
                                        data_conditions_.data, data_row_, clock_.data(),
-                                       config_.seed, scale, config_.time_waves, scratch_.h[0],
+                                       config_.seed, scale, config_.time_waves, config_.ring,
+                                       scratch_.h[0],
                                        target_.data(), layout_.ld[0], ld});
         network.forward(program, 0, 1, true);
         program.each_row(SquaredErrorBody{states_, scale, scratch_.h[last], target_.data(),
@@ -207,6 +208,42 @@ private:
     FlowRunner runner_;
 };
 
+// The same with convolutions over a ring.
+class ConvFlowTrainer final : public SingleNetworkTrainer {
+public:
+    ConvFlowTrainer(Stream& stream, const TrainerConfig& config, int states, int conditions)
+        : SingleNetworkTrainer(stream, config, states, conditions,
+                               states + time_features(config.time_waves)),
+          input_ld_(padded_width(states + conv_layout_.features)),
+          input_(stream.device(), config.batch * input_ld_),
+          runner_(stream.device(), conv_layout_, features_, config.time_waves, config.flow_steps) {}
+
+private:
+    void sweep(const float* parameters, const float* flipped, float* gradient) override {
+        const index ld = padded_width(states_);
+        for_each_index(stream_, config_.batch,
+                       FlowBatchBody{held_out_.columns(), whitening_.view(), data_states_.data,
+                                     data_conditions_.data, data_row_, clock_.data(), config_.seed,
+                                     1.0f / static_cast<float>(config_.batch), config_.time_waves,
+                                     config_.ring, input_.data(), target_.data(), input_ld_, ld});
+        conv_.gradient(stream_, parameters, flipped, input_.data(), input_ld_, target_.data(), ld,
+                       config_.batch, gradient, loss_.data());
+    }
+    void sample(const float* parameters, Span<const float> conditions, index n,
+                float* out) override {
+        runner_.run(stream_, whitening_.view(), parameters, conditions.data, n, n, config_.seed,
+                    kStreamValidation, 0, out, n);
+    }
+    void describe(std::map<std::string, std::string>& metadata) const override {
+        metadata["flow_steps"] = std::to_string(config_.flow_steps);
+        metadata["time_waves"] = std::to_string(config_.time_waves);
+    }
+
+    index input_ld_;
+    Buffer<float> input_;
+    ConvFlowRunner runner_;
+};
+
 // One network and one loss, the energy score.
 class EnergyTrainer final : public SingleNetworkTrainer {
 public:
@@ -222,7 +259,8 @@ private:
         const float scale = 1.0f / static_cast<float>(config_.batch);
         program.each_row(EnergyBatchBody{held_out_.columns(), whitening_.view(), data_states_.data,
                                          data_conditions_.data, data_row_, clock_.data(),
-                                         config_.seed, config_.group, latent_, scratch_.h[0],
+                                         config_.seed, config_.group, latent_, config_.ring,
+                                         scratch_.h[0],
                                          target_.data(), layout_.ld[0], ld});
         program.row_lanes(LatentBody{config_.seed, kStreamLatent, clock_.data(), 1, 0, 0, latent_,
                                      scratch_.h[0], layout_.ld[0]});
@@ -250,6 +288,8 @@ private:
 
 std::unique_ptr<GeneratorTrainer> make_flow_trainer(Stream& stream, const TrainerConfig& config,
                                                     int states, int conditions) {
+    if (config.architecture == "conv")
+        return std::make_unique<ConvFlowTrainer>(stream, config, states, conditions);
     return std::make_unique<FlowTrainer>(stream, config, states, conditions);
 }
 

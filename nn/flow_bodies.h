@@ -24,6 +24,15 @@ LANE_FN void write_time(float t, int waves, float* out) {
     }
 }
 
+// The variable from which variable d of a training sample is taken: d itself, or, on a ring of n like
+// sites, turned and mirrored as `word` says.
+LANE_FN int ring_site(bool ring, uint32 word, int d, int n) {
+    if (!ring) return d;
+    const int shift = static_cast<int>((static_cast<uint64>(word >> 1) * static_cast<uint64>(n)) >> 31);
+    const int at = (word & 1u) != 0 ? shift + n - 1 - d : shift + d;
+    return at < n ? at : at - n;
+}
+
 // A batch of flow matching (Lipman et al., 2023) on straight lines x_t = (1 − t) z + t x: the network's
 // input (x_t, features of s, features of t) and its target x − z. Times are stratified over the batch.
 struct FlowBatchBody {
@@ -35,6 +44,7 @@ struct FlowBatchBody {
     uint64 seed;
     float inverse_batch;
     int waves;
+    bool ring;
     float *input, *target;
     index input_ld, target_ld;
     LANE_FN void operator()(index row) const {
@@ -58,8 +68,9 @@ struct FlowBatchBody {
                                                static_cast<uint64>(b), z);
             for (int c = 0; c < 4 && 4 * b + c < n; ++c) {
                 const int d = 4 * b + c;
+                const int from = ring_site(ring, counter[3], d, n);
                 const float x =
-                    (states[d * row_size + j] - white.look_up(white.mean, d, knot, weight)) /
+                    (states[from * row_size + j] - white.look_up(white.mean, d, knot, weight)) /
                     white.look_up(white.deviation, d, knot, weight);
                 aim[d] = x - z[c];
                 in[d] = fma(t, aim[d], z[c]);
@@ -97,6 +108,7 @@ struct EnergyBatchBody {
     const TrainClock* clock;
     uint64 seed;
     int group, latent;
+    bool ring;
     float *input, *target;
     index input_ld, target_ld;
     LANE_FN void operator()(index row) const {
@@ -111,7 +123,7 @@ struct EnergyBatchBody {
         white.place(s, row_size, knot, weight);
         for (int d = 0; d < white.states; ++d)
             target[row * target_ld + d] =
-                (states[d * row_size + j] - white.look_up(white.mean, d, knot, weight)) /
+                (states[ring_site(ring, counter[3], d, white.states) * row_size + j] - white.look_up(white.mean, d, knot, weight)) /
                 white.look_up(white.deviation, d, knot, weight);
         white.write_features(s, row_size, input + row * input_ld + latent);
     }

@@ -142,7 +142,6 @@ Generator::Generator(Stream& stream, const SafeTensors& content) : metadata_(con
     whitening_ = Whitening(stream, content.tensors);
     states_ = whitening_.view().states;
     conditions_ = whitening_.view().conditions;
-    layout_ = MlpLayout(widths, activation_from(content.text("activation")));
     const int features = whitening_.view().features;
     int steps = 0, waves = 0;
     if (flow) {
@@ -152,6 +151,22 @@ Generator::Generator(Stream& stream, const SafeTensors& content) : metadata_(con
             number_from(content.text("time_waves"), "number of waves", 0, kMostWaves));
     }
     const index inputs = latent_ + features + (flow ? time_features(waves) : 0);
+    if (const auto built = content.metadata.find("architecture");
+        built != content.metadata.end() && built->second == "conv") {
+        if (!flow)
+            throw InputError("the weights are of convolutions but not of a flow; give a file that "
+                             "this version of microlift wrote");
+        convolves_ = true;
+        const ConvLayout layout(states_, inputs - states_, widths,
+                                number_from(content.text("kernel"), "kernel", 1, 4096),
+                                activation_from(content.text("activation")));
+        const auto parameters = conv_parameters(content.tensors, "generator", layout);
+        parameters_ = Buffer<float>(stream.device(), layout.parameters);
+        copy_to_device(stream, parameters_.span(), parameters.data());
+        conv_flow_ = ConvFlowRunner(stream.device(), layout, features, waves, steps);
+        return;
+    }
+    layout_ = MlpLayout(widths, activation_from(content.text("activation")));
     if (widths.front() != inputs || widths.back() != states_)
         throw InputError("the weights' widths do not fit their latent dimension and whitening; give "
                          "a file that microlift wrote");
@@ -176,7 +191,11 @@ void Generator::generate(Stream& stream, Span<const float> conditions, index n, 
                          uint64 first_index, Span<float> states) {
     check_rows(conditions, n, states.size);
     const index condition_row = conditions.size / conditions_, state_row = states.size / states_;
-    if (kind_ == "flow")
+    if (convolves_)
+        conv_flow_.run(stream, whitening_.view(), parameters_.data(), conditions.data,
+                       condition_row, n, seed, kStreamGenerate, static_cast<index>(first_index),
+                       states.data, state_row);
+    else if (kind_ == "flow")
         flow_.run(stream, whitening_.view(), parameters_.data(), conditions.data, condition_row, n,
                   seed, kStreamGenerate, static_cast<index>(first_index), states.data, state_row,
                   GemmPrecision::tf32);
@@ -186,13 +205,16 @@ void Generator::generate(Stream& stream, Span<const float> conditions, index n, 
                     state_row, GemmPrecision::tf32);
 }
 
-bool Generator::has_density() const { return kind_ == "flow" && flow_.has_density(); }
+bool Generator::has_density() const {
+    return kind_ == "flow" && !convolves_ && flow_.has_density();
+}
 
 void Generator::propose(Stream& stream, Span<const float> conditions, index n, uint64 seed,
                         uint32 stream_id, uint64 first_index, Span<float> states,
                         Span<float> log_density) {
     if (kind_ != "flow")
         throw InputError("a generator of kind '" + kind_ + "' has no density; train a flow");
+    if (convolves_) throw InputError("the density of a flow of convolutions is not built");
     check_rows(conditions, n, states.size);
     flow_.propose(stream, whitening_.view(), parameters_.data(), conditions.data,
                   conditions.size / conditions_, n, seed, stream_id,
@@ -204,6 +226,7 @@ void Generator::log_density(Stream& stream, Span<const float> conditions, index 
                             Span<const float> states, Span<float> log_density) {
     if (kind_ != "flow")
         throw InputError("a generator of kind '" + kind_ + "' has no density; train a flow");
+    if (convolves_) throw InputError("the density of a flow of convolutions is not built");
     check_rows(conditions, n, states.size);
     flow_.density(stream, whitening_.view(), parameters_.data(), conditions.data,
                   conditions.size / conditions_, n, states.data, states.size / states_,

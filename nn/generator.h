@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "nn/conv.h"
 #include "nn/flow.h"
 #include "nn/mlp.h"
 #include "nn/safetensors.h"
@@ -72,6 +73,8 @@ private:
     Buffer<float> parameters_;
     GeneratorRunner runner_;
     FlowRunner flow_;
+    bool convolves_ = false;
+    ConvFlowRunner conv_flow_;
 };
 
 // The unpadded weights of a network as tensors PREFIX.l.weight (in, out) and PREFIX.l.bias (out).

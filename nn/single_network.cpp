@@ -13,22 +13,34 @@ SingleNetworkTrainer::SingleNetworkTrainer(Stream& stream, const TrainerConfig& 
                                            int conditions, int inputs)
     : stream_(stream), config_(config), states_(states), conditions_(conditions),
       features_(feature_count(config.periods, conditions, config.waves)),
-      layout_(widths_of(inputs + features_, config.widths, states),
-              activation_from(config.activation)),
+      convolves_(config.architecture == "conv"),
       clock_(stream.device(), 1), loss_(stream.device(), config.batch),
-      target_(stream.device(),
-              config.batch * layout_.ld[static_cast<std::size_t>(layout_.layers)]),
+      target_(stream.device(), config.batch * padded_width(states)),
       slots_(gradient_slots(stream.device(), config.batch)) {
     const Device& device = stream.device();
+    const Activation activation = activation_from(config.activation);
+    if (convolves_) {
+        conv_layout_ = ConvLayout(states, inputs + features_ - states, config.widths, config.kernel,
+                                  activation);
+        conv_ = ConvNetwork(device, conv_layout_, config.batch, true);
+        slots_ = conv_.slots(config.batch);
+        parameter_count_ = conv_layout_.parameters;
+    } else {
+        layout_ = MlpLayout(widths_of(inputs + features_, config.widths, states), activation);
+        parameter_count_ = layout_.parameters;
+    }
     for (auto* buffer : {&parameters_, &first_, &second_, &average_, &best_})
-        *buffer = Buffer<float>(device, layout_.parameters);
-    transposed_ = Buffer<float>(device, layout_.transposed_size);
-    gradient_ = Buffer<float>(device, slots_ * layout_.parameters);
-    set(layout_.initial(config.seed, 0));
+        *buffer = Buffer<float>(device, parameter_count_);
+    transposed_ = Buffer<float>(device, convolves_ ? conv_layout_.flipped_size
+                                                   : layout_.transposed_size);
+    gradient_ = Buffer<float>(device, slots_ * parameter_count_);
+    set(convolves_ ? conv_layout_.initial(config.seed) : layout_.initial(config.seed, 0));
     copy(stream, average_.span(), parameters_.span());
     copy(stream, best_.span(), parameters_.span());
-    memory_ = Buffer<float>(device, MlpScratch<float>::size(layout_, config.batch, 1, 0));
-    scratch_ = MlpScratch<float>(layout_, config.batch, 1, 0, memory_.data());
+    if (!convolves_) {
+        memory_ = Buffer<float>(device, MlpScratch<float>::size(layout_, config.batch, 1, 0));
+        scratch_ = MlpScratch<float>(layout_, config.batch, 1, 0, memory_.data());
+    }
     ones_ = Buffer<float>(device, config.batch);
     const std::vector<float> one(static_cast<std::size_t>(config.batch), 1.0f);
     copy_to_device(stream, ones_.span(), one.data());
@@ -44,7 +56,9 @@ SingleNetworkTrainer::SingleNetworkTrainer(Stream& stream, const TrainerConfig& 
 
 void SingleNetworkTrainer::set(const std::vector<float>& parameters) {
     copy_to_device(stream_, parameters_.span(), parameters.data());
-    copy_to_device(stream_, transposed_.span(), layout_.transpose(parameters).data());
+    copy_to_device(stream_, transposed_.span(),
+                   (convolves_ ? conv_layout_.flip(parameters) : layout_.transpose(parameters))
+                       .data());
 }
 
 void SingleNetworkTrainer::set_data(Span<const float> states, Span<const float> conditions,
@@ -62,13 +76,14 @@ void SingleNetworkTrainer::set_data(Span<const float> states, Span<const float> 
                                                       : Whitening::Kind::conditional,
                            states, conditions, row, columns, states_, conditions_, periods,
                            config_.waves);
+    if (config_.ring) whitening_.share_over_states(stream_);
     recorded_ = false;
 }
 
 void SingleNetworkTrainer::warm_start(const TensorMap& state) {
     const auto found = state.find("generator.best");
     if (found == state.end() ||
-        static_cast<index>(found->second.data.size()) != layout_.parameters * 4)
+        static_cast<index>(found->second.data.size()) != parameter_count_ * 4)
         throw InputError("there is no tensor 'generator.best' of the right size to start from: the "
                          "architecture differs");
     // The weights mean what they meant only behind the whitening that they were trained with.
@@ -85,18 +100,23 @@ void SingleNetworkTrainer::warm_start(const TensorMap& state) {
 }
 
 void SingleNetworkTrainer::iterate() {
-    const Mlp<float> network{layout_, parameters_.data(), transposed_.data(), scratch_,
-                             config_.batch};
-    RowProgram<float> program(stream_, config_.batch, gradient_.data(), layout_.parameters,
-                              ones_.data(), config_.precision);
-    sweep(program, network);
-    program.finish();
+    if (convolves_) {
+        sweep(parameters_.data(), transposed_.data(), gradient_.data());
+    } else {
+        const Mlp<float> network{layout_, parameters_.data(), transposed_.data(), scratch_,
+                                 config_.batch};
+        RowProgram<float> program(stream_, config_.batch, gradient_.data(), layout_.parameters,
+                                  ones_.data(), config_.precision);
+        sweep(program, network);
+        program.finish();
+    }
     for_each_index(stream_, 1, AdvanceBody{schedule_, clock_.data(), false});
-    for_each_lane(stream_, layout_.parameters,
+    for_each_lane(stream_, parameter_count_,
                   AdamBody{&clock_.data()->generator, &clock_.data()->ema, schedule_.rates,
-                           gradient_.data(), slots_, layout_.parameters, parameters_.data(),
+                           gradient_.data(), slots_, parameter_count_, parameters_.data(),
                            first_.data(), second_.data(), transposed_.data(), average_.data(),
-                           transpose_map(layout_)});
+                           convolves_ ? TransposeMap{} : transpose_map(layout_)});
+    if (convolves_) conv_.flip(stream_, parameters_.data(), transposed_.data());
     for_each_index(stream_, 1,
                    LossRecordBody{schedule_, clock_.data(), loss_.data(), config_.batch,
                                   history_rows_.data()});
@@ -183,7 +203,7 @@ void SingleNetworkTrainer::load_state(const TensorMap& state) {
     // All sizes first, so that a wrong checkpoint changes nothing.
     for (const char* name : {"generator.parameters", "generator.first_moment",
                              "generator.second_moment", "generator.average", "generator.best"})
-        get(name, layout_.parameters * 4);
+        get(name, parameter_count_ * 4);
     get("history", history_rows_.size() * 4);
     TrainClock time;
     std::memcpy(&time, get("clock", sizeof time).data.data(), sizeof time);
@@ -209,18 +229,27 @@ void SingleNetworkTrainer::load_state(const TensorMap& state) {
 SafeTensors SingleNetworkTrainer::generator_tensors() {
     SafeTensors content;
     content.tensors = whitening_.tensors();
-    add_network_tensors(content.tensors, "generator", layout_, to_host(stream_, best_.span()));
+    const std::vector<float> best = to_host(stream_, best_.span());
     std::string widths;
-    for (std::size_t l = 0; l <= static_cast<std::size_t>(layout_.layers); ++l)
-        widths.append(l ? "," : "").append(std::to_string(layout_.width[l]));
-    content.metadata = {{"format", "microlift-generator-1"},
-                        {"kind", config_.kind},
-                        {"activation", config_.activation},
-                        {"states", std::to_string(states_)},
-                        {"conditions", std::to_string(conditions_)},
-                        {"widths", widths},
-                        {"iteration", std::to_string(iteration_)},
-                        {"seed", std::to_string(config_.seed)}};
+    if (convolves_) {
+        add_conv_tensors(content.tensors, "generator", conv_layout_, best);
+        for (std::size_t l = 1; l < static_cast<std::size_t>(conv_layout_.layers); ++l)
+            widths.append(l > 1 ? "," : "").append(std::to_string(conv_layout_.channels[l]));
+        content.metadata["architecture"] = "conv";
+        content.metadata["kernel"] = std::to_string(conv_layout_.kernel);
+    } else {
+        add_network_tensors(content.tensors, "generator", layout_, best);
+        for (std::size_t l = 0; l <= static_cast<std::size_t>(layout_.layers); ++l)
+            widths.append(l ? "," : "").append(std::to_string(layout_.width[l]));
+    }
+    content.metadata.insert({{"format", "microlift-generator-1"},
+                             {"kind", config_.kind},
+                             {"activation", config_.activation},
+                             {"states", std::to_string(states_)},
+                             {"conditions", std::to_string(conditions_)},
+                             {"widths", widths},
+                             {"iteration", std::to_string(iteration_)},
+                             {"seed", std::to_string(config_.seed)}});
     describe(content.metadata);
     return content;
 }

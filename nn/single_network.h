@@ -2,6 +2,7 @@
 // score share. A kind adds one iteration's sweep and a sampler.
 #pragma once
 
+#include "nn/conv.h"
 #include "nn/generator.h"
 #include "nn/held_out.h"
 #include "nn/trainer.h"
@@ -23,12 +24,16 @@ public:
     SafeTensors generator_tensors() final;
 
 protected:
-    // inputs: columns of the network's input beside the condition's features.
+    // inputs: columns of the network's input beside the condition's features. An MLP, or, where
+    // config says so, convolutions, of which those that are not the states are features.
     SingleNetworkTrainer(Stream& stream, const TrainerConfig& config, int states, int conditions,
                          int inputs);
 
-    // From empty inputs to weight gradients and loss_, (batch) losses whose sum is the batch's.
-    virtual void sweep(RowProgram<float>& program, const Mlp<float>& network) = 0;
+    // From empty inputs to weight gradients and loss_, (batch) losses whose sum is the batch's. Of an
+    // MLP, or of convolutions; then gradients go into slots_ parts of `gradient`.
+    virtual void sweep(RowProgram<float>&, const Mlp<float>&) {}
+    virtual void sweep(const float* /*parameters*/, const float* /*flipped*/,
+                       float* /*gradient*/) {}
     // States (states_, n) for conditions (conditions_, n), from the averaged weights.
     virtual void sample(const float* parameters, Span<const float> conditions, index n,
                         float* out) = 0;
@@ -37,7 +42,10 @@ protected:
     Stream& stream_;
     TrainerConfig config_;
     int states_, conditions_, features_;
-    MlpLayout layout_;
+    bool convolves_;
+    MlpLayout layout_;       // of an MLP
+    ConvLayout conv_layout_;  // of convolutions
+    ConvNetwork conv_;
     Whitening whitening_;
     HeldOut held_out_;
     Span<const float> data_states_, data_conditions_;
@@ -53,7 +61,7 @@ private:
     void judge();
 
     Schedule schedule_;
-    index slots_ = 0, iteration_ = 0;
+    index slots_ = 0, iteration_ = 0, parameter_count_ = 0;
     Buffer<float> parameters_, transposed_, first_, second_, gradient_, average_, best_;
     Buffer<float> memory_, ones_, history_rows_;
     Graph graph_;

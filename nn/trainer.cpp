@@ -114,6 +114,9 @@ void TrainerConfig::validate() const {
         if (!good) throw InputError(std::string("generator: ") + what);
     };
     defaults(kind);
+    require(architecture == "mlp" || architecture == "conv", "architecture must be mlp or conv");
+    require(architecture == "mlp" || (kind == "flow" && ring),
+            "architecture conv is for flows on a ring");
     if (kind == "cgan") {
         cgan_config(*this).validate();
         return;

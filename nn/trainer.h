@@ -30,6 +30,9 @@ struct TrainerConfig {
     std::string whiten = "conditional";  // conditional | global
     std::vector<double> periods;         // one a condition, 0 = not periodic; may be empty
     int waves = 8;                       // half waves of each condition that is not periodic
+    std::string architecture = "mlp";  // mlp | conv: circular convolutions (flows on rings only)
+    int kernel = 5;                    // sites that a convolution sees, odd
+    bool ring = false;  // states are like sites of a ring, in order (flow and energy)
     double held_out = 0.05;              // share of the trajectories kept for validation
     index validation_bins = 32, validation_samples = 10000, validation_every = 500;
     GemmPrecision precision = GemmPrecision::tf32;

@@ -270,6 +270,31 @@ void Whitening::measure_range(Stream& stream, Span<const float> states, Span<con
     upload(stream);
 }
 
+void Whitening::share_over_states(Stream& stream) {
+    const auto n = static_cast<std::size_t>(view_.states);
+    for (std::size_t knot = 0; knot < mean_.size() / n; ++knot) {
+        double mean = 0, square = 0;
+        for (std::size_t d = 0; d < n; ++d) {
+            mean += static_cast<double>(mean_[knot * n + d]) / static_cast<double>(n);
+            const double deviation = static_cast<double>(deviation_[knot * n + d]);
+            square += deviation * deviation / static_cast<double>(n);
+        }
+        for (std::size_t d = 0; d < n; ++d) {
+            mean_[knot * n + d] = static_cast<float>(mean);
+            deviation_[knot * n + d] = static_cast<float>(std::sqrt(square));
+        }
+    }
+    for (std::size_t d = 1; d < n; ++d) {
+        range_[0] = std::min(range_[0], range_[2 * d]);
+        range_[1] = std::max(range_[1], range_[2 * d + 1]);
+    }
+    for (std::size_t d = 1; d < n; ++d) {
+        range_[2 * d] = range_[0];
+        range_[2 * d + 1] = range_[1];
+    }
+    upload(stream);
+}
+
 void Whitening::upload(Stream& stream) {
     const index n = static_cast<index>(mean_.size());
     const index ranges = static_cast<index>(range_.size());

@@ -96,6 +96,9 @@ public:
     // From a file or a checkpoint.
     Whitening(Stream& stream, const TensorMap& tensors);
 
+    // One mean, deviation and range for all states, which are alike.
+    void share_over_states(Stream& stream);
+
     const WhiteningView& view() const { return view_; }
     TensorMap tensors() const;
 

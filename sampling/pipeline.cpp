@@ -32,6 +32,17 @@ Pipeline::Pipeline(const RunConfig& run, const RunOptions& options, Progress& pr
                             "the collective variables are the whole state, nothing is left "
                             "for a generator to make",
                             "leave out [generator], or choose fewer collective variables");
+        const auto made = static_cast<index>(target_names().size());
+        if (run.generator.ring && !model_.observed() && made != model_.dim())
+            run.config.fail("generator.ring",
+                            "generator.ring = true, but a collective variable is one of the "
+                            "ring's variables, so that they are not alike",
+                            "take a collective variable of all of them, or set ring = false");
+        if (run.generator.architecture == "conv" && run.generator.kernel > made)
+            run.config.fail("generator.kernel",
+                            "generator.kernel = " + std::to_string(run.generator.kernel) +
+                                " is more than the " + std::to_string(made) + " sites of the ring",
+                            "give a smaller odd number");
     }
     if (run.umbrella.exchange > 0 && run.umbrella.exchange % run.umbrella.stride != 0)
         run.config.fail("umbrella.exchange",
@@ -135,6 +146,7 @@ void Pipeline::judge() {
         lift(rows, names);
         weigh_proposals(rows, names);
         consistency();
+        energies();
     }
     if (!rows.empty()) write_conditional(rows, names);
     write_exact();
@@ -173,6 +185,18 @@ void Pipeline::print_summary() const {
                   << "; effective samples: median "
                   << number(100 * proposals["effective"].value("median", 0.0)) << " %, worst "
                   << number(100 * proposals["effective"].value("worst", 0.0)) << " %\n";
+    const Json energies = metrics_.value("energies", Json::object());
+    for (const char* source : {"generator", "healed"})
+        if (energies.contains(source)) {
+            const Json& worst = energies[source];
+            std::cout << "  energies   " << source << " against physics: histogram within "
+                      << number(100 * worst.value("histogram", 0.0)) << " % (sampling floor "
+                      << number(100 * energies.value("floor", 0.0)) << " %)";
+            if (worst.contains("correlation"))
+                std::cout << ", correlation within "
+                          << number(100 * worst.value("correlation", 0.0)) << " %";
+            std::cout << "\n";
+        }
     for (const auto& row : metrics_.value("compare", Json::array()))
         std::cout << "  compared   " << row.value("kind", "") << ": W1/sigma median "
                   << number(row.value("median", 0.0)) << ", worst "

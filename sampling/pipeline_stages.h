@@ -153,6 +153,8 @@ private:
     void add_errors(Json& point, const Json& reference) const;
     // Where the generator may be used.
     void consistency();
+    // Energies (and a ring's correlations) of lifted and healed states against long runs held on ξ.
+    void energies();
     std::size_t place_bin(const std::array<double, kMaxCvs>& place) const;
     // Reweighted lifted states against the samples, at every place.
     void judge_reweighted(std::vector<CouplingPlace>& places, const ConditionalMoments& samples,

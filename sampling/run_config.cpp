@@ -491,6 +491,43 @@ GeneratorConfig read_generator(Config& config) {
         }
     }
     generator.project = config.boolean("generator.project");
+    generator.architecture = config.text("generator.architecture");
+    generator.kernel = config.integer("generator.kernel");
+    generator.ring = config.boolean("generator.ring");
+    if (generator.architecture == "conv") {
+        if (generator.kind != "flow") {
+            config.fail("generator.architecture",
+                        "key 'generator.architecture' is \"conv\", which is built for flows; "
+                        "'generator.kind' is \"" + generator.kind + "\"",
+                        "use kind = \"flow\", or architecture = \"mlp\"");
+        }
+        if (!generator.ring) {
+            config.fail("generator.architecture",
+                        "key 'generator.architecture' is \"conv\", which needs a ring of like "
+                        "variables, but 'generator.ring' is false",
+                        "set ring = true if the variables are one, or use architecture = \"mlp\"");
+        }
+        if (!generator.compare.empty()) {
+            config.fail("generator.compare",
+                        "key 'generator.compare' names kinds without convolutions",
+                        "leave it out, or use architecture = \"mlp\"");
+        }
+    }
+    if (generator.architecture == "conv") {
+        for (const index channels : generator.generator_widths) {
+            if (channels % 16 != 0) {
+                config.fail("generator.generator_widths",
+                            "key 'generator.generator_widths' holds " + std::to_string(channels) +
+                                ", no multiple of 16, which channels of convolutions must be",
+                            "give for example [32, 32, 32]");
+            }
+        }
+    }
+    if (generator.kernel % 2 == 0) {
+        config.fail("generator.kernel",
+                    "key 'generator.kernel' is " + std::to_string(generator.kernel) + ", not odd",
+                    "use 3, 5, 7 or another odd number");
+    }
     generator.held_out = config.number("generator.held_out");
     generator.validate_every = config.integer("generator.validate_every");
     generator.validation_states = config.integer("generator.validation_states");
@@ -512,7 +549,8 @@ GeneratorConfig read_generator(Config& config) {
 LiftingConfig read_lifting(const Config& config) {
     return {config.integer("lifting.values"), config.integer("lifting.states"),
             config.integer("lifting.heal_steps"), config.integer("lifting.heal_limit"),
-            config.integer("lifting.proposals")};
+            config.integer("lifting.energies"), config.integer("lifting.energy_states"),
+            config.integer("lifting.reference_steps"), config.integer("lifting.proposals")};
 }
 
 CouplingConfig read_coupling(const Config& config, bool generator) {
@@ -873,6 +911,17 @@ Schema run_schema(const std::string& system_name) {
                  "further kinds to train on the same data, with their own defaults, and to compare"));
     add(key("generator.project", T::boolean, "true",
             "whether generated states are moved onto xi(x) = s by Newton steps"));
+    add(one_of(key("generator.architecture", T::text, "\"mlp\"",
+                   "a network of full layers, or, of a flow on a ring, of circular convolutions: "
+                   "generator_widths are their channels then"),
+               {"mlp", "conv"}));
+    add(at_most(at_least(key("generator.kernel", T::integer, "5",
+                             "width of a convolution in sites, an odd number"),
+                         1),
+                63));
+    add(key("generator.ring", T::boolean, "false",
+            "whether the variables are like sites of a ring, in order: a flow then learns from "
+            "them turned and mirrored at random"));
     add(below(above(key("generator.held_out", T::number, "0.1",
                         "share of the trajectories kept for validation"),
                     0.0),
@@ -900,6 +949,19 @@ Schema run_schema(const std::string& system_name) {
                 kManySteps));
     add(at_most(at_least(key("lifting.heal_limit", T::integer, "20000",
                              "most steps that heal_steps = -1 may choose"),
+                         64),
+                kManySteps));
+    add(at_most(at_least(key("lifting.energies", T::integer, "0",
+                             "values at which the potential energy of lifted and of healed states "
+                             "is compared with long runs held there; 0: none"),
+                         0),
+                1000));
+    add(at_most(at_least(key("lifting.energy_states", T::integer, "20000",
+                             "states generated at each of them"),
+                         100),
+                1e8));
+    add(at_most(at_least(key("lifting.reference_steps", T::integer, "20000",
+                             "steps of the 256 runs at each of them, after a quarter as many more"),
                          64),
                 kManySteps));
     add(at_most(at_least(key("lifting.proposals", T::integer, "4096",

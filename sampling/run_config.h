@@ -102,6 +102,9 @@ struct GeneratorConfig {
     index group = 0;
     std::vector<std::string> compare;  // further kinds, trained on the same data
     bool project = true;
+    std::string architecture;
+    index kernel = 0;
+    bool ring = false;  // the variables are like sites of a ring, in order
     double held_out = 0.0;
     index validate_every = 0;
     index validation_states = 0;
@@ -112,6 +115,9 @@ struct LiftingConfig {
     index states = 0;      // generated at each
     index heal_steps = 0;  // 0: no healing; −1: as long as the measured relaxation asks for
     index heal_limit = 0;  // of that
+    index energies = 0;         // values at which energies are compared; 0: none
+    index energy_states = 0;    // generated at each
+    index reference_steps = 0;  // of the runs that they are compared with
     index proposals = 0;   // weighed at each bin, of generators with a density; 0: none
 };
 

@@ -16,6 +16,12 @@ constexpr index kHealedPerBin = 4096, kGeneratedPerBin = 20000;
 constexpr index kPictures = 6;  // conditional densities shown in the report
 constexpr double kIntegralError = 0.01;  // of a density that is believed
 
+// Fewer states of many variables: each of them costs more, and tells more.
+double share_of_states(int dim) {
+    const double share = 10.0 / std::max(10, dim);
+    return share * share * share;
+}
+
 }  // namespace
 
 void Pipeline::write_conditional(const std::vector<Moments>& rows, const std::vector<std::string>& names) {
@@ -130,7 +136,8 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
     std::vector<std::array<double, kMaxCvs>> centers;
     for (index b = 0; b < grid_.size(); ++b)
         centers.push_back({grid_.centre(0, b), grid_.dims == 2 ? grid_.centre(1, b) : 0.0});
-    const index budget = 4000000 / grid_.size();
+    const double share = share_of_states(model_.dim());
+    const index budget = static_cast<index>(4000000 * share) / grid_.size();
     const index generated = std::clamp<index>(budget, 100, kGeneratedPerBin);
     progress_.begin("lift", 2, "passes");
     {
@@ -143,7 +150,9 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
     }
     if (rows.front().source == "physics") warn_outside_data(rows.front().mean);
     if (heal_steps > 0) {
-        const index each = std::min(generated, std::clamp<index>(800000 / grid_.size(), 100, kHealedPerBin));
+        const index each = std::min(generated, std::clamp<index>(
+                                         static_cast<index>(800000 * share) / grid_.size(), 100,
+                                         kHealedPerBin));
         const index n = grid_.size() * each;
         const Buffer<float> s = conditions(centers, each);
         Buffer<float> x(device_, lifter.dim() * n);

@@ -26,6 +26,9 @@ TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed
     c.flow_steps = static_cast<int>(g.flow_steps);
     c.time_waves = static_cast<int>(g.time_waves);
     c.group = static_cast<int>(g.group);
+    c.architecture = g.architecture;
+    c.kernel = static_cast<int>(g.kernel);
+    c.ring = g.ring;
     c.held_out = g.held_out;
     c.validation_every = g.validate_every;
     c.validation_samples = g.validation_states;

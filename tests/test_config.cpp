@@ -97,7 +97,12 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
         }
         return replaced(kBase, "[\"x\"]", "[" + table + " }]");
     }
-    ConfigValue root = parse_toml(spec.path == "system.parameters.*" ? kFormula : kBase, "run.toml");
+    const std::string base =
+        spec.path == "system.parameters.*" ? kFormula
+        : spec.path == "generator.architecture"
+            ? replaced(kBase, "[generator]", "[generator]\nkind = \"flow\"\nring = true")
+            : kBase;
+    ConfigValue root = parse_toml(base, "run.toml");
     std::string path = spec.path;
     if (path.back() == '*') {
         path = path.substr(0, path.size() - 1) + "eps";
@@ -312,6 +317,18 @@ TEST_CASE("config: keys that contradict each other") {
     check_message(refusal(kBase, {"coupling.exchange=150"}), "coupling.exchange");
     check_message(refusal(replaced(kBase, "[\"x\"]", "[\"x\", \"y\"]"), {"coupling.exchange=100"}),
                   "coupling.exchange");
+    // Convolutions: of flows, on a ring, of an odd number of sites.
+    check_message(refusal(kBase, {"generator.architecture=conv"}), "generator.architecture");
+    check_message(refusal(kBase, {"generator.architecture=conv", "generator.kind=flow"}),
+                  "generator.architecture");
+    check_message(refusal(kBase, {"generator.architecture=conv", "generator.ring=true"}),
+                  "generator.architecture");
+    CHECK(refusal(kBase, {"generator.architecture=conv", "generator.kind=flow",
+                          "generator.ring=true", "generator.generator_widths=[32, 32]"}) == "");
+    check_message(refusal(kBase, {"generator.architecture=conv", "generator.kind=flow",
+                                  "generator.ring=true", "generator.generator_widths=[20]"}),
+                  "generator.generator_widths");
+    check_message(refusal(kBase, {"generator.kernel=4"}), "generator.kernel");
     // [system]: a built-in or formulas, whole.
     const std::string formula = kFormula;
     check_message(refusal(replaced(formula, "variables = [\"x\", \"y\"]",

@@ -4,7 +4,7 @@ if(NOT MICROLIFT_CPU MATCHES "^(native|dispatch)$")
   message(FATAL_ERROR "MICROLIFT_CPU=${MICROLIFT_CPU}: use native or dispatch")
 endif()
 # The sources with loops over lanes, as a regular expression.
-set(MICROLIFT_KERNEL_SOURCES "\\.ops\\.cpp$|/engine/cpu_lanes|/nn/(cgan|flow|gemm|generator|held_out|\
+set(MICROLIFT_KERNEL_SOURCES "\\.ops\\.cpp$|/engine/cpu_lanes|/nn/(cgan|conv|flow|gemm|generator|held_out|\
 mlp|single_network|whitening)\\.cpp$|/sampling/(formula_path|formula_program|mbar)\\.cpp$")
 # -march of each level that engine/cpu.cpp knows, lowest first.
 set(MICROLIFT_CPU_LEVELS baseline avx2 avx512)

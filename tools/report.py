@@ -51,6 +51,7 @@ from report_coupling import section_coupling
 from report_data import (Broken, Run, bytes_text, cv_text, dig, esc, fmt, number, numbers, review,
                          seconds_text, sentence, several, w1_entries)
 from report_draw import style
+from report_energies import section_energies
 from report_learned import section_learned
 from report_proposals import section_comparison, section_healing, section_proposals
 from report_lifting import section_densities, section_moments, section_training
@@ -153,7 +154,8 @@ TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system",
           "double_well": "Double well", "channel": "Channel", "hidden_barrier": "Hidden barrier"}
 SECTIONS = (section_cloud, section_windows, section_free_energy, section_moments,
             section_densities, section_proposals, section_healing, section_training,
-            section_comparison, section_coupling, section_consistency, section_closure,
+            section_comparison, section_coupling, section_consistency, section_energies,
+            section_closure,
             section_learned, section_figures)
 
 

@@ -136,7 +136,9 @@ class Run:
 
     TABLES = {"free_energy": ["cv_1", "free_energy"], "exact": ["cv_1"],
               "conditional": ["cv_1", "variable", "mean", "source"],
-              "closure": ["cv_1", "drift", "diffusion", "source"]}
+              "closure": ["cv_1", "drift", "diffusion", "source"],
+              "energies": ["cv_1", "energy", "density", "source"],
+              "correlation": ["cv_1", "distance", "correlation", "source"]}
 
     def __init__(self, folder):
         self.folder = Path(folder)
