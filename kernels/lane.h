@@ -74,7 +74,21 @@ LANE_FN float as_float(uint32 a) { return __uint_as_float(a); }
 LANE_FN double as_float(uint64 a) { return __longlong_as_double(static_cast<int64>(a)); }
 LANE_FN float to_float(int32 a) { return __int2float_rn(a); }
 #else
+#if defined(__x86_64__) && !defined(__FMA__) && !defined(__CUDACC__)
+// Without the instruction the library's fma takes a microsecond. The product is exact in double; the sum,
+// rounded there to odd, rounds to float as the exact one does (Boldo, Melquiond, IEEE Trans. Comput. 57
+// (2008) 462).
+LANE_FN float fma(float a, float b, float c) {
+    const double p = static_cast<double>(a) * static_cast<double>(b), d = static_cast<double>(c);
+    const double s = p + d, back = s - p;
+    const double error = (p - (s - back)) + (d - back);
+    uint64 bits = __builtin_bit_cast(uint64, s);
+    if ((error < 0 || error > 0) && !(bits & 1)) bits += (error < 0) == (s < 0) ? 1ull : ~0ull;
+    return static_cast<float>(__builtin_bit_cast(double, bits));
+}
+#else
 LANE_FN float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#endif
 LANE_FN double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 LANE_FN float sqrt_exact(float a) { return __builtin_sqrtf(a); }
 LANE_FN double sqrt_exact(double a) { return __builtin_sqrt(a); }

@@ -2,6 +2,8 @@
 // CPU only. Every operation is IEEE, so a pack computes the same bits as W single lanes.
 #pragma once
 
+#include <cstring>
+
 #include "kernels/lane.h"
 
 #if defined(__x86_64__)
@@ -30,9 +32,6 @@ inline constexpr int kNativeWidth = 4;
 template <class T, int W>
 struct Pack {
     typedef T V __attribute__((vector_size(sizeof(T) * W)));
-    // In memory: one full-width access, where a memcpy may become two of half the width by way of the
-    // stack, and stall.
-    typedef T Stored __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
     V v;
 };
 
@@ -228,8 +227,33 @@ LANE_FN Pack<double, W> to_float(Pack<int64, W> a) {
     return {__builtin_convertvector(a.v, V)};
 }
 
+#if defined(__x86_64__) && !defined(__FMA__)
+// Two lanes of the fma in lane.h: a b + c in double, rounded to odd.
+LANE_FN __m128d fma_odd(__m128 a, __m128 b, __m128 c) {
+    typedef long long I __attribute__((vector_size(16)));
+    const __m128d p = _mm_cvtps_pd(a) * _mm_cvtps_pd(b), d = _mm_cvtps_pd(c);
+    const __m128d s = p + d, back = s - p;
+    const __m128d error = (p - (s - back)) + (d - back);
+    const I inexact = (I)_mm_or_pd(_mm_cmplt_pd(error, _mm_setzero_pd()),
+                                   _mm_cmpgt_pd(error, _mm_setzero_pd()));
+    const I even = ((I)s & 1) - 1;
+    const __m128i signs = _mm_srai_epi32((__m128i)((I)error ^ (I)s), 31);
+    const I step = (I)_mm_shuffle_epi32(signs, _MM_SHUFFLE(3, 3, 1, 1)) | 1;
+    return (__m128d)((I)s + (step & inexact & even));
+}
+#endif
+
 template <class T, int W>
 LANE_FN Pack<T, W> fma(Pack<T, W> a, Pack<T, W> b, Pack<T, W> c) {
+#if defined(__x86_64__) && !defined(__FMA__)
+    if constexpr (sizeof(T) == 4 && W == 4) {
+        const __m128 x = (__m128)a.v, y = (__m128)b.v, z = (__m128)c.v;
+        const __m128d low = fma_odd(x, y, z);
+        const __m128d high =
+            fma_odd(_mm_movehl_ps(x, x), _mm_movehl_ps(y, y), _mm_movehl_ps(z, z));
+        return {(typename Pack<T, W>::V)_mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high))};
+    }
+#endif
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4 && W == 16)
         return {(typename Pack<T, W>::V)_mm512_fmadd_ps((__m512)a.v, (__m512)b.v, (__m512)c.v)};
@@ -280,6 +304,10 @@ LANE_FN Pack<T, W> sqrt_exact(Pack<T, W> a) {
     if constexpr (sizeof(T) == 8 && W == 4)
         return {(typename Pack<T, W>::V)_mm256_sqrt_pd((__m256d)a.v)};
 #endif
+#if defined(__x86_64__)
+    if constexpr (sizeof(T) == 4 && W == 4)
+        return {(typename Pack<T, W>::V)_mm_sqrt_ps((__m128)a.v)};
+#endif
     Pack<T, W> r;
     for (int j = 0; j < W; ++j) r.v[j] = sqrt_exact(T(a.v[j]));
     return r;
@@ -311,6 +339,19 @@ LANE_FN void mul_hi_lo(uint32 m, Pack<uint32, W> a, Pack<uint32, W>& hi, Pack<ui
         return;
     }
 #endif
+#if defined(__x86_64__)
+    if constexpr (W == 4) {
+        const __m128i factor = _mm_set1_epi32(static_cast<int>(m));
+        const __m128i even = _mm_mul_epu32((__m128i)a.v, factor);
+        const __m128i odd = _mm_mul_epu32(_mm_srli_epi64((__m128i)a.v, 32), factor);
+        const __m128i upper = _mm_set_epi32(-1, 0, -1, 0);
+        hi.v = (typename Pack<uint32, W>::V)_mm_or_si128(_mm_srli_epi64(even, 32),
+                                                         _mm_and_si128(upper, odd));
+        lo.v = (typename Pack<uint32, W>::V)_mm_or_si128(_mm_andnot_si128(upper, even),
+                                                         _mm_slli_epi64(odd, 32));
+        return;
+    }
+#endif
     for (int j = 0; j < W; ++j) {
         uint32 h, l;
         mul_hi_lo(m, uint32(a.v[j]), h, l);
@@ -327,16 +368,15 @@ struct LaneOps<Pack<T, W>> {
         return r;
     }
     static LANE_FN Pack<T, W> load(const T* p) {
-        return {*reinterpret_cast<const typename Pack<T, W>::Stored*>(p)};
+        Pack<T, W> r;
+        std::memcpy(&r, p, sizeof r);
+        return r;
     }
-    static LANE_FN void store(T* p, Pack<T, W> x) {
-        *reinterpret_cast<typename Pack<T, W>::Stored*>(p) = x.v;
-    }
+    static LANE_FN void store(T* p, Pack<T, W> x) { std::memcpy(p, &x, sizeof x); }
     static LANE_FN typename LaneTraits<Pack<T, W>>::Uint iota(
         typename SignedOf<sizeof(T)>::Uint first) {
-        typename LaneTraits<Pack<T, W>>::Uint r{};
-        for (int j = 0; j < W; ++j) r.v[j] = static_cast<unsigned>(j);  // a constant
-        r.v += first;
+        typename LaneTraits<Pack<T, W>>::Uint r;
+        for (int j = 0; j < W; ++j) r.v[j] = first + static_cast<unsigned>(j);
         return r;
     }
 };

@@ -22,6 +22,7 @@ seed = 3
 [system]
 variables = ["x", "y"]
 potential = "(x^2-1)^2 + 2*(y^2-1)^2 + 0.3*x*y"
+beta = 1.0
 [cv]
 variables = ["x"]
 [integrator]
@@ -85,7 +86,8 @@ class Kernels(unittest.TestCase):
             self.assertEqual({k: highest[k] for k in found}, found)
         # The window sits at -0.5 with a width of sqrt(15/500) = 0.17: numbers, not zeros.
         self.assertLess(abs(float(highest["mean"]) + 0.5), 0.2)
-        self.assertEqual(4, len({highest[k] for k in ("paths", "float", "double", "formula")}))
+        self.assertEqual(5, len({highest[k] for k in ("paths", "arithmetic", "float", "double",
+                                                      "formula")}))
 
     def test_levels_that_cannot_be_had(self):
         done = run("sse9", CHECK)

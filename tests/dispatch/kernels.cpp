@@ -16,6 +16,40 @@ void dispatch_test_paths(const PathArgs& args) {
     run_lanes<float, kNativeWidth>(0, args.trajectories, body);
 }
 
+std::vector<float> dispatch_test_arithmetic() {
+    constexpr uint32 special[] = {0u, 0x80000000u, 0x7f800000u, 0xff800000u, 0x7fc00000u, 1u,
+                                  0x807fffffu, 0x00800000u, 0x7f7fffffu, 0x3f800000u, 0xbf800000u};
+    uint32 state = 1;
+    const auto bits = [&] {
+        state = state * 1664525u + 1013904223u;
+        return state >> 16 | state << 16;
+    };
+    const auto number = [&] {
+        const uint32 kind = bits() % 4, u = bits();
+        if (kind == 0) return as_float(u);
+        if (kind == 1)  // few bits, moderate exponents: sums cancel and tie
+            return as_float((u & 0x80000000u) | (100 + u % 54) << 23 | (bits() & 0x7ff000u));
+        if (kind == 2)  // small: results are subnormal
+            return as_float((u & 0x80000000u) | u % 40 << 23 | (bits() & 0x7fffffu));
+        return as_float(special[u % 11]);
+    };
+    std::vector<float> all;
+    for (int i = 0; i < 100000; ++i) {
+        const float x = number(), y = number();
+        float z = number();
+        if (bits() % 3 == 0)  // close to −xy
+            z = static_cast<float>(-static_cast<double>(x) * static_cast<double>(y) *
+                                   (1 + (static_cast<double>(bits() % 5) - 2) * 0x1p-24));
+        const NativeLane wide = fma(broadcast<NativeLane>(x), broadcast<NativeLane>(y),
+                                    broadcast<NativeLane>(z));
+        for (const float value :
+             {get_lane(wide, i % kNativeWidth), fma(x, y, z),
+              get_lane(sqrt_exact(broadcast<NativeLane>(x)), i % kNativeWidth)})
+            all.push_back(value == value ? value : 0.0f);
+    }
+    return all;
+}
+
 template <class Real>
 std::vector<Real> products() {
     constexpr index m = 83, n = 112, k = 71, lda = 80;

@@ -59,6 +59,7 @@ int main() {
         check_cpu_level();
         std::printf("level %s\nlanes %d\n", cpu_level(), cpu_lanes());
         paths();
+        print_hash("arithmetic", dispatch_test_arithmetic());
         print_hash("float", dispatch_test_products());
         print_hash("double", dispatch_test_products_double());
         formulas();
