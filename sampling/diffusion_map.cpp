@@ -174,6 +174,9 @@ double reaching_bandwidth(Stream& stream, const PointSet& points) {
 
 }  // namespace
 
+constexpr float kLeastReach = 4;       // Σ_j k_ij, itself included: pairs and threes are lonely
+constexpr double kMostLonely = 0.02;  // of the weight; more are no stragglers
+
 double DiffusionMap::rate(int k) const {
     return -std::log(std::max(eigenvalues[at(k)], 1e-300)) / epsilon;
 }
@@ -251,7 +254,7 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
         throw InputError("diffusion map: " + std::to_string(n) + " samples are too few for " +
                          std::to_string(K) + " coordinates; give at least " +
                          std::to_string(least));
-    const std::vector<double> w = normalised(weights, n);
+    std::vector<double> w = normalised(weights, n);
     DiffusionMap map;
     map.n = n;
     map.alpha = options.alpha;
@@ -277,6 +280,18 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
         kernel.multiply(x.span(), 1, y1.span());
         return to_host(stream, Span<const float>(y1.span()));
     };
+    // A few samples far from all others are slow to leave: coordinates of their own, which say nothing
+    // about the rest. They take no part, and get their values from their neighbours at the end.
+    const std::vector<float> reach = sums(std::vector<double>(at(n), 1.0));
+    double lonely = 0;
+    for (index i = 0; i < n; ++i)
+        if (reach[at(i)] < kLeastReach) lonely += w[at(i)];
+    if (lonely < kMostLonely)
+        for (index i = 0; i < n; ++i)
+            if (reach[at(i)] < kLeastReach) {
+                w[at(i)] = 0;
+                ++map.left_out;
+            }
     // Density estimate q, then P_ij = k_ij v_j / d_i with v = w / q^α (the row's own q^α cancels),
     // conjugate to S_ij = s_i k_ij s_j with s = sqrt(v/d) and the stationary law π = v d.
     const std::vector<float> q = sums(w);
@@ -365,8 +380,36 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
             for (index i = 0; i < n; ++i) f[i] = -f[i];
     }
 
-    // Harmonics and the gap. Of a state without weight the functions are unknown here: they are
-    // left out by the stride's choice only if they are rare, so regress on those with weight.
+    // Where there is no weight the functions follow from their eigenvalue equation:
+    // φ_k(i) = λ_k⁻¹ Σ_j P_ij φ_k(j).
+    if (std::any_of(v.begin(), v.end(), [](double value) { return value == 0; })) {
+        Buffer<float> table(stream.device(), n * kEigenBlock);
+        for (int first_k = 1; first_k <= K; first_k += kEigenBlock - 1) {
+            const int count = std::min(kEigenBlock - 1, K - first_k + 1);
+            std::vector<float> f(at(n * kEigenBlock), 0.0f);
+            for (index j = 0; j < n; ++j) {
+                // Scaled: the values of v are of the order of 1/n.
+                const double mass_j = v[at(j)] * static_cast<double>(n);
+                f[at(j * kEigenBlock)] = static_cast<float>(mass_j);
+                for (int c = 0; c < count; ++c)
+                    f[at(j * kEigenBlock + c + 1)] =
+                        static_cast<float>(mass_j * map.function(first_k + c)[j]);
+            }
+            copy_to_device(stream, table.span(), f.data());
+            kernel.multiply(table.span(), kEigenBlock, yf.span());
+            const std::vector<float> sum = to_host(stream, Span<const float>(yf.span()));
+            for (int c = 0; c < count; ++c) {
+                const int k = first_k + c;
+                for (index i = 0; i < n; ++i)
+                    if (v[at(i)] == 0 && sum[at(i)] > 0)
+                        map.functions[at(k * n + i)] =
+                            static_cast<double>(sum[at((c + 1) * n + i)]) /
+                            (map.eigenvalues[at(k)] * static_cast<double>(sum[at(i)]));
+            }
+        }
+    }
+
+    // Harmonics and the gap, from the samples with weight.
     std::vector<double> kept;
     index with_weight = 0;
     for (index i = 0; i < n; ++i) with_weight += v[at(i)] > 0;

@@ -44,6 +44,7 @@ struct DiffusionMap {
     std::vector<int> independent;  // the coordinates that are no harmonics, ascending from 1
     int gap = 0;                   // coordinates before the widest gap of the rates
     double residual = 0.0;         // of the eigenproblem
+    index left_out = 0;            // samples too far from all others to take part
     int products = 0;
     std::vector<std::string> warnings;
 

@@ -205,6 +205,77 @@ double lifting_error(const std::vector<double>& points, int dim, index n, const 
     return std::sqrt(missed / std::max(total, 1e-300));
 }
 
+// |∇ξ_k|² of the fitted coordinates at the points (feature, n): (k, n).
+std::vector<double> squared_gradients(const LearnedCoordinates& learned,
+                                      const std::vector<double>& points, index n) {
+    const int dim = learned.feature_count(), K = learned.coordinates();
+    const index m = learned.landmark_count();
+    std::vector<double> out(at(K * n)), weight(at(m)), diff(at(m * dim));
+    for (index i = 0; i < n; ++i) {
+        double sum = 0;
+        for (index l = 0; l < m; ++l) {
+            double d2 = 0;
+            for (int d = 0; d < dim; ++d) {
+                const double x = points[at(d * n + i)] - learned.landmarks[at(l * dim + d)];
+                diff[at(l * dim + d)] = x;
+                d2 += x * x;
+            }
+            sum += weight[at(l)] = std::exp(-d2 / learned.length2);
+        }
+        for (int k = 0; k < K; ++k) {
+            const double* c = &learned.values[at(k * m)];
+            double mean = 0, square = 0;
+            for (index l = 0; l < m; ++l) mean += weight[at(l)] * c[l] / std::max(sum, 1e-300);
+            for (int d = 0; d < dim; ++d) {
+                double slope = 0;
+                for (index l = 0; l < m; ++l)
+                    slope -= 2 * diff[at(l * dim + d)] / learned.length2 * weight[at(l)] *
+                             (c[l] - mean) / std::max(sum, 1e-300);
+                square += slope * slope;
+            }
+            out[at(k * n + i)] = square;
+        }
+    }
+    return out;
+}
+
+// Eigenfunctions are flat in wells and steep between them, bad to bias and to bin. u = ∫ dφ / RMS |∇φ|,
+// a length, tells the same states apart and has a gradient of about 1: windows even in u are even in
+// the states. The slope is limited to 1/kFlattest of the steepest place's. u = 0 at φ = 0.
+void measure_as_length(std::vector<double>& phi, const double* square, index n, index first) {
+    constexpr double kFlattest = 0.05;
+    const index bins = std::clamp<index>(n / 50, 4, 60);
+    std::vector<index> order(at(n));
+    for (index i = 0; i < n; ++i) order[at(i)] = i;
+    double* f = phi.data() + first;
+    std::stable_sort(order.begin(), order.end(), [f](index a, index b) { return f[a] < f[b]; });
+    std::vector<double> place, slope;
+    for (index b = 0; b < bins; ++b) {
+        const index from = b * n / bins, to = (b + 1) * n / bins;
+        double sum = 0;
+        for (index i = from; i < to; ++i) sum += square[order[at(i)]];
+        const double middle = f[order[at((from + to) / 2)]];
+        if (!place.empty() && !(middle > place.back())) continue;
+        place.push_back(middle);
+        slope.push_back(std::sqrt(sum / static_cast<double>(to - from)));
+    }
+    const double steepest = *std::max_element(slope.begin(), slope.end());
+    if (!(steepest > 0)) return;
+    for (double& g : slope) g = std::max(g, kFlattest * steepest);
+    std::vector<double> u(place.size(), 0.0);
+    for (std::size_t b = 1; b < place.size(); ++b)
+        u[b] = u[b - 1] + 2 * (place[b] - place[b - 1]) / (slope[b] + slope[b - 1]);
+    const auto length = [&](double value) {
+        if (value <= place.front()) return u.front() + (value - place.front()) / slope.front();
+        if (value >= place.back()) return u.back() + (value - place.back()) / slope.back();
+        const auto b = static_cast<std::size_t>(
+            std::upper_bound(place.begin(), place.end(), value) - place.begin());
+        return u[b - 1] + (u[b] - u[b - 1]) * (value - place[b - 1]) / (place[b] - place[b - 1]);
+    };
+    const double zero = length(0.0);
+    for (index i = 0; i < n; ++i) f[i] = length(f[i]) - zero;
+}
+
 std::string line(const char* format, auto... values) {
     char text[400];
     std::snprintf(text, sizeof text, format, values...);
@@ -213,23 +284,35 @@ std::string line(const char* format, auto... values) {
 
 }  // namespace
 
-std::string learn_coordinates(const LearnOptions& options, Progress& progress) {
+LearnedSummary learn_coordinates(const LearnOptions& options, Progress& progress) {
+    const RunConfig run = load_run_config((fs::path(options.dir) / "config.toml").string());
+    Stream stream(Device::pick(options.device, options.threads));
+    return learn_coordinates(stream, run, options, progress);
+}
+
+LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const LearnOptions& options,
+                                 Progress& progress) {
     const fs::path dir = options.dir;
-    const RunConfig run = load_run_config((dir / "config.toml").string());
     const Model model(run);
     const fs::path samples_file = dir / "samples.h5";
     if (!fs::exists(samples_file))
         throw InputError(samples_file.string() + ": there is none; run the configuration first");
     const SamplesReader reader(samples_file);
     const uint64 seed = options.seed.value_or(run.seed);
-    const Device device = Device::pick(options.device, options.threads);
-    Stream stream(device);
+    const Device& device = stream.device();
 
     progress.begin("learn", 3, "passes");
-    // An even cover of the data; every sample read lends its weight to the nearest point of it.
-    const Picked picked = cover(
-        stream, model, pick_samples(reader, kReadPerPoint * options.points, seed), options.points,
-        options.unweighted);
+    // An even cover of the data; every sample read lends its weight to the nearest point of it. Even
+    // in the distance that the map uses: with bursts that is not known here, and an even cover of
+    // what is observed would be crowded in the tails of what is fast.
+    Picked picked;
+    if (options.bursts) {
+        picked = pick_samples(reader, options.points, seed);
+        if (options.unweighted) picked.weights.assign(at(picked.n), 1.0);
+    } else {
+        picked = cover(stream, model, pick_samples(reader, kReadPerPoint * options.points, seed),
+                       options.points, options.unweighted);
+    }
     const index n = picked.n;
     const int features = model.target_dim();
     Buffer<float> x(device, static_cast<index>(picked.x.size())), y(device, features * n);
@@ -270,6 +353,13 @@ std::string learn_coordinates(const LearnOptions& options, Progress& progress) {
     const std::vector<float> host = to_host(stream, Span<const float>(y.span()));
     const std::vector<double> feature_values(host.begin(), host.end());
     fit_landmarks(feature_values, n, functions, options.landmarks, learned);
+    if (!options.bursts) {
+        const std::vector<double> square = squared_gradients(learned, feature_values, n);
+        std::vector<double> lengths = functions;
+        for (int k = 0; k < learned.coordinates(); ++k)
+            measure_as_length(lengths, square.data() + at(k * n), n, k * n);
+        fit_landmarks(feature_values, n, lengths, options.landmarks, learned);
+    }
     const double lifting = lifting_error(feature_values, features, n, map);
 
     Json j;
@@ -277,8 +367,10 @@ std::string learn_coordinates(const LearnOptions& options, Progress& progress) {
     j["system"] = model.name();
     j["variables"] = learned.variables;
     j["features"] = learned.features;
+    j["coordinates"] = options.bursts ? "eigenfunctions" : "lengths";
     j["metric"] = options.bursts ? "bursts" : "euclidean";
     j["points"] = n;
+    j["left_out"] = map.left_out;
     j["alpha"] = map.alpha;
     j["epsilon"] = map.epsilon;
     j["dimension"] = map.dimension;
@@ -300,13 +392,17 @@ std::string learn_coordinates(const LearnOptions& options, Progress& progress) {
     j["geometric_harmonics_error"] = lifting;
     // Which variable each coordinate follows.
     Json follows = Json::array();
+    LearnedSummary summary;
     for (int k = 1; k <= map.coordinates(); ++k) {
         Json row;
-        for (int d = 0; d < model.dim(); ++d)
-            row[learned.variables[at(d)]] = rank_correlation(
-                functions.data() + at((k - 1) * n),
-                {picked.x.begin() + static_cast<long>(d * n),
-                 picked.x.begin() + static_cast<long>((d + 1) * n)});
+        summary.rank_correlation.emplace_back();
+        for (int d = 0; d < model.dim(); ++d) {
+            const double r = rank_correlation(functions.data() + at((k - 1) * n),
+                                              {picked.x.begin() + static_cast<long>(d * n),
+                                               picked.x.begin() + static_cast<long>((d + 1) * n)});
+            row[learned.variables[at(d)]] = r;
+            summary.rank_correlation.back().push_back(r);
+        }
         follows.push_back(row);
     }
     j["rank_correlation"] = follows;
@@ -349,7 +445,17 @@ std::string learn_coordinates(const LearnOptions& options, Progress& progress) {
     text += line("widest gap after coordinate %d; lifting by geometric harmonics is off by %.3g of "
                  "the features' deviation\n", map.gap, lifting);
     for (const std::string& warning : map.warnings) text += "warning: " + warning + "\n";
-    return text + "wrote " + out + "\n";
+    summary.points = n;
+    summary.epsilon = map.epsilon;
+    summary.dimension = map.dimension;
+    summary.eigenvalues.assign(map.eigenvalues.begin() + 1, map.eigenvalues.end());
+    summary.rates.assign(rates.begin() + 1, rates.end());
+    summary.independent = map.independent;
+    summary.variables = learned.variables;
+    summary.harmonics_error = lifting;
+    summary.warnings = map.warnings;
+    summary.text = text + "wrote " + out + "\n";
+    return summary;
 }
 
 LearnedCoordinates load_learned(const std::string& file) {

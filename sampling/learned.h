@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/progress.h"
+#include "engine/stream.h"
 #include "sampling/formula.h"
 #include "sampling/run_config.h"
 
@@ -74,7 +75,23 @@ std::vector<double> inverse_covariance(std::span<const double> ends, int dim, in
 
 LearnedCoordinates load_learned(const std::string& file);
 
-// `microlift learn`: reads DIR/samples.h5, writes the file; returns what to print.
-std::string learn_coordinates(const LearnOptions& options, Progress& progress);
+// What `microlift learn` says of the coordinates 1 … K, here first.
+struct LearnedSummary {
+    index points = 0;
+    double epsilon = 0.0, dimension = 0.0;
+    std::vector<double> eigenvalues, rates;
+    std::vector<int> independent;
+    std::vector<std::string> variables;
+    std::vector<std::vector<double>> rank_correlation;  // with each variable
+    double harmonics_error = 0.0;                       // of lifting by geometric harmonics
+    std::vector<std::string> warnings;
+    std::string text;  // to print
+};
+
+// Reads DIR/samples.h5, writes the file.
+LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const LearnOptions& options,
+                                 Progress& progress);
+// `microlift learn`: of the run in the directory.
+LearnedSummary learn_coordinates(const LearnOptions& options, Progress& progress);
 
 }  // namespace microlift

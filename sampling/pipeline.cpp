@@ -87,6 +87,7 @@ void Pipeline::run() {
     }
     round_ = std::min(round_, rounds);
     compare();
+    if (run_.learn.enabled) learn();
     if (rounds > 0 && run_.coupling.ablation) ablate();
     judge();
     metrics_["complete"] = true;
@@ -201,6 +202,16 @@ void Pipeline::print_summary() const {
         std::cout << "  compared   " << row.value("kind", "") << ": W1/sigma median "
                   << number(row.value("median", 0.0)) << ", worst "
                   << number(row.value("worst", 0.0)) << "\n";
+    const Json learned = metrics_.value("learn", Json::object());
+    if (learned.contains("eigenvalues")) {
+        std::cout << "  learned    " << learned["eigenvalues"].size() << " coordinates; the first";
+        for (const auto& [name, r] : learned["rank_correlation"][0].items())
+            std::cout << (name == learned["rank_correlation"][0].begin().key()
+                              ? ": rank correlation "
+                              : ", ")
+                      << number(r.get<double>()) << " with " << name;
+        std::cout << "\n";
+    }
     for (const auto& w : metrics_.value("warnings", Json::array()))
         std::cout << "  warning    " << w.get<std::string>() << "\n";
 }

@@ -164,6 +164,9 @@ private:
     // Earlier windows' samples that this round's contradict are thrown away.
     void discard_outdated();
 
+    // A diffusion map of the samples, for a later run.
+    void learn();
+
     // what came out
     void judge();
     struct Moments {

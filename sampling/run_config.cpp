@@ -595,7 +595,8 @@ void check_store(const Config& config, const RunConfig& run) {
     if (!run.umbrella.histogram) return;
     for (const auto& [section, enabled] : {std::pair{"generator", run.generator.enabled},
                                            std::pair{"coupling", run.coupling.enabled},
-                                           std::pair{"closure", run.closure.enabled}})
+                                           std::pair{"closure", run.closure.enabled},
+                                           std::pair{"learn", run.learn.enabled}})
         if (enabled)
             config.fail("umbrella.store",
                         "key 'umbrella.store' is \"histogram\", which keeps no samples, and [" +
@@ -681,6 +682,26 @@ ClosureConfig read_closure(const Config& config, const RunConfig& run) {
     return c;
 }
 
+LearnConfig read_learn(const Config& config) {
+    LearnConfig learn;
+    learn.enabled = config.enabled("learn");
+    learn.alpha = config.number("learn.alpha");
+    learn.epsilon = config.number("learn.epsilon");
+    learn.points = config.integer("learn.points");
+    learn.coordinates = static_cast<int>(config.integer("learn.coordinates"));
+    learn.landmarks = static_cast<int>(config.integer("learn.landmarks"));
+    learn.neighbours = static_cast<int>(config.integer("learn.neighbours"));
+    learn.bursts = config.boolean("learn.bursts");
+    learn.burst_time = config.number("learn.burst_time");
+    learn.burst_replicas = static_cast<int>(config.integer("learn.burst_replicas"));
+    learn.unweighted = config.boolean("learn.unweighted");
+    if (learn.enabled && !config.enabled("estimate")) {
+        config.fail("learn", "[learn] needs the weights of the samples, which [estimate] finds",
+                    "add a line [estimate]");
+    }
+    return learn;
+}
+
 // Before the keys are read: which keys [system] may have depends on the name.
 void check_system_name(const ConfigValue& name) {
     std::vector<std::string> known;
@@ -721,7 +742,7 @@ Schema run_schema(const std::string& system_name) {
     Schema schema;
     auto& keys = schema.keys;
     const auto add = [&](KeySpec spec) { keys.push_back(std::move(spec)); };
-    schema.optional_sections = {"estimate", "generator", "coupling", "closure"};
+    schema.optional_sections = {"estimate", "generator", "coupling", "closure", "learn"};
 
     add(at_most(at_least(key("seed", T::integer, "1", "seed of every random number of the run"), 0),
                 9.2e18));
@@ -788,13 +809,6 @@ Schema run_schema(const std::string& system_name) {
                              "rounds of the random number generator: 10, or 7 for speed"),
                          7),
                 10));
-    add(at_most(at_least(key("integrator.compile_after", T::number, "1e9",
-                             "trajectory-steps after which a formula system is compiled by the "
-                             "machine's C++ compiler, on the CPU, where its collective variables "
-                             "are linear and its noise constant; the results keep their bits; -1: "
-                             "never"),
-                         -1.0),
-                1e18));
 
     add(required("umbrella.from", T::numbers, "-1.5", "centre of the first window"));
     add(required("umbrella.to", T::numbers, "1.2", "centre of the last window"));
@@ -1095,6 +1109,41 @@ Schema run_schema(const std::string& system_name) {
                              "trajectories from each of them"),
                          16),
                 1e7));
+
+    add(optional("learn.enabled", T::boolean, "true",
+                 "whether to learn coordinates from the samples: a diffusion map, which a later run "
+                 "may bias"));
+    add(at_most(at_least(key("learn.alpha", T::number, "0.5",
+                             "power of the sampling density that is divided out: 0, 0.5 (the "
+                             "samples' own dynamics) or 1 (geometry alone)"),
+                         0.0),
+                1.0));
+    add(at_least(key("learn.epsilon", T::number, "0.0",
+                     "bandwidth of exp(-d^2/(4 epsilon)), a squared length; 0: from the data"),
+                 0.0));
+    add(at_most(at_least(key("learn.points", T::integer, "5000", "samples that are used"), 64),
+                1e7));
+    add(at_most(at_least(key("learn.coordinates", T::integer, "6", "coordinates that are computed"),
+                         1),
+                15));
+    add(at_most(at_least(key("learn.landmarks", T::integer, "120",
+                             "centres that the coordinates as functions are made of"),
+                         10),
+                1000));
+    add(at_most(at_least(key("learn.neighbours", T::integer, "0",
+                             "nearest neighbours of each sample in the kernel; 0: all samples"),
+                         0),
+                4096));
+    add(key("learn.bursts", T::boolean, "false",
+            "distances in units of the local noise of what is observed, from short runs"));
+    add(in_units(at_least(key("learn.burst_time", T::number, "0.0",
+                              "length of those runs; 0: one step of the integrator"),
+                          0.0),
+                 "time"));
+    add(at_most(at_least(key("learn.burst_replicas", T::integer, "200", "runs from each sample"), 8),
+                1e5));
+    add(key("learn.unweighted", T::boolean, "false",
+            "takes the biased samples as they are, without their weights"));
     return schema;
 }
 
@@ -1124,8 +1173,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     run.cv = read_cv(config);
     run.integrator = {config.text("integrator.scheme"), config.number("integrator.dt"),
                       config.number("integrator.mass"), config.number("integrator.friction"),
-                      static_cast<int>(config.integer("integrator.philox_rounds")),
-                      config.number("integrator.compile_after")};
+                      static_cast<int>(config.integer("integrator.philox_rounds"))};
     if (run.integrator.philox_rounds != 7 && run.integrator.philox_rounds != 10)
         config.fail("integrator.philox_rounds",
                     "integrator.philox_rounds = " + std::to_string(run.integrator.philox_rounds),
@@ -1136,6 +1184,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     run.lifting = read_lifting(config);
     run.coupling = read_coupling(config, run.generator.enabled);
     run.closure = read_closure(config, run);
+    run.learn = read_learn(config);
     check_store(config, run);
     run.config = std::move(config);
     return run;

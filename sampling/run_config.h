@@ -46,7 +46,6 @@ struct IntegratorConfig {
     double mass = 1.0;      // baoab only
     double friction = 1.0;  // baoab only, 1/time
     int philox_rounds = 10;  // of the noise: 10 or 7
-    double compile_after = 1e9;  // trajectory-steps; formula systems on the CPU; below 0: never
 };
 
 // The vectors have one entry for each collective variable.
@@ -161,6 +160,21 @@ struct ClosureConfig {
     index committor_runs = 0;
 };
 
+// A diffusion map of the samples.
+struct LearnConfig {
+    bool enabled = false;
+    double alpha = 0.5;
+    double epsilon = 0.0;  // 0: from the data
+    index points = 5000;
+    int coordinates = 6;
+    int landmarks = 120;
+    int neighbours = 0;       // 0: dense
+    bool bursts = false;      // Mahalanobis distances from short runs
+    double burst_time = 0.0;  // 0: one step of the run's integrator
+    int burst_replicas = 200;
+    bool unweighted = false;
+};
+
 struct RunConfig {
     std::uint64_t seed = 1;
     SystemConfig system;
@@ -172,6 +186,7 @@ struct RunConfig {
     LiftingConfig lifting;
     CouplingConfig coupling;
     ClosureConfig closure;
+    LearnConfig learn;
 
     // The checked file: `config.fail("system.potential", wrong, right)` names the place of a key,
     // `config.to_toml()` is the resolved configuration.
@@ -203,20 +218,10 @@ struct GenerateOptions {
     bool quiet = false;
 };
 
-// Options of `microlift learn`.
-struct LearnOptions {
+// Options of `microlift learn` beside those of the map.
+struct LearnOptions : LearnConfig {
     std::string dir;       // of the run whose samples teach
     std::string out_file;  // .json
-    double alpha = 0.5;
-    double epsilon = 0.0;      // 0: from the data
-    index points = 5000;
-    int coordinates = 6;
-    int landmarks = 120;
-    int neighbours = 0;        // 0: dense
-    bool bursts = false;       // Mahalanobis distances from short runs
-    double burst_time = 0.0;   // 0: one step of the run's integrator
-    int burst_replicas = 200;
-    bool unweighted = false;
     std::optional<std::uint64_t> seed;
     std::string device = "auto";
     int threads = 0;

@@ -160,6 +160,8 @@ class Refusals(Case):
 
     def test_check_is_a_configuration(self):
         for example in sorted(EXAMPLES.glob("*.toml")):
+            if "diffusion_map" in example.read_text():
+                continue  # needs a map that was learned first: tests/test_learned.py
             with self.subTest(example.name):
                 once = self.succeed("check", example).stdout
                 resolved = self.dir / "resolved.toml"

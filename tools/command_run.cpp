@@ -135,7 +135,7 @@ void command_learn(const LearnOptions& options) {
                          ": there is no such directory; give the directory of a run");
     }
     Progress progress(options.quiet);
-    std::cout << learn_coordinates(options, progress);
+    std::cout << learn_coordinates(options, progress).text;
     progress.end();
 }
 

@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+"""Learned coordinates end to end, by the built command and the shipped examples: from samples to a
+map, from the map to a biased run and a closure; the slow variable of a system only observed."""
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parent.parent))
+BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift")).resolve()
+EXAMPLES = SOURCE / "tools" / "examples"
+
+SMALL = """
+seed = 1
+[system]
+variables = ["x", "y"]
+potential = "(x^2-1)^2 + 2*y^2"
+beta = 3.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-2
+[umbrella]
+from = -1.5
+to = 1.5
+windows = 7
+stiffness = 15.0
+replicas = 8
+equilibrate = 200
+steps = 2000
+stride = 20
+[estimate]
+"""
+
+
+class Learned(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.dir = Path(scratch.name)
+
+    def run_command(self, *arguments, status=0):
+        done = subprocess.run([str(BINARY), *map(str, arguments)], capture_output=True, text=True,
+                              timeout=600, cwd=self.dir)
+        self.assertEqual(done.returncode, status, f"{arguments}\n{done.stdout}{done.stderr}")
+        return done
+
+    def start(self, config, folder, *changes, status=0):
+        sets = [word for change in changes for word in ("--set", change)]
+        return self.run_command("run", config, "-o", folder, "--quiet", *sets, status=status)
+
+    def metrics(self, folder):
+        return json.loads((self.dir / folder / "metrics.json").read_text())
+
+    def test_slow_variable_of_the_observed_fast_slow_system(self):
+        example = EXAMPLES / "fast_slow_observed.toml"
+        for seed in (1, 2):
+            folder = self.dir / f"seed_{seed}"
+            self.start(example, folder, f"seed={seed}")
+            learned = self.metrics(folder)["learn"]
+            self.assertEqual(learned["independent"][0], 1)
+            self.assertGreaterEqual(abs(learned["rank_correlation"][0]["x1"]), 0.99)
+        self.assertIn("Learned coordinates", (folder / "report.html").read_text())
+        # The run's stage and the command do the same; Euclidean distances do not find x1.
+        mine = (folder / "diffusion_map.json").read_bytes()
+        self.run_command("learn", folder, "--bursts", "--unweighted", "--quiet", "--threads", "1")
+        self.assertEqual((folder / "diffusion_map.json").read_bytes(), mine)
+        self.run_command("learn", folder, "--unweighted", "--points", "2000", "--quiet", "-o",
+                         "plain.json")
+        plain = json.loads((self.dir / "plain.json").read_text())
+        self.assertLess(abs(plain["rank_correlation"][0]["x1"]), 0.98)
+
+    def test_biasing_a_learned_coordinate_of_muller_brown(self):
+        self.start(EXAMPLES / "muller_brown.toml", "out/muller_brown", "generator.enabled=false",
+                   "coupling.enabled=false", "closure.enabled=false", "umbrella.replicas=64",
+                   "umbrella.equilibrate=20000", "umbrella.steps=40000", "umbrella.stride=200",
+                   "umbrella.exchange=400")
+        self.run_command("learn", "out/muller_brown", "--quiet")
+        self.start(EXAMPLES / "muller_brown_learned.toml", "learned", "umbrella.replicas=32",
+                   "umbrella.equilibrate=10000", "umbrella.steps=20000")
+        with h5py.File(self.dir / "learned" / "samples.h5") as file:
+            x, log_weight = file["state"][:, 0], file["weight"][:]
+        weight = np.exp(log_weight - log_weight.max())
+        p = weight[x > 0].sum() / weight.sum()
+        exact = 0.085425
+        error = -np.log(p / (1 - p)) + np.log(exact / (1 - exact))
+        self.assertLess(abs(error), 0.2, "kT")
+        # The closure's mean time from the deep well into the other, by quadrature of the free energy
+        # and the conditional diffusion; 6.87 from the deep minimum to x = 0.6235 directly.
+        rows = [np.genfromtxt(self.dir / "learned" / name, delimiter=",", names=True,
+                              usecols=range(4)) if name == "closure.csv" else
+                np.genfromtxt(self.dir / "learned" / name, delimiter=",", names=True)
+                for name in ("free_energy.csv", "closure.csv")]
+        at, diffusion = rows[0]["cv_1"], rows[1]["diffusion"]
+        density = np.nan_to_num(np.exp(-rows[0]["free_energy"] / 15))
+        density /= density.sum()
+        above = np.cumsum(density[::-1])[::-1] - 0.5 * density
+        inside = (at > -1.65) & (at < 0.45) & (density > 0) & (diffusion > 0)
+        width = at[1] - at[0]
+        time = (above * width ** 2 / np.where(inside, density * diffusion, 1))[inside].sum()
+        self.assertLess(abs(time / 6.87 - 1), 0.25, time)
+
+    def test_refusals_and_warnings(self):
+        config = self.dir / "a.toml"
+        runs = iter(range(100))
+
+        def run(*changes, **k):
+            return self.start(config, f"run_{next(runs)}", *changes, **k)
+
+        def refused(*words):
+            message = run(status=2).stderr
+            self.assertEqual(message.count("\n"), 1, message)
+            for word in words:
+                self.assertIn(word, message)
+
+        config.write_text(SMALL.replace('"x"]\n[int', '{ kind = "diffusion_map" }]\n[int'))
+        refused("a.toml:", "'cv.variables[].file' is missing")
+        (self.dir / "broken.json").write_text("{}")
+        config.write_text(SMALL.replace(
+            '"x"]\n[int', '{ kind = "diffusion_map", file = "broken.json" }]\n[int'))
+        refused("broken.json", "microlift learn")
+        config.write_text(SMALL.replace("[estimate]", "[learn]"))
+        refused("a.toml:", "[estimate]")
+        message = self.run_command("learn", self.dir, status=2).stderr
+        self.assertEqual(message.count("\n"), 1)
+        # Too few samples for the eigenproblem.
+        config.write_text(SMALL + "[learn]\n")
+        message = run("umbrella.steps=20", "umbrella.replicas=2", status=2).stderr
+        self.assertIn("samples are too few", message)
+        self.assertEqual(message.count("\n"), 1, message)
+        # A bandwidth that disconnects the samples: in the summary and in the report.
+        shown = self.start(config, "torn", "learn.epsilon=1e-5", "learn.points=300").stdout
+        self.assertIn("bandwidth epsilon = 1e-05", shown)
+        self.assertIn("bandwidth epsilon = 1e-05", (self.dir / "torn/report.html").read_text())
+
+
+if __name__ == "__main__":
+    unittest.main()
