@@ -144,7 +144,8 @@ class Command(unittest.TestCase):
     def test_muller_brown(self):
         self.compare(SOURCE / "tools/examples/muller_brown.toml", "umbrella.windows=12",
                      "umbrella.replicas=21", "umbrella.equilibrate=500", "umbrella.steps=4000",
-                     "umbrella.stride=40", *SMALLER)
+                     "umbrella.stride=50", "coupling.rounds=0", "closure.replicas=64",
+                     "closure.passages=32", *SMALLER)
 
     def test_formula(self):
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
