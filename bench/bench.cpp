@@ -121,6 +121,8 @@ void print_row(const std::string& name, const BenchResult& result) {
                         "", value);
         else if (key == "ratio_to_builtin")
             std::printf("%-14s %.3f of the built-in system's rate\n", "", value);
+        else if (key == "bytecode_ratio_to_builtin")
+            std::printf("%-14s %.3f of it before the formula is compiled\n", "", value);
         else if (key.starts_with("nanoseconds_n"))
             std::printf("%-14s %.4f ns a trajectory-step with %s trajectories\n", "", value,
                         key.c_str() + 13);

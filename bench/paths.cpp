@@ -82,8 +82,10 @@ private:
 };
 
 // At x = −0.5, where y relaxes within tens of steps.
-HeldEnsemble held_muller_brown(Stream& stream, const std::string& system, index trajectories = 0) {
-    HeldEnsemble held(stream, "beta = 0.06666666666666667\n" + system, "x", "1e-4", -0.5, 1500,
+HeldEnsemble held_muller_brown(Stream& stream, const std::string& system, index trajectories = 0,
+                               const char* compile_after = "-1") {
+    HeldEnsemble held(stream, "beta = 0.06666666666666667\n" + system, "x",
+                      std::string("1e-4\ncompile_after = ") + compile_after, -0.5, 1500,
                       trajectories);
     held.start(-0.5, 1.5);
     return held;
@@ -185,25 +187,30 @@ BenchResult bench_ensemble_sweep(Stream& stream, const BenchSettings& settings) 
 
 BenchResult bench_formula(Stream& stream) {
     HeldEnsemble builtin = held_muller_brown(stream, "name = \"muller_brown\"");
-    HeldEnsemble formula = held_muller_brown(stream, muller_brown_formula());
+    HeldEnsemble formula = held_muller_brown(stream, muller_brown_formula(), 0, "0");
+    HeldEnsemble bytecode = held_muller_brown(stream, muller_brown_formula());
     BenchResult result;
     result.unit = "steps_per_second";
     set_ceiling(stream, result);
     const index steps =
         units_per_repeat(stream, kStepGroup, [&](index n) { formula.advance(n); });
     builtin.advance(kStepGroup);
-    std::vector<double> builtin_rates, ratios;
-    for (int r = 0; r < kRepeats; ++r) {  // in turn, so that both meet the same neighbours
+    bytecode.advance(kStepGroup);
+    std::vector<double> builtin_rates, ratios, bytecode_ratios;
+    for (int r = 0; r < kRepeats; ++r) {  // in turn, so that all meet the same neighbours
         builtin_rates.push_back(builtin.rate(steps));
         result.rates.push_back(formula.rate(steps));
         ratios.push_back(result.rates.back() / builtin_rates.back());
+        bytecode_ratios.push_back(bytecode.rate(steps) / builtin_rates.back());
     }
     check_muller_brown(builtin, result);
     check_muller_brown(formula, result);
+    check_muller_brown(bytecode, result);
     result.more = {{"trajectories", static_cast<double>(trajectories_on(stream.device()))},
                    {"steps", static_cast<double>(steps)},
                    {"builtin_steps_per_second", median(builtin_rates)},
-                   {"ratio_to_builtin", median(ratios)}};
+                   {"ratio_to_builtin", median(ratios)},
+                   {"bytecode_ratio_to_builtin", median(bytecode_ratios)}};
     return result;
 }
 

@@ -31,19 +31,25 @@ const char* integrator_type(Scheme scheme) {
 
 }  // namespace
 
-std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& setup) {
+std::string formula_body_source(const FormulaSystem& system, const PathSetup& setup,
+                                const std::string& policy) {
     const std::string integrator = integrator_type(scheme_of(system, setup));
     const std::string bias = setup.constrained ? "LevelSetConstraint" : "HarmonicBias";
-    const std::string policy = setup.portable_math ? "Portable" : "Fast";
     const int rounds = setup.constrained ? kPhiloxRounds : setup.philox_rounds;
     return "#include \"kernels/path.h\"\n#include \"kernels/special.h\"\nnamespace microlift {\n" +
            system_source(system, "UserSystem", setup.constrained) + "\n" + cv_source(system, "UserCv") +
-           "\n}  // namespace microlift\n"
+           "\nusing UserIntegrator = " + integrator + ";\n"
+           "using UserBody = PathBody<UserSystem, UserCv, " + bias + ", UserIntegrator, " + policy +
+           ", " + std::to_string(rounds) + ">;\n"
+           "}  // namespace microlift\n";
+}
+
+std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& setup) {
+    return formula_body_source(system, setup, setup.portable_math ? "Portable" : "Fast") +
            "extern \"C\" __global__ void __launch_bounds__(256) microlift_path(\n"
-           "    microlift::" + integrator + " integrator, microlift::PathArgs args) {\n"
+           "    microlift::UserIntegrator integrator, microlift::PathArgs args) {\n"
            "    using namespace microlift;\n"
-           "    const PathBody<UserSystem, UserCv, " + bias + ", " + integrator + ", " + policy +
-           ", " + std::to_string(rounds) + "> body{UserSystem{}, UserCv{}, integrator, args};\n"
+           "    const UserBody body{UserSystem{}, UserCv{}, integrator, args};\n"
            "    const microlift::index stride = (microlift::index)gridDim.x * blockDim.x;\n"
            "    for (microlift::index i = (microlift::index)blockIdx.x * blockDim.x + threadIdx.x;\n"
            "         i < args.trajectories; i += stride)\n"

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
+#include "sampling/formula_compile.h"
 #include "sampling/formula_cuda.h"
 
 namespace microlift {
@@ -426,6 +428,17 @@ public:
         }
         count_launch();
         ThreadPool& pool = stream.device().pool();
+        if (const CompiledPath path = compiled(args)) {
+            stream.submit([this, path, &pool, args] {
+                const index packs = (args.trajectories + W - 1) / W;
+                const index pieces = std::min<index>(packs, pool.threads() * 16);
+                pool.run(pieces, [&](index p) {
+                    path(&integrator_, &args, packs * p / pieces * W,
+                         std::min(args.trajectories, packs * (p + 1) / pieces * W));
+                });
+            });
+            return;
+        }
         stream.submit([this, &pool, args] {
             const index tiles = (args.trajectories + kTile - 1) / kTile;
             const index pieces = std::min<index>(tiles, pool.threads() * 16);
@@ -439,9 +452,50 @@ public:
     }
 
 private:
+    // The compiled loop once the work so far is worth the seconds of a compiler, else null.
+    CompiledPath compiled(const PathArgs& args) const {
+        if (compiled_ || asked_ || setup_.compile_after < 0 || !same_bits() ||
+            system_->dim > kCompiledDim ||
+            system_->force.instructions.size() > kCompiledInstructions)
+            return compiled_;
+        work_ += static_cast<double>(args.trajectories) * static_cast<double>(args.segments) *
+                 static_cast<double>(args.stride);
+        if (work_ < setup_.compile_after) return nullptr;
+        asked_ = true;
+        std::string why_not;
+        compiled_ = compile_formula_path(*system_, setup_, kArch, why_not);
+        static bool said = false;
+        if (!compiled_ && !said) {
+            said = true;
+            std::fprintf(stderr, "microlift: formulas stay bytecode: %s\n", why_not.c_str());
+        }
+        return compiled_;
+    }
+    // Elsewhere the bytecode shares subexpressions between force, noise and CVs that the source, made
+    // function by function, rounds on its own.
+    bool same_bits() const {
+        return !setup_.constrained && system_->noise_constant &&
+               system_->noise == FormulaSystem::Noise::diagonal &&
+               std::all_of(system_->cvs.begin(), system_->cvs.end(),
+                           [](const FormulaSystem::Cv& cv) { return cv.linear; });
+    }
+    // Larger programs would not fit the registers and the instruction cache.
+    static constexpr int kCompiledDim = 16;
+    static constexpr std::size_t kCompiledInstructions = 500;
+#if defined(__AVX512F__)
+    static constexpr const char* kArch = "native";
+#elif defined(__AVX2__)
+    static constexpr const char* kArch = "x86-64-v3";
+#else
+    static constexpr const char* kArch = "x86-64";
+#endif
+
     std::shared_ptr<const FormulaSystem> system_;
     Integrator integrator_;
     PathSetup setup_;
+    mutable double work_ = 0;
+    mutable bool asked_ = false;
+    mutable CompiledPath compiled_ = nullptr;
 };
 
 template <class Integrator>

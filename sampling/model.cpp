@@ -128,6 +128,7 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
     setup.mass = integrator.mass;
     setup.friction = integrator.friction;
     setup.philox_rounds = integrator.philox_rounds;
+    setup.compile_after = integrator.compile_after;
     setup.beta = gradient() ? formulas_->beta : 1.0;
     for (const FormulaSystem::Cv& cv : formulas_->cvs)
         if (cv.linear) {

@@ -31,6 +31,8 @@ struct PathSetup {
     bool constrained = false;        // hold ξ at `center` instead of biasing it
     bool portable_math = false;      // on CUDA; the CPU is always portable
     int philox_rounds = kPhiloxRounds;  // or kPhiloxFewRounds; constrained runs keep kPhiloxRounds
+    // Trajectory-steps after which a formula system is compiled on the CPU; below 0: never.
+    double compile_after = -1;
 };
 
 class PathKernel {

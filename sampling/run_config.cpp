@@ -809,6 +809,13 @@ Schema run_schema(const std::string& system_name) {
                              "rounds of the random number generator: 10, or 7 for speed"),
                          7),
                 10));
+    add(at_most(at_least(key("integrator.compile_after", T::number, "1e9",
+                             "trajectory-steps after which a formula system is compiled by the "
+                             "machine's C++ compiler, on the CPU, where its collective variables "
+                             "are linear and its noise constant; the results keep their bits; -1: "
+                             "never"),
+                         -1.0),
+                1e18));
 
     add(required("umbrella.from", T::numbers, "-1.5", "centre of the first window"));
     add(required("umbrella.to", T::numbers, "1.2", "centre of the last window"));
@@ -1173,7 +1180,8 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     run.cv = read_cv(config);
     run.integrator = {config.text("integrator.scheme"), config.number("integrator.dt"),
                       config.number("integrator.mass"), config.number("integrator.friction"),
-                      static_cast<int>(config.integer("integrator.philox_rounds"))};
+                      static_cast<int>(config.integer("integrator.philox_rounds")),
+                      config.number("integrator.compile_after")};
     if (run.integrator.philox_rounds != 7 && run.integrator.philox_rounds != 10)
         config.fail("integrator.philox_rounds",
                     "integrator.philox_rounds = " + std::to_string(run.integrator.philox_rounds),

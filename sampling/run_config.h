@@ -46,6 +46,7 @@ struct IntegratorConfig {
     double mass = 1.0;      // baoab only
     double friction = 1.0;  // baoab only, 1/time
     int philox_rounds = 10;  // of the noise: 10 or 7
+    double compile_after = 1e9;  // trajectory-steps; formula systems on the CPU; below 0: never
 };
 
 // The vectors have one entry for each collective variable.

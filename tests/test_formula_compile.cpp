@@ -1,0 +1,110 @@
+// Formula systems compiled while a run goes on: the bits of the bytecode.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+#include "kernels/rng_streams.h"
+#include "sampling/formula_compile.h"
+#include "sampling/formula_path.h"
+#include "sampling/model.h"
+
+namespace microlift {
+namespace {
+
+std::vector<float> end_state(const std::shared_ptr<const FormulaSystem>& system, PathSetup setup,
+                             double compile_after) {
+    constexpr index n = 1037;  // whole packs and a tail
+    setup.compile_after = compile_after;
+    Stream stream(Device::cpu(2));
+    const std::shared_ptr<const PathKernel> kernel = make_formula_path_kernel(system, setup);
+    Ensemble ensemble(stream, kernel, n, 11, kStreamNoise);
+    const std::size_t size = static_cast<std::size_t>(n);
+    std::vector<float> x, center, stiffness(size);
+    for (int d = 0; d < system->dim; ++d)
+        for (index t = 0; t < n; ++t)
+            x.push_back(0.5f + 0.1f * static_cast<float>(d) + 1e-4f * static_cast<float>(t));
+    for (std::size_t k = 0; k < system->cvs.size(); ++k)
+        for (index t = 0; t < n; ++t) center.push_back(0.8f);
+    stiffness.resize(size * system->cvs.size());
+    for (std::size_t t = 0; t < stiffness.size(); ++t) stiffness[t] = static_cast<float>(t % 7);
+    copy_to_device(stream, ensemble.x(), x.data());
+    copy_to_device(stream, ensemble.center(), center.data());
+    copy_to_device(stream, ensemble.stiffness(), stiffness.data());
+    ensemble.advance(33);  // an odd number: half of a block of normals is left
+    ensemble.advance(64);
+    ensemble.check_finite([](index) { return std::string("test"); });
+    return ensemble.save_state();
+}
+
+void check_same_bits(const FormulaSystemText& text, const PathSetup& setup) {
+    const auto system = std::make_shared<const FormulaSystem>(make_formula_system(text));
+    std::string why_not;
+    if (!compile_formula_path(*system, setup, "native", why_not)) {
+        MESSAGE("not compiled here: " << why_not);
+        return;
+    }
+    CHECK(end_state(system, setup, 0) == end_state(system, setup, -1));
+}
+
+FormulaSystemText two_wells() {
+    FormulaSystemText text;
+    text.variables = {"x", "y"};
+    text.potential = "(x^2 - 1)^2 + 3*(y - sin(x))^2 + 0.1*exp(-y^2)";
+    text.cv = {"x"};
+    text.beta = 3;
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("formula compiled: umbrella runs have the bits of the bytecode") {
+    PathSetup setup;
+    setup.dt = 1e-3;
+    setup.beta = 3;
+    for (const Scheme scheme :
+         {Scheme::euler_maruyama, Scheme::leimkuhler_matthews, Scheme::baoab}) {
+        setup.scheme = scheme;
+        check_same_bits(two_wells(), setup);
+    }
+    setup.scheme = Scheme::leimkuhler_matthews;
+    setup.philox_rounds = kPhiloxFewRounds;
+    check_same_bits(two_wells(), setup);
+}
+
+TEST_CASE("formula compiled: noise by a matrix, a curved variable and constraints keep their bits") {
+    FormulaSystemText text;
+    text.variables = {"x", "y", "z"};
+    text.drift = {"-x + sin(y)", "-y - y^3", "-2*z"};
+    text.diffusion_matrix = {{"1 + 0.1*tanh(x)", "0", "0"}, {"0.3*cos(y)", "0.8", "0"}, {"0", "0.1", "0.5"}};
+    text.cv = {"sqrt(x^2 + y^2 + 0.1)"};
+    PathSetup setup;
+    setup.dt = 1e-3;
+    setup.scheme = Scheme::euler_maruyama;
+    check_same_bits(text, setup);
+
+    FormulaSystemText curved = two_wells();
+    curved.cv = {"sqrt(x^2 + y^2 + 0.1)"};
+    setup.beta = 3;
+    check_same_bits(curved, setup);
+    setup.constrained = true;
+    check_same_bits(curved, setup);
+    check_same_bits(two_wells(), setup);
+}
+
+TEST_CASE("formula compiled: without a compiler the bytecode goes on, and the reason is known") {
+    FormulaSystemText text = two_wells();
+    text.potential += " + 0.25*y^4";  // not compiled by another case
+    const auto system = std::make_shared<const FormulaSystem>(make_formula_system(text));
+    PathSetup setup;
+    setup.dt = 1e-3;
+    setup.beta = 3;
+    setenv("MICROLIFT_CXX", "/nonexistent/compiler", 1);
+    std::string why_not;
+    const bool compiled = compile_formula_path(*system, setup, "native", why_not) != nullptr;
+    CHECK(!compiled);
+    CHECK(why_not.find("/nonexistent/compiler") != std::string::npos);
+    CHECK(end_state(system, setup, 0) == end_state(system, setup, -1));
+    unsetenv("MICROLIFT_CXX");
+}
+
+}  // namespace microlift
