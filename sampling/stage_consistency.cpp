@@ -2,14 +2,16 @@
 // physics, and how long short runs held on ξ take to forget where they started: from lifted states,
 // from reweighted ones, from the nearest stored sample, from a minimised state.
 //
-// "Within error": at that time and all later ones, mean and variance of every generated variable over
-// kEach states differ from the reference by less than z joint standard errors (of kEach independent
-// states, and of the reference), where z is such that kEach perfect states would fail somewhere in the
-// run in one of a hundred cases at most.
+// "Within error": at that time and all later ones, mean, variance and the shares below the reference's
+// quartiles, of every generated variable over kEach states, differ from the reference by less than z
+// joint standard errors (of kEach independent states, and of the reference), where z is such that kEach
+// perfect states would fail somewhere in the run in one of a hundred cases at most.
 #include "sampling/pipeline_stages.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 
 #include "kernels/rng_streams.h"
 #include "sampling/distances.h"
@@ -19,7 +21,7 @@ namespace microlift {
 namespace {
 
 constexpr index kValues = 9, kEach = 512;
-constexpr double kWork = 1.5e8;    // trajectory-steps in all, and no more than were sampled
+constexpr double kWork = 3e8;      // trajectory-steps in all, and no more than twice what was sampled
 constexpr double kFalseAlarm = 0.01;
 // Runs take a fraction of the integrator's steps: one that starts from an exact sample is off by a
 // fraction k dt of the variance of a mode of stiffness k in its first steps (Leimkuhler-Matthews).
@@ -90,6 +92,10 @@ void Pipeline::consistency() {
     // (κ − 1) of each law, κ its kurtosis: the variance of a variance of n states is var² (κ − 1) / n. Not
     // below a Gaussian's, which is on the safe side for laws of several narrow peaks.
     std::vector<double> excess(V * F, 2.0);
+    // And its quartiles: of the samples nearby, each moved by what the mean differs there.
+    using Quartiles = std::array<double, 3>;
+    constexpr double kNotKnown = std::numeric_limits<double>::quiet_NaN();
+    std::vector<Quartiles> quartiles(V * F, Quartiles{kNotKnown, kNotKnown, kNotKnown});
     {
         std::vector<float> column(static_cast<std::size_t>(samples_.n));
         for (std::size_t f = 0; f < F; ++f) {
@@ -108,9 +114,30 @@ void Pipeline::consistency() {
                     fourth += d * d * d * d;
                 }
                 excess[c * F + f] = std::max(2.0, count * fourth / (second * second) - 1);
+                if (has_exact) continue;
+                std::vector<double> moved;
+                const auto v = static_cast<index>(f);
+                const auto at = [&](int k, index j) {
+                    return k < grid_.dims
+                               ? static_cast<double>(xi[static_cast<std::size_t>(k * samples_.n + j)])
+                               : 0.0;
+                };
+                for (index j : close)
+                    moved.push_back(static_cast<double>(column[static_cast<std::size_t>(j)]) -
+                                    m.mean_at(v, at(0, j), at(1, j)) + mean[c * F + f].value);
+                std::sort(moved.begin(), moved.end());
+                for (std::size_t q = 0; q < 3; ++q)
+                    quartiles[c * F + f][q] = moved[(q + 1) * moved.size() / 4];
             }
         }
     }
+
+    if (has_exact)
+        for (std::size_t c = 0; c < V; ++c) {
+            const ExactConditional law = exact->at(values[c][0]);
+            for (std::size_t q = 0; q < 3; ++q)
+                quartiles[c][q] = law.quantile(0.25 * static_cast<double>(q + 1));
+        }
 
     // Starting states, source by source: (dim, source, value, replica).
     Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
@@ -199,14 +226,14 @@ void Pipeline::consistency() {
 
     // Runs held on ξ, all sources at once; moments after 0, 1, 2, 3, 4, 6, 9, … steps of the integrator.
     const index most = std::clamp<index>(
-        static_cast<index>(std::min(kWork, force_evaluations_spent()) /
+        static_cast<index>(std::min(kWork, 2 * force_evaluations_spent()) /
                            static_cast<double>(kFraction * N)), 200,
         std::max<index>(10000, 5 * run_.lifting.heal_steps));
     std::vector<index> times{0};
     for (index t = 1; t < most; t = std::max(t + 1, t * 3 / 2)) times.push_back(t);
     times.push_back(most);
     const double within =
-        largest_deviation(static_cast<double>(2 * F * times.size()), kFalseAlarm);
+        largest_deviation(static_cast<double>(5 * F * times.size()), kFalseAlarm);
     IntegratorConfig integrator = run_.integrator;
     integrator.dt /= static_cast<double>(kFraction);
     PathSetup setup = model_.path_setup(integrator);
@@ -232,11 +259,14 @@ void Pipeline::consistency() {
                     const float* first = now.data() + static_cast<std::size_t>(free_[f]) * n +
                                          source * block + c * E;
                     const Moment mu = mean[c * F + f], var = variance[c * F + f];
-                    double a = 0, b = 0;
+                    const Quartiles& bound = quartiles[c * F + f];
+                    double a = 0, b = 0, below[3] = {0, 0, 0};
                     for (std::size_t i = 0; i < E; ++i) {
                         const double d = static_cast<double>(first[i]) - mu.value;
                         a += d;
                         b += d * d;
+                        for (std::size_t q = 0; q < 3; ++q)
+                            below[q] += static_cast<double>(first[i]) < bound[q];
                     }
                     const double size = static_cast<double>(E);
                     const double a_z =
@@ -250,6 +280,14 @@ void Pipeline::consistency() {
                     if (!std::isfinite(a) || !std::isfinite(b)) w = 1e30;
                     for (double v : {a_z, b_z})
                         if (std::isfinite(v)) w = std::max(w, v);
+                    // A share's error, of these states and of as many as the reference is worth.
+                    const double worth = 1 / size + mu.error * mu.error / var.value;
+                    for (std::size_t q = 0; q < 3; ++q) {
+                        const double p = 0.25 * static_cast<double>(q + 1);
+                        if (std::isfinite(bound[q]))
+                            w = std::max(w, std::fabs(below[q] / size - p) /
+                                                std::sqrt(p * (1 - p) * worth));
+                    }
                 }
         z.push_back(worst);
     }

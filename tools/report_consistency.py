@@ -11,7 +11,7 @@ STARTS = {"lifted": ("lifted states", "#D55E00", "^"),
           "reweighted": ("lifted and reweighted", "#009E73", "s"),
           "nearest": ("nearest stored sample", "#0072B2", "o"),
           "minimised": ("minimised state", "#AA4499", "D")}
-VERDICTS = {"as": "as they are", "shape": "for means and variances", "heal": "after healing", "weigh": "only reweighted or by jumps",
+VERDICTS = {"as": "as they are", "shape": "for means and quartiles", "heal": "after healing", "weigh": "only reweighted or by jumps",
             "no": "not at all"}
 CLOSE = 0.05  # σ: a distance that no one will miss
 
@@ -45,7 +45,7 @@ def regions(run, values):
         steps = max((p[2] for p in part if math.isfinite(p[2])), default=0)
         sentences.append({
             "as": f"{where}: use lifted states as they are",
-            "shape": f"{where}: means and variances of lifted states are within error, their "
+            "shape": f"{where}: means, variances and quartiles of lifted states are within error, their "
                      "distributions are not quite; heal where the shape matters",
             "heal": f"{where}: use lifted states after {fmt(steps)} healing steps",
             "weigh": f"{where}: not without weights: healing is too slow there, but reweighted "
@@ -102,7 +102,7 @@ def section_consistency(run):
         panels.append(distances)
     result += figure(
         panels, "Left: short runs held at a value of the collective variable; after how many steps "
-        f"mean and variance of {fmt(record.get('states'))} states stay within "
+        f"mean, variance and quartiles of {fmt(record.get('states'))} states stay within "
         f"{fmt(record.get('within'), 3)} standard errors (what perfect states exceed somewhere in a "
         f"hundredth of such runs) of {'the exact ones' if record.get('against') == 'exact' else 'those of the samples'}, "
         "by where the runs began (0 is drawn at 1). Right: distances of lifted states from stored "
