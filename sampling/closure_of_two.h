@@ -1,0 +1,30 @@
+// The closure of two collective variables from bursts: drift and diffusion at each value, corrected for
+// the lag as if the drift were linear nearby, and the lag from which on they stay the same.
+#pragma once
+
+#include "sampling/closure.h"
+
+namespace microlift {
+
+struct TwoLag {
+    double tau = 0;
+    // b₁, b₂, D₁₁, D₁₂, D₂₂ at each value: Δξ/τ and its covariance/2τ; the b and D that would give
+    // these; errors of the latter.
+    std::vector<std::array<double, 5>> apparent, value, error;
+    double change = 0, change_error = 0;  // of D since the lag before, relative, root mean square
+    bool plateau = false;
+};
+
+struct TwoClosure {
+    std::vector<TwoLag> lags;
+    std::size_t chosen = 0;
+    bool plateau = false;  // at least two neighbouring lags agree, up to the longest
+};
+
+// Values form a square grid, the second variable fastest. With J = ∂b/∂ξ from neighbouring values,
+// Δξ = φ(J) b τ and its covariance = 2 ∫₀^τ e^{Js} D e^{Jᵀs} ds, φ(J) τ = ∫₀^τ e^{Js} ds, are solved
+// for b and D, J anew until nothing changes. Of the plateau, found as for one variable but by D, the
+// lag of half the longest is taken, or a shorter one that says the same.
+TwoClosure burst_closure_of_two(const BurstMoments& moments, double tolerance = 0.1);
+
+}  // namespace microlift

@@ -1,0 +1,177 @@
+// First passages and committors, of the full model by direct simulation and of reduced models by the
+// same.
+#include <algorithm>
+
+#include "sampling/stage_close.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr index kTable = 2048;            // points of a simulated reduced model
+constexpr index kReducedPassages = 4096;  // at most, of each reduced model: a check of its quadrature
+
+}  // namespace
+
+PassageOptions ClosureStage::passage_options(uint64 part) {
+    PassageOptions options;
+    options.dt = dt_;
+    options.seed = derived_seed(run_.seed, part);
+    options.max_steps = static_cast<uint64>(c_.passage_steps);
+    options.after = [this](double share) {
+        progress_.update(share);
+        throw_if_stopped();
+    };
+    return options;
+}
+
+PassageSet ClosureStage::threshold(double from, double to) {
+    return to >= from ? above(0, to) : below(0, to);
+}
+
+void ClosureStage::passages() {
+    if (c_.passage_to.empty()) return;
+    const double from = *c_.passage_from;
+    const index n = c_.passages;
+    for (ClosureSource& s : sources_)
+        if (s.name == "conditional" || s.name == "burst") simulate(s, from);
+    if (!overdamped_) return;
+    Buffer<float> start;
+    if (!c_.passage_state.empty()) {
+        std::vector<float> host;
+        for (double v : c_.passage_state)
+            host.insert(host.end(), static_cast<std::size_t>(n), static_cast<float>(v));
+        start = Buffer<float>(stream_.device(), model_.dim() * n);
+        copy_to_device(stream_, start.span(), host.data());
+    } else {
+        spacing_ = {grid_.width(0), 1.0};
+        start = starts({{from, 0.0}}, n, 5030);
+    }
+    const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
+    for (std::size_t i = 0; i < c_.passage_to.size(); ++i) {
+        progress_.begin("first passages to " + number(c_.passage_to[i]), 1, "of them");
+        const PassageResult r =
+            run_passages(stream_, *kernel, start.span(), n, PassageSet{},
+                         threshold(from, c_.passage_to[i]), passage_options(5040 + i));
+        meter_.work(r.steps, r.force_evaluations);
+        progress_.end();
+        direct_.push_back(mean_passage_time(r));
+        if (direct_.back().unfinished > 0)
+            add_warning(std::to_string(direct_.back().unfinished) + " of " + std::to_string(n) +
+                  " first passages to " + number(c_.passage_to[i]) +
+                  " were not over after closure.passage_steps; the mean takes them for "
+                  "exponential");
+    }
+}
+
+void ClosureStage::simulate(ClosureSource& s, double from) {
+    const double margin = 0.25 * (s.model.to() - s.model.from());
+    const double low = s.model.from() - margin, high = s.model.to() + margin;
+    std::vector<float> drift, sigma;
+    for (index i = 0; i < kTable; ++i) {
+        const double x =
+            low + (high - low) * static_cast<double>(i) / static_cast<double>(kTable - 1);
+        // A drift that would lead out beyond the ends is turned back.
+        double b = s.model.drift(x);
+        if (x > s.model.to()) b = std::min(b, s.model.diffusion(x) / margin * -20);
+        if (x < s.model.from()) b = std::max(b, s.model.diffusion(x) / margin * 20);
+        drift.push_back(static_cast<float>(b));
+        sigma.push_back(static_cast<float>(std::sqrt(2 * s.model.diffusion(x))));
+    }
+    Buffer<float> drift_table(stream_.device(), kTable), sigma_table(stream_.device(), kTable);
+    copy_to_device(stream_, drift_table.span(), drift.data());
+    copy_to_device(stream_, sigma_table.span(), sigma.data());
+    const auto kernel = table_passage_kernel(low, high, drift_table.span(), sigma_table.span());
+    const index n = std::min(c_.passages, kReducedPassages);
+    const std::vector<float> host(static_cast<std::size_t>(n), static_cast<float>(from));
+    Buffer<float> start(stream_.device(), n);
+    copy_to_device(stream_, start.span(), host.data());
+    for (std::size_t i = 0; i < c_.passage_to.size(); ++i) {
+        progress_.begin("reduced model, " + s.name, 1, "of its passages");
+        const PassageResult r = run_passages(stream_, *kernel, start.span(), n, PassageSet{},
+                                             threshold(from, c_.passage_to[i]),
+                                             passage_options(5060 + i));
+        progress_.end();
+        s.simulated.push_back(mean_passage_time(r));
+    }
+}
+
+void ClosureStage::committors() {
+    if (!overdamped_) return;
+    if (!c_.passage_to.empty() && burst_replicas_ > 0) {
+        const double from = *c_.passage_from, to = c_.passage_to.back();
+        const double a = std::min(from, to), b = std::max(from, to);
+        std::vector<index> inside;
+        for (std::size_t v = 0; v < burst_values_.size(); ++v)
+            if (burst_values_[v][0] > a && burst_values_[v][0] < b)
+                inside.push_back(static_cast<index>(v));
+        const index each = std::min<index>(burst_replicas_, 1024);
+        const index n = static_cast<index>(inside.size()) * each;
+        if (n > 0) {
+            Buffer<float> start(stream_.device(), model_.dim() * n);
+            const index all = static_cast<index>(burst_values_.size()) * burst_replicas_;
+            for (int d = 0; d < model_.dim(); ++d)
+                for (std::size_t i = 0; i < inside.size(); ++i)
+                    copy(stream_,
+                         start.span().subspan(d * n + static_cast<index>(i) * each, each),
+                         Span<const float>(starts_.span().subspan(
+                             d * all + inside[i] * burst_replicas_, each)));
+            const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
+            progress_.begin("committor", 1, "of the trajectories");
+            const PassageResult r = run_passages(stream_, *kernel, start.span(), n, below(0, a),
+                                                 above(0, b), passage_options(5080));
+            meter_.work(r.steps, r.force_evaluations);
+            progress_.end();
+            Json list = Json::array();
+            for (std::size_t i = 0; i < inside.size(); ++i) {
+                const index first = static_cast<index>(i) * each;
+                const Share q = second_before_first(r, first, first + each);
+                const double x = burst_values_[static_cast<std::size_t>(inside[i])][0];
+                Json j{{"cv", x}, {"direct", q.value}, {"direct_error", q.error}};
+                for (const ClosureSource& s : sources_) {
+                    const Figure f =
+                        s.figure([&](const ReducedModel& m) { return m.committor(x, a, b); });
+                    j[s.name] = f.value;
+                    j[s.name + "_error"] = f.error;
+                }
+                list.push_back(j);
+            }
+            metrics_["committor"] = list;
+        }
+    }
+    if (c_.committor_points.empty()) return;
+    const auto D = static_cast<std::size_t>(model_.dim());
+    const std::size_t points = c_.committor_points.size() / D;
+    const index each = c_.committor_runs, n = static_cast<index>(points) * each;
+    std::vector<float> host(D * static_cast<std::size_t>(n));
+    for (std::size_t d = 0; d < D; ++d)
+        for (index j = 0; j < n; ++j)
+            host[d * static_cast<std::size_t>(n) + static_cast<std::size_t>(j)] =
+                static_cast<float>(
+                    c_.committor_points[static_cast<std::size_t>(j / each) * D + d]);
+    Buffer<float> start(stream_.device(), static_cast<index>(host.size()));
+    copy_to_device(stream_, start.span(), host.data());
+    const auto set = [&](const std::vector<double>& numbers) {
+        return ball(std::span<const double>(numbers.data(), D), numbers.back());
+    };
+    const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
+    progress_.begin("committor of given states", 1, "of the trajectories");
+    const PassageResult r =
+        run_passages(stream_, *kernel, start.span(), n, set(c_.committor_a),
+                     set(c_.committor_b), passage_options(5090));
+    meter_.work(r.steps, r.force_evaluations);
+    progress_.end();
+    Json list = Json::array();
+    for (std::size_t p = 0; p < points; ++p) {
+        const index first = static_cast<index>(p) * each;
+        const Share q = second_before_first(r, first, first + each);
+        Json j;
+        for (std::size_t d = 0; d < D; ++d) j["state"].push_back(c_.committor_points[p * D + d]);
+        j["committor"] = q.value;
+        j["error"] = q.error;
+        list.push_back(j);
+    }
+    metrics_["committor_points"] = list;
+}
+
+}  // namespace microlift
