@@ -10,7 +10,7 @@ namespace {
 using Matrix = std::array<double, 4>;  // by rows
 using Fields = std::vector<std::array<double, 5>>;
 
-constexpr int kRounds = 12;        // of the correction
+constexpr int kRoots = 6;          // square roots before the series of a logarithm
 constexpr int kIntervals = 16;     // of Simpson's rule over the lag
 constexpr double kMostDecay = 2.5;  // of |J| τ: beyond it displacements say little about b and D
 constexpr double kSafe = 2.2;      // of the longest lag over the one that is taken
@@ -34,6 +34,27 @@ Matrix exponential(const Matrix& j, double t) {
         for (std::size_t i = 0; i < 4; ++i) sum[i] += term[i];
     }
     for (int k = 0; k < halvings; ++k) sum = times(sum, sum);
+    return sum;
+}
+
+// The logarithm of a matrix by square roots, (M + sqrt(det) 1)/sqrt(tr + 2 sqrt(det)); M − 1 where
+// there is none.
+Matrix logarithm(const Matrix& matrix) {
+    Matrix m = matrix;
+    for (int k = 0; k < kRoots; ++k) {
+        const double det = m[0] * m[3] - m[1] * m[2], root = std::sqrt(std::max(det, 0.0));
+        const double scale = m[0] + m[3] + 2 * root;
+        if (!(det > 0) || !(scale > 0)) return {matrix[0] - 1, matrix[1], matrix[2], matrix[3] - 1};
+        const double s = 1 / std::sqrt(scale);
+        m = {s * (m[0] + root), s * m[1], s * m[2], s * (m[3] + root)};
+    }
+    const Matrix e{m[0] - 1, m[1], m[2], m[3] - 1};
+    Matrix sum{}, power = e;
+    for (int k = 1; k <= 6; ++k) {
+        for (std::size_t i = 0; i < 4; ++i) sum[i] += (k % 2 ? 1.0 : -1.0) / k * power[i];
+        power = times(power, e);
+    }
+    for (double& v : sum) v *= std::pow(2.0, kRoots);
     return sum;
 }
 
@@ -86,15 +107,44 @@ std::array<double, 5> local(const std::array<double, 5>& apparent, Matrix j, dou
     return {b[0], b[1], d[0], d[1], d[2]};
 }
 
-// ∂b/∂ξ at value (i, k) of a side × side grid by differences of neighbours.
-Matrix slope(const Fields& f, const BurstMoments& m, std::size_t side, std::size_t i, std::size_t k) {
-    Matrix j{};
+// Before and behind each value along each variable: its neighbours on the grid, or itself.
+using Neighbours = std::vector<std::array<std::array<std::size_t, 2>, 2>>;
+
+Neighbours neighbours_of(const std::vector<CvValue>& values) {
+    Neighbours all(values.size());
+    CvValue spacing{1e300, 1e300};
+    for (const CvValue& v : values)
+        for (std::size_t k = 0; k < 2; ++k)
+            if (const double d = std::fabs(v[k] - values[0][k]); d > 1e-9 * std::fabs(v[k]))
+                spacing[k] = std::min(spacing[k], d);
+    for (std::size_t v = 0; v < values.size(); ++v)
+        for (std::size_t k = 0; k < 2; ++k) {
+            all[v][k] = {v, v};
+            for (std::size_t w = 0; w < values.size(); ++w) {
+                const double along = (values[w][k] - values[v][k]) / spacing[k];
+                const double across = (values[w][1 - k] - values[v][1 - k]) / spacing[1 - k];
+                if (std::fabs(across) > 0.1) continue;
+                if (std::fabs(along - 1) < 0.1) all[v][k][1] = w;
+                if (std::fabs(along + 1) < 0.1) all[v][k][0] = w;
+            }
+        }
+    return all;
+}
+
+// J at value v: e^{Jτ} − 1 is the slope of the mean displacement, by differences of neighbours; 0
+// along a variable in which it has none.
+Matrix slope(const Fields& f, double tau, const BurstMoments& m, const Neighbours& near,
+             std::size_t v, const Matrix& shift = {}) {
+    Matrix j{1 + shift[0], shift[1], shift[2], 1 + shift[3]};
     for (std::size_t axis = 0; axis < 2; ++axis) {
-        const std::size_t c = axis == 0 ? i : k, step = axis == 0 ? side : 1, here = i * side + k;
-        const std::size_t high = c + 1 < side ? here + step : here, low = c > 0 ? here - step : here;
+        const auto [low, high] = near[v][axis];
+        if (low == high) continue;
         const double width = m.values[high][axis] - m.values[low][axis];
-        for (std::size_t r = 0; r < 2; ++r) j[2 * r + axis] = (f[high][r] - f[low][r]) / width;
+        for (std::size_t r = 0; r < 2; ++r)
+            j[2 * r + axis] += tau * (f[high][r] - f[low][r]) / width;
     }
+    j = logarithm(j);
+    for (double& e : j) e /= tau;
     return j;
 }
 
@@ -103,7 +153,7 @@ Matrix slope(const Fields& f, const BurstMoments& m, std::size_t side, std::size
 TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
     TwoClosure out;
     const std::size_t n = m.values.size();
-    const auto side = static_cast<std::size_t>(std::lround(std::sqrt(static_cast<double>(n))));
+    const Neighbours near = neighbours_of(m.values);
     for (std::size_t l = 0; l < m.lags.size(); ++l) {
         TwoLag lag;
         lag.tau = m.tau(l);
@@ -116,29 +166,31 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
             error.push_back({p.mean_error[0] / t, p.mean_error[1] / t, p.covariance_error[0] / (2 * t),
                              p.covariance_error[1] / (2 * t), p.covariance_error[2] / (2 * t)});
         }
-        // The slopes of a shorter lag are nearer to the truth than its own.
-        lag.value = l > 0 ? out.lags.back().value : lag.apparent;
         lag.error = error;
-        for (int round = 0; round < kRounds; ++round) {
-            Fields next(n);
-            for (std::size_t i = 0; i < side; ++i)
-                for (std::size_t k = 0; k < side; ++k) {
-                    const std::size_t v = i * side + k;
-                    next[v] = local(lag.apparent[v], slope(lag.value, m, side, i, k), lag.tau);
-                }
-            lag.value = std::move(next);
-        }
-        // An error grows by as much as its quantity was stretched, at least by nothing.
-        for (std::size_t i = 0; i < side; ++i)
-            for (std::size_t k = 0; k < side; ++k) {
-                const std::size_t v = i * side + k;
-                const Matrix j = slope(lag.value, m, side, i, k);
-                for (std::size_t o = 0; o < 5; ++o) {
-                    std::array<double, 5> one{};
-                    one[o] = error[v][o];
-                    lag.error[v][o] = std::max(error[v][o], std::fabs(local(one, j, lag.tau)[o]));
+        for (std::size_t v = 0; v < n; ++v) {
+            const Matrix j = slope(lag.apparent, lag.tau, m, near, v);
+            lag.value.push_back(local(lag.apparent[v], j, lag.tau));
+            // An error grows by as much as its quantity is stretched.
+            for (std::size_t o = 0; o < 5; ++o) {
+                std::array<double, 5> one{};
+                one[o] = error[v][o];
+                lag.error[v][o] = std::max(error[v][o], std::fabs(local(one, j, lag.tau)[o]));
+            }
+            // And by what the errors of the slope make of it.
+            for (std::size_t axis = 0; axis < 2; ++axis) {
+                const auto [low, high] = near[v][axis];
+                if (low == high) continue;
+                const double width = m.values[high][axis] - m.values[low][axis];
+                for (std::size_t r = 0; r < 2; ++r) {
+                    Matrix shift{};
+                    shift[2 * r + axis] = lag.tau * std::hypot(error[low][r], error[high][r]) / width;
+                    const Matrix moved = slope(lag.apparent, lag.tau, m, near, v, shift);
+                    const auto other = local(lag.apparent[v], moved, lag.tau);
+                    for (std::size_t o = 0; o < 5; ++o)
+                        lag.error[v][o] = std::hypot(lag.error[v][o], other[o] - lag.value[v][o]);
                 }
             }
+        }
         if (l > 0) {
             // Root mean square of the change of D, less what the errors alone would make.
             const TwoLag& before = out.lags.back();
@@ -157,17 +209,23 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
         }
         out.lags.push_back(std::move(lag));
     }
+    // The longest run of lags with neighbours that agree, of equal ones the later.
     const std::size_t lags = out.lags.size();
-    std::size_t first = lags - 1;
     const auto change_to = [&](std::size_t l) {
         return out.lags[l].change / std::log2(out.lags[l].tau / out.lags[l - 1].tau);
     };
-    while (first > 0 && change_to(first) < tolerance + out.lags[first].change_error) --first;
-    out.plateau = first + 1 < lags;
-    for (std::size_t l = first; l < lags && out.plateau; ++l) out.lags[l].plateau = true;
+    std::size_t first = lags - 1, last = lags - 1;
+    for (std::size_t l = 0, begin = 0; l < lags; ++l) {
+        if (l > 0 && change_to(l) >= tolerance + out.lags[l].change_error) begin = l;
+        if (l - begin > 0 && l - begin >= last - first) {
+            first = begin;
+            last = l;
+        }
+    }
+    out.plateau = last > first;
+    for (std::size_t l = first; l <= last && out.plateau; ++l) out.lags[l].plateau = true;
     out.chosen = first;
-    while (out.chosen + 1 < lags && kSafe * out.lags[out.chosen].tau < out.lags.back().tau)
-        ++out.chosen;
+    while (out.chosen < last && kSafe * out.lags[out.chosen].tau < out.lags[last].tau) ++out.chosen;
     while (out.chosen > first &&
            change_to(out.chosen) < kSame + 2 * out.lags[out.chosen].change_error)
         --out.chosen;

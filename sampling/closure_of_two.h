@@ -18,13 +18,14 @@ struct TwoLag {
 struct TwoClosure {
     std::vector<TwoLag> lags;
     std::size_t chosen = 0;
-    bool plateau = false;  // at least two neighbouring lags agree, up to the longest
+    bool plateau = false;  // at least two neighbouring lags agree
 };
 
-// Values form a square grid, the second variable fastest. With J = ∂b/∂ξ from neighbouring values,
-// Δξ = φ(J) b τ and its covariance = 2 ∫₀^τ e^{Js} D e^{Jᵀs} ds, φ(J) τ = ∫₀^τ e^{Js} ds, are solved
-// for b and D, J anew until nothing changes. Of the plateau, found as for one variable but by D, the
-// lag of half the longest is taken, or a shorter one that says the same.
+// Values lie on a grid, of which some may be missing. With e^{Jτ} − 1 = ∂E[Δξ]/∂ξ from neighbouring
+// values, E[Δξ] = ∫₀^τ e^{Js} ds b and the covariance 2 ∫₀^τ e^{Js} D e^{Jᵀs} ds are solved for b and D.
+// The plateau is the longest run of lags over which D changes by less than `tolerance` a doubling; of it
+// the lag of half the longest is taken, or a shorter one that says the same. Long lags see the drift's
+// curvature, which is not corrected for: the plateau need not reach the longest.
 TwoClosure burst_closure_of_two(const BurstMoments& moments, double tolerance = 0.1);
 
 }  // namespace microlift

@@ -89,6 +89,7 @@ private:
 
     // The longest run of the bursts' values that all have samples near them.
     void covered(double& from, double& to);
+    void leave_out_bare(std::vector<CvValue>& values, index side);
 
     Buffer<float> starts(const std::vector<CvValue>& values, index replicas, uint64 part);
 

@@ -33,7 +33,31 @@ std::vector<CvValue> ClosureStage::burst_values() {
             values.push_back({at(0, i), K_ == 2 ? at(1, j) : 0.0});
     spacing_[0] = (to[0] - from[0]) / static_cast<double>(side - 1);
     spacing_[1] = K_ == 2 ? (to[1] - from[1]) / static_cast<double>(side - 1) : 1.0;
+    if (K_ == 2 && c_.start == "physics") leave_out_bare(values, side);
     return values;
+}
+
+// Of a square grid of values, those with samples near them.
+void ClosureStage::leave_out_bare(std::vector<CvValue>& values, index side) {
+    std::vector<float> xi[2];
+    for (int k = 0; k < 2; ++k)
+        xi[k] = to_host(stream_, Span<const float>(
+                                     samples_.xi.span().subspan(k * samples_.row, samples_.n)));
+    std::vector<index> near(values.size(), 0);
+    for (std::size_t j = 0; j < xi[0].size(); ++j) {
+        const double t = (static_cast<double>(xi[0][j]) - values[0][0]) / spacing_[0] + 0.5;
+        const double u = (static_cast<double>(xi[1][j]) - values[0][1]) / spacing_[1] + 0.5;
+        if (t >= 0 && u >= 0 && t < static_cast<double>(side) && u < static_cast<double>(side))
+            ++near[static_cast<std::size_t>(static_cast<index>(t) * side + static_cast<index>(u))];
+    }
+    std::vector<CvValue> kept;
+    for (std::size_t v = 0; v < values.size(); ++v)
+        if (near[v] >= kStartsNear) kept.push_back(values[v]);
+    if (kept.size() == values.size() || kept.size() < 8) return;
+    add_warning("closure: bursts start at " + std::to_string(kept.size()) + " of " +
+                std::to_string(values.size()) + " values; near the others lie fewer than " +
+                std::to_string(kStartsNear) + " stored samples");
+    values = std::move(kept);
 }
 
 void ClosureStage::covered(double& from, double& to) {
@@ -204,7 +228,8 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
                     number(closure.lags[closure.lags.size() - 2].tau) + " to " +
                     number(closure.lags.back().tau) + " their diffusion changes by " +
                     number(100 * closure.lags.back().change) +
-                    " per cent; do not trust it, and give other lags (closure.burst_lags)");
+                    " per cent, and no two others agree; do not trust it, and give other lags "
+                    "(closure.burst_lags)");
     for (std::size_t v = 0; v < m.values.size(); ++v)
         row(m.values[v], [&](int o) { return lag.value[v][static_cast<std::size_t>(o)]; },
             [&](int o) { return lag.error[v][static_cast<std::size_t>(o)]; }, "burst");

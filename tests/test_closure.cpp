@@ -6,7 +6,9 @@
 #include <cmath>
 #include <random>
 
+#include "sampling/closure_of_two.h"
 #include "sampling/first_passage.h"
+#include "sampling/slowest_rate.h"
 #include "tests/devices.h"
 
 namespace microlift {
@@ -209,6 +211,132 @@ stiffness = 1
         CHECK(s < 2.2);
         CHECK(s > 0.25);
     }
+}
+
+TEST_CASE("what the martingales take out has mean 0, and errors become smaller by it") {
+    const RunConfig run = config_of(R"toml([system]
+name = "double_well"
+beta = 3.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-3
+[umbrella]
+from = -1.5
+to = 1.5
+windows = 2
+stiffness = 20
+)toml");
+    const Model model(run);
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        std::vector<CvValue> values;
+        for (int i = 0; i < 16; ++i) values.push_back({-1.5 + 0.2 * i, 0});
+        const Buffer<float> start = repeated_values(stream, 1, values, 1024);
+        BurstOptions options;
+        options.dt = 1e-3;
+        options.lags = {8, 32};
+        const BurstMoments with =
+            run_bursts(stream, model, run.integrator, values, start.span(), 1024, options);
+        options.controlled = 0;
+        const BurstMoments without =
+            run_bursts(stream, model, run.integrator, values, start.span(), 1024, options);
+        double squares = 0;
+        for (std::size_t l = 0; l < 2; ++l)
+            for (std::size_t v = 0; v < values.size(); ++v) {
+                const BurstPoint &p = with.point(l, v), &q = without.point(l, v);
+                const double z = p.martingale[0] / p.martingale_error[0];
+                squares += z * z / 32;
+                CHECK(std::fabs(z) < 4.5);
+                CHECK(p.mean_error[0] < 0.3 * q.mean_error[0]);
+                CHECK(p.covariance_error[0] < 0.8 * q.covariance_error[0]);
+                CHECK(std::fabs(p.mean[0] - q.mean[0]) < 4.5 * q.mean_error[0]);
+                CHECK(std::fabs(p.covariance[0] - q.covariance[0]) < 4.5 * q.covariance_error[0]);
+            }
+        CHECK(squares < 2);
+        CHECK(squares > 0.4);
+    }
+}
+
+TEST_CASE("two variables: drift and diffusion come back from lags as long as the relaxation") {
+    const RunConfig run = config_of(R"toml([system]
+variables = ["x", "y"]
+drift = ["-2*x + y", "-0.5*x - 3*y"]
+diffusion = ["1", "0.7"]
+[cv]
+variables = ["x", "y"]
+[integrator]
+scheme = "euler_maruyama"
+dt = 1e-3
+[umbrella]
+from = [-1, -1]
+to = [1, 1]
+windows = [2, 2]
+stiffness = [1, 1]
+)toml");
+    const Model model(run);
+    Stream stream(Device::cpu(2));
+    std::vector<CvValue> values;
+    for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 4; ++j)
+            if (i + j > 0) values.push_back({-1 + 2.0 * i / 3, -1 + 2.0 * j / 3});  // one is missing
+    const Buffer<float> start = repeated_values(stream, 2, values, 2048);
+    BurstOptions options;
+    options.dt = 1e-3;
+    options.lags = {50, 100, 200, 400};
+    const BurstMoments m =
+        run_bursts(stream, model, run.integrator, values, start.span(), 2048, options);
+    const TwoClosure closure = burst_closure_of_two(m);
+    CHECK(closure.plateau);
+    for (const TwoLag& lag : closure.lags) {
+        double squares = 0;
+        CAPTURE(lag.tau);
+        for (std::size_t v = 0; v < values.size(); ++v) {
+            const double x = values[v][0], y = values[v][1];
+            const double exact[5] = {-2 * x + y, -0.5 * x - 3 * y, 0.5, 0, 0.245};
+            for (std::size_t o = 0; o < 5; ++o) {
+                // Euler–Maruyama's own shift of the drift, dt/2 |J| b, is added to the error.
+                const double z = (lag.value[v][o] - exact[o]) /
+                                 std::hypot(lag.error[v][o], 0.0015 * (1 + std::fabs(exact[o])));
+                CHECK(std::fabs(z) < 5);
+                squares += z * z / static_cast<double>(5 * values.size());
+            }
+        }
+        CHECK(squares < 2);
+    }
+    // Uncorrected, the longest lag is far off.
+    CHECK(std::fabs(closure.lags[3].apparent[14][4] - 0.245) > 0.08);
+}
+
+TEST_CASE("the slowest rate from free trajectories") {
+    const RunConfig run = config_of(R"toml([system]
+name = "double_well"
+beta = 1.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 2e-3
+[umbrella]
+from = -2
+to = 2
+windows = 2
+stiffness = 20
+)toml");
+    const Model model(run);
+    Stream stream(Device::cpu(2));
+    std::vector<CvValue> values;
+    for (int i = 0; i < 41; ++i) values.push_back({-2 + 0.1 * i, 0});
+    const Buffer<float> start = repeated_values(stream, 1, values, 64);
+    SlowestRateOptions options;
+    options.dt = 2e-3;
+    options.lag = 50;
+    options.work = 4e7;
+    const SlowestRate r = slowest_rate(stream, model, run.integrator, values, start.span(), 64,
+                                       ReducedModel(double_well(1, 2.2, 89, 0, 1), 0, 0), options);
+    CAPTURE(r.rate.value);
+    CHECK(std::fabs(r.rate.value - 0.748682) < 4 * r.rate.error);
+    CHECK(r.rate.error < 0.05 * r.rate.value);
+    CHECK(r.rate.error > 0);
 }
 
 TEST_CASE("bursts from stored samples start on their values, and a gap is named") {

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""The closures of a whole run: double-well times and rates against the exact ones, the averaged drift of a
-fast variable, the warnings of a poor and of a flat variable, and a run killed inside the stage."""
+"""The closures of a whole run: double-well times and rates against the exact ones, the averaged
+drift of a fast variable, the warnings of a poor and of a flat variable, and a run killed inside the
+stage."""
 import csv
 import json
 import os
@@ -44,8 +45,8 @@ class Case(unittest.TestCase):
 
 
 class DoubleWell(Case):
-    """Reduced in passages and bursts; the closure's figures stay within the 3 % that are promised at full
-    size, the direct ones within their own errors."""
+    """Reduced in passages and bursts; the closure's figures stay within the 3 % that are promised at
+    full size, the direct ones within their own errors."""
 
     def close(self, beta):
         metrics = self.run_example("double_well.toml", f"system.beta={beta}", "umbrella.steps=8000",
@@ -93,6 +94,22 @@ class Averaging(Case):
             self.assertLess((z**2).mean(), 2.2, msg=source)
             self.assertGreater((z**2).mean(), 0.25, msg=source)
             self.assertLess(se.max(), 0.1)
+
+
+class TwoVariables(Case):
+    def test_report(self):
+        """Short lags give the force back: the plane's drift is exact, its diffusion is kT."""
+        metrics = self.run_example("two_cvs.toml", "closure.enabled=true", "closure.dt=2e-5",
+                                   "closure.replicas=256", "closure.burst_lags=[1, 2, 4]",
+                                   "umbrella.steps=5000")
+        found = {s: [r for r in rows(self.dir / "out" / "closure.csv") if r["source"] == s]
+                 for s in ("conditional", "burst")}
+        self.assertGreater(len(found["burst"]), 20)
+        self.assertTrue(metrics["closure"]["plateau"])
+        for k in ("diffusion_11", "diffusion_22"):
+            self.assertAlmostEqual(np.median([float(r[k]) for r in found["burst"]]), 15, delta=0.3)
+        page = (self.dir / "out" / "report.html").read_text()
+        self.assertIn("Reduced model of both collective variables", page)
 
 
 class Warnings(Case):

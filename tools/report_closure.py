@@ -6,14 +6,15 @@ import numpy as np
 from matplotlib.colors import to_rgba
 
 from report_data import (column, dig, esc, fmt, number, pick, plain, read_table, sentence)
-from report_draw import COLOUR, MUTED, errors, figure, zoom
+from report_draw import COLOUR, MUTED, errors, figure, heat_map, zoom
 
 WORDS = {"conditional": "averages over the fine variables at a fixed value of it",
          "generator": "the same averages over generated states",
          "healed": "the same over generated states after healing",
+         "held": "the same over states held at the value by constraint",
          "burst": "short unbiased runs, corrected for the length of their lag"}
 NAMES = {"conditional": "averages, physics", "generator": "averages, generated",
-         "healed": "averages, healed", "burst": "bursts", "full": "full model"}
+         "healed": "averages, healed", "held": "averages, held", "burst": "bursts", "full": "full model"}
 CURVES = ["cv_1", "drift", "diffusion", "density", "source"]
 
 
@@ -140,7 +141,7 @@ def density_and_committor(run, closure, smooth):
         x = np.array([number(e["cv"]) for e in points])
 
         def committor(axes):
-            for source in ("conditional", "generator", "healed", "burst"):
+            for source in ("conditional", "generator", "healed", "held", "burst"):
                 y = np.array([number(e.get(source)) for e in points])
                 if np.isfinite(y).any():
                     axes.plot(x, y, color=COLOUR.get(source, MUTED), label=source)
@@ -185,6 +186,40 @@ def comparison(run, closure):
     return result
 
 
+def of_two(run, table, closure):
+    """Two collective variables: arrows of the drift over the diffusion, by source."""
+    def panel_of(source):
+        def panel(axes):
+            rows = pick(table, source=source)
+            heat_map(run, axes, rows, (rows["diffusion_11"] + rows["diffusion_22"]) / 2,
+                     "(D₁₁ + D₂₂)/2")
+            few = slice(None, None, max(1, len(rows["cv"]) // 400))
+            length = np.hypot(rows["drift_1"], rows["drift_2"])
+            usual = np.nanquantile(length, 0.9) if np.isfinite(length).any() else 1.0
+            shrink = np.minimum(1.0, usual / np.maximum(length, 1e-300))
+            axes.quiver(rows["cv_1"][few], rows["cv_2"][few], (rows["drift_1"] * shrink)[few],
+                        (rows["drift_2"] * shrink)[few], color="white", width=0.004)
+            axes.set_title(NAMES.get(source, source))
+        return panel
+
+    sources = list(dict.fromkeys(table["source"]))
+    result = figure([panel_of(s) for s in sources],
+                    "Reduced model of both collective variables: arrows show the drift (the longest "
+                    "tenth cut), colours the diffusion. "
+                    + " ".join(sentence(f"{s}: {WORDS.get(s, 'as given')}") for s in sources),
+                    min(2, len(sources)), height=3.6)
+    found = [e for e in entries(closure, "lags") if number(e.get("lag")) > 0]
+    if found:
+        chosen = number(closure.get("lag"))
+        result += table_html(
+            ["Lag of the bursts", "change of D since the lag before", ""],
+            [[fmt(e["lag"]), "–" if i == 0 else with_error(e, "change", "change_error"),
+              ", ".join(t for t, on in (("plateau", e.get("plateau") is True),
+                                        ("taken", number(e["lag"]) == chosen)) if on)]
+             for i, e in enumerate(found)])
+    return result
+
+
 def section_closure(run):
     table = run.tables.get("closure")
     if not table or not len(table["cv"]):
@@ -193,10 +228,13 @@ def section_closure(run):
     smooth = curves(run)
     result = ""
     poor = [str(w) for w in dig(run.metrics, "warnings", kind=list)
-            if "variable is poor" in str(w) or "no plateau" in str(w)]
+            if any(words in str(w) for words in ("variable is poor", "no plateau",
+                                                 "nearly vanishes", "bursts start"))]
     if poor:
         items = "".join(f"<li>{esc(sentence(w))}</li>" for w in poor)
         result += f'<div class="box"><ul>{items}</ul></div>'
+    if "drift" not in table:
+        return "closure", "Closure", result + of_two(run, table, closure)
     result += drift_and_diffusion(run, table, smooth)
     result += comparison(run, closure)
     result += lags(run, closure)

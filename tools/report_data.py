@@ -139,6 +139,8 @@ class Run:
               "closure": ["cv_1", "drift", "diffusion", "source"],
               "energies": ["cv_1", "energy", "density", "source"],
               "correlation": ["cv_1", "distance", "correlation", "source"]}
+    CLOSURE_OF_TWO = ["cv_1", "cv_2", "drift_1", "drift_2", "diffusion_11", "diffusion_12",
+                      "diffusion_22", "source"]
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -188,7 +190,12 @@ class Run:
             raise ValueError(f"a {type(self.metrics).__name__}; would be an object")
 
     def read_csv(self, path):
-        self.tables[path.stem] = read_table(path, self.TABLES[path.stem])
+        required = self.TABLES[path.stem]
+        if path.stem == "closure":
+            with open(path, encoding="utf-8") as file:
+                if "cv_2" in file.readline():
+                    required = self.CLOSURE_OF_TWO
+        self.tables[path.stem] = read_table(path, required)
 
     def read_samples(self, path):
         with h5py.File(path, "r") as file:
