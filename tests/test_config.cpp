@@ -101,6 +101,9 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
         spec.path == "system.parameters.*" ? kFormula
         : spec.path == "generator.architecture"
             ? replaced(kBase, "[generator]", "[generator]\nkind = \"flow\"\nring = true")
+        : spec.path == "umbrella.store" && value == "\"histogram\""
+            ? replaced(kBase, "[estimate]\n[generator]\n[coupling]\n[closure]\n",
+                       "[estimate]\nmethod = \"wham\"\n")
             : kBase;
     ConfigValue root = parse_toml(base, "run.toml");
     std::string path = spec.path;
