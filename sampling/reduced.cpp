@@ -151,11 +151,41 @@ ReducedModel::ReducedModel(const ClosureEstimate& e, double drift_lambda, double
     tabulate();
 }
 
+ReducedModel::ReducedModel(const ClosureEstimate& e, const std::vector<double>& log_density,
+                           double diffusion_lambda) {
+    std::vector<double> x, log_p, log_d, log_error;
+    for (std::size_t i = 0; i < e.x.size(); ++i) {
+        if (!std::isfinite(log_density[i]) || !std::isfinite(e.diffusion[i]) ||
+            !std::isfinite(e.diffusion_error[i]) || !(e.diffusion[i] > 0))
+            continue;
+        x.push_back(e.x[i]);
+        log_p.push_back(log_density[i]);
+        log_d.push_back(std::log(e.diffusion[i]));
+        log_error.push_back(e.diffusion_error[i] / e.diffusion[i]);
+    }
+    if (x.size() < 4)
+        throw NumericError("closure: density and diffusion are known at fewer than four values of the "
+                           "collective variable");
+    from_ = x.front();
+    to_ = x.back();
+    const std::vector<double> exactly(x.size(), 0.0);
+    const SmoothingSpline density(x, log_p, exactly, 0);
+    log_diffusion_ = SmoothingSpline(x, log_d, log_error, diffusion_lambda);
+    tabulate(&density);
+    std::vector<double> drift;
+    for (const double c : x) {
+        const double low = std::max(from_, c - width_), high = std::min(to_, c + width_);
+        drift.push_back(-diffusion(c) *
+                        (cumulative(potential_, high) - cumulative(potential_, low)) / (high - low));
+    }
+    drift_ = SmoothingSpline(x, drift, exactly, 0);
+}
+
 double ReducedModel::diffusion(double x) const {
     return std::exp(log_diffusion_(std::clamp(x, from_, to_)));
 }
 
-void ReducedModel::tabulate() {
+void ReducedModel::tabulate(const SmoothingSpline* log_density) {
     width_ = (to_ - from_) / static_cast<double>(kPoints - 1);
     potential_.assign(at(kPoints), 0.0);
     d_.resize(at(kPoints));
@@ -163,6 +193,10 @@ void ReducedModel::tabulate() {
     for (index i = 0; i < kPoints; ++i) {
         const double x = from_ + width_ * static_cast<double>(i);
         d_[at(i)] = diffusion(x);
+        if (log_density) {
+            potential_[at(i)] = -(*log_density)(x) - std::log(d_[at(i)]);
+            continue;
+        }
         force[at(i)] = drift(x) / d_[at(i)];
         if (i > 0)
             potential_[at(i)] =

@@ -36,6 +36,10 @@ public:
     // Curves through smoothed estimates; lambda: of the drift and of ln D, < 0 chosen.
     explicit ReducedModel(const ClosureEstimate& estimate, double drift_lambda = -1,
                           double diffusion_lambda = -1);
+    // The reversible model of a stationary density p and D: drift D (ln p)′ + D′. `log_density` at the
+    // estimate's x, up to a constant; the estimate's drift is not used.
+    ReducedModel(const ClosureEstimate& estimate, const std::vector<double>& log_density,
+                 double diffusion_lambda = -1);
 
     double from() const { return from_; }
     double to() const { return to_; }
@@ -62,7 +66,7 @@ private:
         std::vector<double> log_pi, diag, off;
     };
     Generator generator() const;
-    void tabulate();
+    void tabulate(const SmoothingSpline* log_density = nullptr);
     double cumulative(const std::vector<double>& table, double x) const;
     double from_ = 0, to_ = 0, width_ = 0;
     SmoothingSpline drift_, log_diffusion_;

@@ -136,6 +136,39 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
         source.replicates.emplace_back(other, source.model.drift_lambda(),
                                        source.model.diffusion_lambda());
     }
+    reversible(source);
+    add_source(std::move(source));
+}
+
+void ClosureStage::reversible(const ClosureSource& conditional) {
+    if (!model_.gradient() || free_energy_.size() != conditional.estimate.x.size()) return;
+    const double beta = 1 / model_.kt();
+    // Errors of F are those of differences from its minimum: one number shifts them all, so that a
+    // barrier's error is its own.
+    const auto model_of = [&](const ClosureEstimate& e, double shift, double lambda) {
+        std::vector<double> log_density;
+        for (std::size_t b = 0; b < free_energy_.size(); ++b)
+            log_density.push_back(-beta * (free_energy_[b] + shift * free_energy_error_[b]));
+        return ReducedModel(e, log_density, lambda);
+    };
+    ClosureSource source;
+    source.name = "free_energy";
+    source.estimate = conditional.estimate;
+    try {
+        source.model = model_of(source.estimate, 0, -1);
+        for (uint64 r = 0; r < static_cast<uint64>(kClosureReplicates); ++r) {
+            const PhiloxStream<float> rng(derived_seed(run_.seed, 5002), kStreamBootstrap,
+                                          static_cast<index>(r));
+            float z[4];
+            normal_block<Portable>(rng, 0, z);
+            source.replicates.push_back(
+                model_of(perturbed(source.estimate, derived_seed(run_.seed, 5003), r),
+                         static_cast<double>(z[0]), source.model.diffusion_lambda()));
+        }
+    } catch (const NumericError& e) {
+        add_warning(std::string("closure, free energy: no reduced model: ") + e.what());
+        return;
+    }
     add_source(std::move(source));
 }
 
@@ -247,6 +280,16 @@ void ClosureStage::compare() {
     const ClosureSource* averages = find("conditional");
     const ClosureSource* bursts = find("burst");
     const auto rate = [](const ReducedModel& m) { return m.rates(1)[0]; };
+    if (const ClosureSource* reversible = find("free_energy")) {
+        if (averages && apart(averages->figure(rate), reversible->figure(rate)))
+            add_warning("closure: drift over diffusion does not integrate to the free energy (slowest "
+                        "rate " +
+                        with_error(averages->figure(rate)) + ", by the free energy " +
+                        with_error(reversible->figure(rate)) +
+                        "): the diffusion jumps or nearly vanishes between bins; trust the closure "
+                        "from free energy and diffusion, or take more bins");
+        averages = reversible;
+    }
     if (averages && bursts) {
         const Figure a = averages->figure(rate), b = bursts->figure(rate);
         if (apart(a, b))
@@ -305,7 +348,8 @@ void Pipeline::close() {
         progress_.end();
         RunConfig run = run_;
         run.lifting.heal_steps = healing_steps();
-        ClosureStage stage(run, model_, stream_, grid_, samples_, dir_, progress_, meter);
+        ClosureStage stage(run, model_, stream_, grid_, samples_, profile_, profile_error_, dir_,
+                           progress_, meter);
         stage.run(m);
         metrics = stage.metrics();
         warnings = stage.warnings();

@@ -37,10 +37,12 @@ inline constexpr index kClosureReplicates = 32;  // of every reduced model
 class ClosureStage {
 public:
     ClosureStage(const RunConfig& run, const Model& model, Stream& stream, const Grid& grid,
-                 const SampleSet& samples, const fs::path& dir, Progress& progress,
-                 StageMeter& meter)
+                 const SampleSet& samples, const std::vector<double>& free_energy,
+                 const std::vector<double>& free_energy_error, const fs::path& dir,
+                 Progress& progress, StageMeter& meter)
         : run_(run), c_(run.closure), model_(model), stream_(stream), grid_(grid),
-          samples_(samples), dir_(dir), progress_(progress), meter_(meter), K_(model.n_cvs()),
+          samples_(samples), free_energy_(free_energy), free_energy_error_(free_energy_error),
+          dir_(dir), progress_(progress), meter_(meter), K_(model.n_cvs()),
           dt_(c_.dt > 0 ? c_.dt : run.integrator.dt) {}
 
     const Json& metrics() const { return metrics_; }
@@ -74,6 +76,9 @@ private:
     // --- averages --------------------------------------------------------------------------------
 
     void conditional(const ConditionalMoments& m);
+    // Of systems with a potential: the free energy's density with the diffusion of `conditional`. It needs
+    // no integral of drift over diffusion, which fails where the diffusion nearly vanishes.
+    void reversible(const ClosureSource& conditional);
 
     // Where ξ does not change along any direction that moves.
     void warn_flat(const ConditionalMoments& m);
@@ -132,6 +137,7 @@ private:
     Stream& stream_;
     const Grid& grid_;
     const SampleSet& samples_;
+    const std::vector<double>&free_energy_, &free_energy_error_;  // energy, by bin
     fs::path dir_;
     Json metrics_ = Json::object();
     std::vector<std::string> warnings_;

@@ -67,7 +67,7 @@ class DoubleWell(Case):
             self.assertLess(found["error"], 0.08 * exact)
         self.assertLess(abs(full["rates"][0]["value"] - rate), 4 * full["rates"][0]["error"])
         self.assertLess(full["rates"][0]["error"], 0.08 * rate)
-        self.assertFalse([w for w in metrics["warnings"] if "poor" in w])
+        self.assertFalse([w for w in metrics.get("warnings", []) if "poor" in w])
 
     def test_hot(self):
         self.close(1)

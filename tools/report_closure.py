@@ -13,7 +13,8 @@ WORDS = {"conditional": "averages over the fine variables at a fixed value of it
          "healed": "the same over generated states after healing",
          "held": "the same over states held at the value by constraint",
          "burst": "short unbiased runs, corrected for the length of their lag"}
-NAMES = {"conditional": "averages, physics", "generator": "averages, generated",
+NAMES = {"conditional": "averages, physics", "free_energy": "free energy and diffusion",
+         "generator": "averages, generated",
          "healed": "averages, healed", "held": "averages, held", "burst": "bursts", "full": "full model"}
 CURVES = ["cv_1", "drift", "diffusion", "density", "source"]
 
@@ -141,7 +142,7 @@ def density_and_committor(run, closure, smooth):
         x = np.array([number(e["cv"]) for e in points])
 
         def committor(axes):
-            for source in ("conditional", "generator", "healed", "held", "burst"):
+            for source in ("conditional", "free_energy", "generator", "healed", "held", "burst"):
                 y = np.array([number(e.get(source)) for e in points])
                 if np.isfinite(y).any():
                     axes.plot(x, y, color=COLOUR.get(source, MUTED), label=source)

@@ -18,7 +18,7 @@ from report_data import esc, plain
 # Okabe and Ito's palette and a purple: distinct under the common colour-vision deficiencies.
 INK, MUTED, GRID, SHADE = "#22262b", "#5c6570", "#e3e6ea", "#f3d9c9"
 COLOUR = {"physics": "#0072B2", "generator": "#D55E00", "healed": "#009E73", "exact": "#111111",
-          "conditional": "#0072B2", "burst": "#AA4499", "critic_loss": "#0072B2",
+          "conditional": "#0072B2", "free_energy": "#56B4E9", "burst": "#AA4499", "critic_loss": "#0072B2",
           "generator_loss": "#D55E00", "penalty": "#8a939d", "w1_mean": "#332288",
           "w1_worst": "#A59BD0", "importance": "#56B4E9", "metropolis": "#CC79A7",
           "loss": "#0072B2"}
