@@ -33,11 +33,11 @@ constexpr int kPack = 16;
 class HeldEnsemble {
 public:
     HeldEnsemble(Stream& stream, const std::string& system, const std::string& cv,
-                 const std::string& dt, double center, double stiffness, index trajectories = 0)
+                 const std::string& integrator, double center, double stiffness, index trajectories = 0)
         : stream_(stream), center_(center), stiffness_(stiffness),
           trajectories_(trajectories > 0 ? trajectories : trajectories_on(stream.device())),
           run_(parse_run_config("[system]\n" + system + "\n[cv]\nvariables = [\"" + cv +
-                                    "\"]\n[integrator]\ndt = " + dt +
+                                    "\"]\n[integrator]\n" + integrator +
                                     "\n[umbrella]\nfrom = -1.0\nto = 1.0\nwindows = 2\n"
                                     "stiffness = 1.0\nreplicas = 1\nsteps = 1000\nstride = 100\n",
                                 "benchmark")),
@@ -85,7 +85,7 @@ private:
 HeldEnsemble held_muller_brown(Stream& stream, const std::string& system, index trajectories = 0,
                                const char* compile_after = "-1") {
     HeldEnsemble held(stream, "beta = 0.06666666666666667\n" + system, "x",
-                      std::string("1e-4\ncompile_after = ") + compile_after, -0.5, 1500,
+                      std::string("dt = 1e-4\ncompile_after = ") + compile_after, -0.5, 1500,
                       trajectories);
     held.start(-0.5, 1.5);
     return held;
@@ -217,7 +217,7 @@ BenchResult bench_formula(Stream& stream) {
 // x1 ~ N(c + a1/κ, a2²/2κ) and x2 ~ N(1, a4²/2a3), both exact for Leimkuhler–Matthews.
 BenchResult bench_fast_slow(Stream& stream) {
     constexpr double a1 = 1e-3, a2 = 1e-3, stiffness = 0.05;
-    HeldEnsemble held(stream, "name = \"fast_slow\"", "x1", "0.05", 0, stiffness);
+    HeldEnsemble held(stream, "name = \"fast_slow\"", "x1", "dt = 0.05", 0, stiffness);
     held.start(a1 / stiffness, 1);
     BenchResult result;
     result.unit = "steps_per_second";

@@ -339,22 +339,14 @@ TensorMap Cgan::Impl::save() {
     keep("critic.first_moment", critic.first);
     keep("critic.second_moment", critic.second);
     keep("history", history_rows);
-    static_assert(sizeof(TrainClock) % 8 == 0);
-    std::vector<uint64> words(sizeof(TrainClock) / 8);
-    const auto time = to_host(stream, clock.span());
-    std::memcpy(words.data(), time.data(), sizeof(TrainClock));
-    map["clock"] = Tensor::of(words);
+    map["clock"] = checkpoint_words(to_host(stream, clock.span())[0]);
     held_out.save(stream, map);
     return map;
 }
 
 void Cgan::Impl::load(const TensorMap& state) {
-    const auto get = [&](const char* name, index size) -> const Tensor& {
-        const auto found = state.find(name);
-        if (found == state.end() || static_cast<index>(found->second.data.size()) != size)
-            throw InputError(std::string("the training checkpoint has no tensor '") + name +
-                             "' of the right size: it belongs to another configuration");
-        return found->second;
+    const auto get = [&](const char* name, index bytes) -> const Tensor& {
+        return checkpoint_tensor(state, name, bytes);
     };
     const auto put = [&](const char* name, Buffer<float>& buffer) {
         const auto values = get(name, buffer.size() * 4).floats();
@@ -366,6 +358,7 @@ void Cgan::Impl::load(const TensorMap& state) {
         get(name, generator.layout.parameters * 4);
     for (const char* name : {"critic.parameters", "critic.first_moment", "critic.second_moment"})
         get(name, critic.layout.parameters * 4);
+    get("history", history_rows.size() * 4);
     TrainClock time;
     std::memcpy(&time, get("clock", sizeof time).data.data(), sizeof time);
     if (time.iteration > static_cast<uint64>(config.iterations))

@@ -8,6 +8,7 @@
 #include "engine/error.h"
 #include "engine/launch.h"
 #include "engine/sort.h"
+#include "nn/training.h"
 
 namespace microlift {
 
@@ -209,21 +210,13 @@ void HeldOut::save(Stream& stream, TensorMap& map) {
     if (best_.size() == 0) return;  // no data yet
     map["validation"] = Tensor::of(to_host(stream, rows_.span()));
     if (bins_ > 0) map["best_distances"] = Tensor::of(to_host(stream, best_distances_.span()));
-    static_assert(sizeof(BestState) % 8 == 0);
-    std::vector<uint64> words(sizeof(BestState) / 8);
-    const auto top = to_host(stream, best_.span());
-    std::memcpy(words.data(), top.data(), sizeof(BestState));
-    map["best"] = Tensor::of(words);
+    map["best"] = checkpoint_words(to_host(stream, best_.span())[0]);
 }
 
 void HeldOut::load(Stream& stream, const TensorMap& map) {
     if (best_.size() == 0) return;
     const auto get = [&](const char* name, index bytes) -> const Tensor& {
-        const auto found = map.find(name);
-        if (found == map.end() || static_cast<index>(found->second.data.size()) != bytes)
-            throw InputError(std::string("the training checkpoint has no tensor '") + name +
-                             "' of the right size: it belongs to another configuration");
-        return found->second;
+        return checkpoint_tensor(map, name, bytes);
     };
     BestState top;
     std::memcpy(&top, get("best", sizeof top).data.data(), sizeof top);

@@ -183,22 +183,14 @@ TensorMap SingleNetworkTrainer::save_state() {
     keep("generator.average", average_);
     keep("generator.best", best_);
     keep("history", history_rows_);
-    static_assert(sizeof(TrainClock) % 8 == 0);
-    std::vector<uint64> words(sizeof(TrainClock) / 8);
-    const auto time = to_host(stream_, clock_.span());
-    std::memcpy(words.data(), time.data(), sizeof(TrainClock));
-    map["clock"] = Tensor::of(words);
+    map["clock"] = checkpoint_words(to_host(stream_, clock_.span())[0]);
     held_out_.save(stream_, map);
     return map;
 }
 
 void SingleNetworkTrainer::load_state(const TensorMap& state) {
     const auto get = [&](const char* name, index bytes) -> const Tensor& {
-        const auto found = state.find(name);
-        if (found == state.end() || static_cast<index>(found->second.data.size()) != bytes)
-            throw InputError(std::string("the training checkpoint has no tensor '") + name +
-                             "' of the right size: it belongs to another configuration");
-        return found->second;
+        return checkpoint_tensor(state, name, bytes);
     };
     // All sizes first, so that a wrong checkpoint changes nothing.
     for (const char* name : {"generator.parameters", "generator.first_moment",

@@ -1,9 +1,14 @@
 // What the trainers of every kind of generator share.
 #pragma once
 
+#include <cstring>
+#include <string>
 #include <vector>
 
+#include "engine/error.h"
 #include "nn/gan_bodies.h"
+#include "nn/mlp.h"
+#include "nn/safetensors.h"
 
 namespace microlift {
 
@@ -39,6 +44,24 @@ inline TransposeMap transpose_map(const MlpLayout& layout) {
         map.target_ld[l - 1] = static_cast<int32>(layout.ld[at - 1]);
     }
     return map;
+}
+
+// A tensor of a training's checkpoint. Throws InputError unless it is there, of so many bytes.
+inline const Tensor& checkpoint_tensor(const TensorMap& state, const char* name, index bytes) {
+    const auto found = state.find(name);
+    if (found == state.end() || static_cast<index>(found->second.data.size()) != bytes)
+        throw InputError(std::string("the training checkpoint has no tensor '") + name +
+                         "' of the right size: it belongs to another configuration");
+    return found->second;
+}
+
+// A plain struct as a tensor.
+template <class T>
+Tensor checkpoint_words(const T& value) {
+    static_assert(sizeof(T) % 8 == 0);
+    std::vector<uint64> words(sizeof(T) / 8);
+    std::memcpy(words.data(), &value, sizeof(T));
+    return Tensor::of(words);
 }
 
 }  // namespace microlift

@@ -429,15 +429,12 @@ std::vector<Figure> burst_rates(const BurstMoments& m, int count) {
         return r;
     };
     const auto all = rates_of(-1);
-    std::vector<std::vector<double>> parts;
-    for (index b = 0; b < kBurstBlocks; ++b) parts.push_back(rates_of(b));
-    for (std::size_t k = 0; k < rates.size(); ++k) {
-        double mean = 0, square = 0;
-        const double g = static_cast<double>(kBurstBlocks);
-        for (const auto& p : parts) mean += p[k] / g;
-        for (const auto& p : parts) square += (p[k] - mean) * (p[k] - mean);
-        rates[k] = {all[k], std::sqrt(square * (g - 1) / g)};
+    std::vector<std::vector<double>> parts(rates.size());
+    for (index b = 0; b < kBurstBlocks; ++b) {
+        const auto part = rates_of(b);
+        for (std::size_t k = 0; k < rates.size(); ++k) parts[k].push_back(part[k]);
     }
+    for (std::size_t k = 0; k < rates.size(); ++k) rates[k] = {all[k], jackknife_error(parts[k])};
     return rates;
 }
 

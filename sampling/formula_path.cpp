@@ -66,8 +66,7 @@ public:
             fixman_outputs_.push_back(source(system.fixman, fixman_slots_.data, o));
         has_fixman_ = std::any_of(fixman_outputs_.begin(), fixman_outputs_.end(),
                                   [](const Source& s) { return !s.is_zero(); });
-        all_linear_ = std::all_of(system.cvs.begin(), system.cvs.end(),
-                                  [](const auto& cv) { return cv.linear; });
+        all_linear_ = system.linear_cvs();
         plain_ = !Integrator::has_velocity && !constrained_ && all_linear_ && dim_ <= kPlainDim &&
                  system.noise_constant && system.noise == FormulaSystem::Noise::diagonal;
         if (plain_)
@@ -475,9 +474,7 @@ private:
     // function by function, rounds on its own.
     bool same_bits() const {
         return !setup_.constrained && system_->noise_constant &&
-               system_->noise == FormulaSystem::Noise::diagonal &&
-               std::all_of(system_->cvs.begin(), system_->cvs.end(),
-                           [](const FormulaSystem::Cv& cv) { return cv.linear; });
+               system_->noise == FormulaSystem::Noise::diagonal && system_->linear_cvs();
     }
     // Larger programs would not fit the registers and the instruction cache.
     static constexpr int kCompiledDim = 16;
@@ -507,9 +504,8 @@ std::unique_ptr<PathKernel> kernel_of(std::shared_ptr<const FormulaSystem> syste
 }  // namespace
 
 Scheme constrained_scheme(const FormulaSystem& system) {
-    const bool flat = std::all_of(system.cvs.begin(), system.cvs.end(),
-                                  [](const FormulaSystem::Cv& cv) { return cv.linear; });
-    return flat && system.noise_constant ? Scheme::leimkuhler_matthews : Scheme::euler_maruyama;
+    return system.linear_cvs() && system.noise_constant ? Scheme::leimkuhler_matthews
+                                                        : Scheme::euler_maruyama;
 }
 
 std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,

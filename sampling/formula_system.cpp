@@ -266,10 +266,8 @@ private:
     }
 
     void fixman() {
-        const bool non_linear = std::any_of(system_.cvs.begin(), system_.cvs.end(),
-                                            [](const auto& cv) { return !cv.linear; });
         system_.fixman.inputs = system_.fixman.slots = system_.dim;
-        if (!system_.gradient || !non_linear || system_.cvs.size() > 2) return;
+        if (!system_.gradient || system_.linear_cvs() || system_.cvs.size() > 2) return;
         with_key("cv.variables", [&] {
             NodeId determinant = dot(cv_gradients_[0], cv_gradients_[0]);
             if (cv_gradients_.size() == 2) {
@@ -317,6 +315,10 @@ std::string array_type(const std::string& name, int n) {
 }  // namespace
 
 FormulaSystem make_formula_system(const FormulaSystemText& text) { return Builder(text).build(); }
+
+bool FormulaSystem::linear_cvs() const {
+    return std::all_of(cvs.begin(), cvs.end(), [](const Cv& cv) { return cv.linear; });
+}
 
 std::string system_source(const FormulaSystem& system, const std::string& name, bool constrained) {
     const int dim = system.dim, observed = system.observe.outputs.empty()

@@ -39,6 +39,8 @@ struct FormulaSystem {
     };
     enum class Noise { diagonal, matrix };
 
+    bool linear_cvs() const;
+
     int dim = 0;
     std::vector<std::string> variables;
     bool gradient = false;  // drift = −∇V with thermal noise

@@ -44,7 +44,6 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
                          const LiftedMovesConfig& config)
     : stream_(stream), model_(model), config_(config),
       windows_(static_cast<index>(centers.size())), free_(free_variables(model)),
-      coordinates_(!coordinates_of_cvs(model).empty()),
       coordinate_of_cv_(coordinates_of_cvs(model)),
       potential_(stream.device(), model.formulas().potential) {
     const Device& device = stream.device();
@@ -128,7 +127,7 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
 
 void LiftedMoves::energies(Span<const float> x, index n, Span<float> v, Span<float> xi) {
     potential_.run(stream_, x, n, n, v, n);
-    if (!coordinates_) model_.evaluate_cvs(stream_, x, n, n, xi, n);
+    if (!coordinates()) model_.evaluate_cvs(stream_, x, n, n, xi, n);
 }
 
 void LiftedMoves::attempt(Ensemble& ensemble, index replicas, uint64 attempt,
@@ -146,21 +145,21 @@ void LiftedMoves::attempt(Ensemble& ensemble, index replicas, uint64 attempt,
     if (log_q_.size() != 2 * n) {
         log_q_ = Buffer<float>(stream_.device(), 2 * n);
         // The CV program writes its gradients behind the values.
-        if (!coordinates_) xi_ = Buffer<float>(stream_.device(), (2 * K + K * dim) * n);
+        if (!coordinates()) xi_ = Buffer<float>(stream_.device(), (2 * K + K * dim) * n);
     }
     const MixtureView mixture = view(points_, scale_, width_, free_list_, config_.points);
     propose_lifted(stream_, n,
                    LiftedProposalBody{mixture, ensemble.x().data, proposal_.data(), log_q_.data(),
                                       dim, n, replicas, config_.seed, attempt});
     const auto xi = [&](index from) {
-        return coordinates_ ? Span<float>{} : xi_.span().subspan(from, (K + K * dim) * n);
+        return coordinates() ? Span<float>{} : xi_.span().subspan(from, (K + K * dim) * n);
     };
     energies(ensemble.x(), n, v_.span().subspan(0, n), xi(0));
     energies(proposal_.span(), n, v_.span().subspan(n, n), xi(K * n));
     accept_lifted(stream_, n,
                    LiftedAcceptBody{mixture, ensemble.center().data, ensemble.stiffness().data,
                                     proposal_.data(), log_q_.data(), v_.data(),
-                                    coordinates_ ? nullptr : xi_.data(), ensemble.x().data,
+                                    coordinates() ? nullptr : xi_.data(), ensemble.x().data,
                                     static_cast<float>(model_.formulas().beta), K, n,
                                     config_.seed, attempt, counters.data});
 }

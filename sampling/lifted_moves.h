@@ -52,7 +52,7 @@ public:
     // logarithmic importance weights −βV − ln q, up to a constant. Only where every collective
     // variable is one of the variables.
     void propose(index each, uint64 attempt, Span<float> x, Span<float> log_weight);
-    bool coordinates() const { return coordinates_; }
+    bool coordinates() const { return !coordinate_of_cv_.empty(); }
     // `replicas` states for every centre, drawn from many proposals by their weights: x (dim,
     // centres*replicas). Weights are flattened where too few proposals would share them. `exact`: the
     // proposals are the generator's own at the centres, with their exact density, where there is one.
@@ -68,8 +68,7 @@ private:
     LiftedMovesConfig config_;
     index windows_;
     std::vector<int> free_;
-    bool coordinates_;
-    std::vector<int> coordinate_of_cv_;
+    std::vector<int> coordinate_of_cv_;  // empty unless every CV is one of the variables
     ColumnProgram potential_;
     Buffer<int32> free_list_;
     Buffer<float> points_, scale_, width_, centers_;  // (window, free, point), (window, free), (window, point)

@@ -115,8 +115,7 @@ Model::Model(const RunConfig& run) {
 }
 
 bool Model::linear_cvs() const {
-    return std::all_of(formulas_->cvs.begin(), formulas_->cvs.end(),
-                       [](const FormulaSystem::Cv& cv) { return cv.linear; });
+    return formulas_->linear_cvs();
 }
 
 int Model::target_dim() const { return static_cast<int>(target_names_.size()); }

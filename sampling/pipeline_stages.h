@@ -81,6 +81,10 @@ inline std::string number(double value) {
     return text;
 }
 
+// `most` of the values or all of them, evenly apart, both ends among them; of one, the middle.
+std::vector<std::array<double, kMaxCvs>> some_of(
+    const std::vector<std::array<double, kMaxCvs>>& all, index most);
+
 // What [generator] says.
 TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed);
 
@@ -179,6 +183,7 @@ private:
     Moments bin_moments(const std::string& source, const std::vector<float>& x, index n,
                         index per_bin, const std::vector<int>& which) const;
     std::vector<std::array<double, kMaxCvs>> judged_values() const;
+    std::vector<float> stored_cvs();  // (K, samples), on the host
     Buffer<float> conditions(const std::vector<std::array<double, kMaxCvs>>& values, index each);
     void lift(std::vector<Moments>& rows, const std::vector<std::string>& names);
     void warn_outside_data(const std::vector<double>& mean);

@@ -128,57 +128,52 @@ double SmoothingSpline::operator()(double x) const {
 
 // --- the model -----------------------------------------------------------------------------------
 
-ReducedModel::ReducedModel(const ClosureEstimate& e, double drift_lambda, double diffusion_lambda) {
-    std::vector<double> x, b, b_error, log_d, log_error;
+ReducedModel::Known ReducedModel::take(const ClosureEstimate& e, const char* name,
+                                       const std::vector<double>& y,
+                                       const std::vector<double>& y_error,
+                                       double diffusion_lambda) {
+    Known known;
+    std::vector<double> log_d, log_error;
     for (std::size_t i = 0; i < e.x.size(); ++i) {
-        const bool good = std::isfinite(e.drift[i]) && std::isfinite(e.drift_error[i]) &&
+        const bool good = std::isfinite(y[i]) && std::isfinite(y_error[i]) &&
                           std::isfinite(e.diffusion_error[i]) && e.diffusion[i] > 0 &&
                           std::isfinite(e.diffusion[i]);
         if (!good) continue;
-        x.push_back(e.x[i]);
-        b.push_back(e.drift[i]);
-        b_error.push_back(e.drift_error[i]);
+        known.x.push_back(e.x[i]);
+        known.y.push_back(y[i]);
+        known.y_error.push_back(y_error[i]);
         log_d.push_back(std::log(e.diffusion[i]));
         log_error.push_back(e.diffusion_error[i] / e.diffusion[i]);
     }
-    if (x.size() < 4)
-        throw NumericError("closure: drift and diffusion are known at fewer than four values of the "
-                           "collective variable");
-    from_ = x.front();
-    to_ = x.back();
-    drift_ = SmoothingSpline(x, b, b_error, drift_lambda);
-    log_diffusion_ = SmoothingSpline(x, log_d, log_error, diffusion_lambda);
+    if (known.x.size() < 4)
+        throw NumericError(std::string("closure: ") + name +
+                           " and diffusion are known at fewer than four values of the collective "
+                           "variable");
+    from_ = known.x.front();
+    to_ = known.x.back();
+    log_diffusion_ = SmoothingSpline(known.x, log_d, log_error, diffusion_lambda);
+    return known;
+}
+
+ReducedModel::ReducedModel(const ClosureEstimate& e, double drift_lambda, double diffusion_lambda) {
+    const Known known = take(e, "drift", e.drift, e.drift_error, diffusion_lambda);
+    drift_ = SmoothingSpline(known.x, known.y, known.y_error, drift_lambda);
     tabulate();
 }
 
 ReducedModel::ReducedModel(const ClosureEstimate& e, const std::vector<double>& log_density,
                            double diffusion_lambda) {
-    std::vector<double> x, log_p, log_d, log_error;
-    for (std::size_t i = 0; i < e.x.size(); ++i) {
-        if (!std::isfinite(log_density[i]) || !std::isfinite(e.diffusion[i]) ||
-            !std::isfinite(e.diffusion_error[i]) || !(e.diffusion[i] > 0))
-            continue;
-        x.push_back(e.x[i]);
-        log_p.push_back(log_density[i]);
-        log_d.push_back(std::log(e.diffusion[i]));
-        log_error.push_back(e.diffusion_error[i] / e.diffusion[i]);
-    }
-    if (x.size() < 4)
-        throw NumericError("closure: density and diffusion are known at fewer than four values of the "
-                           "collective variable");
-    from_ = x.front();
-    to_ = x.back();
-    const std::vector<double> exactly(x.size(), 0.0);
-    const SmoothingSpline density(x, log_p, exactly, 0);
-    log_diffusion_ = SmoothingSpline(x, log_d, log_error, diffusion_lambda);
+    const std::vector<double> exactly(log_density.size(), 0.0);
+    const Known known = take(e, "density", log_density, exactly, diffusion_lambda);
+    const SmoothingSpline density(known.x, known.y, known.y_error, 0);
     tabulate(&density);
     std::vector<double> drift;
-    for (const double c : x) {
+    for (const double c : known.x) {
         const double low = std::max(from_, c - width_), high = std::min(to_, c + width_);
         drift.push_back(-diffusion(c) *
                         (cumulative(potential_, high) - cumulative(potential_, low)) / (high - low));
     }
-    drift_ = SmoothingSpline(x, drift, exactly, 0);
+    drift_ = SmoothingSpline(known.x, drift, known.y_error, 0);
 }
 
 double ReducedModel::diffusion(double x) const {

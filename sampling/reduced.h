@@ -66,6 +66,12 @@ private:
         std::vector<double> log_pi, diag, off;
     };
     Generator generator() const;
+    struct Known {
+        std::vector<double> x, y, y_error;
+    };
+    // y, called `name`, where it and D are known. Sets the range and the curve of D.
+    Known take(const ClosureEstimate& estimate, const char* name, const std::vector<double>& y,
+               const std::vector<double>& y_error, double diffusion_lambda);
     void tabulate(const SmoothingSpline* log_density = nullptr);
     double cumulative(const std::vector<double>& table, double x) const;
     double from_ = 0, to_ = 0, width_ = 0;

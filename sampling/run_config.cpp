@@ -512,8 +512,6 @@ GeneratorConfig read_generator(Config& config) {
                         "key 'generator.compare' names kinds without convolutions",
                         "leave it out, or use architecture = \"mlp\"");
         }
-    }
-    if (generator.architecture == "conv") {
         for (const index channels : generator.generator_widths) {
             if (channels % 16 != 0) {
                 config.fail("generator.generator_widths",

@@ -5,6 +5,7 @@
 
 #include "kernels/rng_streams.h"
 #include "sampling/closure_kernels.h"
+#include "sampling/statistics.h"
 
 namespace microlift {
 
@@ -97,13 +98,9 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
         const double at_first = s[4] * s[0] - s[1] * s[2], at_second = s[5] * s[0] - s[1] * s[3];
         return at_second / at_first > 0 ? std::log(at_first / at_second) / span : std::nan("");
     };
-    double square = 0, mean = 0;
     std::vector<double> parts;
     for (index b = 0; b < kBlocks; ++b) parts.push_back(rate(b));
-    const double blocks = static_cast<double>(kBlocks);
-    for (double p : parts) mean += p / blocks;
-    for (double p : parts) square += (p - mean) * (p - mean);
-    out.rate = {rate(-1), std::sqrt(square * (blocks - 1) / blocks)};
+    out.rate = {rate(-1), jackknife_error(parts)};
     out.first = options.dt * static_cast<double>(first);
     out.second = options.dt * static_cast<double>(second);
     out.trajectories = n;

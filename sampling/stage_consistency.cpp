@@ -46,21 +46,12 @@ void Pipeline::consistency() {
     if (model_.observed() || !model_.gradient() || free_.empty()) return;
     StageMeter meter(metrics_["stages"], "consistency");
     progress_.begin("consistency", 1, "pass");
-    std::vector<std::array<double, kMaxCvs>> values;
-    {
-        const auto all = judged_values();
-        const std::size_t count = std::min<std::size_t>(static_cast<std::size_t>(kValues), all.size());
-        for (std::size_t i = 0; i < count; ++i)
-            values.push_back(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)]);
-    }
+    const auto values = some_of(judged_values(), kValues);
     const auto V = values.size();
     const auto F = free_.size(), D = static_cast<std::size_t>(model_.dim());
     const auto E = static_cast<std::size_t>(kEach);
 
-    std::vector<float> xi(static_cast<std::size_t>(grid_.dims * samples_.n));
-    for (int k = 0; k < grid_.dims; ++k)
-        copy_to_host(stream_, xi.data() + k * samples_.n,
-                     Span<const float>(samples_.xi.span().subspan(k * samples_.row, samples_.n)));
+    const std::vector<float> xi = stored_cvs();
 
     // What physics says: quadrature where there is one, else the samples.
     index row = 0;

@@ -71,13 +71,7 @@ void Pipeline::energies() {
     const index heal_steps = healing_steps();
     StageMeter meter(metrics_["stages"], "energies");
     progress_.begin("energies", 1, "pass");
-    std::vector<std::array<double, kMaxCvs>> values;
-    {
-        const auto all = judged_values();
-        const auto count = std::min(static_cast<std::size_t>(run_.lifting.energies), all.size());
-        for (std::size_t i = 0; i < count; ++i)
-            values.push_back(all[count == 1 ? all.size() / 2 : i * (all.size() - 1) / (count - 1)]);
-    }
+    const auto values = some_of(judged_values(), run_.lifting.energies);
     const auto V = static_cast<index>(values.size());
     const index D = model_.dim(), each = run_.lifting.energy_states;
     const bool ring = run_.generator.ring;
@@ -118,10 +112,7 @@ void Pipeline::energies() {
     }
 
     // Physics: runs held at each value, begun at stored samples there.
-    std::vector<float> xi(static_cast<std::size_t>(grid_.dims * samples_.n));
-    for (int k = 0; k < grid_.dims; ++k)
-        copy_to_host(stream_, xi.data() + k * samples_.n,
-                     Span<const float>(samples_.xi.span().subspan(k * samples_.row, samples_.n)));
+    const std::vector<float> xi = stored_cvs();
     const std::vector<float> stored =
         to_host(stream_, Span<const float>(samples_.x.span()));
     const index runs = V * kReplicas;

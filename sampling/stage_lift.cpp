@@ -63,6 +63,23 @@ Pipeline::Moments Pipeline::bin_moments(const std::string& source, const std::ve
     return out;
 }
 
+std::vector<std::array<double, kMaxCvs>> some_of(
+    const std::vector<std::array<double, kMaxCvs>>& all, index most) {
+    std::vector<std::array<double, kMaxCvs>> some;
+    const std::size_t count = std::min(static_cast<std::size_t>(most), all.size());
+    for (std::size_t i = 0; i < count; ++i)
+        some.push_back(all[count == 1 ? all.size() / 2 : i * (all.size() - 1) / (count - 1)]);
+    return some;
+}
+
+std::vector<float> Pipeline::stored_cvs() {
+    std::vector<float> xi(static_cast<std::size_t>(grid_.dims * samples_.n));
+    for (int k = 0; k < grid_.dims; ++k)
+        copy_to_host(stream_, xi.data() + k * samples_.n,
+                     Span<const float>(samples_.xi.span().subspan(k * samples_.row, samples_.n)));
+    return xi;
+}
+
 std::vector<std::array<double, kMaxCvs>> Pipeline::judged_values() const {
     const UmbrellaConfig& u = run_.umbrella;
     std::vector<std::array<double, kMaxCvs>> values;
@@ -212,13 +229,8 @@ index Pipeline::healing_steps() {
     StageMeter meter(metrics_["stages"], "relax");
     Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
                   run_.generator.project);
-    const auto judged = judged_values();
-    std::vector<std::array<double, kMaxCvs>> values;
-    const index count = std::min<index>(kValues, static_cast<index>(judged.size()));
-    for (index i = 0; i < count; ++i)
-        values.push_back(judged[static_cast<std::size_t>(
-            count == 1 ? static_cast<index>(judged.size()) / 2
-                       : i * (static_cast<index>(judged.size()) - 1) / (count - 1))]);
+    const auto values = some_of(judged_values(), kValues);
+    const auto count = static_cast<index>(values.size());
     const index n = count * kStates;
     const Buffer<float> s = conditions(values, kStates);
     Buffer<float> x(device_, lifter.dim() * n);
@@ -314,12 +326,9 @@ void Pipeline::weigh_proposals(std::vector<Moments>& rows, const std::vector<std
     summarise("effective", importance.quality);
     {
         // Is the density one? At some of the bins, the ends of the range among them.
-        constexpr std::size_t kIntegrals = 9;
+        constexpr index kIntegrals = 9;
         const index points = names.size() == 1 ? 2000 : 160;
-        std::vector<std::array<double, kMaxCvs>> some;
-        const std::size_t count = std::min(kIntegrals, centers.size());
-        for (std::size_t i = 0; i < count; ++i)
-            some.push_back(centers[count == 1 ? 0 : i * (centers.size() - 1) / (count - 1)]);
+        const auto some = some_of(centers, kIntegrals);
         const std::vector<double> integrals = density_integrals(
             stream_, generator, grid_.dims, some, points, derived_seed(run_.seed, 4006));
         double farthest = 0;
@@ -398,10 +407,7 @@ void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>
     const bool has_exact = exact && model_.dim() == 2 && which.size() == 1;
     index row = 0;
     const Span<const float> y = targets(row);
-    std::vector<float> xi(static_cast<std::size_t>(grid_.dims * samples_.n));
-    for (int k = 0; k < grid_.dims; ++k)
-        copy_to_host(stream_, xi.data() + k * samples_.n,
-                     Span<const float>(samples_.xi.span().subspan(k * samples_.row, samples_.n)));
+    const std::vector<float> xi = stored_cvs();
     std::vector<std::vector<float>> physics;
     for (std::size_t v = 0; v < names.size(); ++v) {
         physics.emplace_back(static_cast<std::size_t>(samples_.n));

@@ -39,6 +39,12 @@ void jackknife_influence(double* leave_one_out, index blocks, index stride) {
         leave_one_out[g * stride] = (mean - leave_one_out[g * stride]) * scale;
 }
 
+double jackknife_error(std::vector<double> leave_one_out) {
+    const auto blocks = static_cast<index>(leave_one_out.size());
+    jackknife_influence(leave_one_out.data(), blocks);
+    return influence_error(leave_one_out.data(), blocks);
+}
+
 bool cholesky_factor(std::vector<double>& a, index n) {
     // Right-looking on rows of the upper triangle: A = UᵀU, so that inner loops run along rows.
     for (index k = 0; k < n; ++k) {

@@ -61,6 +61,7 @@ double influence_error(const double* influence, index blocks, index stride = 1);
 
 // Delete-one-block jackknife: influences (θ̄ − θ_(−g))(G−1)/G, in place of leave-one-out values.
 void jackknife_influence(double* leave_one_out, index blocks, index stride = 1);
+double jackknife_error(std::vector<double> leave_one_out);  // standard error, by the same
 
 // Solves A x = b for a symmetric positive definite A (n, n); `columns` right-hand sides b[i*columns
 // + c] are overwritten. Returns false where A is not positive definite. Fixed order of operations.

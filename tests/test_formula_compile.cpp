@@ -3,10 +3,10 @@
 
 #include <cstdlib>
 
-#include "kernels/rng_streams.h"
 #include "sampling/formula_compile.h"
 #include "sampling/formula_path.h"
 #include "sampling/model.h"
+#include "tests/ensemble_state.h"
 
 namespace microlift {
 namespace {
@@ -17,23 +17,16 @@ std::vector<float> end_state(const std::shared_ptr<const FormulaSystem>& system,
     setup.compile_after = compile_after;
     Stream stream(Device::cpu(2));
     const std::shared_ptr<const PathKernel> kernel = make_formula_path_kernel(system, setup);
-    Ensemble ensemble(stream, kernel, n, 11, kStreamNoise);
-    const std::size_t size = static_cast<std::size_t>(n);
-    std::vector<float> x, center, stiffness(size);
+    std::vector<float> x, center, stiffness;
     for (int d = 0; d < system->dim; ++d)
         for (index t = 0; t < n; ++t)
             x.push_back(0.5f + 0.1f * static_cast<float>(d) + 1e-4f * static_cast<float>(t));
     for (std::size_t k = 0; k < system->cvs.size(); ++k)
-        for (index t = 0; t < n; ++t) center.push_back(0.8f);
-    stiffness.resize(size * system->cvs.size());
-    for (std::size_t t = 0; t < stiffness.size(); ++t) stiffness[t] = static_cast<float>(t % 7);
-    copy_to_device(stream, ensemble.x(), x.data());
-    copy_to_device(stream, ensemble.center(), center.data());
-    copy_to_device(stream, ensemble.stiffness(), stiffness.data());
-    ensemble.advance(33);  // an odd number: half of a block of normals is left
-    ensemble.advance(64);
-    ensemble.check_finite([](index) { return std::string("test"); });
-    return ensemble.save_state();
+        for (index t = 0; t < n; ++t) {
+            center.push_back(0.8f);
+            stiffness.push_back(static_cast<float>(stiffness.size() % 7));
+        }
+    return advanced_state(stream, kernel, n, x, center, stiffness);
 }
 
 void check_same_bits(const FormulaSystemText& text, const PathSetup& setup) {

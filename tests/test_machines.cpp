@@ -12,6 +12,7 @@
 #include "sampling/model.h"
 #include "sampling/systems.h"
 #include "tests/devices.h"
+#include "tests/ensemble_state.h"
 
 namespace microlift {
 namespace {
@@ -33,7 +34,6 @@ std::vector<float> end_state(const Device& device, const RunConfig& run,
     PathSetup setup = model.path_setup(run.integrator);
     setup.portable_math = true;
     const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
-    Ensemble ensemble(stream, kernel, n, 11, kStreamNoise);
     std::vector<float> x, center, stiffness(static_cast<std::size_t>(n));
     for (const double value : start)
         for (index t = 0; t < n; ++t)
@@ -42,13 +42,7 @@ std::vector<float> end_state(const Device& device, const RunConfig& run,
         center.push_back(static_cast<float>(start[0]));
         stiffness[static_cast<std::size_t>(t)] = static_cast<float>(t % 7);
     }
-    copy_to_device(stream, ensemble.x(), x.data());
-    copy_to_device(stream, ensemble.center(), center.data());
-    copy_to_device(stream, ensemble.stiffness(), stiffness.data());
-    ensemble.advance(33);  // an odd number: half of a block of normals is left
-    ensemble.advance(64);
-    ensemble.check_finite([](index) { return std::string("test"); });
-    return ensemble.save_state();
+    return advanced_state(stream, kernel, n, x, center, stiffness);
 }
 
 RunConfig config(const std::string& system, const std::string& cv, const std::string& scheme,
