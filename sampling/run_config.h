@@ -203,6 +203,7 @@ struct RunOptions {
     bool resume = false;
     bool force = false;
     bool quiet = false;
+    bool report = true;
     std::vector<std::string> set;  // "key.path=value"
 };
 

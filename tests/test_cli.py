@@ -59,6 +59,8 @@ enabled = true
 """
 # Long enough to be stopped in the middle.
 LONG = ["--set", "umbrella.steps=40000000", "--set", "umbrella.stride=400000"]
+# Drawing the report takes most of the time of a run as small as SMALL.
+PLAIN = ("--quiet", "--no-report")
 RESULTS = ("free_energy.csv", "conditional.csv", "generator.safetensors")
 
 
@@ -239,7 +241,7 @@ class Runs(Case):
 
     def test_same_bytes_with_one_thread_and_from_the_resolved_file(self):
         other = self.dir / "one"
-        self.succeed("run", self.out / "config.toml", "-o", other, "--threads", "1", "--quiet")
+        self.succeed("run", self.out / "config.toml", "-o", other, "--threads", "1", *PLAIN)
         for name in ("config.toml", *RESULTS):
             self.assertEqual((other / name).read_bytes(), (self.out / name).read_bytes(), name)
 
@@ -247,11 +249,16 @@ class Runs(Case):
         other = self.dir / "two"
         other.mkdir()
         (other / "mine.txt").write_text("mine")
-        (other / "closure.csv").write_text("old")
-        done = self.succeed("run", self.config, "-o", other, "--quiet", "--force",
+        listed = set(re.findall(r"^\| `([\w.]+\.(?:csv|h5|json|html|safetensors))` \|",
+                                (SOURCE / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+        listed |= {"histogram.csv", "generator_flow.safetensors"}
+        for name in listed:
+            (other / name).write_text("old")
+        done = self.succeed("run", self.config, "-o", other, "--force", *PLAIN,
                             "--set", "generator.enabled=false", "--set", "closure.enabled=false")
         self.assertEqual(done.stderr, "")
         self.assertEqual((other / "mine.txt").read_text(), "mine")
+        self.assertEqual([p.name for p in other.iterdir() if p.read_bytes() == b"old"], [])
         self.assertFalse((other / "closure.csv").exists())
         self.refused("run", self.config, "-o", other, says="not empty")
         self.refused("run", self.config, "-o", other, "--resume", says="another configuration")
@@ -380,7 +387,7 @@ class Runs(Case):
 class Signals(Case):
     def stop(self, out, how, seconds, *extra):
         """Starts a run, sends the signal after some time; the finished process."""
-        process = subprocess.Popen([str(BINARY), "run", str(self.config), "-o", str(out), "--quiet",
+        process = subprocess.Popen([str(BINARY), "run", str(self.config), "-o", str(out), *PLAIN,
                                     *extra], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(seconds)
         process.send_signal(how)
@@ -399,7 +406,7 @@ class Signals(Case):
 
     def test_two_runs_in_one_directory(self):
         out = self.dir / "shared"
-        first = subprocess.Popen([str(BINARY), "run", str(self.config), "-o", str(out), "--quiet", *LONG],
+        first = subprocess.Popen([str(BINARY), "run", str(self.config), "-o", str(out), *PLAIN, *LONG],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             for _ in range(100):
@@ -415,7 +422,7 @@ class Signals(Case):
         settings = ["--set", "umbrella.steps=40000", "--set", "generator.iterations=1500"]
         whole = self.dir / "whole"
         begin = time.time()
-        self.succeed("run", self.config, "-o", whole, "--quiet", *settings)
+        self.succeed("run", self.config, "-o", whole, *PLAIN, *settings)
         seconds = time.time() - begin
         random = np.random.default_rng(int(os.environ.get("MICROLIFT_TEST_SEED", "1")))
         for moment in random.uniform(0.05, 0.9, 5):
@@ -427,7 +434,7 @@ class Signals(Case):
                     break
                 seconds *= 0.7  # it ended first: the machine has more time for it than before
             self.assertEqual(code, -signal.SIGKILL, f"the run ended before {moment * seconds:.2f} s")
-            self.succeed("run", self.config, "-o", out, "--quiet", "--resume", *settings)
+            self.succeed("run", self.config, "-o", out, *PLAIN, "--resume", *settings)
             for name in RESULTS:
                 self.assertEqual((out / name).read_bytes(), (whole / name).read_bytes(),
                                  f"{name}, killed at {moment:.2f} of the run")
@@ -443,7 +450,7 @@ class Signals(Case):
             "coupling.exchange=400", "coupling.iterations=100", "lifting.heal_steps=0",
             "closure.enabled=false")), [])
         whole = self.dir / "whole"
-        self.succeed("run", self.config, "-o", whole, "--quiet", *settings)
+        self.succeed("run", self.config, "-o", whole, *PLAIN, *settings)
 
         def record(out):
             return json.loads((out / "metrics.json").read_text())["coupling"]
@@ -453,7 +460,7 @@ class Signals(Case):
         for rounds, how in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
             out = self.dir / f"stopped_{rounds}_{how}"
             process = subprocess.Popen([str(BINARY), "run", str(self.config), "-o", str(out),
-                                        "--quiet", *settings], stdout=subprocess.DEVNULL,
+                                        *PLAIN, *settings], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.PIPE, text=True)
             planned = 0
             while process.poll() is None and planned < rounds:
@@ -466,7 +473,7 @@ class Signals(Case):
             process.send_signal(how)
             _, errors = process.communicate(timeout=120)
             self.assertNotEqual(process.returncode, 0, "it ended first")
-            self.succeed("run", self.config, "-o", out, "--quiet", "--resume", *settings)
+            self.succeed("run", self.config, "-o", out, *PLAIN, "--resume", *settings)
             for name in RESULTS:
                 self.assertEqual((out / name).read_bytes(), (whole / name).read_bytes(),
                                  f"{name}, round {rounds}, signal {how}, {errors}")

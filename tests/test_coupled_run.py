@@ -30,7 +30,7 @@ class Coupled(unittest.TestCase):
                    "coupling.windows=20", "coupling.rounds=3", "lifting.values=5",
                    "lifting.states=1000", "lifting.heal_steps=0", "closure.enabled=false"]
         subprocess.run([BINARY, "run", SOURCE / "tools/examples/hidden_barrier.toml", "-o",
-                        cls.run_dir, "--quiet", *sum((["--set", c] for c in changes), [])],
+                        cls.run_dir, "--quiet", "--no-report", *sum((["--set", c] for c in changes), [])],
                        check=True, capture_output=True, text=True)
         cls.metrics = json.loads((cls.run_dir / "metrics.json").read_text())
         with h5py.File(cls.run_dir / "samples.h5") as file:

@@ -55,7 +55,7 @@ class Histogram(unittest.TestCase):
         self.folder.cleanup()
 
     def command(self, name, *changes, options=()):
-        return [BINARY, "run", self.dir / "c.toml", "-o", self.dir / name, "--quiet", *options,
+        return [BINARY, "run", self.dir / "c.toml", "-o", self.dir / name, "--quiet", "--no-report", *options,
                 *sum((["--set", c] for c in changes), [])]
 
     def run_to(self, name, *changes, options=()):

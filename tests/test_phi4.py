@@ -63,7 +63,7 @@ class Ring(unittest.TestCase):
                    "lifting.heal_steps=600", "lifting.energy_states=3000",
                    "lifting.reference_steps=4000"]
         subprocess.run([BINARY, "run", SOURCE / "tools/examples/phi4_chain.toml", "-o",
-                        cls.run_dir, "--quiet", *sum((["--set", c] for c in changes), [])],
+                        cls.run_dir, "--quiet", "--no-report", *sum((["--set", c] for c in changes), [])],
                        check=True, capture_output=True, text=True)
         cls.metrics = json.loads((cls.run_dir / "metrics.json").read_text())
         with open(cls.run_dir / "correlation.csv", newline="") as file:

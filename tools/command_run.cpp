@@ -7,6 +7,7 @@
 #include "engine/device.h"
 #include "engine/files.h"
 #include "engine/progress.h"
+#include "nn/trainer.h"
 #include "sampling/learned.h"
 #include "sampling/model.h"
 #include "sampling/pipeline.h"
@@ -20,10 +21,23 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 24;
 
 // The files that a run writes: what --force removes. Anything else in DIR is not ours.
-constexpr const char* kRunFiles[] = {
-    "config.toml", "free_energy.csv",       "conditional.csv", "closure.csv",   "samples.h5",
-    "metrics.json", "generator.safetensors", "checkpoint.h5",   "report.html",
-    "exact.csv",    "lifted.h5",            "diffusion_map.json"};
+constexpr const char* kRunFiles[] = {"config.toml",
+                                     "metrics.json",
+                                     "checkpoint.h5",
+                                     "report.html",
+                                     "samples.h5",
+                                     "histogram.csv",
+                                     "free_energy.csv",
+                                     "conditional.csv",
+                                     "exact.csv",
+                                     "generator.safetensors",
+                                     "lifted.h5",
+                                     "energies.csv",
+                                     "correlation.csv",
+                                     "closure.csv",
+                                     "bursts.csv",
+                                     "reduced.csv",
+                                     "diffusion_map.json"};
 
 bool holds_nothing(const fs::path& dir) {
     for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
@@ -102,11 +116,17 @@ void command_run(const std::string& config_file, const RunOptions& options) {
         for (const char* name : kRunFiles) {
             fs::remove(dir / name);
         }
+        for (const std::string& kind : generator_kinds()) {
+            fs::remove(dir / ("generator_" + kind + ".safetensors"));
+        }
     }
     write_file(dir / "config.toml", run.config.to_toml());
     Progress progress(options.quiet);
     run_pipeline(run, options, progress);
     progress.end();
+    if (!options.report) {
+        return;
+    }
     try {
         write_report(options.out_dir);
     } catch (const InputError& error) {

@@ -107,6 +107,8 @@ void describe(CLI::App& app, CommandLine& line) {
                   "replaces the results of an earlier run in DIR; other files there stay")
         ->excludes(resume);
     run->add_flag("--quiet", line.run.quiet, "shows no progress");
+    run->add_flag("!--no-report", line.run.report,
+                  "draws no report.html; 'microlift report DIR' can do it later");
 
     CLI::App* generate = app.add_subcommand(
         "generate", "Lifts: draws fine-scale states that have the given value of the collective\n"
