@@ -47,4 +47,28 @@ double wasserstein_to_exact(std::span<const float> sorted, const ExactConditiona
 // W1 between two sorted samples of equal size.
 double wasserstein_between(std::span<const float> a, std::span<const float> b);
 
+// The law of one variable at one value of ξ that lifted states are judged by: the exact one where there
+// is one, else that of the samples nearby.
+class ReferenceLaw {
+public:
+    ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact);
+    // Are there enough samples, where they have to serve?
+    bool known() const { return exact_ || samples_.size() >= kLeastSamples; }
+    const char* name() const { return exact_ ? "exact" : "physics"; }
+    const std::optional<ExactConditional>& exact() const { return exact_; }
+    const std::vector<float>& samples() const { return samples_; }  // sorted
+    double mean() const { return mean_; }
+    double sigma() const { return sigma_; }
+    // W1 of sorted states from it, in its deviations, and what as many states drawn from it show.
+    double distance(const std::vector<float>& sorted) const;
+    double floor(std::size_t states) const;
+
+    static constexpr std::size_t kLeastSamples = 100;
+
+private:
+    std::vector<float> samples_;
+    std::optional<ExactConditional> exact_;
+    double mean_ = 0, sigma_ = 1;
+};
+
 }  // namespace microlift

@@ -354,13 +354,14 @@ LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const Lea
     const std::vector<double> feature_values(host.begin(), host.end());
     fit_landmarks(feature_values, n, functions, options.landmarks, learned);
     if (!options.bursts) {
-        const std::vector<double> square = squared_gradients(learned, feature_values, n);
+        const std::vector<double> steepness = squared_gradients(learned, feature_values, n);
         std::vector<double> lengths = functions;
         for (int k = 0; k < learned.coordinates(); ++k)
-            measure_as_length(lengths, square.data() + at(k * n), n, k * n);
+            measure_as_length(lengths, steepness.data() + at(k * n), n, k * n);
         fit_landmarks(feature_values, n, lengths, options.landmarks, learned);
     }
     const double lifting = lifting_error(feature_values, features, n, map);
+    const std::vector<double> square = squared_gradients(learned, feature_values, n);
 
     Json j;
     j["format"] = kFormat;
@@ -406,12 +407,19 @@ LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const Lea
         follows.push_back(row);
     }
     j["rank_correlation"] = follows;
-    for (int k = 1; k <= learned.coordinates(); ++k)
-        if (learned.fit_error[at(k - 1)] > 0.1 &&
-            std::find(map.independent.begin(), map.independent.end(), k) != map.independent.end())
+    for (const int k : map.independent) {
+        if (learned.fit_error[at(k - 1)] > 0.1)
             map.warnings.push_back(line("coordinate %d is off by %.2g of its deviation between "
                                         "the landmarks; take more landmarks",
                                         k, learned.fit_error[at(k - 1)]));
+        const double flat = flat_share(std::span(square).subspan(at((k - 1) * n), at(n)));
+        if (flat > kMostFlat)
+            map.warnings.push_back(line("the gradient of coordinate %d vanishes at %.3g %% of the "
+                                        "points: a bias on it moves nothing there; take another "
+                                        "coordinate, or samples between the states that it tells "
+                                        "apart",
+                                        k, 100 * flat));
+    }
     j["warnings"] = map.warnings;
     // For pictures: at most 3000 of the points.
     const index shown = std::min<index>(n, 3000);

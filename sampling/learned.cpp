@@ -220,13 +220,24 @@ GeometricHarmonics::GeometricHarmonics(std::span<const double> points, int dim, 
                                        std::span<const double> f, int columns, double least)
     : dim_(dim), columns_(columns), mean_(at(columns), 0.0) {
     constexpr index kMostCentres = 600;
-    const index m = std::min(n, kMostCentres);
-    for (index j = 0; j < m; ++j)
-        for (int d = 0; d < dim; ++d) centres_.push_back(points[at(d * n + j * n / m)]);
+    std::vector<index> group;
+    double spacing = 0;
+    const index m = static_cast<index>(
+        farthest_points(by_rows(points, dim, n), dim, n, kMostCentres, spacing, &group).size());
+    centres_.assign(at(m * dim), 0.0);
+    std::vector<double> values(at(columns * m), 0.0), size(at(m), 0.0);
+    for (const index j : group) size[at(j)] += 1;
+    for (index i = 0; i < n; ++i) {
+        const index j = group[at(i)];
+        for (int d = 0; d < dim; ++d)
+            centres_[at(j * dim + d)] += points[at(d * n + i)] / size[at(j)];
+        for (int c = 0; c < columns; ++c)
+            values[at(c * m + j)] += f[at(c * n + i)] / size[at(j)];
+    }
     for (int c = 0; c < columns; ++c)
         for (index j = 0; j < m; ++j)
-            mean_[at(c)] += f[at(c * n + j * n / m)] / static_cast<double>(m);
-    // 4ε: the median squared distance to the 16th neighbour, wide enough to join the centres.
+            mean_[at(c)] += values[at(c * m + j)] / static_cast<double>(m);
+    // ε: the median squared distance to the 16th neighbour, wide enough to join the centres.
     std::vector<double> reach;
     for (index i = 0; i < m; ++i) {
         std::vector<double> d2;
@@ -251,7 +262,7 @@ GeometricHarmonics::GeometricHarmonics(std::span<const double> points, int dim, 
         for (int c = 0; c < columns; ++c) {
             double projection = 0;
             for (index j = 0; j < m; ++j)
-                projection += psi[j] * (f[at(c * n + j * n / m)] - mean_[at(c)]);
+                projection += psi[j] * (values[at(c * m + j)] - mean_[at(c)]);
             // Extended: ψ(x) = λ⁻¹ Σ_j k(x, j) ψ_j.
             for (index j = 0; j < m; ++j)
                 weights_[at(j * columns + c)] += projection * psi[j] / e.values[at(l)];
@@ -267,6 +278,17 @@ void GeometricHarmonics::operator()(const double* point, double* out) const {
             std::exp(-distance2(point, &centres_[at(j * dim_)], dim_) / (4 * epsilon_));
         for (int c = 0; c < columns_; ++c) out[c] += k * weights_[at(j * columns_ + c)];
     }
+}
+
+double flat_share(std::span<const double> squared_gradients) {
+    constexpr double kFlat = 1e-2;
+    const double count = static_cast<double>(squared_gradients.size());
+    double mean = 0;
+    for (const double square : squared_gradients) mean += square / count;
+    const double least = kFlat * kFlat * mean;
+    const auto flat = std::count_if(squared_gradients.begin(), squared_gradients.end(),
+                                    [least](double square) { return !(square > least); });
+    return static_cast<double>(flat) / count;
 }
 
 std::vector<double> inverse_covariance(std::span<const double> ends, int dim, int replicas,

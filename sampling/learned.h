@@ -51,9 +51,11 @@ std::vector<index> farthest_points(const std::vector<double>& rows, int dim, ind
 void fit_landmarks(std::span<const double> points, index n, std::span<const double> functions,
                    int landmarks, LearnedCoordinates& learned);
 
-// Lifting back by geometric harmonics (Coifman and Lafon, 2006): functions f (column, n) of points
-// (dim, n) extended through the eigenvectors of their Gaussian kernel with eigenvalue above
-// `least` of the first; on at most 600 centres. The classical comparison to a generator.
+// Lifting back by geometric harmonics (Coifman and Lafon, Appl. Comput. Harmon. Anal. 21 (2006) 31):
+// functions f (column, n) of points (dim, n) extended through the eigenvectors of the Gaussian kernel
+// with eigenvalue above `least` of the first. The kernel's centres are at most 600 groups of nearby
+// points, and f there is the groups' mean: of noisy values a conditional mean. The classical
+// comparison to a generator.
 class GeometricHarmonics {
 public:
     GeometricHarmonics(std::span<const double> points, int dim, index n,
@@ -67,6 +69,11 @@ private:
     double epsilon_ = 0.0;
     std::vector<double> centres_, mean_, weights_;  // (centre, dim), (column), (centre, column)
 };
+
+// The share of points at which |∇ξ| is below a hundredth of its root mean square, from the |∇ξ|² of
+// each: a bias on ξ moves nothing there. More than kMostFlat of them are warned of.
+double flat_share(std::span<const double> squared_gradients);
+inline constexpr double kMostFlat = 0.01;
 
 // Local noise of observed functions: for each point the pseudo-inverse of the covariance of the ends
 // (column, replica) of its short runs, `rank` directions, times `time`; upper triangle, row-major.

@@ -43,9 +43,16 @@ void Lifter::lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<
     const index outputs = static_cast<index>(free_.size()) * n;
     if (scratch_.size() != outputs) scratch_ = Buffer<float>(stream_.device(), outputs);
     generator_.generate(stream_, s, n, seed, first, scratch_.span());
+    complete(s, n, Span<const float>(scratch_.span()), x);
+}
+
+void Lifter::complete(Span<const float> s, index n, Span<const float> made, Span<float> x) {
+    if (model_.observed()) {
+        copy(stream_, x, made);
+        return;
+    }
     for (std::size_t f = 0; f < free_.size(); ++f)
-        copy(stream_, x.subspan(free_[f] * n, n),
-             Span<const float>(scratch_.span().subspan(static_cast<index>(f) * n, n)));
+        copy(stream_, x.subspan(free_[f] * n, n), made.subspan(static_cast<index>(f) * n, n));
     const auto& cvs = model_.formulas().cvs;
     bool all_known = true;
     for (std::size_t k = 0; k < cvs.size(); ++k) {

@@ -25,6 +25,8 @@ public:
     int dim() const { return model_.observed() ? model_.target_dim() : model_.dim(); }
     // s (K, n) → x (dim(), n). Column j depends on (seed, first + j) and its s alone.
     void lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<float> x);
+    // The same from what another way of lifting makes in the generator's place: made (rows, n).
+    void complete(Span<const float> s, index n, Span<const float> made, Span<float> x);
     const Generator& generator() const { return generator_; }
     Generator& generator() { return generator_; }
 

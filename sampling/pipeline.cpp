@@ -127,6 +127,7 @@ void Pipeline::warn(const std::string& text) {
 
 void Pipeline::judge() {
     if (run_.umbrella.histogram) return write_exact();
+    warn_flat_cv();
     index row = 0;
     const std::vector<std::string> names = target_names();
     Json& stages = metrics_["stages"];
@@ -145,6 +146,7 @@ void Pipeline::judge() {
     if (run_.closure.enabled) close();
     if (run_.generator.enabled) {
         lift(rows, names);
+        classical_lifting(names);
         weigh_proposals(rows, names);
         consistency();
         energies();

@@ -170,6 +170,8 @@ private:
 
     // A diffusion map of the samples, for a later run.
     void learn();
+    // A collective variable that is flat where the samples are.
+    void warn_flat_cv();
 
     // what came out
     void judge();
@@ -186,13 +188,21 @@ private:
     std::vector<float> stored_cvs();  // (K, samples), on the host
     Buffer<float> conditions(const std::vector<std::array<double, kMaxCvs>>& values, index each);
     void lift(std::vector<Moments>& rows, const std::vector<std::string>& names);
+    // Rows of a lifted state that the generator makes.
+    std::vector<int> generated_rows() const;
+    // The generator beside lifting by geometric harmonics of the stored samples.
+    void classical_lifting(const std::vector<std::string>& names);
     void warn_outside_data(const std::vector<double>& mean);
     // Importance weights and Metropolis at every bin, of a generator with a density.
     void weigh_proposals(std::vector<Moments>& rows, const std::vector<std::string>& names);
     // How long lifted states are healed; heal_steps = −1: five relaxation times, measured once at some
     // of the judged values.
     index healing_steps();
-    double residual(const Buffer<float>& x, const Buffer<float>& s, index n);
+    // RMS of ξ(x) − s, of every `each` columns, or of all.
+    std::vector<double> residuals(const Buffer<float>& x, const Buffer<float>& s, index n, index each);
+    double residual(const Buffer<float>& x, const Buffer<float>& s, index n) {
+        return residuals(x, s, n, n).front();
+    }
     // Physics samples whose ξ lies within `reach` bin widths of a value; up to `most`, evenly spread.
     std::vector<index> samples_near(const std::vector<float>& xi, const std::array<double, kMaxCvs>& value,
                                     double reach, index most) const;
@@ -202,9 +212,6 @@ private:
                              const Others& others, const std::vector<int>& which,
                              const std::vector<std::string>& names);
     static std::string label(const std::string& name, index number);
-    static double deviation(const std::vector<float>& values);
-    // `count` evenly spread quantiles of a sorted sample.
-    static std::vector<float> quantiles(const std::vector<float>& sorted, std::size_t count);
     void write_exact();
     void write_metrics() { write_file(dir_ / "metrics.json", metrics_.dump(1) + "\n"); }
     void print_summary() const;

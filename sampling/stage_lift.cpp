@@ -137,16 +137,19 @@ void Pipeline::warn_outside_data(const std::vector<double>& mean) {
              "; lifted states there are extrapolated, add windows or narrow umbrella.from and to");
 }
 
+std::vector<int> Pipeline::generated_rows() const {
+    if (!model_.observed()) return free_;
+    std::vector<int> rows(static_cast<std::size_t>(model_.target_dim()));
+    std::iota(rows.begin(), rows.end(), 0);
+    return rows;
+}
+
 void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& names) {
     StageMeter meter(metrics_["stages"], "lift");
     Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
                   run_.generator.project);
     const index heal_steps = healing_steps();
-    std::vector<int> which = free_;
-    if (model_.observed()) {
-        which.resize(names.size());
-        std::iota(which.begin(), which.end(), 0);
-    }
+    const std::vector<int> which = generated_rows();
     const uint64 seed = derived_seed(run_.seed, 4000);
 
     // Moments at every bin.
@@ -366,19 +369,21 @@ void Pipeline::weigh_proposals(std::vector<Moments>& rows, const std::vector<std
     progress_.end();
 }
 
-double Pipeline::residual(const Buffer<float>& x, const Buffer<float>& s, index n) {
-    if (model_.observed()) return 0.0;  // ξ is not a function of what is generated
+std::vector<double> Pipeline::residuals(const Buffer<float>& x, const Buffer<float>& s, index n,
+                                        index each) {
+    std::vector<double> out(static_cast<std::size_t>(n / each), 0.0);
+    if (model_.observed()) return out;  // ξ is not a function of what is generated
     const int outputs = static_cast<int>(model_.formulas().cv.outputs.size());
     Buffer<float> cv(device_, outputs * n);
     model_.evaluate_cvs(stream_, x.span(), n, n, cv.span(), n);
     const auto xi = to_host(stream_, Span<const float>(cv.span().subspan(0, grid_.dims * n)));
     const auto aim = to_host(stream_, Span<const float>(s.span()));
-    double sum = 0;
     for (std::size_t j = 0; j < xi.size(); ++j) {
         const double d = static_cast<double>(xi[j]) - static_cast<double>(aim[j]);
-        sum += d * d;
+        out[j % static_cast<std::size_t>(n) / static_cast<std::size_t>(each)] += d * d;
     }
-    return std::sqrt(sum / static_cast<double>(n));
+    for (double& r : out) r = std::sqrt(r / static_cast<double>(each));
+    return out;
 }
 
 std::vector<index> Pipeline::samples_near(const std::vector<float>& xi, const std::array<double, kMaxCvs>& value,
@@ -425,61 +430,46 @@ void Pipeline::judge_distributions(const std::vector<std::array<double, kMaxCvs>
         const std::vector<index> near = samples_near(xi, values[c], 0.5, each);
         const bool pictured = c % picture_every == 0 && picture < kPictures;
         for (std::size_t v = 0; v < names.size(); ++v) {
-            std::vector<float> reference;
-            for (index j : near) reference.push_back(physics[v][static_cast<std::size_t>(j)]);
-            std::sort(reference.begin(), reference.end());
+            std::vector<float> nearby;
+            for (index j : near) nearby.push_back(physics[v][static_cast<std::size_t>(j)]);
             std::optional<ExactConditional> law;
             if (has_exact) law = exact->at(values[c][0]);
-            const double sigma = law ? std::sqrt(law->variance) : deviation(reference);
-            const auto judge_source = [&](const std::string& source, const std::vector<float>& x,
+            const ReferenceLaw reference(std::move(nearby), std::move(law));
+            const auto judge_source = [&](const std::string& source, const std::vector<float>& sorted,
                                           std::vector<double>& sink, bool listed = true) {
-                const float* first = x.data() + which[v] * n + static_cast<index>(c) * each;
-                std::vector<float> sorted(first, first + each);
-                std::sort(sorted.begin(), sorted.end());
-                double w1;
-                double floor;
-                if (law) {
-                    w1 = wasserstein_to_exact(sorted, *law) / sigma;
-                    floor = 1.822 / std::sqrt(2.0 * static_cast<double>(each));
-                } else if (reference.size() >= 100) {
-                    w1 = wasserstein_between(quantiles(sorted, reference.size()), reference) / sigma;
-                    floor = 1.822 / std::sqrt(2.0) *
-                            std::sqrt(1.0 / static_cast<double>(each) +
-                                      1.0 / static_cast<double>(reference.size()));
-                } else {
-                    return;
-                }
+                const double w1 = reference.distance(sorted);
                 sink.push_back(w1);
                 if (!listed) return;
                 Json j;
                 for (int k = 0; k < grid_.dims; ++k) j["cv"].push_back(values[c][static_cast<std::size_t>(k)]);
                 j["variable"] = names[v];
                 j["source"] = source;
-                j["against"] = law ? "exact" : "physics";
+                j["against"] = reference.name();
                 j["w1_over_sigma"] = w1;
-                j["floor"] = floor;
+                j["floor"] = reference.floor(sorted.size());
                 list.push_back(j);
             };
-            if (law && reference.size() >= 100) {
-                Json j;
-                j["cv"].push_back(values[c][0]);
-                j["variable"] = names[v];
-                j["source"] = "physics";
-                j["against"] = "exact";
-                j["w1_over_sigma"] = wasserstein_to_exact(reference, *law) / sigma;
-                j["floor"] = 1.822 / std::sqrt(2.0 * static_cast<double>(reference.size()));
-                physics_w1.push_back(j["w1_over_sigma"].get<double>());
-                list.push_back(j);
+            const auto sorted_states = [&](const std::vector<float>& x) {
+                const float* first = x.data() + which[v] * n + static_cast<index>(c) * each;
+                std::vector<float> sorted(first, first + each);
+                std::sort(sorted.begin(), sorted.end());
+                return sorted;
+            };
+            if (reference.known()) {
+                if (reference.exact() && reference.samples().size() >= ReferenceLaw::kLeastSamples)
+                    judge_source("physics", reference.samples(), physics_w1);
+                judge_source("generator", sorted_states(before), generator_w1);
+                if (!after.empty()) judge_source("healed", sorted_states(after), healed_w1);
+                for (std::size_t o = 0; o < others.size(); ++o)
+                    judge_source(others[o].first, sorted_states(others[o].second), other_w1[o],
+                                 false);
             }
-            judge_source("generator", before, generator_w1);
-            if (!after.empty()) judge_source("healed", after, healed_w1);
-            for (std::size_t o = 0; o < others.size(); ++o)
-                judge_source(others[o].first, others[o].second, other_w1[o], false);
-            if (pictured && law) {
+            if (pictured && reference.exact()) {
+                const ExactConditional& drawn = *reference.exact();
                 std::vector<double> curve;
-                for (std::size_t i = 0; i < law->y.size(); i += 16) {
-                    curve.push_back(law->y[i]);
-                    curve.push_back(law->density[i]);
+                for (std::size_t i = 0; i < drawn.y.size(); i += 16) {
+                    curve.push_back(drawn.y[i]);
+                    curve.push_back(drawn.density[i]);
                 }
                 const index points = static_cast<index>(curve.size() / 2);
                 pictures.put(label("exact_" + names[v], picture), curve, {points, 2});
@@ -546,22 +536,6 @@ std::string Pipeline::label(const std::string& name, index number) {
     char text[16];
     std::snprintf(text, sizeof text, "_%03d", static_cast<int>(number));
     return name + text;
-}
-
-double Pipeline::deviation(const std::vector<float>& values) {
-    if (values.size() < 2) return 1.0;
-    double sum = 0, squares = 0;
-    for (float v : values) sum += static_cast<double>(v);
-    const double mean = sum / static_cast<double>(values.size());
-    for (float v : values) squares += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
-    return std::sqrt(squares / static_cast<double>(values.size() - 1));
-}
-
-std::vector<float> Pipeline::quantiles(const std::vector<float>& sorted, std::size_t count) {
-    std::vector<float> out(count);
-    for (std::size_t i = 0; i < count; ++i)
-        out[i] = sorted[(2 * i + 1) * sorted.size() / (2 * count)];
-    return out;
 }
 
 void Pipeline::write_exact() {

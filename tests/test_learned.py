@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Learned coordinates end to end, by the built command and the shipped examples: from samples to a
 map, from the map to a biased run and a closure; the slow variable of a system only observed."""
+import csv
 import json
 import os
+import statistics
 import subprocess
 import tempfile
 import unittest
@@ -39,6 +41,8 @@ stride = 20
 
 
 class Learned(unittest.TestCase):
+    FLAT = "a bias on it moves nothing there"
+
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
@@ -97,6 +101,61 @@ class Learned(unittest.TestCase):
         sources = {s["source"]: s for s in self.metrics("learned")["closure"]["sources"]}
         time = sources["free_energy"]["passages"][0]["value"]
         self.assertLess(abs(time / 6.87 - 1), 0.25, time)
+
+    def test_classical_lifting(self):
+        """The mean state of a curved level set lies off it by what curvature and variance say."""
+        config = self.dir / "a.toml"
+        config.write_text(SMALL.replace('["x"]', '["x + 0.3*y^2"]') + """
+[generator]
+kind = "energy"
+iterations = 400
+[lifting]
+values = 9
+states = 2000
+heal_steps = 0
+""")
+        told = self.start(config, "out", "umbrella.steps=40000").stdout
+        told += self.run_command("learn", "out", "--points", "1000", "--quiet").stdout
+        self.assertNotIn(self.FLAT, told)  # x + 0.3 y^2 changes everywhere, and so does what is slow
+        with open(self.dir / "out" / "classical_lifting.csv", encoding="utf-8") as file:
+            table = list(csv.DictReader(file))
+
+        def median(column, source, variable="y"):
+            return statistics.median(float(r[column]) for r in table
+                                     if (r["source"], r["variable"]) == (source, variable))
+
+        harmonics = "geometric_harmonics"
+        # One state for each value: E|y - E y| of the nearly normal y is 0.798 of its deviation.
+        self.assertEqual(median("spread_over_sigma", harmonics), 0)
+        self.assertAlmostEqual(median("w1_over_sigma", harmonics), 0.798, delta=0.05)
+        # Right in the mean: 112 000 samples, of about 70 harmonics. Five errors of 0.025.
+        self.assertLess(median("mean_over_sigma", harmonics), 0.125)
+        # x + 0.3 y^2 of the mean state is off by 0.3 Var(y): 0.3 / 12 where y is normal. Newton steps
+        # mend that, at the cost of the mean of x.
+        self.assertAlmostEqual(median("residual", harmonics), 0.025, delta=0.003)
+        self.assertLess(median("residual", harmonics + "_projected"), 1e-5)
+        self.assertGreater(median("mean_over_sigma", harmonics + "_projected", "x"), 0.4)
+        self.assertLess(median("mean_over_sigma", harmonics, "x"), 0.125)
+        self.assertLess(median("w1_over_sigma", "generator_projected"), 0.25)
+        self.assertLess(median("w1_over_sigma", "samples"), 0.1)
+        self.assertAlmostEqual(median("spread_over_sigma", "samples"), 1, delta=0.1)
+        self.assertEqual(self.metrics("out")["classical_lifting"][harmonics]["residual"]["median"],
+                         median("residual", harmonics))
+        self.assertIn("Classical lifting", (self.dir / "out" / "report.html").read_text())
+
+    def test_flat_variable(self):
+        config = self.dir / "a.toml"
+        # tanh(6 x) does not change in the wells at -1 and 1.
+        config.write_text(SMALL.replace('["x"]', '["tanh(6*x)"]'))
+        told = self.start(config, "flat", "umbrella.stiffness=0.5", "umbrella.from=-0.9",
+                          "umbrella.to=0.9").stdout
+        self.assertIn(self.FLAT, told)
+        self.assertIn(self.FLAT, (self.dir / "flat" / "report.html").read_text())
+        # Two wells far below their barrier: the slow coordinate is a step.
+        config.write_text(SMALL)
+        self.start(config, "cold", "system.beta=20", "umbrella.stiffness=100.0")
+        told = self.run_command("learn", "cold", "--points", "1000", "--quiet").stdout
+        self.assertIn("gradient of coordinate 1 vanishes", told)
 
     def test_refusals_and_warnings(self):
         config = self.dir / "a.toml"

@@ -45,11 +45,12 @@ from pathlib import Path
 
 import numpy as np
 
+from report_classical import section_classical
 from report_closure import section_closure
 from report_consistency import section_consistency
 from report_coupling import section_coupling
-from report_data import (Broken, Run, bytes_text, cv_text, dig, esc, fmt, number, numbers, review,
-                         seconds_text, sentence, several, w1_entries)
+from report_data import (Broken, Run, bytes_text, cv_text, dig, esc, fmt, html_table, number,
+                         numbers, review, seconds_text, sentence, several, w1_entries)
 from report_draw import style
 from report_energies import section_energies
 from report_learned import section_learned
@@ -64,14 +65,6 @@ STAGE_ROWS = {"seconds": ("time", seconds_text), "steps": ("trajectory-steps", f
               "bytes_to_device": ("host → device", bytes_text),
               "bytes_to_host": ("device → host", bytes_text),
               "kernel_launches": ("kernel launches", fmt)}
-
-
-def html_table(head, rows, kind=""):
-    def line(cells, tag):
-        return "<tr>" + "".join(f"<{t}>{esc(str(c))}</{t}>" for t, c in zip(tag, cells)) + "</tr>"
-    body = "".join(line(row, ["th"] + ["td"] * len(row)) for row in rows)
-    return (f'<div class=scroll><table class="{kind}"><thead>{line(head, ["th"] * len(head))}'
-            f"</thead><tbody>{body}</tbody></table></div>")
 
 
 def section_figures(run):
@@ -153,8 +146,8 @@ h2{font-size:1.3rem}table{font-size:.82rem}th,td{padding:.35em .5em}}
 TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system",
           "double_well": "Double well", "channel": "Channel", "hidden_barrier": "Hidden barrier"}
 SECTIONS = (section_cloud, section_windows, section_free_energy, section_moments,
-            section_densities, section_proposals, section_healing, section_training,
-            section_comparison, section_coupling, section_consistency, section_energies,
+            section_densities, section_classical, section_proposals, section_healing,
+            section_training, section_comparison, section_coupling, section_consistency, section_energies,
             section_closure,
             section_learned, section_figures)
 

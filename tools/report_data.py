@@ -138,7 +138,9 @@ class Run:
               "conditional": ["cv_1", "variable", "mean", "source"],
               "closure": ["cv_1", "drift", "diffusion", "source"],
               "energies": ["cv_1", "energy", "density", "source"],
-              "correlation": ["cv_1", "distance", "correlation", "source"]}
+              "correlation": ["cv_1", "distance", "correlation", "source"],
+              "classical_lifting": ["cv_1", "variable", "source", "w1_over_sigma", "floor",
+                                    "mean_over_sigma", "spread_over_sigma", "residual"]}
     CLOSURE_OF_TWO = ["cv_1", "cv_2", "drift_1", "drift_2", "diffusion_11", "diffusion_12",
                       "diffusion_22", "source"]
 
@@ -371,6 +373,14 @@ def listed(items, limit=6):
     items = list(items)
     items = items[:limit] + [f"{len(items) - limit} more"] if len(items) > limit else items
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def html_table(head, rows, kind=""):
+    def line(cells, tag):
+        return "<tr>" + "".join(f"<{t}>{esc(str(c))}</{t}>" for t, c in zip(tag, cells)) + "</tr>"
+    body = "".join(line(row, ["th"] + ["td"] * len(row)) for row in rows)
+    return (f'<div class=scroll><table class="{kind}"><thead>{line(head, ["th"] * len(head))}'
+            f"</thead><tbody>{body}</tbody></table></div>")
 
 
 # ---------------------------------------------------------------- comparisons
