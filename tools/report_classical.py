@@ -27,7 +27,7 @@ def section_classical(run):
                 rows = pick(table, source=way)
                 label, colour, marker = WAYS[way]
                 y = np.asarray(rows[column], float)
-                good = np.isfinite(y) & (y > 0)
+                good = y > 1e-6  # what rounding leaves of a residual is not drawn
                 axes.plot(rows["cv_1"][good], y[good], marker, color=colour, ms=4.6, mfc="white",
                           label=label)
             if column == "w1_over_sigma":
