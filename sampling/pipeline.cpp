@@ -128,6 +128,7 @@ void Pipeline::warn(const std::string& text) {
 void Pipeline::judge() {
     if (run_.umbrella.histogram) return write_exact();
     warn_flat_cv();
+    warn_drift();
     index row = 0;
     const std::vector<std::string> names = target_names();
     Json& stages = metrics_["stages"];

@@ -134,6 +134,7 @@ private:
     void estimate();
     // The start is forgotten after several relaxation times, τ = g/2 samples.
     void warn_equilibration(const std::vector<double>& inefficiency);
+    void warn_drift();  // it was not forgotten
     void write_samples(const FreeEnergyResult& result);
 
     // the generator

@@ -59,6 +59,10 @@ void window_moments(Stream& stream, const BiasedSamples& samples, const SampleBl
 void window_inefficiency(Stream& stream, Span<const float> xi, const SampleBlock& run,
                          Span<double> out);
 
+// Mean of x (columns as in BiasedSamples) over the second half of each trajectory of one run, less that
+// over its first half: out[t].
+void half_change(Stream& stream, Span<const float> x, const SampleBlock& run, Span<float> out);
+
 // counts[cell] and Σ offset (times kOffsetScale) in each cell, offsets[k*cells + cell].
 void cell_histogram(Stream& stream, const BiasedSamples& samples, const CellGrid& grid,
                     Span<uint64> counts, Span<uint64> offsets);

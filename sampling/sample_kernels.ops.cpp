@@ -72,6 +72,33 @@ struct WindowMomentsBody {
     }
 };
 
+struct HalfChangeBody {
+    const float* x;
+    index trajectories, samples;
+    float* out;
+
+    template <class L>
+    LANE_FN void operator()(L, index t) const {
+        const index half = samples / 2;
+        const L change = sum<L>(t, samples - half) - sum<L>(t, 0);
+        store(out, t, change * broadcast<L>(1.0f / static_cast<float>(half)));
+    }
+
+    template <class L>
+    LANE_FN L sum(index t, index first) const {
+        constexpr index kPiece = 64;  // sums of sums, so that long runs do not lose digits
+        L all = broadcast<L>(0.0f);
+        const index end = first + samples / 2;
+        for (index s = first; s < end; s += kPiece) {
+            L part = broadcast<L>(0.0f);
+            for (index i = s; i < s + kPiece && i < end; ++i)
+                part = part + load<L>(x, i * trajectories + t);
+            all = all + part;
+        }
+        return all;
+    }
+};
+
 struct WindowInefficiencyBody {
     static constexpr index kGrain = 1;
     const float* x;
@@ -286,6 +313,11 @@ void window_inefficiency(Stream& stream, Span<const float> xi, const SampleBlock
     for_each_index(stream, run.windows,
                    WindowInefficiencyBody{xi.data + run.first, run.trajectories(), run.replicas,
                                           run.samples, out.data});
+}
+
+void half_change(Stream& stream, Span<const float> x, const SampleBlock& run, Span<float> out) {
+    for_each_lane(stream, run.trajectories(),
+                  HalfChangeBody{x.data + run.first, run.trajectories(), run.samples, out.data});
 }
 
 void cell_histogram(Stream& stream, const BiasedSamples& samples, const CellGrid& grid,

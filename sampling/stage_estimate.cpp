@@ -1,6 +1,8 @@
 // The free energy, and samples.h5 with the weights that come with it.
 #include "sampling/pipeline_stages.h"
 
+#include "sampling/stationarity.h"
+
 namespace microlift {
 
 void Pipeline::estimate() {
@@ -99,6 +101,24 @@ void Pipeline::warn_equilibration(const std::vector<double>& inefficiency) {
         warn("equilibrated for less than five relaxation times, so the start may still show, "
              "and the error bars do not include it: windows " + slow +
              "; raise umbrella.equilibrate or use umbrella.exchange");
+}
+
+void Pipeline::warn_drift() {
+    const int dim = static_cast<int>(model_.dim());
+    std::string list;
+    for (const Drifting& d : drifting_windows(stream_, samples_.biased(), samples_.x.span(),
+                                              samples_.row, dim)) {
+        const auto& center = windows_.center[static_cast<std::size_t>(d.window)];
+        list += (list.empty() ? "" : ", ") + number(center[0]) +
+                (model_.n_cvs() > 1 ? "; " + number(center[1]) : "") + " (" +
+                model_.variables()[static_cast<std::size_t>(d.variable)] + ", " +
+                number(std::fabs(d.z)) + ")";
+    }
+    if (!list.empty())
+        warn("not in equilibrium: the two halves of the samples differ, by more standard errors than "
+             "chance explains, in the windows at " + list +
+             "; error bars do not include that. Raise umbrella.equilibrate, use umbrella.exchange "
+             "or [coupling]");
 }
 
 void Pipeline::write_samples(const FreeEnergyResult& result) {

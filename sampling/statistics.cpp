@@ -45,6 +45,11 @@ double jackknife_error(std::vector<double> leave_one_out) {
     return influence_error(leave_one_out.data(), blocks);
 }
 
+double normal_of_t(double t, double degrees) {
+    const double z = std::sqrt(degrees * std::log1p(t * t / degrees));
+    return std::copysign(z * (8 * degrees + 1) / (8 * degrees + 3), t);
+}
+
 bool cholesky_factor(std::vector<double>& a, index n) {
     // Right-looking on rows of the upper triangle: A = UᵀU, so that inner loops run along rows.
     for (index k = 0; k < n; ++k) {

@@ -63,6 +63,10 @@ double influence_error(const double* influence, index blocks, index stride = 1);
 void jackknife_influence(double* leave_one_out, index blocks, index stride = 1);
 double jackknife_error(std::vector<double> leave_one_out);  // standard error, by the same
 
+// A standard normal number as improbable as Student's t, within 1 % (Wallace, Ann. Math. Stat. 30
+// (1959) 1124).
+double normal_of_t(double t, double degrees);
+
 // Solves A x = b for a symmetric positive definite A (n, n); `columns` right-hand sides b[i*columns
 // + c] are overwritten. Returns false where A is not positive definite. Fixed order of operations.
 bool cholesky_factor(std::vector<double>& a, index n);
