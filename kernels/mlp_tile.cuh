@@ -7,12 +7,9 @@
 #pragma once
 
 #include "kernels/block.h"
+#include "kernels/precision.h"
 
 namespace microlift {
-
-// tf32x3 splits each factor into two and keeps the three larger products: close to fp32. fp32 uses no
-// tensor cores and is the reference. Sums are fp32 in all.
-enum class TilePrecision : int32 { tf32, bf16, tf32x3, fp32 };
 
 // The nearest number with 10 bits of mantissa, ties away from zero.
 LANE_FN uint32 to_tf32(float x) {
@@ -42,10 +39,10 @@ inline constexpr int kFragmentRows = 16, kFragmentColumns = 16;
 
 // sum (a warp's 16 × 16: two fragments of 8 columns) += Σ_p a(i, p) b(p, j), p < depth. a and b are asked
 // for p up to the next multiple of 16 and give 0 beyond the depth.
-template <TilePrecision kPrecision, class Block, class A, class B>
+template <Precision kPrecision, class Block, class A, class B>
 LANE_FN void tile_mma(Block& block, int depth, const A& a, const B& b, float (&sum)[2][4]) {
     const int g = block.lane() / 4, t = block.lane() % 4;
-    if constexpr (kPrecision == TilePrecision::fp32) {
+    if constexpr (kPrecision == Precision::fp32) {
         for (int p = 0; p < depth; ++p) {
             const float low = a(g, p), high = a(g + 8, p);
             for (int j = 0; j < 2; ++j)
@@ -55,7 +52,7 @@ LANE_FN void tile_mma(Block& block, int depth, const A& a, const B& b, float (&s
                     sum[j][2 + c] = fma(high, right, sum[j][2 + c]);
                 }
         }
-    } else if constexpr (kPrecision == TilePrecision::bf16) {
+    } else if constexpr (kPrecision == Precision::bf16) {
         for (int p = 0; p < depth; p += 16) {
             const int q = p + 2 * t;
             const uint32 left[4] = {to_bf16_pair(a(g, q), a(g, q + 1)),
@@ -84,7 +81,7 @@ LANE_FN void tile_mma(Block& block, int depth, const A& a, const B& b, float (&s
             for (int j = 0; j < 2; ++j) {
                 const float right[2] = {b(p + t, 8 * j + g), b(p + t + 4, 8 * j + g)};
                 const uint32 main[2] = {to_tf32(right[0]), to_tf32(right[1])};
-                if constexpr (kPrecision == TilePrecision::tf32x3) {
+                if constexpr (kPrecision == Precision::tf32x3) {
                     const uint32 rest[2] = {to_tf32(right[0] - as_float(main[0])),
                                             to_tf32(right[1] - as_float(main[1]))};
                     block.mma_tf32(sum[j], small, main);
@@ -100,7 +97,7 @@ struct NoMoreWork {
     LANE_FN void operator()(float, index) const {}
 };
 
-template <TilePrecision kPrecision, int kThreads, class Block>
+template <Precision kPrecision, int kThreads, class Block>
 class TileProgram {
 public:
     // A tile: rows first_row … first_row + tile_rows − 1 of `rows`, at `place` in arrays whose groups

@@ -121,8 +121,8 @@ void Cgan::Impl::allocate() {
     const MlpLayout generator_layout(
         widths_of(latent + features, config.generator_widths, states), kind);
     const MlpLayout critic_layout(widths_of(states + features, config.critic_widths, 1), kind);
-    fused = kHaveCuda && !device.is_cpu() && config.precision == GemmPrecision::tf32 &&
-            fits_tiles(generator_layout) && fits_tiles(critic_layout);
+    fused = runs_tiles(device, config.precision, generator_layout) &&
+            runs_tiles(device, config.precision, critic_layout);
     if (fused) shape = TileShape(batch, kMostTileBlocks);
     const index slots = fused ? shape.blocks : gradient_slots(device, batch);
     generator = Network(stream, generator_layout, slots);
@@ -232,7 +232,7 @@ void Cgan::Impl::critic_step(uint32 step) {
         plan.gather = gather, plan.latent = noise, plan.fake = hand_over;
         plan.keep[0] = keep[0], plan.keep[1] = keep[1], plan.kept = kept;
         plan.advance = advance;
-        if constexpr (kHaveCuda) launch_critic_tiles(stream, plan);
+        launch_tiles<CriticTileKernel>(stream, config.precision, plan);
     } else {
         RowProgram<float> program(stream, batch, critic.gradient.data(), critic.layout.parameters,
                                   ones.data(), config.precision, RowPlaces::by_thread);
@@ -281,7 +281,7 @@ void Cgan::Impl::generator_step() {
         plan.gather = gather, plan.latent = noise, plan.fake = hand_over;
         plan.keep[0] = keep, plan.kept = 1;
         plan.energy_weight = energy;
-        if constexpr (kHaveCuda) launch_generator_tiles(stream, plan);
+        launch_tiles<GeneratorTileKernel>(stream, config.precision, plan);
     } else {
         RowProgram<float> program(stream, batch, generator.gradient.data(),
                                   generator.layout.parameters, ones.data(), config.precision,
@@ -451,6 +451,10 @@ void Cgan::check() {
 
 index Cgan::iteration() const { return impl_->iteration; }
 bool Cgan::done() const { return impl_->iteration >= impl_->config.iterations; }
+Precision Cgan::precision() const {
+    const Precision asked = impl_->config.precision;
+    return impl_->fused ? asked : product_precision(impl_->stream.device(), asked);
+}
 
 CganHistory Cgan::history() {
     Impl& m = *impl_;
@@ -493,6 +497,7 @@ SafeTensors Cgan::generator_tensors() {
                         {"states", std::to_string(m.states)},
                         {"conditions", std::to_string(m.conditions)},
                         {"widths", widths},
+                        {"precision", precision_name(m.config.precision)},
                         {"iteration", std::to_string(m.iteration)},
                         {"seed", std::to_string(m.config.seed)}};
     return content;

@@ -31,7 +31,7 @@ struct CganConfig {
     int waves = 8;                      // half waves of each condition that is not periodic
     double held_out = 0.05;             // share of the trajectories kept for validation
     index validation_bins = 32, validation_samples = 10000, validation_every = 500;
-    GemmPrecision precision = GemmPrecision::tf32;
+    Precision precision = Precision::tf32;
     uint64 seed = 1;
     bool graph = true;  // false: launch every iteration anew instead of replaying it
 
@@ -79,6 +79,7 @@ public:
     void check();
     index iteration() const;
     bool done() const;
+    Precision precision() const;  // that updates are really computed in
     CganHistory history();
 
     // Everything needed to go on bit for bit, given the same data.

@@ -82,7 +82,7 @@ void FlowRunner::velocity(RowProgram<float>& program, const float* parameters, f
 void FlowRunner::run(Stream& stream, const WhiteningView& white, const float* parameters,
                      const float* conditions, index condition_row, index n, uint64 seed,
                      uint32 stream_id, index first, float* states, index state_row,
-                     GemmPrecision precision) {
+                     Precision precision) {
     const index ld = layout_.ld[at(layout_.layers)];
     const float h = 1.0f / static_cast<float>(steps_);
     for (index from = 0; from < n; from += kRows) {
@@ -114,7 +114,7 @@ void FlowRunner::propose(Stream& stream, const WhiteningView& white, const float
     for (index from = 0; from < n; from += rows_) {
         const index rows = std::min(rows_, n - from);
         float* density = log_density + from;
-        RowProgram<float> program(stream, rows, nullptr, 0, nullptr, GemmPrecision::fp32);
+        RowProgram<float> program(stream, rows, nullptr, 0, nullptr, Precision::fp32);
         program.each_row(FeatureBody{white, conditions + from, condition_row, states_,
                                      scratch_.h[0], layout_.ld[0]});
         program.row_lanes(
@@ -142,7 +142,7 @@ void FlowRunner::density(Stream& stream, const WhiteningView& white, const float
     for (index from = 0; from < n; from += rows_) {
         const index rows = std::min(rows_, n - from);
         float* density = log_density + from;
-        RowProgram<float> program(stream, rows, nullptr, 0, nullptr, GemmPrecision::fp32);
+        RowProgram<float> program(stream, rows, nullptr, 0, nullptr, Precision::fp32);
         program.each_row(FeatureBody{white, conditions + from, condition_row, states_,
                                      scratch_.h[0], layout_.ld[0]});
         program.each_row(WhitenBody{white, states + from, conditions + from, condition_row,

@@ -25,7 +25,7 @@ public:
     // (seed, stream_id, first + j) and its condition alone. States stay within the data's range.
     void run(Stream& stream, const WhiteningView& white, const float* parameters,
              const float* conditions, index condition_row, index n, uint64 seed, uint32 stream_id,
-             index first, float* states, index state_row, GemmPrecision precision);
+             index first, float* states, index state_row, Precision precision);
 
     // Up to kMostDensityStates states. ln q(x | s) of what is drawn, which may lie anywhere; NaN where
     // a step folds (its determinant is not positive), so that there is no such density.

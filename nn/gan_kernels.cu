@@ -1,8 +1,7 @@
-// The CUDA kernels of network training and generation: every body that nn/ launches.
+// The CUDA kernels of network training and generation: every element-wise body of the GAN.
 #include "engine/error.h"
-#include "engine/block_launch.h"
 #include "engine/launch.h"
-#include "nn/gan_tiles.h"
+#include "nn/gan_bodies.h"
 #include "nn/whitening_bodies.h"
 
 namespace microlift {
@@ -52,21 +51,6 @@ struct SpreadBiasBody {
 void spread_bias_on_cuda(Stream& stream, const float* bias, float* c, index ld, index rows,
                          index n) {
     launch_index_on_cuda(stream, rows * n, SpreadBiasBody{bias, c, ld, n});
-}
-
-void launch_critic_tiles(Stream& stream, const GanTilePlan& plan) {
-    count_launch();
-    launch_blocks_on_cuda(stream, plan.shape.blocks, CriticTileKernel<TilePrecision::tf32>{plan});
-}
-
-void launch_generator_tiles(Stream& stream, const GanTilePlan& plan) {
-    count_launch();
-    launch_blocks_on_cuda(stream, plan.shape.blocks, GeneratorTileKernel<TilePrecision::tf32>{plan});
-}
-
-void launch_generate_tiles(Stream& stream, const GenerateTilePlan& plan) {
-    count_launch();
-    launch_blocks_on_cuda(stream, plan.shape.blocks, GenerateTileKernel<TilePrecision::tf32>{plan});
 }
 
 }  // namespace microlift

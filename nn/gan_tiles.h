@@ -3,6 +3,7 @@
 // the layered path (gan_sweeps.h), run by a TileProgram.
 #pragma once
 
+#include "engine/block_launch.h"
 #include "kernels/mlp_tile.cuh"
 #include "nn/gan_sweeps.h"
 
@@ -50,7 +51,7 @@ struct GanTilePlan {
 };
 
 // work(program) for every tile of the block, whose gradient slot is zeroed first.
-template <TilePrecision kPrecision, class Block, class Work>
+template <Precision kPrecision, class Block, class Work>
 LANE_FN void for_tiles_of_block(Block& block, const TileShape& shape, index places, float* gradient,
                                 index parameters, const Work& work) {
     if (gradient) {
@@ -68,7 +69,7 @@ LANE_FN void for_tiles_of_block(Block& block, const TileShape& shape, index plac
     }
 }
 
-template <TilePrecision kPrecision>
+template <Precision kPrecision>
 struct CriticTileKernel {
     static constexpr int kThreads = kTileThreads;
     struct Shared {};
@@ -97,7 +98,7 @@ struct CriticTileKernel {
 };
 
 // The generator's rates are advanced after it: its sweeps read the critic's share.
-template <TilePrecision kPrecision>
+template <Precision kPrecision>
 struct GeneratorTileKernel {
     static constexpr int kThreads = kTileThreads;
     struct Shared {};
@@ -135,7 +136,7 @@ struct GenerateTilePlan {
     UnwhitenBody unwhiten;
 };
 
-template <TilePrecision kPrecision>
+template <Precision kPrecision>
 struct GenerateTileKernel {
     static constexpr int kThreads = kTileThreads;
     struct Shared {};
@@ -154,19 +155,30 @@ struct GenerateTileKernel {
     }
 };
 
-// --- launches, in gan_kernels.cu --------------------------------------------------------------------
+// --- launches, of what gan_tiles_*.cu instantiate ---------------------------------------------------
 
 inline constexpr index kMostTileBlocks = 132;  // one a multiprocessor of an H100
 
-// Whether every layer of a network fits.
-inline bool fits_tiles(const MlpLayout& layout) {
+// Whether these kernels run a network: where every layer fits, in every precision but the reference's.
+inline bool runs_tiles(const Device& device, Precision precision, const MlpLayout& layout) {
     for (int l = 0; l <= layout.layers; ++l)
         if (layout.ld[static_cast<std::size_t>(l)] > kMostTileWidth) return false;
-    return true;
+    return kHaveCuda && !device.is_cpu() && precision != Precision::fp32;
 }
 
-void launch_critic_tiles(Stream& stream, const GanTilePlan& plan);
-void launch_generator_tiles(Stream& stream, const GanTilePlan& plan);
-void launch_generate_tiles(Stream& stream, const GenerateTilePlan& plan);
+// The precision becomes a template argument. Only where runs_tiles().
+template <template <Precision> class Kernel, class Plan>
+void launch_tiles(Stream& stream, Precision precision, const Plan& plan) {
+    const auto launch = [&]([[maybe_unused]] const auto& kernel) {
+        count_launch();
+        if constexpr (kHaveCuda) launch_blocks_on_cuda(stream, plan.shape.blocks, kernel);
+    };
+    switch (precision) {
+        case Precision::tf32: return launch(Kernel<Precision::tf32>{plan});
+        case Precision::bf16: return launch(Kernel<Precision::bf16>{plan});
+        case Precision::tf32x3: return launch(Kernel<Precision::tf32x3>{plan});
+        case Precision::fp32: throw DeviceError("no fused kernel computes in fp32");
+    }
+}
 
 }  // namespace microlift

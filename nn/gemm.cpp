@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "engine/error.h"
 #include "kernels/lane_simd.h"
 
 namespace microlift {
@@ -234,7 +235,21 @@ template void add_column_sums_on_cpu<float>(const float*, index, index, index, f
 template void add_column_sums_on_cpu<double>(const double*, index, index, index, double*);
 
 #if !defined(MICROLIFT_HAVE_CUDA)
-void gemm_on_cuda(Stream&, const Gemm<float>&, GemmPrecision) {}
+void gemm_on_cuda(Stream&, const Gemm<float>&, Precision) {}
 #endif
+
+namespace {
+constexpr const char* kPrecisionNames[] = {"tf32", "bf16", "tf32x3", "fp32"};
+}  // namespace
+
+const char* precision_name(Precision precision) {
+    return kPrecisionNames[static_cast<int>(precision)];
+}
+
+Precision precision_from(const std::string& name) {
+    for (int k = 0; k < 4; ++k)
+        if (name == kPrecisionNames[k]) return static_cast<Precision>(k);
+    throw InputError("there is no precision '" + name + "'; write tf32, bf16, tf32x3 or fp32");
+}
 
 }  // namespace microlift

@@ -6,7 +6,10 @@
 // (gemm_cuda.cpp).
 #pragma once
 
+#include <string>
+
 #include "engine/stream.h"
+#include "kernels/precision.h"
 
 namespace microlift {
 
@@ -43,8 +46,16 @@ void gemm_on_cpu(const Gemm<Real>& gemm, const GemmAfter& after = {});
 template <class Real>
 void add_column_sums_on_cpu(const Real* b, index ldb, index rows, index n, Real* sum);
 
-// Precision of the products on CUDA; the CPU always computes in fp32.
-enum class GemmPrecision { tf32, fp32 };
-void gemm_on_cuda(Stream& stream, const Gemm<float>& gemm, GemmPrecision precision);
+void gemm_on_cuda(Stream& stream, const Gemm<float>& gemm, Precision precision);
+
+const char* precision_name(Precision precision);
+// InputError unless it is one of tf32, bf16, tf32x3, fp32.
+Precision precision_from(const std::string& name);
+
+// What these products are really computed in where `asked` for: fp32 on the CPU, and instead of tf32x3,
+// which cuBLASLt does not have.
+inline Precision product_precision(const Device& device, Precision asked) {
+    return device.is_cpu() || asked == Precision::tf32x3 ? Precision::fp32 : asked;
+}
 
 }  // namespace microlift

@@ -80,10 +80,11 @@ cublasLtMatrixLayout_t row_major(index rows, index columns, index ld) {
     return layout;
 }
 
-Plan make_plan(Context& context, const Gemm<float>& g, GemmPrecision precision, int alignment) {
+Plan make_plan(Context& context, const Gemm<float>& g, Precision precision, int alignment) {
     Plan plan;
-    const cublasComputeType_t compute =
-        precision == GemmPrecision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cublasComputeType_t compute = precision == Precision::tf32   ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                        : precision == Precision::bf16 ? CUBLAS_COMPUTE_32F_FAST_16BF
+                                                                       : CUBLAS_COMPUTE_32F;
     check(cublasLtMatmulDescCreate(&plan.operation, compute, CUDA_R_32F),
           "cublasLtMatmulDescCreate");
     const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
@@ -125,7 +126,7 @@ Plan make_plan(Context& context, const Gemm<float>& g, GemmPrecision precision, 
 void spread_bias_on_cuda(Stream& stream, const float* bias, float* c, index ld, index rows,
                          index n);
 
-void gemm_on_cuda(Stream& stream, const Gemm<float>& g, GemmPrecision precision) {
+void gemm_on_cuda(Stream& stream, const Gemm<float>& g, Precision precision) {
     if (g.m == 0 || g.n == 0) return;
     Context& context = context_of(stream);
     const int alignment =

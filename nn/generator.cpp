@@ -29,24 +29,21 @@ GeneratorRunner::GeneratorRunner(const Device& device, const MlpLayout& layout, 
 void GeneratorRunner::run(Stream& stream, const WhiteningView& white, const float* parameters,
                           const float* conditions, index condition_row, index n, uint64 seed,
                           uint32 stream_id, index first, float* states, index state_row,
-                          GemmPrecision precision) {
+                          Precision precision) {
     const auto last = static_cast<std::size_t>(layout_.layers);
-    if constexpr (kHaveCuda) {
-        if (!stream.device().is_cpu() && precision == GemmPrecision::tf32 && fits_tiles(layout_)) {
-            if (n <= 0) return;
-            GenerateTilePlan plan{};
-            plan.layout = layout_, plan.scratch = scratch_, plan.parameters = parameters;
-            plan.shape = TileShape(n, kMostTileBlocks);
-            plan.places = plan.shape.blocks * kTileRows;
-            plan.features = {white, conditions, condition_row, latent_, scratch_.h[0],
-                             layout_.ld[0]};
-            plan.latent = {seed, stream_id, nullptr, 0, 0, first, latent_, scratch_.h[0],
-                           layout_.ld[0]};
-            plan.unwhiten = {white, scratch_.h[last], conditions, layout_.ld[last], condition_row,
-                             state_row, states};
-            launch_generate_tiles(stream, plan);
-            return;
-        }
+    if (runs_tiles(stream.device(), precision, layout_)) {
+        if (n <= 0) return;
+        GenerateTilePlan plan{};
+        plan.layout = layout_, plan.scratch = scratch_, plan.parameters = parameters;
+        plan.shape = TileShape(n, kMostTileBlocks);
+        plan.places = plan.shape.blocks * kTileRows;
+        plan.features = {white, conditions, condition_row, latent_, scratch_.h[0], layout_.ld[0]};
+        plan.latent = {seed, stream_id, nullptr, 0, 0, first, latent_, scratch_.h[0],
+                       layout_.ld[0]};
+        plan.unwhiten = {white, scratch_.h[last], conditions, layout_.ld[last], condition_row,
+                         state_row, states};
+        launch_tiles<GenerateTileKernel>(stream, precision, plan);
+        return;
     }
     const index most = stream.device().is_cpu() ? n : kRows;
     for (index from = 0; from < n; from += most) {
@@ -132,6 +129,8 @@ Generator::Generator(Stream& stream, const SafeTensors& content) : metadata_(con
     if (const auto named = content.metadata.find("kind"); named != content.metadata.end())
         kind_ = named->second;
     TrainerConfig::defaults(kind_);  // refuses an unknown one
+    if (const auto named = content.metadata.find("precision"); named != content.metadata.end())
+        precision_ = precision_from(named->second);
     const bool flow = kind_ == "flow";
     if (!flow)
         latent_ = static_cast<int>(number_from(content.text("latent"), "latent dimension", 1, 4096));
@@ -198,11 +197,11 @@ void Generator::generate(Stream& stream, Span<const float> conditions, index n, 
     else if (kind_ == "flow")
         flow_.run(stream, whitening_.view(), parameters_.data(), conditions.data, condition_row, n,
                   seed, kStreamGenerate, static_cast<index>(first_index), states.data, state_row,
-                  GemmPrecision::tf32);
+                  precision_);
     else
         runner_.run(stream, whitening_.view(), parameters_.data(), conditions.data, condition_row,
                     n, seed, kStreamGenerate, static_cast<index>(first_index), states.data,
-                    state_row, GemmPrecision::tf32);
+                    state_row, precision_);
 }
 
 bool Generator::has_density() const {

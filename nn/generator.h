@@ -12,8 +12,8 @@
 
 namespace microlift {
 
-// Runs a generator network on any number of columns, on CUDA in pieces of kRows rows; owns the scratch
-// only.
+// Runs a generator network on any number of columns, on CUDA as one kernel (nn/gan_tiles.h) or in pieces
+// of kRows rows; owns the scratch only.
 class GeneratorRunner {
 public:
     static constexpr index kRows = 4096;
@@ -23,7 +23,7 @@ public:
     // (seed, stream_id, first + j) and its condition alone.
     void run(Stream& stream, const WhiteningView& white, const float* parameters,
              const float* conditions, index condition_row, index n, uint64 seed, uint32 stream_id,
-             index first, float* states, index state_row, GemmPrecision precision);
+             index first, float* states, index state_row, Precision precision);
 
 private:
     MlpLayout layout_;
@@ -68,6 +68,7 @@ private:
     std::string kind_ = "cgan";
     int states_ = 0, conditions_ = 0, latent_ = 0;
     std::map<std::string, std::string> metadata_;
+    Precision precision_ = Precision::tf32;  // of generate(), where the training chose one
     MlpLayout layout_;
     Whitening whitening_;
     Buffer<float> parameters_;

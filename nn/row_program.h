@@ -45,7 +45,7 @@ class RowProgram {
 public:
     // `gradient` holds gradient_slots(…) × `parameters` values; it is zeroed before the first row.
     RowProgram(Stream& stream, index rows, Real* gradient = nullptr, index parameters = 0,
-               const Real* ones = nullptr, GemmPrecision precision = GemmPrecision::tf32,
+               const Real* ones = nullptr, Precision precision = Precision::tf32,
                RowPlaces places = RowPlaces::by_number)
         : stream_(stream), rows_(rows), gradient_(gradient), parameters_(parameters), ones_(ones),
           precision_(precision), places_(places),
@@ -282,7 +282,7 @@ private:
     Real* gradient_;
     index parameters_;
     const Real* ones_;
-    GemmPrecision precision_;
+    Precision precision_;
     RowPlaces places_;
     index group_rows_;
     std::vector<Call> calls_;

@@ -240,6 +240,7 @@ SafeTensors SingleNetworkTrainer::generator_tensors() {
                              {"states", std::to_string(states_)},
                              {"conditions", std::to_string(conditions_)},
                              {"widths", widths},
+                             {"precision", precision_name(config_.precision)},
                              {"iteration", std::to_string(iteration_)},
                              {"seed", std::to_string(config_.seed)}});
     describe(content.metadata);

@@ -18,6 +18,9 @@ public:
     void check() final;
     index iteration() const final { return iteration_; }
     bool done() const final { return iteration_ >= config_.iterations; }
+    Precision precision() const final {
+        return convolves_ ? Precision::fp32 : product_precision(stream_.device(), config_.precision);
+    }
     TrainingHistory history() final;
     TensorMap save_state() final;
     void load_state(const TensorMap& state) final;

@@ -52,6 +52,7 @@ public:
     void check() override { cgan_.check(); }
     index iteration() const override { return cgan_.iteration(); }
     bool done() const override { return cgan_.done(); }
+    Precision precision() const override { return cgan_.precision(); }
     TrainingHistory history() override {
         const CganHistory h = cgan_.history();
         TrainingHistory out;

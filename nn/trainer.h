@@ -35,7 +35,7 @@ struct TrainerConfig {
     bool ring = false;  // states are like sites of a ring, in order (flow and energy)
     double held_out = 0.05;              // share of the trajectories kept for validation
     index validation_bins = 32, validation_samples = 10000, validation_every = 500;
-    GemmPrecision precision = GemmPrecision::tf32;
+    Precision precision = Precision::tf32;
     uint64 seed = 1;
     bool graph = true;  // false: launch every iteration anew instead of replaying it
 
@@ -101,6 +101,7 @@ public:
     virtual void check() = 0;
     virtual index iteration() const = 0;
     virtual bool done() const = 0;
+    virtual Precision precision() const = 0;  // that updates are really computed in
     virtual TrainingHistory history() = 0;
 
     // Everything needed to go on bit for bit, given the same data.

@@ -494,6 +494,7 @@ GeneratorConfig read_generator(Config& config) {
     generator.architecture = config.text("generator.architecture");
     generator.kernel = config.integer("generator.kernel");
     generator.ring = config.boolean("generator.ring");
+    generator.precision = config.text("generator.precision");
     if (generator.architecture == "conv") {
         if (generator.kind != "flow") {
             config.fail("generator.architecture",
@@ -948,6 +949,10 @@ Schema run_schema(const std::string& system_name) {
     add(key("generator.ring", T::boolean, "false",
             "whether the variables are like sites of a ring, in order: a flow then learns from "
             "them turned and mirrored at random"));
+    add(one_of(key("generator.precision", T::text, "\"tf32\"",
+                   "how a CUDA device rounds the factors of a network's products; tf32x3 comes close "
+                   "to fp32, which is the slow reference. The CPU computes in fp32 always"),
+               {"tf32", "bf16", "tf32x3", "fp32"}));
     add(below(above(key("generator.held_out", T::number, "0.1",
                         "share of the trajectories kept for validation"),
                     0.0),

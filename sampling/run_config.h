@@ -106,6 +106,7 @@ struct GeneratorConfig {
     std::string architecture;
     index kernel = 0;
     bool ring = false;  // the variables are like sites of a ring, in order
+    std::string precision;
     double held_out = 0.0;
     index validate_every = 0;
     index validation_states = 0;

@@ -29,6 +29,7 @@ TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed
     c.architecture = g.architecture;
     c.kernel = static_cast<int>(g.kernel);
     c.ring = g.ring;
+    c.precision = precision_from(g.precision);
     c.held_out = g.held_out;
     c.validation_every = g.validate_every;
     c.validation_samples = g.validation_states;
@@ -118,6 +119,7 @@ void Pipeline::train() {
     const TrainingHistory history = trainer->history();
     Json& record = metrics_["stages"]["train"];
     record["kind"] = run_.generator.kind;
+    record["precision"] = precision_name(trainer->precision());
     record["bytes_in_loop"] = record.value("bytes_in_loop", 0.0) + bytes_in_loop;
     record["updates"] = record.value("updates", 0.0) + static_cast<double>(iterations);
     Json h;
