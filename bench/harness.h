@@ -80,10 +80,10 @@ BenchResult bench_diffusion_map(Stream& stream);
 // the time of a repeat, and repeats=.
 // One Müller–Brown ensemble, Euler–Maruyama: n=trajectories.
 BenchResult bench_ensemble(Stream& stream, const BenchSettings& settings);
-// cGAN updates: batch=, width= of the three hidden layers; competitor=1 measures on the CPU how much
-// longer they take while another thread occupies a processor.
+// cGAN updates: batch=, width= of the three hidden layers, precision= of a CUDA device's products;
+// competitor=1 measures on the CPU how much longer they take while another thread occupies a processor.
 BenchResult bench_training(Stream& stream, const BenchSettings& settings);
-// States of a trained generator: width=, states= in one call.
+// States of a trained generator: width=, states= in one call, precision=.
 BenchResult bench_sampling(Stream& stream, const BenchSettings& settings);
 // Free energies by MBAR: windows=, samples= a window; save=PREFIX writes PREFIX_samples.npy (window,
 // sample) and PREFIX_free_energies.npy.

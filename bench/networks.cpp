@@ -50,13 +50,19 @@ struct Pairs {
     Buffer<float> states, conditions;
 };
 
-Cgan make_cgan(Stream& stream, const Pairs& pairs, index width, index batch, index iterations,
-               index validation_every) {
+Precision precision_of(const BenchSettings& settings) {
+    const std::string name = settings.text("precision");
+    return name.empty() ? CganConfig{}.precision : precision_from(name);
+}
+
+Cgan make_cgan(Stream& stream, const Pairs& pairs, Precision precision, index width, index batch,
+               index iterations, index validation_every) {
     CganConfig config;  // three hidden layers, five critic steps
     config.generator_widths = config.critic_widths = {width, width, width};
     config.batch = batch;
     config.iterations = iterations;
     config.validation_every = validation_every;
+    config.precision = precision;
     config.seed = kSeed;
     Cgan cgan(stream, config, 1, 1);
     cgan.set_data(pairs.states.span(), pairs.conditions.span(), kColumns, kColumns, kTrajectories);
@@ -95,11 +101,11 @@ private:
 
 // How many times longer updates take while another thread occupies a processor: median over pairs
 // timed in turn.
-double slowdown_with_competitor(Stream& stream, const Pairs& pairs, index width, index batch,
-                                index updates) {
+double slowdown_with_competitor(Stream& stream, const Pairs& pairs, Precision precision, index width,
+                                index batch, index updates) {
     constexpr int kPairs = 5;
     const index most = (2 * kPairs + 1) * updates;
-    Cgan cgan = make_cgan(stream, pairs, width, batch, most + 1, most + 1);
+    Cgan cgan = make_cgan(stream, pairs, precision, width, batch, most + 1, most + 1);
     const auto time = [&] { return seconds(stream, [&] { cgan.advance(updates); }); };
     time();
     std::vector<double> ratios;
@@ -111,10 +117,15 @@ double slowdown_with_competitor(Stream& stream, const Pairs& pairs, index width,
     return median(ratios);
 }
 
+void name_precision(BenchResult& result, const Cgan& cgan) {
+    if (cgan.precision() != Precision::fp32) result.precision = precision_name(cgan.precision());
+}
+
 }  // namespace
 
 BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
     const index batch = settings.count("batch", 256), width = settings.count("width", 64);
+    const Precision precision = precision_of(settings);
     const Repeats repeats(settings);
     const Pairs pairs(stream);
     BenchResult result;
@@ -123,7 +134,7 @@ BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
 
     // How long an update takes, and how good a hardly trained generator is.
     constexpr index kFirst = 4;
-    Cgan beginner = make_cgan(stream, pairs, width, batch, kFirst, kFirst);
+    Cgan beginner = make_cgan(stream, pairs, precision, width, batch, kFirst, kFirst);
     beginner.advance(1);
     const double update = seconds(stream, [&] { beginner.advance(kFirst - 2); }) / (kFirst - 2);
     beginner.advance(1);
@@ -132,7 +143,9 @@ BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
     // The last update of each repeat, which validates, is not timed.
     const index updates = std::clamp<index>(std::llround(repeats.seconds / update),
                                             8 / repeats.count + 2, 1024);
-    Cgan cgan = make_cgan(stream, pairs, width, batch, repeats.count * updates, updates);
+    Cgan cgan =
+        make_cgan(stream, pairs, precision, width, batch, repeats.count * updates, updates);
+    name_precision(result, cgan);
     for (int r = 0; r < repeats.count; ++r) {
         const double time = seconds(stream, [&] { cgan.advance(updates - 1); });
         result.rates.push_back(static_cast<double>(updates - 1) / time);
@@ -150,7 +163,7 @@ BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
     if (settings.get("competitor", 0) > 0 && stream.device().is_cpu() &&
         stream.device().threads() > 1)
         result.more.emplace_back("slowdown_with_competitor",
-                                 slowdown_with_competitor(stream, pairs, width, batch,
+                                 slowdown_with_competitor(stream, pairs, precision, width, batch,
                                                           std::max<index>(updates / 4, 2)));
     return result;
 }
@@ -160,7 +173,7 @@ BenchResult bench_sampling(Stream& stream, const BenchSettings& settings) {
     const Repeats repeats(settings);
     constexpr index kUpdates = 500;
     const Pairs pairs(stream);
-    Cgan cgan = make_cgan(stream, pairs, width, 256, kUpdates, kUpdates / 5);
+    Cgan cgan = make_cgan(stream, pairs, precision_of(settings), width, 256, kUpdates, kUpdates / 5);
     cgan.advance(kUpdates);
     cgan.check();
     Generator generator(stream, cgan.generator_tensors());
@@ -174,6 +187,7 @@ BenchResult bench_sampling(Stream& stream, const BenchSettings& settings) {
 
     BenchResult result;
     result.unit = "samples_per_second";
+    name_precision(result, cgan);
     if (stream.device().is_cpu()) result.clock_hz = measure_clock();
     const auto draw = [&](index times) {
         for (index k = 0; k < times; ++k)

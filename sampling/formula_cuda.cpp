@@ -105,6 +105,7 @@ std::string compile_formula_ptx(const std::string& source, int architecture) {
     CUDA_CHECK(nvrtcGetPTXSize(c.program, &size));
     std::string ptx(size, '\0');
     CUDA_CHECK(nvrtcGetPTX(c.program, ptx.data()));
+    ptx.pop_back();  // the size counts a zero at the end
     return ptx;
 }
 

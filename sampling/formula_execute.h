@@ -90,6 +90,7 @@ LANE_FN void interpret(const Instruction* next, const Instruction* end, float* s
             case Code::linear_m:
                 tile.binary([k, l, m](L a, L b) { return fma(a, k, fma(b, l, m)); });
                 break;
+            case Code::exp2: tile.unary([](L a) { return exp2<M>(a); }); break;
             case Code::exp: tile.unary([](L a) { return exp<M>(a); }); break;
             case Code::exp_k: tile.unary([k](L a) { return exp<M>(a * k); }); break;
             case Code::log: tile.unary([](L a) { return log<M>(a); }); break;

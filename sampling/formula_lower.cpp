@@ -1,6 +1,8 @@
 // Lowering: expression graph -> instructions.
 //   1. Sums and products that nothing else uses are flattened, common factors taken out greedily
 //      (e·u·a + e·w·b -> e·(a·u + b·w)), and rebuilt from fused multiply-adds with immediates.
+//      The exponential of a quadratic form becomes a power of two that shares its parts with its own
+//      gradient (GradientForms).
 //   2. What the outputs need is put in order, depth first, so that values die young.
 //   3. Values get slots; a dying operand's slot is reused for the result.
 #include <algorithm>
@@ -18,7 +20,7 @@ namespace microlift {
 
 namespace {
 
-// A number, or the result of an instruction (numbered after the inputs).
+// A number k, or the result of an instruction (numbered after the inputs) divided by k.
 struct Operand {
     bool constant = true;
     double k = 0.0;
@@ -36,6 +38,20 @@ struct Term {
     int inner = -1;  // one more factor, already lowered: the sum left when a factor was taken out
 };
 
+// e = exp(q), q = Σ u_i ℓ_i + constant with ℓ_i = ½ ∂q/∂u_i = Σ_j a_ij u_j. So the gradient of e is
+// 2 e ℓ_i: what q is made of serves it again.
+struct GradientForms {
+    struct Form {
+        std::map<NodeId, double> weights;  // a_ij by u_j
+        int id = -1;                       // the instruction of ℓ_i log₂e
+    };
+    std::map<NodeId, Form> forms;  // by u_i
+    double constant = 0.0;
+};
+
+constexpr double kLog2E = 1.4426950408889634;
+constexpr double kSameConstant = 1e-12;  // relative: constants equal up to rounding
+constexpr std::size_t kMaxFormVariables = 8;
 constexpr std::size_t kMaxFactoredTerms = 256;
 constexpr int kMaxFactoringDepth = 32;
 
@@ -46,9 +62,15 @@ public:
 
     Program run() {
         count_uses();
+        for (NodeId output : outputs_) {
+            double constant = 0.0;
+            output_terms_.push_back(flattened(output, constant));
+        }
         for (NodeId id : ids_) {
             if (!absorbed_[at(id)]) value_[at(id)] = lower_node(id);
         }
+        for (NodeId id : outputs_)
+            if (!value_[at(id)].constant) value_[at(id)] = result(id_of(id));
         return schedule();
     }
 
@@ -111,7 +133,7 @@ private:
     // --- instructions, equal ones shared ---------------------------------------------------------
 
     static Operand number(double k) { return {true, k, -1}; }
-    static Operand result(int id) { return {false, 0.0, id}; }
+    static Operand result(int id) { return {false, 1.0, id}; }
 
     // A factor must not vanish or overflow in single precision; a summand may vanish.
     static float single(double k, bool factor) {
@@ -165,17 +187,17 @@ private:
         return multiply(half, half);
     }
 
-    int as_id(Operand x) const {
+    int as_id(Operand x) {
         // Constants fold in the graph, so only a degenerate one gets here, such as 0 * x at infinity.
         if (x.constant) throw FormulaError("the formula divides or multiplies by a constant that "
                                            "is not finite");
-        return x.id;
+        return scale(x.id, 1.0 / x.k);
     }
-    int id_of(NodeId id) const { return as_id(value_[at(id)]); }
+    int id_of(NodeId id) { return as_id(value_[at(id)]); }
 
     // --- sums and products -----------------------------------------------------------------------
 
-    void collect_product(NodeId root, double k, std::vector<Term>& terms, double& constant) {
+    void collect_product(NodeId root, double k, std::vector<Term>& terms, double& constant) const {
         Term term;
         term.k = k;
         std::vector<NodeId> stack{root};
@@ -216,8 +238,13 @@ private:
     }
 
     Operand lower_flattened(NodeId root) {
-        std::vector<Term> terms;
         double constant = 0.0;
+        std::vector<Term> terms = flattened(root, constant);
+        return lower_sum(std::move(terms), constant, 0);
+    }
+
+    std::vector<Term> flattened(NodeId root, double& constant) const {
+        std::vector<Term> terms;
         std::vector<std::pair<NodeId, double>> stack{{root, 1.0}};
         while (!stack.empty()) {
             const auto [id, k] = stack.back();
@@ -235,11 +262,11 @@ private:
                 collect_term(id, k, id == root, terms, constant);
             }
         }
-        return lower_sum(std::move(terms), constant, 0);
+        return terms;
     }
 
     void collect_term(NodeId id, double k, bool is_root, std::vector<Term>& terms,
-                      double& constant) {
+                      double& constant) const {
         const ExpressionNode& n = graph_.node(id);
         if (is_root || absorbed_[at(id)] || is_scaled(n)) {
             collect_product(id, k, terms, constant);
@@ -306,6 +333,8 @@ private:
     }
 
     Operand lower_sum(std::vector<Term> terms, double constant, int depth) {
+        if (depth == 0)
+            for (const auto& [e, quadratic] : quadratics_) use_forms(e, quadratic, terms);
         if (terms.size() <= kMaxFactoredTerms && depth < kMaxFactoringDepth) {
             for (NodeId f = common_factor(terms); f >= 0; f = common_factor(terms))
                 take_out(f, terms, depth);
@@ -314,8 +343,11 @@ private:
         std::vector<std::tuple<double, int, int>> pairs;  // k * value * value
         for (const Term& term : terms) {
             std::vector<int> values;
+            double k = term.k;
             for (const Factor& f : term.factors) {
-                const int x = id_of(f.id);
+                const Operand& value = value_[at(f.id)];
+                const int x = value.constant ? as_id(value) : value.id;
+                k /= std::pow(value.k, f.power);
                 if (f.power % 2 == 0 && term.factors.size() == 1 && term.inner < 0) {
                     values = {power(x, f.power / 2), power(x, f.power / 2)};
                 } else {
@@ -323,7 +355,7 @@ private:
                 }
             }
             if (term.inner >= 0) values.push_back(term.inner);
-            double k = term.k;
+            if (std::fabs(std::fabs(k) - 1.0) < kSameConstant) k = std::copysign(1.0, k);
             if (values.size() == 1) {
                 linear.emplace_back(k, values[0]);
                 continue;
@@ -417,6 +449,98 @@ private:
         return result(sum);
     }
 
+    // --- exponentials of quadratic forms ---------------------------------------------------------
+
+    // e^argument as a quadratic form; no forms if it is none.
+    GradientForms quadratic_form(NodeId argument) const {
+        GradientForms q;
+        const ExpressionNode& n = graph_.node(argument);
+        if (!is_sum(n) && !is_scaled(n) && !is_integer_power(n)) return q;
+        for (const Term& term : flattened(argument, q.constant)) {
+            const std::vector<Factor>& f = term.factors;
+            if (f.size() == 1 && f[0].power == 2) {
+                q.forms[f[0].id].weights[f[0].id] += term.k;
+            } else if (f.size() == 2 && f[0].power == 1 && f[1].power == 1) {
+                q.forms[f[0].id].weights[f[1].id] += 0.5 * term.k;
+                q.forms[f[1].id].weights[f[0].id] += 0.5 * term.k;
+            } else {
+                return {};
+            }
+        }
+        return q.forms.size() <= kMaxFormVariables ? q : GradientForms{};
+    }
+
+    // The variable u of a term k·e·u; −1 if it is none. Shared products are looked through.
+    NodeId other_factor(const Term& term, NodeId e) const {
+        const std::vector<Factor>& f = term.factors;
+        if (term.inner >= 0 || f.size() > 2 || f.front().power != 1 || f.back().power != 1)
+            return -1;
+        NodeId a = f.front().id, b = f.back().id;
+        if (f.size() == 1) {
+            const ExpressionNode& n = graph_.node(a);
+            if (n.op != Op::mul) return -1;
+            a = n.a;
+            b = n.b;
+        }
+        return a == e ? b : b == e ? a : -1;
+    }
+
+    // Where the terms of e are k e ℓ_i: that k and the form; else no form.
+    std::pair<double, const GradientForms::Form*> matching_form(
+        NodeId e, const GradientForms& quadratic, const std::vector<Term>& terms) const {
+        std::map<NodeId, double> weights;
+        for (const Term& term : terms)
+            if (const NodeId u = other_factor(term, e); u >= 0) weights[u] += term.k;
+        if (weights.empty()) return {0.0, nullptr};
+        for (const auto& [u, form] : quadratic.forms) {
+            if (form.weights.size() != weights.size()) continue;
+            const double k = weights.begin()->second / form.weights.begin()->second;
+            if (std::equal(weights.begin(), weights.end(), form.weights.begin(),
+                           [k](const auto& a, const auto& b) {
+                               return a.first == b.first &&
+                                      std::fabs(a.second - k * b.second) <=
+                                          kSameConstant * std::fabs(a.second);
+                           }))
+                return {k, &form};
+        }
+        return {0.0, nullptr};
+    }
+
+    void use_forms(NodeId e, const GradientForms& quadratic, std::vector<Term>& terms) const {
+        const auto [k, form] = matching_form(e, quadratic, terms);
+        if (!form) return;
+        Term whole{k / kLog2E, {{e, 1}}, form->id};
+        const auto is_part = [&](const Term& term) { return other_factor(term, e) >= 0; };
+        *std::find_if(terms.begin(), terms.end(), is_part) = std::move(whole);
+        std::erase_if(terms, is_part);
+    }
+
+    // What ℓ_i log₂e e is multiplied by in an output; 0 where none uses it.
+    double amplitude(NodeId e, const GradientForms& quadratic) const {
+        for (const std::vector<Term>& terms : output_terms_) {
+            const double k = std::fabs(matching_form(e, quadratic, terms).first) / kLog2E;
+            if (k > 1e-30 && k < 1e30) return k;
+        }
+        return 0.0;
+    }
+
+    // 2^(Σ u_i ℓ_i log₂e + log₂(amplitude)): among the constants of a sum, neither factor costs anything.
+    Operand lower_quadratic_exp(NodeId e, GradientForms quadratic, double amplitude) {
+        std::vector<std::pair<double, int>> none;
+        std::vector<std::tuple<double, int, int>> pairs;
+        for (auto& [u, form] : quadratic.forms) {
+            std::vector<Term> terms;
+            for (const auto& [v, weight] : form.weights)
+                terms.push_back({kLog2E * weight, {{v, 1}}, -1});
+            form.id = as_id(lower_sum(std::move(terms), 0.0, 0));
+            pairs.emplace_back(1.0, id_of(u), form.id);
+        }
+        const Operand power = accumulate(
+            none, pairs, kLog2E * quadratic.constant + std::log2(amplitude));
+        quadratics_.emplace(e, std::move(quadratic));
+        return {false, amplitude, emit(Code::exp2, as_id(power))};
+    }
+
     // --- one node --------------------------------------------------------------------------------
 
     Operand lower_node(NodeId id) {
@@ -438,7 +562,11 @@ private:
             case Op::min: return two(Code::min, Code::min_k, Code::min_k, n);
             case Op::max: return two(Code::max, Code::max_k, Code::max_k, n);
             case Op::less: return two(Code::less, Code::less_k, Code::k_less, n);
-            case Op::exp: return result(lower_exp(n.a));
+            case Op::exp:
+                if (GradientForms q = quadratic_form(n.a); !q.forms.empty())
+                    if (const double k = amplitude(id, q); k > 0.0)
+                        return lower_quadratic_exp(id, std::move(q), k);
+                return result(lower_exp(n.a));
             case Op::log: return result(emit(Code::log, id_of(n.a)));
             case Op::sqrt: return result(emit(Code::sqrt, id_of(n.a)));
             case Op::sin: return result(emit(Code::sin, id_of(n.a)));
@@ -622,6 +750,8 @@ private:
     std::vector<NodeId> ids_;
     std::vector<char> absorbed_;
     std::vector<Operand> value_;
+    std::vector<std::vector<Term>> output_terms_;
+    std::map<NodeId, GradientForms> quadratics_;  // of exponentials that were lowered
     std::vector<Instruction> instructions_;
     std::map<std::tuple<Code, int, int, int, std::uint32_t, std::uint32_t, std::uint32_t>, int>
         known_;

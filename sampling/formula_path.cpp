@@ -58,6 +58,11 @@ public:
           v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)),
           start_(rows(cvs_ * dim_)),
           few_rounds_(setup.philox_rounds != kPhiloxRounds && !setup.constrained) {
+        if constexpr (Integrator::scales_noise)
+            if (const float sigma = system.noise_amplitude(); sigma > 0.0f) {
+                scaled_ = true;
+                scale_ = normal_scale(sigma * integrator.noise_factor());
+            }
         for (int o = 0; o < static_cast<int>(system.force.outputs.size()); ++o)
             outputs_.push_back(source(system.force, slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.cv.outputs.size()); ++o)
@@ -159,7 +164,7 @@ private:
                 normal_block<Portable>(
                     PhiloxStream<L, Rounds>(a_.seed, a_.stream,
                                             a_.first_trajectory + first_ + i + n * W),
-                    block, four[n]);
+                    block, four[n], scale_);
             for (int n = 0; n < N; ++n)
                 for (int k = 0; k < 4; ++k) store(row(z_, 4 * b + k), i + n * W, four[n][k]);
         }
@@ -245,9 +250,9 @@ private:
                     pz[0] = broadcast<L>(0.0f);
                     for (int e = 0; e < dim_; ++e)
                         pz[0] = fma(sigma(d * dim_ + e, i), noise(s, e, i), pz[0]);
-                    integrator_.after(ScaledNoise{broadcast<L>(1.0f)}, px, pv, pf, pz, zp);
+                    end_step(broadcast<L>(1.0f), px, pv, pf, pz, zp);
                 } else {
-                    integrator_.after(ScaledNoise{sigma(d, i)}, px, pv, pf, pz, zp);
+                    end_step(sigma(d, i), px, pv, pf, pz, zp);
                 }
                 next[d] = px[0];
                 if constexpr (Integrator::has_velocity) store(row(v_, d), i, pv[0]);
@@ -295,13 +300,20 @@ private:
                 one_v[0] = broadcast<L>(0.0f);
                 one_previous[0] = Integrator::needs_previous_noise ? load<L>(previous[d], i)
                                                                    : broadcast<L>(0.0f);
-                integrator_.after(ScaledNoise{amplitude[d]}, one_x, one_v, one_f, one_z,
-                                  one_previous);
+                end_step(amplitude[d], one_x, one_v, one_f, one_z, one_previous);
                 store(state[d], i, one_x[0]);
                 if constexpr (Integrator::needs_previous_noise)
                     store(previous[d], i, one_previous[0]);
             }
         }
+    }
+
+    // Of one variable; scaled normals hold the amplitude already.
+    void end_step(L sigma, L (&x)[1], L (&v)[1], const L (&f)[1], const L (&z)[1],
+                  L (&z_previous)[1]) const {
+        if constexpr (Integrator::scales_noise)
+            if (scaled_) return integrator_.after_scaled(x, f, z, z_previous);
+        integrator_.after(ScaledNoise{sigma}, x, v, f, z, z_previous);
     }
 
     L sigma(int entry, int i) const {
@@ -399,6 +411,8 @@ private:
         start_;
     std::vector<Source> outputs_, cv_outputs_, fixman_outputs_;
     bool few_rounds_;
+    bool scaled_ = false;  // by noise_amplitude(), as PathBody does
+    NormalScale scale_;
     static constexpr int kPlainDim = 4;
     bool plain_ = false;
     float weights_[kMaxCvs][kPlainDim] = {}, offset_[kMaxCvs] = {};

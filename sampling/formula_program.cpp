@@ -77,6 +77,7 @@ std::string source_expression(const Instruction& in, const std::string& a, const
         case Code::fnma_k: return "fnma(" + a + ", " + b + ", " + k + ")";
         case Code::linear: return fma(a, k, b + " * " + l);
         case Code::linear_m: return fma(a, k, fma(b, l, m));
+        case Code::exp2: return call("exp2<M>", a);
         case Code::exp: return call("exp<M>", a);
         case Code::exp_k: return call("exp<M>", a + " * " + k);
         case Code::log: return call("log<M>", a);

@@ -38,6 +38,7 @@ enum class Code : std::uint8_t {
     fnma_k,     // k - a * b
     linear,     // a * k + (b * l)
     linear_m,   // a * k + (b * l + m)
+    exp2,       // 2^a
     exp,        // exp(a)
     exp_k,      // exp(a * k)
     log, sqrt, sin, cos,

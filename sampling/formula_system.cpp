@@ -320,6 +320,14 @@ bool FormulaSystem::linear_cvs() const {
     return std::all_of(cvs.begin(), cvs.end(), [](const Cv& cv) { return cv.linear; });
 }
 
+float FormulaSystem::noise_amplitude() const {
+    if (noise != Noise::diagonal || !noise_constant) return 0.0f;
+    const double sigma = noise_values.front();
+    const bool one = std::all_of(noise_values.begin(), noise_values.end(),
+                                 [sigma](double other) { return other == sigma; });
+    return one && sigma > 0.0 ? static_cast<float>(sigma) : 0.0f;
+}
+
 std::string system_source(const FormulaSystem& system, const std::string& name, bool constrained) {
     const int dim = system.dim, observed = system.observe.outputs.empty()
                                                ? 0
@@ -378,6 +386,8 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
                 ");\n";
     }
     text += "    }\n";
+    if (const float sigma = system.noise_amplitude(); sigma > 0.0f)
+        text += "    LANE_FN float noise_amplitude() const { return " + source_literal(sigma) + "; }\n";
 
     text += "    template <class M, class L>\n    LANE_FN void observe(const " +
             array_type("x", dim) + ", " + array_type("y", std::max(observed, 1)) + ") const {\n" +

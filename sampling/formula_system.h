@@ -40,6 +40,8 @@ struct FormulaSystem {
     enum class Noise { diagonal, matrix };
 
     bool linear_cvs() const;
+    // σ where it is one positive constant for all variables, else 0: integrators draw normals with it.
+    float noise_amplitude() const;
 
     int dim = 0;
     std::vector<std::string> variables;
@@ -75,7 +77,7 @@ struct FormulaSystem {
 FormulaSystem make_formula_system(const FormulaSystemText& text);
 
 // A struct `name` with the interface of kernels/systems.h: dim, n_observed, gradient, force<M>,
-// potential<M>, add_noise, observe<M>; without includes and namespace. Needs kernels/special.h.
+// potential<M>, add_noise, noise_amplitude where there is one, observe<M>; without includes and namespace. Needs kernels/special.h.
 // constrained: the force is that of V plus the Fixman term.
 std::string system_source(const FormulaSystem& system, const std::string& name,
                           bool constrained = false);

@@ -1,7 +1,10 @@
 // The CUDA source of formula systems, compiled to PTX by NVRTC: needs the toolkit, no GPU.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sampling/formula_cuda.h"
@@ -58,12 +61,12 @@ FormulaSystemText ring() {
     return text;
 }
 
-// Compiles, and finds the entry point with the target asked for in the PTX.
-void check_compiles(const FormulaSystemText& text, const PathSetup& setup) {
+// Compiles, and finds the entry point with the target asked for in the PTX; which it returns.
+std::string check_compiles(const FormulaSystemText& text, const PathSetup& setup) {
     const FormulaSystem system = make_formula_system(text);
     const std::string source = formula_cuda_source(system, setup);
-#if defined(MICROLIFT_HAVE_CUDA)
     std::string ptx;
+#if defined(MICROLIFT_HAVE_CUDA)
     CHECK_NOTHROW(ptx = compile_formula_ptx(source, 90));
     CHECK(ptx.find(".entry microlift_path") != std::string::npos);
     CHECK(ptx.find(".target sm_90") != std::string::npos);
@@ -75,16 +78,23 @@ void check_compiles(const FormulaSystemText& text, const PathSetup& setup) {
 #else
     CHECK_THROWS_AS(compile_formula_ptx(source, 90), DeviceError);
 #endif
+    return ptx;
 }
 
 }  // namespace
 
 TEST_CASE("Mueller-Brown as a formula compiles with both mathematics") {
-    for (const bool portable : {true, false}) {
-        PathSetup setup;
-        setup.portable_math = portable;
-        check_compiles(muller_brown(), setup);
-    }
+    // tools/sass_report.py asks for the PTX to count its instructions.
+    const char* folder = std::getenv("MICROLIFT_WRITE_PTX");
+    for (const auto& [scheme, name] : {std::pair{Scheme::euler_maruyama, "EulerMaruyama"},
+                                       std::pair{Scheme::leimkuhler_matthews, "LeimkuhlerMatthews"}})
+        for (const bool portable : {true, false}) {
+            PathSetup setup;
+            setup.scheme = scheme;
+            setup.portable_math = portable;
+            const std::string ptx = check_compiles(muller_brown(), setup);
+            if (folder && !portable) std::ofstream(std::string(folder) + "/" + name + ".ptx") << ptx;
+        }
 }
 
 TEST_CASE("drift with a state-dependent diffusion matrix and a non-linear CV compiles") {

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""What the compiled trajectory kernels can reach on an H100, without one: disassembles the objects of a
-CUDA build, finds the loop over steps of each kernel in the fast mathematics, and counts its
-instructions a trajectory-step by pipe.
+"""What the compiled kernels can reach on an H100, without one: disassembles the objects of a CUDA build,
+finds the loop over steps of each trajectory kernel in the fast mathematics, also of a formula compiled at
+run time, and counts its instructions a trajectory-step by pipe. Of the fused network kernels it counts
+tensor-core instructions, registers and local memory.
 
 usage: sass_report.py BUILD [--check | --write]
-  BUILD    a build folder with the CUDA backend, or an object or cubin file
+  BUILD    a build folder with the CUDA backend and its tests, or an object or cubin file
   --check  compare with bench/results/sass.json: exit status 1 where a kernel takes over 5 % more
-           instructions a step than there, or uses local memory
+           instructions a step than there, a kernel uses local memory, or a network's kernel has no
+           tensor-core instruction
   --write  write bench/results/sass.json and sass.md
 
 Needs cuobjdump and nvdisasm: from the CUDA toolkit, from PATH, or from PyPI (nvidia-cuda-cuobjdump and
@@ -21,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +39,9 @@ REGISTERS, WARPS, BLOCKS = 65536, 64, 32
 THREADS = 256  # of a block: kThreadsPerBlock of engine/launch.h
 
 DIMENSIONS = {"DoubleWell": 1, "Channel": 2, "HiddenBarrier": 2, "MullerBrown": 2, "FastSlow": 2,
-              "UserSystem": 2}
+              "MullerBrown by formula": 2}
+PRECISIONS = ("tf32", "bf16", "tf32x3", "fp32")  # kernels/precision.h
+FORMULA_TEST = "Mueller-Brown as a formula compiles with both mathematics"
 PIPES = ("fma", "imad", "alu", "sfu", "memory", "control", "uniform")
 NAMES = {
     "fma": ("FFMA", "FMUL", "FADD", "HFMA2"),
@@ -122,6 +127,10 @@ def describe(name):
             "scheme": m[5], "rounds": int(m[7] or 10)}
 
 
+def local_instructions(instructions):
+    return sum(o.startswith(("LDL", "STL")) for _, o, _ in instructions)
+
+
 def row(info, instructions, resources):
     loop = step_loop(instructions)
     if loop is None:
@@ -139,10 +148,9 @@ def row(info, instructions, resources):
     # The integer products run on half of the FMA lanes.
     limits["fma"] = PROCESSORS * 128 * CLOCK / (per_step["fma"] + 2 * per_step["imad"])
     binding = min(limits, key=limits.get)
-    local = sum(o.startswith(("LDL", "STL")) for _, o, _ in instructions)
     return {**info, "instructions": round(total, 2),
             **{pipe: round(per_step[pipe], 2) for pipe in PIPES}, "registers": registers,
-            "stack_bytes": resources.get("STACK", 0), "local_instructions": local,
+            "stack_bytes": resources.get("STACK", 0), "local_instructions": local_instructions(instructions),
             "warps_of_64": blocks * THREADS // 32, "ceiling_steps_per_second": limits[binding],
             "issue_ceiling_steps_per_second": limits["issue"], "bound_by": binding}
 
@@ -154,7 +162,8 @@ def demangled(names):
     return out.stdout.splitlines()
 
 
-def rows_of(path, cuobjdump):
+def functions_of(path, cuobjdump):
+    """(demangled name, instructions, resources) of the functions of an object."""
     def run(*options):
         return subprocess.run([cuobjdump, *options, str(path)], capture_output=True, text=True,
                               check=True).stdout
@@ -173,35 +182,72 @@ def rows_of(path, cuobjdump):
     parts = re.split(r"^\s*Function : (\S+)\s*$", text, flags=re.M)[1:]
     names, bodies = parts[::2], parts[1::2]
     for mangled, readable, body in zip(names, demangled(names), bodies):
-        info = describe(readable)
-        if info:
-            made = row(info, instructions_of(body), resources[mangled])
-            if made:
-                yield made
+        yield readable, instructions_of(body), resources[mangled]
+
+
+def path_rows(path, cuobjdump):
+    for name, instructions, resources in functions_of(path, cuobjdump):
+        info = describe(name)
+        made = row(info, instructions, resources) if info else None
+        if made:
+            yield made
+
+
+def formula_rows(build, cuobjdump, ptxas):
+    """The formula that a test hands to NVRTC, assembled from the PTX that it leaves."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([build / "tests" / "microlift_tests", "-tc=" + FORMULA_TEST], check=True,
+                       env={**os.environ, "MICROLIFT_WRITE_PTX": folder}, stdout=subprocess.DEVNULL)
+        for ptx in sorted(Path(folder).glob("*.ptx")):
+            cubin = ptx.with_suffix(".cubin")
+            subprocess.run([ptxas, "-arch=sm_90", ptx, "-o", cubin], check=True)
+            for _, instructions, resources in functions_of(cubin, cuobjdump):
+                yield row({"system": "MullerBrown by formula", "cv": "x", "bias": "umbrella",
+                           "scheme": ptx.stem, "rounds": 10}, instructions, resources)
+
+
+def network_rows(path, cuobjdump):
+    for name, instructions, resources in functions_of(path, cuobjdump):
+        m = re.search(r"microlift::(\w+)TileKernel<\(microlift::Precision\)(\d)>", name)
+        if m:
+            yield {"kernel": m[1], "precision": PRECISIONS[int(m[2])],
+                   "instructions": len(instructions),
+                   "tensor_core_instructions": sum(o.startswith("HMMA") for _, o, _ in instructions),
+                   "registers": resources["REG"], "stack_bytes": resources.get("STACK", 0),
+                   "local_instructions": local_instructions(instructions)}
 
 
 def key(r):
     return f"{r['system']}, {r['cv']}, {r['bias']}, {r['scheme']}, {r['rounds']} rounds"
 
 
-def markdown(rows, compiler):
+def local_memory(r):
+    return f"{r['stack_bytes']} B" if r["local_instructions"] or r["stack_bytes"] else "none"
+
+
+def markdown(rows, networks, compiler):
     head = ["kernel", "instructions", "FMA", "IMAD", "ALU", "SFU", "memory", "control", "uniform",
             "registers", "local memory", "warps of 64", "steps/s at most", "bound by"]
-    out = ["# Trajectory kernels on the H100, counted in their machine code", "",
-           "Instructions a trajectory-step in the loop over steps, noise included, fast mathematics. "
+    out = ["# Kernels on the H100, counted in their machine code", "",
+           "Trajectories: instructions a step in the loop over steps, noise included, fast mathematics. "
            f"{compiler}. The bound is the slowest of issue (132 processors × 4 schedulers × 32 lanes × "
            "1.755 GHz) and of each pipe. Written by `tools/sass_report.py BUILD --write`.", "",
            "| " + " | ".join(head) + " |", "|" + " --- |" + " ---: |" * (len(head) - 2) + " --- |"]
     for r in rows:
         cells = [key(r), f"{r['instructions']:.1f}"] + [f"{r[p]:.1f}" for p in PIPES]
-        cells += [str(r["registers"]), "none" if not r["local_instructions"] and not r["stack_bytes"]
-                  else f"{r['stack_bytes']} B", str(r["warps_of_64"]),
+        cells += [str(r["registers"]), local_memory(r), str(r["warps_of_64"]),
                   f"{r['ceiling_steps_per_second']:.2e}", r["bound_by"]]
         out.append("| " + " | ".join(cells) + " |")
+    out += ["", "Fused kernels of the networks (`nn/gan_tiles.h`); 256 threads a block.", "",
+            "| kernel | precision | instructions in the code | of tensor cores | registers | "
+            "local memory |", "| --- | --- | ---: | ---: | ---: | --- |"]
+    for r in networks:
+        out.append(f"| {r['kernel']} | {r['precision']} | {r['instructions']} | "
+                   f"{r['tensor_core_instructions']} | {r['registers']} | {local_memory(r)} |")
     return "\n".join(out) + "\n"
 
 
-def check(rows, table):
+def check(rows, networks, table):
     """What got worse, as lines; nothing if all is well."""
     now = {key(r): r for r in rows}
     wrong = []
@@ -217,6 +263,16 @@ def check(rows, table):
             wrong.append(f"{key(r)}: uses local memory")
         if key(r) not in {key(old) for old in table["kernels"]}:
             wrong.append(f"{key(r)}: not in the table; write it anew")
+    named = {(r["kernel"], r["precision"]): r for r in networks}
+    for old in table["networks"]:
+        name = (old["kernel"], old["precision"])
+        r = named.get(name)
+        if r is None:
+            wrong.append(f"{name[0]}, {name[1]}: no such kernel in the build any more")
+        elif not r["tensor_core_instructions"]:
+            wrong.append(f"{name[0]}, {name[1]}: no tensor-core instruction")
+        elif r["local_instructions"] or r["stack_bytes"]:
+            wrong.append(f"{name[0]}, {name[1]}: uses local memory")
     return wrong
 
 
@@ -233,10 +289,14 @@ def main():
         return SKIPPED
     os.environ["PATH"] = os.path.dirname(nvdisasm) + os.pathsep + os.environ["PATH"]
 
-    paths = [options.build]
+    paths, networks, formulas = [options.build], [options.build], []
     if options.build.is_dir():
         paths = sorted(options.build.rglob("*system_kernels.ops.cpp.cu.o"))
-    rows = sorted((r for path in paths for r in rows_of(path, cuobjdump)), key=key)
+        networks = sorted(options.build.rglob("*gan_tiles_*.cu.o"))
+        formulas = formula_rows(options.build, cuobjdump, find_tool("ptxas") or "ptxas")
+    rows = sorted([r for path in paths for r in path_rows(path, cuobjdump)] + list(formulas), key=key)
+    networks = sorted((r for path in networks for r in network_rows(path, cuobjdump)),
+                      key=lambda r: (r["kernel"], PRECISIONS.index(r["precision"])))
     if not rows:
         print(f"sass_report: no trajectory kernel for sm_90 under {options.build}; build with "
               "MICROLIFT_CUDA=ON and architecture 90", file=sys.stderr)
@@ -244,15 +304,15 @@ def main():
     version = subprocess.run([find_tool("nvcc") or "nvcc", "--version"], capture_output=True, text=True)
     m = re.search(r"release .*", version.stdout)
     compiler = "nvcc " + m[0] if m else "nvcc"
-    print(markdown(rows, compiler))
+    print(markdown(rows, networks, compiler))
     if options.write:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "sass.md").write_text(markdown(rows, compiler))
+        (RESULTS / "sass.md").write_text(markdown(rows, networks, compiler))
         (RESULTS / "sass.json").write_text(
-            json.dumps({"compiler": compiler, "kernels": rows}, indent=1) + "\n")
+            json.dumps({"compiler": compiler, "kernels": rows, "networks": networks}, indent=1) + "\n")
     if options.check:
         table = json.loads((RESULTS / "sass.json").read_text())
-        wrong = check(rows, table)
+        wrong = check(rows, networks, table)
         for line in wrong:
             print("sass_report: " + line, file=sys.stderr)
         if wrong:
