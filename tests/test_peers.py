@@ -124,7 +124,8 @@ class CudaSuite(unittest.TestCase):
         report = json.loads((self.dir / "out" / "suite.json").read_text())
         results = {s["step"]: s["result"] for s in report["steps"]}
         self.assertEqual({"build": "skipped", "equality": "passed", "tests": "passed",
-                          "sanitizers": "skipped", "benchmarks": "passed", "peers": "passed"}, results)
+                          "sanitizers": "skipped", "benchmarks": "passed", "peers": "passed",
+                          "program_tests": "skipped"}, results)
         self.assertEqual(1, len(report["benchmarks"]))
         self.assertEqual(1, sum("ratio" in r for r in report["peers"]["results"]))
         text = (self.dir / "out" / "suite.md").read_text()
