@@ -249,11 +249,10 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
     if (K < 1 || K > 48)
         throw InputError("diffusion map: " + std::to_string(K) +
                          " coordinates were asked for; give 1 to 48");
-    const index least = std::max<index>(4 * kEigenBlock, 4 * (K + 1));
-    if (n < least)
+    if (n < least_samples(K))
         throw InputError("diffusion map: " + std::to_string(n) + " samples are too few for " +
                          std::to_string(K) + " coordinates; give at least " +
-                         std::to_string(least));
+                         std::to_string(least_samples(K)));
     std::vector<double> w = normalised(weights, n);
     DiffusionMap map;
     map.n = n;
@@ -320,11 +319,6 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
         p /= total;
         start.push_back(std::sqrt(p));
     }
-    if (alone > 0.01)
-        map.warnings.push_back(number(100 * alone) +
-                               " % of the samples have no neighbour within the "
-                               "bandwidth epsilon = " +
-                               number(map.epsilon) + "; choose a larger one, or more samples");
 
     Buffer<double> s(stream.device(), n), first(stream.device(), n);
     copy_to_device(stream, s.span(), scale.data());
@@ -429,13 +423,23 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
             map.gap = k;
         }
     }
-    int ones = 0;
-    for (const double value : map.eigenvalues) ones += value > 1 - 5e-6;
-    if (ones > 1)
+    const auto groups = std::count_if(map.eigenvalues.begin(), map.eigenvalues.end(),
+                                      [](double value) { return value > 1 - 5e-6; });
+    std::string torn;
+    if (groups > 1)
+        torn = "disconnects the samples into " + std::to_string(groups) + " or more groups";
+    if (alone > 0.01)
+        torn += (torn.empty() ? "leaves " : " and leaves ") + number(100 * alone) +
+                " % of them with no neighbour";
+    map.connected = torn.empty();
+    if (!map.connected)
         map.warnings.push_back(
-            std::to_string(ones) +
-            " eigenvalues cannot be told from 1: the bandwidth epsilon = " + number(map.epsilon) +
-            " disconnects the samples into groups; choose a larger one, or samples between them");
+            "the bandwidth epsilon = " + number(map.epsilon) +
+            (options.neighbours > 0
+                 ? " with " + std::to_string(options.neighbours) + " neighbours of each sample "
+                 : " ") +
+            torn + ": coordinates only tell those apart; choose a larger epsilon" +
+            (options.neighbours > 0 ? ", more neighbours" : "") + ", or samples in between");
     return map;
 }
 

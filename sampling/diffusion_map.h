@@ -45,6 +45,7 @@ struct DiffusionMap {
     int gap = 0;                   // coordinates before the widest gap of the rates
     double residual = 0.0;         // of the eigenproblem
     index left_out = 0;            // samples too far from all others to take part
+    bool connected = true;         // does the kernel reach from every sample to every other?
     int products = 0;
     std::vector<std::string> warnings;
 
@@ -58,6 +59,11 @@ struct DiffusionMap {
 };
 
 inline constexpr double kHarmonicNovelty = 0.4;  // below: a harmonic
+
+// The fewest samples that so many coordinates are made of.
+constexpr index least_samples(int coordinates) {
+    return 4 * (coordinates < kEigenBlock ? kEigenBlock : coordinates + 1);
+}
 
 // weights: of the samples, up to a factor; empty: equal. InputError where there are too few
 // samples.

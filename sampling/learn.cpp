@@ -407,19 +407,22 @@ LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const Lea
         follows.push_back(row);
     }
     j["rank_correlation"] = follows;
+    // Of a torn map nothing else is worth saying.
+    std::string flat;
     for (const int k : map.independent) {
+        if (!map.connected) break;
         if (learned.fit_error[at(k - 1)] > 0.1)
             map.warnings.push_back(line("coordinate %d is off by %.2g of its deviation between "
                                         "the landmarks; take more landmarks",
                                         k, learned.fit_error[at(k - 1)]));
-        const double flat = flat_share(std::span(square).subspan(at((k - 1) * n), at(n)));
-        if (flat > kMostFlat)
-            map.warnings.push_back(line("the gradient of coordinate %d vanishes at %.3g %% of the "
-                                        "points: a bias on it moves nothing there; take another "
-                                        "coordinate, or samples between the states that it tells "
-                                        "apart",
-                                        k, 100 * flat));
+        const double share = flat_share(std::span(square).subspan(at((k - 1) * n), at(n)));
+        if (share > kMostFlat)
+            flat += line("%s%.3g %% (coordinate %d)", flat.empty() ? "" : ", ", 100 * share, k);
     }
+    if (!flat.empty())
+        map.warnings.push_back("the gradient vanishes at " + flat + " of the points: a bias on it "
+                               "moves nothing there; take another coordinate, or samples between "
+                               "the states that it tells apart");
     j["warnings"] = map.warnings;
     // For pictures: at most 3000 of the points.
     const index shown = std::min<index>(n, 3000);

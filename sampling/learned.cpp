@@ -159,8 +159,8 @@ void fit_landmarks(std::span<const double> points, index n, std::span<const doub
     const std::vector<index> chosen = farthest_points(rows, dim, n, landmarks, spacing);
     const index m = static_cast<index>(chosen.size());
     if (!(spacing > 0))
-        throw InputError("learn: there are only " + std::to_string(m) +
-                         " different points; use fewer landmarks, or more samples");
+        throw InputError("learn: " + std::to_string(m) + " different points are too few for " +
+                         std::to_string(landmarks) + " landmarks; use fewer, or more samples");
     learned.landmarks.clear();
     std::vector<double> prior(at(K * m));
     for (index l = 0; l < m; ++l) {

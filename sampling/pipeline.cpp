@@ -2,6 +2,8 @@
 
 #include <iostream>
 
+#include "sampling/diffusion_map.h"
+
 namespace microlift {
 
 namespace {
@@ -50,6 +52,13 @@ Pipeline::Pipeline(const RunConfig& run, const RunOptions& options, Progress& pr
                             " is not a multiple of umbrella.stride",
                         "exchange at steps that are sampled, for example every " +
                             std::to_string(run.umbrella.stride * 10));
+    if (run.learn.enabled && run.umbrella.sample_count() < least_samples(run.learn.coordinates))
+        run.config.fail("learn",
+                        "the run stores " + std::to_string(run.umbrella.sample_count()) +
+                            " samples, which are too few for " +
+                            std::to_string(run.learn.coordinates) + " coordinates",
+                        "sample longer, or give a shorter umbrella.stride; at least " +
+                            std::to_string(least_samples(run.learn.coordinates)) + " are needed");
     index capacity = run.umbrella.histogram ? 0 : run.umbrella.sample_count();
     if (run.coupling.enabled)
         capacity += run.coupling.rounds * run.coupling.windows * run.coupling.replicas *

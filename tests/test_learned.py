@@ -151,11 +151,12 @@ heal_steps = 0
                           "umbrella.to=0.9").stdout
         self.assertIn(self.FLAT, told)
         self.assertIn(self.FLAT, (self.dir / "flat" / "report.html").read_text())
-        # Two wells far below their barrier: the slow coordinate is a step.
+        # Two wells 9 kT below their barrier: the slow coordinate is a step.
         config.write_text(SMALL)
-        self.start(config, "cold", "system.beta=20", "umbrella.stiffness=100.0")
+        self.start(config, "cold", "system.beta=9", "umbrella.stiffness=30.0",
+                   "umbrella.steps=20000")
         told = self.run_command("learn", "cold", "--points", "1000", "--quiet").stdout
-        self.assertIn("gradient of coordinate 1 vanishes", told)
+        self.assertRegex(told, r"gradient vanishes at [\d.]+ % \(coordinate 1\)")
 
     def test_refusals_and_warnings(self):
         config = self.dir / "a.toml"
@@ -183,12 +184,23 @@ heal_steps = 0
         # Too few samples for the eigenproblem.
         config.write_text(SMALL + "[learn]\n")
         message = run("umbrella.steps=20", "umbrella.replicas=2", status=2).stderr
-        self.assertIn("samples are too few", message)
+        self.assertRegex(message, r"a\.toml:\d+.* 14 samples, which are too few for 6 coordinates")
         self.assertEqual(message.count("\n"), 1, message)
-        # A bandwidth that disconnects the samples: in the summary and in the report.
-        shown = self.start(config, "torn", "learn.epsilon=1e-5", "learn.points=300").stdout
-        self.assertIn("bandwidth epsilon = 1e-05", shown)
-        self.assertIn("bandwidth epsilon = 1e-05", (self.dir / "torn/report.html").read_text())
+        message = run("learn.points=64", status=2).stderr
+        self.assertIn("64 different points are too few for 120 landmarks", message)
+        self.assertEqual(message.count("\n"), 1, message)
+        # A bandwidth that disconnects the samples: once in the summary, and in the report.
+        shown = self.start(config, "torn", "learn.epsilon=1e-5", "learn.points=300",
+                           "learn.unweighted=true").stdout
+        torn = "bandwidth epsilon = 1e-05 disconnects the samples into 7 or more groups"
+        self.assertIn(torn, shown)
+        self.assertEqual(shown.count("learned coordinates:"), 1, shown)
+        self.assertIn(torn, (self.dir / "torn/report.html").read_text())
+        # So do too few neighbours.
+        shown = self.run_command("learn", "torn", "--neighbours", "2", "--points", "300",
+                                 "--unweighted", "--quiet").stdout
+        self.assertIn("with 2 neighbours of each sample", shown)
+        self.assertEqual(shown.count("warning"), 1, shown)
 
 
 if __name__ == "__main__":
