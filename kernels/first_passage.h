@@ -10,13 +10,14 @@ namespace microlift {
 
 // Where a trajectory ends: where distance ≤ 0.
 struct PassageSet {
-    enum Kind : int { none, cv, ball };
+    enum Kind : int { none, cv, ball, ellipse };
     int kind = none;
     int k = 0;           // cv: sign (bound − ξ_k)
     float sign = 1;      // +1: ξ_k ≥ bound is the set, −1: ξ_k ≤ bound
     float bound = 0;
     float radius = 0;    // ball: |x − center| − radius
     float center[kMaxDim] = {};
+    float inverse_radius[kMaxCvs] = {};  // ellipse: |u| − 1, u_k = (ξ_k − center_k)/radius_k
 };
 
 // `slots` trajectories run at a time; slot i runs those numbered i, i + slots, … < total one after the
@@ -88,6 +89,20 @@ struct PassageBody {
         d = broadcast<L>(1e30f);
         for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(0.0f);
         if (set.kind == PassageSet::none) return;
+        if (set.kind == PassageSet::ellipse) {
+            L u[K], r2 = broadcast<L>(1e-12f);
+            for (int k = 0; k < K; ++k) {
+                u[k] = (xi[k] - broadcast<L>(set.center[k])) * broadcast<L>(set.inverse_radius[k]);
+                r2 = fma(u[k], u[k], r2);
+            }
+            const L r = sqrt<M>(r2);
+            d = r - broadcast<L>(1.0f);
+            for (int k = 0; k < K; ++k)
+                for (int e = 0; e < D; ++e)
+                    gradient[e] = fma(u[k] * broadcast<L>(set.inverse_radius[k]) / r, g[k][e],
+                                      gradient[e]);
+            return;
+        }
         for (int k = 0; k < K; ++k)
             if (k == set.k) {
                 d = broadcast<L>(set.sign) * (broadcast<L>(set.bound) - xi[k]);
@@ -296,6 +311,65 @@ struct TableSystem {
     }
     template <class M, class L>
     LANE_FN void observe(const L (&)[1], L (&)[1]) const {}
+};
+
+// Two variables alike, bilinear between the points of a rectangle; σσᵀ = 2 D, lower triangular. Beyond
+// the rim all stays as it is there.
+struct PlaneTableSystem {
+    static constexpr int dim = 2, n_observed = 0;
+    static constexpr bool gradient = false;
+    float from[2], inverse_width[2];
+    int points[2];
+    const float* table;  // (b₁, b₂, σ₁₁, σ₂₁, σ₂₂; points₀, points₁)
+
+    // `count` quantities from the first one on.
+    template <int count, class L>
+    LANE_FN void look_up(int first, const L (&x)[2], L (&out)[count]) const {
+        constexpr int W = kWidth<L>;
+        L t[2];
+        float cell[2][W];
+        for (int k = 0; k < 2; ++k) {
+            const L place = (x[k] - broadcast<L>(from[k])) * broadcast<L>(inverse_width[k]);
+            const L inside = max(min(place, broadcast<L>(static_cast<float>(points[k]) - 1.001f)),
+                                 broadcast<L>(0.0f));  // NaN: the last cell
+            const L shift = broadcast<L>(12582912.0f);
+            const L whole = max((inside - broadcast<L>(0.5f) + shift) - shift, broadcast<L>(0.0f));
+            t[k] = inside - whole;
+            store(cell[k], 0, whole);
+        }
+        for (int q = 0; q < count; ++q) {
+            const float* values = table + (first + q) * points[0] * points[1];
+            float corner[2][2][W];
+            for (int j = 0; j < W; ++j) {
+                const float* at = values + static_cast<int>(cell[0][j]) * points[1] +
+                                  static_cast<int>(cell[1][j]);
+                corner[0][0][j] = at[0];
+                corner[0][1][j] = at[1];
+                corner[1][0][j] = at[points[1]];
+                corner[1][1][j] = at[points[1] + 1];
+            }
+            L side[2];
+            for (int i = 0; i < 2; ++i) {
+                const L begin = load<L>(corner[i][0], 0);
+                side[i] = fma(t[1], load<L>(corner[i][1], 0) - begin, begin);
+            }
+            out[q] = fma(t[0], side[1] - side[0], side[0]);
+        }
+    }
+    template <class M, class L>
+    LANE_FN void force(const L (&x)[2], L (&f)[2]) const {
+        look_up<2>(0, x, f);
+    }
+    template <class L>
+    LANE_FN void add_noise(const L (&x)[2], const L (&z)[2], float s, L (&f)[2]) const {
+        L sigma[3];
+        look_up<3>(2, x, sigma);
+        const L a = broadcast<L>(s) * z[0], b = broadcast<L>(s) * z[1];
+        f[0] = fma(sigma[0], a, f[0]);
+        f[1] = fma(sigma[1], a, fma(sigma[2], b, f[1]));
+    }
+    template <class M, class L>
+    LANE_FN void observe(const L (&)[2], L (&)[1]) const {}
 };
 
 }  // namespace microlift

@@ -12,8 +12,6 @@
 
 namespace microlift {
 
-using CvValue = std::array<double, kMaxCvs>;
-
 // --- where bursts start ------------------------------------------------------------------------
 
 // `replicas` states at each value from the samples nearest to it, moved onto it: x (dim, values ·

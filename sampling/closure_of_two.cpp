@@ -11,9 +11,7 @@ using Matrix = std::array<double, 4>;  // by rows
 using Fields = std::vector<std::array<double, 5>>;
 
 constexpr int kRoots = 6;          // square roots before the series of a logarithm
-constexpr int kIntervals = 16;     // of Simpson's rule over the lag
 constexpr double kMostDecay = 2.5;  // of |J| τ: beyond it displacements say little about b and D
-constexpr double kSafe = 2.2;      // of the longest lag over the one that is taken
 constexpr double kSame = 0.005;    // change of D that is none
 
 Matrix times(const Matrix& a, const Matrix& b) {
@@ -80,17 +78,19 @@ std::array<double, n> solve(std::array<std::array<double, n>, n> a, std::array<d
     return b;
 }
 
-// b and D of one value from what bursts show over τ, the drift being linear with the slope J.
-std::array<double, 5> local(const std::array<double, 5>& apparent, Matrix j, double tau) {
+// b and D of one value from what bursts of `steps` Euler–Maruyama steps show, the drift being linear:
+// a step multiplies displacements by e^(decay/steps).
+std::array<double, 5> local(const std::array<double, 5>& apparent, Matrix decay, index steps) {
     double size = 0;
-    for (const double e : j) size = std::max(size, std::fabs(e * tau));
+    for (const double e : decay) size = std::max(size, std::fabs(e));
     if (size > kMostDecay)
-        for (double& e : j) e *= kMostDecay / size;
+        for (double& e : decay) e *= kMostDecay / size;
     std::array<std::array<double, 2>, 2> phi{};
     std::array<std::array<double, 3>, 3> spread{};  // of D₁₁, D₁₂, D₂₂ on the covariance / 2τ
-    for (int i = 0; i <= kIntervals; ++i) {
-        const double w = (i == 0 || i == kIntervals ? 1.0 : i % 2 ? 4.0 : 2.0) / (3.0 * kIntervals);
-        const Matrix e = exponential(j, tau * i / kIntervals);
+    const double w = 1 / static_cast<double>(steps);
+    const Matrix step = exponential(decay, w);
+    Matrix e{1, 0, 0, 1};
+    for (index i = 0; i < steps; ++i, e = times(e, step)) {
         phi[0][0] += w * e[0];
         phi[0][1] += w * e[1];
         phi[1][0] += w * e[2];
@@ -131,9 +131,9 @@ Neighbours neighbours_of(const std::vector<CvValue>& values) {
     return all;
 }
 
-// J at value v: e^{Jτ} − 1 is the slope of the mean displacement, by differences of neighbours; 0
-// along a variable in which it has none.
-Matrix slope(const Fields& f, double tau, const BurstMoments& m, const Neighbours& near,
+// The logarithm of the propagator at value v, 1 + the slope of the mean displacement by differences of
+// neighbours; 0 along a variable in which it has none.
+Matrix decay_at(const Fields& f, double tau, const BurstMoments& m, const Neighbours& near,
              std::size_t v, const Matrix& shift = {}) {
     Matrix j{1 + shift[0], shift[1], shift[2], 1 + shift[3]};
     for (std::size_t axis = 0; axis < 2; ++axis) {
@@ -143,9 +143,7 @@ Matrix slope(const Fields& f, double tau, const BurstMoments& m, const Neighbour
         for (std::size_t r = 0; r < 2; ++r)
             j[2 * r + axis] += tau * (f[high][r] - f[low][r]) / width;
     }
-    j = logarithm(j);
-    for (double& e : j) e /= tau;
-    return j;
+    return logarithm(j);
 }
 
 }  // namespace
@@ -168,13 +166,13 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
         }
         lag.error = error;
         for (std::size_t v = 0; v < n; ++v) {
-            const Matrix j = slope(lag.apparent, lag.tau, m, near, v);
-            lag.value.push_back(local(lag.apparent[v], j, lag.tau));
+            const Matrix decay = decay_at(lag.apparent, lag.tau, m, near, v);
+            lag.value.push_back(local(lag.apparent[v], decay, m.lags[l]));
             // An error grows by as much as its quantity is stretched.
             for (std::size_t o = 0; o < 5; ++o) {
                 std::array<double, 5> one{};
                 one[o] = error[v][o];
-                lag.error[v][o] = std::max(error[v][o], std::fabs(local(one, j, lag.tau)[o]));
+                lag.error[v][o] = std::max(error[v][o], std::fabs(local(one, decay, m.lags[l])[o]));
             }
             // And by what the errors of the slope make of it.
             for (std::size_t axis = 0; axis < 2; ++axis) {
@@ -184,8 +182,8 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
                 for (std::size_t r = 0; r < 2; ++r) {
                     Matrix shift{};
                     shift[2 * r + axis] = lag.tau * std::hypot(error[low][r], error[high][r]) / width;
-                    const Matrix moved = slope(lag.apparent, lag.tau, m, near, v, shift);
-                    const auto other = local(lag.apparent[v], moved, lag.tau);
+                    const Matrix moved = decay_at(lag.apparent, lag.tau, m, near, v, shift);
+                    const auto other = local(lag.apparent[v], moved, m.lags[l]);
                     for (std::size_t o = 0; o < 5; ++o)
                         lag.error[v][o] = std::hypot(lag.error[v][o], other[o] - lag.value[v][o]);
                 }
@@ -225,7 +223,8 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
     out.plateau = last > first;
     for (std::size_t l = first; l <= last && out.plateau; ++l) out.lags[l].plateau = true;
     out.chosen = first;
-    while (out.chosen < last && kSafe * out.lags[out.chosen].tau < out.lags[last].tau) ++out.chosen;
+    for (std::size_t l = first + 1; l <= last; ++l)
+        if (out.chosen == first || change_to(l) < change_to(out.chosen)) out.chosen = l;
     while (out.chosen > first &&
            change_to(out.chosen) < kSame + 2 * out.lags[out.chosen].change_error)
         --out.chosen;

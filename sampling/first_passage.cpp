@@ -106,6 +106,16 @@ PassageSet ball(std::span<const double> center, double radius) {
     return set;
 }
 
+PassageSet ellipse(std::span<const double> center, std::span<const double> radius) {
+    PassageSet set;
+    set.kind = PassageSet::ellipse;
+    for (std::size_t k = 0; k < center.size(); ++k) {
+        set.center[k] = static_cast<float>(center[k]);
+        set.inverse_radius[k] = static_cast<float>(1 / radius[k]);
+    }
+    return set;
+}
+
 std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetup& setup) {
     if (model.linear_cvs()) {
         std::vector<double> parameters;

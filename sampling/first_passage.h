@@ -1,6 +1,7 @@
 // First-passage times and committors by direct simulation of the full model, and of reduced ones.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <span>
@@ -29,6 +30,8 @@ public:
 PassageSet above(int k, double bound);
 PassageSet below(int k, double bound);
 PassageSet ball(std::span<const double> center, double radius);
+// Σ ((ξ_k − center_k)/radius_k)² ≤ 1
+PassageSet ellipse(std::span<const double> center, std::span<const double> radius);
 
 struct PassageOptions {
     double dt = 0;
@@ -71,6 +74,12 @@ std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetu
 // A one-dimensional reduced model from tables on the device, which must outlive the kernel.
 std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span<const float> drift,
                                                     Span<const float> sigma);
+// A two-dimensional one: b₁, b₂ and the lower triangular σ with σσᵀ = 2 D on a rectangle of points,
+// (5, points₀, points₁).
+std::unique_ptr<PassageKernel> plane_passage_kernel(const std::array<double, 2>& from,
+                                                    const std::array<double, 2>& to,
+                                                    const std::array<index, 2>& points,
+                                                    Span<const float> table);
 // The compiled kernel of a built-in, or null.
 std::unique_ptr<PassageKernel> builtin_passage_kernel(const std::string& name,
                                                       std::span<const double> parameters,

@@ -34,7 +34,32 @@ struct StoredPassageBody {
             return sqrt_exact(r2) - set.radius;
         }
         if (set.kind == PassageSet::none) return 1e30f;
+        if (set.kind == PassageSet::ellipse) {
+            float r2 = 1e-12f;
+            for (int k = 0; k < p.cvs; ++k) {
+                const float u = (xi[k * xi_row + column] - set.center[k]) * set.inverse_radius[k];
+                r2 = fma(u, u, r2);
+            }
+            return sqrt_exact(r2) - 1.0f;
+        }
         return set.sign * (set.bound - xi[set.k * xi_row + column]);
+    }
+
+    // ½|σᵀ∇d|² of the distance d, after a step: D_kl = ½ σᵀ∇ξ_k · σᵀ∇ξ_l follow the drifts in the
+    // closure program's outputs.
+    LANE_FN float half_noise(const PassageSet& set, index column) const {
+        if (set.kind == PassageSet::ball) return p.ball_diffusion;
+        if (set.kind == PassageSet::cv) return p.closure[(p.cvs + 2 * set.k) * p.row + column];
+        float g[kMaxCvs], r2 = 1e-12f, sum = 0.0f;
+        for (int k = 0; k < p.cvs; ++k) {
+            const float u = (p.xi[k * p.row + column] - set.center[k]) * set.inverse_radius[k];
+            g[k] = u * set.inverse_radius[k];
+            r2 = fma(u, u, r2);
+        }
+        for (int k = 0, o = p.cvs; k < p.cvs; ++k)
+            for (int l = k; l < p.cvs; ++l, ++o)
+                sum = fma((k == l ? 1.0f : 2.0f) * g[k] * g[l], p.closure[o * p.row + column], sum);
+        return sum / r2;
     }
 
     LANE_FN void operator()(index i) const {
@@ -55,11 +80,7 @@ struct StoredPassageBody {
                 const PassageSet& set = a.sets[b];
                 if (set.kind == PassageSet::none) continue;
                 d1[b] = distance(set, p.x, p.row, column, p.xi, p.row);
-                // ½|σᵀ∇ξ|² of ξ_k is output K (and K + 2 of two) of the closure program.
-                const float half = set.kind == PassageSet::ball
-                                       ? p.ball_diffusion
-                                       : p.closure[(p.cvs + 2 * set.k) * p.row + column];
-                const float variance = 2.0f * half * a.dt;
+                const float variance = 2.0f * half_noise(set, column) * a.dt;
                 const float q = 2.0f * d0[b] * d1[b] / max(variance, 1e-30f);
                 bool hit = d1[b] <= 0.0f || d0[b] <= 0.0f;
                 if (!hit && !(q < 16.0f)) continue;
@@ -116,6 +137,23 @@ std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span
                              static_cast<float>((points - 1) / (to - from)),
                              static_cast<int>(drift.size), drift.data, sigma.data};
     return std::make_unique<TypedPassageKernel<TableSystem, LinearCv<1, 1>>>(system, cv, false);
+}
+
+std::unique_ptr<PassageKernel> plane_passage_kernel(const std::array<double, 2>& from,
+                                                    const std::array<double, 2>& to,
+                                                    const std::array<index, 2>& points,
+                                                    Span<const float> table) {
+    PlaneTableSystem system{};
+    LinearCv<2, 2> cv{};
+    for (std::size_t k = 0; k < 2; ++k) {
+        system.from[k] = static_cast<float>(from[k]);
+        system.inverse_width[k] =
+            static_cast<float>(static_cast<double>(points[k] - 1) / (to[k] - from[k]));
+        system.points[k] = static_cast<int>(points[k]);
+        cv.weight[k][k] = 1.0f;
+    }
+    system.table = table.data;
+    return std::make_unique<TypedPassageKernel<PlaneTableSystem, LinearCv<2, 2>>>(system, cv, false);
 }
 
 std::unique_ptr<PassageKernel> builtin_passage_kernel(const std::string& name,

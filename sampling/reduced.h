@@ -5,25 +5,9 @@
 
 #include <vector>
 
-#include "kernels/lane.h"
+#include "sampling/smoothing.h"
 
 namespace microlift {
-
-// The natural cubic smoothing spline of values with standard errors: minimises Σ ((y − g)/se)² +
-// λ ∫ g″² (Reinsch, Numer. Math. 10 (1967) 177). Knots increase strictly.
-class SmoothingSpline {
-public:
-    SmoothingSpline() = default;
-    // λ < 0: by Mallows' C_p, which trusts the errors. λ = 0 interpolates.
-    SmoothingSpline(std::vector<double> x, const std::vector<double>& y,
-                    const std::vector<double>& se, double lambda = -1);
-    double operator()(double x) const;  // a line beyond the ends
-    double lambda() const { return lambda_; }
-
-private:
-    std::vector<double> x_, g_, second_;  // values and second derivatives at the knots
-    double lambda_ = 0;
-};
 
 // Estimates at increasing values of ξ; one with an error that is not finite is left out of fits.
 struct ClosureEstimate {

@@ -603,6 +603,57 @@ void check_store(const Config& config, const RunConfig& run) {
                         "leave out [" + std::string(section) + "], or set store = \"samples\"");
 }
 
+// Thresholds of one collective variable, places with a radius of two.
+void read_passage_sets(const Config& config, int cvs, ClosureConfig& c) {
+    const auto K = static_cast<std::size_t>(cvs);
+    if (cvs == 1 && !c.passage_radius.empty()) {
+        config.fail("closure.passage_radius",
+                    "key 'closure.passage_radius' is given with one collective variable",
+                    "leave it out: 'closure.passage_to' is reached where it is crossed");
+    }
+    if (c.passage_to.empty()) {
+        if (!c.passage_radius.empty()) {
+            config.fail("closure.passage_radius",
+                        "key 'closure.passage_radius' is given without 'closure.passage_to'",
+                        "give both, or neither");
+        }
+        return;
+    }
+    check_count(config, "closure.passage_from", c.passage_from.size(), K, "collective variable");
+    if (cvs == 1) {
+        return;
+    }
+    if (c.passage_to.size() % K != 0) {
+        config.fail("closure.passage_to",
+                    "key 'closure.passage_to' has " + count_of(c.passage_to.size(), "number") +
+                        ", not a multiple of " + std::to_string(K),
+                    "give both collective variables of each place to reach");
+    }
+    if (c.passage_radius.empty()) {
+        config.fail("closure.passage_to",
+                    "key 'closure.passage_to' is given without 'closure.passage_radius'",
+                    "say how near to each place counts as there");
+    }
+    if (c.passage_radius.size() == 1) {
+        c.passage_radius.resize(K, c.passage_radius[0]);
+    }
+    check_count(config, "closure.passage_radius", c.passage_radius.size(), K,
+                "collective variable");
+    for (std::size_t t = 0; t < c.passage_to.size(); t += K) {
+        double distance = 0;
+        for (std::size_t k = 0; k < K; ++k) {
+            const double d = (c.passage_to[t + k] - c.passage_from[k]) / c.passage_radius[k];
+            distance += d * d;
+        }
+        if (distance <= 4) {
+            config.fail("closure.passage_radius",
+                        "key 'closure.passage_radius' makes the sets about 'closure.passage_from' "
+                        "and 'closure.passage_to' overlap",
+                        "give a smaller one");
+        }
+    }
+}
+
 ClosureConfig read_closure(const Config& config, const RunConfig& run) {
     ClosureConfig c;
     c.enabled = config.enabled("closure");
@@ -616,11 +667,12 @@ ClosureConfig read_closure(const Config& config, const RunConfig& run) {
     if (config.has("closure.burst_lags")) c.burst_lags = config.integers("closure.burst_lags");
     c.tolerance = config.number("closure.tolerance");
     c.relaxation = config.number("closure.relaxation");
-    if (config.has("closure.passage_from")) c.passage_from = config.number("closure.passage_from");
     const auto list = [&](const char* path) {
         return config.has(path) ? config.numbers(path) : std::vector<double>{};
     };
+    c.passage_from = list("closure.passage_from");
     c.passage_to = list("closure.passage_to");
+    c.passage_radius = list("closure.passage_radius");
     c.passage_state = list("closure.passage_state");
     c.passages = config.integer("closure.passages");
     c.passage_steps = config.integer("closure.passage_steps");
@@ -649,13 +701,14 @@ ClosureConfig read_closure(const Config& config, const RunConfig& run) {
                     "key 'closure.start' is \"" + c.start + "\" but no generator is trained",
                     "add a [generator] table, or use \"physics\"");
     }
-    if (c.passage_to.empty() != !c.passage_from.has_value()) {
+    if (c.passage_to.empty() != c.passage_from.empty()) {
         const char* path = c.passage_to.empty() ? "closure.passage_from" : "closure.passage_to";
         config.fail(path,
                     "key '" + std::string(path) + "' is given without '" +
                         (c.passage_to.empty() ? "closure.passage_to" : "closure.passage_from") + "'",
                     "give both, or neither");
     }
+    read_passage_sets(config, run.cv.count(), c);
     const auto dim = static_cast<std::size_t>(variable_count(run.system));
     if (!c.passage_state.empty()) {
         check_count(config, "closure.passage_state", c.passage_state.size(), dim, "variable");
@@ -1094,10 +1147,15 @@ Schema run_schema(const std::string& system_name) {
                              "trajectories; 0: not measured"),
                          0.0),
                 1e15));
-    add(optional("closure.passage_from", T::number, "-1.0",
-                 "value of the collective variable at which first passages start"));
+    add(optional("closure.passage_from", T::numbers, "-1.0",
+                 "value of the collective variable, or of both, at which first passages start"));
     add(optional("closure.passage_to", T::numbers, "[0.0, 1.0]",
-                 "values of the collective variable that they are to reach"));
+                 "values of the collective variable that they are to reach; of two: places, one "
+                 "after the other"));
+    add(above(optional("closure.passage_radius", T::numbers, "[0.1, 0.1]",
+                       "two collective variables: how near to a place counts as there, one number "
+                       "or one for each of them (half axes of an ellipse)"),
+              0));
     add(optional("closure.passage_state", T::numbers, "[-0.5, 1.5]",
                  "state that full-model passages start from; left out: states with the value "
                  "passage_from"));

@@ -152,8 +152,9 @@ struct ClosureConfig {
     std::vector<index> burst_lags;  // steps; empty: chosen
     double tolerance = 0.0;    // change of the slowest rate a doubling of the lag on a plateau
     double relaxation = 0.0;   // trajectory-steps for the full model's slowest rate; 0: not measured
-    std::optional<double> passage_from;
-    std::vector<double> passage_to;     // thresholds of the collective variable
+    std::vector<double> passage_from;   // a value of ξ, or empty
+    std::vector<double> passage_to;     // thresholds of one CV; of two centres, one after the other
+    std::vector<double> passage_radius; // of two CVs: half axes about passage_from and passage_to
     std::vector<double> passage_state;  // empty: states with ξ = passage_from
     index passages = 0;
     index passage_steps = 0;   // at most, of one slot

@@ -18,12 +18,36 @@ constexpr index kBlocks = 32;        // of the jackknife
 
 }  // namespace
 
+SlowMotion slow_motion(const ReducedModel& model) {
+    return {model.rates(1)[0], [&model](const CvValue& x) { return model.density(x[0]); },
+            [&model](const std::vector<CvValue>& values) {
+                std::vector<double> x;
+                for (const CvValue& v : values) x.push_back(v[0]);
+                return model.eigenfunctions(1, x)[0];
+            }};
+}
+
+SlowMotion slow_motion(const ReducedModelOfTwo& model) {
+    const std::vector<double> density = model.density();
+    const std::vector<double> slow = model.beyond_walls(model.slowest_function());
+    return {model.rates(1)[0],
+            [&model, density](const CvValue& x) {
+                const double p = model.at(density, x);
+                return p > 0 ? p : 0.0;
+            },
+            [&model, slow](const std::vector<CvValue>& values) {
+                std::vector<double> out;
+                for (const CvValue& x : values) out.push_back(model.at(slow, x));
+                return out;
+            }};
+}
+
 SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorConfig& integrator,
                         const std::vector<CvValue>& values, Span<const float> start, index replicas,
-                        const ReducedModel& closure, const SlowestRateOptions& options) {
+                        const SlowMotion& motion, const SlowestRateOptions& options) {
     SlowestRate out;
     out.rate = {std::nan(""), std::nan("")};
-    const double slow = 1 / (closure.rates(1)[0] * options.dt);  // steps
+    const double slow = 1 / (motion.rate * options.dt);  // steps
     // Long enough for the lag to be a small part of it, no longer than the motion lasts.
     double length = std::clamp(options.work / static_cast<double>(kUsual),
                                6 * static_cast<double>(options.lag), kDecay * slow);
@@ -38,17 +62,17 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
     std::vector<double> weight;
     double total = 0;
     for (const CvValue& v : values) {
-        weight.push_back(closure.density(v[0]));
+        weight.push_back(motion.density(v));
         total += weight.back();
     }
     std::vector<index> which;
-    std::vector<double> begin;
+    std::vector<CvValue> begin;
     for (std::size_t v = 0; v < values.size(); ++v) {
         const index count =
             static_cast<index>(std::lround(weight[v] / total * static_cast<double>(aim)));
         for (index r = 0; r < count; ++r) {
             which.push_back(static_cast<index>(v) * replicas + r % replicas);
-            begin.push_back(values[v][0]);
+            begin.push_back(values[v]);
         }
     }
     const index n = static_cast<index>(which.size());
@@ -75,10 +99,15 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
                 options.after(static_cast<double>(ensemble.step()) * static_cast<double>(n));
         }
         model.evaluate_cvs(stream, ensemble.x(), n, n, xi.span(), n);
-        const std::vector<float> host = to_host(stream, Span<const float>(xi.data(), n));
-        return closure.eigenfunctions(1, std::vector<double>(host.begin(), host.end()))[0];
+        const int K = model.n_cvs();
+        const std::vector<float> host = to_host(stream, Span<const float>(xi.data(), K * n));
+        std::vector<CvValue> at(static_cast<std::size_t>(n));
+        for (std::size_t j = 0; j < at.size(); ++j)
+            for (std::size_t k = 0; k < static_cast<std::size_t>(K); ++k)
+                at[j][k] = static_cast<double>(host[k * at.size() + j]);
+        return motion.function(at);
     };
-    const std::vector<double> a = closure.eigenfunctions(1, begin)[0];
+    const std::vector<double> a = motion.function(begin);
     const std::vector<double> early = psi_at(first), late = psi_at(second);
     ensemble.check_finite([](index t) { return "free trajectory " + std::to_string(t); });
 

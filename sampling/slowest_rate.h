@@ -3,8 +3,19 @@
 #pragma once
 
 #include "sampling/closure.h"
+#include "sampling/reduced_of_two.h"
 
 namespace microlift {
+
+// The slowest motion of a reduced model: its rate, the stationary density, and the function of ξ that
+// decays with it.
+struct SlowMotion {
+    double rate = 0;
+    std::function<double(const CvValue&)> density;
+    std::function<std::vector<double>(const std::vector<CvValue>&)> function;
+};
+SlowMotion slow_motion(const ReducedModel& model);
+SlowMotion slow_motion(const ReducedModelOfTwo& model);
 
 struct SlowestRateOptions {
     double dt = 0;
@@ -21,12 +32,12 @@ struct SlowestRate {
     double steps = 0, force_evaluations = 0;
 };
 
-// Starts (dim, values · replicas) at the values, drawn anew by the density of `closure`: where free
+// Starts (dim, values · replicas) at the values, drawn anew by the density of `motion`: where free
 // trajectories spend their time. rate = −ln(cov(ψ(0), ψ(t₂)) / cov(ψ(0), ψ(t₁))) / (t₂ − t₁), with a
 // jackknife error; ψ need not be exact, nor the starts in equilibrium, once other motions have died
 // out by t₁.
 SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorConfig& integrator,
                         const std::vector<CvValue>& values, Span<const float> start, index replicas,
-                        const ReducedModel& closure, const SlowestRateOptions& options);
+                        const SlowMotion& motion, const SlowestRateOptions& options);
 
 }  // namespace microlift

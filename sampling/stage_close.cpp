@@ -15,7 +15,7 @@ constexpr index kAveraged = 4096;  // generated states at each bin
 constexpr double kPoor = 0.2;      // ln of a ratio of rates or times that is worth a warning
 constexpr double kFlat = 0.02;     // of the usual noise along ξ, below which ∇ξ is said to vanish
 
-Json json_of(const Figure& f) { return {{"value", f.value}, {"error", f.error}}; }
+Json json_of_figure(const Figure& f) { return {{"value", f.value}, {"error", f.error}}; }
 
 bool apart(const Figure& a, const Figure& b) {
     if (!(a.value > 0) || !(b.value > 0)) return false;
@@ -43,14 +43,14 @@ void ClosureStage::run(const ConditionalMoments& moments) {
         }
     }
     csv_->finish();
-    if (K_ == 1) {
-        passages();
-        committors();
+    each_source([&](auto& s) { follow(s); });
+    passages();
+    committors();
+    if (K_ == 1)
         write_curves();
-        compare();
-    } else if (!c_.passage_to.empty()) {
-        add_warning("closure.passage_to: first passages need one collective variable; left out");
-    }
+    else
+        write_surfaces();
+    compare();
 }
 
 void ClosureStage::open_csv() {
@@ -94,7 +94,7 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
         }
     typical_diffusion_ /= std::max(weight, 1.0);
     warn_flat(m);
-    if (K_ != 1) return;
+    if (K_ == 2) return conditional_of_two(m);
     ClosureSource source;
     source.name = "conditional";
     ClosureEstimate& e = source.estimate;
@@ -105,34 +105,20 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
         e.diffusion.push_back(m.mean[m.place(1, b)]);
         e.diffusion_error.push_back(m.mean_error[m.place(1, b)]);
     }
-    // Errors of neighbouring bins go together: the replicates follow the blocks' influence.
     try {
         source.model = ReducedModel(e);
     } catch (const NumericError& problem) {
         add_warning(std::string("closure, conditional: no reduced model: ") + problem.what());
         return;
     }
-    const double factor = std::sqrt(static_cast<double>(m.blocks) /
-                                    std::max(1.0, static_cast<double>(m.blocks - 1)));
     for (index r = 0; r < kClosureReplicates; ++r) {
         ClosureEstimate other = e;
-        const PhiloxStream<float> rng(derived_seed(run_.seed, 5001), kStreamBootstrap, r);
-        for (index g = 0; g < m.blocks; ++g) {
-            float z[4];
-            normal_block<Portable>(rng, static_cast<uint64>(g), z);
-            const double shift = factor * static_cast<double>(z[0]);
-            for (index b = 0; b < grid_.size(); ++b) {
-                const auto i = static_cast<std::size_t>(b);
-                const double d0 = m.mean_influence[static_cast<std::size_t>(
-                                 g * grid_.size() + b)],
-                             d1 = m.mean_influence[static_cast<std::size_t>(
-                                 (m.blocks + g) * grid_.size() + b)];
-                if (std::isfinite(d0)) other.drift[i] += shift * d0;
-                if (std::isfinite(d1)) other.diffusion[i] += shift * d1;
-            }
+        const std::vector<double> shift = block_shifts(m, r);
+        for (std::size_t i = 0; i < other.x.size(); ++i) {
+            other.drift[i] += shift[i];
+            other.diffusion[i] = std::max(other.diffusion[i] + shift[other.x.size() + i],
+                                          0.1 * e.diffusion[i]);
         }
-        for (std::size_t i = 0; i < other.x.size(); ++i)
-            other.diffusion[i] = std::max(other.diffusion[i], 0.1 * e.diffusion[i]);
         source.replicates.emplace_back(other, source.model.drift_lambda(),
                                        source.model.diffusion_lambda());
     }
@@ -140,16 +126,40 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
     add_source(std::move(source));
 }
 
+std::vector<double> ClosureStage::block_shifts(const ConditionalMoments& m, index replicate) const {
+    const double factor = std::sqrt(static_cast<double>(m.blocks) /
+                                    std::max(1.0, static_cast<double>(m.blocks - 1)));
+    const PhiloxStream<float> rng(derived_seed(run_.seed, 5001), kStreamBootstrap, replicate);
+    const index bins = grid_.size(), outputs = model_.closure_outputs();
+    std::vector<double> shifts(static_cast<std::size_t>(outputs * bins), 0.0);
+    for (index g = 0; g < m.blocks; ++g) {
+        float z[4];
+        normal_block<Portable>(rng, static_cast<uint64>(g), z);
+        for (index o = 0; o < outputs; ++o)
+            for (index b = 0; b < bins; ++b) {
+                const double d = m.mean_influence[static_cast<std::size_t>(
+                    (o * m.blocks + g) * bins + b)];
+                if (std::isfinite(d))
+                    shifts[static_cast<std::size_t>(o * bins + b)] +=
+                        factor * static_cast<double>(z[0]) * d;
+            }
+    }
+    return shifts;
+}
+
+std::vector<double> ClosureStage::log_density(double shift) const {
+    std::vector<double> out;
+    for (std::size_t b = 0; b < free_energy_.size(); ++b)
+        out.push_back(-(free_energy_[b] + shift * free_energy_error_[b]) / model_.kt());
+    return out;
+}
+
 void ClosureStage::reversible(const ClosureSource& conditional) {
     if (!model_.gradient() || free_energy_.size() != conditional.estimate.x.size()) return;
-    const double beta = 1 / model_.kt();
     // Errors of F are those of differences from its minimum: one number shifts them all, so that a
     // barrier's error is its own.
     const auto model_of = [&](const ClosureEstimate& e, double shift, double lambda) {
-        std::vector<double> log_density;
-        for (std::size_t b = 0; b < free_energy_.size(); ++b)
-            log_density.push_back(-beta * (free_energy_[b] + shift * free_energy_error_[b]));
-        return ReducedModel(e, log_density, lambda);
+        return ReducedModel(e, log_density(shift), lambda);
     };
     ClosureSource source;
     source.name = "free_energy";
@@ -213,19 +223,28 @@ void ClosureStage::average(const std::string& name, const std::vector<CvValue>& 
     const index n = static_cast<index>(values.size());
     const AveragedClosure a = average_closure(stream_, model_, x, n, each);
     ClosureSource source;
-    source.name = name;
+    ClosureSourceOfTwo of_two;
+    source.name = of_two.name = name;
     for (index b = 0; b < n; ++b) {
         const auto place = [&](int o) { return static_cast<std::size_t>(o * n + b); };
         row(values[static_cast<std::size_t>(b)], [&](int o) { return a.mean[place(o)]; },
             [&](int o) { return a.error[place(o)]; }, name);
-        if (K_ != 1) continue;
+        if (K_ == 2) {
+            of_two.estimate.add(values[static_cast<std::size_t>(b)],
+                                [&](int o) { return a.mean[place(o)]; },
+                                [&](int o) { return a.error[place(o)]; });
+            continue;
+        }
         source.estimate.x.push_back(values[static_cast<std::size_t>(b)][0]);
         source.estimate.drift.push_back(a.mean[place(0)]);
         source.estimate.drift_error.push_back(a.error[place(0)]);
         source.estimate.diffusion.push_back(a.mean[place(1)]);
         source.estimate.diffusion_error.push_back(a.error[place(1)]);
     }
-    if (K_ == 1) add_source(std::move(source));
+    if (K_ == 1)
+        add_source(std::move(source));
+    else
+        add_source(std::move(of_two));
 }
 
 void ClosureStage::write_curves() {
@@ -237,27 +256,27 @@ void ClosureStage::write_curves() {
             const double x = s.model.from() + (s.model.to() - s.model.from()) *
                                                   static_cast<double>(i) /
                                                   static_cast<double>(kCurve - 1);
-            const Figure b = s.figure([&](const ReducedModel& m) { return m.drift(x); });
-            const Figure d = s.figure([&](const ReducedModel& m) { return m.diffusion(x); });
-            const Figure p = s.figure([&](const ReducedModel& m) { return m.density(x); });
-            csv.row({x, b.value, b.error, d.value, d.error, p.value, p.error, s.name});
+            std::vector<CsvWriter::Cell> cells{x};
+            for (const Figure& f : s.figures([&](const ReducedModel& m) {
+                     return std::array{m.drift(x), m.diffusion(x), m.density(x)};
+                 }))
+                cells.insert(cells.end(), {f.value, f.error});
+            cells.emplace_back(s.name);
+            csv.row(cells);
         }
     csv.finish();
 }
 
 void ClosureStage::compare() {
     Json sources = Json::array();
-    for (const ClosureSource& s : sources_) {
+    each_source([&](const ClosureFigures& s) {
         Json j{{"source", s.name}};
         if (s.lag > 0) j["lag"] = s.lag;
-        for (int k = 0; k < 2; ++k)
-            j["rates"].push_back(json_of(s.figure([&](const ReducedModel& m) {
-                return m.rates(2)[static_cast<std::size_t>(k)];
-            })));
-        for (std::size_t i = 0; i < c_.passage_to.size(); ++i) {
-            Json p = json_of(time_of(s, i));
-            p["from"] = *c_.passage_from;
-            p["to"] = c_.passage_to[i];
+        for (const Figure& f : s.rates) j["rates"].push_back(json_of_figure(f));
+        for (std::size_t i = 0; i < s.times.size(); ++i) {
+            Json p = json_of_figure(s.times[i]);
+            p["from"] = json_of(passage_from());
+            p["to"] = json_of(passage_to(i));
             if (i < s.simulated.size()) {
                 p["simulated"] = s.simulated[i].mean;
                 p["simulated_error"] = s.simulated[i].error;
@@ -265,33 +284,32 @@ void ClosureStage::compare() {
             j["passages"].push_back(p);
         }
         sources.push_back(j);
-    }
+    });
     Json full{{"source", "full"}};
-    for (const Figure& f : full_rates_) full["rates"].push_back(json_of(f));
+    for (const Figure& f : full_rates_) full["rates"].push_back(json_of_figure(f));
     for (std::size_t i = 0; i < direct_.size(); ++i)
         full["passages"].push_back({{"value", direct_[i].mean},
                                     {"error", direct_[i].error},
-                                    {"from", *c_.passage_from},
-                                    {"to", c_.passage_to[i]},
+                                    {"from", json_of(passage_from())},
+                                    {"to", json_of(passage_to(i))},
                                     {"unfinished", direct_[i].unfinished}});
     sources.push_back(full);
     metrics_["sources"] = sources;
 
-    const ClosureSource* averages = find("conditional");
-    const ClosureSource* bursts = find("burst");
-    const auto rate = [](const ReducedModel& m) { return m.rates(1)[0]; };
-    if (const ClosureSource* reversible = find("free_energy")) {
-        if (averages && apart(averages->figure(rate), reversible->figure(rate)))
+    const ClosureFigures* averages = find("conditional");
+    const ClosureFigures* bursts = find("burst");
+    if (const ClosureFigures* reversible = find("free_energy")) {
+        if (averages && apart(averages->rates[0], reversible->rates[0]))
             add_warning("closure: drift over diffusion does not integrate to the free energy (slowest "
                         "rate " +
-                        with_error(averages->figure(rate)) + ", by the free energy " +
-                        with_error(reversible->figure(rate)) +
+                        with_error(averages->rates[0]) + ", by the free energy " +
+                        with_error(reversible->rates[0]) +
                         "): the diffusion jumps or nearly vanishes between bins; trust the closure "
                         "from free energy and diffusion, or take more bins");
         averages = reversible;
     }
     if (averages && bursts) {
-        const Figure a = averages->figure(rate), b = bursts->figure(rate);
+        const Figure a = averages->rates[0], b = bursts->rates[0];
         if (apart(a, b))
             add_warning("the collective variable is poor: the two sources of the closure disagree; "
                         "its slowest rate is " +
@@ -301,32 +319,38 @@ void ClosureStage::compare() {
                         "closure from averages");
     }
     if (!full_rates_.empty())
-        for (const ClosureSource* s : {averages, bursts})
-            if (s && apart(s->figure(rate), full_rates_[0]))
+        for (const ClosureFigures* s : {averages, bursts})
+            if (s && apart(s->rates[0], full_rates_[0]))
                 add_warning("the collective variable is poor: the slowest rate of the full model is " +
                             with_error(full_rates_[0]) + ", of the closure by " +
                             (s == averages ? "averages " : "bursts ") +
-                            with_error(s->figure(rate)));
+                            with_error(s->rates[0]));
     for (std::size_t i = 0; i < direct_.size(); ++i)
-        for (const ClosureSource* s : {averages, bursts}) {
+        for (const ClosureFigures* s : {averages, bursts}) {
             if (!s) continue;
-            const Figure closed = time_of(*s, i), full_time{direct_[i].mean, direct_[i].error};
+            const Figure closed = s->times[i], full_time{direct_[i].mean, direct_[i].error};
             if (apart(closed, full_time))
-                add_warning("the collective variable is poor: from " + number(*c_.passage_from) +
-                      " to " + number(c_.passage_to[i]) + " the full model takes " +
+                add_warning("the collective variable is poor: from " + text_of(passage_from()) +
+                      " to " + text_of(passage_to(i)) + " the full model takes " +
                       with_error(full_time) + ", the closure by " +
                       (s == averages ? "averages " : "bursts ") + with_error(closed));
         }
 }
 
-Figure ClosureStage::time_of(const ClosureSource& s, std::size_t i) const {
-    return s.figure([&](const ReducedModel& m) {
-        return m.mean_time(*c_.passage_from, c_.passage_to[i]);
+void ClosureStage::follow(ClosureSource& s) {
+    s.rates = s.figures([](const ReducedModel& m) { return m.rates(2); });
+    s.times = s.figures([&](const ReducedModel& m) {
+        std::vector<double> times;
+        for (const double to : c_.passage_to)
+            times.push_back(m.mean_time(c_.passage_from[0], to));
+        return times;
     });
 }
 
-const ClosureSource* ClosureStage::find(const std::string& name) const {
+const ClosureFigures* ClosureStage::find(const std::string& name) const {
     for (const ClosureSource& s : sources_)
+        if (s.name == name) return &s;
+    for (const ClosureSourceOfTwo& s : sources_of_two_)
         if (s.name == name) return &s;
     return nullptr;
 }

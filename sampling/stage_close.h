@@ -1,6 +1,7 @@
 // The closure stage: the reduced models, what follows from each, and the full model beside them.
 // stage_close.cpp has the averages and the comparison, stage_close_bursts.cpp the bursts and the
-// slowest rate, stage_close_passages.cpp first passages and committors.
+// slowest rate, stage_close_passages.cpp first passages and committors, stage_close_of_two.cpp what is
+// different with two collective variables.
 #pragma once
 
 #include <cmath>
@@ -8,31 +9,48 @@
 #include "sampling/closure.h"
 #include "sampling/first_passage.h"
 #include "sampling/pipeline_stages.h"
+#include "sampling/reduced_of_two.h"
+#include "sampling/slowest_rate.h"
 
 namespace microlift {
 
-// A reduced model and what it came from.
-struct ClosureSource {
+// What follows from a reduced model, whatever the number of its variables.
+struct ClosureFigures {
     std::string name;
-    ClosureEstimate estimate;
-    ReducedModel model;
-    std::vector<ReducedModel> replicates;  // of the model, for errors
-    std::vector<MeanTime> simulated;       // first passages, by target
-    double lag = 0;                        // bursts alone
+    double lag = 0;                   // bursts alone
+    std::vector<Figure> rates;        // the slowest first
+    std::vector<Figure> times;        // mean first passages, by target
+    std::vector<MeanTime> simulated;  // the same by the engine
+};
 
+// With the model itself and what it came from.
+template <class Model, class Estimate>
+struct ClosureSourceOf : ClosureFigures {
+    Estimate estimate;
+    Model model;
+    std::vector<Model> replicates;  // of the model, for errors
+
+    // Of every number in f(model).
     template <class F>
-    Figure figure(const F& f) const {
-        Figure out{f(model), 0};
-        for (const ReducedModel& r : replicates) {
-            const double d = f(r) - out.value;
-            out.error += d * d / static_cast<double>(replicates.size());
+    std::vector<Figure> figures(const F& f) const {
+        std::vector<Figure> out;
+        for (const double value : f(model)) out.push_back({value, 0});
+        for (const Model& r : replicates) {
+            const auto values = f(r);
+            for (std::size_t i = 0; i < out.size(); ++i) {
+                const double d = values[i] - out[i].value;
+                out[i].error += d * d / static_cast<double>(replicates.size());
+            }
         }
-        out.error = std::sqrt(out.error);
+        for (Figure& figure : out) figure.error = std::sqrt(figure.error);
         return out;
     }
 };
+using ClosureSource = ClosureSourceOf<ReducedModel, ClosureEstimate>;
+using ClosureSourceOfTwo = ClosureSourceOf<ReducedModelOfTwo, EstimateOfTwo>;
 
 inline constexpr index kClosureReplicates = 32;  // of every reduced model
+inline constexpr index kReplicatesOfTwo = 16;    // of two variables, whose models cost more
 
 class ClosureStage {
 public:
@@ -71,7 +89,14 @@ private:
         return {grid_.centre(0, b), K_ == 2 ? grid_.centre(1, b) : 0.0};
     }
 
+    // Makes the model's replicates, where there are none, and takes it among the sources.
     void add_source(ClosureSource source);
+    void add_source(ClosureSourceOfTwo source);
+    template <class F>
+    void each_source(const F& f) {
+        for (ClosureSource& s : sources_) f(s);
+        for (ClosureSourceOfTwo& s : sources_of_two_) f(s);
+    }
 
     // --- averages --------------------------------------------------------------------------------
 
@@ -79,6 +104,13 @@ private:
     // Of systems with a potential: the free energy's density with the diffusion of `conditional`. It needs
     // no integral of drift over diffusion, which fails where the diffusion nearly vanishes.
     void reversible(const ClosureSource& conditional);
+    void conditional_of_two(const ConditionalMoments& m);
+    void reversible_of_two(const ClosureSourceOfTwo& conditional);
+    // ln of the free energy's density by bin, moved by `shift` of its errors.
+    std::vector<double> log_density(double shift) const;
+    // By (output, bin): what a normal deviate for each of the samples' blocks adds to the averages, so
+    // that errors of neighbouring bins go together.
+    std::vector<double> block_shifts(const ConditionalMoments& m, index replicate) const;
 
     // Where ξ does not change along any direction that moves.
     void warn_flat(const ConditionalMoments& m);
@@ -103,7 +135,7 @@ private:
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
     // transition matrices where those tell it.
-    void relax(const ReducedModel& reduced, index lag, const std::vector<Figure>& from_bursts);
+    void relax(const SlowMotion& motion, index lag, const std::vector<Figure>& from_bursts);
 
     void write_lags(const BurstClosure& closure);
 
@@ -111,25 +143,43 @@ private:
 
     PassageOptions passage_options(uint64 part);
 
-    static PassageSet threshold(double from, double to);
+    std::size_t targets() const { return c_.passage_to.size() / static_cast<std::size_t>(K_); }
+    CvValue passage_from() const;
+    CvValue passage_to(std::size_t target) const;
+    // A threshold of one variable, an ellipse about a place of two.
+    PassageSet passage_set(std::size_t target) const;
+    EllipseSet near(const CvValue& place) const;
+    // A value as files have it: a number, or two.
+    Json json_of(const CvValue& value) const;
+    std::string text_of(const CvValue& value) const;
 
     void passages();
 
     // The reduced model by the engine, from tables that reach beyond its ends.
-    void simulate(ClosureSource& s, double from);
+    void simulate(ClosureSource& s);
+    void simulate(ClosureSourceOfTwo& s);
+    void simulate(ClosureFigures& s, const PassageKernel& kernel);
 
     // The committor between passage_from and the last of passage_to: reduced against full, from the
     // states that bursts start from. And between two balls from given states.
     void committors();
+    void committor_of_bursts();
+    std::vector<Figure> committor_at(const ClosureSource& s, const std::vector<CvValue>& x) const;
+    std::vector<Figure> committor_at(const ClosureSourceOfTwo& s,
+                                     const std::vector<CvValue>& x) const;
 
     // --- what came out ---------------------------------------------------------------------------
 
     void write_curves();
+    void write_surfaces();
+
+    // Rates and mean times of each model.
+    void follow(ClosureSource& s);
+    void follow(ClosureSourceOfTwo& s);
 
     void compare();
 
-    Figure time_of(const ClosureSource& s, std::size_t i) const;
-    const ClosureSource* find(const std::string& name) const;
+    const ClosureFigures* find(const std::string& name) const;
 
     const RunConfig& run_;
     const ClosureConfig& c_;
@@ -150,6 +200,7 @@ private:
     CvValue spacing_{};
     std::unique_ptr<CsvWriter> csv_;
     std::vector<ClosureSource> sources_;
+    std::vector<ClosureSourceOfTwo> sources_of_two_;
     Buffer<float> starts_;
     std::vector<CvValue> burst_values_;
     index burst_replicas_ = 0;

@@ -1,8 +1,6 @@
 // The closure from bursts: where they start, how long they last, which lag is taken.
 #include <algorithm>
 
-#include "sampling/closure_of_two.h"
-#include "sampling/slowest_rate.h"
 #include "sampling/stage_close.h"
 
 namespace microlift {
@@ -158,7 +156,7 @@ void ClosureStage::bursts() {
     const BurstClosure closure = burst_closure(m, options.lags.size(), c_.tolerance);
     write_lags(closure);
     const BurstLag& lag = closure.lags[closure.chosen];
-    relax(lag.model, options.lags.back(), burst_rates(m, 2));
+    relax(slow_motion(lag.model), options.lags.back(), burst_rates(m, 2));
     metrics_["lag"] = lag.tau;
     metrics_["plateau"] = closure.plateau;
     metrics_["start"] = c_.start;
@@ -168,7 +166,7 @@ void ClosureStage::bursts() {
                {"plateau", l.plateau}};
         Json times = Json::array();
         for (double to : c_.passage_to)
-            times.push_back(l.model.mean_time(*c_.passage_from, to));
+            times.push_back(l.model.mean_time(c_.passage_from[0], to));
         if (!times.empty()) j["passages"] = times;
         list.push_back(j);
     }
@@ -212,42 +210,7 @@ void ClosureStage::bursts() {
     sources_.push_back(std::move(source));
 }
 
-void ClosureStage::bursts_of_two(const BurstMoments& m) {
-    const TwoClosure closure = burst_closure_of_two(m, c_.tolerance);
-    const TwoLag& lag = closure.lags[closure.chosen];
-    metrics_["lag"] = lag.tau;
-    metrics_["plateau"] = closure.plateau;
-    metrics_["start"] = c_.start;
-    Json list = Json::array();
-    for (const TwoLag& l : closure.lags)
-        list.push_back({{"lag", l.tau}, {"change", l.change}, {"change_error", l.change_error},
-                        {"plateau", l.plateau}});
-    metrics_["lags"] = list;
-    if (!closure.plateau && closure.lags.size() > 1)
-        add_warning("the bursts show no plateau: from the lag " +
-                    number(closure.lags[closure.lags.size() - 2].tau) + " to " +
-                    number(closure.lags.back().tau) + " their diffusion changes by " +
-                    number(100 * closure.lags.back().change) +
-                    " per cent, and no two others agree; do not trust it, and give other lags "
-                    "(closure.burst_lags)");
-    for (std::size_t v = 0; v < m.values.size(); ++v)
-        row(m.values[v], [&](int o) { return lag.value[v][static_cast<std::size_t>(o)]; },
-            [&](int o) { return lag.error[v][static_cast<std::size_t>(o)]; }, "burst");
-    CsvWriter csv(dir_ / "bursts.csv",
-                  {"cv_1", "cv_2", "lag", "drift_1", "drift_2", "diffusion_11", "diffusion_12",
-                   "diffusion_22", "apparent_drift_1", "apparent_drift_2", "apparent_diffusion_11",
-                   "apparent_diffusion_12", "apparent_diffusion_22"});
-    for (std::size_t l = 0; l < closure.lags.size(); ++l)
-        for (std::size_t v = 0; v < m.values.size(); ++v) {
-            std::vector<CsvWriter::Cell> cells{m.values[v][0], m.values[v][1], closure.lags[l].tau};
-            for (const double value : closure.lags[l].value[v]) cells.emplace_back(value);
-            for (const double value : closure.lags[l].apparent[v]) cells.emplace_back(value);
-            csv.row(cells);
-        }
-    csv.finish();
-}
-
-void ClosureStage::relax(const ReducedModel& reduced, index lag,
+void ClosureStage::relax(const SlowMotion& motion, index lag,
                          const std::vector<Figure>& from_bursts) {
     if (c_.relaxation == 0) return;
     SlowestRateOptions options;
@@ -261,7 +224,7 @@ void ClosureStage::relax(const ReducedModel& reduced, index lag,
     };
     progress_.begin("relaxation of the full model", options.work, "steps");
     const SlowestRate r = slowest_rate(stream_, model_, run_.integrator, burst_values_,
-                                      starts_.span(), burst_replicas_, reduced, options);
+                                      starts_.span(), burst_replicas_, motion, options);
     progress_.end();
     meter_.work(r.steps, r.force_evaluations);
     if (!(r.rate.error < 0.3 * r.rate.value)) return;

@@ -9,6 +9,7 @@ namespace microlift {
 namespace {
 
 constexpr index kTable = 2048;            // points of a simulated reduced model
+constexpr index kCommittorRuns = 48 * 1024;  // from all values between the sets
 constexpr index kReducedPassages = 4096;  // at most, of each reduced model: a check of its quadrature
 
 }  // namespace
@@ -25,16 +26,35 @@ PassageOptions ClosureStage::passage_options(uint64 part) {
     return options;
 }
 
-PassageSet ClosureStage::threshold(double from, double to) {
-    return to >= from ? above(0, to) : below(0, to);
+CvValue ClosureStage::passage_from() const {
+    return {c_.passage_from[0], K_ == 2 ? c_.passage_from[1] : 0.0};
+}
+
+CvValue ClosureStage::passage_to(std::size_t target) const {
+    if (K_ == 1) return {c_.passage_to[target], 0.0};
+    return {c_.passage_to[2 * target], c_.passage_to[2 * target + 1]};
+}
+
+PassageSet ClosureStage::passage_set(std::size_t target) const {
+    const CvValue to = passage_to(target);
+    if (K_ == 2) return ellipse(to, c_.passage_radius);
+    return to[0] >= c_.passage_from[0] ? above(0, to[0]) : below(0, to[0]);
+}
+
+Json ClosureStage::json_of(const CvValue& value) const {
+    return K_ == 1 ? Json(value[0]) : Json{value[0], value[1]};
+}
+
+std::string ClosureStage::text_of(const CvValue& value) const {
+    return K_ == 1 ? number(value[0]) : "(" + number(value[0]) + ", " + number(value[1]) + ")";
 }
 
 void ClosureStage::passages() {
     if (c_.passage_to.empty()) return;
-    const double from = *c_.passage_from;
     const index n = c_.passages;
-    for (ClosureSource& s : sources_)
-        if (s.name == "conditional" || s.name == "burst") simulate(s, from);
+    each_source([&](auto& s) {
+        if (s.name == "conditional" || s.name == "burst") simulate(s);
+    });
     if (!overdamped_) return;
     Buffer<float> start;
     if (!c_.passage_state.empty()) {
@@ -44,27 +64,26 @@ void ClosureStage::passages() {
         start = Buffer<float>(stream_.device(), model_.dim() * n);
         copy_to_device(stream_, start.span(), host.data());
     } else {
-        spacing_ = {grid_.width(0), 1.0};
-        start = starts({{from, 0.0}}, n, 5030);
+        spacing_ = {grid_.width(0), K_ == 2 ? grid_.width(1) : 1.0};
+        start = starts({passage_from()}, n, 5030);
     }
     const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
-    for (std::size_t i = 0; i < c_.passage_to.size(); ++i) {
-        progress_.begin("first passages to " + number(c_.passage_to[i]), 1, "of them");
-        const PassageResult r =
-            run_passages(stream_, *kernel, start.span(), n, PassageSet{},
-                         threshold(from, c_.passage_to[i]), passage_options(5040 + i));
+    for (std::size_t i = 0; i < targets(); ++i) {
+        progress_.begin("first passages to " + text_of(passage_to(i)), 1, "of them");
+        const PassageResult r = run_passages(stream_, *kernel, start.span(), n, PassageSet{},
+                                             passage_set(i), passage_options(5040 + i));
         meter_.work(r.steps, r.force_evaluations);
         progress_.end();
         direct_.push_back(mean_passage_time(r));
         if (direct_.back().unfinished > 0)
             add_warning(std::to_string(direct_.back().unfinished) + " of " + std::to_string(n) +
-                  " first passages to " + number(c_.passage_to[i]) +
+                  " first passages to " + text_of(passage_to(i)) +
                   " were not over after closure.passage_steps; the mean takes them for "
                   "exponential");
     }
 }
 
-void ClosureStage::simulate(ClosureSource& s, double from) {
+void ClosureStage::simulate(ClosureSource& s) {
     const double margin = 0.25 * (s.model.to() - s.model.from());
     const double low = s.model.from() - margin, high = s.model.to() + margin;
     std::vector<float> drift, sigma;
@@ -81,64 +100,93 @@ void ClosureStage::simulate(ClosureSource& s, double from) {
     Buffer<float> drift_table(stream_.device(), kTable), sigma_table(stream_.device(), kTable);
     copy_to_device(stream_, drift_table.span(), drift.data());
     copy_to_device(stream_, sigma_table.span(), sigma.data());
-    const auto kernel = table_passage_kernel(low, high, drift_table.span(), sigma_table.span());
+    simulate(s, *table_passage_kernel(low, high, drift_table.span(), sigma_table.span()));
+}
+
+void ClosureStage::simulate(ClosureFigures& s, const PassageKernel& kernel) {
     const index n = std::min(c_.passages, kReducedPassages);
-    const std::vector<float> host(static_cast<std::size_t>(n), static_cast<float>(from));
-    Buffer<float> start(stream_.device(), n);
-    copy_to_device(stream_, start.span(), host.data());
-    for (std::size_t i = 0; i < c_.passage_to.size(); ++i) {
+    const CvValue from = passage_from();
+    const Buffer<float> start = repeated_values(stream_, K_, {from}, n);
+    for (std::size_t i = 0; i < targets(); ++i) {
         progress_.begin("reduced model, " + s.name, 1, "of its passages");
-        const PassageResult r = run_passages(stream_, *kernel, start.span(), n, PassageSet{},
-                                             threshold(from, c_.passage_to[i]),
-                                             passage_options(5060 + i));
+        const PassageResult r = run_passages(stream_, kernel, start.span(), n, PassageSet{},
+                                             passage_set(i), passage_options(5060 + i));
         progress_.end();
         s.simulated.push_back(mean_passage_time(r));
     }
 }
 
+std::vector<Figure> ClosureStage::committor_at(const ClosureSource& s,
+                                               const std::vector<CvValue>& x) const {
+    const double from = c_.passage_from[0], to = c_.passage_to.back();
+    return s.figures([&](const ReducedModel& m) {
+        std::vector<double> q;
+        for (const CvValue& v : x)
+            q.push_back(m.committor(v[0], std::min(from, to), std::max(from, to)));
+        return q;
+    });
+}
+
+void ClosureStage::committor_of_bursts() {
+    // Of one variable the second set lies to the right, of two it is where passages end.
+    PassageSet sets[2];
+    std::function<bool(const CvValue&)> between;
+    if (K_ == 1) {
+        const double a = std::min(c_.passage_from[0], c_.passage_to.back());
+        const double b = std::max(c_.passage_from[0], c_.passage_to.back());
+        sets[0] = below(0, a);
+        sets[1] = above(0, b);
+        between = [a, b](const CvValue& x) { return x[0] > a && x[0] < b; };
+    } else {
+        const EllipseSet a = near(passage_from()), b = near(passage_to(targets() - 1));
+        sets[0] = ellipse(a.centre, a.radius);
+        sets[1] = ellipse(b.centre, b.radius);
+        between = [a, b](const CvValue& x) { return a.level(x) > 0 && b.level(x) > 0; };
+    }
+    std::vector<index> inside;
+    std::vector<CvValue> values;
+    for (std::size_t v = 0; v < burst_values_.size(); ++v)
+        if (between(burst_values_[v])) {
+            inside.push_back(static_cast<index>(v));
+            values.push_back(burst_values_[v]);
+        }
+    if (inside.empty()) return;
+    const index each = std::min(
+        burst_replicas_,
+        std::max<index>(64, kCommittorRuns / static_cast<index>(inside.size())));
+    const index n = static_cast<index>(inside.size()) * each;
+    Buffer<float> start(stream_.device(), model_.dim() * n);
+    const index all = static_cast<index>(burst_values_.size()) * burst_replicas_;
+    for (int d = 0; d < model_.dim(); ++d)
+        for (std::size_t i = 0; i < inside.size(); ++i)
+            copy(stream_, start.span().subspan(d * n + static_cast<index>(i) * each, each),
+                 Span<const float>(
+                     starts_.span().subspan(d * all + inside[i] * burst_replicas_, each)));
+    const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
+    progress_.begin("committor", 1, "of the trajectories");
+    const PassageResult r = run_passages(stream_, *kernel, start.span(), n, sets[0], sets[1],
+                                         passage_options(5080));
+    meter_.work(r.steps, r.force_evaluations);
+    progress_.end();
+    Json list = Json::array();
+    for (std::size_t i = 0; i < inside.size(); ++i) {
+        const index first = static_cast<index>(i) * each;
+        const Share q = second_before_first(r, first, first + each);
+        list.push_back({{"cv", json_of(values[i])}, {"direct", q.value}, {"direct_error", q.error}});
+    }
+    each_source([&](const auto& s) {
+        const std::vector<Figure> q = committor_at(s, values);
+        for (std::size_t i = 0; i < q.size(); ++i) {
+            list[i][s.name] = q[i].value;
+            list[i][s.name + "_error"] = q[i].error;
+        }
+    });
+    metrics_["committor"] = list;
+}
+
 void ClosureStage::committors() {
     if (!overdamped_) return;
-    if (!c_.passage_to.empty() && burst_replicas_ > 0) {
-        const double from = *c_.passage_from, to = c_.passage_to.back();
-        const double a = std::min(from, to), b = std::max(from, to);
-        std::vector<index> inside;
-        for (std::size_t v = 0; v < burst_values_.size(); ++v)
-            if (burst_values_[v][0] > a && burst_values_[v][0] < b)
-                inside.push_back(static_cast<index>(v));
-        const index each = std::min<index>(burst_replicas_, 1024);
-        const index n = static_cast<index>(inside.size()) * each;
-        if (n > 0) {
-            Buffer<float> start(stream_.device(), model_.dim() * n);
-            const index all = static_cast<index>(burst_values_.size()) * burst_replicas_;
-            for (int d = 0; d < model_.dim(); ++d)
-                for (std::size_t i = 0; i < inside.size(); ++i)
-                    copy(stream_,
-                         start.span().subspan(d * n + static_cast<index>(i) * each, each),
-                         Span<const float>(starts_.span().subspan(
-                             d * all + inside[i] * burst_replicas_, each)));
-            const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
-            progress_.begin("committor", 1, "of the trajectories");
-            const PassageResult r = run_passages(stream_, *kernel, start.span(), n, below(0, a),
-                                                 above(0, b), passage_options(5080));
-            meter_.work(r.steps, r.force_evaluations);
-            progress_.end();
-            Json list = Json::array();
-            for (std::size_t i = 0; i < inside.size(); ++i) {
-                const index first = static_cast<index>(i) * each;
-                const Share q = second_before_first(r, first, first + each);
-                const double x = burst_values_[static_cast<std::size_t>(inside[i])][0];
-                Json j{{"cv", x}, {"direct", q.value}, {"direct_error", q.error}};
-                for (const ClosureSource& s : sources_) {
-                    const Figure f =
-                        s.figure([&](const ReducedModel& m) { return m.committor(x, a, b); });
-                    j[s.name] = f.value;
-                    j[s.name + "_error"] = f.error;
-                }
-                list.push_back(j);
-            }
-            metrics_["committor"] = list;
-        }
-    }
+    if (!c_.passage_to.empty() && burst_replicas_ > 0) committor_of_bursts();
     if (c_.committor_points.empty()) return;
     const auto D = static_cast<std::size_t>(model_.dim());
     const std::size_t points = c_.committor_points.size() / D;

@@ -295,9 +295,7 @@ stiffness = [1, 1]
             const double x = values[v][0], y = values[v][1];
             const double exact[5] = {-2 * x + y, -0.5 * x - 3 * y, 0.5, 0, 0.245};
             for (std::size_t o = 0; o < 5; ++o) {
-                // Euler–Maruyama's own shift of the drift, dt/2 |J| b, is added to the error.
-                const double z = (lag.value[v][o] - exact[o]) /
-                                 std::hypot(lag.error[v][o], 0.0015 * (1 + std::fabs(exact[o])));
+                const double z = (lag.value[v][o] - exact[o]) / lag.error[v][o];
                 CHECK(std::fabs(z) < 5);
                 squares += z * z / static_cast<double>(5 * values.size());
             }
@@ -331,8 +329,9 @@ stiffness = 20
     options.dt = 2e-3;
     options.lag = 50;
     options.work = 4e7;
+    const ReducedModel closure(double_well(1, 2.2, 89, 0, 1), 0, 0);
     const SlowestRate r = slowest_rate(stream, model, run.integrator, values, start.span(), 64,
-                                       ReducedModel(double_well(1, 2.2, 89, 0, 1), 0, 0), options);
+                                       slow_motion(closure), options);
     CAPTURE(r.rate.value);
     CHECK(std::fabs(r.rate.value - 0.748682) < 4 * r.rate.error);
     CHECK(r.rate.error < 0.05 * r.rate.value);

@@ -418,6 +418,31 @@ TEST_CASE("config: a closure's lags lie within its bursts, and its keys come tog
     check_message(refusal(kBase, {"closure.passage_from=0.5"}), "closure.passage_from");
     check_message(refusal(kBase, {"closure.passage_to=[0.5]"}), "closure.passage_to");
     check_message(refusal(kBase, {"closure.passage_state=[1, 2, 3]"}), "closure.passage_state");
+    check_message(refusal(kBase, {"closure.passage_from=[0, 1]", "closure.passage_to=[0.5]"}),
+                  "closure.passage_from");
+    check_message(refusal(kBase, {"closure.passage_from=0", "closure.passage_to=[0.5]",
+                                  "closure.passage_radius=0.1"}),
+                  "closure.passage_radius");
+    const auto two = [](std::vector<std::string> set) {
+        set.insert(set.end(), {"cv.variables=[\"x\", \"y\"]", "umbrella.from=[-1.5, -0.2]",
+                               "umbrella.to=[1.2, 2]", "umbrella.windows=[4, 4]",
+                               "umbrella.stiffness=[500.0, 500.0]"});
+        return set;
+    };
+    const std::string from = "closure.passage_from=[-0.5, 1.4]", to = "closure.passage_to=[0.6, 0]",
+                      radius = "closure.passage_radius=0.2";
+    const RunConfig places = parse(kBase, two({from, to, radius}));
+    CHECK(places.closure.passage_radius == std::vector<double>{0.2, 0.2});
+    check_message(refusal(kBase, two({"closure.passage_from=-0.5", to, radius})),
+                  "closure.passage_from");
+    check_message(refusal(kBase, two({from, "closure.passage_to=[0.6, 0, 1]", radius})),
+                  "closure.passage_to");
+    check_message(refusal(kBase, two({from, to})), "closure.passage_to");
+    check_message(refusal(kBase, two({radius})), "closure.passage_radius");
+    check_message(refusal(kBase, two({from, to, "closure.passage_radius=[0.2, 0.0]"})),
+                  "closure.passage_radius");
+    check_message(refusal(kBase, two({from, to, "closure.passage_radius=1"})),
+                  "closure.passage_radius");
     check_message(refusal(kBase, {"closure.committor_points=[0, 0]"}), "closure.committor_points");
     const std::vector<std::string> balls{"closure.committor_a=[0, 0, 0.1]",
                                          "closure.committor_b=[1, 0, 0.1]",

@@ -231,4 +231,45 @@ TEST_CASE("passages do not depend on threads, and splits of a run change nothing
     }
 }
 
+TEST_CASE("ellipses of two variables: a linear drift to its centre takes ln(r/a)") {
+    // b = −ξ and D = diag(½, 2): a disc in (ξ₁, ξ₂/2), where the mean time from r to a is ln(r/a).
+    const double center[2] = {0, 0}, radius[2] = {0.3, 0.6}, exact = std::log(5.0);
+    const PassageSet set = ellipse(center, radius);
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        const index side = 33;
+        std::vector<float> table;
+        for (int q = 0; q < 5; ++q)
+            for (index i = 0; i < side; ++i)
+                for (index j = 0; j < side; ++j) {
+                    const float x = -4 + 0.25f * static_cast<float>(i);
+                    const float y = -8 + 0.5f * static_cast<float>(j);
+                    const float values[5] = {-x, -y, 1, 0, 2};
+                    table.push_back(values[q]);
+                }
+        Buffer<float> device_table(device, static_cast<index>(table.size()));
+        copy_to_device(stream, device_table.span(), table.data());
+        const auto tables = plane_passage_kernel({-4, -8}, {4, 8}, {side, side}, device_table.span());
+        check_time(time_from(stream, *tables, {1.5, 0}, 8192, set, 1e-3), exact, 4, 0.003);
+        check_time(time_from(stream, *tables, {0, 3}, 8192, set, 1e-3, 2), exact, 4, 0.003);
+        const RunConfig run = parse_run_config(R"toml([system]
+variables = ["x", "y"]
+drift = ["-x", "-y"]
+diffusion = ["1", "2"]
+[cv]
+variables = ["x", "y"]
+[integrator]
+dt = 1e-3
+[umbrella]
+from = [-1, -1]
+to = [1, 1]
+windows = [2, 2]
+stiffness = [1, 1]
+)toml", "run.toml");
+        const Model model(run);
+        const auto formula = passage_kernel(model, model.path_setup(run.integrator));
+        check_time(time_from(stream, *formula, {0.9, 2.4}, 2048, set, 1e-3), exact, 4, 0.003);
+    }
+}
+
 }  // namespace microlift

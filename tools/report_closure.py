@@ -16,6 +16,7 @@ WORDS = {"conditional": "averages over the fine variables at a fixed value of it
 NAMES = {"conditional": "averages, physics", "free_energy": "free energy and diffusion",
          "generator": "averages, generated",
          "healed": "averages, healed", "held": "averages, held", "burst": "bursts", "full": "full model"}
+SURFACES = ["cv_1", "cv_2", "density", "source"]
 CURVES = ["cv_1", "drift", "diffusion", "density", "source"]
 
 
@@ -38,12 +39,19 @@ def entries(tree, *keys):
     return [e for e in dig(tree, *keys, kind=list) if isinstance(e, dict)]
 
 
+def place(value):
+    """A value of one collective variable or of two, as metrics.json has it."""
+    if isinstance(value, list):
+        return "(" + ", ".join(fmt(v) for v in value) + ")"
+    return fmt(value)
+
+
 def curves(run):
     """reduced.csv by source, or nothing."""
     path = run.folder / "reduced.csv"
     if not path.is_file():
         return {}
-    table = read_table(path, CURVES)
+    table = read_table(path, SURFACES if run.two_cvs else CURVES)
     return {s: pick(table, source=s) for s in dict.fromkeys(table["source"])}
 
 
@@ -164,7 +172,7 @@ def comparison(run, closure):
         (entries(s, "passages") for s in sources if entries(s, "passages")), [])
     head = ["Model", "slowest rate"]
     for p in passages:
-        head.append(f"first passage {fmt(p.get('from'))} → {fmt(p.get('to'))}")
+        head.append(f"first passage {place(p.get('from'))} → {place(p.get('to'))}")
     simulated = any("simulated" in p for s in sources for p in entries(s, "passages"))
     if simulated:
         head += ["simulated"] * len(passages)
@@ -187,7 +195,45 @@ def comparison(run, closure):
     return result
 
 
-def of_two(run, table, closure):
+def densities_and_committors_of_two(run, closure, smooth):
+    panels, texts = [], []
+    kt = number(dig(run.metrics, "system").get("kt"))
+
+    def density_of(source):
+        def panel(axes):
+            rows = smooth[source]
+            level = -np.log(np.maximum(rows["density"], 1e-300)) * (kt if kt > 0 else 1.0)
+            level = level - np.nanmin(level)
+            heat_map(run, axes, rows, level, "−ln density" + (" · kT" if kt > 0 else ""),
+                     limits=(0, np.nanquantile(level, 0.75)))
+            axes.set_title(NAMES.get(source, source))
+        return panel
+
+    for source in ("conditional", "burst"):
+        if source in smooth:
+            panels.append(density_of(source))
+    if panels:
+        texts.append("Stationary density of the reduced models, as an energy; the walls are where "
+                     "estimates end.")
+    points = [e for e in entries(closure, "committor") if isinstance(e.get("cv"), list)]
+    if len(points) > 1:
+        full = np.array([number(e.get("direct")) for e in points])
+
+        def committor(axes):
+            axes.plot([0, 1], [0, 1], color="#9aa3ad", lw=0.8)
+            for source in ("conditional", "free_energy", "generator", "healed", "held", "burst"):
+                y = np.array([number(e.get(source)) for e in points])
+                if np.isfinite(y).any():
+                    axes.plot(full, y, "o", ms=3, color=COLOUR.get(source, MUTED), label=source)
+            axes.set(xlabel="committor, full model", ylabel="committor, reduced model",
+                     xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        panels.append(committor)
+        texts.append("Probability to reach the last place before the first, from each value at which "
+                     "bursts start: on the line where both agree.")
+    return figure(panels, " ".join(texts), min(2, len(panels)), height=3.4) if panels else ""
+
+
+def of_two(run, table, closure, smooth):
     """Two collective variables: arrows of the drift over the diffusion, by source."""
     def panel_of(source):
         def panel(axes):
@@ -209,6 +255,7 @@ def of_two(run, table, closure):
                     "tenth cut), colours the diffusion. "
                     + " ".join(sentence(f"{s}: {WORDS.get(s, 'as given')}") for s in sources),
                     min(2, len(sources)), height=3.6)
+    result += comparison(run, closure)
     found = [e for e in entries(closure, "lags") if number(e.get("lag")) > 0]
     if found:
         chosen = number(closure.get("lag"))
@@ -218,7 +265,7 @@ def of_two(run, table, closure):
               ", ".join(t for t, on in (("plateau", e.get("plateau") is True),
                                         ("taken", number(e["lag"]) == chosen)) if on)]
              for i, e in enumerate(found)])
-    return result
+    return result + densities_and_committors_of_two(run, closure, smooth)
 
 
 def section_closure(run):
@@ -235,7 +282,7 @@ def section_closure(run):
         items = "".join(f"<li>{esc(sentence(w))}</li>" for w in poor)
         result += f'<div class="box"><ul>{items}</ul></div>'
     if "drift" not in table:
-        return "closure", "Closure", result + of_two(run, table, closure)
+        return "closure", "Closure", result + of_two(run, table, closure, smooth)
     result += drift_and_diffusion(run, table, smooth)
     result += comparison(run, closure)
     result += lags(run, closure)

@@ -1,0 +1,69 @@
+#include "sampling/band_matrix.h"
+
+#include <algorithm>
+
+namespace microlift {
+
+bool BandMatrix::factor() {
+    for (index k = 0; k < n_; ++k) {
+        const double* pivot = row_of(k);
+        if (!(pivot[0] > 0)) return false;
+        const index last = std::min(n_ - 1, k + half_);
+        for (index i = k + 1; i <= last; ++i) {
+            double* row = row_of(i) + (k - i);
+            if (row[0] == 0) continue;
+            const double f = row[0] / pivot[0];
+            row[0] = f;
+            for (index j = 1; j <= last - k; ++j) row[j] -= f * pivot[j];
+        }
+    }
+    return true;
+}
+
+bool BandMatrix::factor_generator(std::vector<double> row_sum) {
+    for (index k = 0; k < n_; ++k) {
+        double* pivot = row_of(k);
+        const index last = std::min(n_ - 1, k + half_);
+        pivot[0] = row_sum[static_cast<std::size_t>(k)];
+        for (index j = 1; j <= last - k; ++j) pivot[0] -= pivot[j];
+        if (!(pivot[0] > 0)) return false;
+        for (index i = k + 1; i <= last; ++i) {
+            double* row = row_of(i) + (k - i);
+            if (row[0] == 0) continue;
+            const double f = row[0] / pivot[0];
+            row[0] = f;
+            for (index j = 1; j <= last - k; ++j) row[j] -= f * pivot[j];
+            row_sum[static_cast<std::size_t>(i)] -= f * row_sum[static_cast<std::size_t>(k)];
+        }
+    }
+    return true;
+}
+
+void BandMatrix::solve(double* b) const {
+    for (index i = 0; i < n_; ++i) {
+        const double* row = row_of(i);
+        double sum = b[i];
+        for (index j = std::max<index>(0, i - half_); j < i; ++j) sum -= row[j - i] * b[j];
+        b[i] = sum;
+    }
+    for (index i = n_; i-- > 0;) {
+        const double* row = row_of(i);
+        double sum = b[i];
+        for (index j = i + 1; j <= std::min(n_ - 1, i + half_); ++j) sum -= row[j - i] * b[j];
+        b[i] = sum / row[0];
+    }
+}
+
+void BandMatrix::solve_transposed(double* b) const {
+    for (index i = 0; i < n_; ++i) {
+        const double* row = row_of(i);
+        b[i] /= row[0];
+        for (index j = i + 1; j <= std::min(n_ - 1, i + half_); ++j) b[j] -= row[j - i] * b[i];
+    }
+    for (index i = n_; i-- > 0;) {
+        const double* row = row_of(i);
+        for (index j = std::max<index>(0, i - half_); j < i; ++j) b[j] -= row[j - i] * b[i];
+    }
+}
+
+}  // namespace microlift
