@@ -362,8 +362,12 @@ class Runs(Case):
         """The run's kind and two others on the same samples: a table of the three."""
         out = self.dir / "kinds"
         self.succeed("run", self.config, "-o", out, "--quiet", "--set",
-                     'generator.compare=["flow", "energy"]', "--set", "closure.enabled=false")
-        compared = json.loads((out / "metrics.json").read_text())["compare"]
+                     'generator.compare=["flow", "energy"]', "--set", "closure.enabled=false", "--set",
+                     "generator.precision=bf16")
+        metrics = json.loads((out / "metrics.json").read_text())
+        self.assertEqual(metrics["stages"]["train"]["precision"],  # the CPU knows one only
+                         "fp32" if metrics["device"].startswith("CPU") else "bf16")
+        compared = metrics["compare"]
         self.assertEqual([row["kind"] for row in compared], ["cgan", "flow", "energy"])
         self.assertEqual([row["updates"] for row in compared], [200, 400, 400])
         for row in compared:

@@ -125,7 +125,7 @@ class CudaSuite(unittest.TestCase):
         results = {s["step"]: s["result"] for s in report["steps"]}
         self.assertEqual({"build": "skipped", "equality": "passed", "tests": "passed",
                           "sanitizers": "skipped", "benchmarks": "passed", "peers": "passed",
-                          "program_tests": "skipped"}, results)
+                          "program_tests": "skipped", "cli_tests": "skipped"}, results)
         self.assertEqual(1, len(report["benchmarks"]))
         self.assertEqual(1, sum("ratio" in r for r in report["peers"]["results"]))
         text = (self.dir / "out" / "suite.md").read_text()

@@ -17,7 +17,8 @@ SOURCE = Path(__file__).resolve().parent.parent
 # program, which need minutes and say least about the device, come last and get what the others left.
 WHOLE = 540
 BOUNDS = {"build": 170, "equality": 25, "tests": 60, "sanitizers": 60, "benchmarks": 75, "peers": 140}
-PROGRAM_TESTS = "^(cli|readme|report|install|peers|coupled_run|closure_run|learned|phi4|examples)_py$"
+PROGRAM_TESTS = "^(readme|report|install|peers|coupled_run|closure_run|learned|phi4|examples)_py$"
+CLI_TESTS = "^cli_py$"  # runs alone, for a minute or two
 CPU_BOUNDS = {"build": 600, "tests": 60, "equality": 60, "sanitizers": 10, "benchmarks": 60, "peers": 60}
 BENCHMARKS = ["muller_brown", "formula", "fast_slow", "ensemble:n=10000000", "cgan_b256", "cgan_b4096",
               "cgan_b65536", "training:width=128,batch=4096", "generate", "mbar"]
@@ -139,16 +140,18 @@ class Suite:
                                                 "--source-file=*test_devices.cpp,*test_philox.cpp"],
                                       self.bounds["tests"])
         else:
-            wrong, seconds = self.ctest("tests", ["-E", PROGRAM_TESTS], self.bounds["tests"])
+            wrong, seconds = self.ctest("tests", ["-E", f"{PROGRAM_TESTS}|{CLI_TESTS}"],
+                                        self.bounds["tests"])
         self.record_tests("tests", wrong, seconds, self.bounds["tests"])
 
     def program_tests(self):
-        left = int(WHOLE - (time.monotonic() - self.begin))
-        if self.cpu or left < 20:
-            self.skip("program_tests", "need a GPU" if self.cpu else "no time left")
-            return
-        wrong, seconds = self.ctest("program_tests", ["-R", PROGRAM_TESTS], left)
-        self.record_tests("program_tests", wrong, seconds, left)
+        for name, tests in (("program_tests", PROGRAM_TESTS), ("cli_tests", CLI_TESTS)):
+            left = int(WHOLE - (time.monotonic() - self.begin))
+            if self.cpu or left < 20:
+                self.skip(name, "need a GPU" if self.cpu else "no time left")
+                continue
+            wrong, seconds = self.ctest(name, ["-R", tests], left)
+            self.record_tests(name, wrong, seconds, left)
 
     def ctest(self, name, choice, bound):
         # Each test ends a little before the step: one that hangs must not hide the others.
@@ -157,10 +160,16 @@ class Suite:
 
     def record_tests(self, name, wrong, seconds, bound):
         text = (self.dir / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-        found = re.findall(r"^.*(?:tests passed|tests failed|test cases:).*$", text, re.MULTILINE)
-        if not found and not wrong:
+        # Those of a ctest that was stopped, too.
+        ended = re.findall(r"^ *\d+/\d+ Test +#\d+: (\S+) \.+(.*?) +[\d.]+ sec$", text, re.MULTILINE)
+        failed = [test for test, result in ended if "Passed" not in result]
+        found = re.findall(r"test cases:.*", text)
+        if not ended and not found and not wrong:
             wrong = "no test ran"
-        self.record(name, wrong, seconds, found[-1].strip() if found else "", bound)
+        detail = found[-1] if found else ""
+        if ended:
+            detail = f"{len(ended) - len(failed)} passed" + "".join(f", {test} failed" for test in failed)
+        self.record(name, wrong, seconds, detail, bound)
 
     def machine_tests(self, *before):
         return [*before, self.build / "tests" / "microlift_tests", "--no-colors",
