@@ -13,6 +13,7 @@ namespace {
 constexpr index kCurve = 201;      // points of reduced.csv
 constexpr index kAveraged = 4096;  // generated states at each bin
 constexpr double kPoor = 0.2;      // ln of a ratio of rates or times that is worth a warning
+constexpr double kPartOfRing = 0.05;  // of a period that is left out, below which it is covered
 constexpr double kFlat = 0.02;     // of the usual noise along ξ, below which ∇ξ is said to vanish
 
 Json json_of_figure(const Figure& f) { return {{"value", f.value}, {"error", f.error}}; }
@@ -29,6 +30,7 @@ std::string with_error(const Figure& f) { return number(f.value) + " +- " + numb
 
 void ClosureStage::run(const ConditionalMoments& moments) {
     open_csv();
+    warn_rings();
     conditional(moments);
     lifted();
     overdamped_ = run_.integrator.scheme != "baoab";
@@ -180,6 +182,18 @@ void ClosureStage::reversible(const ClosureSource& conditional) {
         return;
     }
     add_source(std::move(source));
+}
+
+void ClosureStage::warn_rings() {
+    for (int k = 0; k < K_; ++k) {
+        const double period = run_.cv.variables[static_cast<std::size_t>(k)].period;
+        const double range = grid_.to[static_cast<std::size_t>(k)] -
+                             grid_.from[static_cast<std::size_t>(k)];
+        if (period > 0 && range > (1 - kPartOfRing) * period)
+            add_warning("closure: collective variable " + std::to_string(k + 1) +
+                        " is periodic and covered all round, but the reduced models have walls "
+                        "where it closes: times and rates are those of an interval, not of a ring");
+    }
 }
 
 void ClosureStage::warn_flat(const ConditionalMoments& m) {

@@ -112,6 +112,8 @@ private:
     // that errors of neighbouring bins go together.
     std::vector<double> block_shifts(const ConditionalMoments& m, index replicate) const;
 
+    // Where ξ closes on itself and the reduced models do not.
+    void warn_rings();
     // Where ξ does not change along any direction that moves.
     void warn_flat(const ConditionalMoments& m);
     // Generated states at every bin, and the same healed.
