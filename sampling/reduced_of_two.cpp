@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <complex>
 #include <limits>
 
 #include "engine/error.h"
@@ -17,14 +16,9 @@ namespace {
 constexpr index kMostIntervals = 24;  // of a surface's mesh, along each variable
 constexpr index kCells = ReducedModelOfTwo::kSide * ReducedModelOfTwo::kSide;
 constexpr double kLeastCut = 0.02;    // of an edge, before it meets a set's rim
-constexpr int kBlock = 4;             // vectors of the rates' subspace
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 std::size_t place(index i) { return static_cast<std::size_t>(i); }
-
-double bernoulli(double x) {
-    return std::fabs(x) < 1e-5 ? 1 - 0.5 * x : x / std::expm1(std::min(x, 700.0));
-}
 
 // D = Σ ρ_e e eᵀ with three integer vectors e and ρ_e ≥ 0, whatever D: Selling's reduction of a
 // superbase (Fehrenbach and Mirebeau, J. Math. Imaging Vis. 49 (2014) 123).
@@ -73,48 +67,6 @@ std::vector<double> distinct(std::vector<double> x) {
     for (const double v : x)
         if (out.empty() || v > out.back() + least) out.push_back(v);
     return out;
-}
-
-// The eigenvalues of a small real matrix by rows: its characteristic polynomial (Faddeev and
-// LeVerrier), and all roots of that at once (Durand and Kerner).
-std::vector<std::complex<double>> small_eigenvalues(const std::vector<double>& matrix, int n) {
-    double scale = 0;
-    for (const double v : matrix) scale = std::max(scale, std::fabs(v));
-    if (!(scale > 0)) return std::vector<std::complex<double>>(static_cast<std::size_t>(n), 0.0);
-    const auto entry = [n](int i, int j) { return static_cast<std::size_t>(i * n + j); };
-    std::vector<double> a(matrix), m(matrix.size(), 0.0), c(static_cast<std::size_t>(n) + 1, 0.0);
-    for (double& v : a) v /= scale;
-    c[static_cast<std::size_t>(n)] = 1;
-    for (int k = 1; k <= n; ++k) {
-        std::vector<double> next(matrix.size(), 0.0);
-        for (int i = 0; i < n; ++i)
-            for (int j = 0; j < n; ++j) {
-                for (int l = 0; l < n; ++l) next[entry(i, j)] += a[entry(i, l)] * m[entry(l, j)];
-                if (i == j) next[entry(i, j)] += c[static_cast<std::size_t>(n - k + 1)];
-            }
-        m = next;
-        double trace = 0;
-        for (int i = 0; i < n; ++i)
-            for (int l = 0; l < n; ++l) trace += a[entry(i, l)] * m[entry(l, i)];
-        c[static_cast<std::size_t>(n - k)] = -trace / k;
-    }
-    std::vector<std::complex<double>> roots;
-    for (int k = 0; k < n; ++k) roots.push_back(std::pow(std::complex<double>(0.4, 0.9), k));
-    for (int round = 0; round < 400; ++round) {
-        double change = 0;
-        for (std::size_t k = 0; k < roots.size(); ++k) {
-            std::complex<double> value = 1, others = 1;
-            for (int i = n - 1; i >= 0; --i) value = value * roots[k] + c[static_cast<std::size_t>(i)];
-            for (std::size_t l = 0; l < roots.size(); ++l)
-                if (l != k) others *= roots[k] - roots[l];
-            if (others == 0.0) others = 1e-300;
-            roots[k] -= value / others;
-            change = std::max(change, std::abs(value / others));
-        }
-        if (change < 1e-15) break;
-    }
-    for (auto& r : roots) r *= scale;
-    return roots;
 }
 
 }  // namespace
@@ -341,11 +293,15 @@ void ReducedModelOfTwo::tabulate() {
 
 void ReducedModelOfTwo::connect() {
     const CvValue h = width();
-    edges_.clear();
-    half_width_ = 1;
+    std::vector<CellChain::Edge> edges;
+    double slow = std::numeric_limits<double>::infinity();
     for (index c = 0; c < kCells; ++c) {
         if (!inside(c)) continue;
         const DriftAndDiffusion& v = coefficients(c);
+        for (std::size_t k = 0; k < 2; ++k) {
+            const double range = mesh_.to[k] - mesh_.from[k];
+            slow = std::min(slow, v[2 + 2 * k] / (range * range));
+        }
         for (const Direction& d :
              selling(v[2] / (h[0] * h[0]), v[3] / (h[0] * h[1]), v[4] / (h[1] * h[1]))) {
             if (!(d.rho > 0)) continue;
@@ -362,12 +318,11 @@ void ReducedModelOfTwo::connect() {
                     for (std::size_t k = 0; k < 2; ++k)
                         force += 0.5 * (force_[place(c)][k] + force_[place(to)][k]) * h[k] *
                                  static_cast<double>(sign * d.e[k]);
-                const index a = number_[place(c)], b = number_[place(to)];
-                half_width_ = std::max(half_width_, std::abs(a - b));
-                edges_.push_back({a, b, 0.5 * d.rho, force});
+                edges.push_back({number_[place(c)], number_[place(to)], 0.5 * d.rho, force});
             }
         }
     }
+    chain_ = CellChain(static_cast<index>(cells_.size()), std::move(edges), slow);
 }
 
 std::vector<double> ReducedModelOfTwo::spread(const std::vector<double>& by_number) const {
@@ -454,7 +409,7 @@ std::vector<double> ReducedModelOfTwo::solve(const std::vector<EllipseSet>& sets
             level[s][place(nearest)] = 0;
         }
     }
-    BandMatrix matrix(n, half_width_);
+    BandMatrix matrix(n, chain_.half_width());
     std::vector<double> u(cells_.size(), source), leaving(cells_.size(), 0.0);
     for (index i = 0; i < n; ++i)
         if (const index s = in[place(i)]; s >= 0) {
@@ -477,7 +432,7 @@ std::vector<double> ReducedModelOfTwo::solve(const std::vector<EllipseSet>& sets
             matrix(from, to) -= rate;
         }
     };
-    for (const Edge& e : edges_) {
+    for (const CellChain::Edge& e : chain_.edges()) {
         jump(e.from, e.to, e.weight, e.force);
         jump(e.to, e.from, e.weight, -e.force);
     }
@@ -494,118 +449,35 @@ std::vector<double> ReducedModelOfTwo::committor(const EllipseSet& a, const Elli
     return solve({a, b}, {0.0, 1.0}, 0.0);
 }
 
-void ReducedModelOfTwo::Resolvent::apply(std::vector<double>& v) const {
-    const auto centre = [&] {
-        double mean = 0;
-        for (std::size_t i = 0; i < v.size(); ++i) mean += pi[i] * v[i];
-        for (double& x : v) x -= mean;
-    };
-    centre();
-    factor.solve(v.data());
-    centre();
-}
-
-ReducedModelOfTwo::Resolvent ReducedModelOfTwo::resolvent() const {
-    const index n = static_cast<index>(cells_.size());
-    Resolvent r;
-    // Far below every rate: what diffuses over the range takes longer than anything without a barrier.
-    double slowest = 1e300;
-    for (const index c : cells_)
-        for (std::size_t k = 0; k < 2; ++k) {
-            const double range = mesh_.to[k] - mesh_.from[k];
-            slowest = std::min(slowest, coefficients(c)[2 + 2 * k] / (range * range));
-        }
-    r.shift = 1e-7 * slowest;
-    r.factor = BandMatrix(n, half_width_);
-    for (const Edge& e : edges_) {
-        r.factor(e.from, e.to) -= e.weight * bernoulli(-e.force);
-        r.factor(e.to, e.from) -= e.weight * bernoulli(e.force);
-    }
-    if (!r.factor.factor_generator(std::vector<double>(cells_.size(), r.shift))) throw NumericError("closure: the generator has no inverse");
-    r.pi.assign(cells_.size(), 1.0 / static_cast<double>(n));
-    for (int round = 0; round < 60; ++round) {
-        std::vector<double> next = r.pi;
-        r.factor.solve_transposed(next.data());
-        double sum = 0, change = 0;
-        for (const double p : next) sum += p;
-        for (std::size_t i = 0; i < next.size(); ++i) {
-            next[i] /= sum;
-            change += std::fabs(next[i] - r.pi[i]);
-        }
-        r.pi = std::move(next);
-        if (change < 1e-12) break;
-    }
-    return r;
-}
-
 std::vector<double> ReducedModelOfTwo::density() const {
     const CvValue h = width();
-    std::vector<double> p = resolvent().pi;
+    std::vector<double> p = chain_.stationary();
     for (double& v : p) v /= h[0] * h[1];
     return spread(p);
 }
 
 std::vector<double> ReducedModelOfTwo::rates(int count) const {
-    const Resolvent r = resolvent();
-    const std::size_t n = cells_.size();
-    const auto product = [&](const std::vector<double>& a, const std::vector<double>& b) {
-        double sum = 0;
-        for (std::size_t i = 0; i < n; ++i) sum += r.pi[i] * a[i] * b[i];
-        return sum;
-    };
-    std::vector<std::vector<double>> q(kBlock, std::vector<double>(n));
-    for (std::size_t i = 0; i < n; ++i) {
-        const CvValue x = centre(cells_[i]);
-        const double u = (x[0] - mesh_.from[0]) / (mesh_.to[0] - mesh_.from[0]) - 0.5,
-                     v = (x[1] - mesh_.from[1]) / (mesh_.to[1] - mesh_.from[1]) - 0.5;
-        const double starts[kBlock] = {u, v, u * u - v * v + u, u * v + v * v};
-        for (std::size_t k = 0; k < kBlock; ++k) q[k][i] = starts[k];
+    std::vector<std::vector<double>> start(4);
+    for (const index c : cells_) {
+        const CvValue x = part(c);
+        start[0].push_back(x[0]);
+        start[1].push_back(x[1]);
+        start[2].push_back(x[0] * x[0] - x[1] * x[1] + x[0]);
+        start[3].push_back(x[0] * x[1] + x[1] * x[1]);
     }
-    std::vector<double> found;
-    for (int round = 0; round < 60; ++round) {
-        for (std::size_t k = 0; k < q.size(); ++k) {
-            for (std::size_t l = 0; l < k; ++l) {
-                const double along = product(q[l], q[k]);
-                for (std::size_t i = 0; i < n; ++i) q[k][i] -= along * q[l][i];
-            }
-            const double norm = std::sqrt(product(q[k], q[k]));
-            for (double& v : q[k]) v /= norm > 0 ? norm : 1;
-        }
-        std::vector<std::vector<double>> next = q;
-        std::vector<double> matrix;
-        for (auto& v : next) r.apply(v);
-        for (std::size_t k = 0; k < q.size(); ++k)
-            for (std::size_t l = 0; l < q.size(); ++l) matrix.push_back(product(q[k], next[l]));
-        std::vector<double> now;
-        for (const std::complex<double>& mu : small_eigenvalues(matrix, kBlock))
-            now.push_back((1.0 / mu).real() - r.shift);
-        std::sort(now.begin(), now.end());
-        now.resize(static_cast<std::size_t>(std::min(count, kBlock)));
-        q = std::move(next);
-        double change = round == 0 ? 1 : 0;
-        for (std::size_t k = 0; k < found.size(); ++k)
-            change = std::max(change, std::fabs(now[k] / found[k] - 1));
-        found = now;
-        if (change < 1e-7) break;
-    }
-    return found;
+    return chain_.rates(count, std::move(start));
 }
 
 std::vector<double> ReducedModelOfTwo::slowest_function() const {
-    const Resolvent r = resolvent();
-    std::vector<double> v;
-    for (const index c : cells_) {
-        const CvValue x = centre(c);
-        v.push_back((x[0] - mesh_.from[0]) / (mesh_.to[0] - mesh_.from[0]) +
-                    0.7 * (x[1] - mesh_.from[1]) / (mesh_.to[1] - mesh_.from[1]));
-    }
-    for (int round = 0; round < 40; ++round) {
-        r.apply(v);
-        double norm = 0;
-        for (std::size_t i = 0; i < v.size(); ++i) norm += r.pi[i] * v[i] * v[i];
-        for (double& x : v) x /= std::sqrt(norm);
-    }
-    return spread(v);
+    std::vector<double> start;
+    for (const index c : cells_) start.push_back(part(c)[0] + 0.7 * part(c)[1]);
+    return spread(chain_.slowest(std::move(start)));
+}
+
+CvValue ReducedModelOfTwo::part(index cell) const {
+    const CvValue x = centre(cell);
+    return {(x[0] - mesh_.from[0]) / (mesh_.to[0] - mesh_.from[0]) - 0.5,
+            (x[1] - mesh_.from[1]) / (mesh_.to[1] - mesh_.from[1]) - 0.5};
 }
 
 }  // namespace microlift

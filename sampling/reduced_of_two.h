@@ -3,7 +3,7 @@
 // reflecting walls: the stationary density, mean first-passage times, the committor, relaxation rates.
 #pragma once
 
-#include "sampling/band_matrix.h"
+#include "sampling/cell_chain.h"
 #include "sampling/smoothing.h"
 
 namespace microlift {
@@ -75,13 +75,8 @@ public:
     std::vector<double> slowest_function() const;
 
 private:
-    // A jump between neighbouring cells: weight B(−g) from → to and weight B(g) back, B(g) = g/(e^g − 1)
-    // (Scharfetter and Gummel), g the force over kT along it: exact where both are constant.
-    struct Edge {
-        index from, to;  // numbers of cells inside
-        double weight, force;
-    };
     CvValue width() const;
+    CvValue part(index cell) const;  // of the range, from −½ to ½
     void enclose(const std::vector<CvValue>& places, const std::array<std::vector<double>, 2>& along);
     void tabulate();
     void connect();
@@ -90,14 +85,6 @@ private:
     // −L u = source outside the sets, u = values[s] on set s.
     std::vector<double> solve(const std::vector<EllipseSet>& sets, const std::vector<double>& values,
                               double source) const;
-    // The inverse of shift − L, and the stationary probabilities of the cells.
-    struct Resolvent {
-        double shift = 0;
-        BandMatrix factor;
-        std::vector<double> pi;
-        void apply(std::vector<double>& v) const;  // and takes the mean under pi off
-    };
-    Resolvent resolvent() const;
 
     SmoothingSurface::Mesh mesh_;
     std::array<SmoothingSurface, 5> surfaces_;  // of the transformed quantities
@@ -109,8 +96,7 @@ private:
     std::vector<DriftAndDiffusion> coefficients_;
     std::vector<CvValue> force_;   // D⁻¹ (b − ∇·D)
     std::vector<double> log_p_;    // reversible models
-    std::vector<Edge> edges_;
-    index half_width_ = 1;
+    CellChain chain_;
 };
 
 }  // namespace microlift
