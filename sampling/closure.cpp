@@ -235,6 +235,7 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
     BurstMoments m;
     m.cvs = K;
     m.dt = options.dt;
+    m.period = options.periods[0];
     m.replicas = replicas;
     m.values = values;
     m.lags = options.lags;
@@ -360,8 +361,10 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
             lag.apparent.diffusion_error.push_back(ve[i] / (2 * lag.tau));
         }
         lag.apparent.x = x;
+        lag.apparent.period = moments.period;
         lag.corrected = invert_displacements(x, lag.tau, m, me, v, ve, lag.model,
-                                             l > 0 ? &out.lags[l - 1].model : nullptr);
+                                             l > 0 ? &out.lags[l - 1].model : nullptr, -1, -1,
+                                             moments.period);
         lag.rate = lag.model.rates(1)[0];
         double square = 0;
         for (uint64 k = 0; k < kRateReplicates; ++k) {

@@ -62,7 +62,7 @@ struct BurstPoint {
 
 struct BurstMoments {
     int cvs = 1;
-    double dt = 0;
+    double dt = 0, period = 0;  // of the first ξ
     index replicas = 0;
     std::vector<CvValue> values;
     std::vector<index> lags;

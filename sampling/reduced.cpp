@@ -14,8 +14,17 @@ constexpr index kPoints = 1601;       // of the quadratures
 constexpr index kCells = 800;         // of the rates' finite volumes
 constexpr index kWideCells = 480;     // of the displacements
 constexpr int kFixedPointRounds = 30;
+constexpr double kPi = 3.14159265358979323846;
 
 std::size_t at(index i) { return static_cast<std::size_t>(i); }
+
+// Cells of a ring, folded so that the first and the last lie side by side: the number of a cell, and the
+// angle of a numbered one.
+index folded(index cell) { return cell < kCells / 2 ? 2 * cell : 2 * (kCells - 1 - cell) + 1; }
+double angle(index number) {
+    const index cell = number % 2 ? kCells - 1 - number / 2 : number / 2;
+    return 2 * kPi * static_cast<double>(cell) / static_cast<double>(kCells);
+}
 
 // Solves a tridiagonal system in place: sub, diag, super of each row.
 void solve_tridiagonal(const std::vector<double>& sub, std::vector<double> diag,
@@ -55,6 +64,23 @@ ReducedModel::Known ReducedModel::take(const ClosureEstimate& e, const char* nam
         throw NumericError(std::string("closure: ") + name +
                            " and diffusion are known at fewer than four values of the collective "
                            "variable");
+    const double begin = known.x.front(), end = known.x.back();
+    const double spacing = (end - begin) / static_cast<double>(known.x.size() - 1);
+    if (e.period > 0 && e.period - (end - begin) < 2.5 * spacing) {
+        // A turn before, one after, and its first value once more.
+        period_ = e.period;
+        std::size_t n = known.x.size();
+        while (known.x[n - 1] > begin + period_ - 0.25 * spacing) --n;
+        const auto turns = [n](const std::vector<double>& one, double step) {
+            std::vector<double> all;
+            for (std::size_t i = 0; i <= 3 * n; ++i)
+                all.push_back(one[i % n] + step * (static_cast<double>(i / n) - 1));
+            return all;
+        };
+        known = {turns(known.x, period_), turns(known.y, 0), turns(known.y_error, 0)};
+        log_d = turns(log_d, 0);
+        log_error = turns(log_error, 0);
+    }
     from_ = known.x.front();
     to_ = known.x.back();
     log_diffusion_ = SmoothingSpline(known.x, log_d, log_error, diffusion_lambda);
@@ -113,6 +139,52 @@ void ReducedModel::tabulate(const SmoothingSpline* log_density) {
         mass_left_[at(i)] = mass_left_[at(i - 1)] + 0.5 * width_ * (weight(i) + weight(i - 1));
     for (index i = kPoints - 1; i-- > 0;)
         mass_right_[at(i)] = mass_right_[at(i + 1)] + 0.5 * width_ * (weight(i) + weight(i + 1));
+    if (!ring()) return;
+    // p ~ e^−Φ/D ∫ e^Φ over the turn before, which holds for a tilted Φ too.
+    const double highest = *std::max_element(potential_.begin(), potential_.end());
+    ring_density_.assign(at(kPoints), 0.0);
+    double sum = 0;
+    for (index i = 0; i < kPoints; ++i) {
+        const double x = from_ + width_ * static_cast<double>(i);
+        if (x < from()) continue;
+        ring_density_[at(i)] = weight(i) * integral(x - period_, x, highest, nullptr);
+        if (x < to()) sum += width_ * ring_density_[at(i)];
+    }
+    for (double& p : ring_density_) p /= sum;
+}
+
+double ReducedModel::wrapped(double x) const {
+    return x - period_ * std::floor((x - from()) / period_);
+}
+
+ReducedModel::Exit ReducedModel::exit(double x, double left, double right) const {
+    // Scale S = ∫ e^Φ and speed m = e^−Φ/D: T = (1 − q) ∫_l^x (S − S_l) m + q ∫_x^r (S_r − S) m.
+    constexpr index kSteps = 2000;
+    const double h = (right - left) / static_cast<double>(kSteps);
+    double highest = 0;
+    for (index i = 0; i <= kSteps; ++i)
+        highest = std::max(highest, cumulative(potential_, left + h * static_cast<double>(i)));
+    std::vector<double> scale(at(kSteps + 1), 0.0), speed;
+    double before = 0;
+    for (index i = 0; i <= kSteps; ++i) {
+        const double y = left + h * static_cast<double>(i);
+        const double phi = cumulative(potential_, y), now = std::exp(phi - highest);
+        if (i > 0) scale[at(i)] = scale[at(i - 1)] + 0.5 * h * (before + now);
+        before = now;
+        speed.push_back(std::exp(highest - phi) / cumulative(d_, y));
+    }
+    const double t = std::clamp((x - left) / h, 0.0, static_cast<double>(kSteps));
+    const index c = std::min(static_cast<index>(t), kSteps - 1);
+    const double all = scale.back(),
+                 here = scale[at(c)] + (t - static_cast<double>(c)) * (scale[at(c + 1)] - scale[at(c)]);
+    const double q = here / all;
+    double time = 0;
+    for (index i = 0; i <= kSteps; ++i) {
+        const double s = scale[at(i)];
+        time += h * (i == 0 || i == kSteps ? 0.5 : 1.0) * speed[at(i)] *
+                (s < here ? (1 - q) * s : q * (all - s));
+    }
+    return {time, q};
 }
 
 // ∫_a^b e^(Φ − shift) f, f by linear interpolation between the points.
@@ -138,16 +210,30 @@ double ReducedModel::cumulative(const std::vector<double>& table, double x) cons
 }
 
 double ReducedModel::density(double x) const {
+    if (ring()) return cumulative(ring_density_, wrapped(x));
     if (x < from_ || x > to_) return 0;
     return std::exp(-cumulative(potential_, x)) / diffusion(x) / mass_left_.back();
 }
 
 double ReducedModel::mean_time(double start, double target) const {
+    if (ring()) {
+        const double x = wrapped(start), left = x - wrapped(x - target + from()) + from();
+        return exit(x, left, left + period_).time;
+    }
     return target >= start ? integral(start, target, 0, &mass_left_)
                            : integral(target, start, 0, &mass_right_);
 }
 
 double ReducedModel::committor(double x, double a, double b) const {
+    if (ring()) {
+        // How far behind x either lies, and how far ahead.
+        const double u = wrapped(x - a + from()) - from(), v = wrapped(x - b + from()) - from();
+        if (!(u > 0) || !(v > 0)) return u > 0 ? 1.0 : 0.0;
+        const double here = wrapped(x);
+        const Exit e = exit(here, here - std::min(u, v), here + period_ - std::max(u, v));
+        // Behind the nearest one lies the other, ahead.
+        return u < v ? e.right : 1 - e.right;
+    }
     if (x <= a || x >= b) return x <= a ? 0.0 : 1.0;
     double shift = 0;
     for (index i = 0; i < kPoints; ++i) {
@@ -177,6 +263,19 @@ ReducedModel::Generator ReducedModel::generator() const {
 
 std::vector<std::vector<double>> ReducedModel::eigenfunctions(int count,
                                                               const std::vector<double>& x) const {
+    if (ring()) {
+        std::vector<double> start, values;
+        for (index i = 0; i < kCells; ++i)
+            start.push_back(std::cos(angle(i)) + 0.6 * std::sin(angle(i)));
+        const std::vector<double> slow = ring_chain().slowest(std::move(start));
+        for (const double at_x : x) {
+            const index cell = std::min(
+                kCells - 1, static_cast<index>((wrapped(at_x) - from()) / period_ *
+                                               static_cast<double>(kCells)));
+            values.push_back(slow[at(folded(cell))]);
+        }
+        return {values};  // the slowest alone
+    }
     const Generator g = generator();
     std::vector<std::vector<double>> out;
     const std::size_t n = at(kCells);
@@ -218,7 +317,30 @@ std::vector<std::vector<double>> ReducedModel::eigenfunctions(int count,
     return out;
 }
 
+CellChain ReducedModel::ring_chain() const {
+    const double h = period_ / static_cast<double>(kCells);
+    const auto log_pi = [&](double x) {
+        return -cumulative(potential_, x) - std::log(cumulative(d_, x));
+    };
+    std::vector<CellChain::Edge> edges;
+    double slow = diffusion(from()) / (period_ * period_);
+    for (index i = 0; i < kCells; ++i) {
+        const double x = from() + h * (static_cast<double>(i) + 0.5), d = diffusion(x + 0.5 * h);
+        edges.push_back({folded(i), folded((i + 1) % kCells), d / (h * h), log_pi(x + h) - log_pi(x)});
+        slow = std::min(slow, d / (period_ * period_));
+    }
+    return CellChain(kCells, std::move(edges), slow);
+}
+
 std::vector<double> ReducedModel::rates(int count) const {
+    if (ring()) {
+        std::vector<std::vector<double>> waves(4, std::vector<double>(at(kCells)));
+        for (index i = 0; i < kCells; ++i)
+            for (int k = 0; k < 4; ++k)
+                waves[static_cast<std::size_t>(k)][at(i)] =
+                    k % 2 ? std::sin((k / 2 + 1) * angle(i)) : std::cos((k / 2 + 1) * angle(i));
+        return ring_chain().rates(count, std::move(waves));
+    }
     const Generator g = generator();
     const std::vector<double>&diag = g.diag, &off = g.off;
     double most = 0;
@@ -316,8 +438,10 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& variance,
                                      const std::vector<double>& variance_error,
                                      ReducedModel& model, const ReducedModel* guess,
-                                     double drift_lambda, double diffusion_lambda) {
+                                     double drift_lambda, double diffusion_lambda,
+                                     double period) {
     ClosureEstimate e;
+    e.period = period;
     e.x = x;
     for (std::size_t i = 0; i < x.size(); ++i) {
         e.drift.push_back(mean[i] / tau);

@@ -1,10 +1,12 @@
 // A reduced model dξ = b dt + sqrt(2 D) dW (Itô) of one collective variable: smooth curves from
 // estimates with errors, and what follows from them by quadrature: the stationary density, mean
-// first-passage times, the committor and the leading relaxation rates.
+// first-passage times, the committor and the leading relaxation rates. On a ring, where estimates cover a
+// whole period, all of it is periodic; else the ends reflect.
 #pragma once
 
 #include <vector>
 
+#include "sampling/cell_chain.h"
 #include "sampling/smoothing.h"
 
 namespace microlift {
@@ -12,6 +14,7 @@ namespace microlift {
 // Estimates at increasing values of ξ; one with an error that is not finite is left out of fits.
 struct ClosureEstimate {
     std::vector<double> x, drift, drift_error, diffusion, diffusion_error;
+    double period = 0;  // of ξ; 0: none
 };
 
 class ReducedModel {
@@ -25,14 +28,15 @@ public:
     ReducedModel(const ClosureEstimate& estimate, const std::vector<double>& log_density,
                  double diffusion_lambda = -1);
 
-    double from() const { return from_; }
-    double to() const { return to_; }
+    double from() const { return ring() ? from_ + period_ : from_; }
+    double to() const { return ring() ? from_ + 2 * period_ : to_; }
+    bool ring() const { return period_ > 0; }
     double drift(double x) const { return drift_(x); }
     double diffusion(double x) const;
     double drift_lambda() const { return drift_.lambda(); }
     double diffusion_lambda() const { return log_diffusion_.lambda(); }
 
-    // Reflecting ends at from() and to().
+    // Reflecting ends at from() and to(), or a ring, on which a target is reached either way round.
     double density(double x) const;
     double mean_time(double start, double target) const;
     double committor(double x, double a, double b) const;  // of reaching b before a
@@ -50,6 +54,13 @@ private:
         std::vector<double> log_pi, diag, off;
     };
     Generator generator() const;
+    CellChain ring_chain() const;
+    double wrapped(double x) const;  // onto [from(), to()) of a ring
+    // From x until left or right of it is reached: the mean time, and the probability of the right.
+    struct Exit {
+        double time, right;
+    };
+    Exit exit(double x, double left, double right) const;
     struct Known {
         std::vector<double> x, y, y_error;
     };
@@ -58,11 +69,13 @@ private:
                const std::vector<double>& y_error, double diffusion_lambda);
     void tabulate(const SmoothingSpline* log_density = nullptr);
     double cumulative(const std::vector<double>& table, double x) const;
-    double from_ = 0, to_ = 0, width_ = 0;
+    double from_ = 0, to_ = 0, width_ = 0;  // of a ring: three turns
+    double period_ = 0;                     // of a ring
     SmoothingSpline drift_, log_diffusion_;
     double integral(double a, double b, double shift, const std::vector<double>* f) const;
     std::vector<double> potential_, d_;          // Φ = −∫ b/D with minimum 0, and D, at the points
     std::vector<double> mass_left_, mass_right_;  // ∫ e^−Φ/D from each end
+    std::vector<double> ring_density_;
 };
 
 // b and D whose displacements over the lag τ are the given ones: mean Δξ and its variance at x with
@@ -75,7 +88,8 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& variance,
                                      const std::vector<double>& variance_error,
                                      ReducedModel& model, const ReducedModel* guess = nullptr,
-                                     double drift_lambda = -1, double diffusion_lambda = -1);
+                                     double drift_lambda = -1, double diffusion_lambda = -1,
+                                     double period = 0);
 
 // Real eigenvalues of largest modulus of a matrix by rows (n, n), by orthogonal iteration.
 std::vector<double> leading_eigenvalues(const std::vector<double>& matrix, index n, int count);

@@ -344,7 +344,7 @@ double ReducedModelOfTwo::at(const std::vector<double>& field, const CvValue& x)
     double sum = 0, weight = 0;
     for (index i = 0; i < 2; ++i)
         for (index j = 0; j < 2; ++j) {
-            const double value = field[static_cast<std::size_t>((first[0] + i) * kSide + first[1] + j)];
+            const double value = field[place((first[0] + i) * kSide + first[1] + j)];
             const double w = (i ? share[0] : 1 - share[0]) * (j ? share[1] : 1 - share[1]);
             if (!std::isfinite(value)) continue;
             sum += w * value;
@@ -436,7 +436,8 @@ std::vector<double> ReducedModelOfTwo::solve(const std::vector<EllipseSet>& sets
         jump(e.from, e.to, e.weight, e.force);
         jump(e.to, e.from, e.weight, -e.force);
     }
-    if (!matrix.factor_generator(std::move(leaving))) throw NumericError("closure: the generator has no inverse");
+    if (!matrix.factor_generator(std::move(leaving)))
+        throw NumericError("closure: the generator has no inverse");
     matrix.solve(u.data());
     return spread(u);
 }

@@ -13,7 +13,7 @@ namespace {
 constexpr index kCurve = 201;      // points of reduced.csv
 constexpr index kAveraged = 4096;  // generated states at each bin
 constexpr double kPoor = 0.2;      // ln of a ratio of rates or times that is worth a warning
-constexpr double kPartOfRing = 0.05;  // of a period that is left out, below which it is covered
+constexpr double kPartOfRing = 0.5;  // of a bin that may be missing of a period
 constexpr double kFlat = 0.02;     // of the usual noise along ξ, below which ∇ξ is said to vanish
 
 Json json_of_figure(const Figure& f) { return {{"value", f.value}, {"error", f.error}}; }
@@ -100,6 +100,7 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
     ClosureSource source;
     source.name = "conditional";
     ClosureEstimate& e = source.estimate;
+    if (ring(0)) e.period = run_.cv.variables[0].period;
     for (index b = 0; b < grid_.size(); ++b) {
         e.x.push_back(grid_.centre(0, b));
         e.drift.push_back(m.mean[m.place(0, b)]);
@@ -184,12 +185,15 @@ void ClosureStage::reversible(const ClosureSource& conditional) {
     add_source(std::move(source));
 }
 
+bool ClosureStage::ring(int k) const {
+    const auto c = static_cast<std::size_t>(k);
+    const double period = run_.cv.variables[c].period;
+    return period > 0 && std::fabs(grid_.to[c] - grid_.from[c] - period) < kPartOfRing * grid_.width(k);
+}
+
 void ClosureStage::warn_rings() {
-    for (int k = 0; k < K_; ++k) {
-        const double period = run_.cv.variables[static_cast<std::size_t>(k)].period;
-        const double range = grid_.to[static_cast<std::size_t>(k)] -
-                             grid_.from[static_cast<std::size_t>(k)];
-        if (period > 0 && range > (1 - kPartOfRing) * period)
+    for (int k = 0; k < K_ && K_ == 2; ++k) {
+        if (ring(k))
             add_warning("closure: collective variable " + std::to_string(k + 1) +
                         " is periodic and covered all round, but the reduced models have walls "
                         "where it closes: times and rates are those of an interval, not of a ring");
@@ -239,6 +243,7 @@ void ClosureStage::average(const std::string& name, const std::vector<CvValue>& 
     ClosureSource source;
     ClosureSourceOfTwo of_two;
     source.name = of_two.name = name;
+    if (ring(0)) source.estimate.period = run_.cv.variables[0].period;
     for (index b = 0; b < n; ++b) {
         const auto place = [&](int o) { return static_cast<std::size_t>(o * n + b); };
         row(values[static_cast<std::size_t>(b)], [&](int o) { return a.mean[place(o)]; },

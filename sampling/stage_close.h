@@ -112,7 +112,9 @@ private:
     // that errors of neighbouring bins go together.
     std::vector<double> block_shifts(const ConditionalMoments& m, index replicate) const;
 
-    // Where ξ closes on itself and the reduced models do not.
+    // Whether the bins go all round a periodic variable.
+    bool ring(int k) const;
+    // Two collective variables: where one closes on itself and the reduced models do not.
     void warn_rings();
     // Where ξ does not change along any direction that moves.
     void warn_flat(const ConditionalMoments& m);
@@ -148,8 +150,9 @@ private:
     std::size_t targets() const { return c_.passage_to.size() / static_cast<std::size_t>(K_); }
     CvValue passage_from() const;
     CvValue passage_to(std::size_t target) const;
-    // A threshold of one variable, an ellipse about a place of two.
-    PassageSet passage_set(std::size_t target) const;
+    // A threshold of one variable, and on a ring its image on the other side; an ellipse about a place of
+    // two.
+    std::array<PassageSet, 2> passage_sets(std::size_t target) const;
     EllipseSet near(const CvValue& place) const;
     // A value as files have it: a number, or two.
     Json json_of(const CvValue& value) const;

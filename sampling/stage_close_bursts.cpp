@@ -204,7 +204,8 @@ void ClosureStage::bursts() {
         }
         ReducedModel model;
         invert_displacements(e.x, lag.tau, mean, mean_error, variance, variance_error, model,
-                             &lag.model, lag.model.drift_lambda(), lag.model.diffusion_lambda());
+                             &lag.model, lag.model.drift_lambda(), lag.model.diffusion_lambda(),
+                             m.period);
         source.replicates.push_back(std::move(model));
     }
     sources_.push_back(std::move(source));

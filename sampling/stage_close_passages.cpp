@@ -35,10 +35,14 @@ CvValue ClosureStage::passage_to(std::size_t target) const {
     return {c_.passage_to[2 * target], c_.passage_to[2 * target + 1]};
 }
 
-PassageSet ClosureStage::passage_set(std::size_t target) const {
+std::array<PassageSet, 2> ClosureStage::passage_sets(std::size_t target) const {
     const CvValue to = passage_to(target);
-    if (K_ == 2) return ellipse(to, c_.passage_radius);
-    return to[0] >= c_.passage_from[0] ? above(0, to[0]) : below(0, to[0]);
+    const double from = c_.passage_from[0];
+    if (K_ == 2) return {PassageSet{}, ellipse(to, c_.passage_radius)};
+    if (!ring(0)) return {PassageSet{}, to[0] >= from ? above(0, to[0]) : below(0, to[0])};
+    const double period = run_.cv.variables[0].period;
+    const double left = to[0] + period * std::floor((from - to[0]) / period);
+    return {below(0, left), above(0, left + period)};
 }
 
 Json ClosureStage::json_of(const CvValue& value) const {
@@ -70,8 +74,9 @@ void ClosureStage::passages() {
     const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
     for (std::size_t i = 0; i < targets(); ++i) {
         progress_.begin("first passages to " + text_of(passage_to(i)), 1, "of them");
-        const PassageResult r = run_passages(stream_, *kernel, start.span(), n, PassageSet{},
-                                             passage_set(i), passage_options(5040 + i));
+        const auto sets = passage_sets(i);
+        const PassageResult r = run_passages(stream_, *kernel, start.span(), n, sets[0], sets[1],
+                                             passage_options(5040 + i));
         meter_.work(r.steps, r.force_evaluations);
         progress_.end();
         direct_.push_back(mean_passage_time(r));
@@ -84,7 +89,8 @@ void ClosureStage::passages() {
 }
 
 void ClosureStage::simulate(ClosureSource& s) {
-    const double margin = 0.25 * (s.model.to() - s.model.from());
+    // A ring: a turn to both sides, which no passage leaves.
+    const double margin = (s.model.ring() ? 1.0 : 0.25) * (s.model.to() - s.model.from());
     const double low = s.model.from() - margin, high = s.model.to() + margin;
     std::vector<float> drift, sigma;
     for (index i = 0; i < kTable; ++i) {
@@ -92,8 +98,8 @@ void ClosureStage::simulate(ClosureSource& s) {
             low + (high - low) * static_cast<double>(i) / static_cast<double>(kTable - 1);
         // A drift that would lead out beyond the ends is turned back.
         double b = s.model.drift(x);
-        if (x > s.model.to()) b = std::min(b, s.model.diffusion(x) / margin * -20);
-        if (x < s.model.from()) b = std::max(b, s.model.diffusion(x) / margin * 20);
+        if (x > s.model.to() && !s.model.ring()) b = std::min(b, s.model.diffusion(x) / margin * -20);
+        if (x < s.model.from() && !s.model.ring()) b = std::max(b, s.model.diffusion(x) / margin * 20);
         drift.push_back(static_cast<float>(b));
         sigma.push_back(static_cast<float>(std::sqrt(2 * s.model.diffusion(x))));
     }
@@ -109,8 +115,9 @@ void ClosureStage::simulate(ClosureFigures& s, const PassageKernel& kernel) {
     const Buffer<float> start = repeated_values(stream_, K_, {from}, n);
     for (std::size_t i = 0; i < targets(); ++i) {
         progress_.begin("reduced model, " + s.name, 1, "of its passages");
-        const PassageResult r = run_passages(stream_, kernel, start.span(), n, PassageSet{},
-                                             passage_set(i), passage_options(5060 + i));
+        const auto sets = passage_sets(i);
+        const PassageResult r = run_passages(stream_, kernel, start.span(), n, sets[0], sets[1],
+                                             passage_options(5060 + i));
         progress_.end();
         s.simulated.push_back(mean_passage_time(r));
     }
@@ -186,7 +193,9 @@ void ClosureStage::committor_of_bursts() {
 
 void ClosureStage::committors() {
     if (!overdamped_) return;
-    if (!c_.passage_to.empty() && burst_replicas_ > 0) committor_of_bursts();
+    // On a ring there is a way round on both sides: left out.
+    if (!c_.passage_to.empty() && burst_replicas_ > 0 && !(K_ == 1 && ring(0)))
+        committor_of_bursts();
     if (c_.committor_points.empty()) return;
     const auto D = static_cast<std::size_t>(model_.dim());
     const std::size_t points = c_.committor_points.size() / D;

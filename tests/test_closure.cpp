@@ -306,59 +306,6 @@ stiffness = [1, 1]
     CHECK(std::fabs(closure.lags[3].apparent[14][4] - 0.245) > 0.08);
 }
 
-TEST_CASE("bursts on a ring: displacements and transitions wrap") {
-    // Free diffusion on a ring of length 2π, D = ½: cos and sin decay with rate ½, and the drift is 0
-    // wherever the ring is cut.
-    const RunConfig run = config_of(R"toml([system]
-variables = ["x"]
-drift = ["0*x"]
-diffusion = ["1"]
-[cv]
-variables = [{ formula = "x", period = 6.283185307179586 }]
-[integrator]
-scheme = "euler_maruyama"
-dt = 2e-2
-[umbrella]
-from = -3
-to = 3
-windows = 2
-stiffness = 1
-)toml");
-    const Model model(run);
-    Stream stream(Device::cpu(2));
-    std::vector<CvValue> values;
-    const double pi = 3.14159265358979;
-    const index count = 25;
-    for (index i = 0; i < count; ++i)
-        values.push_back({-pi + 2 * pi * static_cast<double>(i) / static_cast<double>(count - 1), 0});
-    // Whole turns away, the same place.
-    std::vector<CvValue> turned = values;
-    for (std::size_t v = 0; v < turned.size(); v += 2) turned[v][0] += 4 * pi;
-    BurstOptions options;
-    options.dt = 2e-2;
-    options.lags = {25, 50};
-    options.controlled = 0;
-    options.periods[0] = 2 * pi;
-    std::vector<Figure> rates[2];
-    for (int turn = 0; turn < 2; ++turn) {
-        const Buffer<float> start = repeated_values(stream, 1, turn ? turned : values, 2048);
-        const BurstMoments m =
-            run_bursts(stream, model, run.integrator, values, start.span(), 2048, options);
-        rates[turn] = burst_rates(m, 2);
-        for (const Figure& rate : rates[turn]) {
-            CAPTURE(rate.error);
-            CHECK(rate.value == doctest::Approx(0.5).epsilon(4 * rate.error / 0.5 + 0.01));
-            CHECK(rate.error < 0.05);
-        }
-        for (std::size_t v = 0; v < values.size(); ++v) {
-            const BurstPoint& p = m.point(0, v);
-            CHECK(std::fabs(p.mean[0]) < 4.5 * p.mean_error[0]);
-            CHECK(std::fabs(p.covariance[0] - 0.5) < 4.5 * p.covariance_error[0]);
-        }
-    }
-    CHECK(rates[0][0].value == doctest::Approx(rates[1][0].value).epsilon(1e-3));
-}
-
 TEST_CASE("the slowest rate from free trajectories") {
     const RunConfig run = config_of(R"toml([system]
 name = "double_well"

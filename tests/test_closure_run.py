@@ -102,7 +102,7 @@ class TwoVariables(Case):
         every closure is the system itself. Exact, on fine meshes: 6.83 and 1.56."""
         metrics = self.run_example("two_cvs.toml", "umbrella.steps=10000", "closure.values=256",
                                    "closure.burst_lags=[1, 2, 4]", "closure.relaxation=4e7",
-                                   "closure.dt=4e-5", "closure.passages=192")
+                                   "closure.passages=192")
         sources = {s["source"]: s for s in metrics["closure"]["sources"]}
         self.assertEqual(set(sources), {"conditional", "free_energy", "burst", "full"})
         for name in ("conditional", "free_energy", "burst"):
@@ -132,6 +132,72 @@ class TwoVariables(Case):
         for words in ("Reduced model of both collective variables", "Stationary density",
                       "Probability to reach the last place"):
             self.assertIn(words, page)
+
+
+class Ring(Case):
+    """Two wells on a ring of length 2 pi: the way over the lower barrier leads across the ends."""
+
+    CONFIG = """[system]
+variables = ["x"]
+potential = "cos(2*x) + 0.5*cos(x)"
+beta = 1.0
+[cv]
+variables = [{ formula = "x", period = 6.283185307179586 }]
+[integrator]
+dt = 2e-3
+[umbrella]
+from = -3.141592653589793
+to = 3.141592653589793
+windows = 17
+stiffness = 20
+replicas = 32
+equilibrate = 500
+steps = 10000
+stride = 20
+initial = "line"
+[estimate]
+bins = 48
+[closure]
+values = 33
+replicas = 1024
+relaxation = 2e8
+passage_from = -1.5
+passage_to = [1.2]
+passages = 2048
+"""
+
+    def test_times_and_rate(self):
+        config = self.dir / "ring.toml"
+        config.write_text(self.CONFIG)
+        metrics = self.run_example(config)
+        # The generator on a fine ring, exact detailed balance.
+        n = 1200
+        h = 2 * np.pi / n
+        x = -1.5 + h * np.arange(n)
+        v = np.cos(2 * x) + 0.5 * np.cos(x)
+        up = np.exp((v - np.roll(v, -1)) / 2) / h**2
+        down = np.exp((v - np.roll(v, 1)) / 2) / h**2
+        generator = np.diag(up + down)
+        generator[np.arange(n), (np.arange(n) + 1) % n] -= up
+        generator[np.arange(n), (np.arange(n) - 1) % n] -= down
+        other = np.arange(n) != np.argmin(np.abs(x - 1.2))
+        time = np.linalg.solve(generator[np.ix_(other, other)], np.ones(n - 1))[0]
+        scale = np.exp(-v / 2)
+        symmetric = generator * scale[:, None] / scale
+        rate = np.linalg.eigvalsh((symmetric + symmetric.T) / 2)[1]
+        sources = {s["source"]: s for s in metrics["closure"]["sources"]}
+        for name in ("conditional", "free_energy", "burst"):
+            found, slowest = sources[name]["passages"][0], sources[name]["rates"][0]
+            self.assertLess(abs(found["value"] - time), 0.02 * time + 4 * found["error"], name)
+            self.assertLess(found["error"], 0.05 * time)
+            self.assertLess(abs(slowest["value"] - rate), 0.02 * rate + 4 * slowest["error"], name)
+            if "simulated" in found:
+                self.assertLess(abs(found["simulated"] - found["value"]),
+                                4 * found["simulated_error"] + 0.02 * time)
+        full = sources["full"]
+        self.assertLess(abs(full["passages"][0]["value"] - time), 4 * full["passages"][0]["error"])
+        self.assertLess(abs(full["rates"][0]["value"] - rate), 4 * full["rates"][0]["error"])
+        self.assertFalse([w for w in metrics.get("warnings", []) if "poor" in w])
 
 
 class Warnings(Case):
