@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "sampling/learned.h"
 #include "sampling/pipeline_stages.h"
@@ -176,16 +177,17 @@ void Pipeline::classical_lifting(const std::vector<std::string>& names) {
     record = Json::object();
     record["learned_from"] = m;
     record["against"] = has_exact ? "exact" : "physics";
+    const auto summarise = [](Json& entry, const char* name, std::vector<double>& list) {
+        if (list.empty()) return;
+        std::sort(list.begin(), list.end());
+        entry[name] = {{"median", list[list.size() / 2]}, {"worst", list.back()}};
+    };
     for (auto& [source, of] : figures) {
-        const auto summarise = [&](const char* name, std::vector<double>& list) {
-            if (list.empty()) return;
-            std::sort(list.begin(), list.end());
-            record[source][name] = {{"median", list[list.size() / 2]}, {"worst", list.back()}};
-        };
-        summarise("w1_over_sigma", of.w1);
-        summarise("mean_over_sigma", of.mean);
-        summarise("spread_over_sigma", of.spread);
-        summarise("residual", of.residual);
+        Json& entry = record[source];
+        summarise(entry, "w1_over_sigma", of.w1);
+        summarise(entry, "mean_over_sigma", of.mean);
+        summarise(entry, "spread_over_sigma", of.spread);
+        summarise(entry, "residual", of.residual);
     }
     progress_.update(1);
     progress_.end();
