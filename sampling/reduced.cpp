@@ -81,8 +81,8 @@ ReducedModel::Known ReducedModel::take(const ClosureEstimate& e, const char* nam
         log_d = turns(log_d, 0);
         log_error = turns(log_error, 0);
     }
-    from_ = known.x.front();
-    to_ = known.x.back();
+    from_ = first_ = known.x.front();
+    to_ = last_ = known.x.back();
     log_diffusion_ = SmoothingSpline(known.x, log_d, log_error, diffusion_lambda);
     return known;
 }
@@ -97,8 +97,37 @@ ReducedModel::ReducedModel(const ClosureEstimate& e, const std::vector<double>& 
                            double diffusion_lambda) {
     const std::vector<double> exactly(log_density.size(), 0.0);
     const Known known = take(e, "density", log_density, exactly, diffusion_lambda);
-    const SmoothingSpline density(known.x, known.y, known.y_error, 0);
-    tabulate(&density);
+    std::vector<double> x = known.x, y = known.y;
+    double bin = 1e300;
+    for (std::size_t i = 1; i < e.x.size(); ++i) bin = std::min(bin, e.x[i] - e.x[i - 1]);
+    if (!ring()) {
+        // Bins may hold samples, even the most of all, where D is not known.
+        x.clear();
+        y.clear();
+        for (std::size_t i = 0; i < e.x.size(); ++i) {
+            if (!std::isfinite(log_density[i])) continue;
+            x.push_back(e.x[i]);
+            y.push_back(log_density[i]);
+        }
+        from_ = x.front() - 0.5 * bin;
+        to_ = x.back() + 0.5 * bin;
+    }
+    // A curve through the bins misses the mass of peaks that are narrower than one: times a factor,
+    // it holds over every bin what the bin holds.
+    const SmoothingSpline curve(x, y, std::vector<double>(x.size(), 0.0), 0);
+    std::vector<double> factor;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        constexpr int kParts = 32;
+        double held = 0;
+        for (int j = 0; j < kParts; ++j)
+            held += std::exp(curve(x[i] + bin * ((j + 0.5) / kParts - 0.5)) - y[i]) / kParts;
+        factor.push_back(-std::log(held));
+    }
+    tabulate([&](double at_x) {
+        const auto above = std::lower_bound(x.begin(), x.end(), at_x - 0.5 * bin);
+        const auto i = std::min<std::ptrdiff_t>(above - x.begin(), std::ssize(x) - 1);
+        return curve(at_x) + factor[static_cast<std::size_t>(i)];
+    });
     std::vector<double> drift;
     for (const double c : known.x) {
         const double low = std::max(from_, c - width_), high = std::min(to_, c + width_);
@@ -109,10 +138,10 @@ ReducedModel::ReducedModel(const ClosureEstimate& e, const std::vector<double>& 
 }
 
 double ReducedModel::diffusion(double x) const {
-    return std::exp(log_diffusion_(std::clamp(x, from_, to_)));
+    return std::exp(log_diffusion_(std::clamp(x, first_, last_)));
 }
 
-void ReducedModel::tabulate(const SmoothingSpline* log_density) {
+void ReducedModel::tabulate(const std::function<double(double)>& log_density) {
     width_ = (to_ - from_) / static_cast<double>(kPoints - 1);
     potential_.assign(at(kPoints), 0.0);
     d_.resize(at(kPoints));
@@ -121,7 +150,7 @@ void ReducedModel::tabulate(const SmoothingSpline* log_density) {
         const double x = from_ + width_ * static_cast<double>(i);
         d_[at(i)] = diffusion(x);
         if (log_density) {
-            potential_[at(i)] = -(*log_density)(x) - std::log(d_[at(i)]);
+            potential_[at(i)] = -log_density(x) - std::log(d_[at(i)]);
             continue;
         }
         force[at(i)] = drift(x) / d_[at(i)];

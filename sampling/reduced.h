@@ -4,6 +4,7 @@
 // whole period, all of it is periodic; else the ends reflect.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "sampling/cell_chain.h"
@@ -23,8 +24,8 @@ public:
     // Curves through smoothed estimates; lambda: of the drift and of ln D, < 0 chosen.
     explicit ReducedModel(const ClosureEstimate& estimate, double drift_lambda = -1,
                           double diffusion_lambda = -1);
-    // The reversible model of a stationary density p and D: drift D (ln p)′ + D′. `log_density` at the
-    // estimate's x, up to a constant; the estimate's drift is not used.
+    // The reversible model of a stationary density p and D: drift D (ln p)′ + D′. `log_density` of bins
+    // around the estimate's x, up to a constant; the estimate's drift is not used.
     ReducedModel(const ClosureEstimate& estimate, const std::vector<double>& log_density,
                  double diffusion_lambda = -1);
 
@@ -67,10 +68,11 @@ private:
     // y, called `name`, where it and D are known. Sets the range and the curve of D.
     Known take(const ClosureEstimate& estimate, const char* name, const std::vector<double>& y,
                const std::vector<double>& y_error, double diffusion_lambda);
-    void tabulate(const SmoothingSpline* log_density = nullptr);
+    void tabulate(const std::function<double(double)>& log_density = {});
     double cumulative(const std::vector<double>& table, double x) const;
     double from_ = 0, to_ = 0, width_ = 0;  // of a ring: three turns
     double period_ = 0;                     // of a ring
+    double first_ = 0, last_ = 0;           // where D is known; beyond, it is held
     SmoothingSpline drift_, log_diffusion_;
     double integral(double a, double b, double shift, const std::vector<double>* f) const;
     std::vector<double> potential_, d_;          // Φ = −∫ b/D with minimum 0, and D, at the points

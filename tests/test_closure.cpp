@@ -87,6 +87,36 @@ TEST_CASE("the quadratures of a reduced model give the exact times and rates") {
     }
 }
 
+TEST_CASE("a reversible model holds what its bins hold, in wells narrower than one") {
+    const auto density = [](double x) {
+        return std::exp(-x * x) + 200 * std::exp(-0.5 * std::pow((x - 0.93) / 0.01, 2));
+    };
+    constexpr double kBin = 0.1, kFine = 1e-3;
+    ClosureEstimate e;
+    std::vector<double> log_density;
+    for (int b = 0; b < 32; ++b) {
+        e.x.push_back(-1.95 + kBin * b);  // the well lies in the bin from 0.9 to 1
+        double held = 0;
+        for (int i = 0; i < 100; ++i)
+            held += density(e.x.back() + kFine * (i - 49.5)) * kFine / kBin;
+        log_density.push_back(std::log(held));
+    }
+    e.drift.assign(e.x.size(), 0.0);
+    e.drift_error = e.diffusion_error = std::vector<double>(e.x.size(), 1e-3);
+    // D is 1, and not known in the well and beyond it.
+    e.diffusion.assign(e.x.size(), 1.0);
+    for (std::size_t i = 29; i < e.x.size(); ++i) e.diffusion[i] = -1;
+    double time = 0, right = 0;
+    for (double x = 1.2; x > -1; x -= kFine) {
+        right += density(x) * kFine;
+        if (x < 0.5) time += right / density(x) * kFine;
+    }
+    const ReducedModel model(e, log_density);
+    CHECK(model.mean_time(0.5, -1) == doctest::Approx(time).epsilon(0.02));
+    CHECK(model.from() == doctest::Approx(-2));
+    CHECK(model.to() == doctest::Approx(1.2));
+}
+
 TEST_CASE("displacements over a long lag give back drift and diffusion") {
     const ReducedModel truth(double_well(3, 1.8, 73, 0, 1), 0, 0);
     std::vector<double> x, m, v, me, ve;
