@@ -139,6 +139,8 @@ std::vector<double> CellChain::rates(int count, std::vector<std::vector<double>>
         found = now;
         if (change < 1e-7) break;
     }
+    for (double& rate : found)
+        if (!(rate > 0)) rate = std::nan("");
     return found;
 }
 

@@ -25,7 +25,8 @@ public:
     index half_width() const { return half_width_; }
 
     std::vector<double> stationary() const;  // probabilities
-    // Real parts of the slowest rates, without 0, from that many functions or more to start with.
+    // Real parts of the slowest rates, without 0, from that many functions or more to start with; NaN
+    // where cells hang together so loosely that rounding hides them.
     std::vector<double> rates(int count, std::vector<std::vector<double>> start) const;
     // The slowest function, from one to start with.
     std::vector<double> slowest(std::vector<double> start) const;

@@ -215,7 +215,7 @@ SmoothingSurface::SmoothingSurface(const Mesh& mesh, const std::vector<CvValue>&
         return sum;
     };
     const std::vector<double> right = fit->gathered(y);
-    double chosen = std::max(lambda, 1e-8 * usual);
+    double chosen = std::max(lambda, 1e-4 * usual);
     if (lambda < 0) {
         // C_p = Σ residuals²/se² + 2 tr((N + λP)⁻¹ N), the trace as the mean of zᵀ(…)z over signs z.
         std::vector<std::vector<double>> probes, images;
