@@ -1,6 +1,7 @@
 #include "sampling/lifting.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "kernels/rng_streams.h"
@@ -113,10 +114,14 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
     const double calmed = calm(stream, model, integrator, s, n, x);
     copy(stream, ensemble.x(), Span<const float>(x.data, model.dim() * n));
     copy(stream, ensemble.center(), Span<const float>(s.data, model.n_cvs() * n));
-    const index piece = std::max<index>(1, 200000000 / std::max<index>(n, 1));
+    // Pieces of about a second, however slow a step is: a run may be stopped between them.
+    index piece = std::max<index>(1, 100000 / std::max<index>(n, 1));
     for (index done = 0; done < steps;) {
         const index now = std::min(piece, steps - done);
+        const auto begin = std::chrono::steady_clock::now();
         ensemble.advance(static_cast<uint64>(now));
+        stream.synchronize();
+        if (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(500)) piece *= 2;
         done += now;
         if (after) after(done);
     }
