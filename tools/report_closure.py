@@ -39,6 +39,10 @@ def entries(tree, *keys):
     return [e for e in dig(tree, *keys, kind=list) if isinstance(e, dict)]
 
 
+def name_of(source):
+    return NAMES.get(source, source)
+
+
 def place(value):
     """A value of one collective variable or of two, as metrics.json has it."""
     if isinstance(value, list):
@@ -66,16 +70,16 @@ def drift_and_diffusion(run, table, smooth):
                 colour = COLOUR.get(source, MUTED)
                 line = smooth.get(source)
                 if source == "burst" or len(x) < 30:
-                    errors(axes, x, y, se, source)
+                    errors(axes, x, y, se, source, label=name_of(source))
                 elif line is None:
                     axes.fill_between(x, y - 2 * se, y + 2 * se, lw=0, color=to_rgba(colour, 0.22))
-                    axes.plot(x, y, color=colour, label=source)
+                    axes.plot(x, y, color=colour, label=name_of(source))
                 if line is not None:
                     band = 2 * column(line, name + "_se")
                     axes.fill_between(line["cv_1"], line[name] - band, line[name] + band, lw=0,
                                       color=to_rgba(colour, 0.22))
                     axes.plot(line["cv_1"], line[name], color=colour,
-                              label=None if source == "burst" else source)
+                              label=None if source == "burst" else name_of(source))
             zoom(axes, table[name], 2 * column(table, name + "_se"),
                  floor=0 if name == "diffusion" else None)
             axes.axhline(0, color="#9aa3ad", lw=0.8)
@@ -87,7 +91,7 @@ def drift_and_diffusion(run, table, smooth):
         "Reduced model dξ = b dt + √(2D) dW of the collective variable alone, with two standard "
         "errors"
         + (", and the smooth curves that the figures below follow from. " if smooth else ". ")
-        + " ".join(sentence(f"{s}: {WORDS.get(s, 'as given')}") for s in sources), 2, height=3.2)
+        + " ".join(sentence(f"{name_of(s)}: {WORDS.get(s, 'as given')}") for s in sources), 2, height=3.2)
 
 
 def lags(run, closure):
@@ -109,7 +113,7 @@ def lags(run, closure):
         for source, colour in (("conditional", COLOUR["conditional"]), ("full", COLOUR["exact"])):
             if level.get(source):
                 value, spread = (number(level[source][0].get(k)) for k in ("value", "error"))
-                axes.axhline(value, color=colour, lw=1.2, label=NAMES[source])
+                axes.axhline(value, color=colour, lw=1.2, label=name_of(source))
                 axes.axhspan(value - 2 * spread, value + 2 * spread, color=to_rgba(colour, 0.12),
                              lw=0)
         if chosen > 0:
@@ -140,7 +144,8 @@ def density_and_committor(run, closure, smooth):
                 band = 2 * column(line, "density_se")
                 axes.fill_between(line["cv_1"], line["density"] - band, line["density"] + band,
                                   lw=0, color=to_rgba(colour, 0.22))
-                axes.plot(line["cv_1"], line["density"], color=colour, label=source)
+                axes.plot(line["cv_1"], line["density"], color=colour,
+                          label=name_of(source))
             axes.set_ylim(bottom=0)
             axes.set(xlabel=plain(run.cv_labels[0]), ylabel="stationary density")
         panels.append(density)
@@ -153,7 +158,7 @@ def density_and_committor(run, closure, smooth):
             for source in ("conditional", "free_energy", "generator", "healed", "held", "burst"):
                 y = np.array([number(e.get(source)) for e in points])
                 if np.isfinite(y).any():
-                    axes.plot(x, y, color=COLOUR.get(source, MUTED), label=source)
+                    axes.plot(x, y, color=COLOUR.get(source, MUTED), label=name_of(source))
             y, se = (np.array([number(e.get(k)) for e in points])
                      for k in ("direct", "direct_error"))
             axes.errorbar(x, y, yerr=2 * se, fmt="o", ms=3.5, color=COLOUR["exact"],
@@ -206,7 +211,7 @@ def densities_and_committors_of_two(run, closure, smooth):
             level = level - np.nanmin(level)
             heat_map(run, axes, rows, level, "−ln density" + (" · kT" if kt > 0 else ""),
                      limits=(0, np.nanquantile(level, 0.75)))
-            axes.set_title(NAMES.get(source, source))
+            axes.set_title(name_of(source))
         return panel
 
     for source in ("conditional", "burst"):
@@ -224,7 +229,8 @@ def densities_and_committors_of_two(run, closure, smooth):
             for source in ("conditional", "free_energy", "generator", "healed", "held", "burst"):
                 y = np.array([number(e.get(source)) for e in points])
                 if np.isfinite(y).any():
-                    axes.plot(full, y, "o", ms=3, color=COLOUR.get(source, MUTED), label=source)
+                    axes.plot(full, y, "o", ms=3, color=COLOUR.get(source, MUTED),
+                              label=name_of(source))
             axes.set(xlabel="committor, full model", ylabel="committor, reduced model",
                      xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         panels.append(committor)
@@ -246,14 +252,14 @@ def of_two(run, table, closure, smooth):
             shrink = np.minimum(1.0, usual / np.maximum(length, 1e-300))
             axes.quiver(rows["cv_1"][few], rows["cv_2"][few], (rows["drift_1"] * shrink)[few],
                         (rows["drift_2"] * shrink)[few], color="white", width=0.004)
-            axes.set_title(NAMES.get(source, source))
+            axes.set_title(name_of(source))
         return panel
 
     sources = list(dict.fromkeys(table["source"]))
     result = figure([panel_of(s) for s in sources],
                     "Reduced model of both collective variables: arrows show the drift (the longest "
                     "tenth cut), colours the diffusion. "
-                    + " ".join(sentence(f"{s}: {WORDS.get(s, 'as given')}") for s in sources),
+                    + " ".join(sentence(f"{name_of(s)}: {WORDS.get(s, 'as given')}") for s in sources),
                     min(2, len(sources)), height=3.6)
     result += comparison(run, closure)
     found = [e for e in entries(closure, "lags") if number(e.get("lag")) > 0]
