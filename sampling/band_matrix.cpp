@@ -4,18 +4,24 @@
 
 namespace microlift {
 
+template <class F>
+void BandMatrix::eliminate(index k, const F& also) {
+    const double* pivot = row_of(k);
+    const index last = std::min(n_ - 1, k + half_);
+    for (index i = k + 1; i <= last; ++i) {
+        double* row = row_of(i) + (k - i);
+        if (row[0] == 0) continue;
+        const double f = row[0] / pivot[0];
+        row[0] = f;
+        for (index j = 1; j <= last - k; ++j) row[j] -= f * pivot[j];
+        also(i, f);
+    }
+}
+
 bool BandMatrix::factor() {
     for (index k = 0; k < n_; ++k) {
-        const double* pivot = row_of(k);
-        if (!(pivot[0] > 0)) return false;
-        const index last = std::min(n_ - 1, k + half_);
-        for (index i = k + 1; i <= last; ++i) {
-            double* row = row_of(i) + (k - i);
-            if (row[0] == 0) continue;
-            const double f = row[0] / pivot[0];
-            row[0] = f;
-            for (index j = 1; j <= last - k; ++j) row[j] -= f * pivot[j];
-        }
+        if (!(row_of(k)[0] > 0)) return false;
+        eliminate(k, [](index, double) {});
     }
     return true;
 }
@@ -23,18 +29,11 @@ bool BandMatrix::factor() {
 bool BandMatrix::factor_generator(std::vector<double> row_sum) {
     for (index k = 0; k < n_; ++k) {
         double* pivot = row_of(k);
-        const index last = std::min(n_ - 1, k + half_);
-        pivot[0] = row_sum[static_cast<std::size_t>(k)];
-        for (index j = 1; j <= last - k; ++j) pivot[0] -= pivot[j];
+        const double sum = row_sum[static_cast<std::size_t>(k)];
+        pivot[0] = sum;
+        for (index j = 1; j <= std::min(n_ - 1 - k, half_); ++j) pivot[0] -= pivot[j];
         if (!(pivot[0] > 0)) return false;
-        for (index i = k + 1; i <= last; ++i) {
-            double* row = row_of(i) + (k - i);
-            if (row[0] == 0) continue;
-            const double f = row[0] / pivot[0];
-            row[0] = f;
-            for (index j = 1; j <= last - k; ++j) row[j] -= f * pivot[j];
-            row_sum[static_cast<std::size_t>(i)] -= f * row_sum[static_cast<std::size_t>(k)];
-        }
+        eliminate(k, [&](index i, double f) { row_sum[static_cast<std::size_t>(i)] -= f * sum; });
     }
     return true;
 }

@@ -29,6 +29,9 @@ public:
     void solve_transposed(double* b) const;
 
 private:
+    // Column k below its pivot, once that is right: also(i, factor) for each row that it changes.
+    template <class F>
+    void eliminate(index k, const F& also);
     // The row's diagonal entry: others lie beside it.
     double* row_of(index row) { return &a_[static_cast<std::size_t>(row * (2 * half_ + 1) + half_)]; }
     const double* row_of(index row) const {

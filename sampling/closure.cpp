@@ -368,8 +368,7 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
         lag.rate = lag.model.rates(1)[0];
         double square = 0;
         for (uint64 k = 0; k < kRateReplicates; ++k) {
-            const ReducedModel other(perturbed(lag.corrected, 977, k), lag.model.drift_lambda(),
-                                     lag.model.diffusion_lambda());
+            const ReducedModel other = lag.model.with(perturbed(lag.corrected, 977, k));
             const double d = other.rates(1)[0] - lag.rate;
             square += d * d / static_cast<double>(kRateReplicates);
         }

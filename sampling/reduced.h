@@ -16,6 +16,8 @@ namespace microlift {
 struct ClosureEstimate {
     std::vector<double> x, drift, drift_error, diffusion, diffusion_error;
     double period = 0;  // of ξ; 0: none
+
+    std::size_t size() const { return x.size(); }
 };
 
 class ReducedModel {
@@ -28,6 +30,14 @@ public:
     // around the estimate's x, up to a constant; the estimate's drift is not used.
     ReducedModel(const ClosureEstimate& estimate, const std::vector<double>& log_density,
                  double diffusion_lambda = -1);
+
+    // The same for other estimates at the same values, as smooth as this one: replicates, for errors.
+    ReducedModel with(const ClosureEstimate& estimate) const {
+        return ReducedModel(estimate, drift_lambda(), diffusion_lambda());
+    }
+    ReducedModel with(const ClosureEstimate& estimate, const std::vector<double>& log_density) const {
+        return ReducedModel(estimate, log_density, diffusion_lambda());
+    }
 
     double from() const { return ring() ? from_ + period_ : from_; }
     double to() const { return ring() ? from_ + 2 * period_ : to_; }

@@ -16,6 +16,7 @@ struct EstimateOfTwo {
     std::vector<CvValue> at;
     std::vector<DriftAndDiffusion> value, error;
 
+    std::size_t size() const { return at.size(); }
     // v(o), e(o) of the five quantities.
     template <class V, class E>
     void add(const CvValue& x, const V& v, const E& e) {

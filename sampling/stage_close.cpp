@@ -69,21 +69,6 @@ void ClosureStage::open_csv() {
     csv_ = std::make_unique<CsvWriter>(dir_ / "closure.csv", columns);
 }
 
-void ClosureStage::add_source(ClosureSource source) {
-    try {
-        if (source.replicates.empty()) {
-            source.model = ReducedModel(source.estimate);
-            for (uint64 r = 0; r < static_cast<uint64>(kClosureReplicates); ++r)
-                source.replicates.emplace_back(
-                    perturbed(source.estimate, derived_seed(run_.seed, 5000), r),
-                    source.model.drift_lambda(), source.model.diffusion_lambda());
-        }
-        sources_.push_back(std::move(source));
-    } catch (const NumericError& e) {
-        add_warning("closure, " + source.name + ": no reduced model: " + e.what());
-    }
-}
-
 void ClosureStage::conditional(const ConditionalMoments& m) {
     for (index b = 0; b < grid_.size(); ++b)
         row(centre(b), [&](int o) { return m.mean[m.place(o, b)]; },
@@ -114,7 +99,7 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
         add_warning(std::string("closure, conditional: no reduced model: ") + problem.what());
         return;
     }
-    for (index r = 0; r < kClosureReplicates; ++r) {
+    for (index r = 0; r < ClosureSource::kReplicates; ++r) {
         ClosureEstimate other = e;
         const std::vector<double> shift = block_shifts(m, r);
         for (std::size_t i = 0; i < other.x.size(); ++i) {
@@ -122,8 +107,7 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
             other.diffusion[i] = std::max(other.diffusion[i] + shift[other.x.size() + i],
                                           0.1 * e.diffusion[i]);
         }
-        source.replicates.emplace_back(other, source.model.drift_lambda(),
-                                       source.model.diffusion_lambda());
+        source.replicates.push_back(source.model.with(other));
     }
     reversible(source);
     add_source(std::move(source));
@@ -155,34 +139,6 @@ std::vector<double> ClosureStage::log_density(double shift) const {
     for (std::size_t b = 0; b < free_energy_.size(); ++b)
         out.push_back(-(free_energy_[b] + shift * free_energy_error_[b]) / model_.kt());
     return out;
-}
-
-void ClosureStage::reversible(const ClosureSource& conditional) {
-    if (!model_.gradient() || free_energy_.size() != conditional.estimate.x.size()) return;
-    // Errors of F are those of differences from its minimum: one number shifts them all, so that a
-    // barrier's error is its own.
-    const auto model_of = [&](const ClosureEstimate& e, double shift, double lambda) {
-        return ReducedModel(e, log_density(shift), lambda);
-    };
-    ClosureSource source;
-    source.name = "free_energy";
-    source.estimate = conditional.estimate;
-    try {
-        source.model = model_of(source.estimate, 0, -1);
-        for (uint64 r = 0; r < static_cast<uint64>(kClosureReplicates); ++r) {
-            const PhiloxStream<float> rng(derived_seed(run_.seed, 5002), kStreamBootstrap,
-                                          static_cast<index>(r));
-            float z[4];
-            normal_block<Portable>(rng, 0, z);
-            source.replicates.push_back(
-                model_of(perturbed(source.estimate, derived_seed(run_.seed, 5003), r),
-                         static_cast<double>(z[0]), source.model.diffusion_lambda()));
-        }
-    } catch (const NumericError& e) {
-        add_warning(std::string("closure, free energy: no reduced model: ") + e.what());
-        return;
-    }
-    add_source(std::move(source));
 }
 
 bool ClosureStage::ring(int k) const {

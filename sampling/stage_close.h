@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 
+#include "kernels/rng_streams.h"
 #include "sampling/closure.h"
 #include "sampling/first_passage.h"
 #include "sampling/pipeline_stages.h"
@@ -24,8 +26,9 @@ struct ClosureFigures {
 };
 
 // With the model itself and what it came from.
-template <class Model, class Estimate>
+template <class Model, class Estimate, index replicates_made>
 struct ClosureSourceOf : ClosureFigures {
+    static constexpr index kReplicates = replicates_made;
     Estimate estimate;
     Model model;
     std::vector<Model> replicates;  // of the model, for errors
@@ -46,11 +49,8 @@ struct ClosureSourceOf : ClosureFigures {
         return out;
     }
 };
-using ClosureSource = ClosureSourceOf<ReducedModel, ClosureEstimate>;
-using ClosureSourceOfTwo = ClosureSourceOf<ReducedModelOfTwo, EstimateOfTwo>;
-
-inline constexpr index kClosureReplicates = 32;  // of every reduced model
-inline constexpr index kReplicatesOfTwo = 16;    // of two variables, whose models cost more
+using ClosureSource = ClosureSourceOf<ReducedModel, ClosureEstimate, 32>;
+using ClosureSourceOfTwo = ClosureSourceOf<ReducedModelOfTwo, EstimateOfTwo, 16>;  // which cost more
 
 class ClosureStage {
 public:
@@ -90,8 +90,8 @@ private:
     }
 
     // Makes the model's replicates, where there are none, and takes it among the sources.
-    void add_source(ClosureSource source);
-    void add_source(ClosureSourceOfTwo source);
+    template <class Source>
+    void add_source(Source source);
     template <class F>
     void each_source(const F& f) {
         for (ClosureSource& s : sources_) f(s);
@@ -103,9 +103,9 @@ private:
     void conditional(const ConditionalMoments& m);
     // Of systems with a potential: the free energy's density with the diffusion of `conditional`. It needs
     // no integral of drift over diffusion, which fails where the diffusion nearly vanishes.
-    void reversible(const ClosureSource& conditional);
+    template <class Source>
+    void reversible(const Source& conditional);
     void conditional_of_two(const ConditionalMoments& m);
-    void reversible_of_two(const ClosureSourceOfTwo& conditional);
     // ln of the free energy's density by bin, moved by `shift` of its errors.
     std::vector<double> log_density(double shift) const;
     // By (output, bin): what a normal deviate for each of the samples' blocks adds to the averages, so
@@ -212,5 +212,48 @@ private:
     std::vector<Figure> full_rates_;
     std::vector<MeanTime> direct_;
 };
+
+template <class Source>
+void ClosureStage::add_source(Source source) {
+    try {
+        if (source.replicates.empty()) {
+            source.model = decltype(source.model)(source.estimate);
+            for (index r = 0; r < Source::kReplicates; ++r)
+                source.replicates.push_back(source.model.with(perturbed(
+                    source.estimate, derived_seed(run_.seed, 5000), static_cast<uint64>(r))));
+        }
+        if constexpr (std::is_same_v<Source, ClosureSource>)
+            sources_.push_back(std::move(source));
+        else
+            sources_of_two_.push_back(std::move(source));
+    } catch (const NumericError& e) {
+        add_warning("closure, " + source.name + ": no reduced model: " + e.what());
+    }
+}
+
+template <class Source>
+void ClosureStage::reversible(const Source& conditional) {
+    if (!model_.gradient() || free_energy_.size() != conditional.estimate.size()) return;
+    Source source;
+    source.name = "free_energy";
+    source.estimate = conditional.estimate;
+    try {
+        source.model = decltype(source.model)(source.estimate, log_density(0));
+        for (index r = 0; r < Source::kReplicates; ++r) {
+            // Errors of F are those of differences from its minimum: one number shifts them all, so
+            // that a barrier's error is its own.
+            const PhiloxStream<float> rng(derived_seed(run_.seed, 5002), kStreamBootstrap, r);
+            float z[4];
+            normal_block<Portable>(rng, 0, z);
+            source.replicates.push_back(source.model.with(
+                perturbed(source.estimate, derived_seed(run_.seed, 5003), static_cast<uint64>(r)),
+                log_density(static_cast<double>(z[0]))));
+        }
+    } catch (const NumericError& e) {
+        add_warning(std::string("closure, free energy: no reduced model: ") + e.what());
+        return;
+    }
+    add_source(std::move(source));
+}
 
 }  // namespace microlift

@@ -192,7 +192,7 @@ void ClosureStage::bursts() {
     source.estimate = lag.corrected;
     source.model = lag.model;
     // Replicates of the measured displacements, each inverted anew.
-    for (uint64 r = 0; r < static_cast<uint64>(kClosureReplicates); ++r) {
+    for (uint64 r = 0; r < static_cast<uint64>(ClosureSource::kReplicates); ++r) {
         const ClosureEstimate e =
             perturbed(lag.apparent, derived_seed(run_.seed, 5022), r);
         std::vector<double> mean, mean_error, variance, variance_error;

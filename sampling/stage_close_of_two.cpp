@@ -1,7 +1,6 @@
 // The closure of two collective variables, where it differs from that of one.
 #include <algorithm>
 
-#include "kernels/rng_streams.h"
 #include "sampling/closure_of_two.h"
 #include "sampling/stage_close.h"
 
@@ -15,20 +14,6 @@ constexpr index kSurfaceStride = 2;  // cells between the points of reduced.csv
 
 }  // namespace
 
-void ClosureStage::add_source(ClosureSourceOfTwo source) {
-    try {
-        if (source.replicates.empty()) {
-            source.model = ReducedModelOfTwo(source.estimate);
-            for (uint64 r = 0; r < static_cast<uint64>(kReplicatesOfTwo); ++r)
-                source.replicates.push_back(source.model.with(
-                    perturbed(source.estimate, derived_seed(run_.seed, 5000), r)));
-        }
-        sources_of_two_.push_back(std::move(source));
-    } catch (const NumericError& e) {
-        add_warning("closure, " + source.name + ": no reduced model: " + e.what());
-    }
-}
-
 void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
     ClosureSourceOfTwo source;
     source.name = "conditional";
@@ -37,7 +22,7 @@ void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
                             [&](int o) { return m.mean_error[m.place(o, b)]; });
     try {
         source.model = ReducedModelOfTwo(source.estimate);
-        for (index r = 0; r < kReplicatesOfTwo; ++r) {
+        for (index r = 0; r < ClosureSourceOfTwo::kReplicates; ++r) {
             EstimateOfTwo other = source.estimate;
             const std::vector<double> shift = block_shifts(m, r);
             for (std::size_t b = 0; b < other.at.size(); ++b) {
@@ -54,30 +39,7 @@ void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
         add_warning(std::string("closure, conditional: no reduced model: ") + problem.what());
         return;
     }
-    reversible_of_two(source);
-    add_source(std::move(source));
-}
-
-void ClosureStage::reversible_of_two(const ClosureSourceOfTwo& conditional) {
-    if (!model_.gradient() || free_energy_.size() != conditional.estimate.at.size()) return;
-    ClosureSourceOfTwo source;
-    source.name = "free_energy";
-    source.estimate = conditional.estimate;
-    try {
-        source.model = ReducedModelOfTwo(source.estimate, log_density(0));
-        for (uint64 r = 0; r < static_cast<uint64>(kReplicatesOfTwo); ++r) {
-            const PhiloxStream<float> rng(derived_seed(run_.seed, 5002), kStreamBootstrap,
-                                          static_cast<index>(r));
-            float z[4];
-            normal_block<Portable>(rng, 0, z);
-            source.replicates.push_back(
-                source.model.with(perturbed(source.estimate, derived_seed(run_.seed, 5003), r),
-                                  log_density(static_cast<double>(z[0]))));
-        }
-    } catch (const NumericError& e) {
-        add_warning(std::string("closure, free energy: no reduced model: ") + e.what());
-        return;
-    }
+    reversible(source);
     add_source(std::move(source));
 }
 
