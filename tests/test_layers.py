@@ -2,6 +2,7 @@
 """The rules of the source tree: who includes whom, where macros are, how headers and sources look."""
 import os
 import re
+import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -18,6 +19,7 @@ BELOW = {
     "bench": {"kernels", "engine", "nn", "sampling", "tools"},
     "tests": {"kernels", "engine", "nn", "sampling", "tools", "bench"},
 }
+TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}
 SUFFIXES = {".h", ".cuh", ".cpp", ".cu"}
 MACRO_FILES = {"kernels/lane.h", "kernels/lane_simd.h", "engine/error.h"}
 # Switches of other libraries that only a macro can set.
@@ -78,6 +80,13 @@ class Layers(unittest.TestCase):
 
     def test_there_is_something_to_check(self):
         self.assertGreater(sum(1 for _ in sources()), 20)
+
+    def test_top_level(self):
+        listing = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True)
+        if listing.returncode != 0:
+            self.skipTest("not a git checkout")
+        names = {Path(line).parts[0] for line in listing.stdout.splitlines()}
+        self.assertEqual(TOP_LEVEL, {name for name in names if not name.startswith(".")})
 
     def test_includes(self):
         self.check(include_errors)
