@@ -37,6 +37,7 @@ HERE = Path(__file__).resolve().parent
 ENSEMBLES = [("ensemble_triton", "Triton in registers", "triton", ("cuda",)),
              ("ensemble_numba_cuda", "Numba-CUDA in registers", "numba-cuda", ("cuda",)),
              ("ensemble_numba", "numba", "numba", ("cpu",)),
+             ("ensemble_numba", "numba, trajectory by trajectory", "numba", ("cpu",)),
              ("ensemble_jax", "JAX scan, XLA generator", "jax", ("cpu", "cuda")),
              ("ensemble_torch", "torch eager", "torch", ("cpu", "cuda")),
              ("ensemble_numpy", "numpy", "numpy", ("cpu",)),

@@ -1,6 +1,7 @@
-"""Numba: a parallel loop over blocks of trajectories whose innermost loop over the block's lanes LLVM turns
-into SIMD. Arithmetic, random numbers and polynomials are those of microlift's portable mathematics: one
-Philox4x32-10 call keyed by (trajectory, stream, pair of steps) feeds two steps through Box–Muller.
+"""Numba, twice: a parallel loop over trajectories as one writes it, and one over blocks of them whose
+innermost loop over the block's lanes LLVM turns into SIMD. Arithmetic, random numbers and polynomials are
+those of microlift's portable mathematics: one Philox4x32-10 call keyed by (trajectory, stream, pair of
+steps) feeds two steps through Box–Muller.
 """
 import os
 
@@ -208,23 +209,42 @@ def advance(x, y, first_pair, pairs, seed_low, seed_high, stream):
             y[begin + j] = ly[j]
 
 
+@njit(fastmath=FAST, parallel=True, nogil=True)
+def advance_each(x, y, first_pair, pairs, seed_low, seed_high, stream):
+    for i in prange(x.size):
+        u, v = x[i], y[i]
+        for pair in range(first_pair, first_pair + pairs):
+            r0, r1, r2, r3 = philox(U(i), stream, U(pair), U(0), seed_low, seed_high)
+            z0, z1 = normals(r0, r1)
+            z2, z3 = normals(r2, r3)
+            u, v = step(u, v, z0, z1)
+            u, v = step(u, v, z2, z3)
+        x[i] = u
+        y[i] = v
+
+
 class NumbaEnsemble(Ensemble):
     chunk = 2
     version = f"Numba {numba.__version__}"
+    advance = staticmethod(advance)
 
     def prepare(self, n):
         self.x, self.y = (np.full(n, s, np.float32) for s in law.START)
         self.pair = 0
         zero = np.zeros(1, np.float32)
-        advance(zero, zero.copy(), 0, 1, U(law.SEED), U(0), U(law.STREAM))  # compiles
+        self.advance(zero, zero.copy(), 0, 1, U(law.SEED), U(0), U(law.STREAM))  # compiles
 
     def run(self, steps):
         pairs = (steps + 1) // 2
-        advance(self.x, self.y, self.pair, pairs, U(law.SEED), U(0), U(law.STREAM))
+        self.advance(self.x, self.y, self.pair, pairs, U(law.SEED), U(0), U(law.STREAM))
         self.pair += pairs
 
     def states(self):
         return np.stack([self.x, self.y])
 
 
-CONTESTANTS = {"numba": NumbaEnsemble}
+class NumbaLoop(NumbaEnsemble):
+    advance = staticmethod(advance_each)
+
+
+CONTESTANTS = {"numba": NumbaEnsemble, "numba, trajectory by trajectory": NumbaLoop}
