@@ -26,6 +26,7 @@ Store Pipeline::base_checkpoint() {
     if (!warm_.empty()) store.put("generator", packed(warm_));
     store.put("profile", profile_);
     store.put("profile_error", profile_error_);
+    store.put("profile_influence", profile_influence_);
     std::vector<double> places;
     for (const auto& place : round_places_) places.insert(places.end(), place.begin(), place.end());
     store.put("round_places", places);
@@ -114,6 +115,8 @@ void Pipeline::restore() {
     profile_.assign(profile.begin(), profile.end());
     const auto profile_error = checkpoint_.get<double>("profile_error");
     profile_error_.assign(profile_error.begin(), profile_error.end());
+    const auto influence = checkpoint_.get<double>("profile_influence");
+    profile_influence_.assign(influence.begin(), influence.end());
     const auto places = checkpoint_.get<double>("round_places");
     const auto K = static_cast<std::size_t>(model_.n_cvs());
     for (std::size_t i = 0; i + K <= places.size(); i += K)

@@ -239,6 +239,7 @@ private:
     index discarded_ = 0;                            // windows, in the round at hand
     double jump_acceptance_ = 0;
     std::vector<double> profile_, profile_error_;    // of the free energy, by bin
+    std::vector<double> profile_influence_;          // of blocks on it, (block, bin)
     index healing_ = -1;  // chosen by healing_steps()
     Json metrics_ = Json::object();
 };

@@ -3,6 +3,7 @@
 #include "sampling/stage_close.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/rng_streams.h"
 
@@ -22,6 +23,15 @@ bool apart(const Figure& a, const Figure& b) {
     if (!(a.value > 0) || !(b.value > 0)) return false;
     const double log_ratio = std::fabs(std::log(a.value / b.value));
     return log_ratio > kPoor && log_ratio > 3 * std::hypot(a.error / a.value, b.error / b.value);
+}
+
+// What block g of so many weighs more or less in a replicate: influences times this have the spread
+// of the estimate.
+double block_factor(const PhiloxStream<float>& rng, index g, index blocks) {
+    float z[4];
+    normal_block<Portable>(rng, static_cast<uint64>(g), z);
+    return static_cast<double>(z[0]) * std::sqrt(static_cast<double>(blocks) /
+                                                 std::max(1.0, static_cast<double>(blocks - 1)));
 }
 
 std::string with_error(const Figure& f) { return number(f.value) + " +- " + number(f.error); }
@@ -114,30 +124,39 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
 }
 
 std::vector<double> ClosureStage::block_shifts(const ConditionalMoments& m, index replicate) const {
-    const double factor = std::sqrt(static_cast<double>(m.blocks) /
-                                    std::max(1.0, static_cast<double>(m.blocks - 1)));
     const PhiloxStream<float> rng(derived_seed(run_.seed, 5001), kStreamBootstrap, replicate);
     const index bins = grid_.size(), outputs = model_.closure_outputs();
     std::vector<double> shifts(static_cast<std::size_t>(outputs * bins), 0.0);
     for (index g = 0; g < m.blocks; ++g) {
-        float z[4];
-        normal_block<Portable>(rng, static_cast<uint64>(g), z);
+        const double z = block_factor(rng, g, m.blocks);
         for (index o = 0; o < outputs; ++o)
             for (index b = 0; b < bins; ++b) {
                 const double d = m.mean_influence[static_cast<std::size_t>(
                     (o * m.blocks + g) * bins + b)];
                 if (std::isfinite(d))
-                    shifts[static_cast<std::size_t>(o * bins + b)] +=
-                        factor * static_cast<double>(z[0]) * d;
+                    shifts[static_cast<std::size_t>(o * bins + b)] += z * d;
             }
     }
     return shifts;
 }
 
-std::vector<double> ClosureStage::log_density(double shift) const {
+std::vector<double> ClosureStage::log_density(index replicate) const {
     std::vector<double> out;
-    for (std::size_t b = 0; b < free_energy_.size(); ++b)
-        out.push_back(-(free_energy_[b] + shift * free_energy_error_[b]) / model_.kt());
+    for (const double f : free_energy_) out.push_back(-f / model_.kt());
+    const std::size_t bins = out.size(), blocks = free_energy_influence_.size() / bins;
+    const PhiloxStream<float> rng(derived_seed(run_.seed, 5002), kStreamBootstrap, replicate);
+    for (std::size_t g = 0; g < blocks && replicate >= 0; ++g) {
+        const double z = block_factor(rng, static_cast<index>(g), static_cast<index>(blocks));
+        for (std::size_t b = 0; b < bins; ++b)
+            out[b] -= z * free_energy_influence_[g * bins + b] / model_.kt();
+    }
+    if (K_ == 2) return out;
+    // The profile is that of the bins' centres: what they hold, by the same second differences.
+    const std::vector<double> centre = out;
+    for (std::size_t b = 1; b + 1 < bins; ++b) {
+        const double around = std::exp(centre[b - 1] - centre[b]) + std::exp(centre[b + 1] - centre[b]);
+        if (std::isfinite(around)) out[b] += std::log1p((around - 2) / 24);
+    }
     return out;
 }
 
@@ -347,7 +366,7 @@ void Pipeline::close() {
         progress_.end();
         RunConfig run = run_;
         run.lifting.heal_steps = healing_steps();
-        ClosureStage stage(run, model_, stream_, grid_, samples_, profile_, profile_error_, dir_,
+        ClosureStage stage(run, model_, stream_, grid_, samples_, profile_, profile_influence_, dir_,
                            progress_, meter);
         stage.run(m);
         metrics = stage.metrics();

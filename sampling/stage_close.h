@@ -56,10 +56,11 @@ class ClosureStage {
 public:
     ClosureStage(const RunConfig& run, const Model& model, Stream& stream, const Grid& grid,
                  const SampleSet& samples, const std::vector<double>& free_energy,
-                 const std::vector<double>& free_energy_error, const fs::path& dir,
+                 const std::vector<double>& free_energy_influence, const fs::path& dir,
                  Progress& progress, StageMeter& meter)
         : run_(run), c_(run.closure), model_(model), stream_(stream), grid_(grid),
-          samples_(samples), free_energy_(free_energy), free_energy_error_(free_energy_error),
+          samples_(samples), free_energy_(free_energy),
+          free_energy_influence_(free_energy_influence),
           dir_(dir), progress_(progress), meter_(meter), K_(model.n_cvs()),
           dt_(c_.dt > 0 ? c_.dt : run.integrator.dt) {}
 
@@ -106,8 +107,9 @@ private:
     template <class Source>
     void reversible(const Source& conditional);
     void conditional_of_two(const ConditionalMoments& m);
-    // ln of the free energy's density by bin, moved by `shift` of its errors.
-    std::vector<double> log_density(double shift) const;
+    // ln of what the bins hold (of two variables: at their centres), up to a constant; of replicate r ≥ 0
+    // with blocks weighing more or less.
+    std::vector<double> log_density(index replicate) const;
     // By (output, bin): what a normal deviate for each of the samples' blocks adds to the averages, so
     // that errors of neighbouring bins go together.
     std::vector<double> block_shifts(const ConditionalMoments& m, index replicate) const;
@@ -192,7 +194,7 @@ private:
     Stream& stream_;
     const Grid& grid_;
     const SampleSet& samples_;
-    const std::vector<double>&free_energy_, &free_energy_error_;  // energy, by bin
+    const std::vector<double>&free_energy_, &free_energy_influence_;  // energy; by bin, (block, bin)
     fs::path dir_;
     Json metrics_ = Json::object();
     std::vector<std::string> warnings_;
@@ -238,16 +240,11 @@ void ClosureStage::reversible(const Source& conditional) {
     source.name = "free_energy";
     source.estimate = conditional.estimate;
     try {
-        source.model = decltype(source.model)(source.estimate, log_density(0));
+        source.model = decltype(source.model)(source.estimate, log_density(-1));
         for (index r = 0; r < Source::kReplicates; ++r) {
-            // Errors of F are those of differences from its minimum: one number shifts them all, so
-            // that a barrier's error is its own.
-            const PhiloxStream<float> rng(derived_seed(run_.seed, 5002), kStreamBootstrap, r);
-            float z[4];
-            normal_block<Portable>(rng, 0, z);
             source.replicates.push_back(source.model.with(
                 perturbed(source.estimate, derived_seed(run_.seed, 5003), static_cast<uint64>(r)),
-                log_density(static_cast<double>(z[0]))));
+                log_density(r)));
         }
     } catch (const NumericError& e) {
         add_warning(std::string("closure, free energy: no reduced model: ") + e.what());

@@ -15,6 +15,8 @@
 
 #include "kernels/rng_streams.h"
 #include "sampling/distances.h"
+#include "sampling/local_law.h"
+#include "sampling/sample_kernels.h"
 
 namespace microlift {
 
@@ -83,17 +85,38 @@ void Pipeline::consistency() {
     // (κ − 1) of each law, κ its kurtosis: the variance of a variance of n states is var² (κ − 1) / n. Not
     // below a Gaussian's, which is on the safe side for laws of several narrow peaks.
     std::vector<double> excess(V * F, 2.0);
-    // And its quartiles: of the samples nearby, each moved by what the mean differs there.
-    using Quartiles = std::array<double, 3>;
+    // And its quartiles, with the errors of the shares below them.
+    using Quartiles = std::array<Moment, 3>;
     constexpr double kNotKnown = std::numeric_limits<double>::quiet_NaN();
-    std::vector<Quartiles> quartiles(V * F, Quartiles{kNotKnown, kNotKnown, kNotKnown});
+    std::vector<Quartiles> quartiles(V * F);
+    for (Quartiles& q : quartiles) q.fill({kNotKnown, 0});
     {
         std::vector<float> column(static_cast<std::size_t>(samples_.n));
+        std::vector<std::vector<index>> near_value;
+        std::vector<LocalLaw> laws;
+        for (std::size_t c = 0; c < V; ++c) {
+            near_value.push_back(samples_near(xi, values[c], 0.5, 10 * kCompared));
+            const std::vector<index>& close = near_value.back();
+            std::vector<double> away;
+            for (int k = 0; k < grid_.dims; ++k)
+                for (index j : close)
+                    away.push_back(
+                        static_cast<double>(xi[static_cast<std::size_t>(k * samples_.n + j)]) -
+                        values[c][static_cast<std::size_t>(k)]);
+            std::vector<index> blocks;
+            std::size_t run = 0;
+            for (index j : close) {
+                while (j >= samples_.blocks[run].first + samples_.blocks[run].size()) ++run;
+                blocks.push_back(block_division(samples_.blocks[run], error_blocks_)
+                                     .block(j - samples_.blocks[run].first));
+            }
+            laws.emplace_back(grid_.dims, std::move(away), std::move(blocks), error_blocks_.count());
+        }
         for (std::size_t f = 0; f < F; ++f) {
             copy_to_host(stream_, column.data(),
                          y.subspan(static_cast<index>(f) * row, samples_.n));
             for (std::size_t c = 0; c < V; ++c) {
-                const std::vector<index> close = samples_near(xi, values[c], 0.5, 10 * kCompared);
+                const std::vector<index>& close = near_value[c];
                 if (close.size() < 1000) continue;
                 double first = 0, second = 0, fourth = 0;
                 const double count = static_cast<double>(close.size());
@@ -106,19 +129,14 @@ void Pipeline::consistency() {
                 }
                 excess[c * F + f] = std::max(2.0, count * fourth / (second * second) - 1);
                 if (has_exact) continue;
-                std::vector<double> moved;
-                const auto v = static_cast<index>(f);
-                const auto at = [&](int k, index j) {
-                    return k < grid_.dims
-                               ? static_cast<double>(xi[static_cast<std::size_t>(k * samples_.n + j)])
-                               : 0.0;
-                };
+                std::vector<double> found;
                 for (index j : close)
-                    moved.push_back(static_cast<double>(column[static_cast<std::size_t>(j)]) -
-                                    m.mean_at(v, at(0, j), at(1, j)) + mean[c * F + f].value);
-                std::sort(moved.begin(), moved.end());
-                for (std::size_t q = 0; q < 3; ++q)
-                    quartiles[c * F + f][q] = moved[(q + 1) * moved.size() / 4];
+                    found.push_back(static_cast<double>(column[static_cast<std::size_t>(j)]));
+                for (std::size_t q = 0; q < 3; ++q) {
+                    const double bound =
+                        laws[c].quantile(found, 0.25 * static_cast<double>(q + 1));
+                    quartiles[c * F + f][q] = {bound, laws[c].share_error(found, bound)};
+                }
             }
         }
     }
@@ -127,7 +145,7 @@ void Pipeline::consistency() {
         for (std::size_t c = 0; c < V; ++c) {
             const ExactConditional law = exact->at(values[c][0]);
             for (std::size_t q = 0; q < 3; ++q)
-                quartiles[c][q] = law.quantile(0.25 * static_cast<double>(q + 1));
+                quartiles[c][q] = {law.quantile(0.25 * static_cast<double>(q + 1)), 0};
         }
 
     // Starting states, source by source: (dim, source, value, replica).
@@ -257,7 +275,7 @@ void Pipeline::consistency() {
                         a += d;
                         b += d * d;
                         for (std::size_t q = 0; q < 3; ++q)
-                            below[q] += static_cast<double>(first[i]) < bound[q];
+                            below[q] += static_cast<double>(first[i]) < bound[q].value;
                     }
                     const double size = static_cast<double>(E);
                     const double a_z =
@@ -271,13 +289,11 @@ void Pipeline::consistency() {
                     if (!std::isfinite(a) || !std::isfinite(b)) w = 1e30;
                     for (double v : {a_z, b_z})
                         if (std::isfinite(v)) w = std::max(w, v);
-                    // A share's error, of these states and of as many as the reference is worth.
-                    const double worth = 1 / size + mu.error * mu.error / var.value;
                     for (std::size_t q = 0; q < 3; ++q) {
                         const double p = 0.25 * static_cast<double>(q + 1);
-                        if (std::isfinite(bound[q]))
-                            w = std::max(w, std::fabs(below[q] / size - p) /
-                                                std::sqrt(p * (1 - p) * worth));
+                        const double q_z = std::fabs(below[q] / size - p) /
+                                           std::hypot(std::sqrt(p * (1 - p) / size), bound[q].error);
+                        if (std::isfinite(bound[q].value) && std::isfinite(q_z)) w = std::max(w, q_z);
                     }
                 }
         z.push_back(worst);

@@ -59,6 +59,7 @@ void Pipeline::estimate() {
         record["overlaps"].push_back({o.a, o.b, o.overlap});
     profile_ = result.profile.free_energy;
     profile_error_ = result.profile.std_error;
+    profile_influence_ = result.profile.influence;
     for (const std::string& w : result.warnings) warn(w);
     warn_equilibration(result.inefficiency);
 

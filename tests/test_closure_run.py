@@ -61,6 +61,12 @@ class DoubleWell(Case):
                 self.assertLess(abs(found["simulated"] - exact),
                                 4 * found["simulated_error"] + 0.03 * exact)
             self.assertAlmostEqual(sources[name]["rates"][0]["value"] / rate, 1, delta=0.03)
+        # By the free energy: its noise is the error, and there is no more than that.
+        by_free_energy = sources["free_energy"]
+        for found, exact in zip([*by_free_energy["passages"], by_free_energy["rates"][0]],
+                                [*times, rate]):
+            self.assertLess(abs(found["value"] - exact), 3.5 * found["error"])
+            self.assertLess(found["error"], 0.03 * exact)
         full = sources["full"]
         for found, exact in zip(full["passages"], times):
             self.assertLess(abs(found["value"] - exact), 4 * found["error"])
