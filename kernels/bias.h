@@ -1,7 +1,8 @@
 // Biases on the collective variables, one set of parameters a trajectory.
 //
-// A bias is a struct with add_force<Cv>(xi, gradient, f), applied with the drift, and, where `holds`,
-// constrain<M>(cv, start, x), applied after a step whose ∇ξ at its start was `start`.
+// A bias is a struct with add_force<Cv>(xi, gradient, f), applied with the drift, energy(xi, v), v plus
+// the bias's own, for Metropolis schemes, and, where `holds`, constrain<M>(cv, start, x), applied after
+// a step whose ∇ξ at its start was `start`.
 #pragma once
 
 #include "kernels/cv.h"
@@ -23,6 +24,14 @@ LANE_UNROLL
             else
                 add_cv_gradient<Cv>(stiffness[k] * (center[k] - xi[k]), gradient, k, f);
         }
+    }
+    LANE_FN L energy(const L (&xi)[K], L v) const {
+LANE_UNROLL
+        for (int k = 0; k < K; ++k) {
+            const L r = center[k] - xi[k];
+            v = fma(broadcast<L>(0.5f) * stiffness[k] * r, r, v);
+        }
+        return v;
     }
 };
 

@@ -24,6 +24,7 @@ struct PathArgs {
     float* sample_xi;        // (K, sample_row)
     index sample_row;
     uint64* status;  // {non-finite lanes, min over (step << 32 | trajectory)}
+    uint64* accepted = nullptr;  // (trajectories): steps not refused so far, of Metropolis schemes
 };
 
 inline constexpr uint64 kStatusClear = ~0ull;
@@ -59,6 +60,28 @@ LANE_FN void report_bad(const PathArgs& a, index i, uint64 step, Mask<L> bad) {
     }
 }
 
+// The normals of step s of a group; s is the same in all lanes.
+template <class L, int D, int Steps>
+LANE_FN void select_step(const L (&group)[Steps][D], int s, L (&z)[D]) {
+LANE_UNROLL
+    for (int d = 0; d < D; ++d) {
+        z[d] = group[0][d];
+LANE_UNROLL
+        for (int other = 1; other < Steps; ++other)
+            if (other == s) z[d] = group[other][d];
+    }
+}
+
+// What a trajectory keeps of itself at the end of a segment.
+template <class M, class Cv, class L, int D>
+LANE_FN void store_sample(const PathArgs& a, const Cv& cv, index column, const L (&x)[D]) {
+    constexpr int K = Cv::n;
+    L xi[K], gradient[K][D];
+    cv.template evaluate<M>(x, xi, gradient);
+    for (int d = 0; d < D; ++d) store(a.sample_x + d * a.sample_row, column, x[d]);
+    for (int k = 0; k < K; ++k) store(a.sample_xi + k * a.sample_row, column, xi[k]);
+}
+
 template <class System, class Cv, template <class, int> class Bias, class Integrator, class M,
           int Rounds = kPhiloxRounds>
 struct PathBody {
@@ -90,11 +113,26 @@ struct PathBody {
         }
         integrator.before(x, v, f, z);
         total_force(bias, x, f);
+        if constexpr (Integrator::averages_force) {
+            L y[D], g[D];
+LANE_UNROLL
+            for (int d = 0; d < D; ++d) y[d] = x[d];
+            end_step(y, v, f, z, z_previous);
+            total_force(bias, y, g);
+LANE_UNROLL
+            for (int d = 0; d < D; ++d) f[d] = broadcast<L>(0.5f) * (f[d] + g[d]);
+        }
+        end_step(x, v, f, z, z_previous);
+        if constexpr (Bias<L, K>::holds) bias.template constrain<M>(cv, start, x);
+    }
+
+    template <class L>
+    LANE_FN void end_step(L (&x)[D], L (&v)[D], const L (&f)[D], const L (&z)[D],
+                          L (&z_previous)[D]) const {
         if constexpr (kScaled)
             integrator.after_scaled(x, f, z, z_previous);
         else
             integrator.after(system, x, v, f, z, z_previous);
-        if constexpr (Bias<L, K>::holds) bias.template constrain<M>(cv, start, x);
     }
 
     template <class L>
@@ -158,13 +196,7 @@ LANE_UNROLL
             Mask<L> bad = is_bad(x[0]);
             for (int d = 1; d < D; ++d) bad = bad | is_bad(x[d]);
             report_bad<L>(a, i, step, bad);
-            if (a.sample_x) {
-                const index column = segment * a.trajectories + i;
-                L xi[K], gradient[K][D];
-                cv.template evaluate<M>(x, xi, gradient);
-                for (int d = 0; d < D; ++d) store(a.sample_x + d * a.sample_row, column, x[d]);
-                for (int k = 0; k < K; ++k) store(a.sample_xi + k * a.sample_row, column, xi[k]);
-            }
+            if (a.sample_x) store_sample<M>(a, cv, segment * a.trajectories + i, x);
         }
         for (int d = 0; d < D; ++d) {
             store(a.x + d * a.trajectories, i, x[d]);
@@ -174,18 +206,6 @@ LANE_UNROLL
 
 private:
     static constexpr int kGroupSteps = NoiseLayout<D>::steps;
-
-    // The normals of step s of a group; s is the same in all lanes.
-    template <class L>
-    static LANE_FN void select_step(const L (&group)[kGroupSteps][D], int s, L (&z)[D]) {
-LANE_UNROLL
-        for (int d = 0; d < D; ++d) {
-            z[d] = group[0][d];
-LANE_UNROLL
-            for (int other = 1; other < kGroupSteps; ++other)
-                if (other == s) z[d] = group[other][d];
-        }
-    }
 };
 
 }  // namespace microlift

@@ -16,14 +16,16 @@ Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, ind
       v_(stream.device(), kernel_->has_velocity() ? kernel_->dim() * trajectories : 0),
       center_(stream.device(), kernel_->n_cvs() * trajectories),
       stiffness_(stream.device(), kernel_->n_cvs() * trajectories),
-      status_(stream.device(), 2) {
+      status_(stream.device(), 2),
+      accepted_(stream.device(), kernel_->metropolis() ? trajectories : 0) {
     const uint64 clear[2] = {0, kStatusClear};
     copy_to_device(stream_, status_.span(), clear);
 }
 
 PathArgs Ensemble::args(uint64 stride, index segments) {
     return {n_, first_, seed_, rng_stream_, step_, stride, segments, x_.data(), v_.data(),
-            center_.data(), stiffness_.data(), nullptr, nullptr, 0, status_.data()};
+            center_.data(), stiffness_.data(), nullptr, nullptr, 0, status_.data(),
+            accepted_.size() ? accepted_.data() : nullptr};
 }
 
 void Ensemble::advance(uint64 steps) {
@@ -60,6 +62,16 @@ void Ensemble::check_finite(const std::function<std::string(index)>& describe) {
                        describe(trajectory) + ") was no longer finite at step " +
                        std::to_string(step) + "; choose a smaller integrator.dt" +
                        " (or a smaller stiffness)");
+}
+
+std::vector<uint64> Ensemble::accepted() {
+    return to_host(stream_, Span<const uint64>(accepted_.span()));
+}
+
+void Ensemble::load_accepted(const std::vector<uint64>& accepted) {
+    if (static_cast<index>(accepted.size()) != accepted_.size())
+        throw InputError("checkpoint: the stored ensemble has another size");
+    copy_to_device(stream_, accepted_.span(), accepted.data());
 }
 
 std::vector<float> Ensemble::save_state() {

@@ -52,6 +52,10 @@ public:
     // trajectory belongs.
     void check_finite(const std::function<std::string(index)>& describe);
 
+    // Of Metropolis schemes: steps of each trajectory that were not refused, so far; else none.
+    std::vector<uint64> accepted();
+    void load_accepted(const std::vector<uint64>& accepted);
+
     // What a checkpoint needs: x, v (if any) and the step.
     std::vector<float> save_state();
     void load_state(const std::vector<float>& state, uint64 step);
@@ -68,7 +72,7 @@ private:
     uint64 step_ = 0;
     double force_evaluations_ = 0;
     Buffer<float> x_, v_, center_, stiffness_;
-    Buffer<uint64> status_;
+    Buffer<uint64> status_, accepted_;
 };
 
 }  // namespace microlift

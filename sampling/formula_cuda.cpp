@@ -16,14 +16,13 @@ namespace microlift {
 
 namespace {
 
-Scheme scheme_of(const FormulaSystem& system, const PathSetup& setup) {
-    return setup.constrained ? constrained_scheme(system) : setup.scheme;
-}
-
 const char* integrator_type(Scheme scheme) {
     switch (scheme) {
         case Scheme::euler_maruyama: return "EulerMaruyama";
         case Scheme::leimkuhler_matthews: return "LeimkuhlerMatthews";
+        case Scheme::heun: return "Heun";
+        case Scheme::milstein: return "Milstein";
+        case Scheme::mala: return "Mala";
         case Scheme::baoab: return "Baoab";
     }
     return "";
@@ -33,10 +32,10 @@ const char* integrator_type(Scheme scheme) {
 
 std::string formula_body_source(const FormulaSystem& system, const PathSetup& setup,
                                 const std::string& policy) {
-    const std::string integrator = integrator_type(scheme_of(system, setup));
+    const std::string integrator = integrator_type(effective_scheme(system, setup));
     const std::string bias = setup.constrained ? "LevelSetConstraint" : "HarmonicBias";
     const int rounds = setup.constrained ? kPhiloxRounds : setup.philox_rounds;
-    return "#include \"kernels/path.h\"\n#include \"kernels/special.h\"\nnamespace microlift {\n" +
+    return "#include \"kernels/metropolis.h\"\n#include \"kernels/special.h\"\nnamespace microlift {\n" +
            system_source(system, "UserSystem", setup.constrained) + "\n" + cv_source(system, "UserCv") +
            "\nusing UserIntegrator = " + integrator + ";\n"
            "using UserBody = PathBody<UserSystem, UserCv, " + bias + ", UserIntegrator, " + policy +
@@ -134,12 +133,16 @@ void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const P
         kernel = entry;
     }
     count_launch();
-    if (scheme_of(system, setup) == Scheme::leimkuhler_matthews)
-        launch_compiled(kernel, stream, make_leimkuhler_matthews(setup), args);
-    else if (scheme_of(system, setup) == Scheme::euler_maruyama)
-        launch_compiled(kernel, stream, make_euler_maruyama(setup), args);
-    else
-        launch_compiled(kernel, stream, make_baoab(setup), args);
+    switch (effective_scheme(system, setup)) {
+        case Scheme::euler_maruyama:
+            return launch_compiled(kernel, stream, make_euler_maruyama(setup), args);
+        case Scheme::leimkuhler_matthews:
+            return launch_compiled(kernel, stream, make_leimkuhler_matthews(setup), args);
+        case Scheme::heun: return launch_compiled(kernel, stream, make_heun(setup), args);
+        case Scheme::milstein: return launch_compiled(kernel, stream, make_milstein(setup), args);
+        case Scheme::mala: return launch_compiled(kernel, stream, make_mala(setup), args);
+        case Scheme::baoab: return launch_compiled(kernel, stream, make_baoab(setup), args);
+    }
 }
 
 #else

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "kernels/rng_streams.h"
 #include "sampling/formula_compile.h"
 #include "sampling/formula_cuda.h"
 
@@ -22,17 +23,20 @@ struct Source {
     bool is_zero() const { return !slot && value == 0.0f; }
 };
 
-// Noise of one variable, its amplitude known: what the integrators' add_noise expects.
+// Noise of one variable, its amplitude and slope known: what the integrators' add_noise expects.
 struct ScaledNoise {
-    L sigma;
+    L sigma, slope = broadcast<L>(0.0f);
     LANE_FN void add_noise(const L (&)[1], const L (&z)[1], float s, L (&f)[1]) const {
         f[0] = fma(sigma * broadcast<L>(s), z[0], f[0]);
+    }
+    LANE_FN void add_noise_slope(const L (&)[1], const L (&z)[1], float s, L (&f)[1]) const {
+        f[0] = fma(slope * broadcast<L>(s), z[0], f[0]);
     }
 };
 
 struct AlignedFloats {
     explicit AlignedFloats(std::size_t n)
-        : data(static_cast<float*>(std::aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64))) {
+        : data(static_cast<float*>(std::aligned_alloc(64, (n * sizeof(float) / 64 + 1) * 64))) {
         if (!data) throw DeviceError("out of memory: the tiles of a formula system");
         std::fill(data, data + n, 0.0f);
     }
@@ -48,15 +52,20 @@ class Tile {
 public:
     Tile(const FormulaSystem& system, const Integrator& integrator, const PathSetup& setup,
          const PathArgs& a)
-        : system_(system), integrator_(integrator), constrained_(setup.constrained), a_(a),
+        : system_(system), integrator_(integrator),
+          scheme_program_(Integrator::needs_noise_slope ? system.noise_slope : system.potential),
+          constrained_(setup.constrained), a_(a),
           dim_(system.dim), cvs_(static_cast<int>(system.cvs.size())),
           common_(dim_ % 4 == 0 ? 4 : dim_ % 2 == 0 ? 2 : 1), group_steps_(4 / common_),
           blocks_(dim_ / common_),
           slots_(system.force.tile_floats()), cv_slots_(system.cv.tile_floats()),
           fixman_slots_(system.fixman.tile_floats()),
+          scheme_slots_(kSchemeProgram ? scheme_program_.tile_floats() : 0),
           z_(static_cast<std::size_t>(4 * blocks_) * kTile), z_previous_(rows(dim_)),
           v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)),
-          start_(rows(cvs_ * dim_)),
+          start_(rows(cvs_ * dim_)), x_before_(rows(kKeepsStart ? dim_ : 0)),
+          f_before_(rows(kKeepsStart ? dim_ : 0)), energy_(rows(Integrator::metropolis ? 1 : 0)),
+          decisions_(rows(Integrator::metropolis ? 4 : 0)),
           few_rounds_(setup.philox_rounds != kPhiloxRounds && !setup.constrained) {
         if constexpr (Integrator::scales_noise)
             if (const float sigma = system.noise_amplitude(); sigma > 0.0f) {
@@ -69,11 +78,15 @@ public:
             cv_outputs_.push_back(source(system.cv, cv_slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.fixman.outputs.size()); ++o)
             fixman_outputs_.push_back(source(system.fixman, fixman_slots_.data, o));
+        if (kSchemeProgram)
+            for (int o = 0; o < static_cast<int>(scheme_program_.outputs.size()); ++o)
+                scheme_outputs_.push_back(source(scheme_program_, scheme_slots_.data, o));
         has_fixman_ = std::any_of(fixman_outputs_.begin(), fixman_outputs_.end(),
                                   [](const Source& s) { return !s.is_zero(); });
         all_linear_ = system.linear_cvs();
-        plain_ = !Integrator::has_velocity && !constrained_ && all_linear_ && dim_ <= kPlainDim &&
-                 system.noise_constant && system.noise == FormulaSystem::Noise::diagonal;
+        plain_ = !Integrator::has_velocity && !kKeepsStart && !constrained_ && all_linear_ &&
+                 dim_ <= kPlainDim && system.noise_constant &&
+                 system.noise == FormulaSystem::Noise::diagonal;
         if (plain_)
             for (int k = 0; k < cvs_; ++k) {
                 const auto& cv = system.cvs[static_cast<std::size_t>(k)];
@@ -104,15 +117,25 @@ public:
                     store(row(z_previous_, d), i, noise(s, d, i));
         }
         if (Integrator::needs_initial_force) total_force();
+        if constexpr (Integrator::metropolis) {
+            execute_scheme_program();
+            for (int i = 0; i < lanes_; i += W) store(energy_.data, i, total_energy(i));
+        }
         uint64 step = a_.first_step;
         for (index segment = 0; segment < a_.segments; ++segment) {
+            std::fill(accepted_, accepted_ + kTile, 0u);
             const uint64 end = step + a_.stride;
             while (step < end) {
                 const uint64 group = step / steps();
                 const int from = static_cast<int>(step - group * steps());
                 const int to = static_cast<int>(std::min(end - group * steps(), steps()));
                 draw_group(group);
-                for (int s = from; s < to; ++s) one_step(s);
+                for (int s = from; s < to; ++s) {
+                    if constexpr (Integrator::metropolis)
+                        metropolis_step(s);
+                    else
+                        one_step(s);
+                }
                 step = group * steps() + static_cast<uint64>(to);
             }
             finish_segment(segment, step);
@@ -168,6 +191,15 @@ private:
             for (int n = 0; n < N; ++n)
                 for (int k = 0; k < 4; ++k) store(row(z_, 4 * b + k), i + n * W, four[n][k]);
         }
+        if constexpr (Integrator::metropolis)
+            for (int n = 0; n < N; ++n) {
+                Uint<L> words[4];
+                PhiloxStream<L, Rounds>(a_.seed, a_.stream + kStreamMetropolis,
+                                        a_.first_trajectory + first_ + i + n * W)
+                    .draw(group, words);
+                for (int k = 0; k < 4; ++k)
+                    store(row(decisions_, k), i + n * W, as_float(words[k]));
+            }
     }
     L noise(int s, int d, int i) { return load<L>(row(z_, s * dim_ + d), i); }
 
@@ -216,6 +248,54 @@ private:
         return sum;
     }
 
+    void execute_scheme_program() {
+        std::copy(slots_.data, slots_.data + rows(dim_), scheme_slots_.data);
+        execute(scheme_program_, scheme_slots_.data, lanes_);
+    }
+
+    // V + U, after total_force() and execute_scheme_program().
+    L total_energy(int i) {
+        HarmonicBias<L, 1> bias;
+        L v = scheme_outputs_[0].at(i);
+        for (int k = 0; k < cvs_; ++k) {
+            bias.center[0] = load<L>(row(center_, k), i);
+            bias.stiffness[0] = load<L>(row(stiffness_, k), i);
+            const L xi[1] = {cv_value(k, i)};
+            v = bias.energy(xi, v);
+        }
+        return v;
+    }
+
+    void keep_start() {
+        std::copy(x(0), x(0) + rows(dim_), x_before_.data);
+        std::copy(f_.data, f_.data + rows(dim_), f_before_.data);
+    }
+
+    // As in kernels/metropolis.h.
+    void metropolis_step(int s) {
+        keep_start();
+        update(s);
+        total_force();
+        execute_scheme_program();
+        for (int i = 0; i < lanes_; i += W) {
+            const L energy = load<L>(energy_.data, i), there = total_energy(i);
+            L sum = broadcast<L>(0.0f);
+            for (int d = 0; d < dim_; ++d)
+                sum = integrator_.add_term(sum, load<L>(row(f_before_, d), i),
+                                           load<L>(row(f_, d), i), noise(s, d, i));
+            const Mask<L> go =
+                log<Portable>(uniform_open<L>(as_uint(load<L>(row(decisions_, s), i)))) <
+                integrator_.log_ratio(there - energy, sum);
+            store(energy_.data, i, select(go, there, energy));
+            for (int d = 0; d < dim_; ++d) {
+                store(x(d), i, select(go, load<L>(x(d), i), load<L>(row(x_before_, d), i)));
+                store(row(f_, d), i,
+                      select(go, load<L>(row(f_, d), i), load<L>(row(f_before_, d), i)));
+            }
+            for (int j = 0; j < W; ++j) accepted_[i + j] += get_lane(go, j) ? 1 : 0;
+        }
+    }
+
     void one_step(int s) {
         if (plain_) {
             execute(system_.force, slots_.data, lanes_);
@@ -237,6 +317,24 @@ private:
                     store(row(v_, d), i, pv[0]);
                 }
         total_force();
+        if constexpr (Integrator::needs_noise_slope) execute_scheme_program();
+        if constexpr (Integrator::averages_force) {
+            keep_start();
+            update(s);
+            total_force();
+            std::copy(x_before_.data, x_before_.data + rows(dim_), x(0));
+            for (int d = 0; d < dim_; ++d)
+                for (int i = 0; i < lanes_; i += W)
+                    store(row(f_, d), i,
+                          broadcast<L>(0.5f) *
+                              (load<L>(row(f_before_, d), i) + load<L>(row(f_, d), i)));
+        }
+        update(s);
+        if (constrained_) constrain();
+    }
+
+    // The step's end, with the force in f_.
+    void update(int s) {
         const bool matrix = system_.noise == FormulaSystem::Noise::matrix;
         for (int i = 0; i < lanes_; i += W) {
             L next[kMaxFormulaVariables];
@@ -250,9 +348,12 @@ private:
                     pz[0] = broadcast<L>(0.0f);
                     for (int e = 0; e < dim_; ++e)
                         pz[0] = fma(sigma(d * dim_ + e, i), noise(s, e, i), pz[0]);
-                    end_step(broadcast<L>(1.0f), px, pv, pf, pz, zp);
+                    end_step(ScaledNoise{broadcast<L>(1.0f)}, px, pv, pf, pz, zp);
+                } else if constexpr (Integrator::needs_noise_slope) {
+                    const L slope = scheme_outputs_[static_cast<std::size_t>(d)].at(i);
+                    end_step(ScaledNoise{sigma(d, i), slope}, px, pv, pf, pz, zp);
                 } else {
-                    end_step(sigma(d, i), px, pv, pf, pz, zp);
+                    end_step(ScaledNoise{sigma(d, i)}, px, pv, pf, pz, zp);
                 }
                 next[d] = px[0];
                 if constexpr (Integrator::has_velocity) store(row(v_, d), i, pv[0]);
@@ -261,8 +362,8 @@ private:
             // State-dependent noise reads its slots above; the inputs change only now.
             for (int d = 0; d < dim_; ++d) store(x(d), i, next[d]);
         }
-        if (constrained_) constrain();
     }
+
     // Bias, noise and update in one pass over the tile, where the collective variables are linear, the
     // noise is diagonal and constant, and there are few variables: the same operations as elsewhere.
     template <int D>
@@ -300,7 +401,8 @@ private:
                 one_v[0] = broadcast<L>(0.0f);
                 one_previous[0] = Integrator::needs_previous_noise ? load<L>(previous[d], i)
                                                                    : broadcast<L>(0.0f);
-                end_step(amplitude[d], one_x, one_v, one_f, one_z, one_previous);
+                end_step(ScaledNoise{amplitude[d]}, one_x, one_v, one_f, one_z,
+                         one_previous);
                 store(state[d], i, one_x[0]);
                 if constexpr (Integrator::needs_previous_noise)
                     store(previous[d], i, one_previous[0]);
@@ -309,11 +411,11 @@ private:
     }
 
     // Of one variable; scaled normals hold the amplitude already.
-    void end_step(L sigma, L (&x)[1], L (&v)[1], const L (&f)[1], const L (&z)[1],
-                  L (&z_previous)[1]) const {
+    void end_step(const ScaledNoise& one_noise, L (&x)[1], L (&v)[1], const L (&f)[1],
+                  const L (&z)[1], L (&z_previous)[1]) const {
         if constexpr (Integrator::scales_noise)
             if (scaled_) return integrator_.after_scaled(x, f, z, z_previous);
-        integrator_.after(ScaledNoise{sigma}, x, v, f, z, z_previous);
+        integrator_.after(one_noise, x, v, f, z, z_previous);
     }
 
     L sigma(int entry, int i) const {
@@ -385,7 +487,8 @@ private:
 
     void finish_segment(index segment, uint64 step) {
         for (int i = 0; i < count_; ++i) {
-            bool bad = false;
+            bool bad = Integrator::metropolis && is_bad(energy_.data[i]);
+            if (Integrator::metropolis) a_.accepted[first_ + i] += accepted_[i];
             for (int d = 0; d < dim_; ++d) bad |= is_bad(x(d)[i]);
             report_bad<float>(a_, first_ + i, step, bad);
         }
@@ -402,14 +505,19 @@ private:
             }
     }
 
+    static constexpr bool kKeepsStart = Integrator::averages_force || Integrator::metropolis;
+    static constexpr bool kSchemeProgram = Integrator::needs_noise_slope || Integrator::metropolis;
+
     const FormulaSystem& system_;
     const Integrator integrator_;
+    const Program& scheme_program_;  // of Milstein the slopes of the noise, of MALA the potential
     const bool constrained_;
     const PathArgs a_;
     const int dim_, cvs_, common_, group_steps_, blocks_;
-    AlignedFloats slots_, cv_slots_, fixman_slots_, z_, z_previous_, v_, f_, center_, stiffness_,
-        start_;
-    std::vector<Source> outputs_, cv_outputs_, fixman_outputs_;
+    AlignedFloats slots_, cv_slots_, fixman_slots_, scheme_slots_, z_, z_previous_, v_, f_, center_, stiffness_,
+        start_, x_before_, f_before_, energy_, decisions_;
+    std::vector<Source> outputs_, cv_outputs_, fixman_outputs_, scheme_outputs_;
+    std::uint32_t accepted_[kTile] = {};
     bool few_rounds_;
     bool scaled_ = false;  // by noise_amplitude(), as PathBody does
     NormalScale scale_;
@@ -431,8 +539,9 @@ public:
     int n_cvs() const override { return static_cast<int>(system_->cvs.size()); }
     bool has_velocity() const override { return Integrator::has_velocity; }
     uint64 force_evaluations(uint64 steps) const override {
-        return steps + (Integrator::needs_initial_force ? 1 : 0);
+        return integrator_force_evaluations<Integrator>(steps);
     }
+    bool metropolis() const override { return Integrator::metropolis; }
 
     void launch(Stream& stream, const PathArgs& args) const override {
         if (!stream.device().is_cpu()) {
@@ -517,33 +626,57 @@ std::unique_ptr<PathKernel> kernel_of(std::shared_ptr<const FormulaSystem> syste
 
 }  // namespace
 
-Scheme constrained_scheme(const FormulaSystem& system) {
-    return system.linear_cvs() && system.noise_constant ? Scheme::leimkuhler_matthews
-                                                        : Scheme::euler_maruyama;
+Scheme effective_scheme(const FormulaSystem& system, const PathSetup& setup) {
+    if (setup.constrained)
+        return system.linear_cvs() && system.noise_constant ? Scheme::leimkuhler_matthews
+                                                            : Scheme::euler_maruyama;
+    if (setup.scheme == Scheme::milstein && system.noise_constant) return Scheme::euler_maruyama;
+    return setup.scheme;
+}
+
+SchemeRefusal scheme_refusal(const FormulaSystem& system, Scheme scheme) {
+    switch (scheme) {
+        case Scheme::euler_maruyama: return {};
+        case Scheme::leimkuhler_matthews:
+        case Scheme::heun:
+            if (system.noise_constant) return {};
+            return {std::string(scheme == Scheme::heun ? "'heun'" : "'leimkuhler_matthews'") +
+                        " needs noise that does not depend on the state",
+                    "use 'euler_maruyama'" +
+                        std::string(system.milstein_fits() ? " or 'milstein'" : "")};
+        case Scheme::milstein:
+            if (system.noise_constant || system.milstein_fits()) return {};
+            return {"'milstein' needs diagonal noise where the diffusion of a variable depends on "
+                    "that variable alone",
+                    "use 'euler_maruyama'"};
+        case Scheme::mala:
+        case Scheme::baoab:
+            if (system.gradient) return {};
+            return {std::string(scheme == Scheme::mala ? "'mala'" : "'baoab'") +
+                        " needs a system with a potential",
+                    "use 'euler_maruyama'" +
+                        std::string(system.noise_constant ? " or 'leimkuhler_matthews'" : "")};
+    }
+    return {};
 }
 
 std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
                                                      const PathSetup& setup) {
     if (system->cvs.empty() || system->cvs.size() > static_cast<std::size_t>(kMaxCvs))
         throw InputError("cv.variables: give 1 or 2 collective variables");
-    if (setup.constrained) {
-        if (constrained_scheme(*system) == Scheme::euler_maruyama)
-            return kernel_of(std::move(system), make_euler_maruyama(setup), setup);
-        return kernel_of(std::move(system), make_leimkuhler_matthews(setup), setup);
-    }
-    switch (setup.scheme) {
+    const Scheme scheme = effective_scheme(*system, setup);
+    if (const SchemeRefusal no = scheme_refusal(*system, scheme); !no.wrong.empty())
+        throw InputError("integrator.scheme: " + no.wrong + "; " + no.right);
+    switch (scheme) {
         case Scheme::euler_maruyama:
             return kernel_of(std::move(system), make_euler_maruyama(setup), setup);
         case Scheme::leimkuhler_matthews:
-            if (!system->noise_constant)
-                throw InputError("integrator.scheme: 'leimkuhler_matthews' needs noise that does "
-                                 "not depend on the state; use 'euler_maruyama'");
             return kernel_of(std::move(system), make_leimkuhler_matthews(setup), setup);
-        case Scheme::baoab:
-            if (!system->gradient)
-                throw InputError("integrator.scheme: 'baoab' needs a system with a potential; use "
-                                 "'euler_maruyama' or 'leimkuhler_matthews'");
-            return kernel_of(std::move(system), make_baoab(setup), setup);
+        case Scheme::heun: return kernel_of(std::move(system), make_heun(setup), setup);
+        case Scheme::milstein:
+            return kernel_of(std::move(system), make_milstein(setup), setup);
+        case Scheme::mala: return kernel_of(std::move(system), make_mala(setup), setup);
+        case Scheme::baoab: return kernel_of(std::move(system), make_baoab(setup), setup);
     }
     throw InputError("integrator.scheme: unknown");
 }

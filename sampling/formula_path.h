@@ -14,8 +14,15 @@ namespace microlift {
 std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
                                                      const PathSetup& setup);
 
-// The integrator that holds ξ: Leimkuhler–Matthews on flat level sets. Its noise is correlated over two
-// steps, which on a curved level set would sample another measure: there Euler–Maruyama.
-Scheme constrained_scheme(const FormulaSystem& system);
+// Why a scheme does not go with a system and what does, both empty where it does.
+struct SchemeRefusal {
+    std::string wrong, right;
+};
+SchemeRefusal scheme_refusal(const FormulaSystem& system, Scheme scheme);
+
+// What a setup's scheme comes to. Milstein with constant noise is Euler–Maruyama. The integrator that
+// holds ξ is Leimkuhler–Matthews on flat level sets; its noise is correlated over two steps, which on a
+// curved level set would sample another measure: there Euler–Maruyama.
+Scheme effective_scheme(const FormulaSystem& system, const PathSetup& setup);
 
 }  // namespace microlift

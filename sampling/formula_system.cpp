@@ -140,7 +140,23 @@ private:
         });
         if (system_.noise_constant) {
             for (NodeId id : nodes) system_.noise_values.push_back(graph_.node(id).value);
+        } else if (system_.noise == FormulaSystem::Noise::diagonal) {
+            noise_slope();
         }
+    }
+
+    void noise_slope() {
+        std::vector<NodeId> slopes;
+        for (std::size_t d = 0; d < dim(); ++d) {
+            const NodeId sigma = system_.noise_nodes[d];
+            for (NodeId id : graph_.reachable({&sigma, 1}))
+                if (graph_.node(id).op == Op::variable && graph_.node(id).a != static_cast<int>(d))
+                    return;
+            slopes.push_back(graph_.mul(
+                graph_.constant(0.5),
+                graph_.mul(sigma, graph_.derivative(sigma, static_cast<int>(d)))));
+        }
+        system_.noise_slope = lowered("system.diffusion", slopes);
     }
 
     void observe() {
@@ -386,6 +402,15 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
                 ");\n";
     }
     text += "    }\n";
+    if (system.milstein_fits()) {
+        text += "    template <class L>\n    LANE_FN void add_noise_slope(const " + array_type("x", dim) +
+                ", const " + array_type("z", dim) + ", float s, " + array_type("f", dim) +
+                ") const {\n        using M = Portable;\n        L slope[" + std::to_string(dim) +
+                "];\n" +
+                indent(source_statements(system.noise_slope, x, elements("slope", dim))) +
+                "LANE_UNROLL\n        for (int d = 0; d < dim; ++d) f[d] = fma(slope[d] * "
+                "broadcast<L>(s), z[d], f[d]);\n    }\n";
+    }
     if (const float sigma = system.noise_amplitude(); sigma > 0.0f)
         text += "    LANE_FN float noise_amplitude() const { return " + source_literal(sigma) + "; }\n";
 

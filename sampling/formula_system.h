@@ -42,6 +42,8 @@ struct FormulaSystem {
     bool linear_cvs() const;
     // σ where it is one positive constant for all variables, else 0: integrators draw normals with it.
     float noise_amplitude() const;
+    // σ is diagonal, depends on the state, and σ_d on x_d alone.
+    bool milstein_fits() const { return !noise_slope.outputs.empty(); }
 
     int dim = 0;
     std::vector<std::string> variables;
@@ -56,6 +58,7 @@ struct FormulaSystem {
     // Inputs of every program: the dim variables. An output may be flagged constant or input.
     Program force;      // drift, dim; [noise]; of each non-linear CV its value, then its gradient
     Program potential;  // V; gradient systems only, else no outputs
+    Program noise_slope;  // ½ σ_d ∂σ_d/∂x_d, dim; see milstein_fits()
     Program observe;    // one output a formula
     Program cv;         // every ξ_k, linear or not; then their gradients, [k][d]
     // What the closure averages over the conditional measure, K CVs:
@@ -77,7 +80,8 @@ struct FormulaSystem {
 FormulaSystem make_formula_system(const FormulaSystemText& text);
 
 // A struct `name` with the interface of kernels/systems.h: dim, n_observed, gradient, force<M>,
-// potential<M>, add_noise, noise_amplitude where there is one, observe<M>; without includes and namespace. Needs kernels/special.h.
+// potential<M>, add_noise, noise_amplitude and add_noise_slope where there is one, observe<M>; without
+// includes and namespace. Needs kernels/special.h.
 // constrained: the force is that of V plus the Fixman term.
 std::string system_source(const FormulaSystem& system, const std::string& name,
                           bool constrained = false);

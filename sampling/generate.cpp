@@ -32,6 +32,9 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
                          "was sampled; the generator extrapolates\n",
                          options.at[i], run.umbrella.from[i], run.umbrella.to[i]);
     }
+    if (const std::string remark = healing_remark(run.integrator);
+        options.heal_steps > 0 && !remark.empty())
+        std::fprintf(stderr, "microlift: warning: %s\n", remark.c_str());
     const uint64 seed = options.seed.value_or(run.seed);
     const index piece = std::min<index>(options.count, 1 << 18);
     NpyWriter file(options.out_file, options.count, lifter.dim(), false);

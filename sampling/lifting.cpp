@@ -131,6 +131,13 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
     return ensemble.force_evaluations() + calmed;
 }
 
+std::string healing_remark(const IntegratorConfig& integrator) {
+    if (integrator.scheme != "mala") return "";
+    return "states are healed without Metropolis decisions: runs that hold the collective variable "
+           "take plain steps of integrator.dt also with integrator.scheme = \"mala\", and have the "
+           "error of such a step";
+}
+
 std::vector<Relaxation> relaxation_times(Stream& stream, const Model& model,
                                          const IntegratorConfig& integrator, Span<const float> s,
                                          index n, index each, Span<const float> x, index limit,

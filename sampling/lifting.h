@@ -53,6 +53,9 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
             Span<const float> s, index n, index steps, uint64 seed, uint64 first, Span<float> x,
             const std::function<void(index)>& after = {});
 
+// What is to be known about healing under a scheme that its runs do not have; empty: nothing.
+std::string healing_remark(const IntegratorConfig& integrator);
+
 // How long states on a level set remember where they began: the integrated autocorrelation time of the
 // slowest of the generated variables, from constrained runs of every state, in steps.
 struct Relaxation {

@@ -14,9 +14,11 @@ namespace {
 Scheme scheme_of(const std::string& name) {
     if (name == "euler_maruyama") return Scheme::euler_maruyama;
     if (name == "leimkuhler_matthews") return Scheme::leimkuhler_matthews;
+    if (name == "heun") return Scheme::heun;
+    if (name == "milstein") return Scheme::milstein;
+    if (name == "mala") return Scheme::mala;
     if (name == "baoab") return Scheme::baoab;
-    throw InputError("integrator.scheme: '" + name +
-                     "' is not built yet; use 'euler_maruyama', 'leimkuhler_matthews' or 'baoab'");
+    throw InputError("integrator.scheme: unknown scheme '" + name + "'");
 }
 
 }  // namespace
@@ -79,6 +81,9 @@ Model::Model(const RunConfig& run) {
                             "correct the formula");
         throw;
     }
+    if (const SchemeRefusal no = scheme_refusal(*formulas_, scheme_of(run.integrator.scheme));
+        !no.wrong.empty())
+        run.config.fail("integrator.scheme", "key 'integrator.scheme': " + no.wrong, no.right);
     start_ = run.umbrella.initial_state;
     if (start_.size() != static_cast<std::size_t>(dim()))
         start_.assign(static_cast<std::size_t>(dim()), 0.0);
@@ -138,8 +143,10 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
 }
 
 std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
-    if (builtin_ && linear_cvs() && find_system(name_).kernel)
-        return find_system(name_).kernel(builtin_parameters_, setup);
+    PathSetup resolved = setup;
+    resolved.scheme = effective_scheme(*formulas_, setup);
+    if (builtin_ && linear_cvs() && find_system(name_).kernel && is_compiled_ahead(resolved.scheme))
+        return find_system(name_).kernel(builtin_parameters_, resolved);
     return make_formula_path_kernel(formulas_, setup);
 }
 

@@ -12,11 +12,18 @@
 
 #include "engine/error.h"
 #include "engine/launch.h"
-#include "kernels/path.h"
+#include "kernels/metropolis.h"
 
 namespace microlift {
 
-enum class Scheme { euler_maruyama, leimkuhler_matthews, baoab };
+enum class Scheme { euler_maruyama, leimkuhler_matthews, heun, milstein, mala, baoab };
+
+// What make_path_kernel has. The others run from formulas (sampling/formula_path.h), which built-in
+// systems have too: every kernel compiled ahead costs compile time.
+inline bool is_compiled_ahead(Scheme scheme) {
+    return scheme == Scheme::euler_maruyama || scheme == Scheme::leimkuhler_matthews ||
+           scheme == Scheme::baoab;
+}
 
 // Everything but the system: steps, thermostat, CVs.
 struct PathSetup {
@@ -41,17 +48,29 @@ public:
     virtual int dim() const = 0;
     virtual int n_cvs() const = 0;
     virtual bool has_velocity() const = 0;
+    // Steps may be refused: launches count those that were not, PathArgs::accepted.
+    virtual bool metropolis() const { return false; }
     // Advances every trajectory of `args`; the arrays are on the stream's device.
     virtual void launch(Stream& stream, const PathArgs& args) const = 0;
     // Force evaluations of one trajectory over a launch of so many steps.
     virtual uint64 force_evaluations(uint64 steps) const { return steps; }
 };
 
+template <class Integrator>
+uint64 integrator_force_evaluations(uint64 steps) {
+    return (Integrator::averages_force ? 2 : 1) * steps + (Integrator::needs_initial_force ? 1 : 0);
+}
+
 inline EulerMaruyama make_euler_maruyama(const PathSetup& s) {
     return {static_cast<float>(s.dt), static_cast<float>(std::sqrt(s.dt))};
 }
 inline LeimkuhlerMatthews make_leimkuhler_matthews(const PathSetup& s) {
     return {static_cast<float>(s.dt), static_cast<float>(std::sqrt(s.dt))};
+}
+inline Heun make_heun(const PathSetup& s) { return {make_euler_maruyama(s)}; }
+inline Milstein make_milstein(const PathSetup& s) { return {make_euler_maruyama(s)}; }
+inline Mala make_mala(const PathSetup& s) {
+    return {make_euler_maruyama(s), static_cast<float>(s.beta)};
 }
 inline Baoab make_baoab(const PathSetup& s) {
     const double keep = std::exp(-s.friction * s.dt);
@@ -91,6 +110,7 @@ public:
     int dim() const override { return System::dim; }
     int n_cvs() const override { return Cv::n; }
     bool has_velocity() const override { return Integrator::has_velocity; }
+    bool metropolis() const override { return Integrator::metropolis; }
     void launch(Stream& stream, const PathArgs& args) const override {
         if (stream.device().is_cpu() || portable_)
             for_each_lane(stream, args.trajectories,
@@ -102,7 +122,7 @@ public:
                                       system_, cv_, integrator_, args});
     }
     uint64 force_evaluations(uint64 steps) const override {
-        return steps + (Integrator::needs_initial_force ? 1 : 0);
+        return integrator_force_evaluations<Integrator>(steps);
     }
 
 private:
@@ -150,6 +170,11 @@ std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& 
         case Scheme::baoab:
             if constexpr (System::gradient)
                 return typed_path_kernel<HarmonicBias>(system, cv, make_baoab(s), portable);
+            break;
+        default:
+            throw InputError("integrator.scheme: systems are compiled with 'euler_maruyama', "
+                             "'leimkuhler_matthews' and 'baoab'; call typed_path_kernel with another "
+                             "integrator, or write the system as formulas");
     }
     throw InputError("integrator.scheme: 'baoab' needs a system with a potential; use "
                      "'euler_maruyama' or 'leimkuhler_matthews'");

@@ -54,6 +54,10 @@ void Pipeline::save_sampling(Ensemble& ensemble, index sampled, double steps, do
     store.put_scalar<double>("steps", steps);
     store.put_scalar<double>("energies", energies);
     store.put("counters", std::vector<long long>(counters.begin(), counters.end()));
+    if (kernel_->metropolis()) {
+        const std::vector<uint64> accepted = ensemble.accepted();
+        store.put("accepted_steps", std::vector<long long>(accepted.begin(), accepted.end()));
+    }
     put_samples(store);
     put_histogram(store);
     store.save(dir_ / "checkpoint.h5");

@@ -118,6 +118,9 @@ private:
     // Centres of this round's windows: the grid of the umbrella; later where plan_round() put them.
     std::vector<std::array<double, kMaxCvs>> round_centers() const;
     void sample();
+    // Of the steps of a Metropolis scheme, and a warning where few are accepted.
+    void record_acceptance(Ensemble& ensemble, const RoundPlan& p,
+                           const std::function<std::string(index)>& describe_window, Json& record);
     index launch_steps(index trajectories) const;
     void try_exchange(Ensemble& ensemble, const RoundPlan& p, Buffer<uint64>& accepted);
     void set_bias(Ensemble& ensemble, std::size_t first_window, const RoundPlan& p);

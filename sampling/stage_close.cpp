@@ -43,10 +43,12 @@ void ClosureStage::run(const ConditionalMoments& moments) {
     warn_rings();
     conditional(moments);
     lifted();
-    overdamped_ = run_.integrator.scheme != "baoab";
+    const std::string& scheme = run_.integrator.scheme;
+    overdamped_ = scheme != "baoab" && scheme != "mala";
     if (!overdamped_ && (c_.bursts || !c_.passage_to.empty()))
         add_warning("closure: bursts and first passages are overdamped dynamics; left out with "
-              "integrator.scheme = \"baoab\"");
+                    "integrator.scheme = \"" + scheme + "\"" +
+                    (scheme == "mala" ? ", which samples a law and is no dynamics" : ""));
     if (c_.bursts && overdamped_) {
         try {
             bursts();

@@ -225,6 +225,9 @@ void Pipeline::lift(std::vector<Moments>& rows, const std::vector<std::string>& 
 
 index Pipeline::healing_steps() {
     if (model_.observed() || !run_.generator.enabled) return 0;
+    if (const std::string remark = healing_remark(run_.integrator);
+        run_.lifting.heal_steps != 0 && !remark.empty())
+        warn(remark);
     if (run_.lifting.heal_steps >= 0) return run_.lifting.heal_steps;
     if (healing_ >= 0) return healing_;
     constexpr index kValues = 9, kStates = 128;

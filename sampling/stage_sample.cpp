@@ -13,6 +13,7 @@ namespace microlift {
 namespace {
 
 constexpr double kLaunchWork = 6e7;  // trajectory-steps in one launch: a fraction of a second
+constexpr double kLowAcceptance = 0.3;  // of steps; 0.574 is best where there are many variables
 
 }  // namespace
 
@@ -91,6 +92,10 @@ void Pipeline::sample() {
         const std::vector<uint64> host(counts.begin(), counts.end());
         copy_to_device(stream_, accepted.span(), host.data());
         copy_to_device(stream_, jumped.span(), host.data() + 2);
+        if (kernel_->metropolis()) {
+            const auto steps_taken = checkpoint_.get<long long>("accepted_steps", n);
+            ensemble.load_accepted({steps_taken.begin(), steps_taken.end()});
+        }
         if (histogram_)
             histogram_->load(stream_, sampled, checkpoint_.get<long long>("histogram_counts"),
                              checkpoint_.get<double>("histogram_sums"));
@@ -102,13 +107,16 @@ void Pipeline::sample() {
             set_initial(ensemble, first_window, p);
     }
     const std::string where = dir_.string();
-    const auto describe = [&](index t) {
-        const index w = static_cast<index>(first_window) + t / p.replicas;
+    const auto describe_window = [&](index window) {
+        const index w = static_cast<index>(first_window) + window;
         std::string text = "window " + std::to_string(w) + " at";
         for (int k = 0; k < grid_.dims; ++k)
             text += " " + model_.cv_names()[static_cast<std::size_t>(k)] + " = " +
                     number(windows_.center[static_cast<std::size_t>(w)][static_cast<std::size_t>(k)]);
-        return text + ", replica " + std::to_string(t % p.replicas);
+        return text;
+    };
+    const auto describe = [&](index t) {
+        return describe_window(t / p.replicas) + ", replica " + std::to_string(t % p.replicas);
     };
 
     const index stride = run_.umbrella.stride;
@@ -176,6 +184,7 @@ void Pipeline::sample() {
         return all ? static_cast<double>(of) / static_cast<double>(all) : 0.0;
     };
     Json& record = metrics_["stages"][round_ == 0 ? "sample" : "couple"];
+    if (kernel_->metropolis()) record_acceptance(ensemble, p, describe_window, record);
     if (exchange > 0) {
         const auto a = to_host(stream_, Span<const uint64>(accepted.span()));
         record["exchange_acceptance"] = share(a[0], a[1]);
@@ -203,6 +212,29 @@ void Pipeline::sample() {
     meter.work(ensemble.force_evaluations() - before,
                ensemble.force_evaluations() - before + energies);
     progress_.end();
+}
+
+void Pipeline::record_acceptance(Ensemble& ensemble, const RoundPlan& p,
+                                 const std::function<std::string(index)>& describe_window,
+                                 Json& record) {
+    const std::vector<uint64> accepted = ensemble.accepted();
+    const double steps = static_cast<double>(ensemble.step()) * static_cast<double>(p.replicas);
+    double mean = 0, lowest = 1;
+    index where = 0;
+    for (index w = 0; w < p.windows; ++w) {
+        const auto first = accepted.begin() + w * p.replicas;
+        const double share =
+            static_cast<double>(std::accumulate(first, first + p.replicas, uint64{0})) / steps;
+        mean += share / static_cast<double>(p.windows);
+        if (share < lowest) lowest = share, where = w;
+    }
+    record["step_acceptance"] = mean;
+    record["lowest_step_acceptance"] = lowest;
+    if (lowest < kLowAcceptance)
+        warn("mala accepts only " + number(lowest) + " of its steps in " +
+             describe_window(where) + " (" + number(mean) +
+             " over all windows): samples follow each other slowly; choose a smaller "
+             "integrator.dt");
 }
 
 index Pipeline::launch_steps(index trajectories) const {

@@ -42,6 +42,8 @@ void run_path(Stream& stream, const QuarticWell& system, const EulerMaruyama& sc
 void run_path(Stream& stream, const QuarticWell& system, const LeimkuhlerMatthews& scheme,
               const PathArgs& a);
 void run_path(Stream& stream, const QuarticWell& system, const Baoab& scheme, const PathArgs& a);
+void run_path(Stream& stream, const HarmonicWell& system, const Heun& scheme, const PathArgs& a);
+void run_path(Stream& stream, const QuarticWell& system, const Heun& scheme, const PathArgs& a);
 void run_path(Stream& stream, const DoubleWell& system, const EulerMaruyama& scheme,
               const PathArgs& a);
 void run_path(Stream& stream, const FastSlow& system, const EulerMaruyama& scheme,

@@ -35,6 +35,12 @@ void run_path(Stream& stream, const QuarticWell& system, const LeimkuhlerMatthew
 void run_path(Stream& stream, const QuarticWell& system, const Baoab& scheme, const PathArgs& a) {
     run_biased(stream, system, scheme, a);
 }
+void run_path(Stream& stream, const HarmonicWell& system, const Heun& scheme, const PathArgs& a) {
+    run_biased(stream, system, scheme, a);
+}
+void run_path(Stream& stream, const QuarticWell& system, const Heun& scheme, const PathArgs& a) {
+    run_biased(stream, system, scheme, a);
+}
 void run_path(Stream& stream, const DoubleWell& system, const EulerMaruyama& scheme,
               const PathArgs& a) {
     run_biased(stream, system, scheme, a);

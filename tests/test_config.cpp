@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/config.h"
+#include "sampling/model.h"
 #include "sampling/run_config.h"
 #include "sampling/systems.h"
 
@@ -358,6 +359,52 @@ TEST_CASE("config: keys that contradict each other") {
     check_message(refusal(replaced(kBase, "name = \"muller_brown\"",
                                    "name = \"fast_slow\"\nbeta = 1.0")),
                   "system.beta");
+}
+
+TEST_CASE("config: a scheme that does not go with the system is refused at its line") {
+    const auto model_refusal = [](const std::string& text) -> std::string {
+        try {
+            const Model model(parse(text));
+        } catch (const InputError& error) {
+            CHECK(error.exit_code() == 2);
+            return error.what();
+        }
+        return "";
+    };
+    const auto with = [](const std::string& scheme, const std::string& diffusion) {
+        return replaced(replaced(kFormula, "[\"0.1\", \"1/sqrt(eps)\"]", diffusion), "dt = 1e-3",
+                        "dt = 1e-3\nscheme = \"" + scheme + "\"");
+    };
+    const std::string constant = "[\"0.1\", \"1\"]", own = "[\"0.1\", \"1 + y^2\"]",
+                      other = "[\"0.1\", \"1 + x^2\"]",
+                      matrix = "[[\"0.1\", \"0\"], [\"0\", \"1 + y^2\"]]",
+                      constant_matrix = "[[\"0.1\", \"0\"], [\"0.2\", \"1\"]]";
+    for (const auto& [scheme, diffusion] :
+         {std::pair{"heun", constant}, {"heun", constant_matrix}, {"milstein", constant},
+          {"milstein", constant_matrix}, {"milstein", own}, {"leimkuhler_matthews", constant},
+          {"euler_maruyama", other}}) {
+        CAPTURE(scheme);
+        CAPTURE(diffusion);
+        CHECK(model_refusal(with(scheme, diffusion)) == "");
+    }
+    for (const auto& [scheme, diffusion, right] :
+         {std::tuple{"heun", own, "use 'euler_maruyama' or 'milstein'"},
+          {"heun", other, "use 'euler_maruyama'"}, {"heun", matrix, "use 'euler_maruyama'"},
+          {"leimkuhler_matthews", own, "use 'euler_maruyama' or 'milstein'"},
+          {"milstein", other, "use 'euler_maruyama'"}, {"milstein", matrix, "use 'euler_maruyama'"},
+          {"mala", constant, "use 'euler_maruyama' or 'leimkuhler_matthews'"},
+          {"baoab", other, "use 'euler_maruyama'"}}) {
+        CAPTURE(scheme);
+        CAPTURE(diffusion);
+        const std::string message = model_refusal(with(scheme, diffusion));
+        check_message(message, "integrator.scheme");
+        CHECK(message.rfind("run.toml:10:1: ", 0) == 0);
+        CHECK(contains(message, std::string("'") + scheme + "'"));
+        CHECK(message.substr(message.find("; ") + 2) == right);
+    }
+    for (const char* scheme : {"heun", "milstein", "mala"})
+        CHECK(model_refusal(replaced(kBase, "dt = 1e-4", "dt = 1e-4\nscheme = \"" +
+                                                             std::string(scheme) + "\"")) == "");
 }
 
 TEST_CASE("config: built-in systems bring keys of their own") {

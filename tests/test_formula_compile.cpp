@@ -55,7 +55,8 @@ TEST_CASE("formula compiled: umbrella runs have the bits of the bytecode") {
     setup.dt = 1e-3;
     setup.beta = 3;
     for (const Scheme scheme :
-         {Scheme::euler_maruyama, Scheme::leimkuhler_matthews, Scheme::baoab}) {
+         {Scheme::euler_maruyama, Scheme::leimkuhler_matthews, Scheme::heun, Scheme::mala,
+          Scheme::baoab}) {
         setup.scheme = scheme;
         check_same_bits(two_wells(), setup);
     }

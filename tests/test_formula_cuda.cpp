@@ -103,11 +103,19 @@ TEST_CASE("drift with a state-dependent diffusion matrix and a non-linear CV com
     check_compiles(matrix_noise(), setup);
 }
 
-TEST_CASE("BAOAB compiles") {
+TEST_CASE("Heun, MALA, BAOAB and Milstein compile") {
     PathSetup setup;
-    setup.scheme = Scheme::baoab;
     setup.portable_math = true;
-    check_compiles(muller_brown(), setup);
+    for (const Scheme scheme : {Scheme::heun, Scheme::mala, Scheme::baoab}) {
+        setup.scheme = scheme;
+        check_compiles(muller_brown(), setup);
+    }
+    setup.scheme = Scheme::milstein;
+    FormulaSystemText own = matrix_noise();
+    own.diffusion_matrix.clear();
+    own.diffusion.assign(own.variables.size(), "0.3");
+    own.diffusion[0] = "1 + 0.1*tanh(" + own.variables[0] + ")";
+    check_compiles(own, setup);
 }
 
 TEST_CASE("sixteen variables compile") { check_compiles(chain(), PathSetup{}); }

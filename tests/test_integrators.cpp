@@ -270,6 +270,18 @@ TEST_CASE("weak order of the invariant measure: Leimkuhler-Matthews 2") {
     CHECK(order.error <= 0.2);
 }
 
+TEST_CASE("weak order of the invariant measure: Heun 2") {
+    const Order order = measured_order(
+        test_devices().back(), {0.02, 0.028, 0.04, 0.055}, 300, 0.6,
+        [](double dt) { return Heun{euler(dt)}; }, [](double k, double dt) {
+            const double h = k * dt;
+            return (1 - h / 2) / (1 - h / 2 + h * h / 4) / k;
+        });
+    INFO("order " << order.slope << " +- " << order.error);
+    CHECK(std::fabs(order.slope - 2) <= 4 * order.error);
+    CHECK(order.error <= 0.2);
+}
+
 TEST_CASE("weak order of the invariant measure: BAOAB 2") {
     const Order order = measured_order(
         test_devices().back(), {0.2, 0.25, 0.32, 0.4}, 900, 1.5,

@@ -76,8 +76,9 @@ TEST_CASE("machines: portable trajectories have the same bits") {
                      "potential = \"(x^2-1)^2 + 0.3*sin(3*x)*y + exp(-y^2) + y^2*sqrt(1+x^2)\"",
                      "x", "1e-3", {-0.5, 0.3}, true});
     for (const Case& c : cases)
-        for (const char* scheme : {"euler_maruyama", "leimkuhler_matthews", "baoab"}) {
-            if (!c.gradient && std::string(scheme) == "baoab") continue;
+        for (const std::string scheme :
+             {"euler_maruyama", "leimkuhler_matthews", "heun", "mala", "baoab"}) {
+            if (!c.gradient && (scheme == "baoab" || scheme == "mala")) continue;
             CAPTURE(c.system);
             CAPTURE(scheme);
             const RunConfig run = config(c.system, c.cv, scheme, c.dt);
