@@ -85,7 +85,8 @@ void Pipeline::consistency() {
     // (κ − 1) of each law, κ its kurtosis: the variance of a variance of n states is var² (κ − 1) / n. Not
     // below a Gaussian's, which is on the safe side for laws of several narrow peaks.
     std::vector<double> excess(V * F, 2.0);
-    // And its quartiles, with the errors of the shares below them.
+    // And its quartiles, with the errors of the shares below them: where the weights of two parts change
+    // fast with ξ, samples moved by the mean would lie between the parts.
     using Quartiles = std::array<Moment, 3>;
     constexpr double kNotKnown = std::numeric_limits<double>::quiet_NaN();
     std::vector<Quartiles> quartiles(V * F);
