@@ -16,8 +16,9 @@ std::size_t at(int l) { return static_cast<std::size_t>(l); }
 }  // namespace
 
 FlowRunner::FlowRunner(const Device& device, const MlpLayout& layout, int states, int features,
-                       int time_waves, int steps)
-    : layout_(layout), states_(states), features_(features), waves_(time_waves), steps_(steps) {
+                       int time_waves, int steps, bool normal)
+    : layout_(layout), states_(states), features_(features), waves_(time_waves), steps_(steps),
+      normal_(normal) {
     const index out = layout.ld[at(layout.layers)];
     index size = 2 * kRows * out;
     for (int l = 0; l <= layout.layers; ++l) size += kRows * layout.ld[at(l)];
@@ -63,7 +64,13 @@ void FlowRunner::velocity(RowProgram<float>& program, const float* parameters, f
                                    scratch_.h[0], layout_.ld[at(L)], layout_.ld[0]});
     const Mlp<float> network{layout_, parameters, nullptr, scratch_, rows};
     network.forward(program, 0, 1, derivative != nullptr);
-    if (!derivative) return;
+    const auto add_normal = [&] {
+        if (!normal_) return;
+        program.each_row(NormalVelocityBody{states_, normal_velocity(t), scratch_.h[0],
+                                            layout_.ld[0], output(), derivative,
+                                            layout_.ld[at(L)], rows * layout_.ld[at(L)]});
+    };
+    if (!derivative) return add_normal();
     float* first = L == 1 ? derivative : tangent_[1];
     program.lanes(states_, layout_.ld[1],
                   TangentStartBody{network.weight(1), L == 1 ? nullptr : scratch_.first[1], first,
@@ -77,6 +84,7 @@ void FlowRunner::velocity(RowProgram<float>& program, const float* parameters, f
             program.lanes(states_, layout_.ld[at(l)],
                           TangentScaleBody{scratch_.first[at(l)], to, rows * layout_.ld[at(l)]});
     }
+    add_normal();
 }
 
 void FlowRunner::run(Stream& stream, const WhiteningView& white, const float* parameters,
@@ -177,7 +185,7 @@ public:
         : SingleNetworkTrainer(stream, config, states, conditions,
                                states + time_features(config.time_waves)),
           runner_(stream.device(), layout_, states, features_, config.time_waves,
-                  config.flow_steps) {}
+                  config.flow_steps, true) {}
 
 private:
     void sweep(RowProgram<float>& program, const Mlp<float>& network) override {
@@ -186,7 +194,7 @@ private:
         const float scale = 1.0f / static_cast<float>(config_.batch);
         program.each_row(FlowBatchBody{held_out_.columns(), whitening_.view(), data_states_.data,
                                        data_conditions_.data, data_row_, clock_.data(),
-                                       config_.seed, scale, config_.time_waves, config_.ring,
+                                       config_.seed, scale, config_.time_waves, config_.ring, true,
                                        scratch_.h[0],
                                        target_.data(), layout_.ld[0], ld});
         network.forward(program, 0, 1, true);
@@ -203,6 +211,7 @@ private:
     void describe(std::map<std::string, std::string>& metadata) const override {
         metadata["flow_steps"] = std::to_string(config_.flow_steps);
         metadata["time_waves"] = std::to_string(config_.time_waves);
+        metadata["normal_velocity"] = "1";
     }
 
     FlowRunner runner_;
@@ -225,7 +234,7 @@ private:
                        FlowBatchBody{held_out_.columns(), whitening_.view(), data_states_.data,
                                      data_conditions_.data, data_row_, clock_.data(), config_.seed,
                                      1.0f / static_cast<float>(config_.batch), config_.time_waves,
-                                     config_.ring, input_.data(), target_.data(), input_ld_, ld});
+                                     config_.ring, false, input_.data(), target_.data(), input_ld_, ld});
         conv_.gradient(stream_, parameters, flipped, input_.data(), input_ld_, target_.data(), ld,
                        config_.batch, gradient, loss_.data());
     }

@@ -17,9 +17,10 @@ class FlowRunner {
 public:
     static constexpr index kRows = 4096;
     FlowRunner() = default;
-    // layout: from (states, features of the condition, of the time) to states.
+    // layout: from (states, features of the condition, of the time) to states. `normal`: the network's
+    // output is what the velocity has beyond that of a normal law (normal_velocity).
     FlowRunner(const Device& device, const MlpLayout& layout, int states, int features,
-               int time_waves, int steps);
+               int time_waves, int steps, bool normal);
 
     // conditions s[k*condition_row + j], states x[d*state_row + j], j < n. Column j depends on
     // (seed, stream_id, first + j) and its condition alone. States stay within the data's range.
@@ -48,6 +49,7 @@ private:
 
     MlpLayout layout_;
     int states_ = 0, features_ = 0, waves_ = 0, steps_ = 0;
+    bool normal_ = false;
     Buffer<float> memory_;
     MlpScratch<float> scratch_;
     float *x_ = nullptr, *y_ = nullptr;  // (rows, ld of the last layer)

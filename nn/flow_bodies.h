@@ -33,6 +33,28 @@ LANE_FN int ring_site(bool ring, uint32 word, int d, int n) {
     return at < n ? at : at - n;
 }
 
+// v = g(t) x is the velocity that carries a standard normal law into one, on the straight lines below.
+// Whitened states are near that in most directions: the network learns the rest, the shape.
+LANE_FN float normal_velocity(float t) {
+    return (2.0f * t - 1.0f) / fma(t, t, (1.0f - t) * (1.0f - t));
+}
+
+// v += g(t) x, and its derivatives (state, row, ld) along each state.
+struct NormalVelocityBody {
+    int states;
+    float g;
+    const float* x;
+    index x_ld;
+    float *v, *derivative;
+    index ld, plane;  // plane: of the derivatives along one state
+    LANE_FN void operator()(index row) const {
+        for (int d = 0; d < states; ++d) {
+            v[row * ld + d] = fma(g, x[row * x_ld + d], v[row * ld + d]);
+            if (derivative) derivative[d * plane + row * ld + d] += g;
+        }
+    }
+};
+
 // A batch of flow matching (Lipman et al., 2023) on straight lines x_t = (1 − t) z + t x: the network's
 // input (x_t, features of s, features of t) and its target x − z. Times are stratified over the batch.
 struct FlowBatchBody {
@@ -44,7 +66,7 @@ struct FlowBatchBody {
     uint64 seed;
     float inverse_batch;
     int waves;
-    bool ring;
+    bool ring, normal;  // normal: the target is what is left beside normal_velocity
     float *input, *target;
     index input_ld, target_ld;
     LANE_FN void operator()(index row) const {
@@ -74,6 +96,7 @@ struct FlowBatchBody {
                     white.look_up(white.deviation, d, knot, weight);
                 aim[d] = x - z[c];
                 in[d] = fma(t, aim[d], z[c]);
+                if (normal) aim[d] = fma(-normal_velocity(t), in[d], aim[d]);
             }
         }
         white.write_features(s, row_size, in + n);

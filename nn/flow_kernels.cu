@@ -14,6 +14,7 @@ template void launch_index_on_cuda<EnergyBatchBody>(Stream&, index, const Energy
 template void launch_index_on_cuda<EnergyGroupBody>(Stream&, index, const EnergyGroupBody&);
 template void launch_index_on_cuda<LossRecordBody>(Stream&, index, const LossRecordBody&);
 template void launch_index_on_cuda<FlowInputBody>(Stream&, index, const FlowInputBody&);
+template void launch_index_on_cuda<NormalVelocityBody>(Stream&, index, const NormalVelocityBody&);
 template void launch_index_on_cuda<FlowMoveBody>(Stream&, index, const FlowMoveBody&);
 template void launch_index_on_cuda<CopyRowBody>(Stream&, index, const CopyRowBody&);
 template void launch_index_on_cuda<FlowStepBody>(Stream&, index, const FlowStepBody&);

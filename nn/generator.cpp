@@ -173,7 +173,8 @@ Generator::Generator(Stream& stream, const SafeTensors& content) : metadata_(con
     parameters_ = Buffer<float>(stream.device(), layout_.parameters);
     copy_to_device(stream, parameters_.span(), parameters.data());
     if (flow)
-        flow_ = FlowRunner(stream.device(), layout_, states_, features, waves, steps);
+        flow_ = FlowRunner(stream.device(), layout_, states_, features, waves, steps,
+                           content.metadata.contains("normal_velocity"));
     else
         runner_ = GeneratorRunner(stream.device(), layout_, latent_);
 }
