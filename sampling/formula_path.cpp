@@ -84,9 +84,8 @@ public:
         has_fixman_ = std::any_of(fixman_outputs_.begin(), fixman_outputs_.end(),
                                   [](const Source& s) { return !s.is_zero(); });
         all_linear_ = system.linear_cvs();
-        plain_ = !Integrator::has_velocity && !kKeepsStart && !constrained_ && all_linear_ &&
-                 dim_ <= kPlainDim && system.noise_constant &&
-                 system.noise == FormulaSystem::Noise::diagonal;
+        plain_ = kPlainScheme && !constrained_ && all_linear_ && dim_ <= kPlainDim &&
+                 system.noise_constant && system.noise == FormulaSystem::Noise::diagonal;
         if (plain_)
             for (int k = 0; k < cvs_; ++k) {
                 const auto& cv = system.cvs[static_cast<std::size_t>(k)];
@@ -297,15 +296,16 @@ private:
     }
 
     void one_step(int s) {
-        if (plain_) {
-            execute(system_.force, slots_.data, lanes_);
-            switch (dim_) {
-                case 1: plain_step<1>(s); return;
-                case 2: plain_step<2>(s); return;
-                case 3: plain_step<3>(s); return;
-                case 4: plain_step<4>(s); return;
+        if constexpr (kPlainScheme)
+            if (plain_) {
+                execute(system_.force, slots_.data, lanes_);
+                switch (dim_) {
+                    case 1: plain_step<1>(s); return;
+                    case 2: plain_step<2>(s); return;
+                    case 3: plain_step<3>(s); return;
+                    case 4: plain_step<4>(s); return;
+                }
             }
-        }
         if (constrained_) keep_gradients();
         if constexpr (Integrator::has_velocity)
             for (int d = 0; d < dim_; ++d)
@@ -507,6 +507,8 @@ private:
 
     static constexpr bool kKeepsStart = Integrator::averages_force || Integrator::metropolis;
     static constexpr bool kSchemeProgram = Integrator::needs_noise_slope || Integrator::metropolis;
+    static constexpr bool kPlainScheme =
+        !Integrator::has_velocity && !kKeepsStart && !kSchemeProgram;
 
     const FormulaSystem& system_;
     const Integrator integrator_;

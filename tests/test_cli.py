@@ -380,6 +380,23 @@ class Runs(Case):
         self.assertIn("Kinds of generator", page)
         self.assertIn("states lifted a second", page)
 
+    def test_mala_with_large_steps(self):
+        """Few steps are accepted, and what needs a dynamics is left out: both are said."""
+        out = self.dir / "mala"
+        self.succeed("run", self.config, "-o", out, *PLAIN, "--set", "integrator.scheme=mala", "--set",
+                     "integrator.dt=0.03", "--set", "umbrella.stiffness=300", "--set",
+                     "umbrella.windows=25", "--set", "generator.iterations=100")
+        metrics = json.loads((out / "metrics.json").read_text())
+        sample = metrics["stages"]["sample"]
+        self.assertGreater(sample["step_acceptance"], 0.02)
+        self.assertLess(sample["lowest_step_acceptance"], 0.3)
+        self.assertLessEqual(sample["lowest_step_acceptance"], sample["step_acceptance"])
+        for words in (r"mala accepts only 0\.\d+ of its steps in window \d+ at x = ",
+                      'bursts and first passages .* left out with integrator.scheme = "mala"',
+                      "healed without Metropolis decisions"):
+            self.assertTrue(any(re.search(words, w) for w in metrics["warnings"]), words)
+        self.assertNotIn("burst", (out / "closure.csv").read_text())
+
     def test_blow_up(self):
         out = self.dir / "blown"
         message = self.refused("run", self.config, "-o", out, "--quiet", "--set", "integrator.dt=10",
@@ -443,6 +460,22 @@ class Signals(Case):
                 self.assertEqual((out / name).read_bytes(), (whole / name).read_bytes(),
                                  f"{name}, killed at {moment:.2f} of the run")
             self.no_partial_files(out)
+
+    def test_mala_stopped_and_resumed(self):
+        settings = sum((["--set", s] for s in (
+            "integrator.scheme=mala", "integrator.dt=0.03", "umbrella.steps=80000",
+            "umbrella.stride=800", "generator.enabled=false", "closure.enabled=false")), [])
+        whole, out = self.dir / "whole", self.dir / "stopped"
+        self.succeed("run", self.config, "-o", whole, *PLAIN, *settings)
+        code, _, errors = self.stop(out, signal.SIGTERM, 0.3, *settings)
+        self.assertEqual(code, 143, errors)
+        self.succeed("run", self.config, "-o", out, *PLAIN, "--resume", *settings)
+        self.assertEqual((out / "free_energy.csv").read_bytes(),
+                         (whole / "free_energy.csv").read_bytes())
+        shares = [json.loads((o / "metrics.json").read_text())["stages"]["sample"]["step_acceptance"]
+                  for o in (whole, out)]
+        self.assertEqual(*shares)
+        self.assertGreater(shares[0], 0.5)
 
     def test_stopped_inside_a_coupling_round_and_resumed(self):
         """By SIGTERM, which leaves a checkpoint of the middle of the round, and by SIGKILL."""
