@@ -380,23 +380,6 @@ class Runs(Case):
         self.assertIn("Kinds of generator", page)
         self.assertIn("states lifted a second", page)
 
-    def test_mala_with_large_steps(self):
-        """Few steps are accepted, and what needs a dynamics is left out: both are said."""
-        out = self.dir / "mala"
-        self.succeed("run", self.config, "-o", out, *PLAIN, "--set", "integrator.scheme=mala", "--set",
-                     "integrator.dt=0.03", "--set", "umbrella.stiffness=300", "--set",
-                     "umbrella.windows=25", "--set", "generator.iterations=100")
-        metrics = json.loads((out / "metrics.json").read_text())
-        sample = metrics["stages"]["sample"]
-        self.assertGreater(sample["step_acceptance"], 0.02)
-        self.assertLess(sample["lowest_step_acceptance"], 0.3)
-        self.assertLessEqual(sample["lowest_step_acceptance"], sample["step_acceptance"])
-        for words in (r"mala accepts only 0\.\d+ of its steps in window \d+ at x = ",
-                      'bursts and first passages .* left out with integrator.scheme = "mala"',
-                      "healed without Metropolis decisions"):
-            self.assertTrue(any(re.search(words, w) for w in metrics["warnings"]), words)
-        self.assertNotIn("burst", (out / "closure.csv").read_text())
-
     def test_blow_up(self):
         out = self.dir / "blown"
         message = self.refused("run", self.config, "-o", out, "--quiet", "--set", "integrator.dt=10",
