@@ -380,6 +380,19 @@ class Runs(Case):
         self.assertIn("Kinds of generator", page)
         self.assertIn("states lifted a second", page)
 
+    def test_mala_with_large_steps(self):
+        out = self.dir / "mala"
+        self.succeed("run", self.config, "-o", out, *PLAIN, "--set", "integrator.scheme=mala", "--set",
+                     "integrator.dt=0.15", "--set", "generator.enabled=false", "--set",
+                     "closure.enabled=false")
+        metrics = json.loads((out / "metrics.json").read_text())
+        sample = metrics["stages"]["sample"]
+        self.assertGreater(sample["step_acceptance"], 0.02)
+        self.assertLess(sample["lowest_step_acceptance"], 0.3)
+        self.assertLessEqual(sample["lowest_step_acceptance"], sample["step_acceptance"])
+        words = r"mala accepts only 0\.\d+ of its steps in window \d+ at x = "
+        self.assertTrue(any(re.search(words, w) for w in metrics["warnings"]))
+
     def test_blow_up(self):
         out = self.dir / "blown"
         message = self.refused("run", self.config, "-o", out, "--quiet", "--set", "integrator.dt=10",
