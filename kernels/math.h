@@ -152,6 +152,7 @@ LANE_FN L exp2(L x) {
 }
 
 // --- log ------------------------------------------------------------------------------------------
+// Infinities and NaN are written as bits: the run-time compiler of CUDA lacks the builtins.
 
 // scale·ln(x) for positive normal x.
 template <class L>
@@ -170,10 +171,10 @@ LANE_FN L log_scaled(L x, float scale) {
 
 template <class L>
 LANE_FN L log_portable(L x, float) {
-    const L huge = broadcast<L>(__builtin_huge_valf());
+    const L huge = broadcast<L>(as_float(0x7f800000u));
     const L r = select(x < huge, log_scaled(max(x, broadcast<L>(1.17549435e-38f)), 1.0f), x);
     return select(x > broadcast<L>(0.0f), r,
-                  select(x == broadcast<L>(0.0f), -huge, broadcast<L>(__builtin_nanf(""))));
+                  select(x == broadcast<L>(0.0f), -huge, broadcast<L>(as_float(0x7fc00000u))));
 }
 
 template <class L>
@@ -192,9 +193,10 @@ LANE_FN L log_portable(L x, double) {
     const L r = fma(e, broadcast<L>(0x1.62e42fefa0000p-1),
                     fma(s, broadcast<L>(2.0),
                         fma(horner(s2, c) * s, s2, e * broadcast<L>(0x1.cf79abc9e3b3ap-40))));
-    const L huge = broadcast<L>(__builtin_huge_val());
+    const L huge = broadcast<L>(as_float(uint64{0x7ff0000000000000u})),
+            nan = broadcast<L>(as_float(uint64{0x7ff8000000000000u}));
     return select(x > broadcast<L>(0.0), select(x < huge, r, x),
-                  select(x == broadcast<L>(0.0), -huge, broadcast<L>(__builtin_nan(""))));
+                  select(x == broadcast<L>(0.0), -huge, nan));
 }
 
 template <class M, class L>

@@ -36,8 +36,8 @@ void execute_scalar(const Program& program, const float* inputs, float* outputs)
 // --- source ------------------------------------------------------------------------------------------
 
 std::string source_literal(float value) {
-    if (std::isnan(value)) return "__builtin_nanf(\"\")";
-    if (std::isinf(value)) return value > 0 ? "__builtin_huge_valf()" : "-__builtin_huge_valf()";
+    if (std::isnan(value)) return "as_float(0x7fc00000u)";
+    if (std::isinf(value)) return value > 0 ? "as_float(0x7f800000u)" : "as_float(0xff800000u)";
     char text[48];
     const auto end = std::to_chars(text, text + sizeof text, value).ptr;
     std::string literal(text, end);
