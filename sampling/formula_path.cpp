@@ -516,8 +516,8 @@ private:
     const bool constrained_;
     const PathArgs a_;
     const int dim_, cvs_, common_, group_steps_, blocks_;
-    AlignedFloats slots_, cv_slots_, fixman_slots_, scheme_slots_, z_, z_previous_, v_, f_, center_, stiffness_,
-        start_, x_before_, f_before_, energy_, decisions_;
+    AlignedFloats slots_, cv_slots_, fixman_slots_, scheme_slots_, z_, z_previous_, v_, f_, center_,
+        stiffness_, start_, x_before_, f_before_, energy_, decisions_;
     std::vector<Source> outputs_, cv_outputs_, fixman_outputs_, scheme_outputs_;
     std::uint32_t accepted_[kTile] = {};
     bool few_rounds_;
