@@ -41,12 +41,14 @@ initial = "line"
 [estimate]
 method = "wham"
 [generator]
-kind = "flow"
+kind = "cgan"
 [closure]
 enabled = true
 """
-SMALLER = ["generator.iterations=60", "generator.validation_states=500", "lifting.values=5",
-           "lifting.states=300", "lifting.heal_steps=50"]
+# The baseline is slow: a processor without fma takes dozens of times as long as one with AVX-512.
+SMALLER = ["generator.iterations=5", "generator.batch=64", "generator.validation_states=200",
+           "lifting.values=5", "lifting.states=100", "lifting.heal_steps=20",
+           "closure.enabled=false", "umbrella.equilibrate=200", "umbrella.steps=800"]
 
 
 def run(level, *command, **options):
@@ -129,8 +131,7 @@ class Command(unittest.TestCase):
                 run(level, BINARY, "run", config, "-o", out, "--quiet", "--device", "cpu",
                     *sum((["--set", c] for c in changes), []), check=True)
                 files = {f: (out / f).read_bytes()
-                         for f in ("free_energy.csv", "conditional.csv", "closure.csv",
-                                   "generator.safetensors")}
+                         for f in ("free_energy.csv", "conditional.csv", "generator.safetensors")}
                 with h5py.File(out / "samples.h5") as file:
                     for name in ("state", "cv", "window", "weight"):
                         values = file[name][:]
@@ -143,9 +144,8 @@ class Command(unittest.TestCase):
 
     def test_muller_brown(self):
         self.compare(SOURCE / "tools/examples/muller_brown.toml", "umbrella.windows=12",
-                     "umbrella.replicas=21", "umbrella.equilibrate=500", "umbrella.steps=4000",
-                     "umbrella.stride=50", "coupling.rounds=0", "closure.replicas=64",
-                     "closure.passages=32", *SMALLER)
+                     "umbrella.replicas=21", "umbrella.exchange=0", "umbrella.stride=40",
+                     "coupling.rounds=0", *SMALLER)
 
     def test_formula(self):
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
