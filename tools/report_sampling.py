@@ -133,6 +133,10 @@ def section_windows(run):
                                       "correlations taken out." if known else "."), 2, height=3.6,
             width=WIDE if known else 6.2)
 
+    # Coupling adds windows after the others; neighbours are neighbours by centre.
+    if len(overlap) == len(centers):
+        order = np.argsort(centers[:, 0], kind="stable")
+        centers, overlap, effective = centers[order], overlap[order], effective[order]
     good = np.isfinite(run.cv[:, 0])
     cv, row = run.cv[good, 0], row[good]
     low, high = (cv.min(), cv.max()) if len(cv) else (0.0, 1.0)
