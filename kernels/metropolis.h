@@ -20,10 +20,8 @@ struct PathBody<System, Cv, Bias, Mala, M, Rounds> {
     // −∇(V + U), and V + U.
     template <class L>
     LANE_FN L force_and_energy(const Bias<L, K>& bias, const L (&x)[D], L (&f)[D]) const {
-        L xi[K], gradient[K][D];
-        system.template force<M>(x, f);
-        cv.template evaluate<M>(x, xi, gradient);
-        bias.template add_force<Cv>(xi, gradient, f);
+        L xi[K];
+        total_force<M>(system, cv, bias, x, f, xi);
         return bias.energy(xi, system.template potential<M>(x));
     }
 
@@ -55,10 +53,7 @@ LANE_UNROLL
         L x[D], f[D], z[steps][D];
         Bias<L, K> bias;
         for (int d = 0; d < D; ++d) x[d] = load<L>(a.x + d * a.trajectories, i);
-        for (int k = 0; k < K; ++k) {
-            bias.center[k] = load<L>(a.center + k * a.trajectories, i);
-            bias.stiffness[k] = load<L>(a.stiffness + k * a.trajectories, i);
-        }
+        load_bias(a, i, bias);
         const PhiloxStream<L, Rounds> rng(a.seed, a.stream, a.first_trajectory + i);
         // One block of decisions goes with the noise of a group of at most four steps.
         const PhiloxStream<L, Rounds> decisions(a.seed, a.stream + kStreamMetropolis,

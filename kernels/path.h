@@ -72,6 +72,24 @@ LANE_UNROLL
     }
 }
 
+template <class L, int K, template <class, int> class Bias>
+LANE_FN void load_bias(const PathArgs& a, index i, Bias<L, K>& bias) {
+    for (int k = 0; k < K; ++k) {
+        bias.center[k] = load<L>(a.center + k * a.trajectories, i);
+        bias.stiffness[k] = load<L>(a.stiffness + k * a.trajectories, i);
+    }
+}
+
+// f = the system's drift and the bias's; xi = the CVs at x, of which the bias is a function.
+template <class M, class System, class Cv, class Bias, class L, int D, int K>
+LANE_FN void total_force(const System& system, const Cv& cv, const Bias& bias, const L (&x)[D],
+                         L (&f)[D], L (&xi)[K]) {
+    L gradient[K][D];
+    system.template force<M>(x, f);
+    cv.template evaluate<M>(x, xi, gradient);
+    bias.template add_force<Cv>(xi, gradient, f);
+}
+
 // What a trajectory keeps of itself at the end of a segment.
 template <class M, class Cv, class L, int D>
 LANE_FN void store_sample(const PathArgs& a, const Cv& cv, index column, const L (&x)[D]) {
@@ -112,13 +130,13 @@ struct PathBody {
             cv.template evaluate<M>(x, xi, start);
         }
         integrator.before(x, v, f, z);
-        total_force(bias, x, f);
+        force(bias, x, f);
         if constexpr (Integrator::averages_force) {
             L y[D], g[D];
 LANE_UNROLL
             for (int d = 0; d < D; ++d) y[d] = x[d];
             end_step(y, v, f, z, z_previous);
-            total_force(bias, y, g);
+            force(bias, y, g);
 LANE_UNROLL
             for (int d = 0; d < D; ++d) f[d] = broadcast<L>(0.5f) * (f[d] + g[d]);
         }
@@ -136,11 +154,9 @@ LANE_UNROLL
     }
 
     template <class L>
-    LANE_FN void total_force(const Bias<L, K>& bias, const L (&x)[D], L (&f)[D]) const {
-        L xi[K], gradient[K][D];
-        system.template force<M>(x, f);
-        cv.template evaluate<M>(x, xi, gradient);
-        bias.template add_force<Cv>(xi, gradient, f);
+    LANE_FN void force(const Bias<L, K>& bias, const L (&x)[D], L (&f)[D]) const {
+        L xi[K];
+        total_force<M>(system, cv, bias, x, f, xi);
     }
 
     template <class L>
@@ -153,17 +169,14 @@ LANE_UNROLL
                                             : broadcast<L>(0.0f);
             f[d] = z_previous[d] = broadcast<L>(0.0f);
         }
-        for (int k = 0; k < K; ++k) {
-            bias.center[k] = load<L>(a.center + k * a.trajectories, i);
-            bias.stiffness[k] = load<L>(a.stiffness + k * a.trajectories, i);
-        }
+        load_bias(a, i, bias);
         const PhiloxStream<L, Rounds> rng(a.seed, a.stream, a.first_trajectory + i);
         const NormalScale scale = noise_scale();
         if (Integrator::needs_previous_noise && a.first_step > 0) {
             noise_group<M, L, D>(rng, (a.first_step - 1) / kGroupSteps, z, scale);
             select_step(z, static_cast<int>((a.first_step - 1) % kGroupSteps), z_previous);
         }
-        if constexpr (Integrator::needs_initial_force) total_force(bias, x, f);
+        if constexpr (Integrator::needs_initial_force) force(bias, x, f);
 
         uint64 step = a.first_step;
         for (index segment = 0; segment < a.segments; ++segment) {

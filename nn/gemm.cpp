@@ -42,6 +42,8 @@ template <class Real, bool kTransposed, int kRows, int kPacks>
     const index lda = g.lda, ldb = g.ldb, k = g.k;
     const Real* a = g.a + (kTransposed ? row : row * lda);
     const Real* b = g.b + column;
+    // Fewer instructions an FMA: they bind where a core is shared with another hyperthread.
+#pragma GCC unroll 4
     for (index p = 0; p < k; ++p) {
         P right[kPacks];
 #pragma GCC unroll 8

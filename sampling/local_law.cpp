@@ -33,17 +33,20 @@ LocalLaw::Weights LocalLaw::weights(const Sums& s) const {
     return {{(1 + u * a + v * b) / n, -u / n, -v / n}};
 }
 
-double LocalLaw::quantile(const std::vector<double>& y, double p) const {
+std::vector<double> LocalLaw::quantiles(const std::vector<double>& y,
+                                        const std::vector<double>& p) const {
     std::vector<std::size_t> order(n_);
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return y[i] < y[j]; });
     const Weights w = weights(total_);
     double below = 0;
+    std::vector<double> found;
     for (const std::size_t i : order) {
         below += w.c[0] + w.c[1] * z(0, i) + w.c[2] * z(1, i);
-        if (below >= p) return y[i];
+        while (found.size() < p.size() && below >= p[found.size()]) found.push_back(y[i]);
     }
-    return n_ > 0 ? y[order.back()] : std::numeric_limits<double>::quiet_NaN();
+    found.resize(p.size(), n_ > 0 ? y[order.back()] : std::numeric_limits<double>::quiet_NaN());
+    return found;
 }
 
 double LocalLaw::share_error(const std::vector<double>& y, double bound) const {

@@ -15,8 +15,8 @@ public:
     // z[k*n + i] = ξ_k of sample i less the value, dims ≤ 2; block[i] < blocks, for errors.
     LocalLaw(int dims, std::vector<double> z, std::vector<index> block, index blocks);
 
-    // Of one number a sample.
-    double quantile(const std::vector<double>& y, double p) const;
+    // Of one number a sample, at each of the shares p, which ascend.
+    std::vector<double> quantiles(const std::vector<double>& y, const std::vector<double>& p) const;
     // Standard error of the share below `bound`, by the delete-one-block jackknife.
     double share_error(const std::vector<double>& y, double bound) const;
 

@@ -214,7 +214,8 @@ struct MixturePassBody {
     LANE_FN void operator()(index chunk) const {
         using L = MixtureLane;
         constexpr int W = kWidth<L>;
-        constexpr int G = kWindowGroup;
+        constexpr int G = kWindowGroup, P = G / W;  // P lanes side by side make a group
+        static_assert(P * W == G);
         double* sums = scratch + chunk * (2 * t.padded + 1);
         double* e = sums + t.padded + 1;
         for (int32 w = 0; w <= t.padded; ++w) sums[w] = 0.0;
@@ -237,16 +238,20 @@ struct MixturePassBody {
             double highest = get_lane(top, 0);
             for (int j = 1; j < W; ++j) highest = max(highest, get_lane(top, j));
 
-            L sum = broadcast<L>(0.0);
+            // G sums at any lane width, so that it does not show in the bits.
+            L sum[P];
+            for (L& s : sum) s = broadcast<L>(0.0);
             const L shift = broadcast<L>(highest);
             for (int32 q = first; q < last; ++q)
-                for (int j = 0; j < G; j += W) {
+                for (int p = 0; p < P; ++p) {
+                    const int j = p * W;
                     const L v = exp<Portable>(term<L>(t.list_groups[q] * G + j, x0, x1) - shift);
                     store(e, (q - first) * G + j, v);
-                    sum = sum + v;
+                    sum[p] = sum[p] + v;
                 }
-            double z = get_lane(sum, 0);
-            for (int j = 1; j < W; ++j) z += get_lane(sum, j);
+            double z = 0.0;
+            for (const L& s : sum)
+                for (int j = 0; j < W; ++j) z += get_lane(s, j);
 
             const L inverse = broadcast<L>(1.0 / z);
             for (int32 q = first; q < last; ++q)

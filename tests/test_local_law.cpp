@@ -39,7 +39,7 @@ Found repeats(int dims, double p, int same, const Law& law, const Below& below) 
             y[i] = y[i - 1];
         }
         const LocalLaw local(dims, z, block, kBlocks);
-        const double q = local.quantile(y, p);
+        const double q = local.quantiles(y, {p})[0];
         found.share.push_back(below(q));
         found.error.push_back(local.share_error(y, q));
     }

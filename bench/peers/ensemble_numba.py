@@ -181,6 +181,15 @@ def step(x, y, zx, zy):
     return x + dt * fx + sigma * zx, y + dt * fy + sigma * zy
 
 
+@njit(fastmath=FAST, inline="always")
+def two_steps(x, y, number, pair, seed_low, seed_high, stream):
+    r0, r1, r2, r3 = philox(number, stream, pair, U(0), seed_low, seed_high)
+    z0, z1 = normals(r0, r1)
+    z2, z3 = normals(r2, r3)
+    x, y = step(x, y, z0, z1)
+    return step(x, y, z2, z3)
+
+
 @njit(fastmath=FAST, parallel=True, nogil=True)
 def advance(x, y, first_pair, pairs, seed_low, seed_high, stream):
     n = x.size
@@ -196,14 +205,8 @@ def advance(x, y, first_pair, pairs, seed_low, seed_high, stream):
         for pair in range(first_pair, first_pair + pairs):
             block_word = U(pair)
             for j in range(LANES):
-                r0, r1, r2, r3 = philox(add32(base, U(j)), stream, block_word, U(0), seed_low,
-                                        seed_high)
-                z0, z1 = normals(r0, r1)
-                z2, z3 = normals(r2, r3)
-                u, v = step(lx[j], ly[j], z0, z1)
-                u, v = step(u, v, z2, z3)
-                lx[j] = u
-                ly[j] = v
+                lx[j], ly[j] = two_steps(lx[j], ly[j], add32(base, U(j)), block_word, seed_low,
+                                         seed_high, stream)
         for j in range(count):
             x[begin + j] = lx[j]
             y[begin + j] = ly[j]
@@ -214,11 +217,7 @@ def advance_each(x, y, first_pair, pairs, seed_low, seed_high, stream):
     for i in prange(x.size):
         u, v = x[i], y[i]
         for pair in range(first_pair, first_pair + pairs):
-            r0, r1, r2, r3 = philox(U(i), stream, U(pair), U(0), seed_low, seed_high)
-            z0, z1 = normals(r0, r1)
-            z2, z3 = normals(r2, r3)
-            u, v = step(u, v, z0, z1)
-            u, v = step(u, v, z2, z3)
+            u, v = two_steps(u, v, U(i), U(pair), seed_low, seed_high, stream)
         x[i] = u
         y[i] = v
 
