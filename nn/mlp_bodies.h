@@ -14,10 +14,21 @@ struct ActivateBody {
     Real *h, *first, *second;
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const auto v = activation<Portable>(kind, load<L>(h, i));
-        store(h, i, v.value);
-        if (first) store(first, i, v.first);
-        if (second) store(second, i, v.second);
+        side_by_side<1>(L{}, i);
+    }
+    // N packs at a time: each is one long chain of operations, which the others fill.
+    template <int N, class L>
+    LANE_FN void side_by_side(L, index i) const {
+        constexpr int W = kWidth<L>;
+        ActivationValues<L> v[N];
+LANE_UNROLL
+        for (int n = 0; n < N; ++n) v[n] = activation<Portable>(kind, load<L>(h, i + n * W));
+LANE_UNROLL
+        for (int n = 0; n < N; ++n) {
+            store(h, i + n * W, v[n].value);
+            if (first) store(first, i + n * W, v[n].first);
+            if (second) store(second, i + n * W, v[n].second);
+        }
     }
     // loop(a copy whose kind the compiler knows)
     template <class Loop>
