@@ -78,6 +78,13 @@ struct GatherBody {
         index j[width];
         for (int w = 0; w < width; ++w)
             j[w] = columns.pick(lane_word(words[0], w), lane_word(words[1], w));
+        if constexpr (width > 1)  // samples lie anywhere: their cache misses wait together
+            for (int w = 0; w < width; ++w) {
+                for (int k = 0; k < white.conditions; ++k)
+                    __builtin_prefetch(conditions + k * row_size + j[w]);
+                for (int d = 0; d < white.states; ++d)
+                    __builtin_prefetch(states + d * row_size + j[w]);
+            }
         float* first = real + place * critic_ld;
         for (int w = 0; w < width; ++w) {
             index knot[4];
