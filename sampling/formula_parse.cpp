@@ -10,23 +10,31 @@
 #include <numbers>
 
 #include "engine/config.h"
-#include "sampling/formula.h"
+#include "sampling/formula_geometry.h"
 
 namespace microlift {
 
 namespace {
 
+// An operation, or what is built of several.
 struct Function {
     const char* name;
     Op op;
     int arguments;
+    NodeId (*build)(Expressions&, std::span<const NodeId>) = nullptr;
 };
+
+constexpr std::size_t kMostArguments = 12;
 
 constexpr Function kFunctions[] = {
     {"exp", Op::exp, 1},   {"log", Op::log, 1},   {"sqrt", Op::sqrt, 1}, {"sin", Op::sin, 1},
     {"cos", Op::cos, 1},   {"tan", Op::tan, 1},   {"tanh", Op::tanh, 1}, {"sinh", Op::sinh, 1},
     {"cosh", Op::cosh, 1}, {"atan", Op::atan, 1}, {"erf", Op::erf, 1},   {"abs", Op::abs, 1},
     {"min", Op::min, 2},   {"max", Op::max, 2},   {"pow", Op::pow, 2},
+    {"atan2", Op::atan, 2, build_atan2},
+    {"distance", Op::sqrt, 6, build_distance},
+    {"angle", Op::atan, 9, build_angle},
+    {"dihedral", Op::atan, 12, build_dihedral},
 };
 
 const Function* find_function(std::string_view name) {
@@ -212,12 +220,13 @@ private:
         for (;;) {
             if (arguments.size() == 1) second_place = place_;
             arguments.push_back(sum());
-            if (arguments.size() > 8) fail_count(function, arguments.size(), place);
+            if (arguments.size() > kMostArguments) fail_count(function, arguments.size(), place);
             if (!take(',')) break;
         }
         close(open);
         if (arguments.size() != static_cast<std::size_t>(function.arguments))
             fail_count(function, arguments.size(), place);
+        if (function.build) return checked(function.build(graph_, arguments), place);
         if (function.op == Op::pow) return raise(arguments[0], arguments[1], place, second_place);
         if (function.arguments == 2)
             return checked(graph_.binary(function.op, arguments[0], arguments[1]), place);
@@ -297,7 +306,8 @@ private:
     [[noreturn]] void fail_count(const Function& f, std::size_t given, std::size_t place) const {
         fail("the function '" + std::string(f.name) + "' takes " + std::to_string(f.arguments) +
                  (f.arguments == 1 ? " argument, " : " arguments, ") +
-                 (given > 8 ? "more than 8" : std::to_string(given)) + " given",
+                 (given > kMostArguments ? "more than " + std::to_string(kMostArguments)
+                                        : std::to_string(given)) + " given",
              place);
     }
 

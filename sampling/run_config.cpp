@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <numbers>
 
 #include "nn/trainer.h"
 #include "sampling/systems.h"
@@ -231,29 +232,92 @@ SystemConfig read_system(Config& config) {
     return system;
 }
 
-// A formula, or a coordinate that was learned.
-void read_cv_kind(const Config& config, const ConfigValue& entry, CvVariable& variable) {
+// The angle φ of four atoms about the middle bond. It is cut opposite to the middle of the windows, so that
+// it is continuous over all of them.
+void read_dihedral(const Config& config, const ConfigValue& entry, const SystemConfig& system,
+                   std::size_t number, CvVariable& variable) {
+    const char* path = "cv.variables";
+    const ConfigValue* atoms = entry.find("atoms");
+    if (!system.is_formula()) {
+        config.fail(path, "kind = \"dihedral\" does not go with the built-in system '" + system.name + "'",
+                    "describe the system by formulas whose variables are x, y, z of each atom");
+    }
+    const std::size_t count = system.variables.size() / 3;
+    bool good = atoms != nullptr && atoms->items.size() == 4;
+    std::string names;
+    for (std::size_t i = 0; good && i < 4; ++i) {
+        const index atom = atoms->items[i].integer;
+        good = atom >= 0 && atom < static_cast<index>(count) &&
+               std::find(variable.atoms.begin(), variable.atoms.end(), atom) == variable.atoms.end();
+        if (!good) break;
+        variable.atoms.push_back(atom);
+        for (std::size_t d = 0; d < 3; ++d)
+            names += (names.empty() ? "" : ", ") + system.variables[3 * static_cast<std::size_t>(atom) + d];
+    }
+    if (!good) {
+        config.fail(path, "key 'cv.variables[].atoms' must name four different atoms of " +
+                              std::to_string(count),
+                    "count them from 0, atom i being the variables 3i, 3i + 1 and 3i + 2, for example atoms = "
+                    "[4, 6, 8, 14]");
+    }
+    const std::vector<double> from = config.numbers("umbrella.from"), to = config.numbers("umbrella.to");
+    const std::size_t f = from.size() > 1 ? number : 0, t = to.size() > 1 ? number : 0;
+    const double middle = f < from.size() && t < to.size() ? 0.5 * (from[f] + to[t]) : 0.0;
+    const std::string angle = "dihedral(" + names + ")", center = toml_number(middle);
+    variable.formula = middle == 0.0 ? angle
+                                     : center + " + atan2(sin(" + angle + " - (" + center + ")), cos(" +
+                                           angle + " - (" + center + ")))";
+    variable.name = "dihedral";
+    for (const index atom : variable.atoms) variable.name += "_" + std::to_string(atom);
+    variable.unit = "rad";
+}
+
+// Umbrellas pull along φ, not round the turn: none may reach the cut.
+void check_dihedral_windows(const Config& config, const RunConfig& run) {
+    for (std::size_t k = 0; k < run.cv.variables.size(); ++k) {
+        if (run.cv.variables[k].atoms.empty()) continue;
+        const UmbrellaConfig& umbrella = run.umbrella;
+        const double beta = run.system.beta.value_or(1.0);
+        const double reach = 4.0 / std::sqrt(std::max(beta * umbrella.stiffness[k], 1e-300));
+        const double half = 0.5 * (umbrella.to[k] - umbrella.from[k]);
+        if (half + reach <= std::numbers::pi) continue;
+        config.fail("umbrella.to",
+                    "the windows of the dihedral angle cover " + toml_number(2.0 * half) +
+                        " of a turn's 6.283, and their samples reach " + toml_number(reach) + " further",
+                    "leave room beside them, by a shorter range or a larger 'umbrella.stiffness': umbrellas "
+                    "do not go round the turn");
+    }
+}
+
+// A formula, a dihedral angle, or a coordinate that was learned.
+void read_cv_kind(const Config& config, const ConfigValue& entry, const SystemConfig& system,
+                  std::size_t number, CvVariable& variable) {
     const char* path = "cv.variables";
     const ConfigValue* formula = entry.find("formula");
     const ConfigValue* file = entry.find("file");
-    if (entry.find("kind")->text == "formula") {
+    const std::string& kind = entry.find("kind")->text;
+    const struct {
+        const char *key, *kind;
+    } owners[] = {{"formula", "formula"},
+                  {"atoms", "dihedral"},
+                  {"file", "diffusion_map"},
+                  {"coordinate", "diffusion_map"}};
+    for (const auto& owner : owners) {
+        if (entry.find(owner.key) != nullptr && kind != owner.kind) {
+            config.fail(path,
+                        "key 'cv.variables[]." + std::string(owner.key) +
+                            "' does not go with kind = \"" + kind + "\"",
+                        "leave it out, or set kind = \"" + std::string(owner.kind) + "\"");
+        }
+    }
+    if (kind == "dihedral") return read_dihedral(config, entry, system, number, variable);
+    if (kind == "formula") {
         if (formula == nullptr) {
             config.fail(path, "key 'cv.variables[].formula' is missing",
                         "give a formula in the system's variables, for example formula = \"x - y\"");
         }
-        for (const char* name : {"file", "coordinate"}) {
-            if (entry.find(name) != nullptr) {
-                config.fail(path,
-                            "key 'cv.variables[]." + std::string(name) + "' does not go with a formula",
-                            "leave it out, or set kind = \"diffusion_map\"");
-            }
-        }
         variable.formula = formula->text;
         return;
-    }
-    if (formula != nullptr) {
-        config.fail(path, "key 'cv.variables[].formula' does not go with kind = \"diffusion_map\"",
-                    "keep one of them: a formula, or the file of a learned coordinate");
     }
     if (file == nullptr) {
         config.fail(path, "key 'cv.variables[].file' is missing",
@@ -273,7 +337,7 @@ void read_cv_kind(const Config& config, const ConfigValue& entry, CvVariable& va
     }
 }
 
-CvConfig read_cv(const Config& config) {
+CvConfig read_cv(const Config& config, const SystemConfig& system) {
     CvConfig cv;
     const ConfigValue& entries = config.at("cv.variables");
     for (const ConfigValue& entry : entries.items) {
@@ -281,7 +345,7 @@ CvConfig read_cv(const Config& config) {
         if (entry.kind == ConfigValue::Kind::text) {
             variable.formula = entry.text;
         } else {
-            read_cv_kind(config, entry, variable);
+            read_cv_kind(config, entry, system, cv.variables.size(), variable);
             variable.period = entry.find("period")->as_number();
             if (const ConfigValue* name = entry.find("name")) {
                 variable.name = name->text;
@@ -833,9 +897,12 @@ Schema run_schema(const std::string& system_name) {
                  "tables { formula = \"x\", period = 6.283185307179586 }"));
     add(one_of(key("cv.variables[].kind", T::text, "\"formula\"",
                    "how the collective variable is computed"),
-               {"formula", "diffusion_map"}));
+               {"formula", "dihedral", "diffusion_map"}));
     add(optional("cv.variables[].formula", T::text, "\"x - y\"",
                  "formula in the system's variables"));
+    add(optional("cv.variables[].atoms", T::integers, "[4, 6, 8, 14]",
+                 "the four atoms of a dihedral angle in radians, counted from 0; atom i is variables 3i, "
+                 "3i + 1 and 3i + 2"));
     add(optional("cv.variables[].file", T::text, "\"out/diffusion_map.json\"",
                  "what `microlift learn` wrote, for kind = \"diffusion_map\""));
     add(at_most(at_least(optional("cv.variables[].coordinate", T::integer, "1",
@@ -1238,7 +1305,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
     Config config(std::move(root), run_schema(name), file);
     run.seed = static_cast<std::uint64_t>(config.integer("seed"));
     run.system = read_system(config);
-    run.cv = read_cv(config);
+    run.cv = read_cv(config, run.system);
     run.integrator = {config.text("integrator.scheme"), config.number("integrator.dt"),
                       config.number("integrator.mass"), config.number("integrator.friction"),
                       static_cast<int>(config.integer("integrator.philox_rounds")),
@@ -1248,6 +1315,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
                     "integrator.philox_rounds = " + std::to_string(run.integrator.philox_rounds),
                     "7 or 10");
     run.umbrella = read_umbrella(config, run.system, run.cv.count());
+    check_dihedral_windows(config, run);
     run.estimate = read_estimate(config, run.cv.count());
     run.generator = read_generator(config);
     run.lifting = read_lifting(config);

@@ -28,6 +28,7 @@ struct SystemConfig {
 
 struct CvVariable {
     std::string formula;  // or, of a learned one, what stands for it in files and pictures
+    std::vector<index> atoms;  // of a dihedral angle: four, each three variables
     std::string file;     // of a learned one: what `microlift learn` wrote
     int coordinate = 1;   // its number there
     std::string name;     // for file headers and pictures; the formula itself by default

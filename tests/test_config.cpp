@@ -50,6 +50,21 @@ windows = 5
 stiffness = 3
 )toml";
 
+const char* const kMolecule = R"toml([system]
+variables = ["ax", "ay", "az", "bx", "by", "bz", "cx", "cy", "cz", "dx", "dy", "dz"]
+potential = "ax^2"
+beta = 1
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-3
+[umbrella]
+from = -1
+to = 1
+windows = 5
+stiffness = 30
+)toml";
+
 RunConfig parse(const std::string& text, std::vector<std::string> set = {}) {
     RunOptions options;
     options.set = std::move(set);
@@ -93,6 +108,10 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
         std::string table = "{ " + name + " = " + value;
         if (spec.path == "cv.variables[].kind" && value == "\"diffusion_map\"") {
             table += std::string(", file = \"") + MICROLIFT_SOURCE_DIR + "/README.md\"";
+        } else if (spec.path == "cv.variables[].kind" && value == "\"dihedral\"") {
+            return replaced(kMolecule, "[\"x\"]", "[" + table + ", atoms = [0, 1, 2, 3] }]");
+        } else if (name == "atoms") {
+            table += ", kind = \"dihedral\"";
         } else if (name != "formula") {
             table += ", formula = \"x\"";
         }

@@ -24,6 +24,34 @@ def muller_brown(x, y):
                                           (15, 0.7, 0.6, 0.7, -1, 1)))
 
 
+def drawn(random, density, low, high, n):
+    """n draws from a density on a grid."""
+    x = np.linspace(low, high, 4001)
+    share = np.cumsum(density(x))
+    return np.interp(random.random(n), share / share[-1], x)
+
+
+def square_slope_of_dihedral(phi, random, n=20000):
+    """|grad phi|^2 averaged over the springs of the chain in dihedral.toml, and its standard error: slopes
+    by Blondel and Karplus, J. Comput. Chem. 17 (1996) 1132."""
+    r = [drawn(random, lambda r: r**2 * np.exp(-50 * (r - 1)**2), 0.4, 1.6, n) for _ in range(3)]
+    t = [drawn(random, lambda t: np.sin(t) * np.exp(-20 * (t - 1.9)**2), 0.6, 3.1, n) for _ in range(2)]
+    zero = np.zeros(n)
+    f = np.stack([r[0] * np.cos(t[0]), r[0] * np.sin(t[0]), zero], 1)
+    g = np.stack([-r[1], zero, zero], 1)
+    h = np.stack([-r[2] * np.cos(t[1]), r[2] * np.sin(t[1]) * np.cos(phi),
+                  r[2] * np.sin(t[1]) * np.sin(phi)], 1)
+    a, b = np.cross(f, g), np.cross(h, g)
+
+    a, b = (v / (v * v).sum(1)[:, None] for v in (a, b))
+    along_f, along_h, length = ((f * g).sum(1) / r[1])[:, None], ((h * g).sum(1) / r[1])[:, None], r[1][:, None]
+    first, last = -length * a, length * b
+    second = -first + along_f * a - along_h * b
+    third = -first - second - last
+    square = sum((v * v).sum(1) for v in (first, second, third, last))
+    return square.mean(), square.std() / math.sqrt(n)
+
+
 class Examples(unittest.TestCase):
     def run_example(self, name, *changes):
         """The metrics of a run, and its tables."""
@@ -71,6 +99,36 @@ class Examples(unittest.TestCase):
             return -math.log(np.exp(-5 * (x**2 - 1)**2 - 0.8 * x).mean())
         se = self.free_energy(tables["free_energy"], exact, below=8, bins=50)
         self.assertLess(se.max(), 0.2)
+
+    def test_dihedral(self):
+        """Springs do not see the angle: F is the torsion's potential, D the mean square of its slope."""
+        metrics, tables = self.run_example(
+            "dihedral", "umbrella.steps=10000", "closure.passages=32", "closure.replicas=64",
+            "closure.relaxation=1e7")
+
+        def torsion(phi):
+            return 1.5 * (1 + np.cos(3 * phi)) + 8 * ((1 + np.cos(phi)) / 2)**6
+
+        def exact(row):
+            phi = float(row["cv_1"]) + 5.383 / 54 * (np.arange(32) + 0.5 - 16) / 32
+            return -math.log(np.exp(-torsion(phi)).mean())
+        se = self.free_energy(tables["free_energy"], exact, below=8, bins=50)
+        self.assertLess(se.max(), 0.2)
+        random = np.random.default_rng(1)
+        rows = [r for r in tables["closure"] if r["source"] == "conditional"]
+        self.assertGreaterEqual(len(rows), 50)
+        center = np.array([float(r["cv_1"]) for r in rows])
+        mean, error = np.transpose([square_slope_of_dihedral(phi, random) for phi in center])
+        value, se = (np.array([float(r[k]) for r in rows]) for k in ("diffusion", "diffusion_se"))
+        self.assertLess(np.abs((value - mean) / np.hypot(se, error)).max(), 4.5)
+        self.assertLess((se / value).max(), 0.05)
+        # The passage by quadrature: the integral of e^F/D times that of e^-F beyond, up to the wall.
+        phi = np.linspace(0.45, 5.833, 20001)
+        beyond = np.cumsum(np.exp(-torsion(phi))[::-1])[::-1] * (phi[1] - phi[0])
+        inside = (phi > 1.1) & (phi < 3.14159)
+        passage = (np.exp(torsion(phi)) / np.interp(phi, center, mean) * beyond)[inside].sum() \
+            * (phi[1] - phi[0])
+        self.near(self.sources(metrics)["conditional"]["passages"][0], passage, 0.2)
 
     def test_two_cvs(self):
         """The free energy of both variables is the potential itself."""
