@@ -127,6 +127,7 @@ void Pipeline::write_samples(const FreeEnergyResult& result) {
     info.samples = samples_.n;
     info.variables = model_.variables();
     info.cvs = model_.cv_names();
+    for (const CvVariable& cv : run_.cv.variables) info.cv_units.push_back(cv.unit);
     info.system = model_.name();
     for (index w = 0; w < windows_.size(); ++w)
         for (int k = 0; k < grid_.dims; ++k)

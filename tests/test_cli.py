@@ -29,7 +29,7 @@ variables = ["x", "y"]
 potential = "(x^2-1)^2 + 2*(y^2-1)^2 + 0.3*x*y"
 beta = 1.0
 [cv]
-variables = ["x"]
+variables = [{ formula = "x", unit = "nm" }]
 [integrator]
 dt = 2e-3
 [umbrella]
@@ -154,7 +154,7 @@ class Refusals(Case):
         self.refused("check", bad, says="system.potential")
         bad.write_text(SMALL.replace("0.3*x*y", "0.3*x*z"))
         self.refused("check", bad, says="'z'")
-        bad.write_text(SMALL.replace('["x"]', '["x + w"]'))
+        bad.write_text(SMALL.replace('formula = "x"', 'formula = "x + w"'))
         self.refused("check", bad, says="'w'")
         self.refused("run", self.config, "-o", self.dir / "o", "--set", "umbrella.windows=1000000",
                      "--set", "umbrella.replicas=2000", says="of memory")
@@ -237,6 +237,7 @@ class Runs(Case):
             self.assertEqual(file["weight"].shape, (count,))
             self.assertEqual(file["cv"].shape[0], count)
             self.assertIn("units", file["state"].attrs)
+            self.assertEqual(list(file["cv"].attrs["units"]), ["nm"])
             self.assertTrue(np.isfinite(file["state"][:]).all())
 
     def test_same_bytes_with_one_thread_and_from_the_resolved_file(self):

@@ -264,6 +264,8 @@ class Run:
             entry = entries[i] if entries else ""
             entry = entry if isinstance(entry, dict) else {"formula": str(entry)}
             formula = str(entry.get("formula", entry.get("kind", "")))
+            if atoms := entry.get("atoms"):
+                formula += " angle of atoms " + ", ".join(map(str, atoms))
             short = str(entry.get("name", formula))
             greek = "ξ" + ("₁₂₃₄"[i] if 1 < count < 5 else "")
             symbol = short if 0 < len(short) <= 12 else greek
