@@ -228,15 +228,15 @@ private:
         static void call(const void* context, index row, index rows, index column,
                          index columns) {
             const After& me = *static_cast<const After*>(context);
-            const auto loop = [&](const Body& body) __attribute__((always_inline)) {
+            const auto loop = [&](const Body& known) __attribute__((always_inline)) {
                 using P = Pack<Real, kLanes>;
                 for (index r = row; r < row + rows; ++r) {
                     index i = me.first + r * me.ld + column;
                     const index end = i + columns;
-                    if constexpr (requires { body.template side_by_side<4>(P{}, i); })
+                    if constexpr (requires { known.template side_by_side<4>(P{}, i); })
                         for (; i + 4 * kLanes <= end; i += 4 * kLanes)
-                            body.template side_by_side<4>(P{}, i);
-                    for (; i < end; i += kLanes) body(P{}, i);
+                            known.template side_by_side<4>(P{}, i);
+                    for (; i < end; i += kLanes) known(P{}, i);
                 }
             };
             // A body that branches on a kind is compiled for each of them.
