@@ -232,10 +232,9 @@ SystemConfig read_system(Config& config) {
     return system;
 }
 
-// The angle φ of four atoms about the middle bond. It is cut opposite to the middle of the windows, so that
-// it is continuous over all of them.
+// The angle φ of four atoms about the middle bond.
 void read_dihedral(const Config& config, const ConfigValue& entry, const SystemConfig& system,
-                   std::size_t number, CvVariable& variable) {
+                   CvVariable& variable) {
     const char* path = "cv.variables";
     const ConfigValue* atoms = entry.find("atoms");
     if (!system.is_formula()) {
@@ -260,38 +259,39 @@ void read_dihedral(const Config& config, const ConfigValue& entry, const SystemC
                     "count them from 0, atom i being the variables 3i, 3i + 1 and 3i + 2, for example atoms = "
                     "[4, 6, 8, 14]");
     }
-    const std::vector<double> from = config.numbers("umbrella.from"), to = config.numbers("umbrella.to");
-    const std::size_t f = from.size() > 1 ? number : 0, t = to.size() > 1 ? number : 0;
-    const double middle = f < from.size() && t < to.size() ? 0.5 * (from[f] + to[t]) : 0.0;
-    const std::string angle = "dihedral(" + names + ")", center = toml_number(middle);
-    variable.formula = middle == 0.0 ? angle
-                                     : center + " + atan2(sin(" + angle + " - (" + center + ")), cos(" +
-                                           angle + " - (" + center + ")))";
+    variable.formula = "dihedral(" + names + ")";
     variable.name = "dihedral";
     for (const index atom : variable.atoms) variable.name += "_" + std::to_string(atom);
     variable.unit = "rad";
 }
 
-// Umbrellas pull along φ, not round the turn: none may reach the cut.
-void check_dihedral_windows(const Config& config, const RunConfig& run) {
+// φ is cut opposite to the middle of the windows, so that it is continuous over all of them. Umbrellas pull
+// along it, not round the turn: none may reach the cut.
+void cut_dihedrals(const Config& config, RunConfig& run) {
     for (std::size_t k = 0; k < run.cv.variables.size(); ++k) {
         if (run.cv.variables[k].atoms.empty()) continue;
         const UmbrellaConfig& umbrella = run.umbrella;
         const double beta = run.system.beta.value_or(1.0);
         const double reach = 4.0 / std::sqrt(std::max(beta * umbrella.stiffness[k], 1e-300));
         const double half = 0.5 * (umbrella.to[k] - umbrella.from[k]);
-        if (half + reach <= std::numbers::pi) continue;
-        config.fail("umbrella.to",
-                    "the windows of the dihedral angle cover " + toml_number(2.0 * half) +
-                        " of a turn's 6.283, and their samples reach " + toml_number(reach) + " further",
-                    "leave room beside them, by a shorter range or a larger 'umbrella.stiffness': umbrellas "
-                    "do not go round the turn");
+        if (half + reach > std::numbers::pi) {
+            config.fail("umbrella.to",
+                        "the windows of the dihedral angle cover " + toml_number(2.0 * half) +
+                            " of a turn's 6.283, and their samples reach " + toml_number(reach) + " further",
+                        "leave room beside them, by a shorter range or a larger 'umbrella.stiffness': "
+                        "umbrellas do not go round the turn");
+        }
+        const double middle = 0.5 * (umbrella.from[k] + umbrella.to[k]);
+        if (middle == 0.0) continue;
+        std::string& formula = run.cv.variables[k].formula;
+        const std::string center = toml_number(middle), off = formula + " - (" + center + ")";
+        formula = center + " + atan2(sin(" + off + "), cos(" + off + "))";
     }
 }
 
 // A formula, a dihedral angle, or a coordinate that was learned.
 void read_cv_kind(const Config& config, const ConfigValue& entry, const SystemConfig& system,
-                  std::size_t number, CvVariable& variable) {
+                  CvVariable& variable) {
     const char* path = "cv.variables";
     const ConfigValue* formula = entry.find("formula");
     const ConfigValue* file = entry.find("file");
@@ -310,7 +310,7 @@ void read_cv_kind(const Config& config, const ConfigValue& entry, const SystemCo
                         "leave it out, or set kind = \"" + std::string(owner.kind) + "\"");
         }
     }
-    if (kind == "dihedral") return read_dihedral(config, entry, system, number, variable);
+    if (kind == "dihedral") return read_dihedral(config, entry, system, variable);
     if (kind == "formula") {
         if (formula == nullptr) {
             config.fail(path, "key 'cv.variables[].formula' is missing",
@@ -345,7 +345,7 @@ CvConfig read_cv(const Config& config, const SystemConfig& system) {
         if (entry.kind == ConfigValue::Kind::text) {
             variable.formula = entry.text;
         } else {
-            read_cv_kind(config, entry, system, cv.variables.size(), variable);
+            read_cv_kind(config, entry, system, variable);
             variable.period = entry.find("period")->as_number();
             if (const ConfigValue* name = entry.find("name")) {
                 variable.name = name->text;
@@ -1315,7 +1315,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
                     "integrator.philox_rounds = " + std::to_string(run.integrator.philox_rounds),
                     "7 or 10");
     run.umbrella = read_umbrella(config, run.system, run.cv.count());
-    check_dihedral_windows(config, run);
+    cut_dihedrals(config, run);
     run.estimate = read_estimate(config, run.cv.count());
     run.generator = read_generator(config);
     run.lifting = read_lifting(config);

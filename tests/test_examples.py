@@ -41,9 +41,7 @@ def square_slope_of_dihedral(phi, random, n=20000):
     g = np.stack([-r[1], zero, zero], 1)
     h = np.stack([-r[2] * np.cos(t[1]), r[2] * np.sin(t[1]) * np.cos(phi),
                   r[2] * np.sin(t[1]) * np.sin(phi)], 1)
-    a, b = np.cross(f, g), np.cross(h, g)
-
-    a, b = (v / (v * v).sum(1)[:, None] for v in (a, b))
+    a, b = (v / (v * v).sum(1)[:, None] for v in (np.cross(f, g), np.cross(h, g)))
     along_f, along_h, length = ((f * g).sum(1) / r[1])[:, None], ((h * g).sum(1) / r[1])[:, None], r[1][:, None]
     first, last = -length * a, length * b
     second = -first + along_f * a - along_h * b
