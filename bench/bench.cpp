@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "bench/harness.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/error.h"
-#include "engine/files.h"
+#include "engine/files/files.h"
 
 namespace microlift {
 

@@ -2,9 +2,9 @@
 #include <cmath>
 
 #include "bench/harness.h"
-#include "kernels/philox.h"
-#include "kernels/rng_streams.h"
-#include "sampling/diffusion_map.h"
+#include "kernels/random/philox.h"
+#include "kernels/random/streams.h"
+#include "sampling/learn/diffusion_map.h"
 
 namespace microlift {
 

@@ -5,9 +5,9 @@
 
 #include "bench/harness.h"
 #include "engine/error.h"
-#include "kernels/rng_streams.h"
-#include "kernels/systems.h"
-#include "sampling/model.h"
+#include "kernels/random/streams.h"
+#include "kernels/dynamics/systems.h"
+#include "sampling/model/model.h"
 
 namespace microlift {
 

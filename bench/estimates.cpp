@@ -4,10 +4,10 @@
 
 #include "bench/harness.h"
 #include "engine/error.h"
-#include "engine/files.h"
-#include "kernels/philox.h"
-#include "kernels/rng_streams.h"
-#include "sampling/estimators.h"
+#include "engine/files/files.h"
+#include "kernels/random/philox.h"
+#include "kernels/random/streams.h"
+#include "sampling/estimate/free_energy.h"
 
 namespace microlift {
 

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "engine/cpu.h"
+#include "engine/device/cpu.h"
 #include "engine/error.h"
 #include "engine/progress.h"
 

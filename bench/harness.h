@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/stream.h"
+#include "engine/device/stream.h"
 
 namespace microlift {
 

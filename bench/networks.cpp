@@ -12,9 +12,9 @@
 
 #include "bench/harness.h"
 #include "engine/error.h"
-#include "kernels/philox.h"
-#include "kernels/rng_streams.h"
-#include "nn/cgan.h"
+#include "kernels/random/philox.h"
+#include "kernels/random/streams.h"
+#include "nn/generators/cgan.h"
 
 namespace microlift {
 

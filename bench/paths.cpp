@@ -3,11 +3,11 @@
 #include <cmath>
 
 #include "bench/harness.h"
-#include "engine/cpu.h"
+#include "engine/device/cpu.h"
 #include "engine/error.h"
-#include "kernels/rng_streams.h"
-#include "sampling/model.h"
-#include "sampling/systems.h"
+#include "kernels/random/streams.h"
+#include "sampling/model/model.h"
+#include "sampling/dynamics/systems.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
 #include <cuda_runtime_api.h>

@@ -9,4 +9,4 @@
 # More options: tools/cuda_suite.sh --help. Exit status: 0 all well; 1 a step failed; 2 wrong use;
 # 3 no device.
 here=$(cd "$(dirname "$0")" && pwd)
-exec python3 "$here/cuda_suite.py" "$@"
+exec python3 "$here/checks/cuda_suite.py" "$@"

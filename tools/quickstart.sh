@@ -10,7 +10,7 @@ took() {
 }
 
 start=$begin
-"$here/tools/setup.sh"
+"$here/tools/build/setup.sh"
 took "set-up" "$start"
 
 start=$(date +%s)

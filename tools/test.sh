@@ -4,7 +4,7 @@
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-"$here/tools/setup.sh"
+"$here/tools/build/setup.sh"
 mkdir -p "$here/build"
 log="$here/build/build.log"
 # A folder that was configured before keeps its generator.

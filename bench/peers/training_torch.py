@@ -1,4 +1,4 @@
-"""PyTorch: the conditional GAN of nn/cgan.h, same architecture, losses and optimiser.
+"""PyTorch: the conditional GAN of nn/generators/cgan.h, same architecture, losses and optimiser.
 
 generator  (4 latents + 17 features) -> 3 hidden layers, SiLU -> 1
 critic     (1 state + 17 features)   -> 3 hidden layers, SiLU -> 1

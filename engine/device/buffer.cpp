@@ -1,0 +1,106 @@
+#include "engine/device/buffer.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "engine/error.h"
+
+#if defined(MICROLIFT_HAVE_CUDA)
+#include <cuda_runtime_api.h>
+#endif
+
+namespace microlift {
+
+void* device_allocate(const Device& device, std::size_t bytes) {
+    if (bytes == 0) return nullptr;
+    const std::size_t padded = (bytes + 255) / 256 * 256;
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (!device.is_cpu()) {
+        void* data = nullptr;
+        CUDA_CHECK(cudaMalloc(&data, padded));
+        CUDA_CHECK(cudaMemset(data, 0, padded));
+        return data;
+    }
+#endif
+    (void)device;
+    void* data = std::aligned_alloc(256, padded);
+    if (!data)
+        throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes asked for");
+    std::memset(data, 0, padded);
+    return data;
+}
+
+void device_free(const Device& device, void* data) noexcept {
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (!device.is_cpu()) {
+        cudaFree(data);
+        return;
+    }
+#endif
+    (void)device;
+    std::free(data);
+}
+
+void copy_bytes_to_device(Stream& stream, void* to, const void* from, std::size_t bytes) {
+    count_to_device(bytes);
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (!stream.device().is_cpu()) {
+        CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice,
+                                   static_cast<cudaStream_t>(stream.cuda_stream())));
+        stream.synchronize();
+        return;
+    }
+#endif
+    (void)stream;
+    if (bytes) std::memcpy(to, from, bytes);
+}
+
+void copy_bytes_to_host(Stream& stream, void* to, const void* from, std::size_t bytes) {
+    count_to_host(bytes);
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (!stream.device().is_cpu()) {
+        CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost,
+                                   static_cast<cudaStream_t>(stream.cuda_stream())));
+        stream.synchronize();
+        return;
+    }
+#endif
+    (void)stream;
+    if (bytes) std::memcpy(to, from, bytes);
+}
+
+void copy_bytes_on_device(Stream& stream, void* to, const void* from, std::size_t bytes) {
+    if (bytes == 0) return;
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (!stream.device().is_cpu()) {
+        CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
+                                   static_cast<cudaStream_t>(stream.cuda_stream())));
+        return;
+    }
+#endif
+    stream.submit([to, from, bytes] { std::memmove(to, from, bytes); });
+}
+
+void zero_bytes(Stream& stream, void* to, std::size_t bytes) {
+    if (bytes == 0) return;
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (!stream.device().is_cpu()) {
+        CUDA_CHECK(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(stream.cuda_stream())));
+        return;
+    }
+#endif
+    stream.submit([to, bytes] { std::memset(to, 0, bytes); });
+}
+
+void* Arena::take_bytes(std::size_t bytes) {
+    if (memory_.size() == 0 && planned_ > 0)
+        memory_ = Buffer<unsigned char>(device_, static_cast<index>(planned_));
+    const std::size_t next = used_ + padded(bytes);
+    if (next > planned_)
+        throw std::logic_error("arena: more taken than was reserved");
+    void* at = memory_.data() + used_;
+    used_ = next;
+    return at;
+}
+
+}  // namespace microlift

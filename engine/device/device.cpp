@@ -1,0 +1,121 @@
+#include "engine/device/device.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <charconv>
+
+#include "engine/device/cpu.h"
+#include "engine/error.h"
+#include "engine/device/thread_pool.h"
+
+#if defined(MICROLIFT_HAVE_CUDA)
+#include <cuda_runtime_api.h>
+#endif
+
+namespace microlift {
+
+namespace {
+
+int usable_processors() {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    return 1;
+}
+
+std::atomic<uint64> to_device_bytes, to_host_bytes, launches;
+
+}  // namespace
+
+void throw_cuda_error(int status, const char* call, const char* file, int line) {
+    std::string reason = "status " + std::to_string(status);
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (std::string(call).rfind("cuda", 0) == 0)
+        reason = cudaGetErrorString(static_cast<cudaError_t>(status));
+#endif
+    throw DeviceError("the CUDA device failed: " + reason + " in " + call + " (" + file + ":" +
+                      std::to_string(line) + ")");
+}
+
+Device Device::cpu(int threads) {
+    check_cpu_level();
+    if (threads <= 0) threads = usable_processors();
+    return Device(Backend::cpu, 0, std::make_shared<ThreadPool>(threads));
+}
+
+int Device::cuda_count() {
+#if defined(MICROLIFT_HAVE_CUDA)
+    int count = 0;
+    if (cudaGetDeviceCount(&count) != cudaSuccess) {
+        cudaGetLastError();
+        return 0;
+    }
+    return count;
+#else
+    return 0;
+#endif
+}
+
+Device Device::cuda(int ordinal) {
+    if (!kHaveCuda)
+        throw DeviceError("no CUDA device: microlift was built without CUDA; use --device cpu");
+    const int count = cuda_count();
+    if (ordinal < 0 || ordinal >= count)
+        throw DeviceError("no CUDA device " + std::to_string(ordinal) + ": " +
+                          std::to_string(count) + " found; use --device cpu");
+#if defined(MICROLIFT_HAVE_CUDA)
+    CUDA_CHECK(cudaSetDevice(ordinal));
+    CUDA_CHECK(cudaFree(nullptr));
+#endif
+    // Host-side work of a CUDA run (estimators' dense algebra, files) uses one thread.
+    return Device(Backend::cuda, ordinal, std::make_shared<ThreadPool>(1));
+}
+
+Device Device::pick(const std::string& name, int threads) {
+    if (name == "cpu") return cpu(threads);
+    if (name == "auto") return cuda_count() > 0 ? cuda(0) : cpu(threads);
+    if (name == "cuda") return cuda(0);
+    if (name.rfind("cuda:", 0) == 0) {
+        int ordinal = -1;
+        const char* end = name.data() + name.size();
+        const auto [stop, status] = std::from_chars(name.data() + 5, end, ordinal);
+        if (status == std::errc() && stop == end) return cuda(ordinal);
+    }
+    throw InputError("--device: unknown device '" + name + "'; use auto, cpu, cuda or cuda:N");
+}
+
+int Device::threads() const { return pool_->threads(); }
+
+std::string Device::description() const {
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (backend_ == Backend::cuda) {
+        cudaDeviceProp properties;
+        CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal_));
+        return std::string(properties.name) + " (cuda:" + std::to_string(ordinal_) + ")";
+    }
+#endif
+    return "CPU, " + std::to_string(threads()) + (threads() == 1 ? " thread" : " threads") +
+           " x " + std::to_string(cpu_lanes()) + " lanes";
+}
+
+std::size_t Device::memory_bytes() const {
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (backend_ == Backend::cuda) {
+        std::size_t free_bytes = 0, total = 0;
+        CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total));
+        return total;
+    }
+#endif
+    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+           static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
+}
+
+TransferCounters transfer_counters() {
+    return {to_device_bytes.load(), to_host_bytes.load(), launches.load()};
+}
+void count_to_device(uint64 bytes) { to_device_bytes += bytes; }
+void count_to_host(uint64 bytes) { to_host_bytes += bytes; }
+void count_launch() { ++launches; }
+
+}  // namespace microlift

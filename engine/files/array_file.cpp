@@ -1,0 +1,695 @@
+#include "engine/files/array_file.h"
+
+#include <fcntl.h>
+#include <hdf5.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+#include "engine/files/files.h"
+
+namespace microlift {
+namespace {
+
+constexpr std::size_t kSealBytes = 512;  // the smallest user block that HDF5 allows
+constexpr std::size_t kPieceBytes = std::size_t{1} << 22;
+constexpr std::size_t kOverheadBytes = std::size_t{1} << 16;
+constexpr int kMaxDimensions = 8;
+constexpr const char* kRemedy = "take a copy that is whole, or run again";
+
+[[noreturn]] void bad_file(const std::filesystem::path& file, const std::string& wrong) {
+    throw InputError(file.string() + ": " + wrong + "; " + kRemedy);
+}
+
+// --- XXH64 ---------------------------------------------------------------------------------------
+
+constexpr std::uint64_t kPrime1 = 0x9E3779B185EBCA87ULL;
+constexpr std::uint64_t kPrime2 = 0xC2B2AE3D27D4EB4FULL;
+constexpr std::uint64_t kPrime3 = 0x165667B19E3779F9ULL;
+constexpr std::uint64_t kPrime4 = 0x85EBCA77C2B2AE63ULL;
+constexpr std::uint64_t kPrime5 = 0x27D4EB2F165667C5ULL;
+
+std::uint64_t word64(const unsigned char* p) {
+    std::uint64_t w = 0;
+    std::memcpy(&w, p, 8);
+    return w;
+}
+
+std::uint64_t word32(const unsigned char* p) {
+    std::uint32_t w = 0;
+    std::memcpy(&w, p, 4);
+    return w;
+}
+
+std::uint64_t mix(std::uint64_t lane, std::uint64_t word) {
+    return std::rotl(lane + word * kPrime2, 31) * kPrime1;
+}
+
+std::uint64_t merge(std::uint64_t hash, std::uint64_t lane) {
+    return (hash ^ mix(0, lane)) * kPrime1 + kPrime4;
+}
+
+// --- HDF5 handles --------------------------------------------------------------------------------
+
+class Handle {
+public:
+    Handle() = default;
+    Handle(hid_t id, herr_t (*closer)(hid_t)) : id_(id), close_(closer) {}
+    Handle(Handle&& other) noexcept : id_(other.id_), close_(other.close_) { other.id_ = -1; }
+    Handle& operator=(Handle&& other) noexcept {
+        std::swap(id_, other.id_);
+        std::swap(close_, other.close_);
+        return *this;
+    }
+    ~Handle() { close(); }
+    bool close() {
+        const hid_t id = id_;
+        id_ = -1;
+        return id < 0 || close_(id) >= 0;
+    }
+    operator hid_t() const { return id_; }
+
+private:
+    hid_t id_ = -1;
+    herr_t (*close_)(hid_t) = nullptr;
+};
+
+// HDF5 prints its error stack by default; ours is the one message.
+// Its clean-up at exit is left out: after a write that failed it would try again, and crash.
+void quiet_hdf5() {
+    static const bool once = H5dont_atexit() >= 0;
+    (void)once;
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+herr_t find_errno(unsigned, const H5E_error2_t* error, void* out) {
+    const char* at = error->desc == nullptr ? nullptr : std::strstr(error->desc, "errno = ");
+    if (at != nullptr && *static_cast<int*>(out) == 0) {
+        *static_cast<int*>(out) = std::atoi(at + 8);
+    }
+    return 0;
+}
+
+// Of the call that failed last; the next call of HDF5, also one that closes a handle, clears it.
+int last_hdf5_errno() {
+    int number = 0;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, find_errno, &number);
+    return number == 0 ? EIO : number;
+}
+
+[[noreturn]] void hdf5_write_failed(const std::filesystem::path& file) {
+    throw_write_error(file, last_hdf5_errno());
+}
+
+hid_t native_type(DType type) {
+    switch (type) {
+        case DType::f32: return H5T_IEEE_F32LE;
+        case DType::f64: return H5T_IEEE_F64LE;
+        case DType::i64: return H5T_STD_I64LE;
+        case DType::u8: return H5T_STD_U8LE;
+    }
+    return -1;
+}
+
+bool find_type(hid_t stored, DType& type) {
+    for (DType candidate : {DType::f32, DType::f64, DType::i64, DType::u8}) {
+        if (H5Tequal(stored, native_type(candidate)) > 0) {
+            type = candidate;
+            return true;
+        }
+    }
+    return false;
+}
+
+Handle text_type() {
+    Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+    H5Tset_size(type, H5T_VARIABLE);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    return type;
+}
+
+index row_elements(const ArrayInfo& info) {
+    index count = 1;
+    for (std::size_t i = 1; i < info.shape.size(); ++i) {
+        count *= info.shape[i];
+    }
+    return count;
+}
+
+// Moves rows [first, first + count) between memory and the open data set; 0, or an error number.
+int transfer_rows(hid_t set, const ArrayInfo& info, index first, index count, void* in,
+                  const void* out) {
+    if (count == 0 || info.count() == 0) {
+        return 0;
+    }
+    const auto move = [&](hid_t memory, hid_t space) {
+        const hid_t type = native_type(info.type);
+        const herr_t status = in != nullptr ? H5Dread(set, type, memory, space, H5P_DEFAULT, in)
+                                            : H5Dwrite(set, type, memory, space, H5P_DEFAULT, out);
+        return status < 0 ? last_hdf5_errno() : 0;
+    };
+    if (info.shape.empty()) {
+        return move(H5S_ALL, H5S_ALL);
+    }
+    hsize_t start[kMaxDimensions] = {};
+    hsize_t size[kMaxDimensions] = {};
+    for (std::size_t i = 0; i < info.shape.size(); ++i) {
+        size[i] = static_cast<hsize_t>(info.shape[i]);
+    }
+    start[0] = static_cast<hsize_t>(first);
+    size[0] = static_cast<hsize_t>(count);
+    const Handle space(H5Dget_space(set), H5Sclose);
+    const Handle memory(H5Screate_simple(static_cast<int>(info.shape.size()), size, nullptr),
+                        H5Sclose);
+    if (space < 0 || memory < 0 ||
+        H5Sselect_hyperslab(space, H5S_SELECT_SET, start, nullptr, size, nullptr) < 0) {
+        return last_hdf5_errno();
+    }
+    return move(memory, space);
+}
+
+// --- the seal ------------------------------------------------------------------------------------
+
+std::string seal_text(const std::string& kind, std::uint64_t length, std::uint64_t hash) {
+    char text[kSealBytes] = {};
+    std::snprintf(text, sizeof text, "microlift file 1\nkind %.64s\nlength %020llu\nxxh64 %016llx\n",
+                  kind.c_str(), static_cast<unsigned long long>(length),
+                  static_cast<unsigned long long>(hash));
+    return {text, sizeof text};
+}
+
+std::uint64_t hash_after_seal(int descriptor, const std::filesystem::path& file,
+                              std::uint64_t length) {
+    Hash64 hash;
+    std::vector<unsigned char> piece(kPieceBytes);
+    std::uint64_t at = kSealBytes;
+    while (at < length) {
+        const ssize_t done =
+            ::pread(descriptor, piece.data(),
+                    static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), length - at)),
+                    static_cast<off_t>(at));
+        if (done < 0 && errno == EINTR) {
+            continue;
+        }
+        if (done <= 0) {
+            bad_file(file, "it cannot be read to its end");
+        }
+        hash.add(piece.data(), static_cast<std::size_t>(done));
+        at += static_cast<std::uint64_t>(done);
+    }
+    return hash.value();
+}
+
+void write_seal(const AtomicFile& file, const std::string& kind) {
+    struct stat status {};
+    if (::fstat(file.descriptor(), &status) != 0) {
+        throw_write_error(file.target(), errno);
+    }
+    const auto length = static_cast<std::uint64_t>(status.st_size);
+    const std::string text =
+        seal_text(kind, length, hash_after_seal(file.descriptor(), file.target(), length));
+    errno = EIO;
+    // Gives back what was reserved beyond the end.
+    if (::ftruncate(file.descriptor(), status.st_size) != 0 ||
+        ::pwrite(file.descriptor(), text.data(), text.size(), 0) !=
+        static_cast<ssize_t>(text.size())) {
+        throw_write_error(file.target(), errno);
+    }
+}
+
+void check_seal(const std::filesystem::path& file, const std::string& kind) {
+    const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        throw InputError("cannot read " + file.string() + ": " +
+                         std::generic_category().message(errno) + "; check the path");
+    }
+    const std::unique_ptr<const int, void (*)(const int*)> closer(&descriptor,
+                                                                  [](const int* d) { ::close(*d); });
+    struct stat status {};
+    char text[kSealBytes] = {};
+    const bool read = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) &&
+                      ::pread(descriptor, text, sizeof text, 0) == static_cast<ssize_t>(sizeof text);
+    const std::string_view head(text, sizeof text);
+    if (!read || head.substr(0, 17) != "microlift file 1\n") {
+        bad_file(file, "it is not a file of microlift, or its beginning is damaged");
+    }
+    const auto length = static_cast<std::uint64_t>(status.st_size);
+    const std::string expected = seal_text(kind, length, hash_after_seal(descriptor, file, length));
+    if (head == expected) {
+        return;
+    }
+    const std::size_t end = expected.find("\nlength ");
+    if (head.substr(0, end) != std::string_view(expected).substr(0, end)) {
+        bad_file(file, "it is not a " + kind + " file");
+    }
+    const std::size_t hash_at = expected.find("\nxxh64 ");
+    bad_file(file, head.substr(0, hash_at) != std::string_view(expected).substr(0, hash_at)
+                       ? "it is truncated or has grown: its length is not what was written"
+                       : "it was altered: its checksum does not match");
+}
+
+}  // namespace
+
+std::size_t dtype_bytes(DType type) {
+    switch (type) {
+        case DType::f32: return 4;
+        case DType::f64:
+        case DType::i64: return 8;
+        case DType::u8: return 1;
+    }
+    return 1;
+}
+
+const char* dtype_name(DType type) {
+    switch (type) {
+        case DType::f32: return "float32";
+        case DType::f64: return "float64";
+        case DType::i64: return "int64";
+        case DType::u8: return "uint8";
+    }
+    return "?";
+}
+
+index ArrayInfo::count() const {
+    index n = 1;
+    for (index d : shape) {
+        n *= d;
+    }
+    return n;
+}
+
+Hash64::Hash64(std::uint64_t seed)
+    : lanes_{seed + kPrime1 + kPrime2, seed + kPrime2, seed, seed - kPrime1}, seed_(seed) {}
+
+void Hash64::add(const void* data, std::size_t bytes) {
+    const auto* from = static_cast<const unsigned char*>(data);
+    total_ += bytes;
+    const auto stripe = [this](const unsigned char* p) {
+        for (int i = 0; i < 4; ++i) {
+            lanes_[i] = mix(lanes_[i], word64(p + 8 * i));
+        }
+    };
+    if (held_ > 0) {
+        const std::size_t now = std::min(bytes, sizeof pending_ - held_);
+        std::memcpy(pending_ + held_, from, now);
+        held_ += now;
+        from += now;
+        bytes -= now;
+        if (held_ < sizeof pending_) {
+            return;
+        }
+        stripe(pending_);
+        held_ = 0;
+    }
+    for (; bytes >= sizeof pending_; from += sizeof pending_, bytes -= sizeof pending_) {
+        stripe(from);
+    }
+    if (bytes > 0) {
+        std::memcpy(pending_, from, bytes);
+        held_ = bytes;
+    }
+}
+
+std::uint64_t Hash64::value() const {
+    std::uint64_t hash = seed_ + kPrime5;
+    if (total_ >= sizeof pending_) {
+        hash = std::rotl(lanes_[0], 1) + std::rotl(lanes_[1], 7) + std::rotl(lanes_[2], 12) +
+               std::rotl(lanes_[3], 18);
+        for (std::uint64_t lane : lanes_) {
+            hash = merge(hash, lane);
+        }
+    }
+    hash += total_;
+    const unsigned char* p = pending_;
+    const unsigned char* end = pending_ + held_;
+    for (; end - p >= 8; p += 8) {
+        hash = std::rotl(hash ^ mix(0, word64(p)), 27) * kPrime1 + kPrime4;
+    }
+    if (end - p >= 4) {
+        hash = std::rotl(hash ^ (word32(p) * kPrime1), 23) * kPrime2 + kPrime3;
+        p += 4;
+    }
+    for (; p < end; ++p) {
+        hash = std::rotl(hash ^ (*p * kPrime5), 11) * kPrime1;
+    }
+    hash = (hash ^ (hash >> 33)) * kPrime2;
+    hash = (hash ^ (hash >> 29)) * kPrime3;
+    return hash ^ (hash >> 32);
+}
+
+// --- writing -------------------------------------------------------------------------------------
+
+struct ArrayFileWriter::State {
+    AtomicFile file;
+    std::string kind;
+    Handle hdf5;
+    std::map<std::string, std::pair<ArrayInfo, Handle>> sets;
+};
+
+ArrayFileWriter::ArrayFileWriter(const std::filesystem::path& file, const std::string& kind,
+                                 std::size_t expected_bytes)
+    : state_(new State{AtomicFile(file), kind, {}, {}}) {
+    quiet_hdf5();
+    state_->file.reserve(expected_bytes + kOverheadBytes);
+    const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+    H5Pset_userblock(creation, kSealBytes);
+    state_->hdf5 = Handle(H5Fcreate(state_->file.temporary().c_str(), H5F_ACC_TRUNC, creation,
+                                    H5P_DEFAULT),
+                          H5Fclose);
+    if (state_->hdf5 < 0) {
+        hdf5_write_failed(file);
+    }
+    // HDF5 has emptied the file; hold the space again while it writes.
+    state_->file.reserve(expected_bytes + kOverheadBytes, true);
+}
+
+ArrayFileWriter::~ArrayFileWriter() = default;
+
+void ArrayFileWriter::add_array(const std::string& name, const ArrayInfo& info) {
+    hsize_t size[kMaxDimensions] = {};
+    if (info.shape.size() > kMaxDimensions || state_->sets.count(name) != 0 ||
+        name.find('/') != std::string::npos) {
+        throw std::logic_error("array '" + name + "': too many dimensions, or a bad name");
+    }
+    for (std::size_t i = 0; i < info.shape.size(); ++i) {
+        size[i] = static_cast<hsize_t>(info.shape[i]);
+    }
+    const Handle space(info.shape.empty()
+                           ? H5Screate(H5S_SCALAR)
+                           : H5Screate_simple(static_cast<int>(info.shape.size()), size, nullptr),
+                       H5Sclose);
+    const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    H5Pset_obj_track_times(creation, false);  // the same arrays make the same bytes
+    Handle set(H5Dcreate2(state_->hdf5, name.c_str(), native_type(info.type), space, H5P_DEFAULT,
+                          creation, H5P_DEFAULT),
+               H5Dclose);
+    if (set < 0) {
+        hdf5_write_failed(state_->file.target());
+    }
+    state_->sets.emplace(name, std::make_pair(info, std::move(set)));
+}
+
+void ArrayFileWriter::write(const std::string& name, index first, index count, const void* rows) {
+    const auto& [info, set] = state_->sets.at(name);
+    if (first < 0 || count < 0 || first + count > info.rows()) {
+        throw std::logic_error("array '" + name + "': rows outside it");
+    }
+    if (const int failed = transfer_rows(set, info, first, count, nullptr, rows)) {
+        throw_write_error(state_->file.target(), failed);
+    }
+}
+
+static void write_attribute(hid_t file, const std::string& object, const std::string& name,
+                            hid_t type, const hsize_t* count, const void* data,
+                            const std::filesystem::path& path) {
+    const Handle owner(H5Oopen(file, object.c_str(), H5P_DEFAULT), H5Oclose);
+    const Handle space(count == nullptr ? H5Screate(H5S_SCALAR)
+                                        : H5Screate_simple(1, count, nullptr),
+                       H5Sclose);
+    const Handle attribute(
+        H5Acreate2(owner, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+    if (attribute < 0 || H5Awrite(attribute, type, data) < 0) {
+        hdf5_write_failed(path);
+    }
+}
+
+void ArrayFileWriter::attribute(const std::string& object, const std::string& name,
+                                const std::string& value) {
+    const char* text = value.c_str();
+    write_attribute(state_->hdf5, object, name, text_type(), nullptr, &text, state_->file.target());
+}
+
+void ArrayFileWriter::attribute(const std::string& object, const std::string& name,
+                                const std::vector<std::string>& values) {
+    std::vector<const char*> texts;
+    for (const std::string& value : values) {
+        texts.push_back(value.c_str());
+    }
+    const hsize_t count = texts.size();
+    write_attribute(state_->hdf5, object, name, text_type(), &count, texts.data(),
+                    state_->file.target());
+}
+
+void ArrayFileWriter::attribute(const std::string& object, const std::string& name,
+                                const std::vector<double>& values) {
+    const hsize_t count = values.size();
+    write_attribute(state_->hdf5, object, name, H5T_IEEE_F64LE, &count, values.data(),
+                    state_->file.target());
+}
+
+void ArrayFileWriter::commit() {
+    bool closed = true;
+    for (auto& [name, entry] : state_->sets) {
+        closed = entry.second.close() && closed;
+    }
+    closed = closed && H5Fflush(state_->hdf5, H5F_SCOPE_GLOBAL) >= 0;
+    closed = closed && state_->hdf5.close();
+    if (!closed) {
+        hdf5_write_failed(state_->file.target());
+    }
+    write_seal(state_->file, state_->kind);
+    state_->file.commit();
+}
+
+// --- reading -------------------------------------------------------------------------------------
+
+struct ArrayFileReader::State {
+    std::filesystem::path file;
+    Handle hdf5;
+    std::map<std::string, ArrayInfo> arrays;
+    std::map<std::string, std::string> attributes;
+    bool bad = false;
+};
+
+static std::vector<std::string> read_texts(hid_t owner, const char* name, bool& bad) {
+    std::vector<std::string> out;
+    const Handle attribute(H5Aopen(owner, name, H5P_DEFAULT), H5Aclose);
+    const Handle space(attribute < 0 ? -1 : H5Aget_space(attribute), H5Sclose);
+    const Handle stored(attribute < 0 ? -1 : H5Aget_type(attribute), H5Tclose);
+    const hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    if (count < 0 || count > 1000000 || H5Tis_variable_str(stored) <= 0) {
+        bad = true;
+        return out;
+    }
+    std::vector<char*> texts(static_cast<std::size_t>(count), nullptr);
+    const Handle type = text_type();
+    if (H5Aread(attribute, type, texts.data()) < 0) {
+        bad = true;
+        return out;
+    }
+    for (const char* text : texts) {
+        out.emplace_back(text == nullptr ? "" : text);
+    }
+    H5Dvlen_reclaim(type, space, H5P_DEFAULT, texts.data());
+    return out;
+}
+
+static herr_t visit_link(hid_t group, const char* name, const H5L_info_t*, void* out) {
+    auto* state = static_cast<std::pair<std::map<std::string, ArrayInfo>*, bool*>*>(out);
+    const Handle set(H5Dopen2(group, name, H5P_DEFAULT), H5Dclose);
+    const Handle type(set < 0 ? -1 : H5Dget_type(set), H5Tclose);
+    const Handle space(set < 0 ? -1 : H5Dget_space(set), H5Sclose);
+    ArrayInfo info;
+    const int dimensions = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
+    if (dimensions < 0 || dimensions > kMaxDimensions || type < 0 || !find_type(type, info.type)) {
+        *state->second = true;
+        return 0;
+    }
+    hsize_t size[kMaxDimensions] = {};
+    H5Sget_simple_extent_dims(space, size, nullptr);
+    for (int i = 0; i < dimensions; ++i) {
+        info.shape.push_back(static_cast<index>(size[i]));
+    }
+    state->first->emplace(name, info);
+    return 0;
+}
+
+static herr_t visit_attribute(hid_t owner, const char* name, const H5A_info_t*, void* out) {
+    auto* state = static_cast<std::pair<std::map<std::string, std::string>*, bool*>*>(out);
+    bool other = false;  // an attribute that is not a text is no error
+    const std::vector<std::string> texts = read_texts(owner, name, other);
+    if (!other && texts.size() == 1) {
+        state->first->emplace(name, texts[0]);
+    }
+    return 0;
+}
+
+ArrayFileReader::ArrayFileReader(const std::filesystem::path& file, const std::string& kind)
+    : state_(new State) {
+    state_->file = file;
+    quiet_hdf5();
+    check_seal(file, kind);
+    state_->hdf5 = Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+    bool bad = state_->hdf5 < 0;
+    if (!bad) {
+        std::pair<std::map<std::string, ArrayInfo>*, bool*> links(&state_->arrays, &bad);
+        hsize_t at = 0;
+        bad = H5Literate(state_->hdf5, H5_INDEX_NAME, H5_ITER_INC, &at, visit_link, &links) < 0 ||
+              bad;
+        std::pair<std::map<std::string, std::string>*, bool*> texts(&state_->attributes, &bad);
+        at = 0;
+        const Handle root(H5Gopen2(state_->hdf5, "/", H5P_DEFAULT), H5Gclose);
+        bad = H5Aiterate2(root, H5_INDEX_NAME, H5_ITER_INC, &at, visit_attribute, &texts) < 0 || bad;
+    }
+    if (bad) {
+        bad_file(file, "it is not the HDF5 that microlift writes");
+    }
+}
+
+ArrayFileReader::~ArrayFileReader() = default;
+
+const std::map<std::string, ArrayInfo>& ArrayFileReader::arrays() const { return state_->arrays; }
+
+const std::map<std::string, std::string>& ArrayFileReader::attributes() const {
+    return state_->attributes;
+}
+
+const std::filesystem::path& ArrayFileReader::file() const { return state_->file; }
+
+const ArrayInfo& ArrayFileReader::info(const std::string& name, DType type) const {
+    const auto found = state_->arrays.find(name);
+    if (found == state_->arrays.end()) {
+        bad_file(state_->file, "it has no array '" + name + "'");
+    }
+    if (found->second.type != type) {
+        bad_file(state_->file, "its array '" + name + "' is " + dtype_name(found->second.type) +
+                                   ", not " + dtype_name(type));
+    }
+    return found->second;
+}
+
+void ArrayFileReader::read(const std::string& name, index first, index count, void* rows) const {
+    const auto found = state_->arrays.find(name);
+    if (found == state_->arrays.end()) {
+        bad_file(state_->file, "it has no array '" + name + "'");
+    }
+    if (first < 0 || count < 0 || first + count > found->second.rows()) {
+        throw std::logic_error("array '" + name + "': rows outside it");
+    }
+    const Handle set(H5Dopen2(state_->hdf5, name.c_str(), H5P_DEFAULT), H5Dclose);
+    if (set < 0 || transfer_rows(set, found->second, first, count, rows, nullptr) != 0) {
+        bad_file(state_->file, "its array '" + name + "' cannot be read");
+    }
+}
+
+std::vector<std::string> ArrayFileReader::texts(const std::string& object,
+                                                const std::string& name) const {
+    const Handle owner(H5Oopen(state_->hdf5, object.c_str(), H5P_DEFAULT), H5Oclose);
+    bool bad = owner < 0;
+    std::vector<std::string> out;
+    if (!bad) {
+        out = read_texts(owner, name.c_str(), bad);
+    }
+    if (bad) {
+        bad_file(state_->file, "'" + object + "' has no attribute '" + name + "'");
+    }
+    return out;
+}
+
+// --- the store -----------------------------------------------------------------------------------
+
+void Store::copy_bytes(void* out, const void* from, std::size_t bytes) {
+    std::memcpy(out, from, bytes);
+}
+
+void Store::add(const std::string& name, ArrayInfo info, Owned owned, RowReader read) {
+    if (!read) {
+        const index held = std::visit([](const auto& v) { return static_cast<index>(v.size()); }, owned);
+        if (held != info.count()) {
+            throw std::logic_error("array '" + name + "': its shape is not that of its values");
+        }
+    }
+    entries_[name] = Entry{std::move(info), std::move(owned), std::move(read)};
+}
+
+std::vector<std::string> Store::names() const {
+    std::vector<std::string> out;
+    for (const auto& [name, entry] : entries_) {
+        out.push_back(name);
+    }
+    return out;
+}
+
+const ArrayInfo& Store::info(const std::string& name) const {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) {
+        bad_file(source_, "it has no array '" + name + "'");
+    }
+    return found->second.info;
+}
+
+const Store::Owned& Store::owned(const std::string& name, DType type, index count) const {
+    const ArrayInfo& have = info(name);
+    const Entry& entry = entries_.find(name)->second;
+    if (entry.read) {
+        throw std::logic_error("array '" + name + "' is only a view");
+    }
+    if (have.type != type || (count >= 0 && have.count() != count)) {
+        bad_file(source_, "its array '" + name + "' has " + std::to_string(have.count()) + " " +
+                              dtype_name(have.type) + " instead of " +
+                              (count >= 0 ? std::to_string(count) + " " : "") + dtype_name(type));
+    }
+    return entry.owned;
+}
+
+void Store::save(const std::filesystem::path& file, const std::string& kind) const {
+    std::size_t bytes = 0;
+    for (const auto& [name, entry] : entries_) {
+        bytes += static_cast<std::size_t>(entry.info.count()) * dtype_bytes(entry.info.type) + 2048;
+    }
+    ArrayFileWriter writer(file, kind, bytes);
+    for (const auto& [name, value] : attributes) {
+        writer.attribute("/", name, value);
+    }
+    std::vector<unsigned char> piece;
+    for (const auto& [name, entry] : entries_) {
+        writer.add_array(name, entry.info);
+        if (!entry.read) {
+            std::visit([&, &array = name, &info = entry.info](
+                           const auto& v) { writer.write(array, 0, info.rows(), v.data()); },
+                       entry.owned);
+            continue;
+        }
+        const index row = row_elements(entry.info);
+        const auto row_bytes = static_cast<std::size_t>(row) * dtype_bytes(entry.info.type);
+        const index step = std::max<index>(
+            1, static_cast<index>(kPieceBytes / std::max<std::size_t>(1, row_bytes)));
+        for (index first = 0; first < entry.info.rows() && row > 0; first += step) {
+            const index now = std::min(step, entry.info.rows() - first);
+            piece.resize(static_cast<std::size_t>(now) * row_bytes);
+            entry.read(first, now, row, piece.data());
+            writer.write(name, first, now, piece.data());
+        }
+    }
+    writer.commit();
+}
+
+Store Store::load(const std::filesystem::path& file, const std::string& kind) {
+    const ArrayFileReader reader(file, kind);
+    Store store;
+    store.source_ = file.string();
+    store.attributes = reader.attributes();
+    const auto fill = [&]<class T>(const std::string& name, const ArrayInfo& info, T) {
+        std::vector<T> values(static_cast<std::size_t>(info.count()));
+        reader.read(name, 0, info.rows(), values.data());
+        store.add(name, info, Owned(std::move(values)), nullptr);
+    };
+    for (const auto& [name, info] : reader.arrays()) {
+        switch (info.type) {
+            case DType::f32: fill(name, info, float{}); break;
+            case DType::f64: fill(name, info, double{}); break;
+            case DType::i64: fill(name, info, 0LL); break;
+            case DType::u8: fill(name, info, std::uint8_t{}); break;
+        }
+    }
+    return store;
+}
+
+}  // namespace microlift

@@ -1,0 +1,430 @@
+#include "engine/files/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <system_error>
+
+namespace microlift {
+namespace {
+
+constexpr std::size_t kPendingBytes = std::size_t{1} << 18;
+constexpr std::size_t kMostTableBytes = std::size_t{1} << 32;
+
+std::string reason(int error_number) { return std::generic_category().message(error_number); }
+
+// Closes on every way out.
+struct Descriptor {
+    int value;
+    ~Descriptor() {
+        if (value >= 0) {
+            ::close(value);
+        }
+    }
+};
+
+std::filesystem::path directory_of(const std::filesystem::path& file) {
+    const std::filesystem::path parent = file.parent_path();
+    return parent.empty() ? std::filesystem::path(".") : parent;
+}
+
+[[noreturn]] void bad_table(const std::filesystem::path& file, const std::string& wrong) {
+    throw InputError(file.string() + ": " + wrong +
+                     "; give a .npy file of float32 or float64 with one state a row, or a .csv file");
+}
+
+Table parse_npy(const std::filesystem::path& file, const std::string& bytes) {
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
+    if (bytes.size() < 12 || bytes.compare(0, 6, "\x93NUMPY") != 0) {
+        bad_table(file, "it is not a .npy file");
+    }
+    const bool long_header = byte(6) >= 2;
+    std::size_t length = byte(8) | static_cast<std::size_t>(byte(9)) << 8;
+    if (long_header) {
+        length |= static_cast<std::size_t>(byte(10)) << 16 | static_cast<std::size_t>(byte(11)) << 24;
+    }
+    const std::size_t start = long_header ? 12 : 10;
+    if (length > bytes.size() - start) {
+        bad_table(file, "its header is cut off");
+    }
+    const std::string_view header = std::string_view(bytes).substr(start, length);
+    const bool is_double = header.find("'<f8'") != std::string_view::npos;
+    if ((!is_double && header.find("'<f4'") == std::string_view::npos) ||
+        header.find("'fortran_order': False") == std::string_view::npos) {
+        bad_table(file, "its numbers are not little-endian float32 or float64 in C order");
+    }
+    const std::size_t open = header.find("'shape': (");
+    if (open == std::string_view::npos) {
+        bad_table(file, "its header has no shape");
+    }
+    std::vector<index> shape;
+    const char* at = header.data() + open + 10;
+    const char* end = header.data() + header.size();
+    while (at < end && *at != ')') {
+        index n = 0;
+        const auto parsed = std::from_chars(at, end, n);
+        if (parsed.ec != std::errc() || n < 0) {
+            bad_table(file, "its shape cannot be read");
+        }
+        shape.push_back(n);
+        at = parsed.ptr;
+        while (at < end && (*at == ',' || *at == ' ')) {
+            ++at;
+        }
+    }
+    if (shape.empty() || shape.size() > 2) {
+        bad_table(file, "it has " + std::to_string(shape.size()) + " dimensions, not one or two");
+    }
+    Table table;
+    table.rows = shape.size() == 2 ? shape[0] : 1;
+    table.columns = shape.back();
+    const std::size_t item = is_double ? 8 : 4;
+    const std::size_t available = (bytes.size() - start - length) / item;
+    if (table.columns <= 0 || table.rows <= 0 ||
+        static_cast<std::size_t>(table.columns) > available ||
+        static_cast<std::size_t>(table.rows) > available / static_cast<std::size_t>(table.columns)) {
+        bad_table(file, "it is empty or cut off");
+    }
+    const auto count = static_cast<std::size_t>(table.rows * table.columns);
+    table.values.resize(count);
+    const char* data = bytes.data() + start + length;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (is_double) {
+            std::memcpy(&table.values[i], data + 8 * i, 8);
+        } else {
+            float value = 0.0F;
+            std::memcpy(&value, data + 4 * i, 4);
+            table.values[i] = static_cast<double>(value);
+        }
+    }
+    return table;
+}
+
+Table parse_csv(const std::filesystem::path& file, const std::string& bytes) {
+    Table table;
+    std::string_view rest = bytes;
+    for (int line = 1; !rest.empty(); ++line) {
+        const std::size_t end = rest.find('\n');
+        std::string_view row = rest.substr(0, end);
+        rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+        while (!row.empty() && (row.back() == '\r' || row.back() == ' ')) {
+            row.remove_suffix(1);
+        }
+        if (row.empty() || row[0] == '#') {
+            continue;
+        }
+        index columns = 0;
+        const char* at = row.data();
+        const char* stop = at + row.size();
+        bool numbers = true;
+        const std::size_t before = table.values.size();
+        while (numbers) {
+            while (at < stop && (*at == ' ' || *at == '\t' || *at == '+')) {
+                ++at;
+            }
+            double value = 0.0;
+            const auto parsed = std::from_chars(at, stop, value);
+            numbers = parsed.ec == std::errc();
+            at = parsed.ptr;
+            while (at < stop && (*at == ' ' || *at == '\t')) {
+                ++at;
+            }
+            numbers = numbers && (at == stop || *at == ',');
+            if (numbers) {
+                table.values.push_back(value);
+                ++columns;
+            }
+            if (at == stop) {
+                break;
+            }
+            ++at;
+        }
+        if (!numbers) {
+            table.values.resize(before);
+            if (table.rows == 0 && line == 1) {
+                continue;  // a line of names
+            }
+            bad_table(file, "line " + std::to_string(line) + " is not a row of numbers");
+        }
+        if (table.rows > 0 && columns != table.columns) {
+            bad_table(file, "line " + std::to_string(line) + " has " + std::to_string(columns) +
+                                " numbers, the lines above have " + std::to_string(table.columns));
+        }
+        table.columns = columns;
+        ++table.rows;
+    }
+    if (table.rows == 0) {
+        bad_table(file, "it holds no numbers");
+    }
+    return table;
+}
+
+}  // namespace
+
+std::string format_double(double value) {
+    if (std::isnan(value)) {
+        return "nan";
+    }
+    char buffer[40];
+    const auto end =
+        std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::general, 17);
+    return {buffer, end.ptr};
+}
+
+void throw_write_error(const std::filesystem::path& file, int error_number) {
+    std::string remedy = "check the path";
+    if (error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG) {
+        remedy = "free some space, or write elsewhere";
+    } else if (error_number == EACCES || error_number == EPERM || error_number == EROFS) {
+        remedy = "choose a directory that you may write to";
+    } else if (error_number == ENOENT || error_number == ENOTDIR) {
+        remedy = "make its directory first";
+    } else if (error_number == EISDIR || error_number == EEXIST) {
+        remedy = "give the name of a file";
+    } else if (error_number == EIO) {
+        remedy = "check the disk";
+    }
+    throw InputError("cannot write " + file.string() + ": " + reason(error_number) + "; " + remedy);
+}
+
+AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
+    struct stat status {};
+    if (::stat(target_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+        if (S_ISDIR(status.st_mode)) {
+            throw_write_error(target_, EISDIR);
+        }
+        throw InputError("cannot write " + target_.string() +
+                         ": it is not a regular file; give the name of a file");
+    }
+    temporary_ = directory_of(target_) / ("." + target_.filename().string() + ".partial");
+    descriptor_ = ::open(temporary_.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC | O_NOFOLLOW,
+                         0666);
+    if (descriptor_ < 0) {
+        throw_write_error(target_, errno);
+    }
+}
+
+AtomicFile::~AtomicFile() {
+    if (descriptor_ >= 0) {
+        ::close(descriptor_);
+        ::unlink(temporary_.c_str());
+    }
+}
+
+void AtomicFile::flush() {
+    const char* data = pending_.data();
+    std::size_t left = pending_.size();
+    while (left > 0) {
+        const ssize_t done = ::write(descriptor_, data, left);
+        if (done < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            throw_write_error(target_, errno);
+        }
+        data += done;
+        left -= static_cast<std::size_t>(done);
+    }
+    pending_.clear();
+}
+
+void AtomicFile::write(const void* data, std::size_t bytes) {
+    const char* from = static_cast<const char*>(data);
+    while (bytes > 0) {
+        const std::size_t now = std::min(bytes, kPendingBytes);
+        pending_.append(from, now);
+        from += now;
+        bytes -= now;
+        if (pending_.size() >= kPendingBytes) {
+            flush();
+        }
+    }
+}
+
+void AtomicFile::reserve(std::size_t bytes, bool keep_length) {
+    if (bytes == 0) {
+        return;
+    }
+    int status = 0;
+    do {
+        status = ::fallocate(descriptor_, keep_length ? FALLOC_FL_KEEP_SIZE : 0, 0, static_cast<off_t>(bytes));
+    } while (status != 0 && errno == EINTR);
+    // A file system without fallocate says so; there the writes themselves will tell.
+    if (status != 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
+        throw_write_error(target_, errno);
+    }
+}
+
+void AtomicFile::commit() {
+    flush();
+    if (::fsync(descriptor_) != 0) {
+        throw_write_error(target_, errno);
+    }
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+        throw_write_error(target_, errno);
+    }
+    const int closed = ::close(descriptor_);
+    descriptor_ = -1;
+    if (closed != 0 && errno != EINTR) {
+        throw_write_error(target_, errno);
+    }
+    // The name itself has to survive a power cut, too.
+    const Descriptor directory{
+        ::open(directory_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (directory.value >= 0) {
+        ::fsync(directory.value);
+    }
+}
+
+void write_file(const std::filesystem::path& file, std::string_view content) {
+    AtomicFile out(file);
+    out.write(content);
+    out.commit();
+}
+
+std::string read_file(const std::filesystem::path& file, std::size_t most_bytes) {
+    const Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+    struct stat status {};
+    if (in.value < 0 || ::fstat(in.value, &status) != 0) {
+        throw InputError("cannot read " + file.string() + ": " + reason(errno) + "; check the path");
+    }
+    if (!S_ISREG(status.st_mode)) {
+        throw InputError("cannot read " + file.string() +
+                         ": it is not a regular file; give the name of a file");
+    }
+    if (static_cast<std::size_t>(status.st_size) > most_bytes) {
+        throw InputError("cannot read " + file.string() + ": it is larger than " +
+                         std::to_string(most_bytes) + " bytes; give a smaller file");
+    }
+    std::string content(static_cast<std::size_t>(status.st_size), '\0');
+    std::size_t done = 0;
+    while (done < content.size()) {
+        const ssize_t now = ::read(in.value, content.data() + done, content.size() - done);
+        if (now < 0 && errno == EINTR) {
+            continue;
+        }
+        if (now <= 0) {
+            throw InputError("cannot read " + file.string() + ": " +
+                             (now < 0 ? reason(errno) : "it became shorter") + "; check the file");
+        }
+        done += static_cast<std::size_t>(now);
+    }
+    return content;
+}
+
+static std::string csv_text(const std::string& text) {
+    if (text.find_first_of(",\"\n\r") == std::string::npos) {
+        return text;
+    }
+    std::string out = "\"";
+    for (char c : text) {
+        out += c == '"' ? std::string("\"\"") : std::string(1, c);
+    }
+    return out + "\"";
+}
+
+CsvWriter::CsvWriter(std::filesystem::path file, const std::vector<std::string>& columns)
+    : file_(std::move(file)), columns_(columns.size()) {
+    std::string line;
+    for (const std::string& column : columns) {
+        line += (line.empty() ? "" : ",") + csv_text(column);
+    }
+    file_.write(line + "\n");
+}
+
+void CsvWriter::row(const std::vector<Cell>& cells) {
+    if (cells.size() != columns_) {
+        throw std::logic_error("a CSV row has " + std::to_string(cells.size()) + " cells for " +
+                               std::to_string(columns_) + " columns");
+    }
+    std::string line;
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+        line += i == 0 ? "" : ",";
+        if (const double* number = std::get_if<double>(&cells[i])) {
+            line += format_double(*number);
+        } else if (const index* integer = std::get_if<index>(&cells[i])) {
+            line += std::to_string(*integer);
+        } else {
+            line += csv_text(std::get<std::string>(cells[i]));
+        }
+    }
+    file_.write(line + "\n");
+}
+
+NpyWriter::NpyWriter(std::filesystem::path file, index rows, index columns, bool is_double)
+    : file_(std::move(file)), rows_(rows), columns_(columns), is_double_(is_double) {
+    std::string header = "{'descr': '<f" + std::string(is_double ? "8" : "4") +
+                         "', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", " +
+                         std::to_string(columns) + "), }";
+    // Magic, version, length and header together are a multiple of 64 bytes.
+    while ((10 + header.size() + 1) % 64 != 0) {
+        header += ' ';
+    }
+    header += '\n';
+    const auto length = static_cast<std::uint16_t>(header.size());
+    file_.write(std::string_view("\x93NUMPY\x01\x00", 8));
+    const char bytes[2] = {static_cast<char>(length & 0xff), static_cast<char>(length >> 8)};
+    file_.write(bytes, 2);
+    file_.write(header);
+    file_.reserve(10 + header.size() +
+                  static_cast<std::size_t>(rows * columns) * (is_double ? 8 : 4));
+}
+
+void NpyWriter::append(const float* rows, index count) {
+    if (is_double_ || written_ + count > rows_) {
+        throw std::logic_error("NpyWriter: other type, or too many rows");
+    }
+    file_.write(rows, static_cast<std::size_t>(count * columns_) * sizeof(float));
+    written_ += count;
+}
+
+void NpyWriter::append(const double* rows, index count) {
+    if (!is_double_ || written_ + count > rows_) {
+        throw std::logic_error("NpyWriter: other type, or too many rows");
+    }
+    file_.write(rows, static_cast<std::size_t>(count * columns_) * sizeof(double));
+    written_ += count;
+}
+
+void NpyWriter::finish() {
+    if (written_ != rows_) {
+        throw std::logic_error("NpyWriter: rows are missing");
+    }
+    file_.commit();
+}
+
+Table read_table(const std::filesystem::path& file) {
+    const std::string bytes = read_file(file, kMostTableBytes);
+    return file.extension() == ".npy" ? parse_npy(file, bytes) : parse_csv(file, bytes);
+}
+
+DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
+    const std::filesystem::path file = directory / ".lock";
+    descriptor_ = ::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    if (descriptor_ < 0) {
+        throw_write_error(file, errno);
+    }
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+        ::close(descriptor_);
+        descriptor_ = -1;
+        throw InputError(directory.string() +
+                         ": another microlift is at work there; wait for it, or choose another "
+                         "directory");
+    }
+}
+
+DirectoryLock::~DirectoryLock() {
+    if (descriptor_ >= 0) {
+        ::close(descriptor_);
+    }
+}
+
+}  // namespace microlift

@@ -1,0 +1,156 @@
+// One call to launch a kernel body over lanes: a CUDA grid, or CPU threads × SIMD packs.
+//
+// A body is a named struct that holds pointers and numbers and has
+//   template <class L> LANE_FN void operator()(L, index i) const     for_each_lane; i = first lane
+//   LANE_FN void operator()(index i) const                           for_each_index
+// The CPU split never changes what a lane computes. A body may state kGrain, the fewest lanes worth
+// handing to a thread (default 4096: a few operations each).
+#pragma once
+
+#include "engine/device/buffer.h"
+#include "engine/error.h"
+#include "engine/device/stream.h"
+#include "engine/device/thread_pool.h"
+#include "kernels/lane/lane.h"
+#if !defined(__CUDACC__)
+#include "kernels/lane/simd.h"
+#endif
+
+namespace microlift {
+
+// Defined in the CUDA pass of the file that launches the body.
+template <class Body, class T>
+void launch_on_cuda(Stream& stream, index n, const Body& body);
+template <class Body>
+void launch_index_on_cuda(Stream& stream, index n, const Body& body);
+
+template <class Body>
+constexpr index grain_of() {
+    if constexpr (requires { Body::kGrain; })
+        return Body::kGrain;
+    else
+        return 4096;
+}
+
+#if defined(__CUDACC__)
+
+inline constexpr int kThreadsPerBlock = 256;
+
+template <class Body, class T>
+__global__ void __launch_bounds__(kThreadsPerBlock) lane_kernel(index n, const Body body) {
+    const index stride = static_cast<index>(gridDim.x) * blockDim.x;
+    for (index i = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride)
+        body(T{}, i);
+}
+
+template <class Body>
+__global__ void __launch_bounds__(kThreadsPerBlock) index_kernel(index n, const Body body) {
+    const index stride = static_cast<index>(gridDim.x) * blockDim.x;
+    for (index i = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride)
+        body(i);
+}
+
+inline unsigned cuda_blocks(index n) {
+    const index blocks = (n + kThreadsPerBlock - 1) / kThreadsPerBlock;
+    return static_cast<unsigned>(blocks < (1 << 20) ? blocks : 1 << 20);
+}
+
+template <class Body, class T>
+void launch_on_cuda(Stream& stream, index n, const Body& body) {
+    lane_kernel<Body, T><<<cuda_blocks(n), kThreadsPerBlock, 0,
+                           static_cast<cudaStream_t>(stream.cuda_stream())>>>(n, body);
+    CUDA_CHECK(cudaGetLastError());
+}
+
+template <class Body>
+void launch_index_on_cuda(Stream& stream, index n, const Body& body) {
+    index_kernel<Body><<<cuda_blocks(n), kThreadsPerBlock, 0,
+                         static_cast<cudaStream_t>(stream.cuda_stream())>>>(n, body);
+    CUDA_CHECK(cudaGetLastError());
+}
+
+HOST_PASS_BEGIN
+// In this pass the launchers exist only to instantiate the kernels; they live in the pass's own
+// namespace, since the C++ pass defines the same names with another meaning. Host templates of other
+// headers that launch bodies are wrapped in HOST_PASS_BEGIN/END for the same reason.
+template <class T = float, class Body>
+void for_each_lane(Stream& stream, index n, const Body& body) {
+    launch_on_cuda<Body, T>(stream, n, body);
+}
+template <class Body>
+void for_each_lane_on_cuda(Stream& stream, index n, const Body& body) {
+    launch_on_cuda<Body, float>(stream, n, body);
+}
+template <class Body>
+void for_each_index(Stream& stream, index n, const Body& body) {
+    launch_index_on_cuda<Body>(stream, n, body);
+}
+HOST_PASS_END
+
+#else
+
+// Splits [0, n) into pieces of whole packs and runs `piece(from, to)` on the pool.
+template <class Piece>
+void split_over_threads(ThreadPool& pool, index n, index grain, index multiple,
+                        const Piece& piece) {
+    const index most = pool.threads() * 16;
+    index size = (n + most - 1) / most;
+    size = size < grain ? grain : size;
+    size = (size + multiple - 1) / multiple * multiple;
+    pool.run((n + size - 1) / size, [&](index t) {
+        const index from = t * size, to = from + size < n ? from + size : n;
+        piece(from, to);
+    });
+}
+
+template <class T, int W, class Body>
+void run_lanes(index from, index to, const Body& body) {
+    index i = from;
+    for (; i + W <= to; i += W) body(Pack<T, W>{}, i);
+    for (; i < to; ++i) body(T{}, i);
+}
+
+template <class T = float, class Body>
+void for_each_lane(Stream& stream, index n, const Body& body) {
+    if (n <= 0) return;
+    count_launch();
+    if (stream.device().is_cpu()) {
+        constexpr int width = kNativeWidth * 4 / static_cast<int>(sizeof(T));
+        ThreadPool& pool = stream.device().pool();
+        stream.submit([&pool, n, body] {
+            split_over_threads(pool, n, grain_of<Body>(), width, [&](index from, index to) {
+                run_lanes<T, width>(from, to, body);
+            });
+        });
+    } else if constexpr (kHaveCuda) {
+        launch_on_cuda<Body, T>(stream, n, body);
+    }
+}
+
+// For bodies that exist on CUDA alone (the fast mathematics).
+template <class Body>
+void for_each_lane_on_cuda(Stream& stream, index n, const Body& body) {
+    if (n <= 0) return;
+    count_launch();
+    if constexpr (kHaveCuda) launch_on_cuda<Body, float>(stream, n, body);
+}
+
+template <class Body>
+void for_each_index(Stream& stream, index n, const Body& body) {
+    if (n <= 0) return;
+    count_launch();
+    if (stream.device().is_cpu()) {
+        ThreadPool& pool = stream.device().pool();
+        stream.submit([&pool, n, body] {
+            split_over_threads(pool, n, grain_of<Body>(), 1, [&](index from, index to) {
+                for (index i = from; i < to; ++i) body(i);
+            });
+        });
+    } else if constexpr (kHaveCuda) {
+        launch_index_on_cuda<Body>(stream, n, body);
+    }
+}
+
+#endif
+
+}  // namespace microlift

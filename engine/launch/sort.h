@@ -1,0 +1,27 @@
+// Stable ascending sort of float keys on the device, alone or with values that move along. The
+// order is total: −NaN, −∞ … ∞, NaN; −0 and +0 are equal. Nothing allocates, so it may be recorded
+// in a graph.
+#pragma once
+
+#include "engine/device/buffer.h"
+
+namespace microlift {
+
+// Bytes of scratch space for n keys (and values).
+index sort_scratch(const Device& device, index n);
+
+void sort(Stream& stream, Span<float> keys, Span<unsigned char> scratch);
+void sort_pairs(Stream& stream, Span<float> keys, Span<uint32> values, Span<unsigned char> scratch);
+
+// Each of `rows` rows of `columns` keys by itself; row r starts at data + r · stride. Scratch as
+// for one row, on the CPU `sort_scratch_rows` lets rows be sorted on several threads.
+void sort_rows(Stream& stream, float* data, index rows, index columns, index stride,
+               Span<unsigned char> scratch);
+index sort_scratch_rows(const Device& device, index rows, index columns);
+
+// CUDA's part, in sort.cu; values may be null.
+index sort_scratch_on_cuda(index n);
+void sort_on_cuda(Stream& stream, float* keys, uint32* values, index n,
+                  Span<unsigned char> scratch);
+
+}  // namespace microlift

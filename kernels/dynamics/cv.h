@@ -1,0 +1,70 @@
+// Collective variables ξ_k(x), k < K, with gradients; and the bias on them.
+//
+// A CV is a struct with n (K) and evaluate(x, xi, gradient): xi[k], gradient[k][d] = ∂ξ_k/∂x_d.
+#pragma once
+
+#include "kernels/lane/math.h"
+
+namespace microlift {
+
+inline constexpr int kMaxCvs = 2;
+inline constexpr int kMaxDim = 64;
+
+// ξ_k = Σ_d w_kd x_d + offset_k: a coordinate, or a projection.
+template <int K, int D>
+struct LinearCv {
+    static constexpr int n = K;
+    static constexpr bool linear = true;
+    float weight[K][D];
+    float offset[K];
+
+    template <class M, class L>
+    LANE_FN void evaluate(const L (&x)[D], L (&xi)[K], L (&gradient)[K][D]) const {
+LANE_UNROLL
+        for (int k = 0; k < K; ++k) {
+            L sum = broadcast<L>(offset[k]);
+LANE_UNROLL
+            for (int d = 0; d < D; ++d) {
+                gradient[k][d] = broadcast<L>(weight[k][d]);
+                sum = fma(gradient[k][d], x[d], sum);
+            }
+            xi[k] = sum;
+        }
+    }
+};
+
+// ξ = x_I, with nothing multiplied by zero: the common case at full speed.
+template <int I, int D>
+struct CoordinateCv {
+    static constexpr int n = 1;
+    static constexpr bool linear = true, is_coordinate = true;
+    template <class M, class L>
+    LANE_FN void evaluate(const L (&x)[D], L (&xi)[1], L (&gradient)[1][D]) const {
+        xi[0] = x[I];
+LANE_UNROLL
+        for (int d = 0; d < D; ++d) gradient[0][d] = broadcast<L>(d == I ? 1.0f : 0.0f);
+    }
+    // Adds a·∇ξ.
+    template <class L>
+    static LANE_FN void add_gradient(L a, const L (&)[1][D], int, L (&f)[D]) {
+        f[I] = f[I] + a;
+    }
+    // Adds a b ∇ξ in one rounding.
+    template <class L>
+    static LANE_FN void add_product(L a, L b, L (&f)[D]) {
+        f[I] = fma(a, b, f[I]);
+    }
+};
+
+// f += a ∇ξ_k.
+template <class Cv, int K, int D, class L>
+LANE_FN void add_cv_gradient(L a, const L (&gradient)[K][D], int k, L (&f)[D]) {
+    if constexpr (requires { Cv::add_gradient(a, gradient, k, f); }) {
+        Cv::add_gradient(a, gradient, k, f);
+    } else {
+LANE_UNROLL
+        for (int d = 0; d < D; ++d) f[d] = fma(a, gradient[k][d], f[d]);
+    }
+}
+
+}  // namespace microlift

@@ -1,0 +1,35 @@
+// The one list of random streams: no two uses of the generator share an id (kernels/random/philox.h).
+#pragma once
+
+#include "kernels/lane/lane.h"
+
+namespace microlift {
+
+enum RngStream : uint32 {
+    kStreamNoise = 1,         // Brownian increments; index = trajectory, block = step
+    kStreamInitial = 2,       // initial velocities and jitter
+    kStreamAccept = 3,        // Metropolis decisions
+    kStreamLatent = 4,        // generator latents in training
+    kStreamBatch = 5,         // which samples a batch holds
+    kStreamPenalty = 6,       // interpolation points of the gradient penalty
+    kStreamWeights = 7,       // initial network weights
+    kStreamValidation = 8,    // latents and picks for validation
+    kStreamGenerate = 9,      // latents of `generate`
+    kStreamBootstrap = 10,    // resampling in the estimators
+    kStreamHeal = 11,         // noise of healing runs
+    kStreamSplit = 12,        // held-out split
+    kStreamTest = 13,
+    kStreamJump = 30,         // jumps to lifted states
+    kStreamPassage = 40,      // noise of first-passage runs; index = slot
+    kStreamBridge = 41,       // crossings between the ends of a step
+    kStreamBurst = 42,        // noise of short unbiased runs
+    kStreamEigen = 50,        // first vectors of an eigenproblem
+    kStreamLearn = 51,        // picks and short runs of learned variables
+    kStreamProposal = 60,     // noise behind proposals of a flow; index = column or trajectory
+    kStreamChain = 61,        // acceptance in chains of proposals
+    kStreamMove = 62,         // noise behind generator moves; index = attempt, trajectory
+    kStreamMoveAccept = 63,   // and their acceptance
+    kStreamMetropolis = 128,  // added to the id of a run's noise: its decisions, kernels/dynamics/metropolis.h
+};
+
+}  // namespace microlift

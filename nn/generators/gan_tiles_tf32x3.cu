@@ -1,0 +1,10 @@
+// The fused kernels in tf32x3: half a minute to compile, hence a file for each precision.
+#include "nn/generators/gan_tiles.h"
+
+namespace microlift {
+
+template void launch_blocks_on_cuda(Stream&, index, const CriticTileKernel<Precision::tf32x3>&);
+template void launch_blocks_on_cuda(Stream&, index, const GeneratorTileKernel<Precision::tf32x3>&);
+template void launch_blocks_on_cuda(Stream&, index, const GenerateTileKernel<Precision::tf32x3>&);
+
+}  // namespace microlift

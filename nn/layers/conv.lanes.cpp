@@ -1,0 +1,434 @@
+#include "nn/layers/conv.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/error.h"
+#include "kernels/lane/simd.h"
+#include "kernels/random/philox.h"
+#include "kernels/random/streams.h"
+#include "nn/generators/flow_bodies.h"
+
+namespace microlift {
+namespace {
+
+std::size_t at(int l) { return static_cast<std::size_t>(l); }
+
+template <class Real>
+constexpr int kLanesOf = kNativeWidth * 4 / static_cast<int>(sizeof(Real));
+
+// Places are told apart by whole cache lines.
+index padded(index n) { return (n + 31) / 32 * 32; }
+
+}  // namespace
+
+ConvLayout::ConvLayout(index site_count, index feature_count, const std::vector<index>& hidden,
+                       index width, Activation kind)
+    : layers(static_cast<int>(hidden.size()) + 1), activation(kind), sites(site_count),
+      kernel(width), features(feature_count) {
+    if (hidden.empty() || layers > kMostLayers)
+        throw InputError("a network of convolutions needs 1 to " +
+                         std::to_string(kMostLayers - 1) + " hidden layers, not " +
+                         std::to_string(hidden.size()));
+    if (kernel < 1 || kernel % 2 == 0 || kernel > sites)
+        throw InputError("a convolution of " + std::to_string(kernel) + " sites on a ring of " +
+                         std::to_string(sites) + "; give an odd number, at most the ring's");
+    channels[0] = ld[0] = 2;
+    for (int l = 1; l < layers; ++l) {
+        const index n = hidden[at(l - 1)];
+        if (n < 1 || n % kPad != 0 || n > 4096)
+            throw InputError("a convolution has " + std::to_string(n) +
+                             " channels; give a multiple of 16, at most 4096");
+        channels[at(l)] = ld[at(l)] = n;
+    }
+    channels[at(layers)] = 1;
+    ld[at(layers)] = kPad;
+    for (int l = 1; l <= layers; ++l) {
+        weight[at(l)] = parameters;
+        parameters += depth(l) * ld[at(l)];
+        embedding[at(l)] = parameters;
+        parameters += (features + 1) * ld[at(l)];
+        flipped[at(l)] = flipped_size;
+        flipped_size += kernel * seeds(l) * ld[at(l - 1)];
+    }
+}
+
+std::vector<float> ConvLayout::initial(uint64 seed) const {
+    std::vector<float> values(static_cast<std::size_t>(parameters), 0.0f);
+    uint32 number = 0;
+    const auto fill = [&](index from, index rows, int l, float bound) {
+        for (index i = 0; i < rows; ++i)
+            for (index c = 0; c < channels[at(l)]; ++c) {
+                uint32 counter[4] = {number++, kStreamWeights, 0, 1};
+                philox4x32(counter, philox_key(seed));
+                values[static_cast<std::size_t>(from + i * ld[at(l)] + c)] =
+                    bound * (2.0f * uniform_open<float>(counter[0]) - 1.0f);
+            }
+    };
+    for (int l = 1; l <= layers; ++l) {
+        const float inputs = static_cast<float>(depth(l));
+        fill(weight[at(l)], depth(l), l, std::sqrt(3.0f / inputs));
+        // The last row, of the constant, begins at zero.
+        fill(embedding[at(l)], features, l, std::sqrt(3.0f / static_cast<float>(features + 1)));
+    }
+    return values;
+}
+
+std::vector<float> ConvLayout::flip(const std::vector<float>& values) const {
+    std::vector<float> out(static_cast<std::size_t>(flipped_size));
+    for (int l = 1; l <= layers; ++l) {
+        const FlipBody body{values.data() + weight[at(l)], out.data() + flipped[at(l)], kernel,
+                            ld[at(l - 1)], seeds(l), ld[at(l)]};
+        for (index i = 0; i < kernel * seeds(l) * ld[at(l - 1)]; ++i) body(i);
+    }
+    return out;
+}
+
+ConvPlace::ConvPlace(const ConvLayout& layout, bool training) {
+    const auto take = [&](index n) {
+        const index from = size;
+        size += padded(n);
+        return from;
+    };
+    const index ends = layout.sites + 2 * layout.half();
+    index widest = 0;
+    for (int l = 0; l < layout.layers; ++l) {
+        h[at(l)] = take(ends * layout.ld[at(l)]);
+        if (l > 0) widest = std::max(widest, layout.ld[at(l)]);
+        if (training && l > 0) first[at(l)] = take(layout.sites * layout.ld[at(l)]);
+    }
+    feature = take(layout.features + 1);
+    embedding = take(widest);
+    out = take(layout.sites * kPad);
+    if (!training) return;
+    seed = take(layout.sites * kPad);
+    seed_ring = take(ends);
+    g = take(layout.sites * widest);
+    r = take(ends * widest);
+    sum = take(widest);
+}
+
+// --- a row at a time ----------------------------------------------------------------------------------
+
+namespace {
+
+template <class Real>
+Gemm<Real> product(const Real* a, index lda, index m, index k, const Real* b, index ldb,
+                   const Real* bias, Real* c) {
+    Gemm<Real> gemm;
+    gemm.a = a, gemm.lda = lda, gemm.m = m, gemm.k = k, gemm.b = b, gemm.ldb = ldb;
+    gemm.bias = bias, gemm.c = c, gemm.ldc = ldb, gemm.n = ldb;
+    return gemm;
+}
+
+}  // namespace
+
+template <class Real>
+void ConvRow<Real>::forward(const Real* dense, bool derivatives) const {
+    constexpr int lanes = kLanesOf<Real>;
+    const index sites = layout.sites, half = layout.half();
+    Real* const feature = memory + place.feature;
+    Real* const embedded = memory + place.embedding;
+    ConvInputBody<Real>{dense, 0, sites, half, layout.features,
+                        static_cast<Real>(std::sqrt(static_cast<double>(sites))),
+                        memory + place.h[0], feature, 0}(0);
+    for (int l = 1; l <= layout.layers; ++l) {
+        const index ld = layout.ld[at(l)], before = layout.ld[at(l - 1)];
+        const bool last = l == layout.layers;
+        gemm_on_cpu(product<Real>(feature, layout.features + 1, 1, layout.features + 1,
+                                  parameters + layout.embedding[at(l)], ld, nullptr, embedded));
+        Real* const h = last ? memory + place.out : memory + place.h[at(l)] + half * ld;
+        Gemm<Real> gemm = product<Real>(memory + place.h[at(l - 1)], before, sites, layout.depth(l),
+                                        parameters + layout.weight[at(l)], ld, embedded, h);
+        if (last) gemm.columns = 1;
+        gemm_on_cpu(gemm);
+        if (last) break;
+        const Real* const past =
+            layout.past(l) ? memory + place.h[at(l - 1)] + half * before : nullptr;
+        const index size = sites * ld;
+        const ConvActivateBody<Real> body{layout.activation, h, past,
+                                          derivatives ? memory + place.first[at(l)] : nullptr, size,
+                                          0};
+        for (index i = 0; i < size; i += lanes) body(Pack<Real, lanes>{}, i);
+        Real* const row = memory + place.h[at(l)];
+        std::copy_n(row + size, half * ld, row);
+        std::copy_n(row + half * ld, half * ld, row + half * ld + size);
+    }
+}
+
+template <class Real>
+void ConvRow<Real>::gradient(const Real* target, Real scale, const Real* flipped, Real* gradient,
+                             Real* loss) const {
+    constexpr int lanes = kLanesOf<Real>;
+    const index sites = layout.sites, half = layout.half(), features = layout.features + 1;
+    ConvLossBody<Real>{memory + place.out, target, 0, sites, half, kPad, scale, memory + place.seed,
+                       memory + place.seed_ring, loss, 0}(0);
+    Real* const sum = memory + place.sum;
+    for (int l = layout.layers; l >= 1; --l) {
+        const index ld = layout.ld[at(l)], before = layout.ld[at(l - 1)];
+        const bool last = l == layout.layers;
+        Real* const ring = memory + place.r;
+        Real* const r = last ? memory + place.seed : ring + half * ld;
+        if (!last) {
+            const index size = sites * ld;
+            const ConvSeedBody<Real> body{memory + place.g, memory + place.first[at(l)], r, size, 0};
+            for (index i = 0; i < size; i += lanes) body(Pack<Real, lanes>{}, i);
+            std::copy_n(ring + size, half * ld, ring);
+            std::copy_n(ring + half * ld, half * ld, ring + half * ld + size);
+        }
+        Gemm<Real> weights = product<Real>(memory + place.h[at(l - 1)], before, layout.depth(l),
+                                           sites, r, ld, nullptr, gradient + layout.weight[at(l)]);
+        weights.transposed = weights.accumulate = true;
+        if (last) weights.columns = 1;
+        gemm_on_cpu(weights);
+        std::fill_n(sum, ld, Real(0));
+        add_column_sums_on_cpu<Real>(r, ld, sites, ld, sum);
+        Gemm<Real> embedding = product<Real>(memory + place.feature, features, features, 1, sum, ld,
+                                             nullptr, gradient + layout.embedding[at(l)]);
+        embedding.transposed = embedding.accumulate = true;
+        gemm_on_cpu(embedding);
+        if (l == 1) break;
+        const index seeds = layout.seeds(l);
+        Gemm<Real> reverse = product<Real>(
+            last ? memory + place.seed_ring : ring, seeds, sites, layout.kernel * seeds,
+            flipped + layout.flipped[at(l)], before, nullptr, memory + place.g);
+        reverse.accumulate = layout.past(l);
+        gemm_on_cpu(reverse);
+    }
+}
+
+template struct ConvRow<float>;
+template struct ConvRow<double>;
+
+// --- batches ----------------------------------------------------------------------------------------
+
+ConvNetwork::ConvNetwork(const Device& device, const ConvLayout& layout, index rows, bool training,
+                         bool by_bodies)
+    : layout_(layout), place_(layout, training), by_bodies_(by_bodies || !device.is_cpu()),
+      memory_(device, place_.size * (by_bodies_ ? rows : static_cast<index>(device.threads()))) {}
+
+void ConvNetwork::forward_by_bodies(Stream& stream, const float* parameters, const float* dense,
+                                    index dense_ld, index rows, bool derivatives) {
+    const index sites = layout_.sites, half = layout_.half(), place = place_.size;
+    float* const m = memory_.data();
+    for_each_index(stream, rows,
+                   ConvInputBody<float>{dense, dense_ld, sites, half, layout_.features,
+                                        static_cast<float>(std::sqrt(static_cast<double>(sites))),
+                                        m + place_.h[0], m + place_.feature, place});
+    for (int l = 1; l <= layout_.layers; ++l) {
+        const index ld = layout_.ld[at(l)], before = layout_.ld[at(l - 1)];
+        const bool last = l == layout_.layers;
+        for_each_lane(stream, rows * ld,
+                      ConvolveBody<float>{m + place_.feature, parameters + layout_.embedding[at(l)],
+                                          nullptr, m + place_.embedding, 1, 0, layout_.features + 1,
+                                          ld, place, false});
+        float* const h = last ? m + place_.out : m + place_.h[at(l)] + half * ld;
+        for_each_lane(stream, rows * sites * ld,
+                      ConvolveBody<float>{m + place_.h[at(l - 1)],
+                                          parameters + layout_.weight[at(l)], m + place_.embedding,
+                                          h, sites, before, layout_.depth(l), ld, place, false});
+        if (last) break;
+        for_each_lane(stream, rows * sites * ld,
+                      ConvActivateBody<float>{
+                          layout_.activation, h,
+                          layout_.past(l) ? m + place_.h[at(l - 1)] + half * before : nullptr,
+                          derivatives ? m + place_.first[at(l)] : nullptr, sites * ld, place});
+        if (half > 0)
+            for_each_index(stream, rows * half * ld,
+                           ConvHaloBody<float>{m + place_.h[at(l)], half * ld, sites * ld, place});
+    }
+}
+
+void ConvNetwork::forward(Stream& stream, const float* parameters, const float* dense,
+                          index dense_ld, index rows, float* out, index out_ld) {
+    if (by_bodies_) {
+        forward_by_bodies(stream, parameters, dense, dense_ld, rows, false);
+        for_each_index(stream, rows,
+                       ConvOutputBody{memory_.data() + place_.out, kPad, layout_.sites, place_.size,
+                                      out_ld, out});
+        return;
+    }
+    count_launch();
+    ThreadPool& pool = stream.device().pool();
+    stream.submit([=, this, &pool] {
+        constexpr index kPiece = 4;
+        pool.run((rows + kPiece - 1) / kPiece, [&](index piece) {
+            float* const memory = memory_.data() + ThreadPool::worker() * place_.size;
+            const ConvRow<float> network{layout_, place_, parameters, memory};
+            for (index row = piece * kPiece; row < std::min(rows, (piece + 1) * kPiece); ++row) {
+                network.forward(dense + row * dense_ld, false);
+                for (index d = 0; d < layout_.sites; ++d)
+                    out[row * out_ld + d] = memory[place_.out + d * kPad];
+            }
+        });
+    });
+}
+
+void ConvNetwork::gradient(Stream& stream, const float* parameters, const float* flipped,
+                           const float* dense, index dense_ld, const float* target, index target_ld,
+                           index rows, float* gradient, float* loss) {
+    const index count = slots(rows);
+    const float scale = 1.0f / static_cast<float>(rows);
+    if (!by_bodies_) {
+        count_launch();
+        ThreadPool& pool = stream.device().pool();
+        stream.submit([=, this, &pool] {
+            pool.run(count, [&](index slot) {
+                float* const memory = memory_.data() + ThreadPool::worker() * place_.size;
+                float* const mine = gradient + slot * layout_.parameters;
+                std::fill_n(mine, layout_.parameters, 0.0f);
+                const ConvRow<float> network{layout_, place_, parameters, memory};
+                for (index row = slot * rows / count; row < (slot + 1) * rows / count; ++row) {
+                    network.forward(dense + row * dense_ld, true);
+                    network.gradient(target + row * target_ld, scale, flipped, mine, loss + row);
+                }
+            });
+        });
+        return;
+    }
+    const index sites = layout_.sites, half = layout_.half(), place = place_.size;
+    float* const m = memory_.data();
+    forward_by_bodies(stream, parameters, dense, dense_ld, rows, true);
+    for_each_index(stream, rows,
+                   ConvLossBody<float>{m + place_.out, target, target_ld, sites, half, kPad, scale,
+                                       m + place_.seed, m + place_.seed_ring, loss, place});
+    for (int l = layout_.layers; l >= 1; --l) {
+        const index ld = layout_.ld[at(l)], before = layout_.ld[at(l - 1)];
+        const bool last = l == layout_.layers;
+        float* const r = last ? m + place_.seed : m + place_.r + half * ld;
+        if (!last) {
+            for_each_lane(stream, rows * sites * ld,
+                          ConvSeedBody<float>{m + place_.g, m + place_.first[at(l)], r, sites * ld,
+                                              place});
+            if (half > 0)
+                for_each_index(stream, rows * half * ld,
+                               ConvHaloBody<float>{m + place_.r, half * ld, sites * ld, place});
+        }
+        for_each_lane(stream, count * layout_.depth(l) * ld,
+                      ConvGradientBody<float>{m + place_.h[at(l - 1)], r,
+                                              gradient + layout_.weight[at(l)], rows, count,
+                                              layout_.parameters, sites, before, layout_.depth(l),
+                                              ld, place});
+        for_each_lane(stream, rows * ld,
+                      ConvSumBody<float>{r, m + place_.sum, sites, ld, place});
+        for_each_lane(stream, count * (layout_.features + 1) * ld,
+                      ConvGradientBody<float>{m + place_.feature, m + place_.sum,
+                                              gradient + layout_.embedding[at(l)], rows, count,
+                                              layout_.parameters, 1, 0, layout_.features + 1, ld,
+                                              place});
+        if (l == 1) break;
+        const index seeds = layout_.seeds(l);
+        for_each_lane(stream, rows * sites * before,
+                      ConvolveBody<float>{last ? m + place_.seed_ring : m + place_.r,
+                                          flipped + layout_.flipped[at(l)], nullptr, m + place_.g,
+                                          sites, seeds, layout_.kernel * seeds, before, place,
+                                          layout_.past(l)});
+    }
+}
+
+void ConvNetwork::flip(Stream& stream, const float* parameters, float* flipped) const {
+    for (int l = 1; l <= layout_.layers; ++l)
+        for_each_index(stream, layout_.kernel * layout_.seeds(l) * layout_.ld[at(l - 1)],
+                       FlipBody{parameters + layout_.weight[at(l)], flipped + layout_.flipped[at(l)],
+                                layout_.kernel, layout_.ld[at(l - 1)], layout_.seeds(l),
+                                layout_.ld[at(l)]});
+}
+
+// --- the sampler ------------------------------------------------------------------------------------
+
+ConvFlowRunner::ConvFlowRunner(const Device& device, const ConvLayout& layout, int features,
+                               int time_waves, int steps)
+    : layout_(layout), features_(features), waves_(time_waves), steps_(steps),
+      network_(device, layout, kRows, false), ld_(padded_width(layout.sites)),
+      dense_ld_(padded_width(layout.sites + layout.features)) {
+    memory_ = Buffer<float>(device, kRows * (2 * ld_ + dense_ld_));
+}
+
+void ConvFlowRunner::run(Stream& stream, const WhiteningView& white, const float* parameters,
+                         const float* conditions, index condition_row, index n, uint64 seed,
+                         uint32 stream_id, index first, float* states, index state_row) {
+    const int sites = static_cast<int>(layout_.sites);
+    const float h = 1.0f / static_cast<float>(steps_);
+    float* const x = memory_.data();
+    float* const v = x + kRows * ld_;
+    float* const dense = v + kRows * ld_;
+    for (index from = 0; from < n; from += kRows) {
+        const index rows = std::min(kRows, n - from);
+        for_each_index(stream, rows,
+                       FeatureBody{white, conditions + from, condition_row, sites, dense, dense_ld_});
+        for_each_lane(stream, rows,
+                      LatentBody{seed, stream_id, nullptr, 0, 0, first + from, sites, x, ld_});
+        const auto velocity = [&](float t, float factor) {
+            for_each_index(stream, rows, FlowInputBody{sites, sites + features_, waves_, t, factor, x,
+                                                       v, dense, ld_, dense_ld_});
+            network_.forward(stream, parameters, dense, dense_ld_, rows, v, ld_);
+        };
+        // FlowInputBody multiplies v by 0 at a step's start: it must be finite.
+        for_each_index(stream, rows, CopyRowBody{sites, x, v, ld_});
+        for (int k = 0; k < steps_; ++k) {
+            const float t = static_cast<float>(k) * h;
+            velocity(t, 0.0f);
+            velocity(t + 0.5f * h, 0.5f * h);
+            for_each_index(stream, rows, FlowMoveBody{sites, h, v, x, ld_});
+        }
+        for_each_index(stream, rows, UnwhitenBody{white, x, conditions + from, ld_, condition_row,
+                                                  state_row, states + from});
+    }
+}
+
+// --- weight files -------------------------------------------------------------------------------------
+
+namespace {
+
+// Calls use(name, shape, offset of the parameters, rows, layer) for every tensor.
+template <class Use>
+void each_tensor(const std::string& prefix, const ConvLayout& layout, const Use& use) {
+    for (int l = 1; l <= layout.layers; ++l) {
+        const std::string name = prefix + "." + std::to_string(l);
+        const index out = layout.channels[at(l)];
+        use(name + ".weight", std::vector<index>{layout.kernel, layout.ld[at(l - 1)], out},
+            layout.weight[at(l)], layout.depth(l), l);
+        use(name + ".embedding", std::vector<index>{layout.features + 1, out},
+            layout.embedding[at(l)], layout.features + 1, l);
+    }
+}
+
+}  // namespace
+
+void add_conv_tensors(TensorMap& map, const std::string& prefix, const ConvLayout& layout,
+                      const std::vector<float>& parameters) {
+    each_tensor(prefix, layout, [&](const std::string& name, const std::vector<index>& shape,
+                                    index from, index rows, int l) {
+        std::vector<float> values;
+        for (index i = 0; i < rows; ++i)
+            for (index c = 0; c < layout.channels[at(l)]; ++c)
+                values.push_back(
+                    parameters[static_cast<std::size_t>(from + i * layout.ld[at(l)] + c)]);
+        map[name] = Tensor::of(values, shape);
+    });
+}
+
+std::vector<float> conv_parameters(const TensorMap& map, const std::string& prefix,
+                                   const ConvLayout& layout) {
+    std::vector<float> parameters(static_cast<std::size_t>(layout.parameters), 0.0f);
+    each_tensor(prefix, layout, [&](const std::string& name, const std::vector<index>& shape,
+                                    index from, index rows, int l) {
+        const auto found = map.find(name);
+        if (found == map.end() || found->second.shape != shape)
+            throw InputError("the weights hold no tensor '" + name +
+                             "' of the right shape; give a file that microlift wrote");
+        const auto values = found->second.floats();
+        const index out = layout.channels[at(l)];
+        for (index i = 0; i < rows; ++i)
+            for (index c = 0; c < out; ++c) {
+                const float value = values[static_cast<std::size_t>(i * out + c)];
+                if (!std::isfinite(value))
+                    throw InputError("tensor '" + name +
+                                     "' holds a value that is not finite; give other weights");
+                parameters[static_cast<std::size_t>(from + i * layout.ld[at(l)] + c)] = value;
+            }
+    });
+    return parameters;
+}
+
+}  // namespace microlift

@@ -1,0 +1,226 @@
+// Multilayer perceptrons as sweeps over rows; layers own nothing, all parameters of a network lie in
+// one flat span.
+//
+// Layer l = 1..layers: z_l = h_{l−1} W_l + b_l, h_l = φ(z_l), the last one linear. W_l is (in, out),
+// row-major with leading dimension padded_width(out), the padding zero. Beside the parameters a copy
+// of every W_lᵀ is kept, so that the reverse sweeps read rows too.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "nn/layers/mlp_bodies.h"
+#include "nn/layers/row_program.h"
+
+namespace microlift {
+
+struct MlpLayout {
+    int layers = 0;
+    Activation activation = Activation::silu;
+    std::array<index, kMostLayers + 1> width{}, ld{};   // of h_0 … h_layers
+    std::array<index, kMostLayers + 1> weight{}, bias{}, transposed{};  // offsets, by layer 1…
+    index parameters = 0, transposed_size = 0;
+
+    MlpLayout() = default;
+    // widths: input, hidden …, output.
+    MlpLayout(const std::vector<index>& widths, Activation activation);
+
+    // True parameters, without padding.
+    index count() const;
+    // Uniform in ±sqrt(3/in) (variance 1/in), biases zero; `which` tells networks apart.
+    std::vector<float> initial(uint64 seed, uint64 which) const;
+    std::vector<float> transpose(const std::vector<float>& parameters) const;
+};
+
+const char* activation_name(Activation activation);
+// InputError unless it is one of silu, leaky_relu, tanh, softplus.
+Activation activation_from(const std::string& name);
+
+// --- sweeps -----------------------------------------------------------------------------------------
+
+// Scratch of one network on stacked groups of rows. A pointer with index l is (groups·rows, ld_l).
+template <class Real>
+struct MlpScratch {
+    std::array<Real*, kMostLayers + 1> h{};       // h_0 is the input, h_layers the output
+    std::array<Real*, kMostLayers + 1> first{};   // φ′(z_l)
+    std::array<Real*, kMostLayers + 1> r{};       // ∂loss/∂z_l; r_0 is ∂loss/∂input
+    std::array<Real*, kMostLayers + 1> second{};  // φ″(z_l)                      } of penalised
+    std::array<Real*, kMostLayers + 1> g{};       // ∂D/∂z_l; g_0 is ∂D/∂input     } groups only
+    std::array<Real*, kMostLayers + 1> t{};       // the tangent; t_0 its seed     }
+    std::array<Real*, kMostLayers + 1> a{};       // ∂D/∂h_l, then a ⊙ τ ⊙ φ″      }
+    int penalised_from = 0;                       // the first group that has them
+
+    static index size(const MlpLayout& layout, index rows, int groups, int penalised);
+    MlpScratch() = default;
+    MlpScratch(const MlpLayout& layout, index rows, int groups, int penalised, Real* memory);
+};
+
+// A Program is a RowProgram (nn/layers/row_program.h) or, within a block, a TileProgram (kernels/block/mlp_tile.cuh).
+template <class Real>
+struct Mlp {
+    const MlpLayout& layout;
+    const Real* parameters;
+    const Real* transposed;
+    const MlpScratch<Real>& scratch;
+    index rows;  // of a group's arrays: RowProgram::group_rows()
+
+    LANE_FN const Real* weight(int l) const { return parameters + layout.weight[at(l)]; }
+    LANE_FN const Real* bias(int l) const { return parameters + layout.bias[at(l)]; }
+    LANE_FN const Real* weight_transposed(int l) const { return transposed + layout.transposed[at(l)]; }
+    LANE_FN static std::size_t at(int l) { return static_cast<std::size_t>(l); }
+    // Where group c of an array of layer l begins; penalised arrays begin at penalised_from.
+    LANE_FN Real* group(Real* p, int l, int c) const { return p ? p + c * rows * layout.ld[at(l)] : p; }
+
+    // h_0 → h_layers for `groups` groups from `from`; keeps φ′ where `derivatives`, and φ″ of the
+    // penalised ones.
+    template <class Program>
+    LANE_FN void forward(Program& program, int from, int groups, bool derivatives) const {
+        const int L = layout.layers;
+        for (int l = 1; l <= L; ++l) {
+            const auto input = [&](int c) { return group(scratch.h[at(l - 1)], l - 1, c); };
+            const auto output = [&](int c) { return group(scratch.h[at(l)], l, c); };
+            if (l == L) {
+                program.multiply(groups, input(from), layout.ld[at(l - 1)],
+                                 layout.width[at(l - 1)], weight(l), layout.ld[at(l)], bias(l),
+                                 output(from), layout.ld[at(l)], layout.ld[at(l)],
+                                 layout.width[at(l)]);
+                break;
+            }
+            const auto product = [&](int c, int count, const ActivateBody<Real>& body) {
+                if (count > 0)
+                    program.multiply_then(count, input(c), layout.ld[at(l - 1)],
+                                          layout.width[at(l - 1)], weight(l), layout.ld[at(l)],
+                                          bias(l), output(c), layout.ld[at(l)], layout.ld[at(l)],
+                                          body);
+            };
+            int plain = scratch.second[at(l)] ? scratch.penalised_from - from : groups;
+            plain = plain < 0 ? 0 : plain < groups ? plain : groups;
+            product(from, plain,
+                    ActivateBody<Real>{layout.activation, output(from),
+                                       derivatives ? group(scratch.first[at(l)], l, from) : nullptr,
+                                       nullptr});
+            const int c = from + plain;
+            product(c, groups - plain,
+                    ActivateBody<Real>{layout.activation, output(c),
+                                       group(scratch.first[at(l)], l, c),
+                                       group(scratch.second[at(l)], l,
+                                             c - scratch.penalised_from)});
+        }
+    }
+
+    // ∂D/∂z_l and ∂D/∂input of the penalised groups (output width 1). Only the first `columns` of the
+    // input matter, if not 0.
+    template <class Program>
+    LANE_FN void input_gradient(Program& program, int penalised, index columns = 0) const {
+        const int L = layout.layers;
+        for (int c = 0; c < penalised; ++c)
+            program.each_row(SeedBody<Real>{group(scratch.g[at(L)], L, c), layout.ld[at(L)], 1});
+        for (int l = L; l > 1; --l)
+            program.multiply_then(
+                penalised, scratch.g[at(l)], layout.ld[at(l)], layout.width[at(l)],
+                weight_transposed(l), layout.ld[at(l - 1)], nullptr, scratch.a[at(l - 1)],
+                layout.ld[at(l - 1)], layout.ld[at(l - 1)],
+                MultiplyBody<Real>{scratch.a[at(l - 1)],
+                                   group(scratch.first[at(l - 1)], l - 1, scratch.penalised_from),
+                                   scratch.g[at(l - 1)]});
+        program.multiply(penalised, scratch.g[1], layout.ld[1], layout.width[1],
+                         weight_transposed(1), layout.ld[0], nullptr, scratch.g[0], layout.ld[0],
+                         columns > 0 ? padded_width(columns) : layout.ld[0], columns);
+    }
+
+    // Carries the seed t_0 = ∂penalty/∂(∂D/∂input) forward; leaves the second-order terms in a. Beyond
+    // the first `columns` the seed is zero, if that is not 0.
+    template <class Program>
+    LANE_FN void tangent(Program& program, int penalised, index columns = 0) const {
+        for (int l = 1; l < layout.layers; ++l)
+            program.multiply_then(
+                penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
+                l == 1 && columns > 0 ? columns : layout.width[at(l - 1)], weight(l),
+                layout.ld[at(l)], nullptr, scratch.t[at(l)], layout.ld[at(l)], layout.ld[at(l)],
+                TangentBody<Real>{scratch.a[at(l)], scratch.t[at(l)],
+                                  group(scratch.first[at(l)], l, scratch.penalised_from),
+                                  scratch.second[at(l)]});
+    }
+
+    // From r_layers down to r_1, and to the input (its first `columns`, if not 0) if asked for; the
+    // penalised groups gather their second-order terms on the way.
+    template <class Program>
+    LANE_FN void reverse(Program& program, int groups, int penalised, bool to_input,
+                 index columns = 0) const {
+        const int L = layout.layers, plain = groups - penalised;
+        for (int l = L; l > 1; --l) {
+            const auto product = [&](int c, int count, const auto& body) {
+                if (count > 0)
+                    program.multiply_then(
+                        count, group(scratch.r[at(l)], l, c), layout.ld[at(l)],
+                        layout.width[at(l)], weight_transposed(l), layout.ld[at(l - 1)], nullptr,
+                        group(scratch.r[at(l - 1)], l - 1, c), layout.ld[at(l - 1)],
+                        layout.ld[at(l - 1)], body);
+            };
+            product(0, plain,
+                    MultiplyBody<Real>{scratch.r[at(l - 1)], scratch.first[at(l - 1)],
+                                       scratch.r[at(l - 1)]});
+            product(plain, penalised,
+                    MultiplyAddBody<Real>{group(scratch.r[at(l - 1)], l - 1, plain),
+                                          group(scratch.first[at(l - 1)], l - 1, plain),
+                                          scratch.a[at(l - 1)]});
+        }
+        if (to_input)
+            program.multiply(groups, scratch.r[1], layout.ld[1], layout.width[1],
+                             weight_transposed(1), layout.ld[0], nullptr, scratch.r[0],
+                             layout.ld[0], columns > 0 ? padded_width(columns) : layout.ld[0],
+                             columns);
+    }
+
+    // All weight gradients, of the loss (r) and of the penalty's tangent (t, g). Of the tangent's seed
+    // only the first `columns` are not zero, if that is not 0.
+    template <class Program>
+    LANE_FN void weight_gradients(Program& program, int groups, int penalised,
+                          index columns = 0) const {
+        for (int l = 1; l <= layout.layers; ++l) {
+            program.weight_gradient(groups, scratch.h[at(l - 1)], layout.ld[at(l - 1)],
+                                    layout.width[at(l - 1)], scratch.r[at(l)], layout.ld[at(l)],
+                                    layout.ld[at(l)], layout.weight[at(l)], layout.bias[at(l)],
+                                    layout.width[at(l)]);
+            if (penalised > 0)
+                program.weight_gradient(
+                    penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
+                    l == 1 && columns > 0 ? columns : layout.width[at(l - 1)], scratch.g[at(l)],
+                    layout.ld[at(l)], layout.ld[at(l)], layout.weight[at(l)], -1,
+                    layout.width[at(l)]);
+        }
+    }
+};
+
+// --- implementation ---------------------------------------------------------------------------------
+
+template <class Real>
+index MlpScratch<Real>::size(const MlpLayout& layout, index rows, int groups, int penalised) {
+    index total = 0;
+    for (int l = 0; l <= layout.layers; ++l)
+        total += layout.ld[static_cast<std::size_t>(l)] * rows * (3 * groups + 4 * penalised);
+    return total;
+}
+
+template <class Real>
+MlpScratch<Real>::MlpScratch(const MlpLayout& layout, index rows, int groups, int penalised,
+                             Real* memory)
+    : penalised_from(groups - penalised) {
+    for (int l = 0; l <= layout.layers; ++l) {
+        const auto at = static_cast<std::size_t>(l);
+        const index all = layout.ld[at] * rows * groups, some = layout.ld[at] * rows * penalised;
+        for (auto* array : {&h, &first, &r}) {
+            (*array)[at] = memory;
+            memory += all;
+        }
+        if (penalised == 0) continue;
+        for (auto* array : {&second, &g, &t, &a}) {
+            (*array)[at] = memory;
+            memory += some;
+        }
+    }
+}
+
+}  // namespace microlift

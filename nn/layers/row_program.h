@@ -1,0 +1,297 @@
+// A list of operations on the rows of a batch. On the CPU tiles of rows go through the whole list one
+// after another, so that their activations stay in the cache and the threads meet once a program; on
+// CUDA every operation is launched over all rows.
+//
+// Arrays hold a row each for every row of the batch or, on the CPU, RowPlaces::by_thread, only the tile
+// that a thread is working on: what is not looked at again stays in the cache whatever the batch. A body
+// is called with the place of a row in such arrays, or, if it has the signature for that, with the row's
+// number and its place.
+//
+// Batches may be stacked in groups (real, generated, interpolated): an operation names the number of
+// groups it acts on, and its pointers begin at the first of them; group c of row r is at place c*group_rows() + place(r).
+// Weight gradients are summed into slots, a fixed set of tiles each, so that their bits do not depend
+// on the number of threads; CUDA uses one slot.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/launch/lanes.h"
+#include "nn/layers/gemm.h"
+
+namespace microlift {
+
+inline constexpr index kTileRows = 64;
+inline constexpr index kMostSlots = 16;
+
+inline index gradient_slots(const Device& device, index rows) {
+    if (!device.is_cpu()) return 1;
+    const index tiles = (rows + kTileRows - 1) / kTileRows;
+    return tiles < kMostSlots ? tiles : kMostSlots;
+}
+
+enum class RowPlaces { by_number, by_thread };
+
+// Rows of one group's arrays.
+inline index rows_of_places(const Device& device, index rows, RowPlaces places) {
+    return device.is_cpu() && places == RowPlaces::by_thread ? device.threads() * kTileRows : rows;
+}
+
+#if !defined(__CUDACC__)  // kernels need the names above only
+
+template <class Real>
+class RowProgram {
+public:
+    // `gradient` holds gradient_slots(…) × `parameters` values; it is zeroed before the first row.
+    RowProgram(Stream& stream, index rows, Real* gradient = nullptr, index parameters = 0,
+               const Real* ones = nullptr, Precision precision = Precision::tf32,
+               RowPlaces places = RowPlaces::by_number)
+        : stream_(stream), rows_(rows), gradient_(gradient), parameters_(parameters), ones_(ones),
+          precision_(precision), places_(places),
+          group_rows_(rows_of_places(stream.device(), rows, places)) {
+        if (!on_cpu() && gradient_)
+            fill_zero(stream_, Span<Real>(gradient_, parameters_));
+    }
+
+    index rows() const { return rows_; }
+    index group_rows() const { return group_rows_; }
+
+    // body(L, i) for every element i = place*ld + column.
+    template <class Body>
+    void lanes(int groups, index ld, const Body& body) {
+        if (on_cpu()) {
+            add([groups, ld, body, stride = group_rows_](const Tile& t) {
+                for (int c = 0; c < groups; ++c) {
+                    const index from = t.place + c * stride;
+                    run_lanes<Real, kLanes>(from * ld, (from + t.rows) * ld, body);
+                }
+            });
+        } else if constexpr (kHaveCuda && std::is_same_v<Real, float>) {
+            count_launch();
+            launch_on_cuda<Body, float>(stream_, groups * rows_ * ld, body);
+        }
+    }
+
+    // body(L, place) or body(L, row, place): lanes over rows of one group.
+    template <class Body>
+    void row_lanes(const Body& body) {
+        if constexpr (kTakesRowAndPlace<Body>)
+            if (on_cpu()) return add_row_lanes(body);
+        lanes(1, 1, body);
+    }
+
+    // body(place) or body(row, place) for every row of one group; on the CPU by lanes, if the body can.
+    template <class Body>
+    void each_row(const Body& body) {
+        if (on_cpu()) {
+            if constexpr (kTakesRowAndPlace<Body>)
+                add_row_lanes(body);
+            else
+                add([body](const Tile& t) {
+                    for (index i = 0; i < t.rows; ++i) {
+                        if constexpr (requires { body(index{}, index{}); })
+                            body(t.row + i, t.place + i);
+                        else
+                            body(t.place + i);
+                    }
+                });
+        } else if constexpr (kHaveCuda && std::is_same_v<Real, float>) {
+            count_launch();
+            launch_index_on_cuda<Body>(stream_, rows_, body);
+        }
+    }
+
+    // c = a b + bias, row by row. `b` is (k, n); only the first `columns` of n matter, if not 0.
+    void multiply(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
+                  const Real* bias, Real* c, index ldc, index n, index columns = 0) {
+        Gemm<Real> gemm = product_of(a, lda, k, b, ldb, bias, c, ldc, n);
+        gemm.columns = columns;
+        if (on_cpu()) {
+            add([groups, gemm, stride = group_rows_](const Tile& t) {
+                for (int g = 0; g < groups; ++g) gemm_on_cpu(part(gemm, t, g * stride));
+            });
+        } else if constexpr (std::is_same_v<Real, float>) {
+            multiply_on_cuda(groups, gemm);
+        }
+    }
+
+    // The same, then body(L, i) for every element of c, as lanes() would do; on the CPU while it is in
+    // the nearest cache.
+    template <class Body>
+    void multiply_then(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
+                       const Real* bias, Real* c, index ldc, index n, const Body& body) {
+        const Gemm<Real> gemm = product_of(a, lda, k, b, ldb, bias, c, ldc, n);
+        if (on_cpu()) {
+            add([groups, gemm, body, stride = group_rows_](const Tile& t) {
+                for (int g = 0; g < groups; ++g) {
+                    const After<Body> after{body, (t.place + g * stride) * gemm.ldc, gemm.ldc};
+                    gemm_on_cpu(part(gemm, t, g * stride), {&After<Body>::call, &after});
+                }
+            });
+        } else if constexpr (std::is_same_v<Real, float>) {
+            multiply_on_cuda(groups, gemm);
+            lanes(groups, ldc, body);
+        }
+    }
+
+    // gradient[offset…] (k, n) += aᵀ b summed over rows; and the column sums of b at `bias_offset`,
+    // unless that is negative. Only the first `columns` of n matter, if not 0.
+    void weight_gradient(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
+                         index n, index offset, index bias_offset, index columns = 0) {
+        Gemm<Real> gemm;
+        gemm.a = a, gemm.lda = lda, gemm.m = k, gemm.b = b, gemm.ldb = ldb;
+        gemm.c = gradient_ + offset, gemm.ldc = n, gemm.n = n, gemm.columns = columns;
+        gemm.transposed = true, gemm.accumulate = true;
+        if (on_cpu()) {
+            Real* sums = bias_offset < 0 ? nullptr : gradient_ + bias_offset;
+            add([groups, gemm, sums, stride = group_rows_, parameters = parameters_](
+                    const Tile& t) {
+                for (int g = 0; g < groups; ++g) {
+                    Gemm<Real> tile = gemm;
+                    tile.a += (t.place + g * stride) * gemm.lda;
+                    tile.b += (t.place + g * stride) * gemm.ldb;
+                    tile.c += t.slot * parameters;
+                    tile.k = t.rows;
+                    gemm_on_cpu(tile);
+                    if (sums)
+                        add_column_sums_on_cpu(tile.b, tile.ldb, t.rows, tile.n,
+                                               sums + t.slot * parameters);
+                }
+            });
+        } else if constexpr (std::is_same_v<Real, float>) {
+            const auto product = [&](Gemm<float> all) {
+                all.k = groups * rows_;
+                count_launch();
+                gemm_on_cuda(stream_, all, precision_);
+            };
+            product(gemm);
+            if (bias_offset < 0) return;
+            gemm.a = ones_, gemm.lda = 1, gemm.m = 1, gemm.c = gradient_ + bias_offset;
+            product(gemm);
+        }
+    }
+
+    // Runs it, or hands it to the graph that is being recorded.
+    void finish() {
+        if (!on_cpu()) return;
+        count_launch();
+        struct Plan {
+            std::vector<Call> calls;
+            index rows, slots, parameters;
+            Real* gradient;
+            bool by_thread;
+        };
+        auto plan = std::make_shared<const Plan>(
+            Plan{std::move(calls_), rows_, gradient_slots(stream_.device(), rows_), parameters_,
+                 gradient_, places_ == RowPlaces::by_thread});
+        ThreadPool& pool = stream_.device().pool();
+        stream_.submit([plan, &pool] {
+            const index tiles = (plan->rows + kTileRows - 1) / kTileRows;
+            const index slots = plan->gradient ? plan->slots : tiles;
+            pool.run(slots, [&](index slot) {
+                if (plan->gradient) {
+                    Real* mine = plan->gradient + slot * plan->parameters;
+                    for (index i = 0; i < plan->parameters; ++i) mine[i] = 0;
+                }
+                Tile tile;
+                tile.slot = slot;
+                const index last = (slot + 1) * tiles / slots;
+                for (index number = slot * tiles / slots; number < last; ++number) {
+                    tile.row = number * kTileRows;
+                    tile.rows =
+                        kTileRows < plan->rows - tile.row ? kTileRows : plan->rows - tile.row;
+                    tile.place = plan->by_thread ? ThreadPool::worker() * kTileRows : tile.row;
+                    for (const Call& call : plan->calls) call(tile);
+                }
+            });
+        });
+    }
+
+private:
+    static constexpr int kLanes = kNativeWidth * 4 / static_cast<int>(sizeof(Real));
+
+    template <class Body>
+    static constexpr bool kTakesRowAndPlace =
+        requires(const Body& body) { body(Real{}, index{}, index{}); };
+
+    struct Tile {
+        index row = 0, rows = 0, place = 0, slot = 0;
+    };
+    using Call = std::function<void(const Tile&)>;
+
+    // What follows a product: the body on a rectangle of its elements.
+    template <class Body>
+    struct After {
+        Body body;
+        index first, ld;
+        static void call(const void* context, index row, index rows, index column,
+                         index columns) {
+            const After& me = *static_cast<const After*>(context);
+            const auto loop = [&](const Body& known) __attribute__((always_inline)) {
+                using P = Pack<Real, kLanes>;
+                for (index r = row; r < row + rows; ++r) {
+                    index i = me.first + r * me.ld + column;
+                    const index end = i + columns;
+                    if constexpr (requires { known.template side_by_side<4>(P{}, i); })
+                        for (; i + 4 * kLanes <= end; i += 4 * kLanes)
+                            known.template side_by_side<4>(P{}, i);
+                    for (; i < end; i += kLanes) known(P{}, i);
+                }
+            };
+            // A body that branches on a kind is compiled for each of them.
+            if constexpr (requires { Body::with_kind(me.body, loop); })
+                Body::with_kind(me.body, loop);
+            else
+                loop(me.body);
+        }
+    };
+
+    bool on_cpu() const { return stream_.device().is_cpu(); }
+    template <class F>
+    void add(F&& call) {
+        calls_.emplace_back(std::forward<F>(call));
+    }
+
+    template <class Body>
+    void add_row_lanes(const Body& body) {
+        add([body](const Tile& t) {
+            index i = 0;
+            for (; i + kLanes <= t.rows; i += kLanes)
+                body(Pack<Real, kLanes>{}, t.row + i, t.place + i);
+            for (; i < t.rows; ++i) body(Real{}, t.row + i, t.place + i);
+        });
+    }
+    static Gemm<Real> product_of(const Real* a, index lda, index k, const Real* b, index ldb,
+                                 const Real* bias, Real* c, index ldc, index n) {
+        Gemm<Real> gemm;
+        gemm.a = a, gemm.lda = lda, gemm.k = k, gemm.b = b, gemm.ldb = ldb;
+        gemm.bias = bias, gemm.c = c, gemm.ldc = ldc, gemm.n = n;
+        return gemm;
+    }
+    static Gemm<Real> part(Gemm<Real> gemm, const Tile& t, index group_place) {
+        gemm.a += (t.place + group_place) * gemm.lda;
+        gemm.c += (t.place + group_place) * gemm.ldc;
+        gemm.m = t.rows;
+        return gemm;
+    }
+    void multiply_on_cuda(int groups, Gemm<float> gemm) {
+        gemm.m = groups * rows_;
+        count_launch();
+        gemm_on_cuda(stream_, gemm, precision_);
+    }
+
+    Stream& stream_;
+    index rows_;
+    Real* gradient_;
+    index parameters_;
+    const Real* ones_;
+    Precision precision_;
+    RowPlaces places_;
+    index group_rows_;
+    std::vector<Call> calls_;
+};
+
+#endif
+
+}  // namespace microlift

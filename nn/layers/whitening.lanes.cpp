@@ -1,0 +1,391 @@
+#include "nn/layers/whitening.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/error.h"
+#include "engine/launch/lanes.h"
+#include "nn/layers/whitening_bodies.h"
+
+namespace microlift {
+namespace {
+
+// Of a variable that the condition determines, as a share of its overall deviation.
+constexpr double kLeastDeviation = 1e-3;
+
+struct Moments {
+    std::vector<double> mean, deviation, least, most;
+};
+
+Moments measure(Stream& stream, Span<const float> values, index row, index columns, int variables) {
+    const index measured = std::min(columns, kMostMeasured);
+    Buffer<double> sums(stream.device(), kMeasureChunks * variables * 4);
+    for_each_index(stream, kMeasureChunks,
+                   MomentsBody{values.data, row, columns, measured, variables, sums.data()});
+    const auto host = to_host(stream, sums.span());
+    Moments m;
+    for (int d = 0; d < variables; ++d) {
+        float shift;
+        copy_to_host(stream, &shift, values.subspan(d * row, 1));
+        double sum = 0, squares = 0, least = host[static_cast<std::size_t>(d) * 4 + 2],
+               most = host[static_cast<std::size_t>(d) * 4 + 3];
+        for (index c = 0; c < kMeasureChunks; ++c) {
+            const double* at = host.data() + (c * variables + d) * 4;
+            sum += at[0], squares += at[1];
+            least = std::min(least, at[2]), most = std::max(most, at[3]);
+        }
+        const double n = static_cast<double>(measured), mean = sum / n;
+        if (!std::isfinite(mean) || !std::isfinite(squares))
+            throw NumericError("the training data hold values that are not finite");
+        m.mean.push_back(static_cast<double>(shift) + mean);
+        const double deviation = std::sqrt(std::max(squares / n - mean * mean, 0.0));
+        // A constant variable is left at its scale.
+        m.deviation.push_back(deviation > 1e-12 * (1 + std::fabs(m.mean.back())) ? deviation : 1.0);
+        m.least.push_back(least);
+        m.most.push_back(most);
+    }
+    return m;
+}
+
+// The neighbour of knot (a, b) at an offset, or −1 beyond an end.
+index neighbour(const WhiteningView& view, index a, index b, index step0, index step1) {
+    index at[2] = {a + step0, b + step1};
+    for (int k = 0; k < 2; ++k) {
+        const index n = view.knots[k];
+        if (view.wraps[k]) at[k] = (at[k] + n) % n;
+        if (at[k] < 0 || at[k] >= n) return -1;
+    }
+    return at[0] * view.knots[1] + at[1];
+}
+
+// y = A x, with A the normal matrix of `table` (records of `entry`) plus penalties on second differences
+// along each axis and, far weaker, on first differences, which carry values into knots without data.
+void apply(const WhiteningView& view, const std::vector<double>& table, index entry,
+           double curvature, double slope, const std::vector<double>& x, std::vector<double>& y) {
+    std::fill(y.begin(), y.end(), 0.0);
+    const auto u = [](index i) { return static_cast<std::size_t>(i); };
+    for (index a = 0; a < view.knots[0]; ++a)
+        for (index b = 0; b < view.knots[1]; ++b) {
+            const index here = a * view.knots[1] + b;
+            for (index s0 = -1; s0 <= 1; ++s0)
+                for (index s1 = -1; s1 <= 1; ++s1) {
+                    const index other = neighbour(view, a, b, s0, s1);
+                    if (other >= 0)
+                        y[u(here)] += table[u(here * entry + (s0 + 1) * 3 + s1 + 1)] * x[u(other)];
+                }
+            for (int axis = 0; axis < view.axes; ++axis) {
+                const index before = neighbour(view, a, b, axis == 0 ? -1 : 0, axis == 1 ? -1 : 0);
+                const index after = neighbour(view, a, b, axis == 0 ? 1 : 0, axis == 1 ? 1 : 0);
+                if (after >= 0) {
+                    const double d = slope * (x[u(after)] - x[u(here)]);
+                    y[u(after)] += d;
+                    y[u(here)] -= d;
+                }
+                if (before >= 0 && after >= 0) {
+                    const double d =
+                        curvature * (x[u(before)] - 2 * x[u(here)] + x[u(after)]);
+                    y[u(before)] += d;
+                    y[u(here)] -= 2 * d;
+                    y[u(after)] += d;
+                }
+            }
+            y[u(here)] += 1e-9 * x[u(here)];
+        }
+}
+
+// Conjugate gradients; the matrix is positive definite.
+std::vector<double> solve(const WhiteningView& view, const std::vector<double>& table, index entry,
+                          double curvature, double slope, const std::vector<double>& right) {
+    const std::size_t n = right.size();
+    std::vector<double> x(n, 0.0), r = right, p = right, ap(n);
+    const auto dot = [n](const std::vector<double>& a, const std::vector<double>& b) {
+        double sum = 0;
+        for (std::size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+        return sum;
+    };
+    double rr = dot(r, r);
+    const double enough = 1e-28 * rr;
+    for (int round = 0; round < 4000 && rr > enough; ++round) {
+        apply(view, table, entry, curvature, slope, p, ap);
+        const double alpha = rr / dot(p, ap);
+        for (std::size_t i = 0; i < n; ++i) x[i] += alpha * p[i], r[i] -= alpha * ap[i];
+        const double next = dot(r, r);
+        for (std::size_t i = 0; i < n; ++i) p[i] = r[i] + next / rr * p[i];
+        rr = next;
+    }
+    return x;
+}
+
+// The chunks' tables, added up in order.
+std::vector<double> total_of(Stream& stream, Buffer<double>& sums, index size) {
+    const auto host = to_host(stream, sums.span());
+    std::vector<double> table(static_cast<std::size_t>(size), 0.0);
+    for (index c = 0; c < kMeasureChunks; ++c)
+        for (std::size_t i = 0; i < table.size(); ++i)
+            table[i] += host[static_cast<std::size_t>(c) * table.size() + i];
+    return table;
+}
+
+}  // namespace
+
+Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
+                     Span<const float> conditions, index row, index columns, int state_count,
+                     int condition_count, const std::vector<float>& periods, int waves) {
+    if (condition_count < 1 || condition_count > kMostConditions)
+        throw InputError("there are " + std::to_string(condition_count) +
+                         " conditions; give 1 to " + std::to_string(kMostConditions));
+    if (columns < 2) throw InputError("training needs at least two samples");
+    const Moments x = measure(stream, states, row, columns, state_count);
+    const Moments s = measure(stream, conditions, row, columns, condition_count);
+    view_.states = state_count;
+    view_.conditions = condition_count;
+    view_.waves = waves;
+    for (int k = 0; k < condition_count; ++k) {
+        const auto at = static_cast<std::size_t>(k);
+        const double spread = s.most[at] - s.least[at];
+        view_.wave_low[k] = static_cast<float>(s.least[at]);
+        view_.wave_scale[k] = spread > 0 ? static_cast<float>(1.0 / spread) : 0.0f;
+        const float period = at < periods.size() ? periods[at] : 0.0f;
+        view_.periodic[k] = period > 0;
+        view_.center[k] = view_.periodic[k] ? 0.0f : static_cast<float>(s.mean[at]);
+        view_.inverse_scale[k] = view_.periodic[k] ? 6.28318531f / period
+                                                   : static_cast<float>(1.0 / s.deviation[at]);
+        view_.features += view_.periodic[k] ? 2 * kHarmonics : 1 + 2 * view_.waves;
+    }
+    mean_.assign(x.mean.begin(), x.mean.end());
+    deviation_.assign(x.deviation.begin(), x.deviation.end());
+    range_.assign(static_cast<std::size_t>(2 * state_count), 0.0f);
+    upload(stream);
+    if (kind == Kind::global || condition_count > 2) {
+        measure_range(stream, states, conditions, row, columns);
+        return;
+    }
+
+    view_.axes = condition_count;
+    for (int k = 0; k < condition_count; ++k) {
+        const auto at = static_cast<std::size_t>(k);
+        view_.knots[k] = condition_count == 1 ? kKnots1 : kKnots2;
+        view_.wraps[k] = view_.periodic[k];
+        const double range = view_.periodic[k] ? static_cast<double>(periods[at])
+                                               : s.most[at] - s.least[at];
+        if (!(range > 1e-12 * (1 + std::fabs(s.most[at])))) {
+            view_.knots[k] = 1;
+            view_.low[k] = static_cast<float>(s.least[at]);
+            continue;
+        }
+        const index intervals = view_.wraps[k] ? view_.knots[k] : view_.knots[k] - 1;
+        view_.low[k] = static_cast<float>(view_.periodic[k] ? 0.0 : s.least[at]);
+        view_.inverse_step[k] = static_cast<float>(static_cast<double>(intervals) / range);
+    }
+    // Means: a piecewise linear least-squares fit, so that a variable that is a linear function of the
+    // condition (above all, the condition itself) is met exactly, up to the ends.
+    const index cells = view_.knots[0] * view_.knots[1], measured = std::min(columns, kMostMeasured);
+    const index fit_entry = kStencil + state_count, entry = 1 + state_count;
+    const Buffer<float> global = std::move(tables_);
+    const float* center = global.data();
+    const float* scale = global.data() + state_count;
+    Buffer<double> sums(stream.device(), kMeasureChunks * cells * fit_entry);
+    for_each_index(stream, kMeasureChunks,
+                   FitBody{view_, states.data, conditions.data, center, scale, row, columns,
+                           measured, sums.data()});
+    const auto table = total_of(stream, sums, cells * fit_entry);
+    const double per_knot = static_cast<double>(measured) / static_cast<double>(cells);
+    const double curvature = std::min(50.0, 0.05 * per_knot), slope = 1e-6 * per_knot;
+    mean_.assign(static_cast<std::size_t>(cells * state_count), 0.0f);
+    for (int d = 0; d < state_count; ++d) {
+        const auto at = static_cast<std::size_t>(d);
+        std::vector<double> right;
+        for (index k = 0; k < cells; ++k)
+            right.push_back(table[static_cast<std::size_t>(k * fit_entry + kStencil + d)]);
+        const auto fitted = solve(view_, table, fit_entry, curvature, slope, right);
+        for (index k = 0; k < cells; ++k)
+            mean_[static_cast<std::size_t>(k * state_count + d)] = static_cast<float>(
+                x.mean[at] + fitted[static_cast<std::size_t>(k)] * x.deviation[at]);
+    }
+    deviation_.assign(mean_.size(), 1.0f);
+    upload(stream);
+    // Deviations: smoothed mean squares of the residuals.
+    Buffer<double> squares(stream.device(), kMeasureChunks * cells * entry);
+    for_each_index(stream, kMeasureChunks,
+                   ResidualBody{view_, states.data, conditions.data, scale, row, columns, measured,
+                                squares.data()});
+    auto residuals = total_of(stream, squares, cells * entry);
+    // Sums of a few neighbours; a knot with few samples takes ever wider ones.
+    const auto spread = [&](const std::vector<double>& from) {
+        std::vector<double> out(from.size(), 0.0);
+        for (index a = 0; a < view_.knots[0]; ++a)
+            for (index b = 0; b < view_.knots[1]; ++b)
+                for (index s0 = -1; s0 <= 1; ++s0)
+                    for (index s1 = -1; s1 <= 1; ++s1) {
+                        const index other = neighbour(view_, a, b, s0, s1);
+                        if (other < 0) continue;
+                        const double w = (s0 == 0 ? 0.5 : 0.25) * (s1 == 0 ? 0.5 : 0.25);
+                        for (index e = 0; e < entry; ++e)
+                            out[static_cast<std::size_t>((a * view_.knots[1] + b) * entry + e)] +=
+                                w * from[static_cast<std::size_t>(other * entry + e)];
+                    }
+        return out;
+    };
+    residuals = spread(residuals);
+    for (int round = 0; round < 256; ++round) {
+        const auto wide = spread(residuals);
+        bool all = true;
+        for (index k = 0; k < cells; ++k) {
+            const auto at = static_cast<std::size_t>(k * entry);
+            if (residuals[at] >= 10) continue;
+            all = false;
+            std::copy_n(wide.begin() + k * entry, entry, residuals.begin() + k * entry);
+        }
+        if (all) break;
+    }
+    for (index k = 0; k < cells; ++k)
+        for (int d = 0; d < state_count; ++d) {
+            const double* at = residuals.data() + k * entry;
+            const double variance = (at[1 + d] + 1e-6) / (at[0] + 1e-6);
+            deviation_[static_cast<std::size_t>(k * state_count + d)] =
+                static_cast<float>(std::max(std::sqrt(variance), kLeastDeviation) *
+                                   x.deviation[static_cast<std::size_t>(d)]);
+        }
+    upload(stream);
+    measure_range(stream, states, conditions, row, columns);
+}
+
+void Whitening::measure_range(Stream& stream, Span<const float> states, Span<const float> conditions,
+                              index row, index columns) {
+    Buffer<float> ranges(stream.device(), kMeasureChunks * view_.states * 2);
+    for_each_index(stream, kMeasureChunks,
+                   RangeBody{view_, states.data, conditions.data, row, columns,
+                             std::min(columns, kMostMeasured), ranges.data()});
+    const auto host = to_host(stream, ranges.span());
+    for (int d = 0; d < view_.states; ++d) {
+        float least = 3e38f, most = -3e38f;
+        for (index c = 0; c < kMeasureChunks; ++c) {
+            const auto at = static_cast<std::size_t>((c * view_.states + d) * 2);
+            least = std::min(least, host[at]);
+            most = std::max(most, host[at + 1]);
+        }
+        range_[static_cast<std::size_t>(2 * d)] = least;
+        range_[static_cast<std::size_t>(2 * d + 1)] = most;
+    }
+    upload(stream);
+}
+
+void Whitening::share_over_states(Stream& stream) {
+    const auto n = static_cast<std::size_t>(view_.states);
+    for (std::size_t knot = 0; knot < mean_.size() / n; ++knot) {
+        double mean = 0, square = 0;
+        for (std::size_t d = 0; d < n; ++d) {
+            mean += static_cast<double>(mean_[knot * n + d]) / static_cast<double>(n);
+            const double deviation = static_cast<double>(deviation_[knot * n + d]);
+            square += deviation * deviation / static_cast<double>(n);
+        }
+        for (std::size_t d = 0; d < n; ++d) {
+            mean_[knot * n + d] = static_cast<float>(mean);
+            deviation_[knot * n + d] = static_cast<float>(std::sqrt(square));
+        }
+    }
+    for (std::size_t d = 1; d < n; ++d) {
+        range_[0] = std::min(range_[0], range_[2 * d]);
+        range_[1] = std::max(range_[1], range_[2 * d + 1]);
+    }
+    for (std::size_t d = 1; d < n; ++d) {
+        range_[2 * d] = range_[0];
+        range_[2 * d + 1] = range_[1];
+    }
+    upload(stream);
+}
+
+void Whitening::upload(Stream& stream) {
+    const index n = static_cast<index>(mean_.size());
+    const index ranges = static_cast<index>(range_.size());
+    tables_ = Buffer<float>(stream.device(), 2 * n + ranges);
+    copy_to_device(stream, tables_.span().subspan(0, n), mean_.data());
+    copy_to_device(stream, tables_.span().subspan(n, n), deviation_.data());
+    view_.mean = tables_.data();
+    copy_to_device(stream, tables_.span().subspan(2 * n, ranges), range_.data());
+    view_.deviation = tables_.data() + n;
+    view_.range = tables_.data() + 2 * n;
+}
+
+TensorMap Whitening::tensors() const {
+    TensorMap map;
+    const index k0 = view_.knots[0], k1 = view_.knots[1];
+    map["whitening.mean"] = Tensor::of(mean_, {k0, k1, view_.states});
+    map["whitening.deviation"] = Tensor::of(deviation_, {k0, k1, view_.states});
+    map["whitening.range"] = Tensor::of(range_, {view_.states, 2});
+    // (axis, [low, 1/step, wraps]),
+    // (condition, [center, 1/scale, periodic, wave_low, wave_scale, waves])
+    std::vector<float> grid, conditions;
+    for (int k = 0; k < view_.axes; ++k) {
+        grid.push_back(view_.low[k]);
+        grid.push_back(view_.inverse_step[k]);
+        grid.push_back(view_.wraps[k] ? 1.0f : 0.0f);
+    }
+    for (int k = 0; k < view_.conditions; ++k) {
+        conditions.push_back(view_.center[k]);
+        conditions.push_back(view_.inverse_scale[k]);
+        conditions.push_back(view_.periodic[k] ? 1.0f : 0.0f);
+        conditions.push_back(view_.wave_low[k]);
+        conditions.push_back(view_.wave_scale[k]);
+        conditions.push_back(static_cast<float>(view_.waves));
+    }
+    map["whitening.grid"] = Tensor::of(grid, {view_.axes, 3});
+    map["whitening.conditions"] = Tensor::of(conditions, {view_.conditions, 6});
+    return map;
+}
+
+Whitening::Whitening(Stream& stream, const TensorMap& tensors) {
+    const auto get = [&](const char* name, std::size_t rank) -> const Tensor& {
+        const auto found = tensors.find(name);
+        if (found == tensors.end() || found->second.shape.size() != rank ||
+            found->second.type != "F32")
+            throw InputError(std::string("the weights hold no tensor '") + name +
+                             "' of the right kind; give a file that microlift wrote");
+        return found->second;
+    };
+    const auto wrong = [](const char* what) {
+        throw InputError(std::string("the whitening constants are wrong: ") + what +
+                         "; give a file that microlift wrote");
+    };
+    const Tensor &mean = get("whitening.mean", 3), &deviation = get("whitening.deviation", 3);
+    const Tensor &grid = get("whitening.grid", 2), &conditions = get("whitening.conditions", 2);
+    mean_ = mean.floats();
+    deviation_ = deviation.floats();
+    const Tensor& range = get("whitening.range", 2);
+    range_ = range.floats();
+    if (range.shape[0] != mean.shape[2] || range.shape[1] != 2) wrong("the range of the states");
+    const auto g = grid.floats(), c = conditions.floats();
+    if (mean.shape != deviation.shape || mean_.empty()) wrong("the tables differ in shape");
+    if (grid.shape[0] > 2 || grid.shape[1] != 3) wrong("the grid has more than two axes");
+    if (conditions.shape[0] < 1 || conditions.shape[0] > kMostConditions ||
+        conditions.shape[1] != 6 || conditions.shape[0] < grid.shape[0])
+        wrong("the number of conditions");
+    for (const auto& list : {mean_, deviation_, range_, g, c})
+        for (const float value : list)
+            if (!std::isfinite(value)) wrong("a value is not finite");
+    view_.knots[0] = mean.shape[0];
+    view_.knots[1] = mean.shape[1];
+    view_.states = static_cast<int>(mean.shape[2]);
+    view_.axes = static_cast<int>(grid.shape[0]);
+    for (int k = 0; k < 2; ++k)
+        if (k >= view_.axes && view_.knots[k] != 1) wrong("a table has an axis too many");
+    for (int k = 0; k < view_.axes; ++k) {
+        view_.low[k] = g[static_cast<std::size_t>(3 * k)];
+        view_.inverse_step[k] = g[static_cast<std::size_t>(3 * k + 1)];
+        view_.wraps[k] = g[static_cast<std::size_t>(3 * k + 2)] != 0;
+    }
+    view_.conditions = static_cast<int>(conditions.shape[0]);
+    if (c[5] < 0 || c[5] > static_cast<float>(kMostWaves)) wrong("the number of waves");
+    view_.waves = static_cast<int>(c[5]);
+    for (int k = 0; k < view_.conditions; ++k) {
+        view_.center[k] = c[static_cast<std::size_t>(6 * k)];
+        view_.inverse_scale[k] = c[static_cast<std::size_t>(6 * k + 1)];
+        view_.periodic[k] = c[static_cast<std::size_t>(6 * k + 2)] != 0;
+        view_.wave_low[k] = c[static_cast<std::size_t>(6 * k + 3)];
+        view_.wave_scale[k] = c[static_cast<std::size_t>(6 * k + 4)];
+        view_.features += view_.periodic[k] ? 2 * kHarmonics : 1 + 2 * view_.waves;
+    }
+    upload(stream);
+}
+
+}  // namespace microlift

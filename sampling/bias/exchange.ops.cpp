@@ -1,0 +1,78 @@
+#include "sampling/bias/exchange.h"
+
+#include "engine/launch/lanes.h"
+#include "kernels/random/philox.h"
+#include "kernels/random/streams.h"
+
+namespace microlift {
+
+struct ExchangeBody {
+    static constexpr index kGrain = 64;
+    ExchangeGrid grid;
+    int dim, cvs, axis, parity;
+    index n;
+    uint64 seed, attempt;
+    const float* xi;
+    const float* center;
+    const float* stiffness;
+    float* x;
+    float* v;
+    uint64* accepted;
+
+    LANE_FN float energy(int k, index window_of, float value) const {
+        const float d = value - center[k * n + window_of];
+        return 0.5f * grid.beta[k] * stiffness[k * n + window_of] * d * d;
+    }
+
+    // i counts (other axis window, pair along the axis, replica).
+    LANE_FN void operator()(index i) const {
+        const index pairs = (grid.windows[axis] - parity) / 2;
+        const index r = i % grid.replicas, pair = i / grid.replicas % pairs;
+        const index other = i / grid.replicas / pairs;
+        const index lower = 2 * pair + parity;
+        const index w = axis == 0 ? lower * grid.windows[1] + other : other * grid.windows[1] + lower;
+        const index next = axis == 0 ? grid.windows[1] : 1;
+        const index a = w * grid.replicas + r, b = (w + next) * grid.replicas + r;
+        float change = 0;
+        for (int k = 0; k < cvs; ++k) {
+            const float xa = xi[k * n + a], xb = xi[k * n + b];
+            change += energy(k, a, xb) + energy(k, b, xa) - energy(k, a, xa) - energy(k, b, xb);
+        }
+        const PhiloxStream<float> rng(seed, kStreamAccept, a);
+        uint32 u[4];
+        rng.draw(attempt, u);
+        atomic_add(&accepted[1], 1);
+        if (!(log<Portable>(uniform_open<float>(u[0])) < -change)) return;
+        atomic_add(&accepted[0], 1);
+        for (int d = 0; d < dim; ++d) {
+            const float keep = x[d * n + a];
+            x[d * n + a] = x[d * n + b];
+            x[d * n + b] = keep;
+            if (v) {
+                const float keep_v = v[d * n + a];
+                v[d * n + a] = v[d * n + b];
+                v[d * n + b] = keep_v;
+            }
+        }
+    }
+};
+
+HOST_PASS_BEGIN
+
+void exchange_neighbours(Stream& stream, Ensemble& ensemble, const ExchangeGrid& grid, int axis,
+                         int parity, uint64 seed, uint64 attempt, Span<const float> xi,
+                         Span<uint64> accepted) {
+    const index pairs = (grid.windows[axis] - parity) / 2;
+    const index others = grid.windows[1 - axis];
+    for_each_index(stream, pairs * others * grid.replicas,
+                   ExchangeBody{grid, ensemble.kernel().dim(), ensemble.kernel().n_cvs(), axis,
+                                parity, ensemble.size(), seed, attempt, xi.data,
+                                ensemble.center().data, ensemble.stiffness().data,
+                                ensemble.x().data,
+                                ensemble.kernel().has_velocity() ? ensemble.v().data : nullptr,
+                                accepted.data});
+}
+
+HOST_PASS_END
+
+}  // namespace microlift

@@ -1,0 +1,443 @@
+#include "sampling/closure/bursts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kernels/random/streams.h"
+#include "sampling/closure/burst_kernels.h"
+#include "sampling/lift/lifting.h"
+#include "sampling/numerics/statistics.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
+constexpr uint64 kRateReplicates = 12;
+constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
+constexpr double kSame = 0.005;  // change of ln rate from one lag to the next that is none
+
+std::size_t at(index i) { return static_cast<std::size_t>(i); }
+
+constexpr index kPieceFloats = 24000000;  // of the states stored to see the martingales
+
+// Mean and covariance of Δξ from the sums over bursts of its first and second powers r and of their
+// martingale parts c, whose means are 0: the regression of r on c, taken at c = 0, has the mean of r
+// and the residual's variance only.
+BurstPoint burst_point(int cvs, const std::vector<double>& sums) {
+    const int R = burst_outputs(cvs), all = 2 * R;
+    const double n = sums[0];
+    const auto mean = [&](int a) { return sums[static_cast<std::size_t>(1 + a)] / n; };
+    const auto covariance = [&](int a, int b) {
+        const int high = std::max(a, b), low = std::min(a, b);
+        const double product =
+            sums[static_cast<std::size_t>(1 + all + high * (high + 1) / 2 + low)] / n;
+        return (product - mean(a) * mean(b)) * n / (n - 1);
+    };
+    // Controls that vary, scaled to variance 1; a small ridge where two of them go together.
+    std::vector<int> used;
+    for (int c = R; c < all; ++c)
+        if (covariance(c, c) > 1e-12 * (covariance(c - R, c - R) + mean(c - R) * mean(c - R)))
+            used.push_back(c);
+    const index m = static_cast<index>(used.size());
+    std::vector<double> matrix(at(m * m));
+    // Columns: the weight of each control in each response.
+    std::vector<double> weight(at(m * R), 0.0);
+    for (index i = 0; i < m; ++i) {
+        const int a = used[at(i)];
+        for (index j = 0; j < m; ++j) {
+            const int b = used[at(j)];
+            matrix[at(i * m + j)] =
+                covariance(a, b) / std::sqrt(covariance(a, a) * covariance(b, b)) +
+                (i == j ? 1e-6 : 0.0);
+        }
+        for (int r = 0; r < R; ++r)
+            weight[at(i * R + r)] = covariance(a, r) / std::sqrt(covariance(a, a));
+    }
+    if (m > 0 && cholesky_factor(matrix, m)) {
+        cholesky_solve(matrix, m, weight.data(), R);
+        for (index i = 0; i < m; ++i)
+            for (int r = 0; r < R; ++r)
+                weight[at(i * R + r)] /= std::sqrt(covariance(used[at(i)], used[at(i)]));
+    } else {
+        std::fill(weight.begin(), weight.end(), 0.0);
+    }
+    const auto cleared = [&](int r) {
+        double value = mean(r);
+        for (index i = 0; i < m; ++i) value -= weight[at(i * R + r)] * mean(used[at(i)]);
+        return value;
+    };
+    const auto residual = [&](int r, int s) {
+        double value = covariance(r, s);
+        for (index i = 0; i < m; ++i) {
+            const double w = weight[at(i * R + r)], v = weight[at(i * R + s)];
+            value -= w * covariance(used[at(i)], s) + v * covariance(used[at(i)], r);
+            for (index j = 0; j < m; ++j)
+                value += w * weight[at(j * R + s)] * covariance(used[at(i)], used[at(j)]);
+        }
+        return value * (n - 1) / std::max(1.0, n - 1 - static_cast<double>(m));
+    };
+    BurstPoint p;
+    for (int k = 0; k < cvs; ++k) {
+        p.mean[k] = cleared(k);
+        p.mean_error[k] = std::sqrt(std::max(0.0, residual(k, k)) / n);
+        p.martingale[k] = mean(R + k);
+        p.martingale_error[k] = std::sqrt(std::max(0.0, covariance(R + k, R + k)) / n);
+    }
+    for (int k = 0, o = 0; k < cvs; ++k)
+        for (int l = k; l < cvs; ++l, ++o) {
+            p.covariance[o] =
+                cleared(cvs + o) - p.mean[k] * p.mean[l] + std::max(0.0, residual(k, l)) / n;
+            // Of ΔξΔξ − E[Δξ_k] Δξ_l − E[Δξ_l] Δξ_k.
+            const double a = -p.mean[l], b = -p.mean[k];
+            const double variance = residual(cvs + o, cvs + o) + a * a * residual(k, k) +
+                                    b * b * residual(l, l) + 2 * a * residual(k, cvs + o) +
+                                    2 * b * residual(l, cvs + o) + 2 * a * b * residual(k, l);
+            p.covariance_error[o] = std::sqrt(std::max(0.0, variance) / n);
+        }
+    return p;
+}
+
+}  // namespace
+
+// --- starts --------------------------------------------------------------------------------------
+
+Buffer<float> repeated_values(Stream& stream, int cvs, const std::vector<CvValue>& values,
+                              index replicas) {
+    const index n = static_cast<index>(values.size()) * replicas;
+    std::vector<float> host(at(cvs * n));
+    for (int k = 0; k < cvs; ++k)
+        for (index j = 0; j < n; ++j)
+            host[at(k * n + j)] =
+                static_cast<float>(values[at(j / replicas)][static_cast<std::size_t>(k)]);
+    Buffer<float> s(stream.device(), cvs * n);
+    copy_to_device(stream, s.span(), host.data());
+    return s;
+}
+
+Buffer<float> physics_starts(Stream& stream, const Model& model, const SampleSet& samples,
+                             const std::vector<CvValue>& values, const CvValue& reach,
+                             index replicas) {
+    const int K = model.n_cvs();
+    std::vector<std::vector<float>> xi;
+    for (int k = 0; k < K; ++k)
+        xi.push_back(to_host(stream, Span<const float>(samples.xi.span().subspan(
+                                         k * samples.row, samples.n))));
+    // The samples within reach of each value, sorted by the first CV so that a value sees few of them.
+    std::vector<index> order(at(samples.n));
+    std::iota(order.begin(), order.end(), index{0});
+    std::sort(order.begin(), order.end(), [&](index a, index b) {
+        return xi[0][at(a)] < xi[0][at(b)] || (xi[0][at(a)] == xi[0][at(b)] && a < b);
+    });
+    const index n = static_cast<index>(values.size()) * replicas;
+    std::vector<index> which(at(n));
+    std::vector<std::pair<double, index>> near;
+    for (std::size_t v = 0; v < values.size(); ++v) {
+        near.clear();
+        const auto first =
+            std::lower_bound(order.begin(), order.end(), values[v][0] - reach[0],
+                             [&](index j, double x) { return static_cast<double>(xi[0][at(j)]) < x; });
+        for (auto it = first; it != order.end(); ++it) {
+            double far = 0;
+            for (int k = 0; k < K; ++k) {
+                const auto c = static_cast<std::size_t>(k);
+                far = std::max(far, std::fabs(static_cast<double>(xi[c][at(*it)]) - values[v][c]) /
+                                        reach[c]);
+            }
+            if (static_cast<double>(xi[0][at(*it)]) > values[v][0] + reach[0]) break;
+            if (far <= 1) near.emplace_back(far, *it);
+        }
+        if (near.empty())
+            throw InputError("closure.start: no stored sample lies near the collective variable " +
+                             std::to_string(values[v][0]) +
+                             "; sample there, or give fewer closure.values");
+        // The nearest few times as many as wanted, then evenly spread over the run.
+        const std::size_t keep = std::min(near.size(), at(2 * replicas));
+        std::nth_element(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(keep - 1),
+                         near.end());
+        std::sort(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(keep),
+                  [](const auto& a, const auto& b) { return a.second < b.second; });
+        for (index r = 0; r < replicas; ++r)
+            which[v * at(replicas) + at(r)] =
+                near[keep >= at(replicas) ? at(r) * keep / at(replicas) : at(r) % keep].second;
+    }
+    Buffer<index> device_which(stream.device(), n);
+    copy_to_device(stream, device_which.span(), which.data());
+    Buffer<float> x(stream.device(), model.dim() * n);
+    gather_states(stream, model.dim(), samples.x.span(), samples.row, device_which.span(), n,
+                  x.span());
+    const Buffer<float> s = repeated_values(stream, K, values, replicas);
+    model.project(stream, s.span(), n, n, x.span(), n, 4);
+    stream.synchronize();
+    return x;
+}
+
+Buffer<float> constrained_starts(Stream& stream, const Model& model,
+                                 const IntegratorConfig& integrator,
+                                 const std::vector<double>& state,
+                                 const std::vector<CvValue>& values, index replicas, index steps,
+                                 uint64 seed) {
+    const index n = static_cast<index>(values.size()) * replicas;
+    std::vector<float> host;
+    for (int d = 0; d < model.dim(); ++d)
+        host.insert(host.end(), at(n),
+                    static_cast<float>(at(d) < state.size() ? state[at(d)] : 0.0));
+    Buffer<float> x(stream.device(), model.dim() * n);
+    copy_to_device(stream, x.span(), host.data());
+    const Buffer<float> s = repeated_values(stream, model.n_cvs(), values, replicas);
+    model.project(stream, s.span(), n, n, x.span(), n, 10);
+    PathSetup setup = model.path_setup(integrator);
+    setup.constrained = true;
+    Ensemble ensemble(stream, model.path_kernel(setup), n, seed, kStreamHeal);
+    copy(stream, ensemble.x(), Span<const float>(x.span()));
+    copy(stream, ensemble.center(), Span<const float>(s.span()));
+    const index piece = std::max<index>(1, static_cast<index>(kLaunchWork) / n);
+    for (index done = 0; done < steps; done += piece)
+        ensemble.advance(static_cast<uint64>(std::min(piece, steps - done)));
+    ensemble.check_finite([](index t) { return "held state " + std::to_string(t); });
+    copy(stream, x.span(), Span<const float>(ensemble.x()));
+    stream.synchronize();
+    return x;
+}
+
+AveragedClosure average_closure(Stream& stream, const Model& model, Span<const float> x,
+                                index values, index replicas) {
+    const int outputs = model.closure_outputs();
+    const index n = values * replicas;
+    Buffer<float> y(stream.device(), outputs * n);
+    Buffer<double> sums(stream.device(), 2 * outputs * values);
+    model.closure(stream, x, n, n, y.span(), n);
+    group_sums(stream, y.span(), n, outputs, values, replicas, sums.span());
+    const std::vector<double> host = to_host(stream, Span<const double>(sums.span()));
+    AveragedClosure out;
+    const double count = static_cast<double>(replicas);
+    for (index i = 0; i < outputs * values; ++i) {
+        const double mean = host[at(2 * i)] / count;
+        const double variance = std::max(0.0, host[at(2 * i + 1)] / count - mean * mean);
+        out.mean.push_back(mean);
+        out.error.push_back(std::sqrt(variance / std::max(1.0, count - 1)));
+    }
+    return out;
+}
+
+// --- bursts --------------------------------------------------------------------------------------
+
+BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConfig& integrator,
+                        const std::vector<CvValue>& values, Span<const float> start, index replicas,
+                        const BurstOptions& options) {
+    const int K = model.n_cvs();
+    const index count = static_cast<index>(values.size()), n = count * replicas;
+    if (replicas % kBurstBlocks != 0)
+        throw InputError("bursts: the replicas must be a multiple of " +
+                         std::to_string(kBurstBlocks));
+    if (K == 1 && count < 4) throw InputError("bursts: fewer than four values");
+    BurstMoments m;
+    m.cvs = K;
+    m.dt = options.dt;
+    m.period = options.periods[0];
+    m.replicas = replicas;
+    m.values = values;
+    m.lags = options.lags;
+    IntegratorConfig free = integrator;
+    free.dt = options.dt;
+    free.scheme = "euler_maruyama";  // increments of independent steps
+    const PathSetup setup = model.path_setup(free);
+    Ensemble ensemble(stream, model.path_kernel(setup), n, options.seed, kStreamBurst);
+    copy(stream, ensemble.x(), Span<const float>(start.data, model.dim() * n));
+    const int rows = static_cast<int>(model.formulas().cv.outputs.size());
+    const index width = burst_width(K), lags = static_cast<index>(options.lags.size());
+    const index cells = K == 1 ? count : 0;
+    Buffer<float> begin(stream.device(), rows * n), end(stream.device(), rows * n);
+    Buffer<double> sums(stream.device(), lags * count * kBurstBlocks * width);
+    Buffer<double> transition(stream.device(), lags * count * kBurstBlocks * cells);
+    model.evaluate_cvs(stream, ensemble.x(), n, n, begin.span(), n);
+    const double spacing = count > 1 ? (values.back()[0] - values[0][0]) /
+                                           static_cast<double>(count - 1)
+                                     : 1.0;
+    const float periods[2] = {static_cast<float>(options.periods[0]),
+                              static_cast<float>(options.periods[1])};
+    const auto report = [&] {
+        if (options.after)
+            options.after(static_cast<double>(ensemble.step()) * static_cast<double>(n));
+    };
+    // Every step of a piece is stored while martingales are followed.
+    const int outputs = burst_outputs(K);
+    const index controlled = options.controlled < 0 ? lags : std::min(options.controlled, lags);
+    const index stored =
+        controlled == 0
+            ? 0
+            : std::clamp<index>(kPieceFloats / ((model.dim() + K + outputs) * n), 1,
+                                std::max<index>(1, options.lags[at(controlled - 1)]));
+    SampleSet path(stream.device(), model.dim(), K, stored * n);
+    Buffer<float> integrands(stream.device(), outputs * stored * n);
+    Buffer<float> last(stream.device(), stored > 0 ? (K + outputs) * n : 0);
+    Buffer<float> drift(stream.device(), stored > 0 ? outputs * n : 0);
+    if (stored > 0) {
+        copy(stream, last.span().subspan(0, K * n), Span<const float>(begin.data(), K * n));
+        model.closure(stream, ensemble.x(), n, n, last.span().subspan(K * n, outputs * n), n);
+        fill_zero(stream, drift.span());
+    }
+    const uint64 piece = static_cast<uint64>(std::max(1.0, kLaunchWork / static_cast<double>(n)));
+    for (index l = 0; l < lags; ++l) {
+        const uint64 aim = static_cast<uint64>(options.lags[at(l)]);
+        while (ensemble.step() < aim && l < controlled) {
+            const index now = std::min(stored, static_cast<index>(aim - ensemble.step()));
+            path.n = 0;
+            ensemble.sample(1, now, path);
+            model.closure(stream, path.x.span(), path.row, now * n, integrands.span(), path.row);
+            add_burst_drift(stream, {K, n, now, static_cast<float>(options.dt), begin.data(),
+                                     last.data(), path.xi.data(), integrands.data(), path.row,
+                                     {periods[0], periods[1]}, drift.data()});
+            report();
+        }
+        while (ensemble.step() < aim) {
+            ensemble.advance(std::min(piece, aim - ensemble.step()));
+            report();
+        }
+        model.evaluate_cvs(stream, ensemble.x(), n, n, end.span(), n);
+        add_burst_sums(stream, {K, count, replicas, kBurstBlocks, begin.data(), end.data(),
+                                l < controlled ? drift.data() : nullptr,
+                                {periods[0], periods[1]}, static_cast<float>(values[0][0]),
+                                static_cast<float>(1 / spacing),
+                                sums.data() + l * count * kBurstBlocks * width,
+                                K == 1 ? transition.data() + l * count * kBurstBlocks * cells
+                                       : nullptr});
+    }
+    stream.synchronize();
+    ensemble.check_finite([&](index t) {
+        return "burst " + std::to_string(t % replicas) + " from the value " +
+               std::to_string(values[at(t / replicas)][0]);
+    });
+    const std::vector<double> host = to_host(stream, Span<const double>(sums.span()));
+    if (K == 1) m.transition = to_host(stream, Span<const double>(transition.span()));
+    for (index p = 0; p < lags * count; ++p) {
+        std::vector<double> total(at(width), 0.0);
+        for (index b = 0; b < kBurstBlocks; ++b)
+            for (index o = 0; o < width; ++o)
+                total[at(o)] += host[at((p * kBurstBlocks + b) * width + o)];
+        m.points.push_back(burst_point(K, total));
+    }
+    m.steps = static_cast<double>(ensemble.step()) * static_cast<double>(n);
+    m.force_evaluations = ensemble.force_evaluations();
+    if (controlled > 0)
+        m.force_evaluations +=
+            static_cast<double>(options.lags[at(controlled - 1)]) * static_cast<double>(n);
+    return m;
+}
+
+ClosureEstimate perturbed(const ClosureEstimate& estimate, uint64 seed, uint64 number) {
+    ClosureEstimate e = estimate;
+    for (std::size_t i = 0; i < e.x.size(); ++i) {
+        const PhiloxStream<float> stream(seed, kStreamBootstrap, static_cast<index>(number));
+        float z[4];
+        normal_block<Portable>(stream, i, z);
+        e.drift[i] += e.drift_error[i] * static_cast<double>(z[0]);
+        // ln D is what is smoothed.
+        if (e.diffusion[i] > 0)
+            e.diffusion[i] *= std::exp(e.diffusion_error[i] / e.diffusion[i] *
+                                       static_cast<double>(z[1]));
+    }
+    return e;
+}
+
+BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double tolerance) {
+    BurstClosure out;
+    std::vector<double> x;
+    for (const CvValue& v : moments.values) x.push_back(v[0]);
+    for (std::size_t l = 0; l < lags; ++l) {
+        BurstLag lag;
+        lag.tau = moments.tau(l);
+        std::vector<double> m, me, v, ve;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            const BurstPoint& p = moments.point(l, i);
+            m.push_back(p.mean[0]);
+            me.push_back(p.mean_error[0]);
+            v.push_back(p.covariance[0]);
+            ve.push_back(p.covariance_error[0]);
+            lag.apparent.drift.push_back(m[i] / lag.tau);
+            lag.apparent.drift_error.push_back(me[i] / lag.tau);
+            lag.apparent.diffusion.push_back(v[i] / (2 * lag.tau));
+            lag.apparent.diffusion_error.push_back(ve[i] / (2 * lag.tau));
+        }
+        lag.apparent.x = x;
+        lag.apparent.period = moments.period;
+        lag.corrected = invert_displacements(x, lag.tau, m, me, v, ve, lag.model,
+                                             l > 0 ? &out.lags[l - 1].model : nullptr, -1, -1,
+                                             moments.period);
+        lag.rate = lag.model.rates(1)[0];
+        double square = 0;
+        for (uint64 k = 0; k < kRateReplicates; ++k) {
+            const ReducedModel other = lag.model.with(perturbed(lag.corrected, 977, k));
+            const double d = other.rates(1)[0] - lag.rate;
+            square += d * d / static_cast<double>(kRateReplicates);
+        }
+        lag.rate_error = std::sqrt(square);
+        out.lags.push_back(std::move(lag));
+    }
+    std::size_t first = lags - 1;
+    // Lags need not double: the tolerance is per factor of two.
+    const auto flat = [&](std::size_t l) {
+        const BurstLag &late = out.lags[l], &early = out.lags[l - 1];
+        return std::fabs(std::log(late.rate / early.rate)) <
+               tolerance * std::log2(late.tau / early.tau) +
+                   std::hypot(late.rate_error / late.rate, early.rate_error / early.rate);
+    };
+    while (first > 0 && flat(first)) --first;
+    out.plateau = first + 1 < lags;
+    for (std::size_t l = first; l < lags && out.plateau; ++l) out.lags[l].plateau = true;
+    out.chosen = first;
+    while (out.chosen + 1 < lags && kSafe * out.lags[out.chosen].tau < out.lags.back().tau)
+        ++out.chosen;
+    // Shorter lags tell drift and diffusion better, and serve as long as the rate stays what it is.
+    while (out.chosen > first) {
+        const BurstLag &late = out.lags[out.chosen], &early = out.lags[out.chosen - 1];
+        const double noise = std::hypot(late.rate_error / late.rate, early.rate_error / early.rate);
+        if (std::fabs(std::log(late.rate / early.rate)) > kSame + 2 * noise) break;
+        --out.chosen;
+    }
+    return out;
+}
+
+std::vector<Figure> burst_rates(const BurstMoments& m, int count) {
+    std::vector<Figure> rates(static_cast<std::size_t>(count));
+    const std::size_t lags = m.lags.size();
+    const index n = static_cast<index>(m.values.size());
+    if (lags < 2 || m.transition.empty()) return {};
+    // Without block `without`, or with all.
+    const auto eigenvalues = [&](std::size_t lag, index without) {
+        std::vector<double> matrix(at(n * n), 0.0);
+        const double share =
+            static_cast<double>(m.replicas) *
+            (without < 0 ? 1.0 : 1.0 - 1.0 / static_cast<double>(kBurstBlocks));
+        for (index i = 0; i < n; ++i)
+            for (index b = 0; b < kBurstBlocks; ++b) {
+                if (b == without) continue;
+                const double* row =
+                    &m.transition[at(((static_cast<index>(lag) * n + i) * kBurstBlocks + b) * n)];
+                for (index j = 0; j < n; ++j) matrix[at(i * n + j)] += row[j] / share;
+            }
+        return leading_eigenvalues(matrix, n, count + 1);
+    };
+    const double step = m.tau(lags - 1) - m.tau(lags - 2);
+    const auto rates_of = [&](index without) {
+        const auto late = eigenvalues(lags - 1, without), early = eigenvalues(lags - 2, without);
+        std::vector<double> r;
+        for (int k = 1; k <= count; ++k) {
+            const auto i = static_cast<std::size_t>(k);
+            r.push_back(late[i] > 0 && early[i] > 0 ? std::log(early[i] / late[i]) / step
+                                                    : std::nan(""));
+        }
+        return r;
+    };
+    const auto all = rates_of(-1);
+    std::vector<std::vector<double>> parts(rates.size());
+    for (index b = 0; b < kBurstBlocks; ++b) {
+        const auto part = rates_of(b);
+        for (std::size_t k = 0; k < rates.size(); ++k) parts[k].push_back(part[k]);
+    }
+    for (std::size_t k = 0; k < rates.size(); ++k) rates[k] = {all[k], jackknife_error(parts[k])};
+    return rates;
+}
+
+}  // namespace microlift

@@ -1,0 +1,234 @@
+#include "sampling/closure/bursts_of_two.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace microlift {
+
+namespace {
+
+using Matrix = std::array<double, 4>;  // by rows
+using Fields = std::vector<std::array<double, 5>>;
+
+constexpr int kRoots = 6;          // square roots before the series of a logarithm
+constexpr double kMostDecay = 2.5;  // of |J| τ: beyond it displacements say little about b and D
+constexpr double kSame = 0.005;    // change of D that is none
+
+Matrix times(const Matrix& a, const Matrix& b) {
+    return {a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2],
+            a[2] * b[1] + a[3] * b[3]};
+}
+
+// e^{Jt} by scaling and squaring.
+Matrix exponential(const Matrix& j, double t) {
+    double size = 0;
+    for (const double e : j) size = std::max(size, std::fabs(e * t));
+    const int halvings = size > 0.25 ? static_cast<int>(std::ceil(std::log2(size / 0.25))) : 0;
+    const double scale = t / std::pow(2.0, halvings);
+    Matrix sum{1, 0, 0, 1}, term = sum;
+    for (int k = 1; k <= 10; ++k) {
+        term = times(term, j);
+        for (double& e : term) e *= scale / k;
+        for (std::size_t i = 0; i < 4; ++i) sum[i] += term[i];
+    }
+    for (int k = 0; k < halvings; ++k) sum = times(sum, sum);
+    return sum;
+}
+
+// The logarithm of a matrix by square roots, (M + sqrt(det) 1)/sqrt(tr + 2 sqrt(det)); M − 1 where
+// there is none.
+Matrix logarithm(const Matrix& matrix) {
+    Matrix m = matrix;
+    for (int k = 0; k < kRoots; ++k) {
+        const double det = m[0] * m[3] - m[1] * m[2], root = std::sqrt(std::max(det, 0.0));
+        const double scale = m[0] + m[3] + 2 * root;
+        if (!(det > 0) || !(scale > 0)) return {matrix[0] - 1, matrix[1], matrix[2], matrix[3] - 1};
+        const double s = 1 / std::sqrt(scale);
+        m = {s * (m[0] + root), s * m[1], s * m[2], s * (m[3] + root)};
+    }
+    const Matrix e{m[0] - 1, m[1], m[2], m[3] - 1};
+    Matrix sum{}, power = e;
+    for (int k = 1; k <= 6; ++k) {
+        for (std::size_t i = 0; i < 4; ++i) sum[i] += (k % 2 ? 1.0 : -1.0) / k * power[i];
+        power = times(power, e);
+    }
+    for (double& v : sum) v *= std::pow(2.0, kRoots);
+    return sum;
+}
+
+// Solves the n × n system by elimination with pivots.
+template <std::size_t n>
+std::array<double, n> solve(std::array<std::array<double, n>, n> a, std::array<double, n> b) {
+    for (std::size_t c = 0; c < n; ++c) {
+        std::size_t p = c;
+        for (std::size_t r = c + 1; r < n; ++r)
+            if (std::fabs(a[r][c]) > std::fabs(a[p][c])) p = r;
+        std::swap(a[c], a[p]);
+        std::swap(b[c], b[p]);
+        for (std::size_t r = c + 1; r < n; ++r) {
+            const double f = a[r][c] / a[c][c];
+            for (std::size_t k = c; k < n; ++k) a[r][k] -= f * a[c][k];
+            b[r] -= f * b[c];
+        }
+    }
+    for (std::size_t c = n; c-- > 0;) {
+        for (std::size_t k = c + 1; k < n; ++k) b[c] -= a[c][k] * b[k];
+        b[c] /= a[c][c];
+    }
+    return b;
+}
+
+// b and D of one value from what bursts of `steps` Euler–Maruyama steps show, the drift being linear:
+// a step multiplies displacements by e^(decay/steps).
+std::array<double, 5> local(const std::array<double, 5>& apparent, Matrix decay, index steps) {
+    double size = 0;
+    for (const double e : decay) size = std::max(size, std::fabs(e));
+    if (size > kMostDecay)
+        for (double& e : decay) e *= kMostDecay / size;
+    std::array<std::array<double, 2>, 2> phi{};
+    std::array<std::array<double, 3>, 3> spread{};  // of D₁₁, D₁₂, D₂₂ on the covariance / 2τ
+    const double w = 1 / static_cast<double>(steps);
+    const Matrix step = exponential(decay, w);
+    Matrix e{1, 0, 0, 1};
+    for (index i = 0; i < steps; ++i, e = times(e, step)) {
+        phi[0][0] += w * e[0];
+        phi[0][1] += w * e[1];
+        phi[1][0] += w * e[2];
+        phi[1][1] += w * e[3];
+        const double rows[3][3] = {
+            {e[0] * e[0], 2 * e[0] * e[1], e[1] * e[1]},
+            {e[0] * e[2], e[0] * e[3] + e[1] * e[2], e[1] * e[3]},
+            {e[2] * e[2], 2 * e[2] * e[3], e[3] * e[3]}};
+        for (std::size_t r = 0; r < 3; ++r)
+            for (std::size_t c = 0; c < 3; ++c) spread[r][c] += w * rows[r][c];
+    }
+    const auto b = solve<2>(phi, {apparent[0], apparent[1]});
+    const auto d = solve<3>(spread, {apparent[2], apparent[3], apparent[4]});
+    return {b[0], b[1], d[0], d[1], d[2]};
+}
+
+// Before and behind each value along each variable: its neighbours on the grid, or itself.
+using Neighbours = std::vector<std::array<std::array<std::size_t, 2>, 2>>;
+
+Neighbours neighbours_of(const std::vector<CvValue>& values) {
+    Neighbours all(values.size());
+    CvValue spacing{1e300, 1e300};
+    for (const CvValue& v : values)
+        for (std::size_t k = 0; k < 2; ++k)
+            if (const double d = std::fabs(v[k] - values[0][k]); d > 1e-9 * std::fabs(v[k]))
+                spacing[k] = std::min(spacing[k], d);
+    for (std::size_t v = 0; v < values.size(); ++v)
+        for (std::size_t k = 0; k < 2; ++k) {
+            all[v][k] = {v, v};
+            for (std::size_t w = 0; w < values.size(); ++w) {
+                const double along = (values[w][k] - values[v][k]) / spacing[k];
+                const double across = (values[w][1 - k] - values[v][1 - k]) / spacing[1 - k];
+                if (std::fabs(across) > 0.1) continue;
+                if (std::fabs(along - 1) < 0.1) all[v][k][1] = w;
+                if (std::fabs(along + 1) < 0.1) all[v][k][0] = w;
+            }
+        }
+    return all;
+}
+
+// The logarithm of the propagator at value v, 1 + the slope of the mean displacement by differences of
+// neighbours; 0 along a variable in which it has none.
+Matrix decay_at(const Fields& f, double tau, const BurstMoments& m, const Neighbours& near,
+             std::size_t v, const Matrix& shift = {}) {
+    Matrix j{1 + shift[0], shift[1], shift[2], 1 + shift[3]};
+    for (std::size_t axis = 0; axis < 2; ++axis) {
+        const auto [low, high] = near[v][axis];
+        if (low == high) continue;
+        const double width = m.values[high][axis] - m.values[low][axis];
+        for (std::size_t r = 0; r < 2; ++r)
+            j[2 * r + axis] += tau * (f[high][r] - f[low][r]) / width;
+    }
+    return logarithm(j);
+}
+
+}  // namespace
+
+TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
+    TwoClosure out;
+    const std::size_t n = m.values.size();
+    const Neighbours near = neighbours_of(m.values);
+    for (std::size_t l = 0; l < m.lags.size(); ++l) {
+        TwoLag lag;
+        lag.tau = m.tau(l);
+        Fields error;
+        for (std::size_t v = 0; v < n; ++v) {
+            const BurstPoint& p = m.point(l, v);
+            const double t = lag.tau;
+            lag.apparent.push_back({p.mean[0] / t, p.mean[1] / t, p.covariance[0] / (2 * t),
+                                    p.covariance[1] / (2 * t), p.covariance[2] / (2 * t)});
+            error.push_back({p.mean_error[0] / t, p.mean_error[1] / t, p.covariance_error[0] / (2 * t),
+                             p.covariance_error[1] / (2 * t), p.covariance_error[2] / (2 * t)});
+        }
+        lag.error = error;
+        for (std::size_t v = 0; v < n; ++v) {
+            const Matrix decay = decay_at(lag.apparent, lag.tau, m, near, v);
+            lag.value.push_back(local(lag.apparent[v], decay, m.lags[l]));
+            // An error grows by as much as its quantity is stretched.
+            for (std::size_t o = 0; o < 5; ++o) {
+                std::array<double, 5> one{};
+                one[o] = error[v][o];
+                lag.error[v][o] = std::max(error[v][o], std::fabs(local(one, decay, m.lags[l])[o]));
+            }
+            // And by what the errors of the slope make of it.
+            for (std::size_t axis = 0; axis < 2; ++axis) {
+                const auto [low, high] = near[v][axis];
+                if (low == high) continue;
+                const double width = m.values[high][axis] - m.values[low][axis];
+                for (std::size_t r = 0; r < 2; ++r) {
+                    Matrix shift{};
+                    shift[2 * r + axis] = lag.tau * std::hypot(error[low][r], error[high][r]) / width;
+                    const Matrix moved = decay_at(lag.apparent, lag.tau, m, near, v, shift);
+                    const auto other = local(lag.apparent[v], moved, m.lags[l]);
+                    for (std::size_t o = 0; o < 5; ++o)
+                        lag.error[v][o] = std::hypot(lag.error[v][o], other[o] - lag.value[v][o]);
+                }
+            }
+        }
+        if (l > 0) {
+            // Root mean square of the change of D, less what the errors alone would make.
+            const TwoLag& before = out.lags.back();
+            double change = 0, noise = 0, size = 0;
+            for (std::size_t v = 0; v < n; ++v)
+                for (std::size_t o = 2; o < 5; ++o) {
+                    const double d = lag.value[v][o] - before.value[v][o];
+                    const double twice = o == 3 ? 2.0 : 1.0;  // D₁₂ = D₂₁
+                    change += twice * d * d;
+                    noise += twice * (lag.error[v][o] * lag.error[v][o] +
+                                      before.error[v][o] * before.error[v][o]);
+                    size += twice * lag.value[v][o] * lag.value[v][o];
+                }
+            lag.change = std::sqrt(std::max(0.0, change - noise) / size);
+            lag.change_error = std::sqrt(noise / size / static_cast<double>(n));
+        }
+        out.lags.push_back(std::move(lag));
+    }
+    // The longest run of lags with neighbours that agree, of equal ones the later.
+    const std::size_t lags = out.lags.size();
+    const auto change_to = [&](std::size_t l) {
+        return out.lags[l].change / std::log2(out.lags[l].tau / out.lags[l - 1].tau);
+    };
+    std::size_t first = lags - 1, last = lags - 1;
+    for (std::size_t l = 0, begin = 0; l < lags; ++l) {
+        if (l > 0 && change_to(l) >= tolerance + out.lags[l].change_error) begin = l;
+        if (l - begin > 0 && l - begin >= last - first) {
+            first = begin;
+            last = l;
+        }
+    }
+    out.plateau = last > first;
+    for (std::size_t l = first; l <= last && out.plateau; ++l) out.lags[l].plateau = true;
+    out.chosen = first;
+    for (std::size_t l = first + 1; l <= last; ++l)
+        if (out.chosen == first || change_to(l) < change_to(out.chosen)) out.chosen = l;
+    while (out.chosen > first &&
+           change_to(out.chosen) < kSame + 2 * out.lags[out.chosen].change_error)
+        --out.chosen;
+    return out;
+}
+
+}  // namespace microlift

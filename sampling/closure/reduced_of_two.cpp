@@ -1,0 +1,484 @@
+#include "sampling/closure/reduced_of_two.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/error.h"
+#include "kernels/lane/math.h"
+#include "kernels/random/philox.h"
+#include "kernels/random/streams.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr index kMostIntervals = 24;  // of a surface's mesh, along each variable
+constexpr index kCells = ReducedModelOfTwo::kSide * ReducedModelOfTwo::kSide;
+constexpr double kLeastCut = 0.02;    // of an edge, before it meets a set's rim
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+std::size_t place(index i) { return static_cast<std::size_t>(i); }
+
+// D = Σ ρ_e e eᵀ with three integer vectors e and ρ_e ≥ 0, whatever D: Selling's reduction of a
+// superbase (Fehrenbach and Mirebeau, J. Math. Imaging Vis. 49 (2014) 123).
+struct Direction {
+    index e[2];
+    double rho;
+};
+std::array<Direction, 3> selling(double d11, double d12, double d22) {
+    long long v[3][2] = {{1, 0}, {0, 1}, {-1, -1}};
+    const auto product = [&](int a, int b) {
+        const double x = static_cast<double>(v[a][0]), y = static_cast<double>(v[a][1]);
+        const double s = static_cast<double>(v[b][0]), t = static_cast<double>(v[b][1]);
+        return d11 * x * s + d12 * (x * t + y * s) + d22 * y * t;
+    };
+    // Until no two of the three meet at an acute angle.
+    for (int round = 0; round < 60; ++round) {
+        int a = -1, b = -1;
+        for (int i = 0; i < 3 && a < 0; ++i)
+            for (int j = i + 1; j < 3 && a < 0; ++j)
+                if (product(i, j) > 1e-12 * (product(i, i) + product(j, j))) {
+                    a = i;
+                    b = j;
+                }
+        if (a < 0) break;
+        const int c = 3 - a - b;
+        for (int k = 0; k < 2; ++k) {
+            v[c][k] = v[a][k] - v[b][k];
+            v[a][k] = -v[a][k];
+        }
+    }
+    std::array<Direction, 3> out{};
+    for (int c = 0; c < 3; ++c) {
+        const int a = (c + 1) % 3, b = (c + 2) % 3;
+        // Perpendicular to v[c] under no metric: e · v[c] = 0.
+        out[static_cast<std::size_t>(c)] = {{static_cast<index>(-v[c][1]), static_cast<index>(v[c][0])},
+                                            std::max(0.0, -product(a, b))};
+    }
+    return out;
+}
+
+// Sorted distinct values, those nearer than a millionth of the range taken together.
+std::vector<double> distinct(std::vector<double> x) {
+    std::sort(x.begin(), x.end());
+    const double least = 1e-6 * (x.back() - x.front());
+    std::vector<double> out;
+    for (const double v : x)
+        if (out.empty() || v > out.back() + least) out.push_back(v);
+    return out;
+}
+
+}  // namespace
+
+double EllipseSet::level(const CvValue& x) const {
+    const double u = (x[0] - centre[0]) / radius[0], v = (x[1] - centre[1]) / radius[1];
+    return std::hypot(u, v) - 1;
+}
+
+// --- surfaces ------------------------------------------------------------------------------------
+
+namespace {
+
+// What is smoothed: b₁, b₂, ln D₁₁, artanh of the correlation, ln D₂₂, and errors. False where D is
+// not positive.
+bool transformed(const DriftAndDiffusion& v, const DriftAndDiffusion& e, DriftAndDiffusion& y,
+                 DriftAndDiffusion& se) {
+    const double root = std::sqrt(v[2] * v[4]), r = v[3] / root;
+    if (!(v[2] > 0) || !(v[4] > 0) || !(std::fabs(r) < 1)) return false;
+    y = {v[0], v[1], std::log(v[2]), std::atanh(r), std::log(v[4])};
+    se = {e[0], e[1], e[2] / v[2], e[3] / root / (1 - r * r), e[4] / v[4]};
+    for (std::size_t o = 0; o < 5; ++o)
+        if (!std::isfinite(y[o]) || !std::isfinite(se[o])) return false;
+    return true;
+}
+
+}  // namespace
+
+EstimateOfTwo perturbed(const EstimateOfTwo& estimate, uint64 seed, uint64 number) {
+    EstimateOfTwo e = estimate;
+    for (std::size_t v = 0; v < e.at.size(); ++v) {
+        DriftAndDiffusion y{}, se{};
+        if (!transformed(e.value[v], e.error[v], y, se)) continue;
+        const PhiloxStream<float> stream(seed, kStreamBootstrap, static_cast<index>(number));
+        float z[2][4];
+        for (std::size_t half = 0; half < 2; ++half)
+            normal_block<Portable>(stream, 2 * v + half, z[half]);
+        for (std::size_t o = 0; o < 5; ++o) y[o] += se[o] * static_cast<double>(z[o / 4][o % 4]);
+        const double d11 = std::exp(y[2]), d22 = std::exp(y[4]);
+        e.value[v] = {y[0], y[1], d11, std::sqrt(d11 * d22) * std::tanh(y[3]), d22};
+    }
+    return e;
+}
+
+ReducedModelOfTwo::ReducedModelOfTwo(const EstimateOfTwo& estimate)
+    : ReducedModelOfTwo(estimate, {}) {}
+
+ReducedModelOfTwo::ReducedModelOfTwo(const EstimateOfTwo& estimate,
+                                     const std::vector<double>& log_density)
+    : reversible_(!log_density.empty()) {
+    std::vector<CvValue> places;
+    std::array<std::vector<double>, 5> y, se;
+    std::vector<double> log_p;
+    double most = -std::numeric_limits<double>::infinity();
+    for (const double p : log_density)
+        if (p > most) most = p;
+    for (std::size_t v = 0; v < estimate.at.size(); ++v) {
+        DriftAndDiffusion one{}, error{};
+        if (!transformed(estimate.value[v], estimate.error[v], one, error)) continue;
+        if (reversible_ && !(log_density[v] > most - kDepth)) continue;
+        places.push_back(estimate.at[v]);
+        known_.push_back(v);
+        for (std::size_t o = 0; o < 5; ++o) {
+            y[o].push_back(one[o]);
+            se[o].push_back(error[o]);
+        }
+        if (reversible_) log_p.push_back(log_density[v]);
+    }
+    std::array<std::vector<double>, 2> along;
+    for (std::size_t k = 0; k < 2 && !places.empty(); ++k) {
+        std::vector<double> x;
+        for (const CvValue& p : places) x.push_back(p[k]);
+        along[k] = distinct(x);
+    }
+    if (places.size() < 8 || along[0].size() < 3 || along[1].size() < 3)
+        throw NumericError("closure: drift and a positive diffusion are known at fewer than eight "
+                           "values of the two collective variables, or along fewer than three lines");
+    for (std::size_t k = 0; k < 2; ++k) {
+        mesh_.from[k] = along[k].front();
+        mesh_.to[k] = along[k].back();
+        mesh_.intervals[k] = std::clamp<index>(static_cast<index>(along[k].size()) - 1, 3,
+                                               kMostIntervals);
+    }
+    for (std::size_t o = reversible_ ? 2 : 0; o < 5; ++o)
+        surfaces_[o] = SmoothingSurface(mesh_, places, y[o], se[o]);
+    if (reversible_)
+        log_density_ = SmoothingSurface(mesh_, places, log_p,
+                                        std::vector<double>(log_p.size(), 1.0), 0);
+    enclose(places, along);
+    tabulate();
+    connect();
+}
+
+ReducedModelOfTwo ReducedModelOfTwo::with(const EstimateOfTwo& estimate,
+                                          const std::vector<double>& log_density) const {
+    ReducedModelOfTwo other(*this);
+    std::array<std::vector<double>, 5> y;
+    std::vector<double> log_p;
+    for (const std::size_t v : known_) {
+        DriftAndDiffusion one{}, error{};
+        if (!transformed(estimate.value[v], estimate.error[v], one, error))
+            throw NumericError("closure: the diffusion of a replicate is not positive");
+        for (std::size_t o = 0; o < 5; ++o) y[o].push_back(one[o]);
+        if (reversible_) log_p.push_back(log_density[v]);
+    }
+    for (std::size_t o = reversible_ ? 2 : 0; o < 5; ++o)
+        other.surfaces_[o] = surfaces_[o].with(y[o]);
+    if (reversible_) other.log_density_ = log_density_.with(log_p);
+    other.tabulate();
+    other.connect();
+    return other;
+}
+
+// --- cells ---------------------------------------------------------------------------------------
+
+CvValue ReducedModelOfTwo::centre(index cell) const {
+    const CvValue h = width();
+    return {mesh_.from[0] + h[0] * (static_cast<double>(cell / kSide) + 0.5),
+            mesh_.from[1] + h[1] * (static_cast<double>(cell % kSide) + 0.5)};
+}
+
+CvValue ReducedModelOfTwo::width() const {
+    return {(mesh_.to[0] - mesh_.from[0]) / static_cast<double>(kSide),
+            (mesh_.to[1] - mesh_.from[1]) / static_cast<double>(kSide)};
+}
+
+// Cells whose nearest value is known, or missing among five of its eight neighbours, which is no hole; of
+// these the largest connected set.
+void ReducedModelOfTwo::enclose(const std::vector<CvValue>& places,
+                                const std::array<std::vector<double>, 2>& along) {
+    const auto nearest = [&](std::size_t k, double x) {
+        const auto& list = along[k];
+        const auto it = std::lower_bound(list.begin(), list.end(), x);
+        if (it == list.begin()) return std::size_t{0};
+        const auto i = static_cast<std::size_t>(it - list.begin());
+        if (i == list.size() || x - list[i - 1] < list[i] - x) return i - 1;
+        return i;
+    };
+    const std::size_t rows = along[0].size(), columns = along[1].size();
+    std::vector<bool> known(rows * columns, false);
+    for (const CvValue& p : places) known[nearest(0, p[0]) * columns + nearest(1, p[1])] = true;
+    std::vector<bool> filled = known;
+    for (std::size_t i = 0; i < rows; ++i)
+        for (std::size_t j = 0; j < columns; ++j) {
+            int around = 0;
+            for (std::size_t a = i > 0 ? i - 1 : 0; a <= std::min(i + 1, rows - 1); ++a)
+                for (std::size_t b = j > 0 ? j - 1 : 0; b <= std::min(j + 1, columns - 1); ++b)
+                    around += known[a * columns + b];
+            if (around >= 5) filled[i * columns + j] = true;
+        }
+    known = filled;
+    std::vector<index> group(place(kCells), -1), stack;
+    std::vector<index> sizes;
+    const auto open = [&](index c) {
+        const CvValue x = centre(c);
+        return group[place(c)] < 0 && known[nearest(0, x[0]) * columns + nearest(1, x[1])];
+    };
+    for (index c = 0; c < kCells; ++c) {
+        if (!open(c)) continue;
+        const index g = static_cast<index>(sizes.size());
+        sizes.push_back(0);
+        const auto visit = [&](index to) {
+            if (!open(to)) return;
+            group[place(to)] = g;
+            stack.push_back(to);
+        };
+        visit(c);
+        while (!stack.empty()) {
+            const index here = stack.back(), i = here / kSide, j = here % kSide;
+            stack.pop_back();
+            ++sizes.back();
+            if (i > 0) visit(here - kSide);
+            if (i + 1 < kSide) visit(here + kSide);
+            if (j > 0) visit(here - 1);
+            if (j + 1 < kSide) visit(here + 1);
+        }
+    }
+    const index best = std::max_element(sizes.begin(), sizes.end()) - sizes.begin();
+    number_.assign(place(kCells), -1);
+    for (index c = 0; c < kCells; ++c)
+        if (group[place(c)] == best) {
+            number_[place(c)] = static_cast<index>(cells_.size());
+            cells_.push_back(c);
+        }
+}
+
+DriftAndDiffusion ReducedModelOfTwo::surfaces_at(const CvValue& x) const {
+    const double d11 = std::exp(surfaces_[2](x)), d22 = std::exp(surfaces_[4](x));
+    const double d12 = std::sqrt(d11 * d22) * std::tanh(surfaces_[3](x));
+    if (reversible_) return {0, 0, d11, d12, d22};
+    return {surfaces_[0](x), surfaces_[1](x), d11, d12, d22};
+}
+
+void ReducedModelOfTwo::tabulate() {
+    const CvValue h = width();
+    coefficients_.resize(place(kCells));
+    force_.resize(place(kCells));
+    log_p_.assign(place(reversible_ ? kCells : 0), 0.0);
+    for (index c = 0; c < kCells; ++c) {
+        const CvValue x = centre(c);
+        DriftAndDiffusion v = surfaces_at(x);
+        // Half a cell to all sides, for ∇·D and ∇ ln p.
+        CvValue divergence{}, slope{};
+        for (std::size_t k = 0; k < 2; ++k) {
+            CvValue low = x, high = x;
+            low[k] -= 0.5 * h[k];
+            high[k] += 0.5 * h[k];
+            const DriftAndDiffusion a = surfaces_at(low), b = surfaces_at(high);
+            divergence[0] += (b[2 + k] - a[2 + k]) / h[k];
+            divergence[1] += (b[3 + k] - a[3 + k]) / h[k];
+            if (reversible_) slope[k] = (log_density_(high) - log_density_(low)) / h[k];
+        }
+        if (reversible_) {
+            v[0] = v[2] * slope[0] + v[3] * slope[1] + divergence[0];
+            v[1] = v[3] * slope[0] + v[4] * slope[1] + divergence[1];
+            log_p_[place(c)] = log_density_(x);
+        }
+        coefficients_[place(c)] = v;
+        const double det = v[2] * v[4] - v[3] * v[3];
+        const double f0 = v[0] - divergence[0], f1 = v[1] - divergence[1];
+        force_[place(c)] = {(v[4] * f0 - v[3] * f1) / det, (v[2] * f1 - v[3] * f0) / det};
+    }
+}
+
+void ReducedModelOfTwo::connect() {
+    const CvValue h = width();
+    std::vector<CellChain::Edge> edges;
+    double slow = std::numeric_limits<double>::infinity();
+    for (index c = 0; c < kCells; ++c) {
+        if (!inside(c)) continue;
+        const DriftAndDiffusion& v = coefficients(c);
+        for (std::size_t k = 0; k < 2; ++k) {
+            const double range = mesh_.to[k] - mesh_.from[k];
+            slow = std::min(slow, v[2 + 2 * k] / (range * range));
+        }
+        for (const Direction& d :
+             selling(v[2] / (h[0] * h[0]), v[3] / (h[0] * h[1]), v[4] / (h[1] * h[1]))) {
+            if (!(d.rho > 0)) continue;
+            // Half the weight to each side: the cell over there gives the other half.
+            for (const index sign : {index{-1}, index{1}}) {
+                const index i = c / kSide + sign * d.e[0], j = c % kSide + sign * d.e[1];
+                if (i < 0 || j < 0 || i >= kSide || j >= kSide) continue;
+                const index to = i * kSide + j;
+                if (!inside(to)) continue;
+                double force = 0;
+                if (reversible_)
+                    force = log_p_[place(to)] - log_p_[place(c)];
+                else
+                    for (std::size_t k = 0; k < 2; ++k)
+                        force += 0.5 * (force_[place(c)][k] + force_[place(to)][k]) * h[k] *
+                                 static_cast<double>(sign * d.e[k]);
+                edges.push_back({number_[place(c)], number_[place(to)], 0.5 * d.rho, force});
+            }
+        }
+    }
+    chain_ = CellChain(static_cast<index>(cells_.size()), std::move(edges), slow);
+}
+
+std::vector<double> ReducedModelOfTwo::spread(const std::vector<double>& by_number) const {
+    std::vector<double> field(place(kCells), kNone);
+    for (std::size_t i = 0; i < cells_.size(); ++i) field[place(cells_[i])] = by_number[i];
+    return field;
+}
+
+double ReducedModelOfTwo::at(const std::vector<double>& field, const CvValue& x) const {
+    const CvValue h = width();
+    index first[2];
+    double share[2];
+    for (std::size_t k = 0; k < 2; ++k) {
+        const double t = std::clamp((x[k] - mesh_.from[k]) / h[k] - 0.5, 0.0,
+                                    static_cast<double>(kSide - 1));
+        first[k] = std::min(static_cast<index>(t), kSide - 2);
+        share[k] = t - static_cast<double>(first[k]);
+    }
+    double sum = 0, weight = 0;
+    for (index i = 0; i < 2; ++i)
+        for (index j = 0; j < 2; ++j) {
+            const double value = field[place((first[0] + i) * kSide + first[1] + j)];
+            const double w = (i ? share[0] : 1 - share[0]) * (j ? share[1] : 1 - share[1]);
+            if (!std::isfinite(value)) continue;
+            sum += w * value;
+            weight += w;
+        }
+    return weight > 1e-6 ? sum / weight : kNone;
+}
+
+std::vector<index> ReducedModelOfTwo::nearest_inside() const {
+    std::vector<index> nearest(place(kCells), -1), ring = cells_;
+    for (const index c : cells_) nearest[place(c)] = c;
+    // Ring after ring of neighbours.
+    while (!ring.empty()) {
+        std::vector<index> next;
+        for (const index c : ring) {
+            const auto visit = [&](index to) {
+                if (nearest[place(to)] >= 0) return;
+                nearest[place(to)] = nearest[place(c)];
+                next.push_back(to);
+            };
+            const index i = c / kSide, j = c % kSide;
+            if (i > 0) visit(c - kSide);
+            if (i + 1 < kSide) visit(c + kSide);
+            if (j > 0) visit(c - 1);
+            if (j + 1 < kSide) visit(c + 1);
+        }
+        ring = std::move(next);
+    }
+    return nearest;
+}
+
+std::vector<double> ReducedModelOfTwo::beyond_walls(const std::vector<double>& field) const {
+    std::vector<double> all;
+    for (const index c : nearest_inside()) all.push_back(field[place(c)]);
+    return all;
+}
+
+// --- the generator -------------------------------------------------------------------------------
+
+std::vector<double> ReducedModelOfTwo::solve(const std::vector<EllipseSet>& sets,
+                                             const std::vector<double>& values,
+                                             double source) const {
+    const index n = static_cast<index>(cells_.size());
+    // The set of each cell, and how far outside the sets it lies.
+    std::vector<index> in(cells_.size(), -1);
+    std::vector<std::vector<double>> level;
+    for (std::size_t s = 0; s < sets.size(); ++s) {
+        level.emplace_back();
+        index nearest = 0, found = 0;
+        for (index i = 0; i < n; ++i) {
+            const double l = sets[s].level(centre(cells_[place(i)]));
+            level[s].push_back(l);
+            if (l < level[s][place(nearest)]) nearest = i;
+            if (l <= 0) {
+                in[place(i)] = static_cast<index>(s);
+                ++found;
+            }
+        }
+        // A set smaller than a cell is the cell nearest to it.
+        if (found == 0) {
+            in[place(nearest)] = static_cast<index>(s);
+            level[s][place(nearest)] = 0;
+        }
+    }
+    BandMatrix matrix(n, chain_.half_width());
+    std::vector<double> u(cells_.size(), source), leaving(cells_.size(), 0.0);
+    for (index i = 0; i < n; ++i)
+        if (const index s = in[place(i)]; s >= 0) {
+            leaving[place(i)] = 1;
+            u[place(i)] = values[place(s)];
+        }
+    const auto jump = [&](index from, index to, double weight, double force) {
+        if (in[place(from)] >= 0) return;
+        const index s = in[place(to)];
+        double rate = weight * bernoulli(-force);
+        if (s >= 0) {
+            // The set's rim is nearer than its cell.
+            const auto& l = level[place(s)];
+            const double a = l[place(from)], b = l[place(to)];
+            const double part = std::clamp(a / (a - b), kLeastCut, 1.0);
+            rate = weight / part * bernoulli(-force * part);
+            u[place(from)] += rate * values[place(s)];
+            leaving[place(from)] += rate;
+        } else {
+            matrix(from, to) -= rate;
+        }
+    };
+    for (const CellChain::Edge& e : chain_.edges()) {
+        jump(e.from, e.to, e.weight, e.force);
+        jump(e.to, e.from, e.weight, -e.force);
+    }
+    if (!matrix.factor_generator(std::move(leaving)))
+        throw NumericError("closure: the generator has no inverse");
+    matrix.solve(u.data());
+    return spread(u);
+}
+
+std::vector<double> ReducedModelOfTwo::mean_times(const EllipseSet& target) const {
+    return solve({target}, {0.0}, 1.0);
+}
+
+std::vector<double> ReducedModelOfTwo::committor(const EllipseSet& a, const EllipseSet& b) const {
+    return solve({a, b}, {0.0, 1.0}, 0.0);
+}
+
+std::vector<double> ReducedModelOfTwo::density() const {
+    const CvValue h = width();
+    std::vector<double> p = chain_.stationary();
+    for (double& v : p) v /= h[0] * h[1];
+    return spread(p);
+}
+
+std::vector<double> ReducedModelOfTwo::rates(int count) const {
+    std::vector<std::vector<double>> start(4);
+    for (const index c : cells_) {
+        const CvValue x = part(c);
+        start[0].push_back(x[0]);
+        start[1].push_back(x[1]);
+        start[2].push_back(x[0] * x[0] - x[1] * x[1] + x[0]);
+        start[3].push_back(x[0] * x[1] + x[1] * x[1]);
+    }
+    return chain_.rates(count, std::move(start));
+}
+
+std::vector<double> ReducedModelOfTwo::slowest_function() const {
+    std::vector<double> start;
+    for (const index c : cells_) start.push_back(part(c)[0] + 0.7 * part(c)[1]);
+    return spread(chain_.slowest(std::move(start)));
+}
+
+CvValue ReducedModelOfTwo::part(index cell) const {
+    const CvValue x = centre(cell);
+    return {(x[0] - mesh_.from[0]) / (mesh_.to[0] - mesh_.from[0]) - 0.5,
+            (x[1] - mesh_.from[1]) / (mesh_.to[1] - mesh_.from[1]) - 0.5};
+}
+
+}  // namespace microlift

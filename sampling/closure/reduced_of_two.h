@@ -1,0 +1,103 @@
+// A reduced model dξ = b dt + sqrt(2 D) dW (Itô) of two collective variables, D a full symmetric matrix:
+// smooth surfaces from estimates with errors, and what follows from the generator on finite volumes with
+// reflecting walls: the stationary density, mean first-passage times, the committor, relaxation rates.
+#pragma once
+
+#include "sampling/closure/cell_chain.h"
+#include "sampling/numerics/smoothing.h"
+
+namespace microlift {
+
+using DriftAndDiffusion = std::array<double, 5>;  // b₁, b₂, D₁₁, D₁₂, D₂₂
+
+// Estimates at values on a grid, of which some may be missing; one with an error that is not finite is
+// left out of fits.
+struct EstimateOfTwo {
+    std::vector<CvValue> at;
+    std::vector<DriftAndDiffusion> value, error;
+
+    std::size_t size() const { return at.size(); }
+    // v(o), e(o) of the five quantities.
+    template <class V, class E>
+    void add(const CvValue& x, const V& v, const E& e) {
+        at.push_back(x);
+        value.push_back({v(0), v(1), v(2), v(3), v(4)});
+        error.push_back({e(0), e(1), e(2), e(3), e(4)});
+    }
+};
+
+// The ellipse Σ ((ξ_k − centre_k)/radius_k)² ≤ 1.
+struct EllipseSet {
+    CvValue centre{}, radius{};
+    double level(const CvValue& x) const;  // ≤ 0 inside
+};
+
+// Estimates shifted by normal deviates of their errors; the same for the same seed and number.
+EstimateOfTwo perturbed(const EstimateOfTwo& estimate, uint64 seed, uint64 number);
+
+class ReducedModelOfTwo {
+public:
+    static constexpr index kSide = 80;   // cells along each variable
+    static constexpr double kDepth = 25;
+
+    ReducedModelOfTwo() = default;
+    // Surfaces through b₁, b₂, ln D₁₁, ln D₂₂ and artanh of the correlation, so that D is positive.
+    explicit ReducedModelOfTwo(const EstimateOfTwo& estimate);
+    // The reversible model of a stationary density p and D: b = D ∇ln p + ∇·D. `log_density` at the
+    // estimate's values, up to a constant; the estimate's drift is not used. Where p is below e^−kDepth of
+    // its largest value nothing is known of it: walls.
+    ReducedModelOfTwo(const EstimateOfTwo& estimate, const std::vector<double>& log_density);
+    // The same with other numbers in place of the estimate's, smoothed alike.
+    ReducedModelOfTwo with(const EstimateOfTwo& estimate,
+                           const std::vector<double>& log_density = {}) const;
+
+    // --- cells: (kSide, kSide), the first variable slow
+    const CvValue& from() const { return mesh_.from; }
+    const CvValue& to() const { return mesh_.to; }
+    CvValue centre(index cell) const;
+    // Walls stand around the largest connected set of cells with estimates near them.
+    bool inside(index cell) const { return number_[static_cast<std::size_t>(cell)] >= 0; }
+    const DriftAndDiffusion& coefficients(index cell) const {
+        return coefficients_[static_cast<std::size_t>(cell)];
+    }
+    // A field over the cells (NaN outside) between them, from those inside; NaN where there is none.
+    double at(const std::vector<double>& field, const CvValue& x) const;
+    // Of every cell the nearest one inside; and a field continued so.
+    std::vector<index> nearest_inside() const;
+    std::vector<double> beyond_walls(const std::vector<double>& field) const;
+
+    std::vector<double> density() const;
+    std::vector<double> mean_times(const EllipseSet& target) const;
+    // Of reaching b before a.
+    std::vector<double> committor(const EllipseSet& a, const EllipseSet& b) const;
+    // Real parts of the slowest rates, without 0.
+    std::vector<double> rates(int count) const;
+    // The slowest function of ξ.
+    std::vector<double> slowest_function() const;
+
+private:
+    CvValue width() const;
+    CvValue part(index cell) const;  // of the range, from −½ to ½
+    void enclose(const std::vector<CvValue>& places, const std::array<std::vector<double>, 2>& along);
+    void tabulate();
+    void connect();
+    DriftAndDiffusion surfaces_at(const CvValue& x) const;
+    std::vector<double> spread(const std::vector<double>& by_number) const;
+    // −L u = source outside the sets, u = values[s] on set s.
+    std::vector<double> solve(const std::vector<EllipseSet>& sets, const std::vector<double>& values,
+                              double source) const;
+
+    SmoothingSurface::Mesh mesh_;
+    std::array<SmoothingSurface, 5> surfaces_;  // of the transformed quantities
+    SmoothingSurface log_density_;
+    bool reversible_ = false;
+    std::vector<std::size_t> known_;  // of the estimate's values
+    std::vector<index> number_;  // of each cell inside, else −1
+    std::vector<index> cells_;   // by number
+    std::vector<DriftAndDiffusion> coefficients_;
+    std::vector<CvValue> force_;   // D⁻¹ (b − ∇·D)
+    std::vector<double> log_p_;    // reversible models
+    CellChain chain_;
+};
+
+}  // namespace microlift

@@ -1,0 +1,686 @@
+#include "sampling/dynamics/bytecode_path.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "kernels/random/streams.h"
+#include "sampling/dynamics/compiled_path.h"
+#include "sampling/dynamics/cuda_path.h"
+
+namespace microlift {
+
+namespace {
+
+using L = NativeLane;
+constexpr int W = kNativeWidth;
+
+// A program output as a source of packs: a slot of the tile, or one constant.
+struct Source {
+    const float* slot = nullptr;
+    float value = 0.0f;
+    LANE_FN L at(int lane) const { return slot ? load<L>(slot, lane) : broadcast<L>(value); }
+    bool is_zero() const { return !slot && value == 0.0f; }
+};
+
+// Noise of one variable, its amplitude and slope known: what the integrators' add_noise expects.
+struct ScaledNoise {
+    L sigma, slope = broadcast<L>(0.0f);
+    LANE_FN void add_noise(const L (&)[1], const L (&z)[1], float s, L (&f)[1]) const {
+        f[0] = fma(sigma * broadcast<L>(s), z[0], f[0]);
+    }
+    LANE_FN void add_noise_slope(const L (&)[1], const L (&z)[1], float s, L (&f)[1]) const {
+        f[0] = fma(slope * broadcast<L>(s), z[0], f[0]);
+    }
+};
+
+struct AlignedFloats {
+    explicit AlignedFloats(std::size_t n)
+        : data(static_cast<float*>(std::aligned_alloc(64, (n * sizeof(float) / 64 + 1) * 64))) {
+        if (!data) throw DeviceError("out of memory: the tiles of a formula system");
+        std::fill(data, data + n, 0.0f);
+    }
+    ~AlignedFloats() { std::free(data); }
+    AlignedFloats(const AlignedFloats&) = delete;
+    AlignedFloats& operator=(const AlignedFloats&) = delete;
+    float* data;
+};
+
+// Trajectories [first, first + count) of a launch, count ≤ kTile.
+template <class Integrator>
+class Tile {
+public:
+    Tile(const FormulaSystem& system, const Integrator& integrator, const PathSetup& setup,
+         const PathArgs& a)
+        : system_(system), integrator_(integrator),
+          scheme_program_(Integrator::needs_noise_slope ? system.noise_slope : system.potential),
+          constrained_(setup.constrained), a_(a),
+          dim_(system.dim), cvs_(static_cast<int>(system.cvs.size())),
+          common_(dim_ % 4 == 0 ? 4 : dim_ % 2 == 0 ? 2 : 1), group_steps_(4 / common_),
+          blocks_(dim_ / common_),
+          slots_(system.force.tile_floats()), cv_slots_(system.cv.tile_floats()),
+          fixman_slots_(system.fixman.tile_floats()),
+          scheme_slots_(kSchemeProgram ? scheme_program_.tile_floats() : 0),
+          z_(static_cast<std::size_t>(4 * blocks_) * kTile), z_previous_(rows(dim_)),
+          v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)),
+          start_(rows(cvs_ * dim_)), x_before_(rows(kKeepsStart ? dim_ : 0)),
+          f_before_(rows(kKeepsStart ? dim_ : 0)), energy_(rows(Integrator::metropolis ? 1 : 0)),
+          decisions_(rows(Integrator::metropolis ? 4 : 0)),
+          few_rounds_(setup.philox_rounds != kPhiloxRounds && !setup.constrained) {
+        if constexpr (Integrator::scales_noise)
+            if (const float sigma = system.noise_amplitude(); sigma > 0.0f) {
+                scaled_ = true;
+                scale_ = normal_scale(sigma * integrator.noise_factor());
+            }
+        for (int o = 0; o < static_cast<int>(system.force.outputs.size()); ++o)
+            outputs_.push_back(source(system.force, slots_.data, o));
+        for (int o = 0; o < static_cast<int>(system.cv.outputs.size()); ++o)
+            cv_outputs_.push_back(source(system.cv, cv_slots_.data, o));
+        for (int o = 0; o < static_cast<int>(system.fixman.outputs.size()); ++o)
+            fixman_outputs_.push_back(source(system.fixman, fixman_slots_.data, o));
+        if (kSchemeProgram)
+            for (int o = 0; o < static_cast<int>(scheme_program_.outputs.size()); ++o)
+                scheme_outputs_.push_back(source(scheme_program_, scheme_slots_.data, o));
+        has_fixman_ = std::any_of(fixman_outputs_.begin(), fixman_outputs_.end(),
+                                  [](const Source& s) { return !s.is_zero(); });
+        all_linear_ = system.linear_cvs();
+        plain_ = kPlainScheme && !constrained_ && all_linear_ && dim_ <= kPlainDim &&
+                 system.noise_constant && system.noise == FormulaSystem::Noise::diagonal;
+        if (plain_)
+            for (int k = 0; k < cvs_; ++k) {
+                const auto& cv = system.cvs[static_cast<std::size_t>(k)];
+                offset_[k] = static_cast<float>(cv.offset);
+                for (int d = 0; d < dim_; ++d) weights_[k][d] = weight(cv, d);
+            }
+    }
+
+    void run(index first, int count) {
+        first_ = first;
+        count_ = count;
+        lanes_ = (count + W - 1) / W * W;
+        for (int d = 0; d < dim_; ++d) {
+            fetch(a_.x + d * a_.trajectories, x(d));
+            if (Integrator::has_velocity) fetch(a_.v + d * a_.trajectories, row(v_, d));
+        }
+        for (int k = 0; k < cvs_; ++k) {
+            fetch(a_.center + k * a_.trajectories, row(center_, k));
+            fetch(a_.stiffness + k * a_.trajectories, row(stiffness_, k));
+        }
+        std::fill(z_previous_.data, z_previous_.data + static_cast<std::size_t>(dim_) * kTile, 0.0f);
+        if (Integrator::needs_previous_noise && a_.first_step > 0) {
+            const uint64 last = a_.first_step - 1;
+            draw_group(last / steps());
+            const int s = static_cast<int>(last % steps());
+            for (int d = 0; d < dim_; ++d)
+                for (int i = 0; i < lanes_; i += W)
+                    store(row(z_previous_, d), i, noise(s, d, i));
+        }
+        if (Integrator::needs_initial_force) total_force();
+        if constexpr (Integrator::metropolis) {
+            execute_scheme_program();
+            for (int i = 0; i < lanes_; i += W) store(energy_.data, i, total_energy(i));
+        }
+        uint64 step = a_.first_step;
+        for (index segment = 0; segment < a_.segments; ++segment) {
+            std::fill(accepted_, accepted_ + kTile, 0u);
+            const uint64 end = step + a_.stride;
+            while (step < end) {
+                const uint64 group = step / steps();
+                const int from = static_cast<int>(step - group * steps());
+                const int to = static_cast<int>(std::min(end - group * steps(), steps()));
+                draw_group(group);
+                for (int s = from; s < to; ++s) {
+                    if constexpr (Integrator::metropolis)
+                        metropolis_step(s);
+                    else
+                        one_step(s);
+                }
+                step = group * steps() + static_cast<uint64>(to);
+            }
+            finish_segment(segment, step);
+        }
+        for (int d = 0; d < dim_; ++d) {
+            put_back(a_.x + d * a_.trajectories, x(d));
+            if (Integrator::has_velocity) put_back(a_.v + d * a_.trajectories, row(v_, d));
+        }
+    }
+
+private:
+    static std::size_t rows(int n) { return static_cast<std::size_t>(n) * kTile; }
+    static Source source(const Program& program, const float* slots, int o) {
+        const ProgramOutput& out = program.outputs[static_cast<std::size_t>(o)];
+        if (out.kind == ProgramOutput::Kind::constant) return {nullptr, out.value};
+        return {slots + static_cast<std::size_t>(out.slot) * kTile, 0.0f};
+    }
+    uint64 steps() const { return static_cast<uint64>(group_steps_); }
+    float* x(int d) { return slots_.data + rows(d); }  // the force program's input slots
+    static float* row(AlignedFloats& a, int r) { return a.data + rows(r); }
+
+    // Lanes past the last trajectory repeat it, so that they stay harmless.
+    void fetch(const float* from, float* to) {
+        for (int i = 0; i < lanes_; ++i) to[i] = from[first_ + std::min(i, count_ - 1)];
+    }
+    void put_back(float* to, const float* from) {
+        std::copy(from, from + count_, to + first_);
+    }
+
+    void draw_group(uint64 group) {
+        if (few_rounds_)
+            draw_group_by<kPhiloxFewRounds>(group);
+        else
+            draw_group_by<kPhiloxRounds>(group);
+    }
+    template <int Rounds>
+    void draw_group_by(uint64 group) {
+        int i = 0;
+        for (; i + W < lanes_; i += 2 * W) draw_packs<Rounds, 2>(group, i);
+        if (i < lanes_) draw_packs<Rounds, 1>(group, i);
+    }
+    // Two packs at once: their chains of rounds and polynomials run side by side.
+    template <int Rounds, int N>
+    void draw_packs(uint64 group, int i) {
+        for (int b = 0; b < blocks_; ++b) {
+            const uint64 block = group * static_cast<uint64>(blocks_) + static_cast<uint64>(b);
+            L four[N][4];
+            for (int n = 0; n < N; ++n)
+                normal_block<Portable>(
+                    PhiloxStream<L, Rounds>(a_.seed, a_.stream,
+                                            a_.first_trajectory + first_ + i + n * W),
+                    block, four[n], scale_);
+            for (int n = 0; n < N; ++n)
+                for (int k = 0; k < 4; ++k) store(row(z_, 4 * b + k), i + n * W, four[n][k]);
+        }
+        if constexpr (Integrator::metropolis)
+            for (int n = 0; n < N; ++n) {
+                Uint<L> words[4];
+                PhiloxStream<L, Rounds>(a_.seed, a_.stream + kStreamMetropolis,
+                                        a_.first_trajectory + first_ + i + n * W)
+                    .draw(group, words);
+                for (int k = 0; k < 4; ++k)
+                    store(row(decisions_, k), i + n * W, as_float(words[k]));
+            }
+    }
+    L noise(int s, int d, int i) { return load<L>(row(z_, s * dim_ + d), i); }
+
+    Source output(int o) const { return outputs_[static_cast<std::size_t>(o)]; }
+
+    // f_ = drift + bias at x.
+    void total_force() {
+        execute(system_.force, slots_.data, lanes_);
+        if (constrained_ && has_fixman_) {
+            std::copy(slots_.data, slots_.data + rows(dim_), fixman_slots_.data);
+            execute(system_.fixman, fixman_slots_.data, lanes_);
+        }
+        for (int i = 0; i < lanes_; i += W) {
+            L pull[kMaxCvs];
+            if (!constrained_)
+                for (int k = 0; k < cvs_; ++k)
+                    pull[k] = load<L>(row(stiffness_, k), i) *
+                              (load<L>(row(center_, k), i) - cv_value(k, i));
+            for (int d = 0; d < dim_; ++d) {
+                L f = output(d).at(i);
+                if (!constrained_) {
+                    for (int k = 0; k < cvs_; ++k) {
+                        const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
+                        if (!cv.linear)
+                            f = fma(pull[k], output(cv.gradient_output + d).at(i), f);
+                        else if (const float w = weight(cv, d); w != 0.0f)
+                            f = fma(pull[k], broadcast<L>(w), f);
+                    }
+                } else if (has_fixman_) {
+                    f = f - fixman_outputs_[static_cast<std::size_t>(d)].at(i);
+                }
+                store(row(f_, d), i, f);
+            }
+        }
+    }
+    static float weight(const FormulaSystem::Cv& cv, int d) {
+        return static_cast<float>(cv.weights[static_cast<std::size_t>(d)]);
+    }
+    L cv_value(int k, int i) {
+        const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
+        if (!cv.linear) return output(cv.value_output).at(i);
+        L sum = broadcast<L>(static_cast<float>(cv.offset));
+        for (int d = 0; d < dim_; ++d)
+            if (const float w = weight(cv, d); w != 0.0f)
+                sum = fma(broadcast<L>(w), load<L>(x(d), i), sum);
+        return sum;
+    }
+
+    void execute_scheme_program() {
+        std::copy(slots_.data, slots_.data + rows(dim_), scheme_slots_.data);
+        execute(scheme_program_, scheme_slots_.data, lanes_);
+    }
+
+    // V + U, after total_force() and execute_scheme_program().
+    L total_energy(int i) {
+        HarmonicBias<L, 1> bias;
+        L v = scheme_outputs_[0].at(i);
+        for (int k = 0; k < cvs_; ++k) {
+            bias.center[0] = load<L>(row(center_, k), i);
+            bias.stiffness[0] = load<L>(row(stiffness_, k), i);
+            const L xi[1] = {cv_value(k, i)};
+            v = bias.energy(xi, v);
+        }
+        return v;
+    }
+
+    void keep_start() {
+        std::copy(x(0), x(0) + rows(dim_), x_before_.data);
+        std::copy(f_.data, f_.data + rows(dim_), f_before_.data);
+    }
+
+    // As in kernels/dynamics/metropolis.h.
+    void metropolis_step(int s) {
+        keep_start();
+        update(s);
+        total_force();
+        execute_scheme_program();
+        for (int i = 0; i < lanes_; i += W) {
+            const L energy = load<L>(energy_.data, i), there = total_energy(i);
+            L sum = broadcast<L>(0.0f);
+            for (int d = 0; d < dim_; ++d)
+                sum = integrator_.add_term(sum, load<L>(row(f_before_, d), i),
+                                           load<L>(row(f_, d), i), noise(s, d, i));
+            const Mask<L> go =
+                log<Portable>(uniform_open<L>(as_uint(load<L>(row(decisions_, s), i)))) <
+                integrator_.log_ratio(there - energy, sum);
+            store(energy_.data, i, select(go, there, energy));
+            for (int d = 0; d < dim_; ++d) {
+                store(x(d), i, select(go, load<L>(x(d), i), load<L>(row(x_before_, d), i)));
+                store(row(f_, d), i,
+                      select(go, load<L>(row(f_, d), i), load<L>(row(f_before_, d), i)));
+            }
+            for (int j = 0; j < W; ++j) accepted_[i + j] += get_lane(go, j) ? 1 : 0;
+        }
+    }
+
+    void one_step(int s) {
+        if constexpr (kPlainScheme)
+            if (plain_) {
+                execute(system_.force, slots_.data, lanes_);
+                switch (dim_) {
+                    case 1: plain_step<1>(s); return;
+                    case 2: plain_step<2>(s); return;
+                    case 3: plain_step<3>(s); return;
+                    case 4: plain_step<4>(s); return;
+                }
+            }
+        if (constrained_) keep_gradients();
+        if constexpr (Integrator::has_velocity)
+            for (int d = 0; d < dim_; ++d)
+                for (int i = 0; i < lanes_; i += W) {
+                    L px[1] = {load<L>(x(d), i)}, pv[1] = {load<L>(row(v_, d), i)};
+                    const L pf[1] = {load<L>(row(f_, d), i)}, pz[1] = {noise(s, d, i)};
+                    integrator_.before(px, pv, pf, pz);
+                    store(x(d), i, px[0]);
+                    store(row(v_, d), i, pv[0]);
+                }
+        total_force();
+        if constexpr (Integrator::needs_noise_slope) execute_scheme_program();
+        if constexpr (Integrator::averages_force) {
+            keep_start();
+            update(s);
+            total_force();
+            std::copy(x_before_.data, x_before_.data + rows(dim_), x(0));
+            for (int d = 0; d < dim_; ++d)
+                for (int i = 0; i < lanes_; i += W)
+                    store(row(f_, d), i,
+                          broadcast<L>(0.5f) *
+                              (load<L>(row(f_before_, d), i) + load<L>(row(f_, d), i)));
+        }
+        update(s);
+        if (constrained_) constrain();
+    }
+
+    // The step's end, with the force in f_.
+    void update(int s) {
+        const bool matrix = system_.noise == FormulaSystem::Noise::matrix;
+        for (int i = 0; i < lanes_; i += W) {
+            L next[kMaxFormulaVariables];
+            for (int d = 0; d < dim_; ++d) {
+                L px[1] = {load<L>(x(d), i)}, pv[1] = {broadcast<L>(0.0f)};
+                L zp[1] = {load<L>(row(z_previous_, d), i)};
+                const L pf[1] = {load<L>(row(f_, d), i)};
+                L pz[1] = {noise(s, d, i)};
+                if constexpr (Integrator::has_velocity) pv[0] = load<L>(row(v_, d), i);
+                if (matrix) {
+                    pz[0] = broadcast<L>(0.0f);
+                    for (int e = 0; e < dim_; ++e)
+                        pz[0] = fma(sigma(d * dim_ + e, i), noise(s, e, i), pz[0]);
+                    end_step(ScaledNoise{broadcast<L>(1.0f)}, px, pv, pf, pz, zp);
+                } else if constexpr (Integrator::needs_noise_slope) {
+                    const L slope = scheme_outputs_[static_cast<std::size_t>(d)].at(i);
+                    end_step(ScaledNoise{sigma(d, i), slope}, px, pv, pf, pz, zp);
+                } else {
+                    end_step(ScaledNoise{sigma(d, i)}, px, pv, pf, pz, zp);
+                }
+                next[d] = px[0];
+                if constexpr (Integrator::has_velocity) store(row(v_, d), i, pv[0]);
+                if constexpr (Integrator::needs_previous_noise) store(row(z_previous_, d), i, zp[0]);
+            }
+            // State-dependent noise reads its slots above; the inputs change only now.
+            for (int d = 0; d < dim_; ++d) store(x(d), i, next[d]);
+        }
+    }
+
+    // Bias, noise and update in one pass over the tile, where the collective variables are linear, the
+    // noise is diagonal and constant, and there are few variables: the same operations as elsewhere.
+    template <int D>
+    void plain_step(int s) {
+        Source drift[D];
+        float* state[D];
+        float *z[D], *previous[D];
+        L amplitude[D];
+        for (int d = 0; d < D; ++d) {
+            drift[d] = output(d);
+            state[d] = x(d);
+            z[d] = row(z_, s * D + d);
+            previous[d] = row(z_previous_, d);
+            amplitude[d] = sigma(d, 0);
+        }
+        for (int i = 0; i < lanes_; i += W) {
+            L px[D], f[D];
+            for (int d = 0; d < D; ++d) {
+                px[d] = load<L>(state[d], i);
+                f[d] = drift[d].at(i);
+            }
+            for (int k = 0; k < cvs_; ++k) {
+                const auto& w = weights_[k];
+                L xi = broadcast<L>(offset_[k]);
+                for (int d = 0; d < D; ++d)
+                    if (w[d] != 0.0f) xi = fma(broadcast<L>(w[d]), px[d], xi);
+                const L pull = load<L>(row(stiffness_, k), i) *
+                               (load<L>(row(center_, k), i) - xi);
+                for (int d = 0; d < D; ++d)
+                    if (w[d] != 0.0f) f[d] = fma(pull, broadcast<L>(w[d]), f[d]);
+            }
+            for (int d = 0; d < D; ++d) {
+                L one_x[1] = {px[d]}, one_v[1], one_previous[1];
+                const L one_f[1] = {f[d]}, one_z[1] = {load<L>(z[d], i)};
+                one_v[0] = broadcast<L>(0.0f);
+                one_previous[0] = Integrator::needs_previous_noise ? load<L>(previous[d], i)
+                                                                   : broadcast<L>(0.0f);
+                end_step(ScaledNoise{amplitude[d]}, one_x, one_v, one_f, one_z,
+                         one_previous);
+                store(state[d], i, one_x[0]);
+                if constexpr (Integrator::needs_previous_noise)
+                    store(previous[d], i, one_previous[0]);
+            }
+        }
+    }
+
+    // Of one variable; scaled normals hold the amplitude already.
+    void end_step(const ScaledNoise& one_noise, L (&x)[1], L (&v)[1], const L (&f)[1],
+                  const L (&z)[1], L (&z_previous)[1]) const {
+        if constexpr (Integrator::scales_noise)
+            if (scaled_) return integrator_.after_scaled(x, f, z, z_previous);
+        integrator_.after(one_noise, x, v, f, z, z_previous);
+    }
+
+    L sigma(int entry, int i) const {
+        if (system_.noise_constant)
+            return broadcast<L>(
+                static_cast<float>(system_.noise_values[static_cast<std::size_t>(entry)]));
+        return output(system_.noise_output + entry).at(i);
+    }
+
+    void evaluate_cvs() {
+        std::copy(slots_.data, slots_.data + rows(dim_), cv_slots_.data);
+        execute(system_.cv, cv_slots_.data, lanes_);
+    }
+
+    // The CVs of one pack, from the cv program: what newton_to_level_set asks for.
+    struct PackCv {
+        const Tile& tile;
+        int lane;
+        L value(int k) const { return tile.cv_outputs_[static_cast<std::size_t>(k)].at(lane); }
+        L gradient(int k, int d) const {
+            return tile.cv_outputs_[static_cast<std::size_t>(tile.cvs_ + k * tile.dim_ + d)]
+                .at(lane);
+        }
+    };
+
+    // ∇ξ at the start of a step: the direction of its projection (kernels/dynamics/bias.h says why).
+    void keep_gradients() {
+        evaluate_cvs();
+        for (int o = 0; o < cvs_ * dim_; ++o)
+            for (int i = 0; i < lanes_; i += W)
+                store(row(start_, o), i,
+                      cv_outputs_[static_cast<std::size_t>(cvs_ + o)].at(i));
+    }
+
+    // Newton steps onto ξ = center; one is exact for linear ξ, the second removes rounding. A step of
+    // noise may leave a curved level set far enough to need four.
+    void constrain() {
+        for (int newton = 0; newton < (all_linear_ ? 2 : 4); ++newton) {
+            evaluate_cvs();
+            for (int i = 0; i < lanes_; i += W) {
+                const PackCv cv{*this, i};
+                const auto start = [&](int k, int d) {
+                    return load<L>(row(start_, k * dim_ + d), i);
+                };
+                L m[kMaxCvs][kMaxCvs], residual[kMaxCvs], move[kMaxCvs];
+                for (int k = 0; k < cvs_; ++k) {
+                    residual[k] = load<L>(row(center_, k), i) - cv.value(k);
+                    for (int l = 0; l < cvs_; ++l) {
+                        m[k][l] = broadcast<L>(k == l ? 1e-20f : 0.0f);
+                        for (int d = 0; d < dim_; ++d)
+                            m[k][l] = fma(cv.gradient(k, d), start(l, d), m[k][l]);
+                    }
+                }
+                if (cvs_ == 1) {
+                    move[0] = residual[0] / m[0][0];
+                } else {
+                    const L det = fma(m[0][0], m[1][1], -(m[0][1] * m[1][0]));
+                    move[0] = fma(m[1][1], residual[0], -(m[0][1] * residual[1])) / det;
+                    move[1] = fma(m[0][0], residual[1], -(m[1][0] * residual[0])) / det;
+                }
+                for (int d = 0; d < dim_; ++d) {
+                    L p = load<L>(x(d), i);
+                    for (int k = 0; k < cvs_; ++k) p = fma(move[k], start(k, d), p);
+                    store(x(d), i, p);
+                }
+            }
+        }
+    }
+
+    void finish_segment(index segment, uint64 step) {
+        for (int i = 0; i < count_; ++i) {
+            bool bad = Integrator::metropolis && is_bad(energy_.data[i]);
+            if (Integrator::metropolis) a_.accepted[first_ + i] += accepted_[i];
+            for (int d = 0; d < dim_; ++d) bad |= is_bad(x(d)[i]);
+            report_bad<float>(a_, first_ + i, step, bad);
+        }
+        if (!a_.sample_x) return;
+        const index column = segment * a_.trajectories + first_;
+        for (int d = 0; d < dim_; ++d)
+            std::copy(x(d), x(d) + count_, a_.sample_x + d * a_.sample_row + column);
+        if (!all_linear_) evaluate_cvs();
+        for (int k = 0; k < cvs_; ++k)
+            for (int i = 0; i < lanes_; i += W) {
+                const L value = all_linear_ ? cv_value(k, i) : PackCv{*this, i}.value(k);
+                for (int j = 0; j < W && i + j < count_; ++j)
+                    a_.sample_xi[k * a_.sample_row + column + i + j] = get_lane(value, j);
+            }
+    }
+
+    static constexpr bool kKeepsStart = Integrator::averages_force || Integrator::metropolis;
+    static constexpr bool kSchemeProgram = Integrator::needs_noise_slope || Integrator::metropolis;
+    static constexpr bool kPlainScheme =
+        !Integrator::has_velocity && !kKeepsStart && !kSchemeProgram;
+
+    const FormulaSystem& system_;
+    const Integrator integrator_;
+    const Program& scheme_program_;  // of Milstein the slopes of the noise, of MALA the potential
+    const bool constrained_;
+    const PathArgs a_;
+    const int dim_, cvs_, common_, group_steps_, blocks_;
+    AlignedFloats slots_, cv_slots_, fixman_slots_, scheme_slots_, z_, z_previous_, v_, f_, center_,
+        stiffness_, start_, x_before_, f_before_, energy_, decisions_;
+    std::vector<Source> outputs_, cv_outputs_, fixman_outputs_, scheme_outputs_;
+    std::uint32_t accepted_[kTile] = {};
+    bool few_rounds_;
+    bool scaled_ = false;  // by noise_amplitude(), as PathBody does
+    NormalScale scale_;
+    static constexpr int kPlainDim = 4;
+    bool plain_ = false;
+    float weights_[kMaxCvs][kPlainDim] = {}, offset_[kMaxCvs] = {};
+    bool has_fixman_ = false, all_linear_ = true;
+    index first_ = 0;
+    int count_ = 0, lanes_ = 0;
+};
+
+template <class Integrator>
+class FormulaPathKernel final : public PathKernel {
+public:
+    FormulaPathKernel(std::shared_ptr<const FormulaSystem> system, const Integrator& integrator,
+                      const PathSetup& setup)
+        : system_(std::move(system)), integrator_(integrator), setup_(setup) {}
+    int dim() const override { return system_->dim; }
+    int n_cvs() const override { return static_cast<int>(system_->cvs.size()); }
+    bool has_velocity() const override { return Integrator::has_velocity; }
+    uint64 force_evaluations(uint64 steps) const override {
+        return integrator_force_evaluations<Integrator>(steps);
+    }
+    bool metropolis() const override { return Integrator::metropolis; }
+
+    void launch(Stream& stream, const PathArgs& args) const override {
+        if (!stream.device().is_cpu()) {
+            launch_formula_on_cuda(stream, *system_, setup_, args);
+            return;
+        }
+        count_launch();
+        ThreadPool& pool = stream.device().pool();
+        if (const CompiledPath path = compiled(args)) {
+            stream.submit([this, path, &pool, args] {
+                const index packs = (args.trajectories + W - 1) / W;
+                const index pieces = std::min<index>(packs, pool.threads() * 16);
+                pool.run(pieces, [&](index p) {
+                    path(&integrator_, &args, packs * p / pieces * W,
+                         std::min(args.trajectories, packs * (p + 1) / pieces * W));
+                });
+            });
+            return;
+        }
+        stream.submit([this, &pool, args] {
+            const index tiles = (args.trajectories + kTile - 1) / kTile;
+            const index pieces = std::min<index>(tiles, pool.threads() * 16);
+            pool.run(pieces, [&](index p) {
+                Tile<Integrator> tile(*system_, integrator_, setup_, args);
+                for (index t = tiles * p / pieces; t < tiles * (p + 1) / pieces; ++t)
+                    tile.run(t * kTile, static_cast<int>(std::min<index>(
+                                            kTile, args.trajectories - t * kTile)));
+            });
+        });
+    }
+
+private:
+    // The compiled loop once the work so far is worth the seconds of a compiler, else null.
+    CompiledPath compiled(const PathArgs& args) const {
+        if (compiled_ || asked_ || setup_.compile_after < 0 || !same_bits() ||
+            system_->dim > kCompiledDim ||
+            system_->force.instructions.size() > kCompiledInstructions)
+            return compiled_;
+        work_ += static_cast<double>(args.trajectories) * static_cast<double>(args.segments) *
+                 static_cast<double>(args.stride);
+        if (work_ < setup_.compile_after) return nullptr;
+        asked_ = true;
+        std::string why_not;
+        compiled_ = compile_formula_path(*system_, setup_, kArch, why_not);
+        static bool said = false;
+        if (!compiled_ && !said) {
+            said = true;
+            std::fprintf(stderr, "microlift: formulas stay bytecode: %s\n", why_not.c_str());
+        }
+        return compiled_;
+    }
+    // Elsewhere the bytecode shares subexpressions between force, noise and CVs that the source, made
+    // function by function, rounds on its own.
+    bool same_bits() const {
+        return !setup_.constrained && system_->noise_constant &&
+               system_->noise == FormulaSystem::Noise::diagonal && system_->linear_cvs();
+    }
+    // Larger programs would not fit the registers and the instruction cache.
+    static constexpr int kCompiledDim = 16;
+    static constexpr std::size_t kCompiledInstructions = 500;
+#if defined(__AVX512F__)
+    static constexpr const char* kArch = "native";
+#elif defined(__AVX2__)
+    static constexpr const char* kArch = "x86-64-v3";
+#else
+    static constexpr const char* kArch = "x86-64";
+#endif
+
+    std::shared_ptr<const FormulaSystem> system_;
+    Integrator integrator_;
+    PathSetup setup_;
+    mutable double work_ = 0;
+    mutable bool asked_ = false;
+    mutable CompiledPath compiled_ = nullptr;
+};
+
+template <class Integrator>
+std::unique_ptr<PathKernel> kernel_of(std::shared_ptr<const FormulaSystem> system,
+                                      const Integrator& integrator, const PathSetup& setup) {
+    return std::make_unique<FormulaPathKernel<Integrator>>(std::move(system), integrator, setup);
+}
+
+}  // namespace
+
+Scheme effective_scheme(const FormulaSystem& system, const PathSetup& setup) {
+    if (setup.constrained)
+        return system.linear_cvs() && system.noise_constant ? Scheme::leimkuhler_matthews
+                                                            : Scheme::euler_maruyama;
+    if (setup.scheme == Scheme::milstein && system.noise_constant) return Scheme::euler_maruyama;
+    return setup.scheme;
+}
+
+SchemeRefusal scheme_refusal(const FormulaSystem& system, Scheme scheme) {
+    switch (scheme) {
+        case Scheme::euler_maruyama: return {};
+        case Scheme::leimkuhler_matthews:
+        case Scheme::heun:
+            if (system.noise_constant) return {};
+            return {std::string(scheme == Scheme::heun ? "'heun'" : "'leimkuhler_matthews'") +
+                        " needs noise that does not depend on the state",
+                    "use 'euler_maruyama'" +
+                        std::string(system.milstein_fits() ? " or 'milstein'" : "")};
+        case Scheme::milstein:
+            if (system.noise_constant || system.milstein_fits()) return {};
+            return {"'milstein' needs diagonal noise where the diffusion of a variable depends on "
+                    "that variable alone",
+                    "use 'euler_maruyama'"};
+        case Scheme::mala:
+        case Scheme::baoab:
+            if (system.gradient) return {};
+            return {std::string(scheme == Scheme::mala ? "'mala'" : "'baoab'") +
+                        " needs a system with a potential",
+                    "use 'euler_maruyama'" +
+                        std::string(system.noise_constant ? " or 'leimkuhler_matthews'" : "")};
+    }
+    return {};
+}
+
+std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
+                                                     const PathSetup& setup) {
+    if (system->cvs.empty() || system->cvs.size() > static_cast<std::size_t>(kMaxCvs))
+        throw InputError("cv.variables: give 1 or 2 collective variables");
+    const Scheme scheme = effective_scheme(*system, setup);
+    if (const SchemeRefusal no = scheme_refusal(*system, scheme); !no.wrong.empty())
+        throw InputError("integrator.scheme: " + no.wrong + "; " + no.right);
+    switch (scheme) {
+        case Scheme::euler_maruyama:
+            return kernel_of(std::move(system), make_euler_maruyama(setup), setup);
+        case Scheme::leimkuhler_matthews:
+            return kernel_of(std::move(system), make_leimkuhler_matthews(setup), setup);
+        case Scheme::heun: return kernel_of(std::move(system), make_heun(setup), setup);
+        case Scheme::milstein:
+            return kernel_of(std::move(system), make_milstein(setup), setup);
+        case Scheme::mala: return kernel_of(std::move(system), make_mala(setup), setup);
+        case Scheme::baoab: return kernel_of(std::move(system), make_baoab(setup), setup);
+    }
+    throw InputError("integrator.scheme: unknown");
+}
+
+}  // namespace microlift

@@ -1,0 +1,160 @@
+#include "sampling/dynamics/cuda_path.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "sampling/dynamics/kernel_headers.h"
+#include "sampling/dynamics/bytecode_path.h"
+
+#if defined(MICROLIFT_HAVE_CUDA)
+#include <cuda_runtime_api.h>
+#include <nvrtc.h>
+#endif
+
+namespace microlift {
+
+namespace {
+
+const char* integrator_type(Scheme scheme) {
+    switch (scheme) {
+        case Scheme::euler_maruyama: return "EulerMaruyama";
+        case Scheme::leimkuhler_matthews: return "LeimkuhlerMatthews";
+        case Scheme::heun: return "Heun";
+        case Scheme::milstein: return "Milstein";
+        case Scheme::mala: return "Mala";
+        case Scheme::baoab: return "Baoab";
+    }
+    return "";
+}
+
+}  // namespace
+
+std::string formula_body_source(const FormulaSystem& system, const PathSetup& setup,
+                                const std::string& policy) {
+    const std::string integrator = integrator_type(effective_scheme(system, setup));
+    const std::string bias = setup.constrained ? "LevelSetConstraint" : "HarmonicBias";
+    const int rounds = setup.constrained ? kPhiloxRounds : setup.philox_rounds;
+    return "#include \"kernels/dynamics/metropolis.h\"\n#include \"kernels/lane/special.h\"\nnamespace microlift {\n" +
+           system_source(system, "UserSystem", setup.constrained) + "\n" + cv_source(system, "UserCv") +
+           "\nusing UserIntegrator = " + integrator + ";\n"
+           "using UserBody = PathBody<UserSystem, UserCv, " + bias + ", UserIntegrator, " + policy +
+           ", " + std::to_string(rounds) + ">;\n"
+           "}  // namespace microlift\n";
+}
+
+std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& setup) {
+    return formula_body_source(system, setup, setup.portable_math ? "Portable" : "Fast") +
+           "extern \"C\" __global__ void __launch_bounds__(256) microlift_path(\n"
+           "    microlift::UserIntegrator integrator, microlift::PathArgs args) {\n"
+           "    using namespace microlift;\n"
+           "    const UserBody body{UserSystem{}, UserCv{}, integrator, args};\n"
+           "    const microlift::index stride = (microlift::index)gridDim.x * blockDim.x;\n"
+           "    for (microlift::index i = (microlift::index)blockIdx.x * blockDim.x + threadIdx.x;\n"
+           "         i < args.trajectories; i += stride)\n"
+           "        body(float{}, i);\n"
+           "}\n";
+}
+
+#if defined(MICROLIFT_HAVE_CUDA)
+
+namespace {
+
+// A program of NVRTC, destroyed on every way out.
+struct Compilation {
+    nvrtcProgram program = nullptr;
+    ~Compilation() {
+        if (program) nvrtcDestroyProgram(&program);
+    }
+    std::string log() const {
+        std::size_t size = 0;
+        nvrtcGetProgramLogSize(program, &size);
+        std::string text(size, '\0');
+        nvrtcGetProgramLog(program, text.data());
+        return text;
+    }
+};
+
+template <class Integrator>
+void launch_compiled(cudaKernel_t kernel, Stream& stream, Integrator integrator, PathArgs args) {
+    void* parameters[] = {&integrator, &args};
+    const unsigned blocks = static_cast<unsigned>(
+        std::min<index>((args.trajectories + 255) / 256, 1 << 20));
+    CUDA_CHECK(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), dim3(256),
+                                parameters, 0, static_cast<cudaStream_t>(stream.cuda_stream())));
+}
+
+}  // namespace
+
+std::string compile_formula_ptx(const std::string& source, int architecture) {
+    const auto& headers = kernel_headers();
+    std::vector<const char*> names, texts;
+    for (const auto& [name, text] : headers) {
+        names.push_back(name);
+        texts.push_back(text);
+    }
+    Compilation c;
+    CUDA_CHECK(nvrtcCreateProgram(&c.program, source.c_str(), "formula.cu",
+                                  static_cast<int>(names.size()), texts.data(), names.data()));
+    const std::string arch = "--gpu-architecture=compute_" + std::to_string(architecture);
+    const char* options[] = {arch.c_str(), "--std=c++20", "--fmad=false"};
+    if (nvrtcCompileProgram(c.program, 3, options) != NVRTC_SUCCESS)
+        throw DeviceError("the formula's CUDA kernel does not compile:\n" + c.log());
+    std::size_t size = 0;
+    CUDA_CHECK(nvrtcGetPTXSize(c.program, &size));
+    std::string ptx(size, '\0');
+    CUDA_CHECK(nvrtcGetPTX(c.program, ptx.data()));
+    ptx.pop_back();  // the size counts a zero at the end
+    return ptx;
+}
+
+void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const PathSetup& setup,
+                            const PathArgs& args) {
+    static std::mutex mutex;
+    static std::map<std::string, cudaKernel_t> compiled;  // by device and source
+    const std::string source = formula_cuda_source(system, setup);
+    cudaKernel_t kernel = nullptr;
+    {
+        const std::lock_guard lock(mutex);
+        cudaKernel_t& entry = compiled[std::to_string(stream.device().ordinal()) + "\n" + source];
+        if (!entry) {
+            int major = 0, minor = 0;
+            CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
+                                              stream.device().ordinal()));
+            CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor,
+                                              stream.device().ordinal()));
+            const std::string ptx = compile_formula_ptx(source, 10 * major + minor);
+            // The runtime's own loader: a program linked to libcuda would not start without a driver.
+            cudaLibrary_t library = nullptr;
+            CUDA_CHECK(cudaLibraryLoadData(&library, ptx.c_str(), nullptr, nullptr, 0, nullptr,
+                                           nullptr, 0));
+            CUDA_CHECK(cudaLibraryGetKernel(&entry, library, "microlift_path"));
+        }
+        kernel = entry;
+    }
+    count_launch();
+    switch (effective_scheme(system, setup)) {
+        case Scheme::euler_maruyama:
+            return launch_compiled(kernel, stream, make_euler_maruyama(setup), args);
+        case Scheme::leimkuhler_matthews:
+            return launch_compiled(kernel, stream, make_leimkuhler_matthews(setup), args);
+        case Scheme::heun: return launch_compiled(kernel, stream, make_heun(setup), args);
+        case Scheme::milstein: return launch_compiled(kernel, stream, make_milstein(setup), args);
+        case Scheme::mala: return launch_compiled(kernel, stream, make_mala(setup), args);
+        case Scheme::baoab: return launch_compiled(kernel, stream, make_baoab(setup), args);
+    }
+}
+
+#else
+
+std::string compile_formula_ptx(const std::string&, int) {
+    throw DeviceError("microlift was built without CUDA");
+}
+
+void launch_formula_on_cuda(Stream&, const FormulaSystem&, const PathSetup&, const PathArgs&) {
+    throw DeviceError("microlift was built without CUDA; use --device cpu");
+}
+
+#endif
+
+}  // namespace microlift

@@ -1,0 +1,94 @@
+#include "sampling/dynamics/ensemble.h"
+
+#include <algorithm>
+
+namespace microlift {
+
+Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, index trajectories,
+                   uint64 seed, uint32 rng_stream, index first_trajectory)
+    : stream_(stream),
+      kernel_(std::move(kernel)),
+      n_(trajectories),
+      first_(first_trajectory),
+      seed_(seed),
+      rng_stream_(rng_stream),
+      x_(stream.device(), kernel_->dim() * trajectories),
+      v_(stream.device(), kernel_->has_velocity() ? kernel_->dim() * trajectories : 0),
+      center_(stream.device(), kernel_->n_cvs() * trajectories),
+      stiffness_(stream.device(), kernel_->n_cvs() * trajectories),
+      status_(stream.device(), 2),
+      accepted_(stream.device(), kernel_->metropolis() ? trajectories : 0) {
+    const uint64 clear[2] = {0, kStatusClear};
+    copy_to_device(stream_, status_.span(), clear);
+}
+
+PathArgs Ensemble::args(uint64 stride, index segments) {
+    return {n_, first_, seed_, rng_stream_, step_, stride, segments, x_.data(), v_.data(),
+            center_.data(), stiffness_.data(), nullptr, nullptr, 0, status_.data(),
+            accepted_.size() ? accepted_.data() : nullptr};
+}
+
+void Ensemble::advance(uint64 steps) {
+    if (steps == 0) return;
+    kernel_->launch(stream_, args(steps, 1));
+    step_ += steps;
+    force_evaluations_ +=
+        static_cast<double>(kernel_->force_evaluations(steps)) * static_cast<double>(n_);
+}
+
+void Ensemble::sample(uint64 stride, index segments, SampleSet& samples) {
+    if (segments == 0) return;
+    if (samples.n + segments * n_ > samples.row)
+        throw std::logic_error("sample set: more samples than it was made for");
+    PathArgs a = args(stride, segments);
+    a.sample_x = samples.x.data() + samples.n;
+    a.sample_xi = samples.xi.data() + samples.n;
+    a.sample_row = samples.row;
+    kernel_->launch(stream_, a);
+    samples.n += segments * n_;
+    const uint64 steps = stride * static_cast<uint64>(segments);
+    step_ += steps;
+    force_evaluations_ +=
+        static_cast<double>(kernel_->force_evaluations(steps)) * static_cast<double>(n_);
+}
+
+void Ensemble::check_finite(const std::function<std::string(index)>& describe) {
+    uint64 status[2];
+    copy_to_host(stream_, status, Span<const uint64>(status_.span()));
+    if (status[0] == 0) return;
+    const uint64 step = status[1] >> 32;
+    const index trajectory = static_cast<index>(status[1] & 0xffffffffull);
+    throw NumericError("a trajectory blew up: trajectory " + std::to_string(trajectory) + " (" +
+                       describe(trajectory) + ") was no longer finite at step " +
+                       std::to_string(step) + "; choose a smaller integrator.dt" +
+                       " (or a smaller stiffness)");
+}
+
+std::vector<uint64> Ensemble::accepted() {
+    return to_host(stream_, Span<const uint64>(accepted_.span()));
+}
+
+void Ensemble::load_accepted(const std::vector<uint64>& accepted) {
+    if (static_cast<index>(accepted.size()) != accepted_.size())
+        throw InputError("checkpoint: the stored ensemble has another size");
+    copy_to_device(stream_, accepted_.span(), accepted.data());
+}
+
+std::vector<float> Ensemble::save_state() {
+    std::vector<float> state = to_host(stream_, Span<const float>(x_.span()));
+    if (v_.size()) {
+        const std::vector<float> v = to_host(stream_, Span<const float>(v_.span()));
+        state.insert(state.end(), v.begin(), v.end());
+    }
+    return state;
+}
+
+void Ensemble::load_state(const std::vector<float>& state, uint64 step) {
+    if (static_cast<index>(state.size()) != x_.size() + v_.size())
+        throw InputError("checkpoint: the stored ensemble has another size");
+    copy_to_device(stream_, x_.span(), state.data());
+    if (v_.size()) copy_to_device(stream_, v_.span(), state.data() + x_.size());
+    step_ = step;
+}
+
+}  // namespace microlift

@@ -1,0 +1,78 @@
+// An ensemble: many trajectories of one system on the device, advanced together, each under its own
+// bias; and the growing set of samples that they leave on the device.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sampling/estimate/free_energy.h"
+#include "sampling/dynamics/path_kernel.h"
+
+namespace microlift {
+
+// Stored samples, variable-major on the device: x[d*row + j], xi[k*row + j], j < n ≤ row.
+struct SampleSet {
+    SampleSet() = default;
+    SampleSet(const Device& device, int dims, int cvs, index capacity)
+        : dim(dims), n_cvs(cvs), row(capacity), x(device, dims * capacity),
+          xi(device, cvs * capacity) {}
+
+    int dim = 0, n_cvs = 0;
+    index row = 0, n = 0;
+    Buffer<float> x, xi;
+    std::vector<SampleBlock> blocks;
+
+    BiasedSamples biased() const { return {xi.span(), row, n_cvs, n, blocks}; }
+};
+
+class Ensemble {
+public:
+    // Trajectory t draws its noise as number first_trajectory + t of `rng_stream`.
+    Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, index trajectories,
+             uint64 seed, uint32 rng_stream, index first_trajectory = 0);
+
+    index size() const { return n_; }
+    uint64 step() const { return step_; }
+    double force_evaluations() const { return force_evaluations_; }
+    const PathKernel& kernel() const { return *kernel_; }
+
+    // Device arrays (variable, trajectory); write them before the first step.
+    Span<float> x() { return x_.span(); }
+    Span<float> v() { return v_.span(); }
+    Span<float> center() { return center_.span(); }
+    Span<float> stiffness() { return stiffness_.span(); }
+
+    void advance(uint64 steps);
+    // `segments` times: advance `stride` steps, then append every trajectory's state to `samples`.
+    void sample(uint64 stride, index segments, SampleSet& samples);
+
+    // Throws NumericError if a state became infinite or NaN; `describe(trajectory)` says where the
+    // trajectory belongs.
+    void check_finite(const std::function<std::string(index)>& describe);
+
+    // Of Metropolis schemes: steps of each trajectory that were not refused, so far; else none.
+    std::vector<uint64> accepted();
+    void load_accepted(const std::vector<uint64>& accepted);
+
+    // What a checkpoint needs: x, v (if any) and the step.
+    std::vector<float> save_state();
+    void load_state(const std::vector<float>& state, uint64 step);
+
+private:
+    PathArgs args(uint64 stride, index segments);
+
+    Stream& stream_;
+    std::shared_ptr<const PathKernel> kernel_;
+    index n_;
+    index first_;
+    uint64 seed_;
+    uint32 rng_stream_;
+    uint64 step_ = 0;
+    double force_evaluations_ = 0;
+    Buffer<float> x_, v_, center_, stiffness_;
+    Buffer<uint64> status_, accepted_;
+};
+
+}  // namespace microlift

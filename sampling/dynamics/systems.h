@@ -1,0 +1,41 @@
+// The built-in systems: what they are called, what they mean, and their path kernels.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sampling/dynamics/path_kernel.h"
+
+namespace microlift {
+
+struct ParameterInfo {
+    std::string name;
+    double value;  // default
+    std::string unit, meaning;
+};
+
+struct SystemInfo {
+    std::string name, description;
+    std::vector<std::string> variables;
+    std::vector<ParameterInfo> parameters;
+    double beta = 0;  // default inverse temperature; 0: not a gradient system
+    // The same system as formulas: shown to people, and used wherever a formula is needed (non-linear
+    // CVs, observation, closure, quadrature). Either a potential, or drift and diagonal diffusion.
+    std::string potential;
+    std::vector<std::string> drift, diffusion, observe;
+    std::string cv;               // a good coarse variable
+    std::vector<double> initial;  // a state to start from
+    // The hand-written kernel; parameters in the order above. Linear CVs only. Empty: the formula.
+    std::function<std::unique_ptr<PathKernel>(std::span<const double>, const PathSetup&)> kernel;
+
+    bool gradient() const { return !potential.empty(); }
+};
+
+const std::vector<SystemInfo>& system_registry();
+// Throws InputError with the nearest known name.
+const SystemInfo& find_system(const std::string& name);
+
+}  // namespace microlift

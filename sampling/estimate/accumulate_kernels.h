@@ -1,0 +1,98 @@
+// The kernel behind sampling/estimate/accumulate.h (sampling/estimate/accumulate.ops.cpp compiles it).
+#pragma once
+
+#include "engine/device/stream.h"
+#include "sampling/estimate/sample_kernels.h"
+
+namespace microlift {
+
+// One trajectory's samples of a chunk. Counts are integers and sums stay with their trajectory, so that
+// neither depends on the order of threads.
+struct CountSamples {
+    static constexpr index kGrain = 64;
+    index trajectories, row, segments, replicas, bins;
+    int dim, cvs;
+    float from[2], per_width[2];
+    index axis_bins[2];
+    const float* x;   // (dim, row), column s · trajectories + i
+    const float* xi;  // (cvs, row)
+    uint64* counts;
+    double* sums;
+    // Where cell_counts is not null: cells of all windows together, apart by group of replicas.
+    CellGrid cells;
+    index groups;
+    const float* center;   // (cvs, trajectories)
+    uint64* cell_counts;   // (groups, cells), and the number of ξ that are not finite
+    uint64* cell_offsets;  // (cvs, cells), as cell_histogram() makes them
+    double* xi_sums;       // (2, cvs, trajectory): Σ(ξ−c), Σ(ξ−c)²
+
+    LANE_FN void count_cells(index i) const {
+        const index size = cells.size();
+        uint64* const histogram = cell_counts + i % replicas * groups / replicas * size;
+        double sum[2 * kMaxCvs];
+        for (int k = 0; k < cvs; ++k) {
+            sum[2 * k] = xi_sums[k * trajectories + i];
+            sum[2 * k + 1] = xi_sums[(cvs + k) * trajectories + i];
+        }
+        for (index s = 0; s < segments; ++s) {
+            const index column = s * trajectories + i;
+            double offset[kMaxCvs];
+            index cell = 0;
+            bool bad = false;
+            for (int k = 0; k < cvs; ++k) bad = bad || is_bad(xi[k * row + column]);
+            if (bad) {
+                atomic_add(&cell_counts[groups * size], 1);
+                continue;
+            }
+            for (int k = 0; k < cvs; ++k) {
+                const float value = xi[k * row + column];
+                cell = cell * cells.cells[k] + cells.cell(k, static_cast<double>(value), &offset[k]);
+                const double d = static_cast<double>(value) -
+                                 static_cast<double>(center[k * trajectories + i]);
+                sum[2 * k] += d;
+                sum[2 * k + 1] = fma(d, d, sum[2 * k + 1]);
+            }
+            atomic_add(&histogram[cell], 1);
+            for (int k = 0; k < cvs; ++k)
+                atomic_add(&cell_offsets[k * size + cell],
+                           static_cast<uint64>(offset[k] * kOffsetScale));
+        }
+        for (int k = 0; k < cvs; ++k) {
+            xi_sums[k * trajectories + i] = sum[2 * k];
+            xi_sums[(cvs + k) * trajectories + i] = sum[2 * k + 1];
+        }
+    }
+
+    LANE_FN void operator()(index i) const {
+        if (cell_counts) count_cells(i);
+        uint64* const histogram = counts + (i / replicas) * (bins + 1);
+        for (index s = 0; s < segments; ++s) {
+            const index column = s * trajectories + i;
+            index bin = 0;
+            bool inside = true;
+            for (int k = 0; k < cvs; ++k) {
+                const float at = (xi[k * row + column] - from[k]) * per_width[k];
+                inside = inside && at >= 0.0f && at < static_cast<float>(axis_bins[k]);
+                bin = bin * axis_bins[k] + (inside ? static_cast<index>(at) : 0);
+            }
+            atomic_add(&histogram[inside ? bin : bins], 1);
+        }
+        for (int d = 0; d < dim; ++d) {
+            double* const first = sums + d * trajectories + i;
+            double* const second = first + dim * trajectories;
+            double m1 = *first, m2 = *second;
+            for (index s = 0; s < segments; ++s) {
+                const double value = static_cast<double>(x[d * row + s * trajectories + i]);
+                m1 += value;
+                m2 += value * value;
+            }
+            *first = m1;
+            *second = m2;
+        }
+    }
+};
+
+// Counts the samples of every trajectory.
+void count_samples(Stream& stream, const CountSamples& body);
+
+}  // namespace microlift

@@ -1,0 +1,232 @@
+#include "sampling/estimate/conditional.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/error.h"
+#include "sampling/estimate/conditional_kernels.h"
+#include "sampling/numerics/statistics.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kFewestSamples = 8.0;  // in a bin, for a regression
+constexpr double kScratchBytes = 128.0 * (1 << 20);
+
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
+
+struct Fit {
+    double mean = kNaN, variance = kNaN;
+};
+
+// Regression of y on z at z = 0, and the variance of the residuals. base = Σ1, Σz, Σzz; each = Σy,
+// Σyz, Σyy (conditional_kernels.h).
+Fit regress(const double* base, const double* each, int dims) {
+    Fit fit;
+    const double n = base[0];
+    if (n < kFewestSamples) return fit;
+    const double y = each[0] / n;
+    const double yy = each[dims + 1] / n - y * y;
+    // A direction along which the samples hardly spread has no slope.
+    constexpr double narrow = 1e-8;
+    if (dims == 1) {
+        const double z = base[1] / n, zz = base[2] / n - z * z, yz = each[1] / n - y * z;
+        const double slope = zz > narrow ? yz / zz : 0.0;
+        fit.mean = y - slope * z;
+        fit.variance = std::max(0.0, yy - slope * yz) * n / (n - 2.0);
+        return fit;
+    }
+    const double z0 = base[1] / n, z1 = base[2] / n;
+    const double c00 = base[3] / n - z0 * z0, c01 = base[4] / n - z0 * z1,
+                 c11 = base[5] / n - z1 * z1;
+    const double y0 = each[1] / n - y * z0, y1 = each[2] / n - y * z1;
+    const double det = c00 * c11 - c01 * c01;
+    double s0 = 0.0, s1 = 0.0;
+    if (det > narrow * c00 && det > narrow * c11 && det > 0.0) {
+        s0 = (c11 * y0 - c01 * y1) / det;
+        s1 = (c00 * y1 - c01 * y0) / det;
+    }
+    fit.mean = y - s0 * z0 - s1 * z1;
+    fit.variance = std::max(0.0, yy - s0 * y0 - s1 * y1) * n / (n - 3.0);
+    return fit;
+}
+
+double interpolate(const Grid& grid, const double* values, double x0, double x1) {
+    double sum = 0.0;
+    for (const GridWeight& w : interpolation_weights(grid, {x0, x1}))
+        sum += w.weight * values[w.bin];
+    return sum;
+}
+
+double interpolated_error(const Grid& grid, const double* influence, index blocks, double x0,
+                          double x1) {
+    std::vector<double> g(at(blocks), 0.0);
+    for (const GridWeight& w : interpolation_weights(grid, {x0, x1}))
+        for (index b = 0; b < blocks; ++b)
+            g[at(b)] += w.weight * influence[b * grid.size() + w.bin];
+    return influence_error(g.data(), blocks);
+}
+
+// One margin bin around the grid, for the second differences.
+struct PaddedGrid {
+    explicit PaddedGrid(const Grid& g) : grid(g) {
+        bins.dims = g.dims;
+        for (int k = 0; k < g.dims; ++k) {
+            bins.from[k] = g.from[k] - g.width(k);
+            bins.inverse_width[k] = 1.0 / g.width(k);
+            bins.bins[k] = g.bins[k] + 2;
+        }
+    }
+    index size() const { return bins.bins[0] * bins.bins[1]; }
+    index step(int k) const { return grid.dims == 2 && k == 0 ? bins.bins[1] : 1; }
+    index padded(index b) const {
+        return grid.dims == 1 ? b + 1 : (grid.bin(0, b) + 1) * bins.bins[1] + grid.bin(1, b) + 1;
+    }
+    Grid grid;
+    ConditionalBins bins;
+};
+
+}  // namespace
+
+double ConditionalMoments::mean_at(index variable, double x0, double x1) const {
+    return interpolate(grid, &mean[place(variable, 0)], x0, x1);
+}
+double ConditionalMoments::variance_at(index variable, double x0, double x1) const {
+    return interpolate(grid, &variance[place(variable, 0)], x0, x1);
+}
+double ConditionalMoments::mean_error_at(index variable, double x0, double x1) const {
+    return interpolated_error(grid, &mean_influence[at(variable * blocks * grid.size())], blocks,
+                              x0, x1);
+}
+double ConditionalMoments::variance_error_at(index variable, double x0, double x1) const {
+    return interpolated_error(grid, &variance_influence[at(variable * blocks * grid.size())],
+                              blocks, x0, x1);
+}
+
+ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samples,
+                                       Span<const float> y, index y_row, index variables,
+                                       const Grid& grid, const ErrorBlocks& blocks) {
+    check_estimate_input(samples, nullptr, grid);
+    if (variables < 1 || y_row < samples.n || y.size < (variables - 1) * y_row + samples.n)
+        throw InputError(
+            "conditional averages: the observable array is shorter than its sizes say");
+    const PaddedGrid padded(grid);
+    const int dims = grid.dims, base = base_moments(dims), each = variable_moments(dims);
+    const index all = padded.size(), bins = grid.size();
+    // Many bins: fewer, larger blocks, so that the sums fit.
+    index merge = 1;
+    while (blocks.count() / (merge + 1) >= 8 &&
+           static_cast<double>(all) * static_cast<double>(blocks.count() / merge) *
+                   static_cast<double>(base + each) * 8.0 >
+               kScratchBytes)
+        ++merge;
+    const index count = (blocks.count() + merge - 1) / merge;
+    const double bytes = 8.0 * static_cast<double>(all * count);
+    const index batch =
+        std::clamp<index>(static_cast<index>((kScratchBytes / bytes - base) / each), 1, variables);
+
+    ConditionalMoments r;
+    r.grid = grid;
+    r.variables = variables;
+    r.blocks = count;
+    r.count.assign(at(bins), 0.0);
+    for (auto* v : {&r.mean, &r.mean_error, &r.variance, &r.variance_error})
+        v->assign(at(variables * bins), kNaN);
+    for (auto* v : {&r.mean_influence, &r.variance_influence})
+        v->assign(at(variables * count * bins), kNaN);
+
+    for (index first = 0; first < variables; first += batch) {
+        const index here = std::min(batch, variables - first);
+        const index width = base + each * here;
+        Buffer<double> device_sums(stream.device(), count * all * width);
+        for (const SampleBlock& run : samples.blocks)
+            conditional_sums(stream, samples, run, blocks, merge,
+                             y.subspan(first * y_row, y.size - first * y_row), y_row, here,
+                             padded.bins, device_sums.span());
+        const std::vector<double> sums = to_host(stream, device_sums.span());
+        std::vector<double> total(at(all * width), 0.0);
+        for (index g = 0; g < count; ++g)
+            for (index i = 0; i < all * width; ++i) total[at(i)] += sums[at(g * all * width + i)];
+
+        // fits[bin]: of all samples, or of all but block g.
+        std::vector<Fit> fits(at(all));
+        std::vector<double> rest(at(width));
+        const auto fit_all = [&](index v, index without) {
+            for (index b = 0; b < all; ++b) {
+                const double* sum = &total[at(b * width)];
+                if (without >= 0) {
+                    const double* gone = &sums[at((without * all + b) * width)];
+                    if (gone[0] > 0.0) {
+                        for (index i = 0; i < base; ++i) rest[at(i)] = sum[i] - gone[i];
+                        for (index i = 0; i < each; ++i)
+                            rest[at(base + i)] =
+                                sum[base + each * v + i] - gone[base + each * v + i];
+                        fits[at(b)] = regress(rest.data(), rest.data() + base, dims);
+                        continue;
+                    }
+                }
+                fits[at(b)] = regress(sum, sum + base + each * v, dims);
+            }
+        };
+        // Neighbours with very few samples would bring more noise than they take off bias; the
+        // choice is made once, from all samples.
+        const auto at_centre = [&](index b, double Fit::*part) {
+            const index p = padded.padded(b);
+            double value = fits[at(p)].*part;
+            for (int k = 0; k < dims; ++k) {
+                const index lo = p - padded.step(k), hi = p + padded.step(k);
+                const double least = std::max(2.0 * kFewestSamples, 0.1 * total[at(p * width)]);
+                if (total[at(lo * width)] < least || total[at(hi * width)] < least) continue;
+                value -= (fits[at(lo)].*part - 2.0 * fits[at(p)].*part + fits[at(hi)].*part) / 24.0;
+            }
+            return value;
+        };
+        for (index v = 0; v < here; ++v) {
+            const index variable = first + v;
+            fit_all(v, -1);
+            for (index b = 0; b < bins; ++b) {
+                r.count[at(b)] = total[at(padded.padded(b) * width)];
+                r.mean[r.place(variable, b)] = at_centre(b, &Fit::mean);
+                r.variance[r.place(variable, b)] = std::max(0.0, at_centre(b, &Fit::variance));
+                if (r.count[at(b)] >= kFewestSamples &&
+                    !std::isfinite(r.mean[r.place(variable, b)]))
+                    throw NumericError("conditional averages: variable " +
+                                       std::to_string(variable + 1) +
+                                       " has values that are not finite near collective variable " +
+                                       std::to_string(grid.centre(0, b)));
+                if (std::isnan(r.mean[r.place(variable, b)]))
+                    r.variance[r.place(variable, b)] = kNaN;
+            }
+            double* mean_influence = &r.mean_influence[at(variable * count * bins)];
+            double* variance_influence = &r.variance_influence[at(variable * count * bins)];
+            for (index g = 0; g < count; ++g) {
+                fit_all(v, g);
+                for (index b = 0; b < bins; ++b) {
+                    mean_influence[g * bins + b] = at_centre(b, &Fit::mean);
+                    variance_influence[g * bins + b] = at_centre(b, &Fit::variance);
+                }
+            }
+            for (index b = 0; b < bins; ++b) {
+                jackknife_influence(mean_influence + b, count, bins);
+                jackknife_influence(variance_influence + b, count, bins);
+                // An error needs samples of at least two blocks.
+                index present = 0;
+                for (index g = 0; g < count; ++g)
+                    present += sums[at((g * all + padded.padded(b)) * width)] > 0.0;
+                if (present < 2) continue;
+                r.mean_error[r.place(variable, b)] =
+                    influence_error(mean_influence + b, count, bins);
+                r.variance_error[r.place(variable, b)] =
+                    influence_error(variance_influence + b, count, bins);
+            }
+        }
+    }
+    return r;
+}
+
+}  // namespace microlift

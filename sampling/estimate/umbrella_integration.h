@@ -1,0 +1,27 @@
+// Umbrella integration (Kästner, Thiel, J. Chem. Phys. 123 (2005) 144104): the mean force from each
+// window's mean m and variance s², F'(ξ) = (ξ − m)/(β s²) − κ(ξ − c), averaged over windows with
+// the weights N_w · Normal(ξ; m, s²), and integrated. One collective variable.
+#pragma once
+
+#include <vector>
+
+#include "sampling/estimate/free_energy.h"
+
+namespace microlift {
+
+struct WindowMoments {
+    std::vector<double> count, mean, variance;  // by window
+};
+
+// F at the bin centres, first bin 0; in units of kT. reduced stiffness = β κ.
+std::vector<double> umbrella_integration(const WindowMoments& moments,
+                                         const std::vector<double>& center,
+                                         const std::vector<double>& reduced_stiffness,
+                                         const Grid& grid);
+
+// The windows' free energies from the same mean force, window 0 at 0, in kT: −ln ∫ exp(−F − u_w).
+std::vector<double> umbrella_window_f(const WindowMoments& moments,
+                                      const std::vector<double>& center,
+                                      const std::vector<double>& reduced_stiffness);
+
+}  // namespace microlift

@@ -1,0 +1,144 @@
+#include "sampling/formula/columns.h"
+
+#include <algorithm>
+
+#include "engine/launch/lanes.h"
+#include "sampling/formula/execute.h"
+
+namespace microlift {
+
+// On CUDA one thread interprets the program for one state, its slots in local memory. Slow beside a
+// compiled kernel, and fine for work that is done once a sample.
+inline constexpr int kMaxThreadSlots = 512;
+
+struct ColumnProgramBody {
+    const Instruction* first;
+    const Instruction* last;
+    const ProgramOutput* outputs;
+    int n_inputs, n_outputs;
+    const float* in;
+    index in_row;
+    float* out;
+    index out_row;
+
+    LANE_FN void operator()(index j) const {
+        float slots[kMaxThreadSlots];
+        for (int d = 0; d < n_inputs; ++d) slots[d] = in[d * in_row + j];
+        interpret<float, Portable>(first, last, slots, 1, 1);
+        for (int o = 0; o < n_outputs; ++o)
+            out[o * out_row + j] = outputs[o].kind == ProgramOutput::Kind::constant
+                                       ? outputs[o].value
+                                       : slots[outputs[o].slot];
+    }
+};
+
+struct NewtonStepBody {
+    int dim, cvs;
+    const float* target;
+    index target_row;
+    const float* values;
+    index values_row;
+    float* x;
+    index row;
+
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        const L tiny = broadcast<L>(1e-20f);
+        const L r0 = load<L>(target, i) - load<L>(values, i);
+        L gram00 = tiny, gram01 = broadcast<L>(0.0f), gram11 = tiny;
+        for (int d = 0; d < dim; ++d) {
+            const L g0 = load<L>(values + (cvs + d) * values_row, i);
+            gram00 = fma(g0, g0, gram00);
+            if (cvs == 2) {
+                const L g1 = load<L>(values + (cvs + dim + d) * values_row, i);
+                gram01 = fma(g0, g1, gram01);
+                gram11 = fma(g1, g1, gram11);
+            }
+        }
+        L move0 = r0 / gram00, move1 = broadcast<L>(0.0f);
+        if (cvs == 2) {
+            const L r1 = load<L>(target + target_row, i) - load<L>(values + values_row, i);
+            const L det = fma(gram00, gram11, -(gram01 * gram01)) + tiny;
+            move0 = fma(gram11, r0, -(gram01 * r1)) / det;
+            move1 = fma(gram00, r1, -(gram01 * r0)) / det;
+        }
+        for (int d = 0; d < dim; ++d) {
+            L p = fma(move0, load<L>(values + (cvs + d) * values_row, i), load<L>(x + d * row, i));
+            if (cvs == 2) p = fma(move1, load<L>(values + (cvs + dim + d) * values_row, i), p);
+            store(x + d * row, i, p);
+        }
+    }
+};
+
+HOST_PASS_BEGIN
+
+void newton_step(Stream& stream, int dim, int cvs, Span<const float> target, index target_row,
+                 Span<const float> values, index values_row, index n, Span<float> x, index row) {
+    for_each_lane(stream, n, NewtonStepBody{dim, cvs, target.data, target_row, values.data,
+                                            values_row, x.data, row});
+}
+
+void run_columns_on_cuda(Stream& stream, index n, const ColumnProgramBody& body) {
+    for_each_index(stream, n, body);
+}
+
+HOST_PASS_END
+
+#if !defined(__CUDACC__)
+
+ColumnProgram::ColumnProgram(const Device&, const Program& program) : program_(program) {}
+
+void ColumnProgram::upload(Stream& stream) const {
+    if (uploaded_) return;
+    if (program_.slots > kMaxThreadSlots)
+        throw InputError("a formula is too large for CUDA: it needs " +
+                         std::to_string(program_.slots) + " values at once, at most " +
+                         std::to_string(kMaxThreadSlots));
+    instructions_ = Buffer<Instruction>(stream.device(),
+                                        static_cast<index>(program_.instructions.size()));
+    outputs_ = Buffer<ProgramOutput>(stream.device(), outputs());
+    copy_to_device(stream, instructions_.span(), program_.instructions.data());
+    copy_to_device(stream, outputs_.span(), program_.outputs.data());
+    uploaded_ = true;
+}
+
+void ColumnProgram::run(Stream& stream, Span<const float> in, index in_row, index n,
+                        Span<float> out, index out_row) const {
+    if (n == 0) return;
+    if (!stream.device().is_cpu()) {
+        upload(stream);
+        const Instruction* first = instructions_.data();
+        run_columns_on_cuda(stream, n,
+                            {first, first + instructions_.size(), outputs_.data(),
+                             program_.inputs, outputs(), in.data, in_row, out.data, out_row});
+        return;
+    }
+    count_launch();
+    ThreadPool& pool = stream.device().pool();
+    const Program* program = &program_;
+    stream.submit([&pool, program, in, in_row, n, out, out_row] {
+        split_over_threads(pool, n, 16 * kTile, kTile, [&](index from, index to) {
+            std::vector<float> memory(program->tile_floats() + 16);
+            auto* slots = reinterpret_cast<float*>(
+                (reinterpret_cast<std::uintptr_t>(memory.data()) + 63) / 64 * 64);
+            for (index j = from; j < to; j += kTile) {
+                const int lanes = static_cast<int>(std::min<index>(kTile, to - j));
+                for (int d = 0; d < program->inputs; ++d)
+                    std::copy_n(in.data + d * in_row + j, lanes, slots + d * kTile);
+                execute(*program, slots, lanes);
+                for (std::size_t o = 0; o < program->outputs.size(); ++o) {
+                    const ProgramOutput& result = program->outputs[o];
+                    float* to_row = out.data + static_cast<index>(o) * out_row + j;
+                    if (result.kind == ProgramOutput::Kind::constant)
+                        std::fill_n(to_row, lanes, result.value);
+                    else
+                        std::copy_n(slots + static_cast<index>(result.slot) * kTile, lanes, to_row);
+                }
+            }
+        });
+    });
+}
+
+#endif
+
+}  // namespace microlift

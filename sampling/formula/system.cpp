@@ -1,0 +1,437 @@
+#include "sampling/formula/system.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace microlift {
+
+namespace {
+
+std::string indexed(const std::string& key, std::size_t i) {
+    return key + "[" + std::to_string(i) + "]";
+}
+
+// Runs `work`; an error it throws without a key gets this one.
+template <class Work>
+auto with_key(const std::string& key, const Work& work) {
+    try {
+        return work();
+    } catch (const FormulaError& error) {
+        if (!error.key().empty()) throw;
+        throw error.with_key(key);
+    }
+}
+
+class Builder {
+public:
+    explicit Builder(const FormulaSystemText& text)
+        : text_(text), symbols_{text.variables, text.parameters}, graph_(system_.graph) {}
+
+    FormulaSystem build() {
+        check();
+        system_.dim = static_cast<int>(text_.variables.size());
+        system_.variables = text_.variables;
+        // The inputs come first in the graph, whatever the formulas use.
+        for (int d = 0; d < system_.dim; ++d) graph_.variable(d);
+        drift();
+        noise();
+        observe();
+        cvs();
+        force();
+        closure();
+        fixman();
+        return std::move(system_);
+    }
+
+private:
+    std::size_t dim() const { return text_.variables.size(); }
+
+    [[noreturn]] static void fail(const std::string& key, const std::string& message) {
+        throw FormulaError(message, 0, key);
+    }
+
+    void check() const {
+        if (text_.variables.empty())
+            fail("system.variables", "no variables; name at least one, as in [\"x\", \"y\"]");
+        if (dim() > static_cast<std::size_t>(kMaxFormulaVariables))
+            fail("system.variables", std::to_string(dim()) + " variables; at most " +
+                                         std::to_string(kMaxFormulaVariables) + " are supported");
+        with_key("system.variables", [&] { check_names({text_.variables, {}}); });
+        with_key("system.parameters", [&] { check_names(symbols_); });
+        const bool has_noise = !text_.diffusion.empty() || !text_.diffusion_matrix.empty();
+        if (!text_.potential.empty()) {
+            if (!text_.drift.empty())
+                fail("system.drift", "a system has either a potential or a drift, not both");
+            if (has_noise)
+                fail("system.diffusion",
+                     "the noise of a system with a potential is sqrt(2/beta); for other noise, "
+                     "write the drift instead of the potential");
+            if (!(text_.beta > 0.0) || !std::isfinite(text_.beta))
+                fail("system.beta", "a system with a potential needs beta > 0");
+            return;
+        }
+        if (text_.drift.empty())
+            fail("system.potential", "no dynamics; give a potential, or a drift and a diffusion");
+        count("system.drift", text_.drift.size());
+        if (!has_noise)
+            fail("system.diffusion",
+                 "a system with a drift needs a diffusion, one formula a variable or a matrix");
+        if (!text_.diffusion.empty() && !text_.diffusion_matrix.empty())
+            fail("system.diffusion", "either a list or a matrix, not both");
+        if (!text_.diffusion.empty()) {
+            count("system.diffusion", text_.diffusion.size());
+        } else {
+            count("system.diffusion", text_.diffusion_matrix.size());
+            for (std::size_t i = 0; i < dim(); ++i)
+                count(indexed("system.diffusion", i), text_.diffusion_matrix[i].size());
+        }
+    }
+
+    void count(const std::string& key, std::size_t given) const {
+        if (given == dim()) return;
+        fail(key, std::to_string(given) + (given == 1 ? " formula" : " formulas") + " for " +
+                      std::to_string(dim()) + (dim() == 1 ? " variable" : " variables") +
+                      "; one a variable is needed");
+    }
+
+    NodeId parse(const std::string& key, const std::string& formula) {
+        return with_key(key, [&] { return parse_formula(graph_, formula, symbols_); });
+    }
+
+    std::vector<NodeId> gradient(const std::string& key, NodeId f) {
+        return with_key(key, [&] { return graph_.gradient(f, system_.dim); });
+    }
+
+    Program lowered(const std::string& key, const std::vector<NodeId>& outputs) {
+        return with_key(key, [&] { return lower(graph_, outputs, system_.dim); });
+    }
+
+    void drift() {
+        if (!text_.potential.empty()) {
+            system_.gradient = true;
+            system_.beta = text_.beta;
+            system_.potential_node = parse("system.potential", text_.potential);
+            system_.potential = lowered("system.potential", {system_.potential_node});
+            for (NodeId g : gradient("system.potential", system_.potential_node))
+                system_.drift_nodes.push_back(graph_.neg(g));
+            return;
+        }
+        for (std::size_t d = 0; d < dim(); ++d)
+            system_.drift_nodes.push_back(parse(indexed("system.drift", d), text_.drift[d]));
+    }
+
+    void noise() {
+        std::vector<NodeId>& nodes = system_.noise_nodes;
+        if (system_.gradient) {
+            nodes.assign(dim(), graph_.constant(std::sqrt(2.0 / system_.beta)));
+        } else if (!text_.diffusion.empty()) {
+            for (std::size_t d = 0; d < dim(); ++d)
+                nodes.push_back(parse(indexed("system.diffusion", d), text_.diffusion[d]));
+        } else {
+            system_.noise = FormulaSystem::Noise::matrix;
+            for (std::size_t i = 0; i < dim(); ++i) {
+                for (std::size_t j = 0; j < dim(); ++j)
+                    nodes.push_back(parse(indexed(indexed("system.diffusion", i), j),
+                                          text_.diffusion_matrix[i][j]));
+            }
+        }
+        system_.noise_constant = std::all_of(nodes.begin(), nodes.end(), [this](NodeId id) {
+            return graph_.is_constant(id);
+        });
+        if (system_.noise_constant) {
+            for (NodeId id : nodes) system_.noise_values.push_back(graph_.node(id).value);
+        } else if (system_.noise == FormulaSystem::Noise::diagonal) {
+            noise_slope();
+        }
+    }
+
+    void noise_slope() {
+        std::vector<NodeId> slopes;
+        for (std::size_t d = 0; d < dim(); ++d) {
+            const NodeId sigma = system_.noise_nodes[d];
+            for (NodeId id : graph_.reachable({&sigma, 1}))
+                if (graph_.node(id).op == Op::variable && graph_.node(id).a != static_cast<int>(d))
+                    return;
+            slopes.push_back(graph_.mul(
+                graph_.constant(0.5),
+                graph_.mul(sigma, graph_.derivative(sigma, static_cast<int>(d)))));
+        }
+        system_.noise_slope = lowered("system.diffusion", slopes);
+    }
+
+    void observe() {
+        for (std::size_t i = 0; i < text_.observe.size(); ++i)
+            system_.observe_nodes.push_back(parse(indexed("system.observe", i), text_.observe[i]));
+        system_.observe = lowered("system.observe", system_.observe_nodes);
+    }
+
+    void cvs() {
+        std::vector<NodeId> outputs;
+        for (std::size_t k = 0; k < text_.cv.size(); ++k) {
+            const std::string key = indexed("cv.variables", k);
+            const bool built = k < text_.cv_builders.size() && text_.cv_builders[k];
+            const NodeId xi =
+                built ? with_key(key, [&] { return text_.cv_builders[k](graph_); })
+                      : parse(key, text_.cv[k]);
+            system_.cv_nodes.push_back(xi);
+            cv_gradients_.push_back(gradient(key, xi));
+            const std::vector<NodeId>& g = cv_gradients_.back();
+            FormulaSystem::Cv cv;
+            cv.linear = std::all_of(g.begin(), g.end(),
+                                    [this](NodeId id) { return graph_.is_constant(id); });
+            if (cv.linear) {
+                for (NodeId id : g) cv.weights.push_back(graph_.node(id).value);
+                if (std::all_of(cv.weights.begin(), cv.weights.end(),
+                                [](double w) { return w == 0.0; }))
+                    fail(key, "this collective variable does not depend on the state");
+                cv.offset = graph_.evaluate(xi, std::vector<double>(dim(), 0.0));
+            }
+            system_.cvs.push_back(std::move(cv));
+        }
+        outputs = system_.cv_nodes;
+        for (const std::vector<NodeId>& g : cv_gradients_)
+            outputs.insert(outputs.end(), g.begin(), g.end());
+        system_.cv = lowered("cv.variables", outputs);
+    }
+
+    void force() {
+        std::vector<NodeId> outputs = system_.drift_nodes;
+        if (!system_.noise_constant) {
+            system_.noise_output = static_cast<int>(outputs.size());
+            outputs.insert(outputs.end(), system_.noise_nodes.begin(), system_.noise_nodes.end());
+        }
+        for (std::size_t k = 0; k < system_.cvs.size(); ++k) {
+            if (system_.cvs[k].linear) continue;
+            system_.cvs[k].value_output = static_cast<int>(outputs.size());
+            outputs.push_back(system_.cv_nodes[k]);
+            system_.cvs[k].gradient_output = static_cast<int>(outputs.size());
+            outputs.insert(outputs.end(), cv_gradients_[k].begin(), cv_gradients_[k].end());
+        }
+        system_.force = lowered(system_.gradient ? "system.potential" : "system.drift", outputs);
+    }
+
+    NodeId dot(const std::vector<NodeId>& a, const std::vector<NodeId>& b) {
+        NodeId sum = graph_.constant(0.0);
+        for (std::size_t i = 0; i < a.size(); ++i) sum = graph_.add(sum, graph_.mul(a[i], b[i]));
+        return sum;
+    }
+
+    // σᵀ g
+    std::vector<NodeId> noise_transposed_times(const std::vector<NodeId>& g) {
+        std::vector<NodeId> result;
+        for (std::size_t j = 0; j < dim(); ++j) {
+            if (system_.noise == FormulaSystem::Noise::diagonal) {
+                result.push_back(graph_.mul(system_.noise_nodes[j], g[j]));
+                continue;
+            }
+            NodeId sum = graph_.constant(0.0);
+            for (std::size_t i = 0; i < dim(); ++i)
+                sum = graph_.add(sum, graph_.mul(system_.noise_nodes[i * dim() + j], g[i]));
+            result.push_back(sum);
+        }
+        return result;
+    }
+
+    // ½ σσᵀ:∇∇ξ for the gradient g of ξ.
+    NodeId half_noise_hessian(const std::vector<NodeId>& g) {
+        NodeId sum = graph_.constant(0.0);
+        if (system_.noise == FormulaSystem::Noise::diagonal) {
+            for (std::size_t d = 0; d < dim(); ++d) {
+                const NodeId variance = system_.gradient
+                                            ? graph_.constant(2.0 / system_.beta)
+                                            : graph_.pow(system_.noise_nodes[d],
+                                                         graph_.constant(2.0));
+                const NodeId second = graph_.derivative(g[d], static_cast<int>(d));
+                sum = graph_.add(sum, graph_.mul(variance, second));
+            }
+            return graph_.mul(graph_.constant(0.5), sum);
+        }
+        // Σ_j σ_jᵀ H σ_j, with the rows of the Hessian H from one reverse sweep each.
+        std::vector<std::vector<NodeId>> hessian;
+        for (NodeId id : g) hessian.push_back(graph_.gradient(id, system_.dim));
+        for (std::size_t j = 0; j < dim(); ++j) {
+            std::vector<NodeId> column, product;
+            for (std::size_t i = 0; i < dim(); ++i)
+                column.push_back(system_.noise_nodes[i * dim() + j]);
+            for (std::size_t i = 0; i < dim(); ++i) product.push_back(dot(hessian[i], column));
+            sum = graph_.add(sum, dot(column, product));
+        }
+        return graph_.mul(graph_.constant(0.5), sum);
+    }
+
+    void closure() {
+        with_key("cv.variables", [&] {
+            for (const std::vector<NodeId>& g : cv_gradients_)
+                system_.closure_nodes.push_back(
+                    graph_.add(dot(system_.drift_nodes, g), half_noise_hessian(g)));
+            for (std::size_t k = 0; k < cv_gradients_.size(); ++k) {
+                for (std::size_t l = k; l < cv_gradients_.size(); ++l) {
+                    if (system_.gradient) {
+                        system_.closure_nodes.push_back(
+                            graph_.mul(graph_.constant(1.0 / system_.beta),
+                                       dot(cv_gradients_[k], cv_gradients_[l])));
+                    } else {
+                        system_.closure_nodes.push_back(graph_.mul(
+                            graph_.constant(0.5), dot(noise_transposed_times(cv_gradients_[k]),
+                                                      noise_transposed_times(cv_gradients_[l]))));
+                    }
+                }
+            }
+        });
+        system_.closure = lowered("cv.variables", system_.closure_nodes);
+    }
+
+    void fixman() {
+        system_.fixman.inputs = system_.fixman.slots = system_.dim;
+        if (!system_.gradient || system_.linear_cvs() || system_.cvs.size() > 2) return;
+        with_key("cv.variables", [&] {
+            NodeId determinant = dot(cv_gradients_[0], cv_gradients_[0]);
+            if (cv_gradients_.size() == 2) {
+                const NodeId mixed = dot(cv_gradients_[0], cv_gradients_[1]);
+                determinant =
+                    graph_.sub(graph_.mul(determinant, dot(cv_gradients_[1], cv_gradients_[1])),
+                               graph_.pow(mixed, graph_.constant(2.0)));
+            }
+            for (NodeId g : graph_.gradient(determinant, system_.dim))
+                system_.fixman_nodes.push_back(
+                    graph_.mul(graph_.constant(0.5 / system_.beta), graph_.div(g, determinant)));
+        });
+        system_.fixman = lowered("cv.variables", system_.fixman_nodes);
+    }
+
+    const FormulaSystemText& text_;
+    Symbols symbols_;
+    FormulaSystem system_;
+    Expressions& graph_;
+    std::vector<std::vector<NodeId>> cv_gradients_;
+};
+
+// --- source ------------------------------------------------------------------------------------------
+
+std::vector<std::string> elements(const std::string& name, int count) {
+    std::vector<std::string> result;
+    for (int i = 0; i < count; ++i) result.push_back(name + "[" + std::to_string(i) + "]");
+    return result;
+}
+
+std::string indent(const std::string& statements) {
+    std::string result;
+    for (std::size_t start = 0; start < statements.size();) {
+        const std::size_t end = statements.find('\n', start);
+        result += "        " + statements.substr(start, end - start) + "\n";
+        start = end + 1;
+    }
+    return result;
+}
+
+std::string array_type(const std::string& name, int n) {
+    return "L (&" + name + ")[" + std::to_string(n) + "]";
+}
+
+}  // namespace
+
+FormulaSystem make_formula_system(const FormulaSystemText& text) { return Builder(text).build(); }
+
+bool FormulaSystem::linear_cvs() const {
+    return std::all_of(cvs.begin(), cvs.end(), [](const Cv& cv) { return cv.linear; });
+}
+
+float FormulaSystem::noise_amplitude() const {
+    if (noise != Noise::diagonal || !noise_constant) return 0.0f;
+    const double sigma = noise_values.front();
+    const bool one = std::all_of(noise_values.begin(), noise_values.end(),
+                                 [sigma](double other) { return other == sigma; });
+    return one && sigma > 0.0 ? static_cast<float>(sigma) : 0.0f;
+}
+
+std::string system_source(const FormulaSystem& system, const std::string& name, bool constrained) {
+    const int dim = system.dim, observed = system.observe.outputs.empty()
+                                               ? 0
+                                               : static_cast<int>(system.observe.outputs.size());
+    const std::vector<std::string> x = elements("x", dim);
+    std::string text = "struct " + name + " {\n    static constexpr int dim = " +
+                       std::to_string(dim) + ", n_observed = " + std::to_string(observed) +
+                       ";\n    static constexpr bool gradient = " +
+                       (system.gradient ? "true" : "false") + ";\n\n";
+
+    std::vector<NodeId> drift = system.drift_nodes;
+    Expressions graph = system.graph;
+    if (constrained && !system.fixman_nodes.empty()) {
+        for (std::size_t d = 0; d < drift.size(); ++d)
+            drift[d] = graph.sub(drift[d], system.fixman_nodes[d]);
+    }
+    text += "    template <class M, class L>\n    LANE_FN void force(const " +
+            array_type("x", dim) + ", " + array_type("f", dim) + ") const {\n" +
+            indent(source_statements(lower(graph, drift, dim), x, elements("f", dim))) + "    }\n";
+
+    text += "    template <class M, class L>\n    LANE_FN L potential(const " +
+            array_type(system.gradient ? "x" : "", dim) + ") const {\n";
+    if (system.gradient) {
+        const std::vector<std::string> v{"L v"};
+        text += indent(source_statements(system.potential, x, v)) + "        return v;\n    }\n";
+    } else {
+        text += "        return broadcast<L>(0.0f);\n    }\n";
+    }
+
+    // The functions in a state-dependent noise are always the portable ones: add_noise has no policy.
+    text += "    template <class L>\n    LANE_FN void add_noise(const " + array_type("x", dim) +
+            ", const " + array_type("z", dim) + ", float s, " + array_type("f", dim) +
+            ") const {\n        using M = Portable;\n";
+    const Program noise = lower(system.graph, system.noise_nodes, dim);
+    const int entries = static_cast<int>(system.noise_nodes.size());
+    const auto entry_name = [](int e) { return std::string("n").append(std::to_string(e)); };
+    std::vector<std::string> targets;
+    for (int e = 0; e < entries; ++e)
+        targets.push_back(noise.is_constant(static_cast<std::size_t>(e))
+                              ? std::string()
+                              : "const L " + entry_name(e));
+    text += indent(source_statements(noise, x, targets));
+    for (int e = 0; e < entries; ++e) {
+        const bool matrix = system.noise == FormulaSystem::Noise::matrix;
+        const int row = matrix ? e / dim : e, column = matrix ? e % dim : e;
+        const std::size_t entry = static_cast<std::size_t>(e);
+        std::string scale;
+        if (noise.is_constant(entry)) {
+            if (noise.outputs[entry].value == 0.0f) continue;
+            scale = "broadcast<L>(" + source_literal(noise.outputs[entry].value) + " * s)";
+        } else {
+            scale = entry_name(e) + " * broadcast<L>(s)";
+        }
+        const std::string f = "f[" + std::to_string(row) + "]";
+        text += "        " + f + " = fma(" + scale + ", z[" + std::to_string(column) + "], " + f +
+                ");\n";
+    }
+    text += "    }\n";
+    if (system.milstein_fits()) {
+        text += "    template <class L>\n    LANE_FN void add_noise_slope(const " + array_type("x", dim) +
+                ", const " + array_type("z", dim) + ", float s, " + array_type("f", dim) +
+                ") const {\n        using M = Portable;\n        L slope[" + std::to_string(dim) +
+                "];\n" +
+                indent(source_statements(system.noise_slope, x, elements("slope", dim))) +
+                "LANE_UNROLL\n        for (int d = 0; d < dim; ++d) f[d] = fma(slope[d] * "
+                "broadcast<L>(s), z[d], f[d]);\n    }\n";
+    }
+    if (const float sigma = system.noise_amplitude(); sigma > 0.0f)
+        text += "    LANE_FN float noise_amplitude() const { return " + source_literal(sigma) + "; }\n";
+
+    text += "    template <class M, class L>\n    LANE_FN void observe(const " +
+            array_type("x", dim) + ", " + array_type("y", std::max(observed, 1)) + ") const {\n" +
+            indent(source_statements(system.observe, x, elements("y", observed))) + "    }\n};\n";
+    return text;
+}
+
+std::string cv_source(const FormulaSystem& system, const std::string& name) {
+    const int dim = system.dim, n = static_cast<int>(system.cvs.size());
+    std::vector<std::string> targets = elements("xi", n);
+    for (int k = 0; k < n; ++k) {
+        for (std::string& element : elements("gradient[" + std::to_string(k) + "]", dim))
+            targets.push_back(std::move(element));
+    }
+    return "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) +
+           ";\n    template <class M, class L>\n    LANE_FN void evaluate(const " +
+           array_type("x", dim) + ", " + array_type("xi", n) + ", L (&gradient)[" +
+           std::to_string(n) + "][" + std::to_string(dim) + "]) const {\n" +
+           indent(source_statements(system.cv, elements("x", dim), targets)) + "    }\n};\n";
+}
+
+}  // namespace microlift

@@ -1,0 +1,91 @@
+// A user's system from formulas: programs for the drift, the noise, the observed functions, the
+// collective variables ξ and the closure integrands, and the same as a C++ struct for run-time
+// compilation (the interface of kernels/dynamics/systems.h).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sampling/formula/program.h"
+
+namespace microlift {
+
+// What the configuration holds. Either `potential` (dX = −∇V dt + sqrt(2/β) dW), or `drift` and
+// `diffusion` (dX = b dt + σ dW, Itô). Keys of errors: system.potential, system.drift[0], ….
+struct FormulaSystemText {
+    std::vector<std::string> variables;
+    std::vector<std::pair<std::string, double>> parameters;
+    std::string potential;
+    std::vector<std::string> drift;
+    std::vector<std::string> diffusion;                      // the diagonal of σ, or
+    std::vector<std::vector<std::string>> diffusion_matrix;  // σ by rows, dim × dim
+    std::vector<std::string> observe;
+    std::vector<std::string> cv;
+    // Where set, builds ξ_k as an expression itself, and cv[k] is only its name.
+    std::vector<std::function<NodeId(Expressions&)>> cv_builders;
+    double beta = 0.0;  // inverse temperature; needed with a potential
+};
+
+struct FormulaSystem {
+    // One collective variable. A linear one, ξ = Σ weights_d x_d + offset, needs no program.
+    struct Cv {
+        bool linear = false;
+        std::vector<double> weights;
+        double offset = 0.0;
+        int value_output = -1;     // in `force`, non-linear only
+        int gradient_output = -1;  // in `force`: the first of dim outputs, non-linear only
+    };
+    enum class Noise { diagonal, matrix };
+
+    bool linear_cvs() const;
+    // σ where it is one positive constant for all variables, else 0: integrators draw normals with it.
+    float noise_amplitude() const;
+    // σ is diagonal, depends on the state, and σ_d on x_d alone.
+    bool milstein_fits() const { return !noise_slope.outputs.empty(); }
+
+    int dim = 0;
+    std::vector<std::string> variables;
+    bool gradient = false;  // drift = −∇V with thermal noise
+    double beta = 0.0;
+    Noise noise = Noise::diagonal;
+    bool noise_constant = true;
+    std::vector<double> noise_values;  // if constant: dim, or dim·dim by rows
+    int noise_output = -1;             // if not: the first of dim, or dim·dim, outputs of `force`
+    std::vector<Cv> cvs;
+
+    // Inputs of every program: the dim variables. An output may be flagged constant or input.
+    Program force;      // drift, dim; [noise]; of each non-linear CV its value, then its gradient
+    Program potential;  // V; gradient systems only, else no outputs
+    Program noise_slope;  // ½ σ_d ∂σ_d/∂x_d, dim; see milstein_fits()
+    Program observe;    // one output a formula
+    Program cv;         // every ξ_k, linear or not; then their gradients, [k][d]
+    // What the closure averages over the conditional measure, K CVs:
+    //   K of  b·∇ξ_k + ½ σσᵀ:∇∇ξ_k     (gradient systems −∇V·∇ξ + β⁻¹ Δξ),
+    //   then for k ≤ l  ½ (σᵀ∇ξ_k)·(σᵀ∇ξ_l)  (β⁻¹ ∇ξ_k·∇ξ_l), order (0,0) (0,1) … (1,1) ….
+    Program closure;
+    // Gradient of (1/2β) ln det(∇ξ_k·∇ξ_l): add this term to V where dynamics is constrained to a
+    // level set of ξ, then it samples the conditional measure. Gradient systems with a non-linear CV
+    // and at most 2 CVs; else no outputs. All constant 0 where the determinant is constant.
+    Program fixman;
+
+    Expressions graph;  // the expressions behind the programs, for double precision
+    NodeId potential_node = -1;
+    std::vector<NodeId> drift_nodes, noise_nodes, observe_nodes, cv_nodes, closure_nodes,
+        fixman_nodes;
+};
+
+// Throws FormulaError with the key of the formula at fault.
+FormulaSystem make_formula_system(const FormulaSystemText& text);
+
+// A struct `name` with the interface of kernels/dynamics/systems.h: dim, n_observed, gradient, force<M>,
+// potential<M>, add_noise, noise_amplitude and add_noise_slope where there is one, observe<M>; without
+// includes and namespace. Needs kernels/lane/special.h.
+// constrained: the force is that of V plus the Fixman term.
+std::string system_source(const FormulaSystem& system, const std::string& name,
+                          bool constrained = false);
+// A struct `name` with the interface of kernels/dynamics/cv.h: n and evaluate<M>(x, xi, gradient).
+std::string cv_source(const FormulaSystem& system, const std::string& name);
+
+}  // namespace microlift

@@ -1,0 +1,466 @@
+#include "sampling/learn/diffusion_map.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <string>
+
+#include "engine/error.h"
+
+namespace microlift {
+
+namespace {
+
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
+
+std::string number(double x) {
+    char text[40];
+    std::snprintf(text, sizeof text, "%.3g", x);
+    return text;
+}
+
+// Weights with sum 1; what is below the range of a float becomes 0.
+std::vector<double> normalised(const std::vector<double>& weights, index n) {
+    std::vector<double> w = weights;
+    if (w.empty()) w.assign(at(n), 1.0);
+    if (static_cast<index>(w.size()) != n)
+        throw InputError("diffusion map: " + std::to_string(w.size()) + " weights for " +
+                         std::to_string(n) + " points; give one for each");
+    double sum = 0;
+    for (const double value : w) {
+        if (!(value >= 0) || !std::isfinite(value))
+            throw InputError("diffusion map: a weight is negative or not finite");
+        sum += value;
+    }
+    if (!(sum > 0)) throw InputError("diffusion map: every weight is 0");
+    for (double& value : w) {
+        value /= sum;
+        if (value < 1e-30) value = 0;
+    }
+    return w;
+}
+
+std::vector<float> floats(const std::vector<double>& x) {
+    return {x.begin(), x.end()};
+}
+
+Buffer<float> on_device(Stream& stream, const std::vector<float>& x) {
+    Buffer<float> buffer(stream.device(), static_cast<index>(x.size()));
+    copy_to_device(stream, buffer.span(), x.data());
+    return buffer;
+}
+
+// Every m-th point.
+struct Thinned {
+    Buffer<float> x, metric;
+    PointSet points;
+    std::vector<double> weights;
+};
+
+Thinned thin(Stream& stream, const PointSet& points, const std::vector<double>& weights,
+             index most) {
+    Thinned t;
+    const index n = std::min(points.n, most);
+    const auto source = [&](index i) { return i * points.n / n; };
+    const auto take = [&](Span<const float> from, int rows) {
+        std::vector<float> host = to_host(stream, from), out(at(rows * n));
+        for (int d = 0; d < rows; ++d)
+            for (index i = 0; i < n; ++i) out[at(d * n + i)] = host[at(d * points.row + source(i))];
+        return on_device(stream, out);
+    };
+    t.x = take({points.x.data, (points.dim - 1) * points.row + points.n}, points.dim);
+    t.points = {t.x.span(), n, n, points.dim, {}};
+    if (points.metric.data) {
+        const int entries = points.dim * (points.dim + 1) / 2;
+        t.metric = take({points.metric.data, (entries - 1) * points.row + points.n}, entries);
+        t.points.metric = t.metric.span();
+    }
+    double sum = 0;
+    for (index i = 0; i < n; ++i) {
+        t.weights.push_back(weights[at(source(i))]);
+        sum += t.weights.back();
+    }
+    for (double& w : t.weights) w /= sum;
+    return t;
+}
+
+}  // namespace
+
+Bandwidth choose_bandwidth(Stream& stream, const PointSet& points,
+                           const std::vector<double>& weights, index most_points) {
+    const Thinned t = thin(stream, points, normalised(weights, points.n), most_points);
+    const index n = t.points.n;
+    const Buffer<float> w = on_device(stream, floats(t.weights));
+    // The scale of the data: the mean squared distance, from a wide kernel's first-order decay, is
+    // not needed exactly; the variance will do (the metric's distances have no such shortcut).
+    double spread = 0;
+    if (t.points.metric.data) {
+        Buffer<float> distance2(stream.device(), n * 8);
+        Buffer<uint32> unused(stream.device(), n * 8);
+        nearest_neighbours(stream, t.points, 8, distance2.span(), unused.span());
+        std::vector<float> d = to_host(stream, Span<const float>(distance2.span()));
+        std::nth_element(d.begin(), d.begin() + static_cast<long>(d.size() / 2), d.end());
+        spread = 1e4 * static_cast<double>(d[d.size() / 2]);
+    } else {
+        const std::vector<float> x = to_host(stream, t.points.x);
+        for (int d = 0; d < t.points.dim; ++d) {
+            double mean = 0, square = 0;
+            for (index i = 0; i < n; ++i) {
+                const double value = static_cast<double>(x[at(d * n + i)]);
+                mean += t.weights[at(i)] * value;
+                square += t.weights[at(i)] * value * value;
+            }
+            spread += std::max(0.0, square - mean * mean);
+        }
+    }
+    if (!(spread > 0) || !std::isfinite(spread))
+        throw InputError(
+            "diffusion map: all points are the same (or not finite): there is no "
+            "distance to choose a bandwidth from");
+    constexpr int kRungs = 56;
+    Bandwidth choice;
+    for (int r = 0; r < kRungs; ++r)
+        choice.ladder.push_back(spread * std::exp2(-20.0 + 24.0 * r / (kRungs - 1)));
+    const Buffer<float> ladder = on_device(stream, floats(choice.ladder));
+    Buffer<float> sums(stream.device(), kRungs * n);
+    kernel_sums(stream, t.points, w.span(), ladder.span(), sums.span());
+    const std::vector<float> host = to_host(stream, Span<const float>(sums.span()));
+    std::vector<double> log_sum;
+    for (int r = 0; r < kRungs; ++r) {
+        double sum = 0;
+        for (index i = 0; i < n; ++i)
+            sum += t.weights[at(i)] * static_cast<double>(host[at(r * n + i)]);
+        log_sum.push_back(std::log(sum));
+    }
+    choice.slope.assign(kRungs, 0.0);
+    int best = 1;
+    const double step = std::log(choice.ladder[1] / choice.ladder[0]);
+    for (int r = 1; r + 1 < kRungs; ++r) {
+        choice.slope[at(r)] = (log_sum[at(r + 1)] - log_sum[at(r - 1)]) / (2 * step);
+        if (choice.slope[at(r)] > choice.slope[at(best)]) best = r;
+    }
+    // The top of the parabola through the steepest rung and its neighbours.
+    double shift = 0;
+    if (best > 1 && best + 2 < kRungs) {
+        const double a = choice.slope[at(best - 1)], b = choice.slope[at(best)],
+                     c = choice.slope[at(best + 1)];
+        if (a + c < 2 * b) shift = std::clamp(0.5 * (a - c) / (a - 2 * b + c), -0.5, 0.5);
+    }
+    choice.epsilon = choice.ladder[at(best)] * std::exp(shift * step);
+    choice.dimension = 2 * choice.slope[at(best)];
+    return choice;
+}
+
+namespace {
+
+// The kernel has to reach from one sample to the next also where they lie thin: 4ε is the squared
+// distance to the 16th neighbour that all but one sample in a hundred keep within.
+double reaching_bandwidth(Stream& stream, const PointSet& points) {
+    constexpr int kNeighbours = 17;  // itself and 16
+    Buffer<float> distance2(stream.device(), points.n * kNeighbours);
+    Buffer<uint32> unused(stream.device(), points.n * kNeighbours);
+    nearest_neighbours(stream, points, kNeighbours, distance2.span(), unused.span());
+    const std::vector<float> d = to_host(stream, Span<const float>(distance2.span()));
+    std::vector<float> farthest;
+    for (index i = 0; i < points.n; ++i)
+        farthest.push_back(
+            *std::max_element(d.begin() + i * kNeighbours, d.begin() + (i + 1) * kNeighbours));
+    const auto most = farthest.begin() + static_cast<long>(at(points.n * 99 / 100));
+    std::nth_element(farthest.begin(), most, farthest.end());
+    return 0.25 * static_cast<double>(*most);
+}
+
+}  // namespace
+
+constexpr float kLeastReach = 4;       // Σ_j k_ij, itself included: pairs and threes are lonely
+constexpr double kMostLonely = 0.02;  // of the weight; more are no stragglers
+
+double DiffusionMap::rate(int k) const {
+    return -std::log(std::max(eigenvalues[at(k)], 1e-300)) / epsilon;
+}
+
+std::vector<double> regression_novelty(const std::vector<double>& functions, int count, index n,
+                                       index most_points) {
+    const index m = std::min(n, most_points);
+    std::vector<double> f(at(count * m));
+    for (int k = 0; k < count; ++k) {
+        // Unit variance: one length scale serves all of them.
+        double mean = 0, square = 0;
+        for (index i = 0; i < m; ++i) {
+            const double value = functions[at(k * n + i * n / m)];
+            f[at(k * m + i)] = value;
+            mean += value;
+            square += value * value;
+        }
+        mean /= static_cast<double>(m);
+        const double deviation =
+            std::sqrt(std::max(1e-300, square / static_cast<double>(m) - mean * mean));
+        for (index i = 0; i < m; ++i) f[at(k * m + i)] = (f[at(k * m + i)] - mean) / deviation;
+    }
+    std::vector<double> novelty(at(count), 1.0);
+    std::vector<double> distance2(at(m * m), 0.0);
+    for (int k = 1; k < count; ++k) {
+        for (index i = 0; i < m; ++i)
+            for (index j = 0; j < m; ++j) {
+                const double d = f[at((k - 1) * m + i)] - f[at((k - 1) * m + j)];
+                distance2[at(i * m + j)] += d * d;
+            }
+        std::vector<double> sorted = distance2;
+        std::nth_element(sorted.begin(), sorted.begin() + static_cast<long>(sorted.size() / 2),
+                         sorted.end());
+        const double length = std::sqrt(sorted[sorted.size() / 2]) / 3;  // the authors' choice
+        double missed = 0, total = 0;
+        const int unknowns = k + 1;
+        std::vector<double> a(at(unknowns * unknowns)), b(at(unknowns)), row(at(unknowns));
+        for (index i = 0; i < m; ++i) {
+            std::fill(a.begin(), a.end(), 0.0);
+            std::fill(b.begin(), b.end(), 0.0);
+            for (index j = 0; j < m; ++j) {
+                if (j == i) continue;
+                const double weight = std::exp(-distance2[at(i * m + j)] / (length * length));
+                if (weight < 1e-12) continue;
+                row[0] = 1;
+                for (int d = 0; d < k; ++d) row[at(d + 1)] = f[at(d * m + j)] - f[at(d * m + i)];
+                const double y = f[at(k * m + j)];
+                for (int p = 0; p < unknowns; ++p) {
+                    b[at(p)] += weight * row[at(p)] * y;
+                    for (int q = 0; q <= p; ++q)
+                        a[at(p * unknowns + q)] += weight * row[at(p)] * row[at(q)];
+                }
+            }
+            // A little ridge: an isolated point has no slope of its own.
+            for (int p = 0; p < unknowns; ++p) a[at(p * unknowns + p)] += 1e-9 * (a[0] + 1e-30);
+            const double value = f[at(k * m + i)];
+            const double estimate = solve_positive(unknowns, a, b) ? b[0] : 0.0;
+            missed += (value - estimate) * (value - estimate);
+            total += value * value;
+        }
+        novelty[at(k)] = total > 0 ? std::min(1.0, std::sqrt(missed / total)) : 0.0;
+    }
+    return novelty;
+}
+
+DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
+                           const std::vector<double>& weights, const DiffusionMapOptions& options) {
+    const index n = points.n;
+    const int K = options.coordinates;
+    if (K < 1 || K > 48)
+        throw InputError("diffusion map: " + std::to_string(K) +
+                         " coordinates were asked for; give 1 to 48");
+    if (n < least_samples(K))
+        throw InputError("diffusion map: " + std::to_string(n) + " samples are too few for " +
+                         std::to_string(K) + " coordinates; give at least " +
+                         std::to_string(least_samples(K)));
+    std::vector<double> w = normalised(weights, n);
+    DiffusionMap map;
+    map.n = n;
+    map.alpha = options.alpha;
+    double effective = 0;
+    for (const double value : w) effective += value * value;
+    effective = 1 / effective;
+    if (effective < 20.0 * (K + 1))
+        map.warnings.push_back("the weights leave " + number(effective) +
+                               " effective samples for " + std::to_string(K) +
+                               " coordinates: too few to trust them");
+    map.epsilon = options.epsilon;
+    if (!(map.epsilon > 0)) {
+        // Of the samples as they lie, whatever they weigh.
+        const Bandwidth choice = choose_bandwidth(stream, points, {});
+        map.epsilon = std::max(choice.epsilon, reaching_bandwidth(stream, points));
+        map.dimension = choice.dimension;
+    }
+
+    KernelOperator kernel(stream, points, map.epsilon, options.neighbours, options.stored_bytes);
+    Buffer<float> y1(stream.device(), n);
+    const auto sums = [&](const std::vector<double>& of) {
+        const Buffer<float> x = on_device(stream, floats(of));
+        kernel.multiply(x.span(), 1, y1.span());
+        return to_host(stream, Span<const float>(y1.span()));
+    };
+    // A few samples far from all others are slow to leave: coordinates of their own, which say nothing
+    // about the rest. They take no part, and get their values from their neighbours at the end.
+    const std::vector<float> reach = sums(std::vector<double>(at(n), 1.0));
+    double lonely = 0;
+    for (index i = 0; i < n; ++i)
+        if (reach[at(i)] < kLeastReach) lonely += w[at(i)];
+    if (lonely < kMostLonely)
+        for (index i = 0; i < n; ++i)
+            if (reach[at(i)] < kLeastReach) {
+                w[at(i)] = 0;
+                ++map.left_out;
+            }
+    // Density estimate q, then P_ij = k_ij v_j / d_i with v = w / q^α (the row's own q^α cancels),
+    // conjugate to S_ij = s_i k_ij s_j with s = sqrt(v/d) and the stationary law π = v d.
+    const std::vector<float> q = sums(w);
+    std::vector<double>& v = map.mass;
+    double mass = 0;
+    for (index i = 0; i < n; ++i) {
+        const double density = static_cast<double>(q[at(i)]);
+        if (!std::isfinite(density))
+            throw InputError("diffusion map: point " + std::to_string(i) + " is not finite");
+        v.push_back(w[at(i)] > 0 ? w[at(i)] / std::pow(std::max(density, 1e-30), options.alpha)
+                                 : 0.0);
+        mass += v.back();
+    }
+    for (double& value : v) value /= mass;
+    const std::vector<float> degree = sums(v);
+    std::vector<double> scale, start;
+    double total = 0, alone = 0;
+    for (index i = 0; i < n; ++i) {
+        const double d = static_cast<double>(degree[at(i)]);
+        scale.push_back(v[at(i)] > 0 && d > 0 ? std::sqrt(v[at(i)] / d) : 0.0);
+        map.stationary.push_back(v[at(i)] * d);
+        total += map.stationary.back();
+        if (v[at(i)] > 0.5 * d) alone += w[at(i)];
+    }
+    for (double& p : map.stationary) {
+        p /= total;
+        start.push_back(std::sqrt(p));
+    }
+
+    Buffer<double> s(stream.device(), n), first(stream.device(), n);
+    copy_to_device(stream, s.span(), scale.data());
+    copy_to_device(stream, first.span(), start.data());
+    Buffer<float> xf(stream.device(), n * kEigenBlock), yf(stream.device(), n * kEigenBlock);
+    const LeadingPairs pairs = leading_eigenpairs(
+        stream, n, K + 1,
+        [&](Span<const double> x, Span<double> y) {
+            scale_block(stream, n, s.span(), x, xf.span());
+            kernel.multiply(xf.span(), kEigenBlock, yf.span());
+            unscale_block(stream, n, s.span(), yf.span(), y);
+        },
+        first.span());
+    map.residual = pairs.residual;
+    map.products = pairs.products;
+    if (!pairs.converged)
+        map.warnings.push_back("the eigenproblem stopped at a residual of " +
+                               number(pairs.residual) + " after " + std::to_string(pairs.products) +
+                               " products; its last coordinates may be mixed");
+    map.eigenvalues = pairs.values;
+    map.functions.resize(at((K + 1) * n));
+
+    // Signs: along the variable that a coordinate follows most.
+    const std::vector<float> x = to_host(stream, points.x);
+    for (int k = 0; k <= K; ++k) {
+        double* f = map.functions.data() + at(k * n);
+        double mean = 0;
+        for (index i = 0; i < n; ++i) {
+            const double p = start[at(i)];
+            f[i] = p > 0 ? pairs.vectors[at(k * n + i)] / p : 0.0;
+            mean += map.stationary[at(i)] * f[i];
+        }
+        double along = mean;
+        if (k > 0) {
+            double most = 0;
+            for (int d = 0; d < points.dim; ++d) {
+                double sxy = 0, sx = 0, sxx = 0;
+                for (index i = 0; i < n; ++i) {
+                    const double value = static_cast<double>(x[at(d * points.row + i)]);
+                    const double p = map.stationary[at(i)];
+                    sx += p * value;
+                    sxx += p * value * value;
+                    sxy += p * value * (f[i] - mean);
+                }
+                const double r = sxy / std::sqrt(std::max(1e-300, sxx - sx * sx));
+                if (std::abs(r) > most + 1e-3) {
+                    most = std::abs(r);
+                    along = r;
+                }
+            }
+        }
+        if (along < 0)
+            for (index i = 0; i < n; ++i) f[i] = -f[i];
+    }
+
+    // Where there is no weight the functions follow from their eigenvalue equation:
+    // φ_k(i) = λ_k⁻¹ Σ_j P_ij φ_k(j).
+    if (std::any_of(v.begin(), v.end(), [](double value) { return value == 0; })) {
+        Buffer<float> table(stream.device(), n * kEigenBlock);
+        for (int first_k = 1; first_k <= K; first_k += kEigenBlock - 1) {
+            const int count = std::min(kEigenBlock - 1, K - first_k + 1);
+            std::vector<float> f(at(n * kEigenBlock), 0.0f);
+            for (index j = 0; j < n; ++j) {
+                // Scaled: the values of v are of the order of 1/n.
+                const double mass_j = v[at(j)] * static_cast<double>(n);
+                f[at(j * kEigenBlock)] = static_cast<float>(mass_j);
+                for (int c = 0; c < count; ++c)
+                    f[at(j * kEigenBlock + c + 1)] =
+                        static_cast<float>(mass_j * map.function(first_k + c)[j]);
+            }
+            copy_to_device(stream, table.span(), f.data());
+            kernel.multiply(table.span(), kEigenBlock, yf.span());
+            const std::vector<float> sum = to_host(stream, Span<const float>(yf.span()));
+            for (int c = 0; c < count; ++c) {
+                const int k = first_k + c;
+                for (index i = 0; i < n; ++i)
+                    if (v[at(i)] == 0 && sum[at(i)] > 0)
+                        map.functions[at(k * n + i)] =
+                            static_cast<double>(sum[at((c + 1) * n + i)]) /
+                            (map.eigenvalues[at(k)] * static_cast<double>(sum[at(i)]));
+            }
+        }
+    }
+
+    // Harmonics and the gap, from the samples with weight.
+    std::vector<double> kept;
+    index with_weight = 0;
+    for (index i = 0; i < n; ++i) with_weight += v[at(i)] > 0;
+    kept.reserve(at(K * with_weight));
+    for (int k = 1; k <= K; ++k)
+        for (index i = 0; i < n; ++i)
+            if (v[at(i)] > 0) kept.push_back(map.function(k)[i]);
+    map.novelty = regression_novelty(kept, K, with_weight);
+    map.novelty.insert(map.novelty.begin(), 0.0);
+    for (int k = 1; k <= K; ++k)
+        if (k == 1 || map.novelty[at(k)] >= kHarmonicNovelty) map.independent.push_back(k);
+    double widest = 0;
+    for (int k = 1; k < K; ++k) {
+        const double ratio = map.rate(k + 1) / std::max(map.rate(k), 1e-300);
+        if (ratio > widest) {
+            widest = ratio;
+            map.gap = k;
+        }
+    }
+    const auto groups = std::count_if(map.eigenvalues.begin(), map.eigenvalues.end(),
+                                      [](double value) { return value > 1 - 5e-6; });
+    std::string torn;
+    if (groups > 1)
+        torn = "disconnects the samples into " + std::to_string(groups) + " or more groups";
+    if (alone > 0.01)
+        torn += (torn.empty() ? "leaves " : " and leaves ") + number(100 * alone) +
+                " % of them with no neighbour";
+    map.connected = torn.empty();
+    if (!map.connected)
+        map.warnings.push_back(
+            "the bandwidth epsilon = " + number(map.epsilon) +
+            (options.neighbours > 0
+                 ? " with " + std::to_string(options.neighbours) + " neighbours of each sample "
+                 : " ") +
+            torn + ": coordinates only tell those apart; choose a larger epsilon" +
+            (options.neighbours > 0 ? ", more neighbours" : "") + ", or samples in between");
+    return map;
+}
+
+void nystrom(Stream& stream, const PointSet& points, const DiffusionMap& map,
+             Span<const float> query, index query_row, index queries, int coordinates,
+             Span<float> values, index values_row) {
+    if (coordinates >= kEigenBlock || coordinates > map.coordinates())
+        throw InputError("diffusion map: Nystroem's extension of " + std::to_string(coordinates) +
+                         " coordinates; at most " +
+                         std::to_string(std::min(kEigenBlock - 1, map.coordinates())));
+    std::vector<float> f(at(points.n * kEigenBlock), 0.0f);
+    for (index j = 0; j < points.n; ++j) {
+        f[at(j * kEigenBlock)] = static_cast<float>(map.mass[at(j)]);
+        for (int k = 1; k <= coordinates; ++k)
+            f[at(j * kEigenBlock + k)] =
+                static_cast<float>(map.mass[at(j)] * map.function(k)[j] / map.eigenvalues[at(k)]);
+    }
+    const Buffer<float> table = on_device(stream, f);
+    kernel_averages(stream, points, static_cast<float>(0.25 / map.epsilon), table.span(),
+                    coordinates, query, query_row, queries, values, values_row);
+    stream.synchronize();
+}
+
+}  // namespace microlift

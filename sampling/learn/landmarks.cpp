@@ -1,0 +1,318 @@
+#include "sampling/learn/landmarks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "sampling/numerics/eigen.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr double kFloor = 1e-10;  // δ: beyond 4.8 h of every landmark a coordinate is flat
+
+std::size_t at(index i) {
+    return static_cast<std::size_t>(i);
+}
+
+double distance2(const double* a, const double* b, int dim) {
+    double sum = 0;
+    for (int d = 0; d < dim; ++d) sum += (a[d] - b[d]) * (a[d] - b[d]);
+    return sum;
+}
+
+// (n, dim) by rows, from variable-major.
+std::vector<double> by_rows(std::span<const double> points, int dim, index n) {
+    std::vector<double> rows(at(n * dim));
+    for (int d = 0; d < dim; ++d)
+        for (index i = 0; i < n; ++i) rows[at(i * dim + d)] = points[at(d * n + i)];
+    return rows;
+}
+
+// One choice of h: the rows of the fit, g_m / (Σ g + δ), and the share of c∞.
+struct LandmarkBasis {
+    std::vector<double> rows;  // (point, landmark)
+    std::vector<double> rest;  // δ / (Σ g + δ)
+
+    LandmarkBasis(const std::vector<double>& points, int dim, index n,
+                  const std::vector<double>& landmarks, double length2) {
+        const index m = static_cast<index>(landmarks.size()) / dim;
+        rows.resize(at(n * m));
+        for (index i = 0; i < n; ++i) {
+            double sum = kFloor;
+            for (index l = 0; l < m; ++l) {
+                const double g =
+                    std::exp(-distance2(&points[at(i * dim)], &landmarks[at(l * dim)], dim) / length2);
+                rows[at(i * m + l)] = g;
+                sum += g;
+            }
+            for (index l = 0; l < m; ++l) rows[at(i * m + l)] /= sum;
+            rest.push_back(kFloor / sum);
+        }
+    }
+};
+
+// Least squares for every coordinate over the points i with i % 5 ≠ leave_out (−1: all), with a
+// slight pull towards `prior` (coordinate, landmark).
+std::vector<double> solve_values(const LandmarkBasis& basis, index n, index m,
+                                 std::span<const double> functions, int coordinates,
+                                 const std::vector<double>& outside,
+                                 const std::vector<double>& prior, int leave_out) {
+    std::vector<double> normal(at(m * m), 0.0), right(at(coordinates * m), 0.0);
+    for (index i = 0; i < n; ++i) {
+        if (i % 5 == leave_out) continue;
+        const double* r = &basis.rows[at(i * m)];
+        std::vector<double> target;
+        for (int k = 0; k < coordinates; ++k) {
+            double f = functions[at(k * n + i)] - basis.rest[at(i)] * outside[at(k)];
+            for (index l = 0; l < m; ++l) f -= r[l] * prior[at(k * m + l)];
+            target.push_back(f);
+        }
+        for (index a = 0; a < m; ++a) {
+            if (r[a] < 1e-14) continue;
+            for (index b = 0; b <= a; ++b) normal[at(a * m + b)] += r[a] * r[b];
+            for (int k = 0; k < coordinates; ++k) right[at(k * m + a)] += r[a] * target[at(k)];
+        }
+    }
+    double trace = 0;
+    for (index a = 0; a < m; ++a) trace += normal[at(a * m + a)];
+    for (index a = 0; a < m; ++a) normal[at(a * m + a)] += 1e-6 * trace / static_cast<double>(m);
+    if (!solve_positive(static_cast<int>(m), normal, right, coordinates))
+        throw NumericError("learn: the fit to the landmarks is singular; use fewer landmarks");
+    for (std::size_t i = 0; i < right.size(); ++i) right[i] += prior[i];
+    return right;
+}
+
+}  // namespace
+
+// The first is the nearest to the mean.
+std::vector<index> farthest_points(const std::vector<double>& rows, int dim, index n, index count,
+                                   double& spacing, std::vector<index>* nearest_chosen) {
+    std::vector<double> mean(at(dim), 0.0);
+    for (index i = 0; i < n; ++i)
+        for (int d = 0; d < dim; ++d) mean[at(d)] += rows[at(i * dim + d)] / static_cast<double>(n);
+    index next = 0;
+    for (index i = 1; i < n; ++i)
+        if (distance2(&rows[at(i * dim)], mean.data(), dim) <
+            distance2(&rows[at(next * dim)], mean.data(), dim))
+            next = i;
+    std::vector<double> nearest(at(n), 1e300);
+    std::vector<index> chosen, which(at(n), 0);
+    spacing = 0;
+    while (static_cast<index>(chosen.size()) < std::min(count, n)) {
+        chosen.push_back(next);
+        for (index i = 0; i < n; ++i) {
+            const double d = distance2(&rows[at(i * dim)], &rows[at(next * dim)], dim);
+            if (!(d < nearest[at(i)])) continue;
+            nearest[at(i)] = d;
+            which[at(i)] = static_cast<index>(chosen.size()) - 1;
+        }
+        next = static_cast<index>(std::max_element(nearest.begin(), nearest.end()) -
+                                  nearest.begin());
+        spacing = std::sqrt(nearest[at(next)]);
+        if (spacing == 0) break;  // fewer distinct points than asked for
+    }
+    if (nearest_chosen) *nearest_chosen = std::move(which);
+    return chosen;
+}
+
+NodeId LearnedCoordinates::build(Expressions& graph, const Symbols& symbols, int k) const {
+    if (symbols.variables != variables && features.empty()) {
+        std::string names;
+        for (const std::string& v : variables) names += (names.empty() ? "" : ", ") + v;
+        throw FormulaError("the coordinate was learned from the variables " + names +
+                           ", which are not those of this system");
+    }
+    if (k < 1 || k > coordinates())
+        throw FormulaError("there is no coordinate " + std::to_string(k) +
+                           " in the file; it has 1 to " + std::to_string(coordinates()));
+    std::vector<NodeId> y;
+    if (features.empty())
+        for (std::size_t d = 0; d < variables.size(); ++d)
+            y.push_back(graph.variable(static_cast<int>(d)));
+    else
+        for (const std::string& f : features) y.push_back(parse_formula(graph, f, symbols));
+    const int dim = feature_count();
+    const index m = landmark_count();
+    NodeId top = graph.constant(kFloor * outside[at(k - 1)]), bottom = graph.constant(kFloor);
+    for (index l = 0; l < m; ++l) {
+        NodeId sum = graph.constant(0.0);
+        for (int d = 0; d < dim; ++d) {
+            const NodeId diff = graph.sub(y[at(d)], graph.constant(landmarks[at(l * dim + d)]));
+            sum = graph.add(sum, graph.mul(diff, diff));
+        }
+        const NodeId g =
+            graph.unary(Op::exp, graph.mul(graph.constant(-1.0 / length2), sum));
+        bottom = graph.add(bottom, g);
+        top = graph.add(top, graph.mul(graph.constant(values[at((k - 1) * m + l)]), g));
+    }
+    return graph.div(top, bottom);
+}
+
+void fit_landmarks(std::span<const double> points, index n, std::span<const double> functions,
+                   int landmarks, LearnedCoordinates& learned) {
+    const int dim = learned.feature_count();
+    const int K = static_cast<int>(static_cast<index>(functions.size()) / n);
+    const std::vector<double> rows = by_rows(points, dim, n);
+    double spacing = 0;
+    const std::vector<index> chosen = farthest_points(rows, dim, n, landmarks, spacing);
+    const index m = static_cast<index>(chosen.size());
+    if (!(spacing > 0))
+        throw InputError("learn: " + std::to_string(m) + " different points are too few for " +
+                         std::to_string(landmarks) + " landmarks; use fewer, or more samples");
+    learned.landmarks.clear();
+    std::vector<double> prior(at(K * m));
+    for (index l = 0; l < m; ++l) {
+        const index i = chosen[at(l)];
+        learned.landmarks.insert(learned.landmarks.end(), rows.begin() + i * dim,
+                                 rows.begin() + (i + 1) * dim);
+        for (int k = 0; k < K; ++k) prior[at(k * m + l)] = functions[at(k * n + i)];
+    }
+    learned.outside.clear();
+    learned.low.clear();
+    learned.high.clear();
+    std::vector<double> variance;
+    for (int k = 0; k < K; ++k) {
+        const auto f = functions.subspan(at(k * n), at(n));
+        double mean = 0, square = 0;
+        for (const double v : f) {
+            mean += v / static_cast<double>(n);
+            square += v * v / static_cast<double>(n);
+        }
+        learned.outside.push_back(mean);
+        variance.push_back(std::max(1e-300, square - mean * mean));
+        learned.low.push_back(*std::min_element(f.begin(), f.end()));
+        learned.high.push_back(*std::max_element(f.begin(), f.end()));
+    }
+    double best = 1e300;
+    for (const double factor : {0.7, 1.0, 1.4, 2.0, 2.8}) {
+        const double length2 = factor * factor * spacing * spacing;
+        const LandmarkBasis basis(rows, dim, n, learned.landmarks, length2);
+        const std::vector<double> c =
+            solve_values(basis, n, m, functions, K, learned.outside, prior, 0);
+        std::vector<double> missed(at(K), 0.0);
+        index held = 0;
+        for (index i = 0; i < n; i += 5, ++held)
+            for (int k = 0; k < K; ++k) {
+                double f = basis.rest[at(i)] * learned.outside[at(k)];
+                for (index l = 0; l < m; ++l) f += basis.rows[at(i * m + l)] * c[at(k * m + l)];
+                const double d = f - functions[at(k * n + i)];
+                missed[at(k)] += d * d;
+            }
+        double total = 0;
+        for (int k = 0; k < K; ++k) {
+            missed[at(k)] = std::sqrt(missed[at(k)] / static_cast<double>(held) / variance[at(k)]);
+            // The leading coordinates matter most.
+            total += std::min(missed[at(k)], 1.0) / ((1.0 + k) * (1.0 + k));
+        }
+        if (total < best) {
+            best = total;
+            learned.length2 = length2;
+            learned.fit_error = missed;
+        }
+    }
+    const LandmarkBasis basis(rows, dim, n, learned.landmarks, learned.length2);
+    learned.values = solve_values(basis, n, m, functions, K, learned.outside, prior, -1);
+}
+
+GeometricHarmonics::GeometricHarmonics(std::span<const double> points, int dim, index n,
+                                       std::span<const double> f, int columns, double least)
+    : dim_(dim), columns_(columns), mean_(at(columns), 0.0) {
+    constexpr index kMostCentres = 600;
+    std::vector<index> group;
+    double spacing = 0;
+    const index m = static_cast<index>(
+        farthest_points(by_rows(points, dim, n), dim, n, kMostCentres, spacing, &group).size());
+    centres_.assign(at(m * dim), 0.0);
+    std::vector<double> values(at(columns * m), 0.0), size(at(m), 0.0);
+    for (const index j : group) size[at(j)] += 1;
+    for (index i = 0; i < n; ++i) {
+        const index j = group[at(i)];
+        for (int d = 0; d < dim; ++d)
+            centres_[at(j * dim + d)] += points[at(d * n + i)] / size[at(j)];
+        for (int c = 0; c < columns; ++c)
+            values[at(c * m + j)] += f[at(c * n + i)] / size[at(j)];
+    }
+    for (int c = 0; c < columns; ++c)
+        for (index j = 0; j < m; ++j)
+            mean_[at(c)] += values[at(c * m + j)] / static_cast<double>(m);
+    // ε: the median squared distance to the 16th neighbour, wide enough to join the centres.
+    std::vector<double> reach;
+    for (index i = 0; i < m; ++i) {
+        std::vector<double> d2;
+        for (index j = 0; j < m; ++j)
+            d2.push_back(distance2(&centres_[at(i * dim)], &centres_[at(j * dim)], dim));
+        const auto nth = d2.begin() + static_cast<long>(std::min<index>(16, m - 1));
+        std::nth_element(d2.begin(), nth, d2.end());
+        reach.push_back(*nth);
+    }
+    std::nth_element(reach.begin(), reach.begin() + static_cast<long>(reach.size() / 2),
+                     reach.end());
+    epsilon_ = std::max(reach[reach.size() / 2], 1e-300);
+    std::vector<double> kernel(at(m * m));
+    for (index i = 0; i < m; ++i)
+        for (index j = 0; j < m; ++j)
+            kernel[at(i * m + j)] = std::exp(
+                -distance2(&centres_[at(i * dim)], &centres_[at(j * dim)], dim) / (4 * epsilon_));
+    const DenseEigen e = eigen_symmetric(static_cast<int>(m), std::move(kernel));
+    weights_.assign(at(m * columns), 0.0);
+    for (index l = 0; l < m && e.values[at(l)] > least * e.values[0]; ++l) {
+        const double* psi = &e.vectors[at(l * m)];
+        for (int c = 0; c < columns; ++c) {
+            double projection = 0;
+            for (index j = 0; j < m; ++j)
+                projection += psi[j] * (values[at(c * m + j)] - mean_[at(c)]);
+            // Extended: ψ(x) = λ⁻¹ Σ_j k(x, j) ψ_j.
+            for (index j = 0; j < m; ++j)
+                weights_[at(j * columns + c)] += projection * psi[j] / e.values[at(l)];
+        }
+    }
+}
+
+void GeometricHarmonics::operator()(const double* point, double* out) const {
+    std::copy(mean_.begin(), mean_.end(), out);
+    const index m = static_cast<index>(centres_.size()) / dim_;
+    for (index j = 0; j < m; ++j) {
+        const double k =
+            std::exp(-distance2(point, &centres_[at(j * dim_)], dim_) / (4 * epsilon_));
+        for (int c = 0; c < columns_; ++c) out[c] += k * weights_[at(j * columns_ + c)];
+    }
+}
+
+double flat_share(std::span<const double> squared_gradients) {
+    constexpr double kFlat = 1e-2;
+    const double count = static_cast<double>(squared_gradients.size());
+    double mean = 0;
+    for (const double square : squared_gradients) mean += square / count;
+    const double least = kFlat * kFlat * mean;
+    const auto flat = std::count_if(squared_gradients.begin(), squared_gradients.end(),
+                                    [least](double square) { return !(square > least); });
+    return static_cast<double>(flat) / count;
+}
+
+std::vector<double> inverse_covariance(std::span<const double> ends, int dim, int replicas,
+                                       int rank, double time) {
+    std::vector<double> mean(at(dim), 0.0), covariance(at(dim * dim), 0.0);
+    for (int d = 0; d < dim; ++d)
+        for (int r = 0; r < replicas; ++r) mean[at(d)] += ends[at(d * replicas + r)] / replicas;
+    for (int a = 0; a < dim; ++a)
+        for (int b = 0; b < dim; ++b)
+            for (int r = 0; r < replicas; ++r)
+                covariance[at(a * dim + b)] += (ends[at(a * replicas + r)] - mean[at(a)]) *
+                                               (ends[at(b * replicas + r)] - mean[at(b)]) /
+                                               (replicas - 1);
+    const DenseEigen e = eigen_symmetric(dim, covariance);
+    std::vector<double> inverse;
+    for (int a = 0; a < dim; ++a)
+        for (int b = a; b < dim; ++b) {
+            double sum = 0;
+            for (int l = 0; l < std::min(rank, dim); ++l)
+                if (e.values[at(l)] > 1e-12 * e.values[0])
+                    sum += e.vectors[at(l * dim + a)] * e.vectors[at(l * dim + b)] / e.values[at(l)];
+            inverse.push_back(time * sum);
+        }
+    return inverse;
+}
+
+}  // namespace microlift

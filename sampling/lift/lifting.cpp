@@ -1,0 +1,184 @@
+#include "sampling/lift/lifting.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "kernels/random/streams.h"
+#include "sampling/lift/coupling.h"
+#include "sampling/numerics/statistics.h"
+
+namespace microlift {
+
+int coordinate_of(const FormulaSystem::Cv& cv) {
+    if (!cv.linear || cv.offset != 0) return -1;
+    int found = -1;
+    for (std::size_t d = 0; d < cv.weights.size(); ++d) {
+        if (cv.weights[d] == 0) continue;
+        if (cv.weights[d] != 1 || found >= 0) return -1;
+        found = static_cast<int>(d);
+    }
+    return found;
+}
+
+std::vector<int> free_variables(const Model& model) {
+    std::vector<int> free;
+    for (int d = 0; d < model.dim(); ++d) {
+        const auto& cvs = model.formulas().cvs;
+        if (std::none_of(cvs.begin(), cvs.end(),
+                         [&](const auto& cv) { return coordinate_of(cv) == d; }))
+            free.push_back(d);
+    }
+    return free;
+}
+
+Lifter::Lifter(Stream& stream, const Model& model, Generator generator, bool project)
+    : stream_(stream), model_(model), generator_(std::move(generator)), project_(project),
+      free_(free_variables(model)) {}
+
+void Lifter::lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<float> x) {
+    if (model_.observed()) {
+        generator_.generate(stream_, s, n, seed, first, x);
+        return;
+    }
+    const index outputs = static_cast<index>(free_.size()) * n;
+    if (scratch_.size() != outputs) scratch_ = Buffer<float>(stream_.device(), outputs);
+    generator_.generate(stream_, s, n, seed, first, scratch_.span());
+    complete(s, n, Span<const float>(scratch_.span()), x);
+}
+
+void Lifter::complete(Span<const float> s, index n, Span<const float> made, Span<float> x) {
+    if (model_.observed()) {
+        copy(stream_, x, made);
+        return;
+    }
+    for (std::size_t f = 0; f < free_.size(); ++f)
+        copy(stream_, x.subspan(free_[f] * n, n), made.subspan(static_cast<index>(f) * n, n));
+    const auto& cvs = model_.formulas().cvs;
+    bool all_known = true;
+    for (std::size_t k = 0; k < cvs.size(); ++k) {
+        const int d = coordinate_of(cvs[k]);
+        all_known &= d >= 0;
+        if (d >= 0) copy(stream_, x.subspan(d * n, n), s.subspan(static_cast<index>(k) * n, n));
+    }
+    if (project_ && !all_known) model_.project(stream_, s, n, n, x, n);
+}
+
+double calm(Stream& stream, const Model& model, const IntegratorConfig& integrator,
+            Span<const float> s, index n, Span<float> x) {
+    if (!model.gradient() || model.observed()) return 0;
+    constexpr int kSteps = 32;
+    constexpr double kDeviations = 3;
+    const double dt = integrator.dt, kt = model.kt();
+    const bool inertia = integrator.scheme == "baoab";
+    const double step = inertia ? dt * dt / integrator.mass : dt;
+    const double limit =
+        kDeviations * (inertia ? dt * std::sqrt(kt / integrator.mass) : std::sqrt(2 * kt * dt));
+    const index piece = std::min<index>(n, 1 << 18);
+    const int dim = model.dim(), K = model.n_cvs();
+    const ColumnProgram force(stream.device(), model.formulas().force);
+    Buffer<float> f(stream.device(), force.outputs() * piece), y(stream.device(), dim * piece),
+        at(stream.device(), K * piece);
+    for (index from = 0; from < n; from += piece) {
+        const index now = std::min(piece, n - from);
+        for (int d = 0; d < dim; ++d)
+            copy(stream, y.span().subspan(d * now, now),
+                 Span<const float>(x.subspan(d * n + from, now)));
+        for (int k = 0; k < K; ++k)
+            copy(stream, at.span().subspan(k * now, now), s.subspan(k * n + from, now));
+        const Span<float> states = y.span().subspan(0, dim * now);
+        for (int i = 0; i < kSteps; ++i) {
+            force.run(stream, states, now, now, f.span(), now);
+            calm_step(stream, Span<const float>(f.span()), static_cast<float>(step),
+                      static_cast<float>(limit), dim, now, states);
+            model.project(stream, at.span().subspan(0, K * now), now, now, states, now, 1);
+        }
+        for (int d = 0; d < dim; ++d)
+            copy(stream, x.subspan(d * n + from, now),
+                 Span<const float>(y.span().subspan(d * now, now)));
+    }
+    stream.synchronize();
+    return kSteps * static_cast<double>(n);
+}
+
+double heal(Stream& stream, const Model& model, const IntegratorConfig& integrator,
+            Span<const float> s, index n, index steps, uint64 seed, uint64 first, Span<float> x,
+            const std::function<void(index)>& after) {
+    if (model.observed())
+        throw InputError("healing needs the state itself, and this generator makes observed "
+                         "functions of it; leave out 'observe', or do not heal");
+    PathSetup setup = model.path_setup(integrator);
+    setup.constrained = true;
+    const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
+    Ensemble ensemble(stream, kernel, n, seed, kStreamHeal, static_cast<index>(first));
+    const double calmed = calm(stream, model, integrator, s, n, x);
+    copy(stream, ensemble.x(), Span<const float>(x.data, model.dim() * n));
+    copy(stream, ensemble.center(), Span<const float>(s.data, model.n_cvs() * n));
+    // Pieces of about a second, however slow a step is: a run may be stopped between them.
+    index piece = std::max<index>(1, 100000 / std::max<index>(n, 1));
+    for (index done = 0; done < steps;) {
+        const index now = std::min(piece, steps - done);
+        const auto begin = std::chrono::steady_clock::now();
+        ensemble.advance(static_cast<uint64>(now));
+        stream.synchronize();
+        if (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(500)) piece *= 2;
+        done += now;
+        if (after) after(done);
+    }
+    ensemble.check_finite([&](index t) { return "healed state " + std::to_string(t); });
+    copy(stream, Span<float>(x.data, model.dim() * n), Span<const float>(ensemble.x()));
+    stream.synchronize();
+    return ensemble.force_evaluations() + calmed;
+}
+
+std::string healing_remark(const IntegratorConfig& integrator) {
+    if (integrator.scheme != "mala") return "";
+    return "states are healed without Metropolis decisions: runs that hold the collective variable "
+           "take plain steps of integrator.dt also with integrator.scheme = \"mala\", and have the "
+           "error of such a step";
+}
+
+std::vector<Relaxation> relaxation_times(Stream& stream, const Model& model,
+                                         const IntegratorConfig& integrator, Span<const float> s,
+                                         index n, index each, Span<const float> x, index limit,
+                                         uint64 seed, double* force_evaluations) {
+    constexpr index kSamples = 64;
+    const index values = n / each;
+    PathSetup setup = model.path_setup(integrator);
+    setup.constrained = true;
+    const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
+    const std::vector<int> free = free_variables(model);
+    std::vector<Relaxation> times(static_cast<std::size_t>(values));
+    // Runs of 64 samples; four times as long until the time is a small part of the run.
+    for (index stride = 1;; stride *= 4) {
+        const bool last = stride * 4 * kSamples > limit;
+        Ensemble ensemble(stream, kernel, n, seed, kStreamHeal);
+        copy(stream, ensemble.x(), Span<const float>(x.data, model.dim() * n));
+        copy(stream, ensemble.center(), Span<const float>(s.data, model.n_cvs() * n));
+        SampleSet samples(stream.device(), model.dim(), model.n_cvs(), kSamples * n);
+        ensemble.sample(static_cast<uint64>(stride), kSamples, samples);
+        ensemble.check_finite([&](index t) { return "relaxing state " + std::to_string(t); });
+        if (force_evaluations) *force_evaluations += ensemble.force_evaluations();
+        const std::vector<float> all = to_host(stream, Span<const float>(samples.x.span()));
+        bool resolved = true;
+        std::vector<double> series(static_cast<std::size_t>(kSamples * each));
+        for (index v = 0; v < values; ++v) {
+            Relaxation& time = times[static_cast<std::size_t>(v)];
+            if (time.resolved) continue;
+            double longest = 1;
+            for (const int d : free) {
+                for (index t = 0; t < kSamples; ++t)
+                    for (index r = 0; r < each; ++r)
+                        series[static_cast<std::size_t>(t * each + r)] = static_cast<double>(
+                            all[static_cast<std::size_t>(d * samples.row + t * n + v * each + r)]);
+                longest = std::max(longest, statistical_inefficiency(series.data(), kSamples, each));
+            }
+            time.steps = 0.5 * longest * static_cast<double>(stride);
+            time.resolved = longest < static_cast<double>(kSamples) / 8;
+            resolved &= time.resolved;
+        }
+        if (resolved || last) return times;
+    }
+}
+
+}  // namespace microlift

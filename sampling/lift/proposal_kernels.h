@@ -1,0 +1,37 @@
+// Launchers of the passes over proposals (sampling/lift/proposals.h). Chunks are fixed and are added up in
+// order, so that no result depends on threads.
+#pragma once
+
+#include "engine/device/buffer.h"
+
+namespace microlift {
+
+inline constexpr index kProposalChunk = 512;
+
+// log_weight = −beta·energy − log_density, kUnusable where that is not finite.
+void proposal_weights(Stream& stream, index n, float beta, const float* energy,
+                      const float* log_density, float* log_weight);
+
+// out[v] = the greatest log weight of value v.
+void greatest_weights(Stream& stream, index values, index each, const float* log_weight,
+                      float* out);
+
+// For chunk c of value v, at out[(v*chunks + c)*(3 + 4·functions)] with w = exp(log_weight − greatest[v]):
+// Σw, Σw², number of unusable ones; of each f about its value in the first column of v:
+// Σwf, Σwf², Σw²f, Σw²f².
+void weighted_sums(Stream& stream, index values, index each, index chunks, index functions,
+                   const float* f, index row, const float* log_weight, const float* greatest,
+                   double* out);
+
+// Chain c of value v walks over its own `length` proposals; at out[(v*chains + c)*(1 + 2·functions)]
+// after `skip` steps: accepted, then Σf, Σf² of each f, shifted as above.
+void metropolis_chains(Stream& stream, index values, index each, index chains, index length,
+                       index skip, index functions, const float* f, index row,
+                       const float* log_weight, uint64 seed, double* out);
+
+// Metropolis: proposed states (dim, n) replace those of x (dim, n) by their weights; counts {accepted,
+// attempted}.
+void accept_moves(Stream& stream, index n, int dim, const float* proposed, const float* old_weight,
+                  const float* new_weight, uint64 seed, uint64 attempt, float* x, uint64* counts);
+
+}  // namespace microlift

@@ -1,0 +1,212 @@
+#include "sampling/model/model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "sampling/dynamics/bytecode_path.h"
+#include "sampling/learn/landmarks.h"
+#include "sampling/dynamics/systems.h"
+
+namespace microlift {
+
+namespace {
+
+Scheme scheme_of(const std::string& name) {
+    if (name == "euler_maruyama") return Scheme::euler_maruyama;
+    if (name == "leimkuhler_matthews") return Scheme::leimkuhler_matthews;
+    if (name == "heun") return Scheme::heun;
+    if (name == "milstein") return Scheme::milstein;
+    if (name == "mala") return Scheme::mala;
+    if (name == "baoab") return Scheme::baoab;
+    throw InputError("integrator.scheme: unknown scheme '" + name + "'");
+}
+
+}  // namespace
+
+Model::Model(const RunConfig& run) {
+    const SystemConfig& system = run.system;
+    builtin_ = !system.is_formula();
+    double beta = system.beta.value_or(0.0);
+    if (builtin_) {
+        const SystemInfo& info = find_system(system.name);
+        name_ = info.name;
+        text_.variables = info.variables;
+        for (const ParameterInfo& p : info.parameters) {
+            double value = p.value;
+            for (const auto& [given, v] : system.parameters)
+                if (given == p.name) value = v;
+            text_.parameters.emplace_back(p.name, value);
+            builtin_parameters_.push_back(value);
+        }
+        text_.potential = info.potential;
+        text_.drift = info.drift;
+        text_.diffusion = info.diffusion;
+        if (beta == 0) beta = info.beta;
+    } else {
+        name_ = "formula";
+        text_.variables = system.variables;
+        text_.parameters = system.parameters;
+        text_.potential = system.potential;
+        text_.drift = system.drift;
+        if (system.diffusion_is_matrix)
+            text_.diffusion_matrix = system.diffusion;
+        else if (!system.diffusion.empty())
+            text_.diffusion = system.diffusion[0];
+    }
+    text_.beta = beta;
+    text_.observe = system.observe;
+    for (const CvVariable& cv : run.cv.variables) {
+        text_.cv.push_back(cv.formula);
+        text_.cv_builders.emplace_back();
+        if (!cv.file.empty())
+            text_.cv_builders.back() = [this, learned = load_learned(cv.file),
+                                        k = cv.coordinate](Expressions& graph) {
+                return learned.build(graph, {text_.variables, text_.parameters}, k);
+            };
+        cv_names_.push_back(cv.name.empty() ? cv.formula : cv.name);
+    }
+    try {
+        formulas_ = std::make_shared<const FormulaSystem>(make_formula_system(text_));
+        text_.cv_builders.clear();
+    } catch (const FormulaError& error) {
+        // FormulaError keys may be "system.drift[0]" or "cv[0]"; the configuration knows the place.
+        std::string key = error.key();
+        if (const auto bracket = key.find('['); bracket != std::string::npos) key.resize(bracket);
+        if (key == "cv") key = "cv.variables";
+        const std::string where =
+            error.column() > 0 ? "at character " + std::to_string(error.column()) + " of the formula"
+                               : "in the formula";
+        if (run.config.has(key))
+            run.config.fail(key, "key '" + error.key() + "': " + where + ": " + error.message(),
+                            "correct the formula");
+        throw;
+    }
+    if (const SchemeRefusal no = scheme_refusal(*formulas_, scheme_of(run.integrator.scheme));
+        !no.wrong.empty())
+        run.config.fail("integrator.scheme", "key 'integrator.scheme': " + no.wrong, no.right);
+    start_ = run.umbrella.initial_state;
+    if (start_.size() != static_cast<std::size_t>(dim()))
+        start_.assign(static_cast<std::size_t>(dim()), 0.0);
+    if (gradient()) {
+        cv_beta_ = {beta, beta};
+    } else {
+        // Without a potential the bias −κ(ξ − c) sees the noise along ξ: exp(−U/D) with D = ½|σᵀ∇ξ|².
+        const int K = n_cvs();
+        int output = K;
+        for (int k = 0; k < K; ++k)
+            for (int l = k; l < K; ++l, ++output) {
+                const auto o = static_cast<std::size_t>(output);
+                if (!formulas_->closure.is_constant(o))
+                    run.config.fail("cv.variables",
+                                    "the noise along '" + text_.cv[static_cast<std::size_t>(k)] +
+                                        "' depends on the state, so its bias has no known "
+                                        "stationary law",
+                                    "choose a collective variable with constant noise, or a system "
+                                    "with a potential");
+                const double d = static_cast<double>(formulas_->closure.outputs[o].value);
+                if (k == l) cv_beta_[static_cast<std::size_t>(k)] = 1 / d;
+            }
+    }
+    if (observed()) {
+        for (std::size_t o = 0; o < formulas_->observe_nodes.size(); ++o)
+            target_names_.push_back("y" + std::to_string(o + 1));
+    } else {
+        target_names_ = variables();
+    }
+    const Device host = Device::cpu(1);
+    observe_ = std::make_unique<ColumnProgram>(host, formulas_->observe);
+    cv_ = std::make_unique<ColumnProgram>(host, formulas_->cv);
+    closure_ = std::make_unique<ColumnProgram>(host, formulas_->closure);
+}
+
+bool Model::linear_cvs() const {
+    return formulas_->linear_cvs();
+}
+
+int Model::target_dim() const { return static_cast<int>(target_names_.size()); }
+
+PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
+    PathSetup setup;
+    setup.scheme = scheme_of(integrator.scheme);
+    setup.dt = integrator.dt;
+    setup.mass = integrator.mass;
+    setup.friction = integrator.friction;
+    setup.philox_rounds = integrator.philox_rounds;
+    setup.compile_after = integrator.compile_after;
+    setup.beta = gradient() ? formulas_->beta : 1.0;
+    for (const FormulaSystem::Cv& cv : formulas_->cvs)
+        if (cv.linear) {
+            setup.cv_weight.push_back(cv.weights);
+            setup.cv_offset.push_back(cv.offset);
+        }
+    return setup;
+}
+
+std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
+    PathSetup resolved = setup;
+    resolved.scheme = effective_scheme(*formulas_, setup);
+    if (builtin_ && linear_cvs() && find_system(name_).kernel && is_compiled_ahead(resolved.scheme))
+        return find_system(name_).kernel(builtin_parameters_, resolved);
+    return make_formula_path_kernel(formulas_, setup);
+}
+
+std::optional<ExactModel> Model::exact() const {
+    if (!gradient() || dim() > 2 || n_cvs() != 1 || !linear_cvs()) return std::nullopt;
+    const FormulaSystem::Cv& cv = formulas_->cvs[0];
+    int coordinate = -1;
+    for (int d = 0; d < dim(); ++d) {
+        const double w = cv.weights[static_cast<std::size_t>(d)];
+        if (w == 1.0 && coordinate < 0)
+            coordinate = d;
+        else if (w != 0.0)
+            return std::nullopt;
+    }
+    if (coordinate < 0 || cv.offset != 0) return std::nullopt;
+    auto evaluator = std::make_shared<BatchEvaluator>(formulas_->graph,
+                                                      std::vector<NodeId>{formulas_->potential_node});
+    return ExactModel::make(dim(), coordinate, formulas_->beta, start_,
+                            [evaluator](const double* x, index n, double* v) {
+                                (*evaluator)(x, static_cast<std::size_t>(n),
+                                             static_cast<std::size_t>(n), v);
+                            });
+}
+
+void Model::observe(Stream& stream, Span<const float> x, index row, index n, Span<float> y,
+                    index y_row) const {
+    if (observed()) {
+        observe_->run(stream, x, row, n, y, y_row);
+        return;
+    }
+    for (int d = 0; d < dim(); ++d)
+        copy(stream, y.subspan(d * y_row, n), x.subspan(d * row, n));
+}
+
+void Model::evaluate_cvs(Stream& stream, Span<const float> x, index row, index n,
+                         Span<float> values, index values_row) const {
+    cv_->run(stream, x, row, n, values, values_row);
+}
+
+void Model::closure(Stream& stream, Span<const float> x, index row, index n, Span<float> values,
+                    index values_row) const {
+    closure_->run(stream, x, row, n, values, values_row);
+}
+
+void Model::project(Stream& stream, Span<const float> target, index target_row, index n,
+                    Span<float> x, index row, int newton_steps) const {
+    const int outputs = cv_->outputs();
+    constexpr index kPiece = 1 << 18;
+    Buffer<float> values(stream.device(), outputs * std::min(n, kPiece));
+    const index values_row = std::min(n, kPiece);
+    for (index from = 0; from < n; from += kPiece) {
+        const index count = std::min(kPiece, n - from);
+        const Span<float> here{x.data + from, (dim() - 1) * row + count};
+        const Span<const float> aim{target.data + from, (n_cvs() - 1) * target_row + count};
+        for (int s = 0; s < newton_steps; ++s) {
+            evaluate_cvs(stream, here, row, count, values.span(), values_row);
+            newton_step(stream, dim(), n_cvs(), aim, target_row, values.span(), values_row, count,
+                        here, row);
+        }
+    }
+}
+
+}  // namespace microlift

@@ -1,0 +1,74 @@
+// The model of a run: a system together with its collective variables, built-in or by formula, in
+// every form that the stages need.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sampling/formula/columns.h"
+#include "sampling/dynamics/ensemble.h"
+#include "sampling/model/exact.h"
+#include "sampling/formula/system.h"
+#include "sampling/run/run_config.h"
+
+namespace microlift {
+
+class Model {
+public:
+    // Throws InputError with file, line and column of the formula at fault.
+    explicit Model(const RunConfig& run);
+
+    int dim() const { return formulas_->dim; }
+    int n_cvs() const { return static_cast<int>(formulas_->cvs.size()); }
+    const std::string& name() const { return name_; }
+    const std::vector<std::string>& variables() const { return formulas_->variables; }
+    const std::vector<std::string>& cv_names() const { return cv_names_; }
+    bool gradient() const { return formulas_->gradient; }
+    // Inverse temperature that the bias on CV k sees: β, or 1/D_k of a system without potential.
+    const std::array<double, kMaxCvs>& cv_beta() const { return cv_beta_; }
+    double kt() const { return 1 / cv_beta_[0]; }  // energy unit of the free energy
+    bool linear_cvs() const;
+
+    // What the generator learns: the state, or the observed functions of it.
+    bool observed() const { return !formulas_->observe_nodes.empty(); }
+    int target_dim() const;
+    const std::vector<std::string>& target_names() const { return target_names_; }
+
+    PathSetup path_setup(const IntegratorConfig& integrator) const;
+    std::unique_ptr<PathKernel> path_kernel(const PathSetup& setup) const;
+
+    const FormulaSystem& formulas() const { return *formulas_; }
+    const FormulaSystemText& text() const { return text_; }
+    // Quadrature, where the system is a gradient system of ≤ 2 variables and ξ is one of them.
+    std::optional<ExactModel> exact() const;
+
+    // targets (target_dim, row) of states x (dim, row): observed values, or a copy of the states.
+    void observe(Stream& stream, Span<const float> x, index row, index n, Span<float> y,
+                 index y_row) const;
+    // ξ (K) and ∇ξ (K·dim) rows of states.
+    void evaluate_cvs(Stream& stream, Span<const float> x, index row, index n, Span<float> values,
+                      index values_row) const;
+    // Effective drift (K) and diffusion (K(K+1)/2) integrands of states.
+    void closure(Stream& stream, Span<const float> x, index row, index n, Span<float> values,
+                 index values_row) const;
+    int closure_outputs() const { return static_cast<int>(formulas_->closure.outputs.size()); }
+    // Moves states onto ξ = target by Newton steps; returns nothing, moves no bytes to the host.
+    void project(Stream& stream, Span<const float> target, index target_row, index n,
+                 Span<float> x, index row, int newton_steps = 3) const;
+
+private:
+    std::string name_;
+    std::vector<std::string> cv_names_, target_names_;
+    std::array<double, kMaxCvs> cv_beta_{1, 1};
+    std::vector<double> builtin_parameters_;
+    FormulaSystemText text_;
+    std::shared_ptr<const FormulaSystem> formulas_;
+    std::vector<double> start_;
+    std::unique_ptr<ColumnProgram> observe_, cv_, closure_;
+    bool builtin_ = false;
+};
+
+}  // namespace microlift

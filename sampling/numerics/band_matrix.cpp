@@ -1,0 +1,68 @@
+#include "sampling/numerics/band_matrix.h"
+
+#include <algorithm>
+
+namespace microlift {
+
+template <class F>
+void BandMatrix::eliminate(index k, const F& also) {
+    const double* pivot = row_of(k);
+    const index last = std::min(n_ - 1, k + half_);
+    for (index i = k + 1; i <= last; ++i) {
+        double* row = row_of(i) + (k - i);
+        if (row[0] == 0) continue;
+        const double f = row[0] / pivot[0];
+        row[0] = f;
+        for (index j = 1; j <= last - k; ++j) row[j] -= f * pivot[j];
+        also(i, f);
+    }
+}
+
+bool BandMatrix::factor() {
+    for (index k = 0; k < n_; ++k) {
+        if (!(row_of(k)[0] > 0)) return false;
+        eliminate(k, [](index, double) {});
+    }
+    return true;
+}
+
+bool BandMatrix::factor_generator(std::vector<double> row_sum) {
+    for (index k = 0; k < n_; ++k) {
+        double* pivot = row_of(k);
+        const double sum = row_sum[static_cast<std::size_t>(k)];
+        pivot[0] = sum;
+        for (index j = 1; j <= std::min(n_ - 1 - k, half_); ++j) pivot[0] -= pivot[j];
+        if (!(pivot[0] > 0)) return false;
+        eliminate(k, [&](index i, double f) { row_sum[static_cast<std::size_t>(i)] -= f * sum; });
+    }
+    return true;
+}
+
+void BandMatrix::solve(double* b) const {
+    for (index i = 0; i < n_; ++i) {
+        const double* row = row_of(i);
+        double sum = b[i];
+        for (index j = std::max<index>(0, i - half_); j < i; ++j) sum -= row[j - i] * b[j];
+        b[i] = sum;
+    }
+    for (index i = n_; i-- > 0;) {
+        const double* row = row_of(i);
+        double sum = b[i];
+        for (index j = i + 1; j <= std::min(n_ - 1, i + half_); ++j) sum -= row[j - i] * b[j];
+        b[i] = sum / row[0];
+    }
+}
+
+void BandMatrix::solve_transposed(double* b) const {
+    for (index i = 0; i < n_; ++i) {
+        const double* row = row_of(i);
+        b[i] /= row[0];
+        for (index j = i + 1; j <= std::min(n_ - 1, i + half_); ++j) b[j] -= row[j - i] * b[i];
+    }
+    for (index i = n_; i-- > 0;) {
+        const double* row = row_of(i);
+        for (index j = std::max<index>(0, i - half_); j < i; ++j) b[j] -= row[j - i] * b[i];
+    }
+}
+
+}  // namespace microlift

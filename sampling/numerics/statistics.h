@@ -1,0 +1,75 @@
+// Statistics of correlated series.
+#pragma once
+
+#include <vector>
+
+#include "kernels/lane/lane.h"
+
+namespace microlift {
+
+// g = 1 + 2 Σ_t ρ(t)(1 − t/S) of a series of S values, from its normalised autocovariance ρ(t):
+// Geyer's initial positive sequence (pairs ρ(2m)+ρ(2m+1) until one is not positive; Stat. Sci. 7
+// (1992) 473), and past kDenseLags a geometric grid of lags, so that slow series stay cheap.
+inline constexpr index kDenseLags = 256;
+
+template <class Correlation>
+LANE_FN double inefficiency_from_correlation(index samples, const Correlation& rho) {
+    double g = 1.0;
+    index t = 1;
+    const double inverse = 1.0 / static_cast<double>(samples);
+    double even = 1.0;  // ρ(2m)
+    for (; t < samples && t < kDenseLags; t += 2) {
+        const double odd = rho(t);
+        // The pair's first member is in the sum already (but for ρ(0)).
+        if (even + odd <= 0.0)
+            return t > 1 ? g - 2.0 * even * (1.0 - static_cast<double>(t - 1) * inverse) : g;
+        g += 2.0 * odd * (1.0 - static_cast<double>(t) * inverse);
+        if (t + 1 >= samples) return g;
+        even = rho(t + 1);
+        g += 2.0 * even * (1.0 - static_cast<double>(t + 1) * inverse);
+    }
+    // Trapezoid over [t − 1, …) with growing steps, from the last even lag on.
+    double previous = even;
+    index last = t - 1;
+    while (last + 1 < samples) {
+        index step = last / 16;
+        if (last + step >= samples) step = samples - 1 - last;
+        const double next = rho(last + step);
+        const double w0 = 1.0 - static_cast<double>(last) * inverse;
+        const double w1 = 1.0 - static_cast<double>(last + step) * inverse;
+        if (next <= 0.0) break;
+        // The sum over the lags last+1 … last+step: trapezoid, less half of the first, plus half
+        // the last.
+        g += previous * w0 * static_cast<double>(step - 1) +
+             next * w1 * static_cast<double>(step + 1);
+        previous = next;
+        last += step;
+    }
+    return g;
+}
+
+// Statistical inefficiency of R replicas of S values, series[s*replicas + r], about their common
+// mean.
+double statistical_inefficiency(const double* series, index samples, index replicas = 1);
+inline double statistical_inefficiency(const std::vector<double>& series) {
+    return statistical_inefficiency(series.data(), static_cast<index>(series.size()));
+}
+
+// Standard error from influences of G independent blocks: sqrt(G/(G−1) Σ_g influence_g²); NaN for G
+// < 2.
+double influence_error(const double* influence, index blocks, index stride = 1);
+
+// Delete-one-block jackknife: influences (θ̄ − θ_(−g))(G−1)/G, in place of leave-one-out values.
+void jackknife_influence(double* leave_one_out, index blocks, index stride = 1);
+double jackknife_error(std::vector<double> leave_one_out);  // standard error, by the same
+
+// A standard normal number as improbable as Student's t, within 1 % (Wallace, Ann. Math. Stat. 30
+// (1959) 1124).
+double normal_of_t(double t, double degrees);
+
+// Solves A x = b for a symmetric positive definite A (n, n); `columns` right-hand sides b[i*columns
+// + c] are overwritten. Returns false where A is not positive definite. Fixed order of operations.
+bool cholesky_factor(std::vector<double>& a, index n);
+void cholesky_solve(const std::vector<double>& factor, index n, double* b, index columns);
+
+}  // namespace microlift

@@ -1,0 +1,68 @@
+// `microlift generate`.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "engine/files/files.h"
+#include "engine/progress.h"
+#include "sampling/lift/lifting.h"
+#include "sampling/run/pipeline.h"
+
+namespace microlift {
+
+namespace fs = std::filesystem;
+
+void generate_states(const GenerateOptions& options, Progress& progress) {
+    const fs::path dir = options.dir;
+    const RunConfig run = load_run_config((dir / "config.toml").string());
+    const Model model(run);
+    const Device device = Device::pick(options.device, options.threads);
+    Stream stream(device);
+    const fs::path weights = dir / "generator.safetensors";
+    if (!fs::exists(weights))
+        throw InputError(weights.string() + ": there is none; run a configuration with [generator]");
+    if (static_cast<int>(options.at.size()) != model.n_cvs())
+        throw InputError("--at: " + std::to_string(options.at.size()) + " values for " +
+                         std::to_string(model.n_cvs()) + " collective variables; give one for each");
+    Lifter lifter(stream, model, Generator(stream, weights), run.generator.project);
+    for (int k = 0; k < model.n_cvs(); ++k) {
+        const auto i = static_cast<std::size_t>(k);
+        if (!(options.at[i] >= run.umbrella.from[i] && options.at[i] <= run.umbrella.to[i]))
+            std::fprintf(stderr, "microlift: warning: --at %g lies outside the range [%g, %g] that "
+                         "was sampled; the generator extrapolates\n",
+                         options.at[i], run.umbrella.from[i], run.umbrella.to[i]);
+    }
+    if (const std::string remark = healing_remark(run.integrator);
+        options.heal_steps > 0 && !remark.empty())
+        std::fprintf(stderr, "microlift: warning: %s\n", remark.c_str());
+    const uint64 seed = options.seed.value_or(run.seed);
+    const index piece = std::min<index>(options.count, 1 << 18);
+    NpyWriter file(options.out_file, options.count, lifter.dim(), false);
+    progress.begin("generate", static_cast<double>(options.count), "states");
+    const auto D = static_cast<std::size_t>(lifter.dim());
+    for (index first = 0; first < options.count; first += piece) {
+        const index n = std::min(piece, options.count - first);
+        std::vector<float> s(static_cast<std::size_t>(model.n_cvs() * n));
+        for (int k = 0; k < model.n_cvs(); ++k)
+            std::fill_n(s.begin() + k * n, n, static_cast<float>(options.at[static_cast<std::size_t>(k)]));
+        Buffer<float> conditions(device, static_cast<index>(s.size())), x(device, lifter.dim() * n);
+        copy_to_device(stream, conditions.span(), s.data());
+        lifter.lift(conditions.span(), n, seed, static_cast<uint64>(first), x.span());
+        if (options.heal_steps > 0)
+            heal(stream, model, run.integrator, conditions.span(), n, options.heal_steps, seed,
+                 static_cast<uint64>(first), x.span(), [](index) { throw_if_stopped(); });
+        const std::vector<float> host = to_host(stream, Span<const float>(x.span()));
+        std::vector<float> rows(host.size());
+        for (index i = 0; i < n; ++i)
+            for (std::size_t d = 0; d < D; ++d)
+                rows[static_cast<std::size_t>(i) * D + d] =
+                    host[d * static_cast<std::size_t>(n) + static_cast<std::size_t>(i)];
+        file.append(rows.data(), n);
+        progress.update(static_cast<double>(first + n));
+        throw_if_stopped();
+    }
+    file.finish();
+    progress.end();
+}
+
+}  // namespace microlift

@@ -1,0 +1,16 @@
+// The stages of a run, in order: sample, estimate, train, couple, close; their files and checkpoints.
+#pragma once
+
+#include "engine/progress.h"
+#include "sampling/run/run_config.h"
+
+namespace microlift {
+
+// Writes into options.out_dir (exists, config.toml in place, locked by the caller) everything but
+// report.html; prints a short summary to stdout. With options.resume it goes on from checkpoint.h5.
+void run_pipeline(const RunConfig& run, const RunOptions& options, Progress& progress);
+
+// `microlift generate`: lifts options.at into options.out_file.
+void generate_states(const GenerateOptions& options, Progress& progress);
+
+}  // namespace microlift

@@ -1,0 +1,120 @@
+#include "sampling/samples/samples_file.h"
+
+#include <algorithm>
+
+namespace microlift {
+namespace {
+
+constexpr index kPieceRows = 1 << 16;
+
+std::size_t file_bytes(const SamplesInfo& info) {
+    const std::size_t row = 4 * (info.variables.size() + info.cvs.size()) + 8 + 8;
+    return static_cast<std::size_t>(info.samples) * row;
+}
+
+std::vector<std::string> or_empty(const std::vector<std::string>& units, std::size_t count) {
+    return units.empty() ? std::vector<std::string>(count) : units;
+}
+
+[[noreturn]] void bad_shape(const ArrayFileReader& file, const std::string& name) {
+    throw InputError(file.file().string() + ": its array '" + name +
+                     "' has another shape than its neighbours; take a copy that is whole, or run "
+                     "again");
+}
+
+}  // namespace
+
+SamplesWriter::SamplesWriter(const std::filesystem::path& file, const SamplesInfo& info)
+    : info_(info), file_(file, "samples", file_bytes(info)) {
+    const auto variables = static_cast<index>(info.variables.size());
+    const auto cvs = static_cast<index>(info.cvs.size());
+    file_.add_array("state", {DType::f32, {info.samples, variables}});
+    file_.add_array("cv", {DType::f32, {info.samples, cvs}});
+    file_.add_array("window", {DType::i64, {info.samples}});
+    file_.add_array("weight", {DType::f64, {info.samples}});
+    file_.attribute("/", "system", info.system);
+    file_.attribute("state", "variables", info.variables);
+    file_.attribute("state", "units", or_empty(info.units, info.variables.size()));
+    file_.attribute("cv", "variables", info.cvs);
+    file_.attribute("cv", "units", or_empty(info.cv_units, info.cvs.size()));
+    file_.attribute("weight", "units", "1 (natural logarithm of the unbiasing weight)");
+    if (!info.centers.empty()) {
+        file_.attribute("window", "centers", info.centers);
+        file_.attribute("window", "stiffness", info.stiffness);
+    }
+}
+
+void SamplesWriter::append(index count, const float* state, index stride, const float* cv,
+                           index cv_stride, const int* window, const double* log_weight) {
+    const auto variables = static_cast<index>(info_.variables.size());
+    const auto cvs = static_cast<index>(info_.cvs.size());
+    const auto write_rows = [&](const char* name, const float* from, index from_stride, index first,
+                                index rows, index columns) {
+        rows_.resize(static_cast<std::size_t>(rows * columns));
+        for (index d = 0; d < columns; ++d) {
+            const float* column = from + d * from_stride + first;
+            for (index i = 0; i < rows; ++i) {
+                rows_[static_cast<std::size_t>(i * columns + d)] = column[i];
+            }
+        }
+        file_.write(name, written_, rows, rows_.data());
+    };
+    for (index first = 0; first < count; first += kPieceRows) {
+        const index rows = std::min(kPieceRows, count - first);
+        write_rows("state", state, stride, first, rows, variables);
+        write_rows("cv", cv, cv_stride, first, rows, cvs);
+        windows_.assign(window + first, window + first + rows);
+        file_.write("window", written_, rows, windows_.data());
+        file_.write("weight", written_, rows, log_weight + first);
+        written_ += rows;
+    }
+}
+
+void SamplesWriter::finish() {
+    if (written_ != info_.samples) {
+        throw std::logic_error("samples file: " + std::to_string(written_) + " samples of " +
+                               std::to_string(info_.samples) + " were written");
+    }
+    file_.commit();
+}
+
+SamplesReader::SamplesReader(const std::filesystem::path& file) : file_(file, "samples") {
+    const ArrayInfo& state = file_.info("state", DType::f32);
+    const ArrayInfo& cv = file_.info("cv", DType::f32);
+    info_.samples = state.rows();
+    info_.variables = file_.texts("state", "variables");
+    info_.units = file_.texts("state", "units");
+    info_.cvs = file_.texts("cv", "variables");
+    info_.cv_units = file_.texts("cv", "units");
+    const auto found = file_.attributes().find("system");
+    info_.system = found == file_.attributes().end() ? "" : found->second;
+    const auto is_matrix = [&](const ArrayInfo& array, std::size_t columns) {
+        return array.shape.size() == 2 && array.shape[0] == info_.samples &&
+               array.shape[1] == static_cast<index>(columns);
+    };
+    if (!is_matrix(state, info_.variables.size())) {
+        bad_shape(file_, "state");
+    }
+    if (!is_matrix(cv, info_.cvs.size())) {
+        bad_shape(file_, "cv");
+    }
+    for (const auto& [name, type] : {std::pair("window", DType::i64), std::pair("weight", DType::f64)}) {
+        const ArrayInfo& array = file_.info(name, type);
+        if (array.shape.size() != 1 || array.shape[0] != info_.samples) {
+            bad_shape(file_, name);
+        }
+    }
+}
+
+void SamplesReader::read(index first, index count, float* state, float* cv, long long* window,
+                         double* log_weight) const {
+    const std::pair<const char*, void*> wanted[] = {
+        {"state", state}, {"cv", cv}, {"window", window}, {"weight", log_weight}};
+    for (const auto& [name, out] : wanted) {
+        if (out != nullptr) {
+            file_.read(name, first, count, out);
+        }
+    }
+}
+
+}  // namespace microlift

@@ -1,0 +1,58 @@
+#pragma once
+// samples.h5: the stored samples, readable with h5py. /state (sample, variable) and /cv (sample, cv)
+// are float32, /window (sample) int64, /weight (sample) float64, the log of the unbiasing weight.
+// Attributes: variables, units of /state; variables, units of /cv; units of /weight.
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/files/array_file.h"
+
+namespace microlift {
+
+struct SamplesInfo {
+    index samples = 0;
+    std::vector<std::string> variables;  // of the state
+    std::vector<std::string> units;      // one for each variable, or empty for none
+    std::vector<std::string> cvs;
+    std::vector<std::string> cv_units;
+    std::vector<double> centers;    // (window, cv), of the bias; an attribute of /window
+    std::vector<double> stiffness;  // one for each cv
+    std::string system;             // what made them, for people
+};
+
+class SamplesWriter {
+public:
+    SamplesWriter(const std::filesystem::path& file, const SamplesInfo& info);
+    // The next `count` samples from variable-major arrays: variable d of sample i is
+    // state[d * stride + i], collective variable c is cv[c * cv_stride + i].
+    void append(index count, const float* state, index stride, const float* cv, index cv_stride,
+                const int* window, const double* log_weight);
+    void finish();  // every sample must be there
+
+private:
+    SamplesInfo info_;
+    ArrayFileWriter file_;
+    index written_ = 0;
+    std::vector<float> rows_;
+    std::vector<long long> windows_;
+};
+
+// Refuses a file that was truncated or altered.
+class SamplesReader {
+public:
+    explicit SamplesReader(const std::filesystem::path& file);
+    const SamplesInfo& info() const { return info_; }
+    // Samples [first, first + count), by rows; a null pointer leaves that array out.
+    void read(index first, index count, float* state, float* cv, long long* window,
+              double* log_weight) const;
+
+private:
+    ArrayFileReader file_;
+    SamplesInfo info_;
+};
+
+}  // namespace microlift

@@ -1,0 +1,708 @@
+#!/usr/bin/env python3
+"""Tests of tools/report/report.py on mock run directories: exact samples, no engine needed.
+
+    python3 tests/command/test_report.py                     run the tests
+    python3 tests/command/test_report.py --make KIND DIR     only write a mock run (KIND: see MAKERS)
+"""
+import base64
+import csv
+import html.parser
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import xml.etree.ElementTree
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tools" / "report" / "report.py"
+sys.path.insert(0, str(SCRIPT.parent))
+import report  # noqa: E402
+import data  # noqa: E402
+
+MULLER_BROWN = ("-200*exp(-(x-1)^2 - 10*y^2) - 100*exp(-x^2 - 10*(y-0.5)^2)"
+                " - 170*exp(-6.5*(x+0.5)^2 + 11*(x+0.5)*(y-1.5) - 6.5*(y-1.5)^2)"
+                " + 15*exp(0.7*(x+1)^2 + 0.6*(x+1)*(y-1) + 0.7*(y-1)^2)")
+
+
+# ---------------------------------------------------------------- mock runs
+
+def write_csv(path, header, rows):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([[f"{v:.17g}" if isinstance(v, float) else v for v in row]
+                          for row in rows])
+
+
+def draw(random, density, axes, count):
+    """Samples of a density given on a product grid, jittered within the cells."""
+    flat = random.choice(density.size, count, p=density.ravel() / density.sum())
+    index = np.unravel_index(flat, density.shape)
+    return np.stack([a[i] + (random.random(count) - 0.5) * (a[1] - a[0])
+                     for a, i in zip(axes, index)], axis=1)
+
+
+def wham(counts, bias, start=0.0, rounds=600):
+    """-log of the unbiased bin probabilities and the windows' constants; bias in kT."""
+    total, n = counts.sum(axis=0), counts.sum(axis=1)
+    f = np.zeros(len(n)) + start
+    for _ in range(rounds):
+        p = total / np.maximum((n[:, None] * np.exp(f[:, None] - bias)).sum(axis=0), 1e-300)
+        new = -np.log((p[None, :] * np.exp(-bias)).sum(axis=1))
+        change = np.max(np.abs(new - new[0] - f))
+        f = new - new[0]
+        if change < 1e-5:
+            break
+    with np.errstate(divide="ignore"):
+        return -np.log(p), f
+
+
+def wasserstein(a, b):
+    """W1 of two samples of equal size."""
+    return np.mean(np.abs(np.sort(a) - np.sort(b)))
+
+
+def make_muller_brown(folder, per_window=4000, windows=28, bad=False):
+    """A complete run of Müller–Brown at kT = 15, sampled exactly from the biased densities."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(7)
+    kt, stiffness = 15.0, 500.0
+    gx, gy = np.linspace(-1.75, 1.45, 801), np.linspace(-0.9, 2.4, 661)
+    energy = data.evaluate(MULLER_BROWN, {"x": gx[:, None], "y": gy[None, :]})
+    boltzmann = np.exp(-(energy - energy.min()) / kt)
+    centers = np.linspace(-1.5, 1.2, windows)
+    bins = 109
+    edges = np.linspace(-1.5, 1.2, bins + 1)
+    middle = (edges[1:] + edges[:-1]) / 2
+    bias = stiffness / 2 / kt * (middle[None, :] - centers[:, None]) ** 2
+    states, counts = [], np.zeros((windows, bins))
+    for k, c in enumerate(centers):
+        biased = boltzmann * np.exp(-stiffness / 2 / kt * (gx - c) ** 2)[:, None]
+        states.append(draw(random, biased, (gx, gy), per_window))
+        counts[k] = np.histogram(states[-1][:, 0], edges)[0]
+    start = np.interp(centers, gx, -np.log(boltzmann.sum(axis=1)))  # only saves rounds
+    free, start = wham(counts, bias, start - start[0])
+    free *= kt
+    replicas = np.array([kt * wham(random.poisson(counts), bias, start, 100)[0]
+                         for _ in range(40)])  # Poisson bootstrap
+    lowest = np.argmin(free)
+    replicas[~np.isfinite(replicas)] = np.nan
+    seen = np.isfinite(free)
+    error = np.full(bins, np.nan)
+    error[seen] = np.nanstd(replicas[:, seen] - replicas[:, [lowest]], axis=0, ddof=1)
+    free -= free[lowest]
+    write_csv(folder / "free_energy.csv", ["cv_1", "free_energy", "std_error"],
+              zip(middle, free, np.maximum(error, 1e-3)))
+
+    marginal = boltzmann.sum(axis=1)
+    mean_grid = (boltzmann * gy).sum(axis=1) / marginal
+    var_grid = (boltzmann * gy ** 2).sum(axis=1) / marginal - mean_grid ** 2
+    exact_f = np.interp(middle, gx, -kt * np.log(marginal))
+    mean, var = np.interp(middle, gx, mean_grid), np.interp(middle, gx, var_grid)
+    write_csv(folder / "exact.csv",
+              ["cv_1", "free_energy", "mean_x", "variance_x", "mean_y", "variance_y"],
+              zip(middle, exact_f - exact_f.min(), middle, np.zeros(bins), mean, var))
+    n_bin = np.maximum(counts.sum(axis=0), 5)
+    rows = []
+    for source, shift, scale in (("physics", 0.0, 1.0), ("generator", 0.03, 1.05),
+                                 ("healed", 0.006, 1.01)):
+        se = np.sqrt(var / (n_bin if source == "physics" else 20000))
+        wave = shift * np.sqrt(var) * np.sin(5 * middle)
+        noisy = mean + wave + se * random.normal(size=bins)
+        spread = var * scale * random.chisquare(n_bin) / n_bin
+        rows += [(float(a), "x", float(a), 1e-3, 1e-5, source) for a in middle]
+        rows += [(float(a), "y", float(m), float(s), float(v), source)
+                 for a, m, s, v in zip(middle, noisy, se, spread)]
+    write_csv(folder / "conditional.csv",
+              ["cv_1", "variable", "mean", "mean_se", "variance", "source"], rows)
+
+    gradient = np.gradient(energy, gx, axis=0)
+    drift = np.interp(middle, gx, -(boltzmann * gradient).sum(axis=1) / marginal)
+    spread_b = np.interp(middle, gx, np.sqrt((boltzmann * gradient ** 2).sum(axis=1) / marginal))
+    se = spread_b / np.sqrt(n_bin)
+    rows = [(float(a), float(d + s * random.normal()), float(s), kt, 1e-6, "conditional")
+            for a, d, s in zip(middle, drift, se)]
+    for a in centers[1:-1]:
+        d = float(np.interp(a, middle, drift))
+        rows.append((float(a), 0.35 * d + 6 * random.normal(), 6.0,
+                     11.0 + 0.5 * random.normal(), 0.5, "burst"))
+    write_csv(folder / "closure.csv",
+              ["cv_1", "drift", "drift_se", "diffusion", "diffusion_se", "source"], rows)
+
+    state = np.stack(states, axis=1).reshape(-1, 2)  # sample-major, as the engine stores
+    window = np.tile(np.arange(windows, dtype=np.int32), per_window)
+    with h5py.File(folder / "samples.h5", "w") as file:
+        file["state"] = state.astype(np.float32)
+        file["cv"] = state[:, :1]
+        file["window"] = window
+        file["weight"] = stiffness / 2 / kt * (state[:, 0] - centers[window]) ** 2
+        file["state"].attrs["units"] = "1"
+
+    w1 = []
+    with h5py.File(folder / "lifted.h5", "w") as file:
+        for i, c in enumerate(np.linspace(-1.4, 1.1, 24)):
+            group = file.create_group(f"cond_{i:03d}")
+            group.attrs["cv"] = c
+            column = boltzmann[np.argmin(np.abs(gx - c))]
+            y = draw(random, column[:, None], (gy, np.array([0.0, 1e-9])), 12000)[:, 0]
+            sigma = y.std()
+            fake = y.mean() + 0.04 * sigma + 1.03 * (y - y.mean()) + 0.12 * sigma * \
+                random.normal(size=len(y))
+            other = draw(random, column[:, None], (gy, np.array([0.0, 1e-9])), 12000)[:, 0]
+            for name, value in (("physics", y[:2500]), ("generator", fake), ("healed", other)):
+                group[name] = np.stack([np.full(len(value), c), value], axis=1).astype(np.float32)
+            group["exact_y"] = np.stack([gy, column / column.sum() / (gy[1] - gy[0])], axis=1)
+            for source, value in (("generator", fake), ("healed", other)):
+                w1.append({"cv": [float(c)], "variable": "y", "source": source,
+                           "w1_over_sigma": float(wasserstein(value, y) / sigma),
+                           "floor": 1.822 / np.sqrt(12000)})
+
+    update = np.arange(0, 6001, 20)
+    decay = np.exp(-update / 900)
+    sparse = [None if u % 200 else 1 for u in update]
+    w1_mean = 0.02 + 0.8 * decay + 0.004 * random.random(len(update))
+    w1_worst = w1_mean * (2.2 + 0.5 * random.random(len(update)))
+    history = {"update": update.tolist(),
+               "critic_loss": (-1.5 * decay - 0.02 + 0.02 * random.normal(size=301)).tolist(),
+               "generator_loss": (0.5 * decay + 0.1 * random.normal(size=301)).tolist(),
+               "penalty": (0.1 * decay + 0.01 * random.random(301)).tolist(),
+               "w1_mean": [s and float(v) for s, v in zip(sparse, w1_mean)],
+               "w1_worst": [s and float(v) for s, v in zip(sparse, w1_worst)]}
+    overlap = np.minimum(counts[:-1] / per_window, counts[1:] / per_window).sum(axis=1)
+    inefficiency = 2 + 14 * np.exp(-((centers + 0.2) / 0.3) ** 2)
+    listed = [{"center": [float(c)], "stiffness": stiffness, "inefficiency": float(g),
+               "effective_samples": float(256 * 1000 / g),
+               "overlap_next": float(overlap[i]) if i + 1 < windows else None}
+              for i, (c, g) in enumerate(zip(centers, inefficiency))]
+    if bad:
+        listed[9]["overlap_next"], listed[20]["effective_samples"] = 0.004, 12.0
+    metrics = {
+        "version": "0.1.0", "device": "CPU, 16 lanes", "threads": 2, "seed": 1,
+        "system": {"name": "muller_brown", "variables": ["x", "y"], "observed": [],
+                   "potential_formula": MULLER_BROWN, "parameters": {}, "beta": 1 / kt},
+        "stages": {
+            "sample": {"seconds": 3.4, "steps": 860160000, "steps_per_second": 2.53e8,
+                       "force_evaluations": 860160000, "bytes_to_device": 4096,
+                       "bytes_to_host": 57344000, "kernel_launches": 1002},
+            "estimate": {"seconds": 6.1, "method": "mbar", "residual": 3.1e-9, "iterations": 41,
+                         "converged": not bad, "kernel_launches": 82, "bytes_to_host": 8800,
+                         "bytes_to_device": 0},
+            "train": {"seconds": 78.2, "history": history, "best_update": 5600, "updates": 6000,
+                      "w1_floor": 0.012, "updates_per_second": 76.7, "kernel_launches": 480000,
+                      "bytes_to_device": 0, "bytes_to_host": 0},
+            "close": {"seconds": 0.4, "kernel_launches": 40}},
+        "windows": listed,
+        "lifting": {"constraint_residual": 2.1e-7, "heal_steps": 2000, "w1": w1},
+        "warnings": ["Replica exchange is off, and <b>x</b> & y relax slowly near x = -0.2."]
+        if bad else []}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (folder / "config.toml").write_text(f"""seed = 1
+[system]
+name = "muller_brown"
+beta = {1 / kt:.6g}
+[cv]
+variables = ["x"]
+[umbrella]
+from = -1.5
+to = 1.2
+windows = {windows}
+stiffness = {stiffness}
+replicas = 256
+[estimate]
+method = "mbar"
+bins = {bins}
+""", encoding="utf-8")
+
+
+def make_warned(folder):
+    make_muller_brown(folder, per_window=1000, bad=True)
+
+
+def write_samples(folder, state, cv, window):
+    with h5py.File(folder / "samples.h5", "w") as file:
+        file["state"], file["cv"], file["window"] = np.float32(state), np.float32(cv), window
+        file["state"].attrs["units"] = [""] * state.shape[1]
+
+
+def make_two_cvs(folder):
+    """Three variables, two collective ones: z | x, y is normal about x*y; F = 4 ((x²-1)² + (y²-1)²)
+    for beta = 1, up to a constant."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(3)
+    axis = np.linspace(-1.4, 1.4, 8)
+    centers = np.array([(a, b) for a in axis for b in axis])
+    xy = np.repeat(centers, 300, axis=0) + 0.12 * random.normal(size=(64 * 300, 2))
+    z = xy[:, 0] * xy[:, 1] + 0.5 * random.normal(size=len(xy))
+    write_samples(folder, np.column_stack([xy, z]), xy, np.repeat(np.arange(64), 300))
+    bins = np.linspace(-1.5, 1.5, 31)
+    rows, exact, moments = [], [], []
+    for a in bins:
+        for b in bins:
+            f = 4 * ((a * a - 1) ** 2 + (b * b - 1) ** 2)
+            se = 0.05 + 0.02 * f
+            seen = abs(a) + abs(b) < 2.9
+            rows.append((a, b, f + se * random.normal() if seen else float("nan"), se))
+            exact.append((a, b, f))
+            for source in ("physics", "generator"):
+                moments.append((a, b, "z", a * b + 0.03 * random.normal(), 0.03, 0.25, source))
+    write_csv(folder / "free_energy.csv", ["cv_1", "cv_2", "free_energy", "std_error"], rows)
+    write_csv(folder / "exact.csv", ["cv_1", "cv_2", "free_energy"], exact)
+    write_csv(folder / "conditional.csv",
+              ["cv_1", "cv_2", "variable", "mean", "mean_se", "variance", "source"], moments)
+    with h5py.File(folder / "lifted.h5", "w") as file:
+        for i, (a, b) in enumerate(centers[::5]):
+            group = file.create_group(f"cond_{i:03d}")
+            group.attrs["cv"] = [a, b]
+            for name, n in (("physics", 400), ("generator", 5000)):
+                group[name] = np.column_stack([np.full(n, a), np.full(n, b),
+                                               a * b + 0.5 * random.normal(size=n)])
+    metrics = {"system": {"name": "two <cvs>", "variables": ["x", "y", "z"], "beta": 1.0,
+                          "potential_formula": "4*(x^2-1)^2 + 4*(y^2-1)^2 + 2*(z-x*y)^2"},
+               "windows": [{"center": c.tolist(), "effective_samples": 200 + 100 * c[0]}
+                           for c in centers]}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (folder / "config.toml").write_text('[cv]\nvariables = ["x", "y"]\n', encoding="utf-8")
+
+
+def make_one_variable(folder):
+    """The double well: no conditional distribution, no generator, no exact curve."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(4)
+    centers = np.linspace(-1.5, 1.5, 13)
+    x = np.repeat(centers, 800) + 0.15 * random.normal(size=13 * 800)
+    write_samples(folder, x[:, None], x, np.repeat(np.arange(13), 800))
+    bins = np.linspace(-1.6, 1.6, 60)
+    f = (bins ** 2 - 1) ** 2
+    write_csv(folder / "free_energy.csv", ["cv_1", "free_energy", "std_error"],
+              zip(bins, f, 0.02 + 0.05 * np.abs(bins)))
+    (folder / "config.toml").write_text(
+        '[system]\nname = "double_well"\nbeta = 3.0\nvariables = ["x"]\n'
+        'potential = "h*(x^2-1)^2"\nparameters = { h = 1.0 }\n[cv]\nvariables = ["x"]\n',
+        encoding="utf-8")
+
+
+def make_many_variables(folder):
+    """Six variables and a CV that is a formula; samples and conditional moments only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(5)
+    names = [f"q{i}" for i in range(1, 7)]
+    centers = np.linspace(-2, 2, 9)
+    s = np.repeat(centers, 500) + 0.3 * random.normal(size=4500)
+    state = random.normal(size=(4500, 6)) + 0.5 * s[:, None] * np.arange(6)
+    write_samples(folder, state, s, np.repeat(np.arange(9), 500))
+    bins = np.linspace(-2, 2, 41)
+    write_csv(folder / "conditional.csv",
+              ["cv_1", "variable", "mean", "mean_se", "variance", "source"],
+              [(b, n, 0.5 * b * i + 0.05 * random.normal(), 0.05, 1.0, source)
+               for source in ("physics", "generator") for i, n in enumerate(names) for b in bins])
+    drift = ", ".join(f'"-{n}"' for n in names)
+    (folder / "config.toml").write_text(
+        f"[system]\nvariables = {names}\ndrift = [{drift}]\n"
+        '[cv]\nvariables = ["sqrt(q1^2 + q2^2)*tanh(q3)"]\n', encoding="utf-8")
+
+
+def make_observed(folder):
+    """fast_slow: no potential, two observed functions, exact moments of what is observed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(6)
+    centers = np.linspace(-2, 2, 20)
+    x1 = np.repeat(centers, 400) + 0.1 * random.normal(size=8000)
+    x2 = 1 + np.sqrt(0.05) * random.normal(size=8000)
+    write_samples(folder, np.column_stack([x1, x2]), x1, np.repeat(np.arange(20), 400))
+    bins = np.linspace(-2, 2, 81)
+    s2 = 0.05
+    mean = {"y1": np.exp(-s2 / 2) * (np.cos(bins) - s2 * np.sin(bins)),
+            "y2": np.exp(-s2 / 2) * (np.sin(bins) + s2 * np.cos(bins))}
+    write_csv(folder / "exact.csv", ["cv_1", "mean_y1", "mean_y2"],
+              zip(bins, mean["y1"], mean["y2"]))
+    write_csv(folder / "conditional.csv",
+              ["cv_1", "variable", "mean", "mean_se", "variance", "source"],
+              [(b, n, m[i] + 0.01 * random.normal(), 0.01, 0.048, source)
+               for source in ("physics", "generator") for n, m in mean.items()
+               for i, b in enumerate(bins)])
+    with h5py.File(folder / "lifted.h5", "w") as file:
+        for i, c in enumerate(np.linspace(-1.8, 1.8, 9)):
+            group = file.create_group(f"cond_{i:03d}")
+            group.attrs["cv"] = c
+            x2 = 1 + np.sqrt(0.05) * random.normal(size=3000)
+            y = np.column_stack([x2 * np.cos(c + x2 - 1), x2 * np.sin(c + x2 - 1)])
+            group["physics"], group["generator"] = y[:1000], y[1000:]
+    metrics = {"system": {"name": "fast_slow", "variables": ["x1", "x2"],
+                          "observed": ["x2*cos(x1+x2-1)", "x2*sin(x1+x2-1)"]},
+               "lifting": {"w1": [{"cv": 0.0, "variable": "y1", "w1_over_sigma": 0.4}]}}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (folder / "config.toml").write_text('[cv]\nvariables = ["x1"]\n', encoding="utf-8")
+
+
+MAKERS = {"muller_brown": make_muller_brown, "warned": make_warned, "two_cvs": make_two_cvs,
+          "one_variable": make_one_variable, "many_variables": make_many_variables,
+          "observed": make_observed}
+
+# ---------------------------------------------------------------- tests
+
+class Page(html.parser.HTMLParser):
+    """What a browser would find: sections, pictures, links, text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sections, self.images, self.references, self.tags, self.pieces = [], [], [], [], []
+        self.boxes, self.open, self.size = {}, [], len(text.encode())
+        self.feed(text)
+        self.text = re.sub(r"[ \n]+", " ", " ".join(self.pieces))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.append(tag)
+        if tag == "section":
+            self.sections.append(found["id"])
+        for name in ("src", "srcset"):
+            if name in found:
+                self.images.append(found[name])
+        if "href" in found:
+            self.references.append(found["href"])
+        self.open += [found.get("id")] if tag == "div" else []
+
+    def handle_endtag(self, tag):
+        if tag == "div":
+            self.open.pop()
+
+    def handle_data(self, data):
+        if self.tags[-1:] != ["style"]:
+            self.pieces.append(data)
+        for name in filter(None, self.open):
+            self.boxes[name] = self.boxes.get(name, "") + data
+
+
+def run_script(*arguments):
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], text=True,
+                          capture_output=True, env={**os.environ, "PYTHONWARNINGS": "error::"
+                                                    "RuntimeWarning"}, timeout=120)
+
+
+class TestPages(unittest.TestCase):
+    """Whole pages of every kind of run."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.root = Path(cls.temporary.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    def page(self, kind):
+        folder = self.root / kind
+        if not (folder / "report.html").exists():
+            MAKERS[kind](folder)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            result = run_script(folder)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertEqual(result.stdout.strip(), str(folder / "report.html"))
+            self.assertLess(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 20)
+        page = Page((folder / "report.html").read_text(encoding="utf-8"))
+        self.check_self_contained(page)
+        self.assertEqual([f for f in os.listdir(folder) if f.endswith(".tmp")], [])
+        return page
+
+    def check_self_contained(self, page):
+        self.assertLess(page.size, 6_000_000)
+        for reference in page.references:
+            self.assertIn(reference.lstrip("#"), page.sections)
+        self.assertNotIn("script", page.tags)
+        self.assertNotIn("link", page.tags)
+        for image in page.images:
+            kind, data = re.fullmatch(r"data:image/(svg\+xml|png);base64,(.*)", image).groups()
+            raw = base64.b64decode(data, validate=True)
+            if kind == "png":
+                self.assertEqual(raw[:8], b"\x89PNG\r\n\x1a\n")
+            else:
+                self.assertTrue(xml.etree.ElementTree.fromstring(raw).tag.endswith("svg"))
+
+    def test_complete_run(self):
+        page = self.page("muller_brown")
+        self.assertEqual(page.sections, ["cloud", "windows", "free-energy", "moments", "densities",
+                                         "training", "closure", "figures"])
+        self.assertEqual(len(page.images), 2 * 8)  # wide and narrow; densities has two figures
+        self.assertIn("7\u202f168 trajectories in 28 windows, 8.60 × 10⁸ trajectory-steps in 3.4 s "
+                      "on CPU, 16 lanes (2 threads)", page.text)
+        self.assertIn("V(x, y) = -200*exp", page.text)
+        self.assertIn("disagree", page.boxes["warnings"])
+        self.assertNotIn("overlap", page.boxes["warnings"])
+
+    def test_proposals_healing_and_kinds(self):
+        folder = self.root / "weighed"
+        MAKERS["muller_brown"](folder)
+        with open(folder / "free_energy.csv") as file:
+            free = [[float(v) for v in row] for row in list(csv.reader(file))[1:]]
+        with open(folder / "conditional.csv") as file:
+            rows = list(csv.reader(file))
+        for source in ("importance", "metropolis"):
+            rows += [row[:-1] + [source] for row in rows[1:] if row[1] == "y"
+                     and row[-1] == "physics"]
+        write_csv(folder / "conditional.csv", rows[0], rows[1:])
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["proposals"] = {
+            "each": 4096, "acceptance": {"median": 0.871, "worst": 0.012},
+            "effective": {"median": 0.953, "worst": 0.44},
+            "values": [{"cv": [a], "acceptance": 0.9, "effective": 0.95, "unusable": 0.0,
+                        "free_energy": f + 3.0, "free_energy_se": 0.05} for a, f, _ in free]}
+        metrics["lifting"]["heal_steps"] = 1234
+        metrics["lifting"]["relaxation"] = [{"cv": [-0.5], "steps": 246.0, "resolved": True},
+                                            {"cv": [0.5], "steps": 312.0, "resolved": False}]
+        metrics["compare"] = [
+            {"kind": "flow", "updates": 16000, "seconds": 41.5, "best_w1": 0.021,
+             "median": 0.0113, "worst": 0.041},
+            {"kind": "energy", "updates": 16000, "seconds": 17.5, "best_w1": 0.025}]
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        result = run_script(folder)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        page = Page((folder / "report.html").read_text(encoding="utf-8"))
+        self.check_self_contained(page)
+        for section in ("proposals", "healing", "comparison"):
+            self.assertIn(section, page.sections)
+        self.assertEqual(len(page.images), 2 * 10)
+        for text in ("0.871", "0.012", "1\u202f234 steps", "0.0113", "41.5"):
+            self.assertIn(text, page.text)
+
+    def test_figures_are_those_of_the_files(self):
+        page = self.page("muller_brown")
+        folder = self.root / "muller_brown"
+        metrics = json.loads((folder / "metrics.json").read_text())
+        for source in ("generator", "healed"):
+            w1 = [e["w1_over_sigma"] for e in metrics["lifting"]["w1"] if e["source"] == source]
+            self.assertIn(f"W₁/σ, {source} median {data.fmt(float(np.median(w1)))}, worst "
+                          f"{data.fmt(max(w1))} (y, x = ", page.text)
+        with open(folder / "free_energy.csv") as file:
+            free = np.array([[float(v) for v in row] for row in list(csv.reader(file))[1:]])
+        with open(folder / "exact.csv") as file:
+            exact = np.array([[float(v) for v in row[:2]] for row in list(csv.reader(file))[1:]])
+        lowest = np.argmin(free[:, 1])
+        z = (free[:, 1] - exact[:, 1] + exact[lowest, 1] - free[lowest, 1]) / free[:, 2]
+        self.assertIn(f"{np.mean(np.abs(z) <= 2):.0%} of 109 bins lie within two", page.text)
+        for text in ("2.53 × 10⁸", "57.3 MB", "3.10 × 10⁻⁹", "2.10 × 10⁻⁷", "480\u202f000"):
+            self.assertIn(text, page.text)
+
+    def test_warnings(self):
+        page = self.page("warned")
+        box = page.boxes["warnings"]
+        for text in ("<b>x</b> & y relax slowly", "“estimate” did not converge",
+                     "10 and its next (x = −0.6)", "50 effective samples in 1 window (lowest: 12)"):
+            self.assertIn(text, box)
+        self.assertNotIn("good", page.boxes)
+
+    def test_two_collective_variables(self):
+        page = self.page("two_cvs")
+        self.assertEqual(page.sections, ["cloud", "windows", "free-energy", "moments", "densities",
+                                         "figures"])
+        self.assertIn("two <cvs>", page.text)
+        self.assertIn("12 of 961 bins", page.boxes["note"])
+        self.assertIn("agrees with the exact one", page.boxes["good"])
+
+    def test_one_variable(self):
+        page = self.page("one_variable")
+        self.assertEqual(page.sections, ["cloud", "windows", "free-energy", "figures"])
+        self.assertIn("on the potential", page.text)
+        self.assertIn("trained generator and closure", page.boxes["note"])
+
+    def test_many_variables(self):
+        page = self.page("many_variables")
+        self.assertEqual(page.sections, ["cloud", "windows", "moments", "figures"])
+        self.assertIn("drift: -q1, -q2", page.text)
+
+    def test_observed(self):
+        page = self.page("observed")
+        self.assertEqual(page.sections, ["cloud", "windows", "moments", "densities", "figures"])
+        self.assertIn("as they are observed", page.text)
+        self.assertIn("p(y1 | x1)", page.text)
+        self.assertIn("worst 0.4 σ for y1 at x1 = 0", page.boxes["warnings"])
+
+    def test_same_files_same_bytes(self):
+        self.page("one_variable")
+        folder = self.root / "one_variable"
+        other = self.root / "again.html"
+        self.assertEqual(run_script(folder, "-o", other, "--quiet").stdout, "")
+        self.assertEqual(other.read_bytes(), (folder / "report.html").read_bytes())
+
+    def test_each_file_alone(self):
+        """Every single file of a run, and every run without one of its files, gives a page."""
+        self.page("muller_brown")
+        whole = self.root / "muller_brown"
+        expected = {"free_energy.csv": "free-energy", "conditional.csv": "moments",
+                    "closure.csv": "closure", "samples.h5": "cloud", "lifted.h5": "densities",
+                    "metrics.json": "training"}
+        for name, section in expected.items():
+            with self.subTest(only=name):
+                folder = self.root / ("only_" + name)
+                folder.mkdir()
+                (folder / name).write_bytes((whole / name).read_bytes())
+                text = report.page(data.Run(folder))
+                self.assertIn(section, Page(text).sections)
+
+    def test_strange_metrics(self):
+        """Wrong types inside metrics.json are ignored, not fatal."""
+        for i, metrics in enumerate((
+                {}, {"stages": [], "windows": {}, "lifting": None, "warnings": "no", "system": 3},
+                {"stages": {"train": {"history": {"update": None, "critic_loss": [None, None],
+                                                  "w1_mean": [0.1, "a", 0.2]}},
+                            "sample": 7, "estimate": {"converged": "maybe"}},
+                 "windows": [None, {"center": None}, {"center": [1.0]}],
+                 "lifting": {"w1": [None, {"w1_over_sigma": None}, {"w1_over_sigma": 0.5}]},
+                 "system": {"variables": "xy", "potential_formula": "__import__('os')"},
+                 "versions": {"hdf5": "1.10"}, "threads": None})):
+            with self.subTest(i):
+                folder = self.root / f"strange_{i}"
+                folder.mkdir()
+                (folder / "metrics.json").write_text(json.dumps(metrics))
+                self.assertIn("</html>", report.page(data.Run(folder)))
+
+
+class TestRefusals(unittest.TestCase):
+    """One message, exit status 2, nothing written."""
+
+    def refused(self, folder, *words):
+        result = run_script(folder)
+        self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertTrue(result.stderr.startswith("microlift: "), result.stderr)
+        for word in words:
+            self.assertIn(word, result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+        if Path(folder).is_dir():
+            self.assertEqual([f for f in os.listdir(folder) if "report" in f], [])
+
+    def test_missing_and_empty(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.refused(Path(folder) / "absent", "no such directory")
+            self.refused(folder, "holds no file of a run")
+            (Path(folder) / "config.toml").write_text("seed = 1\n")
+            self.refused(folder, "holds no file of a run")
+
+    def test_broken_files(self):
+        good = {"free_energy.csv": "cv_1,free_energy,std_error\n0,0,0\n1,1,0.1\n"}
+        for name, content, words in (
+                ("metrics.json", b'{"stages": ', ("metrics.json", "line 1")),
+                ("metrics.json", b"[1, 2]", ("would be an object",)),
+                ("metrics.json", b"\xff\xfe\x00", ("metrics.json",)),
+                ("config.toml", b"seed = = 1\n", ("config.toml", "line 1")),
+                ("closure.csv", b"", ("closure.csv:1", "cv_1")),
+                ("closure.csv", b"cv_1,drift,diffusion,source\n1,2\n", ("closure.csv:2", "2 f")),
+                ("exact.csv", b"cv_1,free_energy\n0,0\n1,abc\n", ("exact.csv:3", "'abc'")),
+                ("samples.h5", b"\x89HDF\r\n\x1a\n truncated", ("samples.h5",)),
+                ("lifted.h5", b"nothing", ("lifted.h5",))):
+            with self.subTest(name=name, content=content), \
+                    tempfile.TemporaryDirectory() as folder:
+                for key, text in good.items():
+                    (Path(folder) / key).write_text(text)
+                (Path(folder) / name).write_bytes(content)
+                self.refused(folder, *words)
+
+    def test_truncated_samples(self):
+        with tempfile.TemporaryDirectory() as folder:
+            write_samples(Path(folder), np.zeros((1000, 2)), np.zeros(1000), np.zeros(1000, int))
+            path = Path(folder) / "samples.h5"
+            path.write_bytes(path.read_bytes()[:-4000])
+            self.refused(folder, "samples.h5")
+
+    def test_lengths_differ(self):
+        with tempfile.TemporaryDirectory() as folder:
+            write_samples(Path(folder), np.zeros((10, 2)), np.zeros(9), np.zeros(10, int))
+            self.refused(folder, "differ in length")
+
+    def test_old_page_survives(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "report.html").write_text("old")
+            (Path(folder) / "metrics.json").write_text("{")
+            self.assertEqual(run_script(folder).returncode, 2)
+            self.assertEqual((Path(folder) / "report.html").read_text(), "old")
+
+    def test_unwritable(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "metrics.json").write_text("{}")
+            result = run_script(folder, "-o", Path(folder) / "no" / "such" / "page.html")
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("cannot be written: No such file", result.stderr)
+
+
+class TestLargeRun(unittest.TestCase):
+    def test_many_samples_and_windows(self):
+        """Two million samples in 300 windows: quick, and the drawn subset is unbiased."""
+        with tempfile.TemporaryDirectory() as name:
+            random = np.random.default_rng(8)
+            window = np.tile(np.arange(300), 7000)
+            cv = window / 100 + 0.02 * random.normal(size=len(window))
+            write_samples(Path(name), np.column_stack([cv, cv ** 2]).astype(np.float32), cv, window)
+            with h5py.File(Path(name) / "samples.h5", "a") as file:
+                file["state"].attrs["variables"] = np.array([b"u", b"v"])
+            run = data.Run(name)
+            self.assertEqual(run.variables, ["u", "v"])
+            self.assertLessEqual(len(run.state), data.CLOUD_POINTS)
+            np.testing.assert_allclose(run.state[:, 0], cv[run.drawn], atol=1e-6)
+            # uniform in the window number: mean 149.5, variance (300² − 1)/12
+            error = np.sqrt((300 ** 2 - 1) / 12 / len(run.drawn))
+            self.assertLess(abs(window[run.drawn].mean() - 149.5), 4 * error)
+            before = time.process_time()
+            self.assertLess(len(report.page(run)), 6_000_000)
+            self.assertLess(time.process_time() - before, 20)
+
+
+class TestFormulas(unittest.TestCase):
+    def test_values(self):
+        x = np.linspace(-2, 2, 9)
+        for text, value in (
+                ("5*(x^2-1)^2 + 0.8*x", 5 * (x ** 2 - 1) ** 2 + 0.8 * x), ("-x^2", -x ** 2),
+                ("2^-1", 0.5), ("2^3^2", 512), ("max(x, 0)*pi", np.maximum(x, 0) * np.pi),
+                ("exp(-abs(x))/(1 + tanh(x)^2)", np.exp(-np.abs(x)) / (1 + np.tanh(x) ** 2)),
+                ("erf(1)", 0.8427007929497149), ("k*x", 3 * x), ("ln(1/0)", np.inf)):
+            with self.subTest(text):
+                np.testing.assert_allclose(data.evaluate(text, {"x": x, "k": 3}), value,
+                                           rtol=1e-14)
+
+    def test_muller_brown_minima(self):
+        x, y = np.meshgrid(np.linspace(-1.5, 1.2, 2701), np.linspace(-0.5, 2, 2501))
+        lowest = data.evaluate(MULLER_BROWN, {"x": x, "y": y}).min()
+        self.assertAlmostEqual(lowest, -146.699517, delta=1e-2)
+
+    def test_refused(self):
+        for text in ("__import__('os')", "x.real", "x[0]", "(lambda: 1)()", "[i for i in x]", "x +",
+                     "y", "open('a')", "x if x else 1", "'a'*9", "exp(x, y)", "exp(x=1)", "",
+                     "1 and 2", "x := 3", "f'{x}'", "(" * 500 + ")" * 500, "9" * 30_000, None, 3,
+                     "max(1)", "True + 1"):
+            with self.subTest(text if text is None else str(text)[:30]):
+                self.assertRaises(ValueError, data.evaluate, text, {"x": 1.0})
+
+    def test_huge_powers_do_not_hang(self):
+        before = time.perf_counter()
+        self.assertEqual(data.evaluate("9^9^9^9^9", {}), np.inf)
+        self.assertLess(time.perf_counter() - before, 1)
+
+
+class TestWords(unittest.TestCase):
+    def test_numbers(self):
+        for value, text in ((0, "0"), (12345, "12\u202f345"), (-3, "−3"), (0.01234, "0.0123"),
+                            (1.2e8, "1.20 × 10⁸"), (9.999e-7, "1.00 × 10⁻⁶"), (float("nan"), "–"),
+                            (None, "–"), (True, "yes"), (0.5, "0.5"), (float("-inf"), "−∞"),
+                            (np.float32(2.5), "2.5"), (123456.7, "123\u202f457")):
+            with self.subTest(value):
+                self.assertEqual(data.fmt(value), text)
+        self.assertEqual(data.bytes_text(57344000), "57.3 MB")
+        self.assertEqual(data.seconds_text(3661), "61 min 1 s")
+        self.assertEqual(data.listed("abc"), "a, b and c")
+        self.assertEqual(data.listed("abcdefgh", 3), "a, b, c and 5 more")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4 and sys.argv[1] == "--make":
+        MAKERS[sys.argv[2]](Path(sys.argv[3]))
+    else:
+        unittest.main()

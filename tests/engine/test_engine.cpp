@@ -1,0 +1,250 @@
+// Devices, streams, buffers, the arena, graphs, transfer counters, launches, the thread pool.
+#include <atomic>
+#include <cstdint>
+#include <numeric>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include "engine/device/buffer.h"
+#include "engine/error.h"
+#include "engine/device/thread_pool.h"
+#include "tests/support/devices.h"
+#include "tests/support/launch_bodies.h"
+
+namespace microlift {
+
+namespace {
+
+template <class E>
+std::string message_of(const std::string& device) {
+    try {
+        Device::pick(device);
+    } catch (const E& error) {
+        return error.what();
+    }
+    return "";
+}
+
+}  // namespace
+
+TEST_CASE("device: names") {
+    CHECK(Device::pick("cpu").is_cpu());
+    CHECK(Device::pick("cpu", 3).threads() == 3);
+    CHECK(Device::pick("auto").is_cpu() == (Device::cuda_count() == 0));
+    CHECK(Device::cpu().threads() >= 1);
+    CHECK(Device::cpu(2).description().find("2 threads") != std::string::npos);
+    CHECK(Device::cpu(1).memory_bytes() > (std::size_t{1} << 20));
+    for (const char* wrong : {"gpu", "", "cuda:", "cuda:x", "cuda:1x", "CPU", "cpu:0"}) {
+        const std::string name = wrong;
+        CAPTURE(name);
+        const std::string message = message_of<InputError>(name);
+        CHECK(message.find("use auto, cpu, cuda or cuda:N") != std::string::npos);
+    }
+}
+
+TEST_CASE("device: one that is not there is a DeviceError that says what to do") {
+    const std::string beyond = "cuda:" + std::to_string(Device::cuda_count());
+    CHECK(message_of<DeviceError>(beyond).find("use --device cpu") != std::string::npos);
+    CHECK(!message_of<DeviceError>("cuda:-1").empty());
+    if (Device::cuda_count() == 0) CHECK(!message_of<DeviceError>("cuda").empty());
+    CHECK(DeviceError("x").exit_code() == 3);
+    CHECK(InputError("x").exit_code() == 2);
+    CHECK(NumericError("x").exit_code() == 4);
+    CHECK(Interrupted(15).exit_code() == 143);
+}
+
+TEST_CASE("buffer: zeroed, aligned, moved, copied back") {
+    for (const Device& device : test_devices()) {
+        CAPTURE(device.description());
+        Stream stream(device);
+        Buffer<float> a(device, 1000);
+        CHECK(a.size() == 1000);
+        CHECK(reinterpret_cast<std::uintptr_t>(a.data()) % 64 == 0);
+        CHECK(to_host(stream, a.span()) == std::vector<float>(1000, 0.0f));
+        std::vector<float> host(1000);
+        std::iota(host.begin(), host.end(), 0.0f);
+        copy_to_device(stream, a.span(), host.data());
+        float* data = a.data();
+        Buffer<float> b(std::move(a));
+        CHECK(b.data() == data);
+        Buffer<float> c;
+        c = std::move(b);
+        CHECK(c.data() == data);
+        CHECK(to_host(stream, c.span()) == host);
+        Buffer<float> d(device, 1000);
+        copy<float>(stream, d.span().subspan(500, 500), c.span().subspan(0, 500));
+        CHECK(to_host(stream, d.span())[499] == 0.0f);
+        CHECK(to_host(stream, d.span())[500] == 0.0f);
+        CHECK(to_host(stream, d.span())[999] == 499.0f);
+        fill_zero(stream, c.span());
+        CHECK(to_host(stream, c.span()) == std::vector<float>(1000, 0.0f));
+        const Buffer<float> none(device, 0);
+        CHECK(none.span().size == 0);
+        CHECK(to_host(stream, none.span()).empty());
+    }
+}
+
+TEST_CASE("arena: spans do not overlap, rewinding reuses, taking too much is refused") {
+    for (const Device& device : test_devices()) {
+        Arena arena(device);
+        arena.reserve<float>(100);
+        arena.reserve<double>(3);
+        arena.reserve<char>(1);
+        CHECK(arena.planned_bytes() == 512 + 256 + 256);
+        const Span<float> a = arena.take<float>(100);
+        const std::size_t mark = arena.mark();
+        const Span<double> b = arena.take<double>(3);
+        CHECK(reinterpret_cast<std::uintptr_t>(b.data) % 256 == 0);
+        CHECK(reinterpret_cast<char*>(b.data) >= reinterpret_cast<char*>(a.data + 100));
+        arena.rewind(mark);
+        CHECK(arena.take<double>(3).data == b.data);
+        arena.take<char>(1);
+        CHECK_THROWS_AS(arena.take<char>(1), std::logic_error);
+    }
+}
+
+TEST_CASE("transfer counters count every byte across, and nothing else") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        Buffer<float> a(device, 100), b(device, 100);
+        const std::vector<float> host(100);
+        const TransferCounters before = transfer_counters();
+        copy_to_device(stream, a.span(), host.data());
+        copy_to_device(stream, a.span().subspan(0, 10), host.data());
+        to_host(stream, a.span());
+        const TransferCounters after = transfer_counters();
+        CHECK(after.bytes_to_device - before.bytes_to_device == 440);
+        CHECK(after.bytes_to_host - before.bytes_to_host == 400);
+        copy<float>(stream, b.span(), a.span());
+        fill_zero(stream, a.span());
+        stream.synchronize();
+        const TransferCounters last = transfer_counters();
+        CHECK(last.bytes_to_device == after.bytes_to_device);
+        CHECK(last.bytes_to_host == after.bytes_to_host);
+    }
+}
+
+TEST_CASE("graph: recorded work runs only on replay, as often as replayed") {
+    for (const Device& device : test_devices()) {
+        CAPTURE(device.description());
+        Stream stream(device);
+        Buffer<float> a(device, 64), b(device, 64);
+        const std::vector<float> ones(64, 1.0f), twos(64, 2.0f), zeros(64);
+        copy_to_device(stream, a.span(), ones.data());
+        const Graph graph = stream.record([&] {
+            copy<float>(stream, b.span(), a.span());
+            fill_zero(stream, a.span());
+        });
+        CHECK(graph.nodes() == 2);
+        CHECK(to_host(stream, b.span()) == zeros);
+        graph.replay(stream);
+        CHECK(to_host(stream, b.span()) == ones);
+        CHECK(to_host(stream, a.span()) == zeros);
+        copy_to_device(stream, a.span(), twos.data());
+        graph.replay(stream);
+        CHECK(to_host(stream, b.span()) == twos);
+        // An exception ends the recording, and the stream works on.
+        CHECK_THROWS_AS(stream.record([&] {
+            copy<float>(stream, a.span(), b.span());
+            throw std::runtime_error("stop");
+        }),
+                        std::runtime_error);
+        CHECK(to_host(stream, a.span()) == zeros);
+        copy<float>(stream, a.span(), b.span());
+        CHECK(to_host(stream, a.span()) == twos);
+    }
+}
+
+TEST_CASE("launch: every lane once, whatever the number of threads; recorded like any call") {
+    std::vector<Device> devices{Device::cpu(1), Device::cpu(5)};
+    for (const Device& device : test_devices()) devices.push_back(device);
+    for (const Device& device : devices) {
+        CAPTURE(device.description());
+        Stream stream(device);
+        for (const index n : {1ll, 15ll, 16ll, 17ll, 63ll, 1000ll, 4097ll}) {
+            CAPTURE(n);
+            const std::size_t size = static_cast<std::size_t>(n);
+            std::vector<float> x(size), y(size), expected(size);
+            for (std::size_t i = 0; i < size; ++i) {
+                x[i] = 0.1f * static_cast<float>(i);
+                y[i] = 1.0f + static_cast<float>(i);
+                expected[i] = fma(0.3f, x[i], y[i]);
+            }
+            Buffer<float> device_x(device, n), device_y(device, n);
+            copy_to_device(stream, device_x.span(), x.data());
+            copy_to_device(stream, device_y.span(), y.data());
+            const uint64 before = transfer_counters().kernel_launches;
+            launch_axpy(stream, 0.3f, device_x.span(), device_y.span());
+            CHECK(transfer_counters().kernel_launches == before + 1);
+            CHECK(to_host(stream, device_y.span()) == expected);
+            Buffer<int> count(device, n);
+            launch_count(stream, count.span());
+            CHECK(to_host(stream, count.span()) == std::vector<int>(size, 1));
+            Buffer<double> z(device, n);
+            const Graph graph = stream.record([&] { launch_add_one(stream, z.span()); });
+            CHECK(graph.nodes() == 1);
+            CHECK(to_host(stream, z.span()) == std::vector<double>(size, 0.0));
+            graph.replay(stream);
+            graph.replay(stream);
+            CHECK(to_host(stream, z.span()) == std::vector<double>(size, 2.0));
+        }
+        launch_axpy(stream, 0.3f, {}, {});
+    }
+}
+
+TEST_CASE("thread pool: every task once, on several threads, again and again") {
+    for (const int threads : {1, 2, 4}) {
+        ThreadPool pool(threads);
+        CHECK(pool.threads() == threads);
+        for (int round = 0; round < 2000; ++round) {
+            std::atomic<long long> sum{0};
+            const index tasks = round % 37;
+            pool.run(tasks, [&](index t) { sum += t + 1; });
+            REQUIRE(sum == tasks * (tasks + 1) / 2);
+        }
+    }
+    // Two tasks that wait for each other end only if two threads run them.
+    ThreadPool pool(2);
+    std::atomic<int> arrived{0};
+    pool.run(2, [&](index) {
+        ++arrived;
+        while (arrived < 2) std::this_thread::yield();
+    });
+    CHECK(arrived == 2);
+}
+
+TEST_CASE("thread pool: after a pause workers wake up again") {
+    ThreadPool pool(3);
+    for (int round = 0; round < 5; ++round) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        std::atomic<int> ran{0};
+        pool.run(50, [&](index) { ++ran; });
+        CHECK(ran == 50);
+    }
+}
+
+TEST_CASE("thread pool: an exception of a task reaches the caller, and the pool goes on") {
+    for (const int threads : {1, 2, 4}) {
+        ThreadPool pool(threads);
+        for (int round = 0; round < 200; ++round) {
+            std::string caught;
+            try {
+                pool.run(20, [&](index t) {
+                    if (t % 7 == 3) throw NumericError("task " + std::to_string(t));
+                });
+            } catch (const NumericError& error) {
+                caught = error.what();
+            }
+            REQUIRE(caught.rfind("task ", 0) == 0);
+            std::atomic<int> ran{0};
+            pool.run(20, [&](index) { ++ran; });
+            REQUIRE(ran == 20);
+        }
+    }
+}
+
+}  // namespace microlift

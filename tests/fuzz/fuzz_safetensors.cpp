@@ -1,0 +1,27 @@
+// Fuzzes the reader of weight files: whatever the bytes, content or an InputError.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+
+#include "engine/error.h"
+#include "engine/files/safetensors.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace microlift;
+    try {
+        const SafeTensors content =
+            parse_safetensors({reinterpret_cast<const std::byte*>(data), size}, "fuzz");
+        const std::vector<std::byte> bytes = format_safetensors(content);
+        const SafeTensors again = parse_safetensors(bytes, "again");
+        if (again.tensors.size() != content.tensors.size()) {
+            std::abort();
+        }
+    } catch (const InputError& error) {
+        if (std::string(error.what()).rfind("again", 0) == 0) {
+            std::abort();
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,329 @@
+// The conditional GAN: determinism, checkpoints, transfers, failure, quality.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/error.h"
+#include "kernels/random/philox.h"
+#include "kernels/random/streams.h"
+#include "nn/generators/cgan.h"
+#include "tests/support/devices.h"
+
+namespace microlift {
+namespace {
+
+// y | s: two Gaussians of width 0.3 at ±1 with P(+) = 0.5 + 0.3 s, shifted by sin 2s; s in (−1, 1).
+struct Mixture {
+    static double share(double s) { return 0.5 + 0.3 * s; }
+    static double shift(double s) { return std::sin(2 * s); }
+    static double cumulative(double y, double s) {
+        const auto normal = [](double u) { return 0.5 * std::erfc(-u / std::sqrt(2.0)); };
+        const double u = y - shift(s);
+        return share(s) * normal((u - 1) / 0.3) + (1 - share(s)) * normal((u + 1) / 0.3);
+    }
+    static double deviation(double s) {
+        return std::sqrt(0.09 + 4 * share(s) * (1 - share(s)));
+    }
+    static double quantile(double p, double s) {
+        double low = -6, high = 6;
+        for (int k = 0; k < 50; ++k) {
+            const double middle = 0.5 * (low + high);
+            (cumulative(middle, s) < p ? low : high) = middle;
+        }
+        return 0.5 * (low + high);
+    }
+};
+
+struct Data {
+    index n;
+    Buffer<float> states, conditions;
+    Data(Stream& stream, index count)
+        : n(count), states(stream.device(), count), conditions(stream.device(), count) {
+        std::vector<float> x, s;
+        for (index j = 0; j < n; ++j) {
+            uint32 c[4] = {static_cast<uint32>(j), kStreamTest, 0, 0};
+            philox4x32(c, philox_key(11));
+            const double at = 2 * static_cast<double>(uniform_open<float>(c[0])) - 1;
+            float z, unused;
+            box_muller<Portable>(c[1], c[2], z, unused);
+            const bool up = static_cast<double>(uniform_open<float>(c[3])) < Mixture::share(at);
+            s.push_back(static_cast<float>(at));
+            x.push_back(static_cast<float>(Mixture::shift(at) + (up ? 1 : -1) +
+                                           0.3 * static_cast<double>(z)));
+        }
+        copy_to_device(stream, states.span(), x.data());
+        copy_to_device(stream, conditions.span(), s.data());
+    }
+};
+
+CganConfig quick() {
+    CganConfig config;
+    config.generator_widths = {24, 24};
+    config.critic_widths = {24, 20};
+    config.batch = 100;  // not a multiple of a tile
+    config.iterations = 40;
+    config.validation_every = 15;
+    config.validation_bins = 4;
+    config.validation_samples = 128;
+    return config;
+}
+
+void give(Cgan& gan, Data& data) {
+    gan.set_data(data.states.span(), data.conditions.span(), data.n, data.n, 100);
+}
+
+bool same(const TensorMap& a, const TensorMap& b) {
+    if (a.size() != b.size()) return false;
+    for (const auto& [name, tensor] : a)
+        if (!b.count(name) || b.at(name).data != tensor.data) {
+            MESSAGE("differs: ", name);
+            return false;
+        }
+    return true;
+}
+
+TEST_CASE("cgan: 1 and 2 threads, direct launches and a replayed graph give the same bits") {
+    for (const char* penalty : {"one_sided", "two_sided", "relativistic"}) {
+        CAPTURE(penalty);
+        CganConfig config = quick();
+        config.penalty = penalty;
+        TensorMap states[3];
+        for (int variant = 0; variant < 3; ++variant) {
+            Stream stream(Device::cpu(variant == 1 ? 1 : 2));
+            Data data(stream, 20000);
+            config.graph = variant != 2;
+            Cgan gan(stream, config, 1, 1);
+            const TensorMap start = gan.save_state();
+            give(gan, data);
+            gan.advance(1000);
+            CHECK(gan.done());
+            gan.check();
+            states[variant] = gan.save_state();
+            CHECK(start.at("critic.parameters").data !=
+                  states[variant].at("critic.parameters").data);
+            CHECK(start.at("generator.parameters").data !=
+                  states[variant].at("generator.parameters").data);
+        }
+        CHECK(same(states[0], states[1]));
+        CHECK(same(states[0], states[2]));
+    }
+}
+
+TEST_CASE("cgan: a stopped and resumed training ends in the same bits") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        Data data(stream, 20000);
+        Cgan whole(stream, quick(), 1, 1);
+        give(whole, data);
+        whole.advance(40);
+        Cgan first(stream, quick(), 1, 1);
+        give(first, data);
+        first.advance(22);
+        const TensorMap kept = first.save_state();
+        Cgan second(stream, quick(), 1, 1);
+        give(second, data);
+        second.load_state(kept);
+        CHECK(second.iteration() == 22);
+        second.advance(18);
+        CHECK(same(whole.save_state(), second.save_state()));
+        CHECK(format_safetensors(whole.generator_tensors()) ==
+              format_safetensors(second.generator_tensors()));
+
+        TensorMap wrong = kept;
+        wrong.at("critic.first_moment") = Tensor::of(std::vector<float>{1});
+        CHECK_THROWS_AS(second.load_state(wrong), InputError);
+        wrong = kept;
+        wrong.erase("clock");
+        CHECK_THROWS_AS(second.load_state(wrong), InputError);
+        CganConfig other = quick();
+        other.critic_widths = {8};
+        Cgan third(stream, other, 1, 1);
+        give(third, data);
+        CHECK_THROWS_AS(third.load_state(kept), InputError);
+        CHECK_THROWS_AS(third.warm_start(kept), InputError);
+    }
+}
+
+TEST_CASE("cgan: training moves no byte between host and device") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        Data data(stream, 20000);
+        Cgan gan(stream, quick(), 1, 1);
+        give(gan, data);
+        const TransferCounters before = transfer_counters();
+        gan.advance(40);
+        const TransferCounters after = transfer_counters();
+        CHECK(after.bytes_to_device == before.bytes_to_device);
+        CHECK(after.bytes_to_host == before.bytes_to_host);
+        CHECK(gan.history().validations.size() == 3);
+    }
+}
+
+TEST_CASE("cgan: losses that are not finite are named") {
+    Stream stream(Device::cpu(2));
+    Data data(stream, 20000);
+    CganConfig config = quick();
+    config.generator_rate = config.critic_rate = 1e30;
+    Cgan gan(stream, config, 1, 1);
+    give(gan, data);
+    gan.advance(40);
+    CHECK_THROWS_AS(gan.check(), NumericError);
+    try {
+        gan.check();
+    } catch (const NumericError& error) {
+        CHECK(std::string(error.what()).find("at update ") != std::string::npos);
+    }
+}
+
+TEST_CASE("cgan: configurations out of range are refused") {
+    Stream stream(Device::cpu(1));
+    const auto refused = [&](auto change) {
+        CganConfig config = quick();
+        change(config);
+        CHECK_THROWS_AS(Cgan(stream, config, 1, 1), InputError);
+    };
+    refused([](CganConfig& c) { c.batch = 0; });
+    refused([](CganConfig& c) { c.iterations = 0; });
+    refused([](CganConfig& c) { c.activation = "relu"; });
+    refused([](CganConfig& c) { c.penalty = "none"; });
+    refused([](CganConfig& c) { c.generator_widths = {0}; });
+    refused([](CganConfig& c) { c.critic_rate = 0; });
+    refused([](CganConfig& c) { c.ema = 1; });
+    refused([](CganConfig& c) { c.waves = -1; });
+    refused([](CganConfig& c) { c.whiten = "no"; });
+    CHECK_THROWS_AS(Cgan(stream, quick(), 0, 1), InputError);
+    CHECK_THROWS_AS(Cgan(stream, quick(), 1, 100), InputError);
+    Cgan gan(stream, quick(), 1, 1);
+    CHECK_THROWS_AS(gan.advance(1), InputError);
+}
+
+TEST_CASE("generator: a state depends on seed, number and condition alone; files are checked") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        Data data(stream, 20000);
+        Cgan gan(stream, quick(), 1, 1);
+        give(gan, data);
+        gan.advance(40);
+        const SafeTensors content = parse_safetensors(format_safetensors(gan.generator_tensors()));
+        Generator generator(stream, content);
+        const index n = 9001, from = 4097, some = 333;
+        Buffer<float> all(stream.device(), n), part(stream.device(), some);
+        const Span<const float> conditions = data.conditions.span();
+        generator.generate(stream, conditions.subspan(0, n), n, 3, 50, all.span());
+        generator.generate(stream, conditions.subspan(from, some), some, 3,
+                           static_cast<uint64>(50 + from), part.span());
+        const auto a = to_host(stream, all.span()), b = to_host(stream, part.span());
+        CHECK(std::equal(b.begin(), b.end(), a.begin() + from));
+        generator.generate(stream, conditions.subspan(0, n), n, 4, 50, all.span());
+        CHECK(to_host(stream, all.span()) != a);
+
+        const auto refused = [&](auto change) {
+            SafeTensors altered = content;
+            change(altered);
+            CHECK_THROWS_AS(Generator(stream, altered), InputError);
+        };
+        refused([](SafeTensors& c) { c.metadata["format"] = "other"; });
+        refused([](SafeTensors& c) { c.metadata.erase("latent"); });
+        refused([](SafeTensors& c) { c.metadata["latent"] = "5"; });
+        refused([](SafeTensors& c) { c.metadata["latent"] = "-1"; });
+        refused([](SafeTensors& c) { c.metadata["widths"] = "1,,2"; });
+        refused([](SafeTensors& c) { c.metadata["widths"] = "21,24,25,1"; });
+        refused([](SafeTensors& c) { c.metadata["activation"] = "x"; });
+        refused([](SafeTensors& c) { c.tensors.erase("generator.2.bias"); });
+        refused([](SafeTensors& c) { c.tensors.erase("whitening.mean"); });
+        refused([](SafeTensors& c) {
+            auto& tensor = c.tensors.at("generator.1.bias");
+            auto values = tensor.floats();
+            values[0] = NAN;
+            tensor = Tensor::of(values);
+        });
+    }
+}
+
+TEST_CASE("whitening: a state that is the condition is met, moments follow the condition") {
+    Stream stream(Device::cpu(2));
+    const index n = 200000;
+    std::vector<float> x, s;
+    for (index j = 0; j < n; ++j) {
+        uint32 c[4] = {static_cast<uint32>(j), kStreamTest, 1, 0};
+        philox4x32(c, philox_key(12));
+        const float at = 4 * uniform_open<float>(c[0]) + 10;
+        float z, unused;
+        box_muller<Portable>(c[1], c[2], z, unused);
+        s.push_back(at);
+        x.push_back(std::sin(at) + (0.1f + 0.05f * (at - 10)) * z);
+    }
+    x.insert(x.begin(), s.begin(), s.end());
+    Buffer<float> states(stream.device(), 2 * n), conditions(stream.device(), n);
+    copy_to_device(stream, states.span(), x.data());
+    copy_to_device(stream, conditions.span(), s.data());
+    const Whitening made(stream, Whitening::Kind::conditional, states.span(), conditions.span(), n, n,
+                         2, 1, {}, 8);
+    const Whitening again(stream, made.tensors());
+    for (float at = 10.01f; at < 14; at += 0.13f) {
+        CAPTURE(at);
+        for (const Whitening* w : {&made, &again}) {
+            const WhiteningView& v = w->view();
+            index knot[4];
+            float weight[4];
+            const float condition[2] = {at, 0};  // the grid may have two axes
+            v.place(condition, 1, knot, weight);
+            CHECK(std::fabs(v.look_up(v.mean, 0, knot, weight) - at) < 2e-5f);
+            const float deviation = 0.1f + 0.05f * (at - 10);
+            // About 200000/64 samples a knot: five standard errors, and the curvature of the sine
+            // over a knot spacing h = 4/63, h²/8 = 5e-4.
+            CHECK(std::fabs(v.look_up(v.mean, 1, knot, weight) - std::sin(at)) <
+                  5 * deviation / std::sqrt(3000.0f) + 1e-3f);
+            CHECK(std::fabs(v.look_up(v.deviation, 1, knot, weight) / deviation - 1) <
+                  5 / std::sqrt(6000.0f) + 0.02f);
+            float features[17];
+            v.write_features(&at, 1, features);
+            CHECK(std::fabs(features[0] - (at - 12) / (4 / std::sqrt(12.0f))) < 0.01f);
+            CHECK(std::fabs(features[1] - std::sqrt(2.0f) * std::cos(3.14159f * (at - 10) / 4)) <
+                  1e-3f);
+        }
+    }
+}
+
+TEST_CASE("cgan: learns a bimodal conditional density") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        Data data(stream, 200000);
+        CganConfig config;
+        config.iterations = 1000;
+        config.validation_every = 100;
+        Cgan gan(stream, config, 1, 1);
+        give(gan, data);
+        gan.advance(config.iterations);
+        gan.check();
+        Generator generator(stream, gan.generator_tensors());
+        const index n = 20000;
+        Buffer<float> conditions(stream.device(), n), states(stream.device(), n);
+        std::vector<double> distances;
+        for (double s = -0.9; s < 0.95; s += 0.2) {
+            const std::vector<float> same_condition(static_cast<std::size_t>(n),
+                                                    static_cast<float>(s));
+            copy_to_device(stream, conditions.span(), same_condition.data());
+            generator.generate(stream, conditions.span(), n, 1, 0, states.span());
+            auto y = to_host(stream, states.span());
+            std::sort(y.begin(), y.end());
+            double sum = 0;
+            for (index i = 0; i < n; i += 10)
+                sum += std::fabs(static_cast<double>(y[static_cast<std::size_t>(i + 5)]) -
+                                 Mixture::quantile((static_cast<double>(i) + 5.5) /
+                                                       static_cast<double>(n),
+                                                   s));
+            distances.push_back(sum / static_cast<double>(n / 10) / Mixture::deviation(s));
+        }
+        std::sort(distances.begin(), distances.end());
+        MESSAGE("W1/sigma: median ", distances[distances.size() / 2], ", worst ",
+                distances.back());
+        // A Gaussian of the right moments, what whitening alone would give, is 0.32 to 0.39 away.
+        CHECK(distances[distances.size() / 2] < 0.08);
+        CHECK(distances.back() < 0.16);
+    }
+}
+
+}  // namespace
+}  // namespace microlift

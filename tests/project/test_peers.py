@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+"""The comparison with peers and the CUDA suite themselves, small and on the CPU: ratios come out, a wrong
+contestant has no rate, a failing step does not hide the others, the README's table is that of the results."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
+BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
+PEERS = SOURCE / "bench" / "peers"
+sys.path[:0] = [str(PEERS), str(SOURCE / "tools" / "docs")]
+
+import numpy as np  # noqa: E402
+
+import law  # noqa: E402
+import results  # noqa: E402
+
+
+def run(*command, **options):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=200,
+                          check=False, **options)
+
+
+class Peers(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="microlift_peers_"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    def test_numpy_beside_microlift(self):
+        file = self.dir / "peers.json"
+        done = run(sys.executable, PEERS / "compare.py", "ensemble", "--microlift", BINARY, "--device",
+                   "cpu", "--peers", "numpy", "--trajectories", "999", "--pairs", "2", "--seconds",
+                   "0.05", "--json", file, "--markdown", self.dir / "peers.md", "--plot",
+                   self.dir / "peers.png")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        report = json.loads(file.read_text())
+        row, = report["results"]
+        self.assertEqual((row["peer"], row["trajectories"], row["pairs"]), ("numpy", 999, 2))
+        q = row["ratio"]
+        self.assertTrue(0 < q["min"] <= q["median"] <= q["max"])
+        self.assertLess(row["worst_deviation_in_standard_errors"], law.SIGMAS)
+        self.assertIn("| numpy | trajectories 999 |", (self.dir / "peers.md").read_text())
+        self.assertGreater((self.dir / "peers.png").stat().st_size, 1000)
+
+    def test_law_of_the_chain(self):
+        """Two programs for one quadrature (constants in one of them are floats); and the law tells a wrong step and wrong noise."""
+        file = self.dir / "bench.json"
+        done = run(BINARY, "bench", "ensemble:n=2000,seconds=0.01,repeats=1", "--threads", "1", "--json",
+                   file)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        ours = json.loads(file.read_text())[0]
+        exact = law.chain_law()
+        for d, name in enumerate("xy"):
+            self.assertAlmostEqual(ours[f"exact_mean_{name}"], exact["mean"][d], places=7)
+            self.assertAlmostEqual(ours[f"exact_variance_{name}"], exact["variance"][d], places=7)
+
+        def states(dt, sigma, n=20000):
+            rng = np.random.default_rng(3)
+            x, y = (np.full(n, s) for s in law.START)
+            for _ in range(law.CHECK_STEPS):
+                fx, fy = law.force(x, y)
+                x = x + dt * fx + sigma * rng.standard_normal(n)
+                y = y + dt * fy + sigma * rng.standard_normal(n)
+            return x, y
+
+        law.check_states(states(law.DT, law.SIGMA), exact)
+        with self.assertRaises(ValueError):
+            law.check_states(states(2 * law.DT, law.SIGMA), exact)
+        with self.assertRaises(ValueError):
+            law.check_states(states(law.DT, 1.05 * law.SIGMA), exact)
+        with self.assertRaises(ValueError):
+            law.check_states(np.full((2, 2000), np.nan), exact)
+
+    def test_absent_peer_is_listed(self):
+        hidden = self.dir / "numba.py"
+        hidden.write_text("raise ImportError('no numba here')\n")
+        file = self.dir / "peers.json"
+        done = run(sys.executable, PEERS / "compare.py", "ensemble", "--microlift", BINARY, "--device",
+                   "cpu", "--peers", "numba", "--json", file, cwd=self.dir,
+                   env={**os.environ, "PYTHONPATH": str(self.dir)})
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("pip install numba", json.loads(file.read_text())["absent"]["numba"])
+
+    def test_settings_of_benchmarks(self):
+        for name, word in (("ensemble:k=3", "no setting 'k'"), ("ensemble:n=x", "n = 'x'"),
+                           ("ensemble:n", "key=value"), ("training:batch=-1", "batch")):
+            done = run(BINARY, "bench", name + (",n=64,seconds=0.01,repeats=1" if "k=" in name else ""))
+            self.assertEqual(done.returncode, 2, name + done.stderr)
+            self.assertIn(word, done.stderr)
+
+    def test_readme_has_the_results(self):
+        text = (SOURCE / "README.md").read_text(encoding="utf-8")
+        self.assertEqual(results.with_table(text), text,
+                         "run: python3 tools/docs/results.py --write")
+
+
+class CudaSuite(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="microlift_suite_"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.script = SOURCE / "tools" / "cuda_suite.sh"
+
+    def test_bounds(self):
+        import cuda_suite
+        self.assertLessEqual(sum(cuda_suite.BOUNDS.values()), 540 - 10)
+
+    @unittest.skipIf(shutil.which("nvidia-smi"), "there may be a GPU")
+    def test_without_a_gpu(self):
+        done = run(self.script, self.dir / "out")
+        self.assertEqual(done.returncode, 3)
+        self.assertEqual(1, len(done.stderr.strip().splitlines()), done.stderr)
+        self.assertIn("no CUDA device", done.stderr)
+        self.assertFalse((self.dir / "out").exists())
+
+    def test_on_the_cpu(self):
+        done = run(self.script, self.dir / "out", "--cpu", "--no-build", "--build", BINARY.parent,
+                   "--python", sys.executable)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        report = json.loads((self.dir / "out" / "suite.json").read_text())
+        results = {s["step"]: s["result"] for s in report["steps"]}
+        self.assertEqual({"build": "skipped", "equality": "passed", "tests": "passed",
+                          "sanitizers": "skipped", "benchmarks": "passed", "peers": "passed",
+                          "program_tests": "skipped", "cli_tests": "skipped"}, results)
+        self.assertEqual(1, len(report["benchmarks"]))
+        self.assertEqual(1, sum("ratio" in r for r in report["peers"]["results"]))
+        text = (self.dir / "out" / "suite.md").read_text()
+        for word in ("equality", "ensemble:n=10000", "numpy"):
+            self.assertIn(word, text)
+
+    def test_a_failing_step_is_recorded(self):
+        build = self.dir / "build"  # a folder whose tests fail and whose program is the real one
+        (build / "tests").mkdir(parents=True)
+        (build / "microlift").symlink_to(BINARY)
+        broken = build / "tests" / "microlift_tests"
+        broken.write_text("#!/bin/sh\necho '[doctest] test cases: 1 | 0 passed | 1 failed'; exit 1\n")
+        broken.chmod(0o755)
+        done = run(self.script, self.dir / "out", "--cpu", "--no-build", "--build", build, "--python",
+                   sys.executable)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        results = {s["step"]: s["result"] for s in
+                   json.loads((self.dir / "out" / "suite.json").read_text())["steps"]}
+        self.assertEqual(("failed", "failed", "passed", "passed"),
+                         tuple(results[s] for s in ("equality", "tests", "benchmarks", "peers")))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,104 @@
+// Formula systems compiled while a run goes on: the bits of the bytecode.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+#include "sampling/dynamics/compiled_path.h"
+#include "sampling/dynamics/bytecode_path.h"
+#include "sampling/model/model.h"
+#include "tests/support/ensemble_state.h"
+
+namespace microlift {
+namespace {
+
+std::vector<float> end_state(const std::shared_ptr<const FormulaSystem>& system, PathSetup setup,
+                             double compile_after) {
+    constexpr index n = 1037;  // whole packs and a tail
+    setup.compile_after = compile_after;
+    Stream stream(Device::cpu(2));
+    const std::shared_ptr<const PathKernel> kernel = make_formula_path_kernel(system, setup);
+    std::vector<float> x, center, stiffness;
+    for (int d = 0; d < system->dim; ++d)
+        for (index t = 0; t < n; ++t)
+            x.push_back(0.5f + 0.1f * static_cast<float>(d) + 1e-4f * static_cast<float>(t));
+    for (std::size_t k = 0; k < system->cvs.size(); ++k)
+        for (index t = 0; t < n; ++t) {
+            center.push_back(0.8f);
+            stiffness.push_back(static_cast<float>(stiffness.size() % 7));
+        }
+    return advanced_state(stream, kernel, n, x, center, stiffness);
+}
+
+void check_same_bits(const FormulaSystemText& text, const PathSetup& setup) {
+    const auto system = std::make_shared<const FormulaSystem>(make_formula_system(text));
+    std::string why_not;
+    if (!compile_formula_path(*system, setup, "native", why_not)) {
+        MESSAGE("not compiled here: " << why_not);
+        return;
+    }
+    CHECK(end_state(system, setup, 0) == end_state(system, setup, -1));
+}
+
+FormulaSystemText two_wells() {
+    FormulaSystemText text;
+    text.variables = {"x", "y"};
+    text.potential = "(x^2 - 1)^2 + 3*(y - sin(x))^2 + 0.1*exp(-y^2)";
+    text.cv = {"x"};
+    text.beta = 3;
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("formula compiled: umbrella runs have the bits of the bytecode") {
+    PathSetup setup;
+    setup.dt = 1e-3;
+    setup.beta = 3;
+    for (const Scheme scheme :
+         {Scheme::euler_maruyama, Scheme::leimkuhler_matthews, Scheme::heun, Scheme::mala,
+          Scheme::baoab}) {
+        setup.scheme = scheme;
+        check_same_bits(two_wells(), setup);
+    }
+    setup.scheme = Scheme::leimkuhler_matthews;
+    setup.philox_rounds = kPhiloxFewRounds;
+    check_same_bits(two_wells(), setup);
+}
+
+TEST_CASE("formula compiled: noise by a matrix, a curved variable and constraints keep their bits") {
+    FormulaSystemText text;
+    text.variables = {"x", "y", "z"};
+    text.drift = {"-x + sin(y)", "-y - y^3", "-2*z"};
+    text.diffusion_matrix = {{"1 + 0.1*tanh(x)", "0", "0"}, {"0.3*cos(y)", "0.8", "0"}, {"0", "0.1", "0.5"}};
+    text.cv = {"sqrt(x^2 + y^2 + 0.1)"};
+    PathSetup setup;
+    setup.dt = 1e-3;
+    setup.scheme = Scheme::euler_maruyama;
+    check_same_bits(text, setup);
+
+    FormulaSystemText curved = two_wells();
+    curved.cv = {"sqrt(x^2 + y^2 + 0.1)"};
+    setup.beta = 3;
+    check_same_bits(curved, setup);
+    setup.constrained = true;
+    check_same_bits(curved, setup);
+    check_same_bits(two_wells(), setup);
+}
+
+TEST_CASE("formula compiled: without a compiler the bytecode goes on, and the reason is known") {
+    FormulaSystemText text = two_wells();
+    text.potential += " + 0.25*y^4";  // not compiled by another case
+    const auto system = std::make_shared<const FormulaSystem>(make_formula_system(text));
+    PathSetup setup;
+    setup.dt = 1e-3;
+    setup.beta = 3;
+    setenv("MICROLIFT_CXX", "/nonexistent/compiler", 1);
+    std::string why_not;
+    const bool compiled = compile_formula_path(*system, setup, "native", why_not) != nullptr;
+    CHECK(!compiled);
+    CHECK(why_not.find("/nonexistent/compiler") != std::string::npos);
+    CHECK(end_state(system, setup, 0) == end_state(system, setup, -1));
+    unsetenv("MICROLIFT_CXX");
+}
+
+}  // namespace microlift

@@ -1,0 +1,603 @@
+// The configuration: every key refuses a wrong type and a value out of range and says which key it
+// was; resolving is a fixed point.
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <string>
+
+#include "engine/config/config.h"
+#include "sampling/model/model.h"
+#include "sampling/run/run_config.h"
+#include "sampling/dynamics/systems.h"
+
+using namespace microlift;
+
+namespace {
+
+const char* const kBase = R"toml(seed = 1
+[system]
+name = "muller_brown"
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-4
+[umbrella]
+from = -1.5
+to = 1.2
+windows = 28
+stiffness = 500.0
+[estimate]
+[generator]
+[coupling]
+[closure]
+)toml";
+
+const char* const kFormula = R"toml([system]
+variables = ["x", "y"]
+drift = ["-x + y*a", "-(y - x)/eps"]
+diffusion = ["0.1", "1/sqrt(eps)"]
+parameters = { eps = 0.01, a = 1 }
+[cv]
+variables = [{ formula = "x", period = 6.5, name = "phi", unit = "rad" }]
+[integrator]
+dt = 1e-3
+[umbrella]
+from = -1
+to = 1
+windows = 5
+stiffness = 3
+)toml";
+
+const char* const kMolecule = R"toml([system]
+variables = ["ax", "ay", "az", "bx", "by", "bz", "cx", "cy", "cz", "dx", "dy", "dz"]
+potential = "ax^2"
+beta = 1
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-3
+[umbrella]
+from = -1
+to = 1
+windows = 5
+stiffness = 30
+)toml";
+
+RunConfig parse(const std::string& text, std::vector<std::string> set = {}) {
+    RunOptions options;
+    options.set = std::move(set);
+    return parse_run_config(text, "run.toml", options);
+}
+
+// The message of the refusal; empty if there was none.
+std::string refusal(const std::string& text, std::vector<std::string> set = {}) {
+    try {
+        parse(text, std::move(set));
+    } catch (const InputError& error) {
+        CHECK(error.exit_code() == 2);
+        return error.what();
+    }
+    return "";
+}
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+// One message: what is wrong; what would be right.
+void check_message(const std::string& message, const std::string& path) {
+    CAPTURE(message);
+    CHECK(contains(message, "'" + path + "'"));
+    CHECK(contains(message, "; "));
+    CHECK(!contains(message, "\n"));
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+    const std::size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    return text.replace(at, from.size(), to);
+}
+
+// A file that has this one line for the key, in a base where the key makes sense.
+std::string with_key(const KeySpec& spec, const std::string& value) {
+    const std::string entry = "cv.variables[].";
+    if (spec.path.rfind(entry, 0) == 0) {
+        const std::string name = spec.path.substr(entry.size());
+        std::string table = "{ " + name + " = " + value;
+        if (spec.path == "cv.variables[].kind" && value == "\"diffusion_map\"") {
+            table += std::string(", file = \"") + MICROLIFT_SOURCE_DIR + "/README.md\"";
+        } else if (spec.path == "cv.variables[].kind" && value == "\"dihedral\"") {
+            return replaced(kMolecule, "[\"x\"]", "[" + table + ", atoms = [0, 1, 2, 3] }]");
+        } else if (name == "atoms") {
+            table += ", kind = \"dihedral\"";
+        } else if (name != "formula") {
+            table += ", formula = \"x\"";
+        }
+        return replaced(kBase, "[\"x\"]", "[" + table + " }]");
+    }
+    const std::string base =
+        spec.path == "system.parameters.*" ? kFormula
+        : spec.path == "generator.architecture"
+            ? replaced(kBase, "[generator]", "[generator]\nkind = \"flow\"\nring = true")
+        : spec.path == "umbrella.store" && value == "\"histogram\""
+            ? replaced(kBase, "[estimate]\n[generator]\n[coupling]\n[closure]\n",
+                       "[estimate]\nmethod = \"wham\"\n")
+            : kBase;
+    ConfigValue root = parse_toml(base, "run.toml");
+    std::string path = spec.path;
+    if (path.back() == '*') {
+        path = path.substr(0, path.size() - 1) + "eps";
+    }
+    // As TOML text again, so that the file's own positions are tested.
+    const std::size_t dot = path.find('.');
+    const std::string section = dot == std::string::npos ? "" : path.substr(0, dot);
+    const std::string name = dot == std::string::npos ? path : path.substr(dot + 1);
+    ConfigValue* table = section.empty() ? &root : root.find(section);
+    if (table == nullptr) {
+        ConfigValue empty;
+        empty.kind = ConfigValue::Kind::table;
+        table = &root.put(section, std::move(empty));
+    }
+    std::string text;
+    const auto is_key = [&](const std::string& key) {
+        return key == name || name.rfind(key + ".", 0) == 0;
+    };
+    for (std::size_t i = 0; i < root.keys.size(); ++i) {
+        if (root.items[i].kind != ConfigValue::Kind::table && !(section.empty() && is_key(root.keys[i]))) {
+            text += root.keys[i] + " = " + toml_value(root.items[i]) + "\n";
+        }
+    }
+    if (section.empty()) {
+        text += name + " = " + value + "\n";
+    }
+    for (std::size_t i = 0; i < root.keys.size(); ++i) {
+        if (root.items[i].kind != ConfigValue::Kind::table) {
+            continue;
+        }
+        text += "[" + root.keys[i] + "]\n";
+        const bool mine = root.keys[i] == section;
+        for (std::size_t j = 0; j < root.items[i].keys.size(); ++j) {
+            if (!mine || !is_key(root.items[i].keys[j])) {
+                text += root.items[i].keys[j] + " = " + toml_value(root.items[i].items[j]) + "\n";
+            }
+        }
+        if (mine) {
+            text += name + " = " + value + "\n";
+        }
+    }
+    return text;
+}
+
+std::string shown_path(const KeySpec& spec) {
+    return spec.path == "system.parameters.*" ? "system.parameters.eps" : spec.path;
+}
+
+Schema schema_with_system() {
+    Schema schema = run_schema("muller_brown");
+    return schema;
+}
+
+}  // namespace
+
+TEST_CASE("config: the base files of these tests are good") {
+    CHECK(refusal(kBase) == "");
+    CHECK(refusal(kFormula) == "");
+}
+
+TEST_CASE("config: every key refuses every wrong type and names itself") {
+    int refused = 0;
+    for (const KeySpec& spec : schema_with_system().keys) {
+        CAPTURE(spec.path);
+        std::vector<std::string> wrong;
+        switch (spec.type) {
+            case KeyType::boolean: wrong = {"1", "\"yes\"", "[true]", "{ a = 1 }", "0.5"}; break;
+            case KeyType::integer: wrong = {"1.5", "\"7\"", "true", "[7]", "{ a = 1 }", "1e3"}; break;
+            case KeyType::number: wrong = {"\"7\"", "true", "[7]", "{ a = 1 }", "inf", "nan"}; break;
+            case KeyType::text: wrong = {"1", "true", "[\"x\"]", "{ a = 1 }", "\"\"", "1.5"}; break;
+            case KeyType::integers:
+                wrong = {"1.5", "\"7\"", "true", "[]", "[7, 1.5]", "[7, \"x\"]", "[[7]]"};
+                break;
+            case KeyType::numbers:
+                wrong = {"\"7\"", "true", "[]", "[7, true]", "[7, \"x\"]", "nan", "[inf]", "[[7]]"};
+                break;
+            case KeyType::texts: wrong = {"1", "\"x\"", "[]", "[1]", "[\"\"]", "true"}; break;
+            case KeyType::rows:
+                wrong = {"1", "\"x\"", "[]", "[1]", "[[\"a\", \"b\"]]", "[[\"a\"], \"b\"]"};
+                break;
+            case KeyType::state: wrong = {"1", "[]", "[\"x\"]", "true", "[nan]", "\"\""}; break;
+            case KeyType::entries: wrong = {"1", "\"x\"", "[]", "[1]", "[[\"x\"]]", "true"}; break;
+        }
+        wrong.push_back("1979-05-27");
+        for (const std::string& value : wrong) {
+            CAPTURE(value);
+            const std::string message = refusal(with_key(spec, value));
+            if (value == "1979-05-27") {
+                CHECK(contains(message, "dates and times"));
+            } else {
+                check_message(message, shown_path(spec));
+                CHECK(contains(message, "must be " + spec.expects()));
+            }
+            CHECK(contains(message, "run.toml:"));
+            ++refused;
+        }
+    }
+    CHECK(refused > 350);
+}
+
+TEST_CASE("config: every bound and every choice is refused one step beyond, and taken at its edge") {
+    int bounds = 0;
+    for (const KeySpec& spec : schema_with_system().keys) {
+        CAPTURE(spec.path);
+        const bool whole = spec.type == KeyType::integer || spec.type == KeyType::integers;
+        const auto show = [&](double x) {
+            return whole ? std::to_string(static_cast<long long>(x)) : toml_number(x);
+        };
+        const auto beyond = [&](double bound, bool excluded, double direction) {
+            if (excluded) {
+                return bound;
+            }
+            return whole ? bound + direction
+                         : std::nextafter(bound, direction * HUGE_VAL);
+        };
+        if (std::isfinite(spec.least)) {
+            ++bounds;
+            check_message(refusal(with_key(spec, show(beyond(spec.least, spec.least_excluded, -1)))),
+                          shown_path(spec));
+        }
+        if (std::isfinite(spec.most) && spec.most < 9e18) {
+            ++bounds;
+            check_message(refusal(with_key(spec, show(beyond(spec.most, spec.most_excluded, 1)))),
+                          shown_path(spec));
+        }
+        if (!spec.choices.empty()) {
+            check_message(refusal(with_key(spec, "\"no_such_thing\"")), shown_path(spec));
+            for (const std::string& choice : spec.choices) {
+                CHECK(refusal(with_key(spec, toml_string(choice))) == "");
+            }
+        }
+        // The least value itself is not refused for its range.
+        if (std::isfinite(spec.least) && !spec.least_excluded) {
+            const std::string message = refusal(with_key(spec, show(spec.least)));
+            CAPTURE(message);
+            CHECK(!contains(message, "must be"));
+        }
+    }
+    CHECK(bounds > 60);
+}
+
+TEST_CASE("config: required keys that are missing are named") {
+    for (const KeySpec& spec : schema_with_system().keys) {
+        if (!spec.required || spec.path.find("[]") != std::string::npos) {
+            continue;
+        }
+        const std::string line = spec.name() + " = ";
+        std::string text = kBase;
+        const std::size_t at = text.find("\n" + line) + 1;
+        REQUIRE(at > 0);
+        text.erase(at, text.find('\n', at) + 1 - at);
+        const std::string message = refusal(text);
+        check_message(message, spec.path);
+        CHECK(contains(message, "is missing"));
+    }
+    check_message(refusal(replaced(kBase, "[\"x\"]", "[{ period = 1.0 }]")),
+                  "cv.variables[].formula");
+}
+
+TEST_CASE("config: messages have the place, and say what would be right") {
+    CHECK(refusal(replaced(kBase, "windows = 28", "windows = -3")) ==
+          "run.toml:11:1: key 'umbrella.windows' must be an integer ≥ 2 and ≤ 1000000, or an array "
+          "of such, found -3; for example windows = 28");
+    CHECK(refusal(replaced(kBase, "windows = 28", "window = 28")) ==
+          "run.toml:11:1: unknown key 'umbrella.window'; did you mean 'umbrella.windows'?");
+    CHECK(refusal(replaced(kBase, "[umbrella]", "[umbrela]")) ==
+          "run.toml:8:1: unknown key 'umbrela'; did you mean 'umbrella'?");
+    CHECK(contains(refusal(replaced(kBase, "[estimate]", "[estimate]\nzzzzzzzz = 1")),
+                   "known in [estimate] are bins, blocks, enabled"));
+    CHECK(contains(refusal(replaced(kBase, "[estimate]", "[estimate]\nstride = 1")),
+                   "did you mean 'umbrella.stride'?"));
+    CHECK(refusal(replaced(kBase, "\"muller_brown\"", "\"muller_browm\"")) ==
+          "run.toml:3:1: key 'system.name' is \"muller_browm\", which is no built-in system; did you "
+          "mean \"muller_brown\"?");
+    CHECK(contains(refusal(replaced(kBase, "dt = 1e-4", "dt = 1e-4\nscheme = \"baob\"")),
+                   "did you mean \"baoab\"?"));
+    CHECK(contains(refusal(replaced(kBase, "dt = 1e-4", "dt = ")), "run.toml:7:"));
+    CHECK(contains(refusal("a = \"unfinished\n"), "valid TOML"));
+    CHECK(contains(refusal(replaced(kBase, "dt = 1e-4", "dt = 1e-4\ndt = 2e-4")), "run.toml:8:"));
+    CHECK(contains(refusal(replaced(kBase, "seed = 1", "system = 1")), "run.toml:"));
+    CHECK(contains(refusal("\xff\xfe"), "run.toml:1:1"));
+    CHECK(contains(refusal("\"system.name\" = \"muller_brown\"\n" + std::string(kBase)),
+                   "unknown key"));
+}
+
+TEST_CASE("config: keys that contradict each other") {
+    check_message(refusal(replaced(kBase, "to = 1.2", "to = -1.5")), "umbrella.to");
+    check_message(refusal(replaced(kBase, "from = -1.5", "from = [-1.5, 0.0]")), "umbrella.from");
+    check_message(refusal(replaced(kBase, "from = -1.5", "from = -1.5\nsteps = 1000\nstride = 7")),
+                  "umbrella.stride");
+    check_message(refusal(replaced(kBase, "from = -1.5", "from = -1.5\nsteps = 100\nexchange = 101")),
+                  "umbrella.exchange");
+    check_message(refusal(replaced(kBase, "from = -1.5", "from = -1.5\ninitial = [1.0]")),
+                  "umbrella.initial");
+    check_message(refusal(replaced(kBase, "from = -1.5", "from = -1.5\ninitial = \"nofile.npy\"")),
+                  "umbrella.initial");
+    check_message(refusal(replaced(kBase, "windows = 28", "windows = 1000000\nreplicas = 100000")),
+                  "umbrella.replicas");
+    CHECK(contains(refusal(replaced(kBase, "windows = 28", "windows = 1000000\nreplicas = 100000")),
+                   "2147483647"));
+    check_message(refusal(replaced(kBase, "from = -1.5", "from = -1.5\nsteps = 1000000000000\nstride = 1")),
+                  "umbrella.stride");
+    // Two collective variables: broadcast, but never a third.
+    CHECK(refusal(replaced(kBase, "[\"x\"]", "[\"x\", \"y\"]")) == "");
+    check_message(refusal(replaced(kBase, "[\"x\"]", "[\"x\", \"y\", \"x*y\"]")), "cv.variables");
+    check_message(refusal(replaced(replaced(kBase, "[\"x\"]", "[\"x\", \"y\"]"), "[estimate]",
+                                   "[estimate]\nmethod = \"umbrella_integration\"")),
+                  "estimate.method");
+    check_message(refusal(replaced(replaced(kBase, "[generator]\n", ""), "[coupling]",
+                                   "[coupling]\nrounds = 1")),
+                  "coupling.rounds");
+    check_message(refusal(kBase, {"coupling.exchange=150"}), "coupling.exchange");
+    check_message(refusal(replaced(kBase, "[\"x\"]", "[\"x\", \"y\"]"), {"coupling.exchange=100"}),
+                  "coupling.exchange");
+    // Convolutions: of flows, on a ring, of an odd number of sites.
+    check_message(refusal(kBase, {"generator.architecture=conv"}), "generator.architecture");
+    check_message(refusal(kBase, {"generator.architecture=conv", "generator.kind=flow"}),
+                  "generator.architecture");
+    check_message(refusal(kBase, {"generator.architecture=conv", "generator.ring=true"}),
+                  "generator.architecture");
+    CHECK(refusal(kBase, {"generator.architecture=conv", "generator.kind=flow",
+                          "generator.ring=true", "generator.generator_widths=[32, 32]"}) == "");
+    check_message(refusal(kBase, {"generator.architecture=conv", "generator.kind=flow",
+                                  "generator.ring=true", "generator.generator_widths=[20]"}),
+                  "generator.generator_widths");
+    check_message(refusal(kBase, {"generator.kernel=4"}), "generator.kernel");
+    // [system]: a built-in or formulas, whole.
+    const std::string formula = kFormula;
+    check_message(refusal(replaced(formula, "variables = [\"x\", \"y\"]",
+                                   "variables = [\"x\", \"y\"]\nname = \"muller_brown\"")),
+                  "system.variables");
+    check_message(refusal(replaced(formula, "variables = [\"x\", \"y\"]\n", "")), "system.variables");
+    check_message(refusal(replaced(formula, "[\"x\", \"y\"]", "[\"x\", \"x\"]")), "system.variables");
+    check_message(refusal(replaced(formula, "[\"x\", \"y\"]", "[\"x\", \"2y\"]")), "system.variables");
+    check_message(refusal(replaced(formula, "[\"x\", \"y\"]", "[\"x\", \"y\", \"z\"]")),
+                  "system.drift");
+    check_message(refusal(replaced(formula, "[\"0.1\", \"1/sqrt(eps)\"]", "[\"0.1\"]")),
+                  "system.diffusion");
+    check_message(refusal(replaced(formula, "diffusion = [\"0.1\", \"1/sqrt(eps)\"]\n", "")),
+                  "system.diffusion");
+    check_message(refusal(replaced(formula, "drift =", "potential = \"x^2\"\ndrift =")),
+                  "system.drift");
+    CHECK(contains(refusal(replaced(formula, "a = 1", "x = 1")), "has the name of a variable"));
+    CHECK(contains(refusal(replaced(replaced(formula, "drift = [\"-x + y*a\", \"-(y - x)/eps\"]\n",
+                                             "potential = \"x^2\"\n"),
+                                    "diffusion = [\"0.1\", \"1/sqrt(eps)\"]\n", "")),
+                   "'system.beta' is missing"));
+    CHECK(contains(refusal(replaced(formula, "drift = [\"-x + y*a\", \"-(y - x)/eps\"]\n", "")),
+                   "neither which built-in nor which formulas"));
+    check_message(refusal(replaced(kBase, "name = \"muller_brown\"",
+                                   "name = \"fast_slow\"\nbeta = 1.0")),
+                  "system.beta");
+}
+
+TEST_CASE("config: a scheme that does not go with the system is refused at its line") {
+    const auto model_refusal = [](const std::string& text) -> std::string {
+        try {
+            const Model model(parse(text));
+        } catch (const InputError& error) {
+            CHECK(error.exit_code() == 2);
+            return error.what();
+        }
+        return "";
+    };
+    const auto with = [](const std::string& scheme, const std::string& diffusion) {
+        return replaced(replaced(kFormula, "[\"0.1\", \"1/sqrt(eps)\"]", diffusion), "dt = 1e-3",
+                        "dt = 1e-3\nscheme = \"" + scheme + "\"");
+    };
+    const std::string constant = "[\"0.1\", \"1\"]", own = "[\"0.1\", \"1 + y^2\"]",
+                      other = "[\"0.1\", \"1 + x^2\"]",
+                      matrix = "[[\"0.1\", \"0\"], [\"0\", \"1 + y^2\"]]",
+                      constant_matrix = "[[\"0.1\", \"0\"], [\"0.2\", \"1\"]]";
+    for (const auto& [scheme, diffusion] :
+         {std::pair{"heun", constant}, {"heun", constant_matrix}, {"milstein", constant},
+          {"milstein", constant_matrix}, {"milstein", own}, {"leimkuhler_matthews", constant},
+          {"euler_maruyama", other}}) {
+        CAPTURE(scheme);
+        CAPTURE(diffusion);
+        CHECK(model_refusal(with(scheme, diffusion)) == "");
+    }
+    for (const auto& [scheme, diffusion, right] :
+         {std::tuple{"heun", own, "use 'euler_maruyama' or 'milstein'"},
+          {"heun", other, "use 'euler_maruyama'"}, {"heun", matrix, "use 'euler_maruyama'"},
+          {"leimkuhler_matthews", own, "use 'euler_maruyama' or 'milstein'"},
+          {"milstein", other, "use 'euler_maruyama'"}, {"milstein", matrix, "use 'euler_maruyama'"},
+          {"mala", constant, "use 'euler_maruyama' or 'leimkuhler_matthews'"},
+          {"baoab", other, "use 'euler_maruyama'"}}) {
+        CAPTURE(scheme);
+        CAPTURE(diffusion);
+        const std::string message = model_refusal(with(scheme, diffusion));
+        check_message(message, "integrator.scheme");
+        CHECK(message.rfind("run.toml:10:1: ", 0) == 0);
+        CHECK(contains(message, std::string("'") + scheme + "'"));
+        CHECK(message.substr(message.find("; ") + 2) == right);
+    }
+    for (const char* scheme : {"heun", "milstein", "mala"})
+        CHECK(model_refusal(replaced(kBase, "dt = 1e-4", "dt = 1e-4\nscheme = \"" +
+                                                             std::string(scheme) + "\"")) == "");
+}
+
+TEST_CASE("config: built-in systems bring keys of their own") {
+    const std::string channel = replaced(kBase, "\"muller_brown\"", "\"channel\"\nk = 100");
+    const RunConfig run = parse(channel);
+    REQUIRE(run.system.parameters.size() == 1);
+    CHECK(run.system.parameters[0].first == "k");
+    CHECK(run.system.parameters[0].second == 100.0);
+    CHECK(run.system.beta.value() == 3.0);
+    for (const SystemInfo& info : system_registry()) {
+        for (const ParameterInfo& parameter : info.parameters) {
+            const std::string name = "\"" + info.name + "\"\n" + parameter.name + " = ";
+            const std::string path = "system." + parameter.name;
+            check_message(refusal(replaced(kBase, "\"muller_brown\"", name + "\"a\"")), path);
+            check_message(refusal(replaced(kBase, "\"muller_brown\"", name + "inf")), path);
+        }
+    }
+    CHECK(contains(refusal(replaced(kBase, "\"muller_brown\"", "\"muller_brown\"\nk = 100")),
+                   "unknown key 'system.k'"));
+}
+
+TEST_CASE("config: --set replaces keys, and its errors name the option") {
+    const RunConfig run = parse(kBase, {"umbrella.windows=40", "integrator.scheme=baoab",
+                                        "umbrella.initial=[0.5, 1]", "closure.enabled=false",
+                                        "generator.kind=\"flow\"", "seed=7"});
+    CHECK(run.umbrella.windows == std::vector<long long>{40});
+    CHECK(run.integrator.scheme == "baoab");
+    CHECK(run.umbrella.initial_state == std::vector<double>{0.5, 1.0});
+    CHECK(!run.closure.enabled);
+    CHECK(run.generator.kind == "flow");
+    CHECK(run.seed == 7);
+    CHECK(parse(kFormula, {"system.parameters.eps=0.5"}).system.parameters[1].second == 0.5);
+    CHECK(refusal(kBase, {"umbrella.windows=abc"}).rfind("--set umbrella.windows=abc: key ", 0) == 0);
+    CHECK(contains(refusal(kBase, {"umbrella.window=3"}), "did you mean 'umbrella.windows'?"));
+    for (const char* bad : {"umbrella.windows", "=3", "umbrella.windows=", "a b=1", "..=1", "seed=1\nb=2",
+                            "seed.a=1", "umbrella.windows=[1", "umbrella.windows=-", "a.=1",
+                            "umbrella.windows.x=2"}) {
+        CAPTURE(bad);
+        const std::string message = refusal(kBase, {bad});
+        CAPTURE(message);
+        CHECK(message.rfind("--set ", 0) == 0);
+        CHECK(!contains(message, "\n"));
+    }
+    RunOptions options;
+    options.seed = 12345;
+    CHECK(parse_run_config(kBase, "run.toml", options).seed == 12345);
+    options.seed = ~std::uint64_t{0};
+    CHECK_THROWS_AS(parse_run_config(kBase, "run.toml", options), InputError);
+}
+
+TEST_CASE("config: a closure's lags lie within its bursts, and its keys come together") {
+    const RunConfig run =
+        parse(kBase, {"closure.burst_steps=100", "closure.burst_lags=[10, 100]"});
+    CHECK(run.closure.burst_lags == std::vector<long long>{10, 100});
+    check_message(refusal(kBase, {"closure.burst_steps=100", "closure.burst_lags=[10, 101]"}),
+                  "closure.burst_lags");
+    check_message(refusal(kBase, {"closure.burst_lags=[10, 10]"}), "closure.burst_lags");
+    check_message(refusal(kBase, {"closure.passage_from=0.5"}), "closure.passage_from");
+    check_message(refusal(kBase, {"closure.passage_to=[0.5]"}), "closure.passage_to");
+    check_message(refusal(kBase, {"closure.passage_state=[1, 2, 3]"}), "closure.passage_state");
+    check_message(refusal(kBase, {"closure.passage_from=[0, 1]", "closure.passage_to=[0.5]"}),
+                  "closure.passage_from");
+    check_message(refusal(kBase, {"closure.passage_from=0", "closure.passage_to=[0.5]",
+                                  "closure.passage_radius=0.1"}),
+                  "closure.passage_radius");
+    const auto two = [](std::vector<std::string> set) {
+        set.insert(set.end(), {"cv.variables=[\"x\", \"y\"]", "umbrella.from=[-1.5, -0.2]",
+                               "umbrella.to=[1.2, 2]", "umbrella.windows=[4, 4]",
+                               "umbrella.stiffness=[500.0, 500.0]"});
+        return set;
+    };
+    const std::string from = "closure.passage_from=[-0.5, 1.4]", to = "closure.passage_to=[0.6, 0]",
+                      radius = "closure.passage_radius=0.2";
+    const RunConfig places = parse(kBase, two({from, to, radius}));
+    CHECK(places.closure.passage_radius == std::vector<double>{0.2, 0.2});
+    check_message(refusal(kBase, two({"closure.passage_from=-0.5", to, radius})),
+                  "closure.passage_from");
+    check_message(refusal(kBase, two({from, "closure.passage_to=[0.6, 0, 1]", radius})),
+                  "closure.passage_to");
+    check_message(refusal(kBase, two({from, to})), "closure.passage_to");
+    check_message(refusal(kBase, two({radius})), "closure.passage_radius");
+    check_message(refusal(kBase, two({from, to, "closure.passage_radius=[0.2, 0.0]"})),
+                  "closure.passage_radius");
+    check_message(refusal(kBase, two({from, to, "closure.passage_radius=1"})),
+                  "closure.passage_radius");
+    check_message(refusal(kBase, {"closure.committor_points=[0, 0]"}), "closure.committor_points");
+    const std::vector<std::string> balls{"closure.committor_a=[0, 0, 0.1]",
+                                         "closure.committor_b=[1, 0, 0.1]",
+                                         "closure.committor_points=[0.5, 0, 0.6]"};
+    check_message(refusal(kBase, balls), "closure.committor_points");
+    check_message(refusal(replaced(kBase, "[generator]\n[coupling]\n", ""),
+                          {"closure.start=healed"}),
+                  "closure.start");
+}
+
+TEST_CASE("config: a stage runs if its table is there and not switched off") {
+    const RunConfig all = parse(kBase);
+    CHECK(all.estimate.enabled);
+    CHECK(all.generator.enabled);
+    CHECK(!all.coupling.enabled);  // rounds = 0
+    CHECK(all.closure.enabled);
+    const RunConfig none = parse(std::string(kBase).substr(0, std::string(kBase).find("[estimate]")));
+    CHECK(!none.estimate.enabled);
+    CHECK(!none.generator.enabled);
+    CHECK(!none.closure.enabled);
+    CHECK(!parse(kBase, {"generator.enabled=false"}).generator.enabled);
+    CHECK(parse(kBase, {"coupling.rounds=2"}).coupling.enabled);
+}
+
+TEST_CASE("config: the resolved file is a fixed point, to the last bit of every number") {
+    const std::string awkward = replaced(kBase, "stiffness = 500.0", "stiffness = 0.1234567890123456789");
+    for (const std::string& text :
+         {std::string(kBase), std::string(kFormula), awkward,
+          replaced(kBase, "[\"x\"]", "[\"x\", { formula = \"y\", period = 3 }]"),
+          replaced(kBase, "\"muller_brown\"", "\"fast_slow\""),
+          replaced(kFormula, "[\"0.1\", \"1/sqrt(eps)\"]", "[[\"0.1\", \"0\"], [\"a\", \"eps\"]]")}) {
+        const std::string once = parse(text).config.to_toml();
+        const RunConfig again = parse(once);
+        CHECK(again.config.to_toml() == once);
+        CHECK(again.umbrella.stiffness == parse(text).umbrella.stiffness);
+    }
+    for (double x : {0.1, 1.0, 500.0, 1e-5, 1e300, 5e-324, -0.0, 1.0 / 3.0, 123456789.125}) {
+        const ConfigValue back = parse_toml("v = " + toml_number(x), "t").items.at(0);
+        CHECK(back.kind == ConfigValue::Kind::number);
+        CHECK(std::signbit(back.number) == std::signbit(x));
+        CHECK(back.number == x);
+    }
+    const std::string odd = "quote \" slash \\ tab \t line \n bell \x07 ü";
+    CHECK(parse_toml("v = " + toml_string(odd), "t").items.at(0).text == odd);
+}
+
+TEST_CASE("config: one value serves both collective variables") {
+    const RunConfig run = parse(replaced(kBase, "[\"x\"]", "[\"x\", \"y\"]"));
+    CHECK(run.umbrella.windows == std::vector<long long>{28, 28});
+    CHECK(run.umbrella.from == std::vector<double>{-1.5, -1.5});
+    CHECK(run.estimate.bins == std::vector<long long>{100, 100});
+    CHECK(run.umbrella.window_count() == 784);
+}
+
+TEST_CASE("config: the cost of a run") {
+    const RunConfig run = parse(kBase, {"umbrella.replicas=10", "umbrella.equilibrate=5",
+                                        "umbrella.steps=100", "umbrella.stride=10"});
+    const RunCost cost = run_cost(run);
+    CHECK(cost.trajectories == 280.0);
+    CHECK(cost.samples == 2800.0);
+    CHECK(cost.force_evaluations == 280.0 * 105.0);
+    CHECK_NOTHROW(check_memory(run, cost, cost.memory_bytes));
+    CHECK_THROWS_AS(check_memory(run, cost, cost.memory_bytes - 1.0), InputError);
+    CHECK(available_memory_bytes() > 1e6);
+}
+
+TEST_CASE("config: hostile files end in one message") {
+    std::string dots = "a";
+    for (int i = 0; i < 50000; ++i) {
+        dots += ".a";
+    }
+    CHECK(contains(refusal(dots + " = 1"), "dots on one line"));
+    CHECK(contains(refusal("x = " + std::string(100000, '[')), "run.toml:1:"));
+    CHECK(contains(refusal(std::string((1 << 20) + 1, '#')), "1 MiB"));
+    CHECK(contains(refusal("a = {" + dots.substr(0, 99) + " = {" + dots.substr(0, 99) + " = 1}}"),
+                   "deep"));
+    CHECK(contains(refusal("s = '''\n" + dots + "'''"), "unknown key 's'"));
+    CHECK(refusal(std::string("seed = 1\0", 9)) != "");
+    CHECK(contains(refusal("seed = 1\nM\u00fcl = 1\n"), "run.toml:2:2: a character outside ASCII"));
+    CHECK(refusal("\xef\xbb\xbf" + std::string(kBase)) == "");
+    CHECK(refusal("# \u00fc\n" + std::string(kBase)) == "");
+    // toml++ asserts on this one.
+    CHECK(contains(refusal("seed = 1\n[\numbrella]\nfrom = 1\n"), "run.toml:2:1"));
+}
+
+TEST_CASE("config: the nearest name") {
+    CHECK(edit_distance("kitten", "sitting") == 3);
+    CHECK(edit_distance("", "abc") == 3);
+    CHECK(edit_distance("abc", "abc") == 0);
+    CHECK(nearest_name("windws", {"windows", "stride"}) == "windows");
+    CHECK(nearest_name("zzzzzz", {"windows", "stride"}) == "");
+}

@@ -1,0 +1,326 @@
+#!/usr/bin/env python3
+"""What the compiled kernels can reach on an H100, without one: disassembles the objects of a CUDA build,
+finds the loop over steps of each trajectory kernel in the fast mathematics, also of a formula compiled at
+run time, and counts its instructions a trajectory-step by pipe. Of the fused network kernels it counts
+tensor-core instructions, registers and local memory.
+
+usage: sass_report.py BUILD [--check | --write]
+  BUILD    a build folder with the CUDA backend and its tests, or an object or cubin file
+  --check  compare with bench/results/sass.json: exit status 1 where a kernel takes over 5 % more
+           instructions a step than there, a kernel uses local memory, or a network's kernel has no
+           tensor-core instruction
+  --write  write bench/results/sass.json and sass.md
+
+Needs cuobjdump and nvdisasm: from the CUDA toolkit, from PATH, or from PyPI (nvidia-cuda-cuobjdump and
+nvidia-cuda-nvdisasm). Exit status 77 without them.
+"""
+import argparse
+import collections
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "bench" / "results"
+TOLERANCE = 1.05
+SKIPPED = 77
+
+# H100 SXM: processors, warp schedulers each, clock; lanes a clock and processor of each pipe; registers
+# and warps that a processor holds. CUDA C++ Programming Guide, "Arithmetic Instructions", 9.0.
+PROCESSORS, SCHEDULERS, CLOCK = 132, 4, 1.755e9
+LANES = {"fma": 128, "imad": 64, "alu": 64, "sfu": 16}
+REGISTERS, WARPS, BLOCKS = 65536, 64, 32
+THREADS = 256  # of a block: kThreadsPerBlock of engine/launch/lanes.h
+
+DIMENSIONS = {"DoubleWell": 1, "Channel": 2, "HiddenBarrier": 2, "MullerBrown": 2, "FastSlow": 2,
+              "MullerBrown by formula": 2}
+PRECISIONS = ("tf32", "bf16", "tf32x3", "fp32")  # kernels/lane/precision.h
+FORMULA_TEST = "Mueller-Brown as a formula compiles with both mathematics"
+PIPES = ("fma", "imad", "alu", "sfu", "memory", "control", "uniform")
+NAMES = {
+    "fma": ("FFMA", "FMUL", "FADD", "HFMA2"),
+    "imad": ("IMAD",),
+    "sfu": ("MUFU", "I2F.", "F2I", "F2F", "FRND", "POPC", "FLO"),
+    "memory": ("LD", "ST", "ATOM", "RED"),
+    "control": ("BRA", "BSSY", "BSYNC", "EXIT", "NOP", "WARPSYNC", "CALL", "RET", "BREAK", "BMOV"),
+    "uniform": ("U", "R2UR", "S2UR", "VOTEU"),
+}
+
+
+def pipe_of(opcode):
+    for pipe, prefixes in NAMES.items():
+        if opcode.startswith(prefixes):
+            return pipe
+    return "alu"
+
+
+def find_tool(name):
+    places = [shutil.which(name), "/usr/local/cuda/bin/" + name]
+    if os.environ.get("CUDA_HOME"):
+        places.insert(0, os.environ["CUDA_HOME"] + "/bin/" + name)
+    for folder in sys.path:
+        places += sorted(glob.glob(f"{folder}/nvidia/cu*/bin/{name}"))
+        places.append(f"{folder}/nvidia/{name[2:] if name.startswith('nv') else name}/bin/{name}")
+    for place in places:
+        if place and os.access(place, os.X_OK):
+            return place
+    return None
+
+
+class Loop:
+    """The instructions of one pass through a loop, first to last."""
+
+    def __init__(self, instructions):
+        self.opcodes = [opcode for _, opcode, _ in instructions]
+        self.pipes = collections.Counter(pipe_of(o) for o in self.opcodes)
+
+    def count(self, prefix):
+        return sum(o.startswith(prefix) for o in self.opcodes)
+
+
+INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*([^;]*);")
+
+
+def instructions_of(sass):
+    """(address, opcode, operands) of every instruction of one function's listing."""
+    out = []
+    for line in sass.splitlines():
+        m = INSTRUCTION.match(line)
+        if m:
+            out.append((int(m[1], 16), m[2], m[3].strip()))
+    return out
+
+
+def step_loop(instructions):
+    """The innermost loop that draws normals (one lg2 a pair of them); None where there is none."""
+    at = {address: i for i, (address, _, _) in enumerate(instructions)}
+    ranges = []
+    for i, (address, opcode, operands) in enumerate(instructions):
+        m = re.search(r"0x([0-9a-f]+)$", operands) if opcode.startswith("BRA") else None
+        if m and int(m[1], 16) in at and int(m[1], 16) < address:
+            ranges.append((at[int(m[1], 16)], i))
+    drawing = []
+    for first, last in ranges:
+        inner = any((a, b) != (first, last) and first <= a and b <= last for a, b in ranges)
+        loop = Loop(instructions[first:last + 1])
+        if not inner and loop.count("MUFU.LG2"):
+            drawing.append(loop)
+    return max(drawing, key=lambda loop: loop.count("MUFU.LG2"), default=None)
+
+
+def describe(name):
+    """{system, cv, scheme, rounds, …} of a demangled path kernel in the fast mathematics, or None."""
+    m = re.search(r"PathBody<microlift::(\w+), microlift::(\w+)<([^>]*)>, .*?microlift::(\w+Bias|"
+                  r"LevelSetConstraint), microlift::(\w+), microlift::(\w+)(?:, \(?(?:int)?\)?(\d+))?>",
+                  name)
+    if not m or m[6] != "Fast":
+        return None
+    numbers = re.findall(r"\d+", re.sub(r"\(int\)", "", m[3]))
+    cv = "x" if m[2] == "CoordinateCv" else f"{numbers[0]} linear"
+    return {"system": m[1], "cv": cv, "bias": "held" if m[4] == "LevelSetConstraint" else "umbrella",
+            "scheme": m[5], "rounds": int(m[7] or 10)}
+
+
+def local_instructions(instructions):
+    return sum(o.startswith(("LDL", "STL")) for _, o, _ in instructions)
+
+
+def row(info, instructions, resources):
+    loop = step_loop(instructions)
+    if loop is None:
+        return None
+    steps = 2 * loop.count("MUFU.LG2") / DIMENSIONS[info["system"]]
+    registers = resources["REG"]
+    held = -(-registers // 8) * 8 * THREADS  # registers of a block
+    blocks = min(REGISTERS // held, WARPS * 32 // THREADS, BLOCKS)
+    per_step = {pipe: loop.pipes[pipe] / steps for pipe in PIPES}
+    total = len(loop.opcodes) / steps
+    limits = {"issue": PROCESSORS * SCHEDULERS * 32 * CLOCK / total}
+    for pipe, lanes in LANES.items():
+        if per_step[pipe]:
+            limits[pipe] = PROCESSORS * lanes * CLOCK / per_step[pipe]
+    # The integer products run on half of the FMA lanes.
+    limits["fma"] = PROCESSORS * 128 * CLOCK / (per_step["fma"] + 2 * per_step["imad"])
+    binding = min(limits, key=limits.get)
+    return {**info, "instructions": round(total, 2),
+            **{pipe: round(per_step[pipe], 2) for pipe in PIPES}, "registers": registers,
+            "stack_bytes": resources.get("STACK", 0), "local_instructions": local_instructions(instructions),
+            "warps_of_64": blocks * THREADS // 32, "ceiling_steps_per_second": limits[binding],
+            "issue_ceiling_steps_per_second": limits["issue"], "bound_by": binding}
+
+
+def demangled(names):
+    if not names:
+        return []
+    out = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
+    return out.stdout.splitlines()
+
+
+def functions_of(path, cuobjdump):
+    """(demangled name, instructions, resources) of the functions of an object."""
+    def run(*options):
+        return subprocess.run([cuobjdump, *options, str(path)], capture_output=True, text=True,
+                              check=True).stdout
+
+    architecture = ["-arch", "sm_90"] if path.suffix == ".o" else []
+    resources = {}
+    name = None
+    for line in run("-res-usage", *architecture).splitlines():
+        m = re.search(r"Function ([^:\s]+):", line)
+        if m:
+            name = m[1]
+        elif name and "REG:" in line:
+            resources[name] = {k: int(v) for k, v in re.findall(r"(\w+):(\d+)", line)}
+            name = None
+    text = run("-sass", *architecture)
+    parts = re.split(r"^\s*Function : (\S+)\s*$", text, flags=re.M)[1:]
+    names, bodies = parts[::2], parts[1::2]
+    for mangled, readable, body in zip(names, demangled(names), bodies):
+        yield readable, instructions_of(body), resources[mangled]
+
+
+def path_rows(path, cuobjdump):
+    for name, instructions, resources in functions_of(path, cuobjdump):
+        info = describe(name)
+        made = row(info, instructions, resources) if info else None
+        if made:
+            yield made
+
+
+def formula_rows(build, cuobjdump, ptxas):
+    """The formula that a test hands to NVRTC, assembled from the PTX that it leaves."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([build / "tests" / "microlift_tests", "-tc=" + FORMULA_TEST], check=True,
+                       env={**os.environ, "MICROLIFT_WRITE_PTX": folder}, stdout=subprocess.DEVNULL)
+        for ptx in sorted(Path(folder).glob("*.ptx")):
+            cubin = ptx.with_suffix(".cubin")
+            subprocess.run([ptxas, "-arch=sm_90", ptx, "-o", cubin], check=True)
+            for _, instructions, resources in functions_of(cubin, cuobjdump):
+                yield row({"system": "MullerBrown by formula", "cv": "x", "bias": "umbrella",
+                           "scheme": ptx.stem, "rounds": 10}, instructions, resources)
+
+
+def network_rows(path, cuobjdump):
+    for name, instructions, resources in functions_of(path, cuobjdump):
+        m = re.search(r"microlift::(\w+)TileKernel<\(microlift::Precision\)(\d)>", name)
+        if m:
+            yield {"kernel": m[1], "precision": PRECISIONS[int(m[2])],
+                   "instructions": len(instructions),
+                   "tensor_core_instructions": sum(o.startswith("HMMA") for _, o, _ in instructions),
+                   "registers": resources["REG"], "stack_bytes": resources.get("STACK", 0),
+                   "local_instructions": local_instructions(instructions)}
+
+
+def key(r):
+    return f"{r['system']}, {r['cv']}, {r['bias']}, {r['scheme']}, {r['rounds']} rounds"
+
+
+def local_memory(r):
+    return f"{r['stack_bytes']} B" if r["local_instructions"] or r["stack_bytes"] else "none"
+
+
+def markdown(rows, networks, compiler):
+    head = ["kernel", "instructions", "FMA", "IMAD", "ALU", "SFU", "memory", "control", "uniform",
+            "registers", "local memory", "warps of 64", "steps/s at most", "bound by"]
+    out = ["# Kernels on the H100, counted in their machine code", "",
+           "Trajectories: instructions a step in the loop over steps, noise included, fast mathematics. "
+           f"{compiler}. The bound is the slowest of issue (132 processors × 4 schedulers × 32 lanes × "
+           "1.755 GHz) and of each pipe. Written by `tools/checks/sass_report.py BUILD --write`.", "",
+           "| " + " | ".join(head) + " |", "|" + " --- |" + " ---: |" * (len(head) - 2) + " --- |"]
+    for r in rows:
+        cells = [key(r), f"{r['instructions']:.1f}"] + [f"{r[p]:.1f}" for p in PIPES]
+        cells += [str(r["registers"]), local_memory(r), str(r["warps_of_64"]),
+                  f"{r['ceiling_steps_per_second']:.2e}", r["bound_by"]]
+        out.append("| " + " | ".join(cells) + " |")
+    out += ["", "Fused kernels of the networks (`nn/generators/gan_tiles.h`); 256 threads a block.", "",
+            "| kernel | precision | instructions in the code | of tensor cores | registers | "
+            "local memory |", "| --- | --- | ---: | ---: | ---: | --- |"]
+    for r in networks:
+        out.append(f"| {r['kernel']} | {r['precision']} | {r['instructions']} | "
+                   f"{r['tensor_core_instructions']} | {r['registers']} | {local_memory(r)} |")
+    return "\n".join(out) + "\n"
+
+
+def check(rows, networks, table):
+    """What got worse, as lines; nothing if all is well."""
+    now = {key(r): r for r in rows}
+    wrong = []
+    for old in table["kernels"]:
+        new = now.get(key(old))
+        if new is None:
+            wrong.append(f"{key(old)}: no such kernel in the build any more")
+        elif new["instructions"] > TOLERANCE * old["instructions"]:
+            wrong.append(f"{key(old)}: {new['instructions']} instructions a step, "
+                         f"{old['instructions']} in the table")
+    for r in rows:
+        if r["local_instructions"] or r["stack_bytes"]:
+            wrong.append(f"{key(r)}: uses local memory")
+        if key(r) not in {key(old) for old in table["kernels"]}:
+            wrong.append(f"{key(r)}: not in the table; write it anew")
+    named = {(r["kernel"], r["precision"]): r for r in networks}
+    for old in table["networks"]:
+        name = (old["kernel"], old["precision"])
+        r = named.get(name)
+        if r is None:
+            wrong.append(f"{name[0]}, {name[1]}: no such kernel in the build any more")
+        elif not r["tensor_core_instructions"]:
+            wrong.append(f"{name[0]}, {name[1]}: no tensor-core instruction")
+        elif r["local_instructions"] or r["stack_bytes"]:
+            wrong.append(f"{name[0]}, {name[1]}: uses local memory")
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].replace("%", "%%"))
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    cuobjdump, nvdisasm = find_tool("cuobjdump"), find_tool("nvdisasm")
+    if not cuobjdump or not nvdisasm:
+        print("sass_report: cuobjdump or nvdisasm was not found; they come with the CUDA toolkit, or "
+              "from PyPI: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm", file=sys.stderr)
+        return SKIPPED
+    os.environ["PATH"] = os.path.dirname(nvdisasm) + os.pathsep + os.environ["PATH"]
+
+    paths, networks, formulas = [options.build], [options.build], []
+    if options.build.is_dir():
+        paths = sorted(options.build.rglob("*system_kernels.ops.cpp.cu.o"))
+        networks = sorted(options.build.rglob("*gan_tiles_*.cu.o"))
+        formulas = formula_rows(options.build, cuobjdump, find_tool("ptxas") or "ptxas")
+    rows = sorted([r for path in paths for r in path_rows(path, cuobjdump)] + list(formulas), key=key)
+    networks = sorted((r for path in networks for r in network_rows(path, cuobjdump)),
+                      key=lambda r: (r["kernel"], PRECISIONS.index(r["precision"])))
+    if not rows:
+        print(f"sass_report: no trajectory kernel for sm_90 under {options.build}; build with "
+              "MICROLIFT_CUDA=ON and architecture 90", file=sys.stderr)
+        return 1
+    version = subprocess.run([find_tool("nvcc") or "nvcc", "--version"], capture_output=True, text=True)
+    m = re.search(r"release .*", version.stdout)
+    compiler = "nvcc " + m[0] if m else "nvcc"
+    print(markdown(rows, networks, compiler))
+    if options.write:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "sass.md").write_text(markdown(rows, networks, compiler))
+        (RESULTS / "sass.json").write_text(
+            json.dumps({"compiler": compiler, "kernels": rows, "networks": networks}, indent=1) + "\n")
+    if options.check:
+        table = json.loads((RESULTS / "sass.json").read_text())
+        wrong = check(rows, networks, table)
+        for line in wrong:
+            print("sass_report: " + line, file=sys.stderr)
+        if wrong:
+            print(f"sass_report: the table was made with {table['compiler']}, this is {compiler}",
+                  file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+#pragma once
+// tools/: the microlift command, set-up, checks, report, examples. May include everything.
+//
+// One function for each command. They throw; main.cpp turns what they throw into an exit status.
+
+#include <string>
+#include <vector>
+
+#include "sampling/run/run_config.h"
+
+namespace microlift {
+
+void command_run(const std::string& config_file, const RunOptions& options);
+void command_generate(const GenerateOptions& options);
+void command_check(const std::string& config_file, const RunOptions& options);
+void command_systems(const std::string& name, bool markdown);
+void command_keys();
+void command_info();
+void command_learn(const LearnOptions& options);
+void command_report(const std::string& dir);
+void command_bench(const std::vector<std::string>& names, const std::string& json_file, int threads);
+
+// Runs tools/report/report.py; InputError if Python or one of its packages is missing.
+void write_report(const std::string& dir);
+
+}  // namespace microlift

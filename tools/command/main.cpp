@@ -1,0 +1,329 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <new>
+
+#include "engine/config/config.h"
+#include "engine/device/cpu.h"
+#include "engine/progress.h"
+#include "tools/command/commands.h"
+
+namespace microlift {
+namespace {
+
+constexpr int kInternalError = 1;
+
+const char* const kDescription =
+    "microlift runs biased ensembles of stochastic trajectories, estimates the free energy along\n"
+    "collective variables, trains a conditional generator that lifts coarse values back to\n"
+    "fine-scale states, and closes the reduced model.";
+const char* const kFooter =
+    "Start with:  microlift run tools/examples/muller_brown.toml -o out\n"
+    "Exit status: 0 done; 2 wrong input; 3 device missing or failed; 4 the numbers went wrong;\n"
+    "             130/143 stopped by a signal after writing a checkpoint (go on with --resume).";
+
+std::vector<double> parse_values(const std::string& option, const std::string& text) {
+    std::vector<double> values;
+    const char* at = text.data();
+    const char* end = at + text.size();
+    for (;;) {
+        double value = 0.0;
+        const auto parsed = std::from_chars(at, end, value);
+        if (parsed.ec != std::errc() || !(value - value == 0.0) ||
+            (parsed.ptr != end && *parsed.ptr != ',')) {
+            throw InputError(option + " " + text + ": not a list of numbers; write for example " +
+                             option + " -0.5 or " + option + " 0.3,1.2");
+        }
+        values.push_back(value);
+        if (parsed.ptr == end) {
+            return values;
+        }
+        at = parsed.ptr + 1;
+    }
+}
+
+// What the user typed, before any of it is acted on.
+struct CommandLine {
+    RunOptions run;
+    GenerateOptions generate;
+    LearnOptions learn;
+    std::string config_file;
+    std::string report_dir;
+    std::string system_name;
+    std::string at;
+    std::string json_file;
+    std::vector<std::string> bench_names;
+    long long seed = -1;
+    int bench_threads = 0;
+    bool markdown = false;
+    bool keys = false;
+};
+
+constexpr int kMaxThreads = 4096;
+
+void add_device_options(CLI::App& app, std::string& device, int& threads) {
+    app.add_option("--device", device,
+                   "auto (a CUDA device if one works, else the CPU), cpu, cuda or cuda:N")
+        ->type_name("NAME")
+        ->capture_default_str();
+    app.add_option("--threads", threads, "threads of the CPU backend; 0: one for each core")
+        ->type_name("N")
+        ->check(CLI::Range(0, kMaxThreads));
+}
+
+void add_set_options(CLI::App& app, CommandLine& line) {
+    app.add_option("--set", line.run.set,
+                   "replaces a key of the configuration, for example --set umbrella.steps=2000; "
+                   "any number of times")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
+    app.add_option("--seed", line.seed, "replaces the seed of the configuration")
+        ->type_name("N")
+        ->check(CLI::NonNegativeNumber);
+}
+
+void describe(CLI::App& app, CommandLine& line) {
+    app.set_version_flag("--version", "microlift " MICROLIFT_VERSION);
+    app.require_subcommand(1);
+    app.footer(kFooter);
+    app.get_formatter()->column_width(30);
+
+    CLI::App* run = app.add_subcommand(
+        "run", "Runs what the configuration names: sample, estimate, train, couple, close, report.\n"
+               "Results go to files in DIR; standard output holds a short summary.");
+    run->add_option("CONFIG", line.config_file, "configuration file (TOML)")->required();
+    run->add_option("-o,--out", line.run.out_dir, "directory for the results")
+        ->type_name("DIR")
+        ->required();
+    add_device_options(*run, line.run.device, line.run.threads);
+    add_set_options(*run, line);
+    CLI::Option* resume =
+        run->add_flag("--resume", line.run.resume, "goes on from the last checkpoint in DIR");
+    run->add_flag("--force", line.run.force,
+                  "replaces the results of an earlier run in DIR; other files there stay")
+        ->excludes(resume);
+    run->add_flag("--quiet", line.run.quiet, "shows no progress");
+    run->add_flag("!--no-report", line.run.report,
+                  "draws no report.html; 'microlift report DIR' can do it later");
+
+    CLI::App* generate = app.add_subcommand(
+        "generate", "Lifts: draws fine-scale states that have the given value of the collective\n"
+                    "variables, from the generator that a run has trained.");
+    generate->add_option("DIR", line.generate.dir, "directory of the run")->required();
+    generate
+        ->add_option("--at", line.at, "value of the collective variable, or of both: V1,V2")
+        ->type_name("V[,V2]")
+        ->required();
+    generate->add_option("-n,--count", line.generate.count, "number of states")
+        ->type_name("N")
+        ->check(CLI::Range(1LL, 1000000000000LL))
+        ->required();
+    generate->add_option("-o,--out", line.generate.out_file,
+                         "file for the states: .npy, one state a row")
+        ->type_name("FILE.npy")
+        ->required();
+    generate->add_option("--heal", line.generate.heal_steps,
+                         "relaxes each state with this many steps of restrained dynamics")
+        ->type_name("STEPS")
+        ->check(CLI::Range(0LL, 1000000000000LL));
+    generate->add_option("--seed", line.seed, "seed of the states; that of the run if left out")
+        ->type_name("N")
+        ->check(CLI::NonNegativeNumber);
+    add_device_options(*generate, line.generate.device, line.generate.threads);
+    generate->add_flag("--quiet", line.generate.quiet, "shows no progress");
+
+    CLI::App* learn = app.add_subcommand(
+        "learn", "Learns coarse variables from the samples of a run: a diffusion map, whose\n"
+                 "coordinates a later run takes as collective variables.");
+    learn->add_option("DIR", line.learn.dir, "directory of the run")->required();
+    learn
+        ->add_option("-o,--out", line.learn.out_file,
+                     "file for the coordinates; DIR/diffusion_map.json if left out")
+        ->type_name("FILE.json");
+    learn
+        ->add_option("--alpha", line.learn.alpha,
+                     "power of the sampling density that is divided out: 0, 0.5 (the samples' own "
+                     "dynamics) or 1 (geometry alone)")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    learn
+        ->add_option("--epsilon", line.learn.epsilon,
+                     "bandwidth of exp(-d^2/(4 epsilon)), a squared length; from the data if left "
+                     "out")
+        ->check(CLI::PositiveNumber);
+    learn->add_option("--points", line.learn.points, "samples that are used")
+        ->check(CLI::Range(64LL, 10000000LL))
+        ->capture_default_str();
+    learn->add_option("--coordinates", line.learn.coordinates, "coordinates that are computed")
+        ->check(CLI::Range(1, 15))
+        ->capture_default_str();
+    learn->add_option("--landmarks", line.learn.landmarks, "centres that the result is made of")
+        ->check(CLI::Range(10, 1000))
+        ->capture_default_str();
+    learn
+        ->add_option("--neighbours", line.learn.neighbours,
+                     "nearest neighbours of each sample in the kernel; 0: all samples")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
+    learn->add_flag("--bursts", line.learn.bursts,
+                    "distances in units of the local noise of what is observed, from short runs");
+    learn->add_option("--burst-time", line.learn.burst_time,
+                      "length of those runs; one step if left out")
+        ->check(CLI::PositiveNumber);
+    learn->add_option("--burst-replicas", line.learn.burst_replicas, "runs from each sample")
+        ->check(CLI::Range(8, 100000))
+        ->capture_default_str();
+    learn->add_flag("--unweighted", line.learn.unweighted,
+                    "takes the biased samples as they are, without their weights");
+    learn->add_option("--seed", line.seed, "seed; that of the run if left out")
+        ->type_name("N")
+        ->check(CLI::NonNegativeNumber);
+    add_device_options(*learn, line.learn.device, line.learn.threads);
+    learn->add_flag("--quiet", line.learn.quiet, "shows no progress");
+
+    CLI::App* report =
+        app.add_subcommand("report", "Writes DIR/report.html anew: one page with all pictures.");
+    report->add_option("DIR", line.report_dir, "directory of the run")->required();
+
+    CLI::App* check = app.add_subcommand(
+        "check", "Checks a configuration and runs nothing. Prints it with all defaults filled in,\n"
+                 "the memory and the number of force evaluations that it will take.");
+    check->add_option("CONFIG", line.config_file, "configuration file (TOML)");
+    check->add_flag("--keys", line.keys, "lists every key with its values, default and meaning");
+    add_set_options(*check, line);
+
+    CLI::App* systems = app.add_subcommand(
+        "systems", "Lists the built-in systems, or describes one: its formulas, variables,\n"
+                   "parameters with defaults and units, and collective variables.");
+    systems->add_option("NAME", line.system_name, "a system");
+    systems->add_flag("--markdown", line.markdown, "as a table for a README");
+
+    app.add_subcommand("info", "Shows the build, the devices, the lane width and the precision.");
+
+    CLI::App* bench =
+        app.add_subcommand("bench", "Measures throughput; every timed run checks its own physics.");
+    bench->add_option("NAME", line.bench_names, "what to measure, NAME or NAME:key=value,…; everything if left out");
+    bench->add_option("--json", line.json_file, "writes the figures to this file")
+        ->type_name("FILE");
+    bench->add_option("--threads", line.bench_threads, "threads of the CPU backend")
+        ->type_name("N")
+        ->check(CLI::Range(0, kMaxThreads));
+}
+
+void act(const CLI::App& app, CommandLine& line) {
+    if (line.seed >= 0) {
+        line.run.seed = static_cast<std::uint64_t>(line.seed);
+        line.generate.seed = line.run.seed;
+        line.learn.seed = line.run.seed;
+    }
+    if (app.got_subcommand("run")) {
+        install_signal_handlers();
+        command_run(line.config_file, line.run);
+    } else if (app.got_subcommand("generate")) {
+        install_signal_handlers();
+        line.generate.at = parse_values("--at", line.at);
+        command_generate(line.generate);
+    } else if (app.got_subcommand("learn")) {
+        install_signal_handlers();
+        command_learn(line.learn);
+    } else if (app.got_subcommand("report")) {
+        command_report(line.report_dir);
+    } else if (app.got_subcommand("check")) {
+        if (line.keys) {
+            command_keys();
+        } else if (line.config_file.empty()) {
+            throw InputError("CONFIG is required; see 'microlift check --help'");
+        } else {
+            command_check(line.config_file, line.run);
+        }
+    } else if (app.got_subcommand("systems")) {
+        command_systems(line.system_name, line.markdown);
+    } else if (app.got_subcommand("info")) {
+        command_info();
+    } else if (app.got_subcommand("bench")) {
+        install_signal_handlers();
+        command_bench(line.bench_names, line.json_file, line.bench_threads);
+    }
+}
+
+void refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
+    if (argc < 2 || argv[1][0] == '-') {
+        return;
+    }
+    const std::string name = argv[1];
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+        names.push_back(command->get_name());
+    }
+    std::string known;
+    for (const std::string& each : names) {
+        if (each == name) {
+            return;
+        }
+        known += (known.empty() ? "" : ", ") + each;
+    }
+    const std::string near = nearest_name(name, names);
+    throw InputError("unknown command '" + name + "'; " +
+                     (near.empty() ? "the commands are " + known : "did you mean '" + near + "'?"));
+}
+
+int run_command_line(int argc, char** argv) {
+    ignore_write_signals();
+    CLI::App app(kDescription, "microlift");
+    CommandLine line;
+    describe(app, line);
+    if (argc < 2) {
+        std::cout << app.help();
+        return 2;
+    }
+    try {
+        refuse_unknown_command(app, argc, argv);
+        app.parse(argc, argv);
+        act(app, line);
+    } catch (const CLI::Success& request) {
+        app.exit(request, std::cout, std::cerr);  // --help, --version
+    } catch (const CLI::ParseError& error) {
+        std::string command = "microlift";
+        for (const CLI::App* used : app.get_subcommands()) {
+            command += " " + used->get_name();
+        }
+        throw InputError(std::string(error.what()) + "; see '" + command + " --help'");
+    }
+    std::cout.flush();
+    if (!std::cout || std::fflush(stdout) != 0) {
+        throw InputError("cannot write to standard output; free some space, or write elsewhere");
+    }
+    return 0;
+}
+
+}  // namespace
+}  // namespace microlift
+
+int main(int argc, char** argv) {
+    std::string message;
+    int status = 0;
+    try {
+        microlift::check_cpu_level();
+        return microlift::run_command_line(argc, argv);
+    } catch (const microlift::Error& error) {
+        message = error.what();
+        status = error.exit_code();
+    } catch (const std::bad_alloc&) {
+        message = "there is not enough memory; take fewer windows, replicas or samples";
+        status = 2;
+    } catch (const std::filesystem::filesystem_error& error) {
+        message = std::string("cannot use ") + error.path1().string() + ": " +
+                  error.code().message() + "; check the path";
+        status = 2;
+    } catch (const std::exception& error) {
+        message = std::string("internal error: ") + error.what() + "; please report it";
+        status = microlift::kInternalError;
+    }
+    std::cout.flush();
+    std::fprintf(stderr, "microlift: %s\n", message.c_str());
+    return status;
+}

@@ -1,0 +1,176 @@
+// run, generate and check: everything around the stages themselves.
+
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+#include "engine/device/device.h"
+#include "engine/files/files.h"
+#include "engine/progress.h"
+#include "nn/generators/registry.h"
+#include "sampling/learn/landmarks.h"
+#include "sampling/model/model.h"
+#include "sampling/run/pipeline.h"
+#include "tools/command/commands.h"
+
+namespace microlift {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 24;
+
+// The files that a run writes: what --force removes. Anything else in DIR is not ours.
+constexpr const char* kRunFiles[] = {"config.toml",
+                                     "metrics.json",
+                                     "checkpoint.h5",
+                                     "report.html",
+                                     "samples.h5",
+                                     "histogram.csv",
+                                     "free_energy.csv",
+                                     "conditional.csv",
+                                     "exact.csv",
+                                     "generator.safetensors",
+                                     "classical_lifting.csv",
+                                     "lifted.h5",
+                                     "energies.csv",
+                                     "correlation.csv",
+                                     "closure.csv",
+                                     "bursts.csv",
+                                     "reduced.csv",
+                                     "diffusion_map.json"};
+
+bool holds_nothing(const fs::path& dir) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
+        if (entry.path().filename() != ".lock") {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Refuses before anything is written.
+void check_out_dir(const RunOptions& options) {
+    const fs::path dir = options.out_dir;
+    if (!fs::exists(dir)) {
+        return;
+    }
+    if (!fs::is_directory(dir)) {
+        throw InputError(options.out_dir + ": it is a file; give a directory for the results");
+    }
+    if (!options.force && !options.resume && !holds_nothing(dir)) {
+        throw InputError(options.out_dir +
+                         ": the directory is not empty; choose another, go on with --resume, or "
+                         "replace its results with --force");
+    }
+}
+
+void check_same_config(const RunConfig& run, const fs::path& dir) {
+    const fs::path file = dir / "config.toml";
+    if (!fs::exists(file)) {
+        return;  // stopped before anything was written
+    }
+    if (read_file(file, kMaxConfigBytes) != run.config.to_toml()) {
+        throw InputError(file.string() +
+                         ": the run there has another configuration; give the same one to go on, "
+                         "or begin anew with --force");
+    }
+}
+
+// Formulas, collective variables, and whether the scheme goes with the system.
+void check_model(const RunConfig& run) {
+    const Model model(run);
+    (void)model.path_kernel(model.path_setup(run.integrator));
+}
+
+std::string gigabytes(double bytes) {
+    char text[40];
+    if (bytes < 1e8) {
+        std::snprintf(text, sizeof text, "%.1f MB", bytes / 1e6);
+    } else {
+        std::snprintf(text, sizeof text, "%.2f GB", bytes / 1e9);
+    }
+    return text;
+}
+
+}  // namespace
+
+void command_run(const std::string& config_file, const RunOptions& options) {
+    const RunConfig run = load_run_config(config_file, options);
+    const RunCost cost = run_cost(run);
+    check_model(run);
+    check_out_dir(options);
+    const Device device = Device::pick(options.device, options.threads);
+    check_memory(run, cost, device.is_cpu() ? available_memory_bytes()
+                                            : static_cast<double>(device.memory_bytes()));
+    const fs::path dir = options.out_dir;
+    std::error_code problem;
+    fs::create_directories(dir, problem);
+    if (problem) {
+        throw_write_error(dir, problem.value());
+    }
+    const DirectoryLock lock(dir);
+    if (options.resume) {
+        check_same_config(run, dir);
+    }
+    if (options.force) {
+        for (const char* name : kRunFiles) {
+            fs::remove(dir / name);
+        }
+        for (const std::string& kind : generator_kinds()) {
+            fs::remove(dir / ("generator_" + kind + ".safetensors"));
+        }
+    }
+    write_file(dir / "config.toml", run.config.to_toml());
+    Progress progress(options.quiet);
+    run_pipeline(run, options, progress);
+    progress.end();
+    if (!options.report) {
+        return;
+    }
+    try {
+        write_report(options.out_dir);
+    } catch (const InputError& error) {
+        // The results are there; only their pictures are not.
+        std::fprintf(stderr, "microlift: warning: no report.html: %s\n", error.what());
+    }
+}
+
+void command_generate(const GenerateOptions& options) {
+    if (!fs::is_directory(options.dir)) {
+        throw InputError(options.dir +
+                         ": there is no such directory; give the directory of a run");
+    }
+    if (fs::path(options.out_file).extension() != ".npy") {
+        throw InputError("-o " + options.out_file +
+                         ": not the name of a .npy file; write for example -o states.npy");
+    }
+    Progress progress(options.quiet);
+    generate_states(options, progress);
+    progress.end();
+}
+
+void command_learn(const LearnOptions& options) {
+    if (!fs::is_directory(options.dir)) {
+        throw InputError(options.dir +
+                         ": there is no such directory; give the directory of a run");
+    }
+    Progress progress(options.quiet);
+    std::cout << learn_coordinates(options, progress).text;
+    progress.end();
+}
+
+void command_check(const std::string& config_file, const RunOptions& options) {
+    const RunConfig run = load_run_config(config_file, options);
+    const RunCost cost = run_cost(run);
+    check_model(run);
+    // Comments, so that the whole output is a configuration.
+    std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)
+              << "\n# samples stored: " << format_count(cost.samples)
+              << "\n# force evaluations: " << format_count(cost.force_evaluations)
+              << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
+              << gigabytes(cost.disk_bytes) << "\n";
+    check_memory(run, cost, available_memory_bytes());
+}
+
+}  // namespace microlift
