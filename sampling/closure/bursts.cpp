@@ -6,7 +6,6 @@
 
 #include "kernels/random/streams.h"
 #include "sampling/closure/burst_kernels.h"
-#include "sampling/lift/lifting.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {

@@ -1,5 +1,5 @@
 // An ensemble: many trajectories of one system on the device, advanced together, each under its own
-// bias; and the growing set of samples that they leave on the device.
+// bias.
 #pragma once
 
 #include <functional>
@@ -7,25 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "sampling/estimate/free_energy.h"
 #include "sampling/dynamics/path_kernel.h"
+#include "sampling/samples/sample_set.h"
 
 namespace microlift {
-
-// Stored samples, variable-major on the device: x[d*row + j], xi[k*row + j], j < n ≤ row.
-struct SampleSet {
-    SampleSet() = default;
-    SampleSet(const Device& device, int dims, int cvs, index capacity)
-        : dim(dims), n_cvs(cvs), row(capacity), x(device, dims * capacity),
-          xi(device, cvs * capacity) {}
-
-    int dim = 0, n_cvs = 0;
-    index row = 0, n = 0;
-    Buffer<float> x, xi;
-    std::vector<SampleBlock> blocks;
-
-    BiasedSamples biased() const { return {xi.span(), row, n_cvs, n, blocks}; }
-};
 
 class Ensemble {
 public:

@@ -8,7 +8,7 @@
 // blocks.
 #pragma once
 
-#include "sampling/estimate/free_energy.h"
+#include "sampling/estimate/window_statistics.h"
 
 namespace microlift {
 

@@ -3,7 +3,7 @@
 // count.
 #pragma once
 
-#include "sampling/estimate/free_energy.h"
+#include "sampling/estimate/window_statistics.h"
 
 namespace microlift {
 

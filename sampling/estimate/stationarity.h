@@ -2,7 +2,7 @@
 // leave a window far from equilibrium while ξ itself looks well sampled.
 #pragma once
 
-#include "sampling/estimate/free_energy.h"
+#include "sampling/estimate/window_statistics.h"
 
 namespace microlift {
 

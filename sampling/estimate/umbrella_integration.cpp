@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include "engine/error.h"
+#include "sampling/numerics/statistics.h"
 
 namespace microlift {
 
@@ -95,6 +99,69 @@ std::vector<double> umbrella_window_f(const WindowMoments& moments,
     const double first = result[0];
     for (double& r : result) r -= first;
     return result;
+}
+
+void estimate_umbrella_integration(const WindowStatistics& statistics, const BiasWindows& windows,
+                                   const CellHistogram& cells, double kt, FreeEnergyResult& r) {
+    const index n = statistics.windows, blocks = statistics.blocks;
+    std::vector<double> center, stiffness;
+    for (index w = 0; w < n; ++w) {
+        center.push_back(windows.center[at(w)][0]);
+        stiffness.push_back(windows.reduced_stiffness(w, 0));
+    }
+    // Moments of all blocks but one (−1: of all).
+    const auto moments = [&](index without) {
+        WindowMoments m;
+        for (index w = 0; w < n; ++w) {
+            double sum[3] = {0, 0, 0};
+            for (index g = 0; g < blocks; ++g)
+                for (int i = 0; i < 3 && g != without; ++i) sum[i] += statistics.sum(w, g)[i];
+            const double mean = sum[0] > 0.0 ? sum[1] / sum[0] : 0.0;
+            m.count.push_back(sum[0]);
+            m.mean.push_back(center[at(w)] + mean);
+            m.variance.push_back(
+                sum[0] > 1.0 ? std::max((sum[2] - sum[0] * mean * mean) / (sum[0] - 1.0), 1e-30)
+                             : 1e-30);
+        }
+        return m;
+    };
+    const WindowMoments all = moments(-1);
+    for (index w = 0; w < n; ++w)
+        if (all.count[at(w)] < 2.0)
+            throw InputError("umbrella integration needs two samples in every window; window " +
+                             std::to_string(w) + " has fewer");
+    const Grid& grid = r.profile.grid;
+    r.profile.free_energy = umbrella_integration(all, center, stiffness, grid);
+    r.window_f = umbrella_window_f(all, center, stiffness);
+    r.profile.blocks = blocks;
+    r.profile.influence.assign(at(blocks * grid.size()), 0.0);
+    std::vector<double> f(at(blocks * n), 0.0);
+    for (index g = 0; g < blocks; ++g) {
+        const WindowMoments some = moments(g);
+        const std::vector<double> p = umbrella_integration(some, center, stiffness, grid);
+        const std::vector<double> wf = umbrella_window_f(some, center, stiffness);
+        std::copy(p.begin(), p.end(), r.profile.influence.begin() + g * grid.size());
+        std::copy(wf.begin(), wf.end(), f.begin() + g * n);
+    }
+    for (index b = 0; b < grid.size(); ++b) {
+        jackknife_influence(&r.profile.influence[at(b)], blocks, grid.size());
+        r.profile.free_energy[at(b)] *= kt;
+        for (index g = 0; g < blocks; ++g) r.profile.influence[at(g * grid.size() + b)] *= kt;
+    }
+    for (index w = 0; w < n; ++w) {
+        jackknife_influence(&f[at(w)], blocks, n);
+        r.window_f_error.push_back(influence_error(&f[at(w)], blocks, n));
+    }
+    // The mean force reaches everywhere; where nothing was sampled it is a guess.
+    const index all_bins = cells.bins[0];
+    for (index b = 0; b < grid.size(); ++b) {
+        double count = 0.0;
+        for (index g = 0; g < blocks; ++g)
+            count += cells.bin_count[at(g * all_bins + cells.padded_bin(b))];
+        if (count <= 0.0) r.profile.free_energy[at(b)] = std::numeric_limits<double>::quiet_NaN();
+    }
+    r.converged = true;
+    r.profile.finish();
 }
 
 }  // namespace microlift

@@ -5,7 +5,8 @@
 
 #include <vector>
 
-#include "sampling/estimate/free_energy.h"
+#include "sampling/estimate/wham.h"
+#include "sampling/estimate/window_statistics.h"
 
 namespace microlift {
 
@@ -23,5 +24,10 @@ std::vector<double> umbrella_integration(const WindowMoments& moments,
 std::vector<double> umbrella_window_f(const WindowMoments& moments,
                                       const std::vector<double>& center,
                                       const std::vector<double>& reduced_stiffness);
+
+// Profile, window free energies and their errors from every block's moments; bins without a sample (of
+// `cells`) are NaN. InputError if a window has fewer than two samples.
+void estimate_umbrella_integration(const WindowStatistics& statistics, const BiasWindows& windows,
+                                   const CellHistogram& cells, double kt, FreeEnergyResult& r);
 
 }  // namespace microlift

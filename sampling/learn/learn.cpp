@@ -1,4 +1,5 @@
-// `microlift learn`: a diffusion map of a run's stored samples.
+#include "sampling/learn/learn.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include "kernels/random/streams.h"
 #include "sampling/learn/diffusion_map.h"
 #include "sampling/dynamics/ensemble.h"
+#include "sampling/learn/harmonics.h"
 #include "sampling/learn/landmarks.h"
 #include "sampling/model/model.h"
 #include "sampling/samples/samples_file.h"
@@ -22,9 +24,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{1} << 28;
 constexpr index kReadPerPoint = 12;
-constexpr const char* kFormat = "microlift diffusion map 1";
 
 std::size_t at(index i) {
     return static_cast<std::size_t>(i);
@@ -364,7 +364,7 @@ LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const Lea
     const std::vector<double> square = squared_gradients(learned, feature_values, n);
 
     Json j;
-    j["format"] = kFormat;
+    j["format"] = LearnedCoordinates::kFormat;
     j["system"] = model.name();
     j["variables"] = learned.variables;
     j["features"] = learned.features;
@@ -467,35 +467,6 @@ LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const Lea
     summary.warnings = map.warnings;
     summary.text = text + "wrote " + out + "\n";
     return summary;
-}
-
-LearnedCoordinates load_learned(const std::string& file) {
-    LearnedCoordinates learned;
-    try {
-        const Json j = Json::parse(read_file(file, kMostBytes));
-        if (j.at("format") != kFormat) throw InputError("");
-        learned.variables = j.at("variables").get<std::vector<std::string>>();
-        learned.features = j.at("features").get<std::vector<std::string>>();
-        learned.length2 = j.at("length2").get<double>();
-        learned.landmarks = j.at("landmarks").get<std::vector<double>>();
-        learned.values = j.at("values").get<std::vector<double>>();
-        learned.outside = j.at("outside").get<std::vector<double>>();
-        learned.fit_error = j.at("fit_error").get<std::vector<double>>();
-        learned.low = j.at("low").get<std::vector<double>>();
-        learned.high = j.at("high").get<std::vector<double>>();
-    } catch (const std::exception&) {
-        throw InputError(file + ": not a file that 'microlift learn' wrote; learn it again");
-    }
-    const auto finite = [](const std::vector<double>& v) {
-        return std::all_of(v.begin(), v.end(), [](double x) { return std::isfinite(x); });
-    };
-    const bool sound =
-        !learned.variables.empty() && learned.length2 > 0 && !learned.landmarks.empty() &&
-        learned.landmarks.size() % at(learned.feature_count()) == 0 && !learned.outside.empty() &&
-        learned.values.size() == at(learned.landmark_count()) * learned.outside.size() &&
-        finite(learned.landmarks) && finite(learned.values) && finite(learned.outside);
-    if (!sound) throw InputError(file + ": its arrays do not fit together; learn it again");
-    return learned;
 }
 
 }  // namespace microlift

@@ -6,7 +6,8 @@
 #include <array>
 #include <vector>
 
-#include "sampling/dynamics/ensemble.h"
+#include "sampling/bias/windows.h"
+#include "sampling/samples/sample_set.h"
 
 namespace microlift {
 
@@ -53,11 +54,5 @@ WindowData window_data(Stream& stream, const SampleSet& samples, const BiasWindo
 // Removes windows (and the blocks that become empty) from a sample set and its biases, on the device.
 void remove_windows(Stream& stream, SampleSet& samples, BiasWindows& windows,
                     const std::vector<bool>& remove);
-
-// x += step · force.
-void descend(Stream& stream, Span<const float> force, float step, Span<float> x);
-// The same for those of n states whose step is larger than `limit` in some variable, cut to it in each.
-void calm_step(Stream& stream, Span<const float> force, float step, float limit, int dim, index n,
-               Span<float> x);
 
 }  // namespace microlift

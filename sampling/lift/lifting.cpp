@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "kernels/random/streams.h"
-#include "sampling/lift/coupling.h"
+#include "sampling/lift/relax.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {

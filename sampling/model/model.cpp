@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "sampling/dynamics/bytecode_path.h"
-#include "sampling/learn/landmarks.h"
+#include "sampling/formula/learned_cv.h"
 #include "sampling/dynamics/systems.h"
 
 namespace microlift {

@@ -5,11 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/dynamics/cv.h"
+#include "sampling/numerics/grid.h"
 
 namespace microlift {
-
-using CvValue = std::array<double, kMaxCvs>;
 
 // The natural cubic smoothing spline of values with standard errors: minimises Σ ((y − g)/se)² +
 // λ ∫ g″² (Reinsch, Numer. Math. 10 (1967) 177). Knots increase strictly.

@@ -11,6 +11,7 @@
 #include "nn/generators/registry.h"
 #include "sampling/estimate/accumulate.h"
 #include "sampling/estimate/conditional.h"
+#include "sampling/estimate/free_energy.h"
 #include "sampling/lift/coupling.h"
 #include "sampling/lift/lifted_moves.h"
 #include "sampling/lift/lifting.h"

@@ -19,6 +19,39 @@ BELOW = {
     "bench": {"kernels", "engine", "nn", "sampling", "tools"},
     "tests": {"kernels", "engine", "nn", "sampling", "tools", "bench"},
 }
+# Inside: a folder may include itself and what stands here; a folder that is not named is an error.
+BASE = {"sampling/numerics", "sampling/samples", "sampling/formula"}
+MODEL = BASE | {"sampling/dynamics", "sampling/model"}
+BIASED = MODEL | {"sampling/bias"}
+CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
+INSIDE = {
+    "kernels/lane": set(),
+    "kernels/random": {"kernels/lane"},
+    "kernels/net": {"kernels/lane"},
+    "kernels/block": {"kernels/lane", "kernels/net"},
+    "kernels/dynamics": {"kernels/lane", "kernels/random"},
+    "engine": set(),
+    "engine/device": {"engine"},
+    "engine/launch": {"engine", "engine/device"},
+    "engine/files": {"engine"},
+    "engine/config": {"engine"},
+    "nn/layers": set(),
+    "nn/train": {"nn/layers"},
+    "nn/generators": {"nn/layers", "nn/train"},
+    "sampling/numerics": set(),
+    "sampling/samples": {"sampling/numerics"},
+    "sampling/formula": {"sampling/numerics"},
+    "sampling/dynamics": BASE,
+    "sampling/model": BASE | {"sampling/dynamics"},
+    "sampling/bias": MODEL,
+    "sampling/estimate": BIASED,
+    "sampling/lift": BIASED,
+    "sampling/learn": BIASED,
+    "sampling/closure": CLOSED,
+    "sampling/run": CLOSED | {"sampling/lift", "sampling/learn"},
+    "sampling/run/stages": CLOSED | {"sampling/lift", "sampling/learn", "sampling/run"},
+}
+MOST_PAIRS = 20  # sources with their headers in a folder
 TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}
 SUFFIXES = {".h", ".cuh", ".cpp", ".cu"}
 MACRO_FILES = {"kernels/lane/lane.h", "kernels/lane/simd.h", "engine/error.h"}
@@ -59,6 +92,18 @@ def include_errors(path, text):
     return errors
 
 
+def inside_errors(path, text):
+    folder = path.parent.as_posix()
+    if path.parts[0] not in {"kernels", "engine", "nn", "sampling"}:
+        return []
+    if folder not in INSIDE:
+        return [f"{path}: {folder} stands in no rule"]
+    return [f"{path}: {folder} may not include {target}"
+            for target in re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.M)
+            if Path(target).parts[0] == path.parts[0]
+            and Path(target).parent.as_posix() not in INSIDE[folder] | {folder}]
+
+
 def macro_errors(path, text):
     errors = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -91,6 +136,16 @@ class Layers(unittest.TestCase):
     def test_includes(self):
         self.check(include_errors)
 
+    def test_includes_inside(self):
+        self.check(inside_errors)
+
+    def test_folders_are_small(self):
+        stems = {}
+        for path, _ in sources():
+            stems.setdefault(path.parent, set()).add(path.name.split(".")[0])
+        self.assertEqual({}, {folder.as_posix(): len(names) for folder, names in stems.items()
+                              if len(names) > MOST_PAIRS})
+
     def test_macros(self):
         self.check(macro_errors)
 
@@ -114,6 +169,9 @@ class Layers(unittest.TestCase):
         self.assertTrue(include_errors(Path("tools/a.h"), '#include "tests/support/devices.h"'))
         self.assertTrue(include_errors(Path("engine/a.h"), '#include "error.h"'))
         self.assertFalse(include_errors(Path("sampling/a.h"), '#include "kernels/lane/lane.h"'))
+        self.assertTrue(inside_errors(Path("nn/layers/a.h"), '#include "nn/train/judge.h"'))
+        self.assertTrue(inside_errors(Path("engine/a/b.h"), ""))
+        self.assertFalse(inside_errors(Path("nn/train/a.h"), '#include "nn/layers/mlp.h"'))
         self.assertTrue(macro_errors(Path("engine/a.h"), "#define A 1"))
         self.assertTrue(macro_errors(Path("kernels/lane/simd.h"), "#define A 1"))
         self.assertFalse(macro_errors(Path("kernels/lane/simd.h"), "#define A 1\n#undef A"))

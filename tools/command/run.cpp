@@ -8,7 +8,7 @@
 #include "engine/files/files.h"
 #include "engine/progress.h"
 #include "nn/generators/registry.h"
-#include "sampling/learn/landmarks.h"
+#include "sampling/learn/learn.h"
 #include "sampling/model/model.h"
 #include "sampling/run/pipeline.h"
 #include "tools/command/commands.h"

@@ -6,7 +6,7 @@
 #include <limits>
 #include <map>
 
-#include "sampling/learn/landmarks.h"
+#include "sampling/learn/harmonics.h"
 #include "sampling/run/run.h"
 
 namespace microlift {

@@ -17,6 +17,7 @@
 #include "sampling/numerics/distances.h"
 #include "sampling/numerics/local_law.h"
 #include "sampling/estimate/sample_kernels.h"
+#include "sampling/lift/relax.h"
 
 namespace microlift {
 

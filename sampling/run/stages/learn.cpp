@@ -1,6 +1,7 @@
 // Learning coordinates: a diffusion map of the stored samples. And whether those that the run has can
 // be biased.
 #include "sampling/learn/landmarks.h"
+#include "sampling/learn/learn.h"
 #include "sampling/run/run.h"
 
 namespace microlift {

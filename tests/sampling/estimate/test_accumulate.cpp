@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "sampling/estimate/free_energy.h"
 #include "sampling/estimate/accumulate.h"
 #include "sampling/dynamics/system_kernels.h"
 #include "tests/support/devices.h"

@@ -8,6 +8,7 @@
 #include "kernels/random/streams.h"
 #include "sampling/formula/columns.h"
 #include "sampling/formula/system.h"
+#include "sampling/learn/harmonics.h"
 #include "sampling/learn/landmarks.h"
 #include "tests/support/devices.h"
 

@@ -1,0 +1,22 @@
+// The biases of a run's windows, as every estimator and the coupling read them.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "kernels/dynamics/cv.h"
+
+namespace microlift {
+
+// The biases u_w(ξ) = Σ_k beta[k] stiffness[w][k]/2 (ξ_k − center[w][k])².
+struct BiasWindows {
+    std::vector<std::array<double, kMaxCvs>> center, stiffness;
+    std::array<double, kMaxCvs> beta{1.0, 1.0};
+
+    index size() const { return static_cast<index>(center.size()); }
+    double reduced_stiffness(index w, int k) const {
+        return beta[k] * stiffness[static_cast<std::size_t>(w)][k];
+    }
+};
+
+}  // namespace microlift

@@ -1,0 +1,72 @@
+// What an estimator is asked for and what it answers.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "sampling/numerics/grid.h"
+#include "sampling/samples/sample_set.h"
+
+namespace microlift {
+
+enum class FreeEnergyMethod { mbar, wham, umbrella_integration };
+// "mbar", "wham", "umbrella_integration"; InputError for anything else.
+FreeEnergyMethod free_energy_method(const std::string& name);
+
+struct EstimateOptions {
+    FreeEnergyMethod method = FreeEnergyMethod::mbar;
+    double kt = 1.0;           // unit of the profile: F = −kt ln p
+    double tolerance = 1e-10;  // largest change of a window's free energy (kT) at convergence
+    index max_iterations = 10000;
+    index error_blocks = 0;  // independent blocks for errors; 0: chosen
+    double overlap_warning = 0.03;
+};
+
+struct WindowOverlap {
+    index a, b;
+    double overlap;  // ∫ min(p_a, p_b) dξ, 0 … 1
+};
+
+// A profile on the grid with the influence of every block: influence[g*bins + b] = ∂F_b/∂weight_g.
+// Bins without data are NaN.
+class FreeEnergyProfile {
+public:
+    Grid grid;
+    std::vector<double> free_energy;  // minimum 0
+    std::vector<double> std_error;    // of F(bin) − F(minimum bin): 0 at the minimum
+    index minimum_bin = 0;
+    index blocks = 0;
+    std::vector<double> influence;
+
+    // Cubic interpolation; NaN where a bin in reach has no data.
+    double value_at(double x0, double x1 = 0.0) const;
+    // Standard error of F(x) − F(y).
+    double difference_error(const std::array<double, 2>& x, const std::array<double, 2>& y) const;
+
+    // Subtracts the minimum and fills std_error from the influence.
+    void finish();
+};
+
+struct FreeEnergyResult {
+    std::vector<double> window_f;        // −ln Z_w/Z_0, in kT; window 0 is 0
+    std::vector<double> window_f_error;  // of f_w − f_0, from blocks
+    // Asymptotic covariance for independent samples, (K, K), MBAR and WHAM only; meaningful in
+    // differences: var(f_i − f_j) = C_ii + C_jj − 2 C_ij.
+    std::vector<double> asymptotic_covariance;
+    FreeEnergyProfile profile;
+    Buffer<float> log_weight;  // per sample, up to a constant: ln of (unbiased / sampled density)
+    bool converged = false;
+    index iterations = 0;
+    double residual = 0.0;                        // max_w |Σ_n W_nw − 1| (MBAR, WHAM)
+    std::vector<WindowOverlap> overlaps;          // neighbours
+    std::vector<WindowOverlap> missing_overlaps;  // links too weak to trust
+    std::vector<double> inefficiency;             // per window, in samples: g = 1 + 2Στ
+    std::vector<double> effective_samples;
+    ErrorBlocks error_blocks;
+    std::vector<std::string> warnings;
+
+    double asymptotic_error(index i, index j) const;
+};
+
+}  // namespace microlift

@@ -1,0 +1,52 @@
+// Stored samples of biased runs: what a stage hands on and every estimator reads.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/device/buffer.h"
+#include "kernels/dynamics/cv.h"
+
+namespace microlift {
+
+// One rectangular run: windows × replicas trajectories, `samples` stored states each. Column
+// j = first + s*trajectories() + t; trajectory t is replica t % replicas of window
+// first_window + t / replicas.
+struct SampleBlock {
+    index first = 0, first_window = 0, windows = 0, replicas = 0, samples = 0;
+    index trajectories() const { return windows * replicas; }
+    index size() const { return trajectories() * samples; }
+};
+
+struct BiasedSamples {
+    Span<const float> xi;  // (n_cvs, row) on the device: xi[k*row + j], j < n
+    index row = 0;
+    int n_cvs = 1;
+    index n = 0;
+    std::vector<SampleBlock> blocks;  // one after the other, together n columns
+};
+
+// Stored samples, variable-major on the device: x[d*row + j], xi[k*row + j], j < n ≤ row.
+struct SampleSet {
+    SampleSet() = default;
+    SampleSet(const Device& device, int dims, int cvs, index capacity)
+        : dim(dims), n_cvs(cvs), row(capacity), x(device, dims * capacity),
+          xi(device, cvs * capacity) {}
+
+    int dim = 0, n_cvs = 0;
+    index row = 0, n = 0;
+    Buffer<float> x, xi;
+    std::vector<SampleBlock> blocks;
+
+    BiasedSamples biased() const { return {xi.span(), row, n_cvs, n, blocks}; }
+};
+
+// How samples are divided into independent blocks for errors: block = (replica group, time
+// segment).
+struct ErrorBlocks {
+    index replica_groups = 1, time_segments = 1;
+    index count() const { return replica_groups * time_segments; }
+    std::string description;
+};
+
+}  // namespace microlift
