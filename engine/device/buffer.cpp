@@ -92,15 +92,4 @@ void zero_bytes(Stream& stream, void* to, std::size_t bytes) {
     stream.submit([to, bytes] { std::memset(to, 0, bytes); });
 }
 
-void* Arena::take_bytes(std::size_t bytes) {
-    if (memory_.size() == 0 && planned_ > 0)
-        memory_ = Buffer<unsigned char>(device_, static_cast<index>(planned_));
-    const std::size_t next = used_ + padded(bytes);
-    if (next > planned_)
-        throw std::logic_error("arena: more taken than was reserved");
-    void* at = memory_.data() + used_;
-    used_ = next;
-    return at;
-}
-
 }  // namespace microlift

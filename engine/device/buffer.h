@@ -1,4 +1,4 @@
-// Device memory: Buffer owns, Span views, Arena plans many small spans in one allocation.
+// Device memory: Buffer owns, Span views.
 #pragma once
 
 #include <type_traits>
@@ -92,32 +92,5 @@ template <class T>
 void fill_zero(Stream& stream, Span<T> to) {
     zero_bytes(stream, to.data, static_cast<std::size_t>(to.size) * sizeof(T));
 }
-
-// Plans spans first (reserve), allocates once (the first take), then hands them out in order;
-// mark and rewind reuse the space of finished work.
-class Arena {
-public:
-    explicit Arena(const Device& device) : device_(device) {}
-
-    template <class T>
-    void reserve(index count) {
-        planned_ += padded(static_cast<std::size_t>(count) * sizeof(T));
-    }
-    template <class T>
-    Span<T> take(index count) {
-        return {static_cast<T*>(take_bytes(static_cast<std::size_t>(count) * sizeof(T))), count};
-    }
-    std::size_t mark() const { return used_; }
-    void rewind(std::size_t mark) { used_ = mark; }
-    std::size_t planned_bytes() const { return planned_; }
-
-private:
-    static std::size_t padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-    void* take_bytes(std::size_t bytes);
-
-    Device device_;
-    Buffer<unsigned char> memory_;
-    std::size_t planned_ = 0, used_ = 0;
-};
 
 }  // namespace microlift

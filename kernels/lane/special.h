@@ -1,4 +1,4 @@
-// Special functions for lanes that only user formulas need.
+// Special functions that few need: formulas the error function, diffusion maps the Gaussian kernel.
 #pragma once
 
 #include "kernels/lane/math.h"
@@ -20,6 +20,14 @@ LANE_FN L erf(L x) {
     const L beyond = broadcast<L>(1.0f) - exp<M>(fma(horner(capped, tail), capped, -capped));
     return select(t > broadcast<L>(0.927734375f), copy_sign(beyond, x),
                   fma(horner(t2, near_zero), x, x));
+}
+
+// e^a of a = −d²/4ε ≤ 0. What is too small to matter is exactly 0: products of it would be subnormal
+// numbers, which some processors multiply a hundred times more slowly.
+template <class L>
+LANE_FN L gaussian_kernel(L a) {
+    const L least = broadcast<L>(-60.0f);
+    return select(a < least, broadcast<L>(0.0f), exp<Portable>(max(least, a)));
 }
 
 }  // namespace microlift

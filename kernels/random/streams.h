@@ -7,7 +7,6 @@ namespace microlift {
 
 enum RngStream : uint32 {
     kStreamNoise = 1,         // Brownian increments; index = trajectory, block = step
-    kStreamInitial = 2,       // initial velocities and jitter
     kStreamAccept = 3,        // Metropolis decisions
     kStreamLatent = 4,        // generator latents in training
     kStreamBatch = 5,         // which samples a batch holds

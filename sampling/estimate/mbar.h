@@ -68,6 +68,9 @@ MixtureSolution solve_streaming(Stream& stream, const Mixture& mixture,
 void mixture_log_weights(Stream& stream, const Mixture& mixture, const BiasedSamples& samples,
                          const double* range, const std::vector<double>& a, float* log_weight);
 
+struct Estimation;
+std::vector<double> estimate_mbar(Estimation& e);
+
 // H made positive definite: its null vector (1, …, 1) gets the mean eigenvalue. Factored, ready for
 // cholesky_solve. Windows without overlap get a minute diagonal.
 std::vector<double> factor_hessian(std::vector<double> hessian, index n, double damping,

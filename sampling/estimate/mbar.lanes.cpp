@@ -1,4 +1,4 @@
-#include "sampling/estimate/mbar.h"
+#include "sampling/estimate/estimators.h"
 
 #include <algorithm>
 #include <cmath>
@@ -424,6 +424,19 @@ std::vector<double> window_overlaps(const Mixture& mixture, const GatheredSample
     for (index w = 0; w < n; ++w)
         for (index v = 0; v < w; ++v) overlap[at(w * n + v)] = overlap[at(v * n + w)];
     return overlap;
+}
+
+std::vector<double> estimate_mbar(Estimation& e) {
+    const EstimateOptions& options = e.options;
+    // A start for the exact equations: a looser tolerance is enough.
+    const MixtureSolution start = solve_gathered(
+        e.mixture, e.cells.at_mean, gaussian_start(e.mixture, e.statistics.mean, e.statistics.variance),
+        std::max(options.tolerance, 1e-4), options.max_iterations);
+    MixtureSolution solution = solve_streaming(
+        e.kept->stream, e.mixture, e.kept->samples, e.kept->range, e.cells.at_mean, start.a,
+        options.tolerance, options.max_iterations, e.result.log_weight.data());
+    solution.iterations += start.iterations;
+    return finish_mixture(e, solution);
 }
 
 }  // namespace microlift

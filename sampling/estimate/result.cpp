@@ -19,14 +19,6 @@ std::size_t at(index i) {
 
 }  // namespace
 
-FreeEnergyMethod free_energy_method(const std::string& name) {
-    if (name == "mbar") return FreeEnergyMethod::mbar;
-    if (name == "wham") return FreeEnergyMethod::wham;
-    if (name == "umbrella_integration") return FreeEnergyMethod::umbrella_integration;
-    throw InputError("no estimator is called '" + name +
-                     "'; there are mbar, wham and umbrella_integration");
-}
-
 double FreeEnergyProfile::value_at(double x0, double x1) const {
     double value = 0.0;
     for (const GridWeight& w : interpolation_weights(grid, {x0, x1}))

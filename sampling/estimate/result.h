@@ -10,12 +10,8 @@
 
 namespace microlift {
 
-enum class FreeEnergyMethod { mbar, wham, umbrella_integration };
-// "mbar", "wham", "umbrella_integration"; InputError for anything else.
-FreeEnergyMethod free_energy_method(const std::string& name);
-
 struct EstimateOptions {
-    FreeEnergyMethod method = FreeEnergyMethod::mbar;
+    std::string method = "mbar";  // of estimators(), sampling/estimate/estimators.h
     double kt = 1.0;           // unit of the profile: F = −kt ln p
     double tolerance = 1e-10;  // largest change of a window's free energy (kT) at convergence
     index max_iterations = 10000;

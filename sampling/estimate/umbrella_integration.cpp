@@ -101,13 +101,16 @@ std::vector<double> umbrella_window_f(const WindowMoments& moments,
     return result;
 }
 
-void estimate_umbrella_integration(const WindowStatistics& statistics, const BiasWindows& windows,
-                                   const CellHistogram& cells, double kt, FreeEnergyResult& r) {
+std::vector<double> estimate_umbrella_integration(Estimation& e) {
+    const WindowStatistics& statistics = e.statistics;
+    const CellHistogram& cells = e.cells;
+    const double kt = e.options.kt;
+    FreeEnergyResult& r = e.result;
     const index n = statistics.windows, blocks = statistics.blocks;
     std::vector<double> center, stiffness;
     for (index w = 0; w < n; ++w) {
-        center.push_back(windows.center[at(w)][0]);
-        stiffness.push_back(windows.reduced_stiffness(w, 0));
+        center.push_back(e.windows.center[at(w)][0]);
+        stiffness.push_back(e.windows.reduced_stiffness(w, 0));
     }
     // Moments of all blocks but one (−1: of all).
     const auto moments = [&](index without) {
@@ -162,6 +165,11 @@ void estimate_umbrella_integration(const WindowStatistics& statistics, const Bia
     }
     r.converged = true;
     r.profile.finish();
+    std::vector<double> a;
+    for (index w = 0; w < n; ++w)
+        a.push_back(r.window_f[at(w)] + std::log(e.mixture.population[at(w)]));
+    weigh_samples(e, a);
+    return a;
 }
 
 }  // namespace microlift

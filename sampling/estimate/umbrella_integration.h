@@ -5,8 +5,7 @@
 
 #include <vector>
 
-#include "sampling/estimate/wham.h"
-#include "sampling/estimate/window_statistics.h"
+#include "sampling/estimate/estimators.h"
 
 namespace microlift {
 
@@ -25,9 +24,7 @@ std::vector<double> umbrella_window_f(const WindowMoments& moments,
                                       const std::vector<double>& center,
                                       const std::vector<double>& reduced_stiffness);
 
-// Profile, window free energies and their errors from every block's moments; bins without a sample (of
-// `cells`) are NaN. InputError if a window has fewer than two samples.
-void estimate_umbrella_integration(const WindowStatistics& statistics, const BiasWindows& windows,
-                                   const CellHistogram& cells, double kt, FreeEnergyResult& r);
+// InputError if a window has fewer than two samples. Bins without a sample are NaN.
+std::vector<double> estimate_umbrella_integration(Estimation& e);
 
 }  // namespace microlift

@@ -1,4 +1,4 @@
-#include "sampling/estimate/wham.h"
+#include "sampling/estimate/estimators.h"
 
 #include <algorithm>
 #include <cmath>
@@ -170,6 +170,15 @@ MixtureSolution solve_wham(const Mixture& mixture, const CellHistogram& cells,
     gathered.x = cells.cell_centre;
     gathered.count = cells.at_mean.count;
     return solve_gathered(mixture, gathered, std::move(start), tolerance, max_iterations);
+}
+
+std::vector<double> estimate_wham(Estimation& e) {
+    const MixtureSolution solution =
+        solve_wham(e.mixture, e.cells, gaussian_start(e.mixture, e.statistics.mean, e.statistics.variance),
+                   e.options.tolerance, e.options.max_iterations);
+    weigh_samples(e, solution.a);
+    e.cells.at_mean.x = e.cells.cell_centre;
+    return finish_mixture(e, solution);
 }
 
 }  // namespace microlift

@@ -31,5 +31,6 @@ CellHistogram gather_cells(const HistogramSamples& samples, const Grid& grid);
 
 MixtureSolution solve_wham(const Mixture& mixture, const CellHistogram& cells,
                            std::vector<double> start, double tolerance, index max_iterations);
+std::vector<double> estimate_wham(Estimation& e);
 
 }  // namespace microlift

@@ -2,7 +2,7 @@
 
 #include "engine/launch/lanes.h"
 #include "kernels/dynamics/cv.h"
-#include "kernels/lane/gaussian_kernel.h"
+#include "kernels/lane/special.h"
 
 namespace microlift {
 

@@ -16,10 +16,6 @@ struct SampleView {
 // Inference 143 (2013) 1249); unbiased, so it may come out slightly negative. n² distances.
 double energy_distance(Stream& stream, int variables, const SampleView& a, const SampleView& b);
 
-// Squared maximum mean discrepancy of the Gaussian kernel exp(−d²/2h²), unbiased.
-double gaussian_mmd2(Stream& stream, int variables, const SampleView& a, const SampleView& b,
-                     double bandwidth);
-
 // Mean over `projections` random directions of the Wasserstein distance of order 1 or 2 between the
 // projected samples (order 2: the root of the mean square). Needs equal n. Directions follow from the
 // seed alone.

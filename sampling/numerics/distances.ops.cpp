@@ -11,14 +11,13 @@
 
 namespace microlift {
 
-// out[i] = Σ_j k(a_i, b_j), j ≠ i where both are the same sample; k = distance, or Gaussian kernel.
+// out[i] = Σ_j |a_i − b_j|, j ≠ i where both are the same sample.
 struct PairSumBody {
     static constexpr index kGrain = 8;
     const float* a;
     const float* b;
     index row_a, row_b, n_b;
     int variables;
-    float exponent;  // −1/2h²; 0: distances
     bool same;
     double* out;
 
@@ -31,8 +30,7 @@ struct PairSumBody {
                 const float u = a[d * row_a + i] - b[d * row_b + j];
                 r2 = fma(u, u, r2);
             }
-            sum += static_cast<double>(exponent == 0.0f ? sqrt<Portable>(r2)
-                                                        : exp<Portable>(exponent * r2));
+            sum += static_cast<double>(sqrt<Portable>(r2));
         }
         out[i] = sum;
     }
@@ -78,13 +76,11 @@ double sum_of(Stream& stream, Span<const double> values) {
     return to_host(stream, Span<const double>(out.span()))[0];
 }
 
-// Mean of k over pairs.
-double pair_mean(Stream& stream, int variables, const SampleView& a, const SampleView& b, bool same,
-                 float exponent) {
+// Mean distance of pairs.
+double pair_mean(Stream& stream, int variables, const SampleView& a, const SampleView& b, bool same) {
     Buffer<double> sums(stream.device(), a.n);
     for_each_index(stream, a.n,
-                   PairSumBody{a.x.data, b.x.data, a.row, b.row, b.n, variables, exponent, same,
-                               sums.data()});
+                   PairSumBody{a.x.data, b.x.data, a.row, b.row, b.n, variables, same, sums.data()});
     const double pairs = static_cast<double>(a.n) * static_cast<double>(same ? a.n - 1 : b.n);
     return sum_of(stream, sums.span()) / pairs;
 }
@@ -92,17 +88,9 @@ double pair_mean(Stream& stream, int variables, const SampleView& a, const Sampl
 }  // namespace
 
 double energy_distance(Stream& stream, int variables, const SampleView& a, const SampleView& b) {
-    return 2 * pair_mean(stream, variables, a, b, false, 0) -
-           pair_mean(stream, variables, a, a, true, 0) -
-           pair_mean(stream, variables, b, b, true, 0);
-}
-
-double gaussian_mmd2(Stream& stream, int variables, const SampleView& a, const SampleView& b,
-                     double bandwidth) {
-    const float e = static_cast<float>(-0.5 / (bandwidth * bandwidth));
-    return pair_mean(stream, variables, a, a, true, e) +
-           pair_mean(stream, variables, b, b, true, e) -
-           2 * pair_mean(stream, variables, a, b, false, e);
+    return 2 * pair_mean(stream, variables, a, b, false) -
+           pair_mean(stream, variables, a, a, true) -
+           pair_mean(stream, variables, b, b, true);
 }
 
 double sliced_wasserstein(Stream& stream, int variables, const SampleView& a, const SampleView& b,

@@ -88,25 +88,6 @@ TEST_CASE("buffer: zeroed, aligned, moved, copied back") {
     }
 }
 
-TEST_CASE("arena: spans do not overlap, rewinding reuses, taking too much is refused") {
-    for (const Device& device : test_devices()) {
-        Arena arena(device);
-        arena.reserve<float>(100);
-        arena.reserve<double>(3);
-        arena.reserve<char>(1);
-        CHECK(arena.planned_bytes() == 512 + 256 + 256);
-        const Span<float> a = arena.take<float>(100);
-        const std::size_t mark = arena.mark();
-        const Span<double> b = arena.take<double>(3);
-        CHECK(reinterpret_cast<std::uintptr_t>(b.data) % 256 == 0);
-        CHECK(reinterpret_cast<char*>(b.data) >= reinterpret_cast<char*>(a.data + 100));
-        arena.rewind(mark);
-        CHECK(arena.take<double>(3).data == b.data);
-        arena.take<char>(1);
-        CHECK_THROWS_AS(arena.take<char>(1), std::logic_error);
-    }
-}
-
 TEST_CASE("transfer counters count every byte across, and nothing else") {
     for (const Device& device : test_devices()) {
         Stream stream(device);

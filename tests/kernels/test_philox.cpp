@@ -239,7 +239,7 @@ TEST_CASE("normals: streams, seeds, trajectories, steps and the four of a block 
         std::rotate(y.begin(), y.begin() + static_cast<std::ptrdiff_t>(by), y.end());
         return y;
     };
-    CHECK(std::fabs(correlation(z, normals(3, kStreamInitial, trajectories, 256))) <= limit);
+    CHECK(std::fabs(correlation(z, normals(3, kStreamTest, trajectories, 256))) <= limit);
     CHECK(std::fabs(correlation(z, normals(4, kStreamNoise, trajectories, 256))) <= limit);
     CHECK(std::fabs(correlation(z, normals(3ull << 32, kStreamNoise, trajectories, 256))) <= limit);
     CHECK(std::fabs(correlation(z, shifted(1))) <= limit);   // next trajectory

@@ -154,7 +154,7 @@ void Pipeline::ablate() {
         throw_if_stopped();
     }
     EstimateOptions options;
-    options.method = free_energy_method(run_.estimate.enabled ? run_.estimate.method : "mbar");
+    options.method = run_.estimate.enabled ? run_.estimate.method : "mbar";
     options.kt = model_.kt();
     const auto names = target_names();
     const auto variables = static_cast<index>(names.size());

@@ -11,7 +11,7 @@ void Pipeline::estimate() {
     {
         StageMeter meter(metrics_["stages"], "estimate");
         EstimateOptions options;
-        options.method = free_energy_method(run_.estimate.method);
+        options.method = run_.estimate.method;
         options.kt = model_.kt();
         options.tolerance = run_.estimate.tolerance;
         options.max_iterations = run_.estimate.max_iterations;
