@@ -222,6 +222,70 @@ AveragedClosure average_closure(Stream& stream, const Model& model, Span<const f
 
 // --- bursts --------------------------------------------------------------------------------------
 
+namespace {
+
+// Follows the martingales of bursts: every step of a piece is stored, and what ξ gained from drift adds up.
+class BurstMartingale {
+public:
+    BurstMartingale(Stream& stream, const Model& model, Ensemble& ensemble, const BurstOptions& options,
+                    Span<const float> begin, index stored)
+        : stream_(stream), model_(model), ensemble_(ensemble), options_(options), begin_(begin),
+          stored_(stored), path_(stream.device(), model.dim(), model.n_cvs(), stored * size()),
+          integrands_(stream.device(), outputs() * stored * size()),
+          last_(stream.device(), stored > 0 ? (K() + outputs()) * size() : 0),
+          drift_(stream.device(), stored > 0 ? outputs() * size() : 0) {
+        if (stored == 0) return;
+        const index n = size();
+        copy(stream, last_.span().subspan(0, K() * n), Span<const float>(begin.data, K() * n));
+        model.closure(stream, ensemble.x(), n, n, last_.span().subspan(K() * n, outputs() * n), n);
+        fill_zero(stream, drift_.span());
+    }
+    // The next steps towards `aim`, as many as are stored at once.
+    void advance(uint64 aim) {
+        const index n = size(),
+                    now = std::min(stored_, static_cast<index>(aim - ensemble_.step()));
+        path_.n = 0;
+        ensemble_.sample(1, now, path_);
+        model_.closure(stream_, path_.x.span(), path_.row, now * n, integrands_.span(), path_.row);
+        add_burst_drift(stream_,
+                        {K(), n, now, static_cast<float>(options_.dt), begin_.data, last_.data(),
+                         path_.xi.data(), integrands_.data(), path_.row,
+                         {static_cast<float>(options_.periods[0]),
+                          static_cast<float>(options_.periods[1])}, drift_.data()});
+    }
+    const float* drift() const { return drift_.data(); }
+
+private:
+    int K() const { return model_.n_cvs(); }
+    int outputs() const { return burst_outputs(K()); }
+    index size() const { return ensemble_.size(); }
+
+    Stream& stream_;
+    const Model& model_;
+    Ensemble& ensemble_;
+    const BurstOptions& options_;
+    Span<const float> begin_;
+    index stored_;
+    SampleSet path_;
+    Buffer<float> integrands_, last_, drift_;
+};
+
+// The sums (point, block, width) as one entry a lag and value.
+std::vector<BurstPoint> burst_points(int K, index points, const std::vector<double>& sums) {
+    const index width = burst_width(K);
+    std::vector<BurstPoint> result;
+    for (index p = 0; p < points; ++p) {
+        std::vector<double> total(at(width), 0.0);
+        for (index b = 0; b < kBurstBlocks; ++b)
+            for (index o = 0; o < width; ++o)
+                total[at(o)] += sums[at((p * kBurstBlocks + b) * width + o)];
+        result.push_back(burst_point(K, total));
+    }
+    return result;
+}
+
+}  // namespace
+
 BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConfig& integrator,
                         const std::vector<CvValue>& values, Span<const float> start, index replicas,
                         const BurstOptions& options) {
@@ -260,34 +324,18 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
         if (options.after)
             options.after(static_cast<double>(ensemble.step()) * static_cast<double>(n));
     };
-    // Every step of a piece is stored while martingales are followed.
-    const int outputs = burst_outputs(K);
     const index controlled = options.controlled < 0 ? lags : std::min(options.controlled, lags);
     const index stored =
         controlled == 0
             ? 0
-            : std::clamp<index>(kPieceFloats / ((model.dim() + K + outputs) * n), 1,
+            : std::clamp<index>(kPieceFloats / ((model.dim() + K + burst_outputs(K)) * n), 1,
                                 std::max<index>(1, options.lags[at(controlled - 1)]));
-    SampleSet path(stream.device(), model.dim(), K, stored * n);
-    Buffer<float> integrands(stream.device(), outputs * stored * n);
-    Buffer<float> last(stream.device(), stored > 0 ? (K + outputs) * n : 0);
-    Buffer<float> drift(stream.device(), stored > 0 ? outputs * n : 0);
-    if (stored > 0) {
-        copy(stream, last.span().subspan(0, K * n), Span<const float>(begin.data(), K * n));
-        model.closure(stream, ensemble.x(), n, n, last.span().subspan(K * n, outputs * n), n);
-        fill_zero(stream, drift.span());
-    }
+    BurstMartingale drift(stream, model, ensemble, options, begin.span(), stored);
     const uint64 piece = static_cast<uint64>(std::max(1.0, kLaunchWork / static_cast<double>(n)));
     for (index l = 0; l < lags; ++l) {
         const uint64 aim = static_cast<uint64>(options.lags[at(l)]);
         while (ensemble.step() < aim && l < controlled) {
-            const index now = std::min(stored, static_cast<index>(aim - ensemble.step()));
-            path.n = 0;
-            ensemble.sample(1, now, path);
-            model.closure(stream, path.x.span(), path.row, now * n, integrands.span(), path.row);
-            add_burst_drift(stream, {K, n, now, static_cast<float>(options.dt), begin.data(),
-                                     last.data(), path.xi.data(), integrands.data(), path.row,
-                                     {periods[0], periods[1]}, drift.data()});
+            drift.advance(aim);
             report();
         }
         while (ensemble.step() < aim) {
@@ -296,7 +344,7 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
         }
         model.evaluate_cvs(stream, ensemble.x(), n, n, end.span(), n);
         add_burst_sums(stream, {K, count, replicas, kBurstBlocks, begin.data(), end.data(),
-                                l < controlled ? drift.data() : nullptr,
+                                l < controlled ? drift.drift() : nullptr,
                                 {periods[0], periods[1]}, static_cast<float>(values[0][0]),
                                 static_cast<float>(1 / spacing),
                                 sums.data() + l * count * kBurstBlocks * width,
@@ -308,15 +356,8 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
         return "burst " + std::to_string(t % replicas) + " from the value " +
                std::to_string(values[at(t / replicas)][0]);
     });
-    const std::vector<double> host = to_host(stream, Span<const double>(sums.span()));
     if (K == 1) m.transition = to_host(stream, Span<const double>(transition.span()));
-    for (index p = 0; p < lags * count; ++p) {
-        std::vector<double> total(at(width), 0.0);
-        for (index b = 0; b < kBurstBlocks; ++b)
-            for (index o = 0; o < width; ++o)
-                total[at(o)] += host[at((p * kBurstBlocks + b) * width + o)];
-        m.points.push_back(burst_point(K, total));
-    }
+    m.points = burst_points(K, lags * count, to_host(stream, Span<const double>(sums.span())));
     m.steps = static_cast<double>(ensemble.step()) * static_cast<double>(n);
     m.force_evaluations = ensemble.force_evaluations();
     if (controlled > 0)

@@ -91,6 +91,104 @@ struct PaddedGrid {
     ConditionalBins bins;
 };
 
+// The sums of some variables over every bin and block, and the local fits they give.
+class BinFits {
+public:
+    // sums: (block, bin, width).
+    BinFits(const PaddedGrid& padded, index blocks, index width, std::vector<double> sums)
+        : padded_(padded), dims_(padded.grid.dims), base_(base_moments(dims_)),
+          each_(variable_moments(dims_)), all_(padded.size()), width_(width), sums_(std::move(sums)),
+          total_(at(all_ * width), 0.0), fits_(at(all_)), rest_(at(width)) {
+        for (index g = 0; g < blocks; ++g)
+            for (index i = 0; i < all_ * width; ++i) total_[at(i)] += sums_[at(g * all_ * width + i)];
+    }
+    // Of variable v: from all samples, or from all but those of a block.
+    void fit(index v, index without) {
+        for (index b = 0; b < all_; ++b) {
+            const double* sum = &total_[at(b * width_)];
+            if (without >= 0) {
+                const double* gone = &sums_[at((without * all_ + b) * width_)];
+                if (gone[0] > 0.0) {
+                    for (index i = 0; i < base_; ++i) rest_[at(i)] = sum[i] - gone[i];
+                    for (index i = 0; i < each_; ++i)
+                        rest_[at(base_ + i)] =
+                            sum[base_ + each_ * v + i] - gone[base_ + each_ * v + i];
+                    fits_[at(b)] = regress(rest_.data(), rest_.data() + base_, dims_);
+                    continue;
+                }
+            }
+            fits_[at(b)] = regress(sum, sum + base_ + each_ * v, dims_);
+        }
+    }
+    // At the centre of a bin of the grid. Neighbours with very few samples would bring more noise than
+    // they take off bias; the choice is made once, from all samples.
+    double at_centre(index b, double Fit::*part) const {
+        const index p = padded_.padded(b);
+        double value = fits_[at(p)].*part;
+        for (int k = 0; k < dims_; ++k) {
+            const index lo = p - padded_.step(k), hi = p + padded_.step(k);
+            const double least = std::max(2.0 * kFewestSamples, 0.1 * total_[at(p * width_)]);
+            if (total_[at(lo * width_)] < least || total_[at(hi * width_)] < least) continue;
+            value -= (fits_[at(lo)].*part - 2.0 * fits_[at(p)].*part + fits_[at(hi)].*part) / 24.0;
+        }
+        return value;
+    }
+    double count(index b) const { return total_[at(padded_.padded(b) * width_)]; }
+    bool present(index block, index b) const {
+        return sums_[at((block * all_ + padded_.padded(b)) * width_)] > 0.0;
+    }
+
+private:
+    const PaddedGrid& padded_;
+    int dims_;
+    index base_, each_, all_, width_;
+    std::vector<double> sums_, total_;
+    std::vector<Fit> fits_;
+    std::vector<double> rest_;
+};
+
+// Means and variances of `variable`, the v-th of `fits`.
+void fill_moments(ConditionalMoments& r, index variable, index v, BinFits& fits) {
+    fits.fit(v, -1);
+    for (index b = 0; b < r.grid.size(); ++b) {
+        double& mean = r.mean[r.place(variable, b)];
+        double& variance = r.variance[r.place(variable, b)];
+        r.count[at(b)] = fits.count(b);
+        mean = fits.at_centre(b, &Fit::mean);
+        variance = std::max(0.0, fits.at_centre(b, &Fit::variance));
+        if (r.count[at(b)] >= kFewestSamples && !std::isfinite(mean))
+            throw NumericError("conditional averages: variable " + std::to_string(variable + 1) +
+                               " has values that are not finite near collective variable " +
+                               std::to_string(r.grid.centre(0, b)));
+        if (std::isnan(mean)) variance = kNaN;
+    }
+}
+
+// Their errors, by leaving out every block in turn.
+void fill_errors(ConditionalMoments& r, index variable, index v, BinFits& fits) {
+    const index bins = r.grid.size(), count = r.blocks;
+    double* mean_influence = &r.mean_influence[at(variable * count * bins)];
+    double* variance_influence = &r.variance_influence[at(variable * count * bins)];
+    for (index g = 0; g < count; ++g) {
+        fits.fit(v, g);
+        for (index b = 0; b < bins; ++b) {
+            mean_influence[g * bins + b] = fits.at_centre(b, &Fit::mean);
+            variance_influence[g * bins + b] = fits.at_centre(b, &Fit::variance);
+        }
+    }
+    for (index b = 0; b < bins; ++b) {
+        jackknife_influence(mean_influence + b, count, bins);
+        jackknife_influence(variance_influence + b, count, bins);
+        // An error needs samples of at least two blocks.
+        index present = 0;
+        for (index g = 0; g < count; ++g) present += fits.present(g, b);
+        if (present < 2) continue;
+        r.mean_error[r.place(variable, b)] = influence_error(mean_influence + b, count, bins);
+        r.variance_error[r.place(variable, b)] =
+            influence_error(variance_influence + b, count, bins);
+    }
+}
+
 }  // namespace
 
 double ConditionalMoments::mean_at(index variable, double x0, double x1) const {
@@ -139,91 +237,17 @@ ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samp
         v->assign(at(variables * bins), kNaN);
     for (auto* v : {&r.mean_influence, &r.variance_influence})
         v->assign(at(variables * count * bins), kNaN);
-
     for (index first = 0; first < variables; first += batch) {
-        const index here = std::min(batch, variables - first);
-        const index width = base + each * here;
-        Buffer<double> device_sums(stream.device(), count * all * width);
+        const index here = std::min(batch, variables - first), width = base + each * here;
+        Buffer<double> sums(stream.device(), count * all * width);
         for (const SampleBlock& run : samples.blocks)
             conditional_sums(stream, samples, run, blocks, merge,
                              y.subspan(first * y_row, y.size - first * y_row), y_row, here,
-                             padded.bins, device_sums.span());
-        const std::vector<double> sums = to_host(stream, device_sums.span());
-        std::vector<double> total(at(all * width), 0.0);
-        for (index g = 0; g < count; ++g)
-            for (index i = 0; i < all * width; ++i) total[at(i)] += sums[at(g * all * width + i)];
-
-        // fits[bin]: of all samples, or of all but block g.
-        std::vector<Fit> fits(at(all));
-        std::vector<double> rest(at(width));
-        const auto fit_all = [&](index v, index without) {
-            for (index b = 0; b < all; ++b) {
-                const double* sum = &total[at(b * width)];
-                if (without >= 0) {
-                    const double* gone = &sums[at((without * all + b) * width)];
-                    if (gone[0] > 0.0) {
-                        for (index i = 0; i < base; ++i) rest[at(i)] = sum[i] - gone[i];
-                        for (index i = 0; i < each; ++i)
-                            rest[at(base + i)] =
-                                sum[base + each * v + i] - gone[base + each * v + i];
-                        fits[at(b)] = regress(rest.data(), rest.data() + base, dims);
-                        continue;
-                    }
-                }
-                fits[at(b)] = regress(sum, sum + base + each * v, dims);
-            }
-        };
-        // Neighbours with very few samples would bring more noise than they take off bias; the
-        // choice is made once, from all samples.
-        const auto at_centre = [&](index b, double Fit::*part) {
-            const index p = padded.padded(b);
-            double value = fits[at(p)].*part;
-            for (int k = 0; k < dims; ++k) {
-                const index lo = p - padded.step(k), hi = p + padded.step(k);
-                const double least = std::max(2.0 * kFewestSamples, 0.1 * total[at(p * width)]);
-                if (total[at(lo * width)] < least || total[at(hi * width)] < least) continue;
-                value -= (fits[at(lo)].*part - 2.0 * fits[at(p)].*part + fits[at(hi)].*part) / 24.0;
-            }
-            return value;
-        };
+                             padded.bins, sums.span());
+        BinFits fits(padded, count, width, to_host(stream, sums.span()));
         for (index v = 0; v < here; ++v) {
-            const index variable = first + v;
-            fit_all(v, -1);
-            for (index b = 0; b < bins; ++b) {
-                r.count[at(b)] = total[at(padded.padded(b) * width)];
-                r.mean[r.place(variable, b)] = at_centre(b, &Fit::mean);
-                r.variance[r.place(variable, b)] = std::max(0.0, at_centre(b, &Fit::variance));
-                if (r.count[at(b)] >= kFewestSamples &&
-                    !std::isfinite(r.mean[r.place(variable, b)]))
-                    throw NumericError("conditional averages: variable " +
-                                       std::to_string(variable + 1) +
-                                       " has values that are not finite near collective variable " +
-                                       std::to_string(grid.centre(0, b)));
-                if (std::isnan(r.mean[r.place(variable, b)]))
-                    r.variance[r.place(variable, b)] = kNaN;
-            }
-            double* mean_influence = &r.mean_influence[at(variable * count * bins)];
-            double* variance_influence = &r.variance_influence[at(variable * count * bins)];
-            for (index g = 0; g < count; ++g) {
-                fit_all(v, g);
-                for (index b = 0; b < bins; ++b) {
-                    mean_influence[g * bins + b] = at_centre(b, &Fit::mean);
-                    variance_influence[g * bins + b] = at_centre(b, &Fit::variance);
-                }
-            }
-            for (index b = 0; b < bins; ++b) {
-                jackknife_influence(mean_influence + b, count, bins);
-                jackknife_influence(variance_influence + b, count, bins);
-                // An error needs samples of at least two blocks.
-                index present = 0;
-                for (index g = 0; g < count; ++g)
-                    present += sums[at((g * all + padded.padded(b)) * width)] > 0.0;
-                if (present < 2) continue;
-                r.mean_error[r.place(variable, b)] =
-                    influence_error(mean_influence + b, count, bins);
-                r.variance_error[r.place(variable, b)] =
-                    influence_error(variance_influence + b, count, bins);
-            }
+            fill_moments(r, first + v, v, fits);
+            fill_errors(r, first + v, v, fits);
         }
     }
     return r;

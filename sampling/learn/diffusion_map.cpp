@@ -242,9 +242,27 @@ std::vector<double> regression_novelty(const std::vector<double>& functions, int
     return novelty;
 }
 
-DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
-                           const std::vector<double>& weights, const DiffusionMapOptions& options) {
-    const index n = points.n;
+namespace {
+
+// The kernel on the samples, and sums over them.
+struct Kernel {
+    Stream& stream;
+    index n;
+    KernelOperator op;
+    Buffer<float> sum;
+
+    Kernel(Stream& s, const PointSet& points, double epsilon, const DiffusionMapOptions& options)
+        : stream(s), n(points.n), op(s, points, epsilon, options.neighbours, options.stored_bytes),
+          sum(s.device(), n) {}
+    // Σ_j k_ij of_j.
+    std::vector<float> sums(const std::vector<double>& of) {
+        const Buffer<float> x = on_device(stream, floats(of));
+        op.multiply(x.span(), 1, sum.span());
+        return to_host(stream, Span<const float>(sum.span()));
+    }
+};
+
+void check_samples(const DiffusionMapOptions& options, index n) {
     const int K = options.coordinates;
     if (K < 1 || K > 48)
         throw InputError("diffusion map: " + std::to_string(K) +
@@ -253,82 +271,82 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
         throw InputError("diffusion map: " + std::to_string(n) + " samples are too few for " +
                          std::to_string(K) + " coordinates; give at least " +
                          std::to_string(least_samples(K)));
-    std::vector<double> w = normalised(weights, n);
-    DiffusionMap map;
-    map.n = n;
-    map.alpha = options.alpha;
+}
+
+void warn_of_few(const std::vector<double>& w, int coordinates, DiffusionMap& map) {
     double effective = 0;
     for (const double value : w) effective += value * value;
     effective = 1 / effective;
-    if (effective < 20.0 * (K + 1))
+    if (effective < 20.0 * (coordinates + 1))
         map.warnings.push_back("the weights leave " + number(effective) +
-                               " effective samples for " + std::to_string(K) +
+                               " effective samples for " + std::to_string(coordinates) +
                                " coordinates: too few to trust them");
-    map.epsilon = options.epsilon;
-    if (!(map.epsilon > 0)) {
-        // Of the samples as they lie, whatever they weigh.
-        const Bandwidth choice = choose_bandwidth(stream, points, {});
-        map.epsilon = std::max(choice.epsilon, reaching_bandwidth(stream, points));
-        map.dimension = choice.dimension;
-    }
+}
 
-    KernelOperator kernel(stream, points, map.epsilon, options.neighbours, options.stored_bytes);
-    Buffer<float> y1(stream.device(), n);
-    const auto sums = [&](const std::vector<double>& of) {
-        const Buffer<float> x = on_device(stream, floats(of));
-        kernel.multiply(x.span(), 1, y1.span());
-        return to_host(stream, Span<const float>(y1.span()));
-    };
-    // A few samples far from all others are slow to leave: coordinates of their own, which say nothing
-    // about the rest. They take no part, and get their values from their neighbours at the end.
-    const std::vector<float> reach = sums(std::vector<double>(at(n), 1.0));
+// A few samples far from all others are slow to leave: coordinates of their own, which say nothing
+// about the rest. They take no part, and get their values from their neighbours at the end.
+void leave_out_lonely(Kernel& kernel, std::vector<double>& w, DiffusionMap& map) {
+    const std::vector<float> reach = kernel.sums(std::vector<double>(at(map.n), 1.0));
     double lonely = 0;
-    for (index i = 0; i < n; ++i)
+    for (index i = 0; i < map.n; ++i)
         if (reach[at(i)] < kLeastReach) lonely += w[at(i)];
-    if (lonely < kMostLonely)
-        for (index i = 0; i < n; ++i)
-            if (reach[at(i)] < kLeastReach) {
-                w[at(i)] = 0;
-                ++map.left_out;
-            }
-    // Density estimate q, then P_ij = k_ij v_j / d_i with v = w / q^α (the row's own q^α cancels),
-    // conjugate to S_ij = s_i k_ij s_j with s = sqrt(v/d) and the stationary law π = v d.
-    const std::vector<float> q = sums(w);
+    if (!(lonely < kMostLonely)) return;
+    for (index i = 0; i < map.n; ++i)
+        if (reach[at(i)] < kLeastReach) {
+            w[at(i)] = 0;
+            ++map.left_out;
+        }
+}
+
+struct Normalisation {
+    std::vector<double> scale, start;  // s, and sqrt(π)
+    double alone = 0;                  // weight of samples that are most of their own degree
+};
+
+// Density estimate q, then P_ij = k_ij v_j / d_i with v = w / q^α (the row's own q^α cancels),
+// conjugate to S_ij = s_i k_ij s_j with s = sqrt(v/d) and the stationary law π = v d.
+Normalisation normalise(Kernel& kernel, const std::vector<double>& w, DiffusionMap& map) {
+    const index n = map.n;
+    const std::vector<float> q = kernel.sums(w);
     std::vector<double>& v = map.mass;
     double mass = 0;
     for (index i = 0; i < n; ++i) {
         const double density = static_cast<double>(q[at(i)]);
         if (!std::isfinite(density))
             throw InputError("diffusion map: point " + std::to_string(i) + " is not finite");
-        v.push_back(w[at(i)] > 0 ? w[at(i)] / std::pow(std::max(density, 1e-30), options.alpha)
-                                 : 0.0);
+        v.push_back(w[at(i)] > 0 ? w[at(i)] / std::pow(std::max(density, 1e-30), map.alpha) : 0.0);
         mass += v.back();
     }
     for (double& value : v) value /= mass;
-    const std::vector<float> degree = sums(v);
-    std::vector<double> scale, start;
-    double total = 0, alone = 0;
+    const std::vector<float> degree = kernel.sums(v);
+    Normalisation result;
+    double total = 0;
     for (index i = 0; i < n; ++i) {
         const double d = static_cast<double>(degree[at(i)]);
-        scale.push_back(v[at(i)] > 0 && d > 0 ? std::sqrt(v[at(i)] / d) : 0.0);
+        result.scale.push_back(v[at(i)] > 0 && d > 0 ? std::sqrt(v[at(i)] / d) : 0.0);
         map.stationary.push_back(v[at(i)] * d);
         total += map.stationary.back();
-        if (v[at(i)] > 0.5 * d) alone += w[at(i)];
+        if (v[at(i)] > 0.5 * d) result.alone += w[at(i)];
     }
     for (double& p : map.stationary) {
         p /= total;
-        start.push_back(std::sqrt(p));
+        result.start.push_back(std::sqrt(p));
     }
+    return result;
+}
 
+LeadingPairs eigenpairs(Kernel& kernel, const Normalisation& normal, int count, DiffusionMap& map) {
+    Stream& stream = kernel.stream;
+    const index n = map.n;
     Buffer<double> s(stream.device(), n), first(stream.device(), n);
-    copy_to_device(stream, s.span(), scale.data());
-    copy_to_device(stream, first.span(), start.data());
+    copy_to_device(stream, s.span(), normal.scale.data());
+    copy_to_device(stream, first.span(), normal.start.data());
     Buffer<float> xf(stream.device(), n * kEigenBlock), yf(stream.device(), n * kEigenBlock);
-    const LeadingPairs pairs = leading_eigenpairs(
-        stream, n, K + 1,
+    LeadingPairs pairs = leading_eigenpairs(
+        stream, n, count,
         [&](Span<const double> x, Span<double> y) {
             scale_block(stream, n, s.span(), x, xf.span());
-            kernel.multiply(xf.span(), kEigenBlock, yf.span());
+            kernel.op.multiply(xf.span(), kEigenBlock, yf.span());
             unscale_block(stream, n, s.span(), yf.span(), y);
         },
         first.span());
@@ -338,79 +356,95 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
         map.warnings.push_back("the eigenproblem stopped at a residual of " +
                                number(pairs.residual) + " after " + std::to_string(pairs.products) +
                                " products; its last coordinates may be mixed");
-    map.eigenvalues = pairs.values;
-    map.functions.resize(at((K + 1) * n));
+    return pairs;
+}
 
-    // Signs: along the variable that a coordinate follows most.
+// Of f, the correlation with the variable that it follows most; of the constant one, its mean.
+double direction_of(const double* f, bool constant, const std::vector<float>& x,
+                    const PointSet& points, const DiffusionMap& map) {
+    double mean = 0;
+    for (index i = 0; i < map.n; ++i) mean += map.stationary[at(i)] * f[i];
+    double along = mean, most = 0;
+    for (int d = 0; d < points.dim && !constant; ++d) {
+        double sxy = 0, sx = 0, sxx = 0;
+        for (index i = 0; i < map.n; ++i) {
+            const double value = static_cast<double>(x[at(d * points.row + i)]);
+            const double p = map.stationary[at(i)];
+            sx += p * value;
+            sxx += p * value * value;
+            sxy += p * value * (f[i] - mean);
+        }
+        const double r = sxy / std::sqrt(std::max(1e-300, sxx - sx * sx));
+        if (std::abs(r) > most + 1e-3) {
+            most = std::abs(r);
+            along = r;
+        }
+    }
+    return along;
+}
+
+// φ_k from the eigenvectors, signs along the variable that a coordinate follows most.
+void fill_functions(Stream& stream, const PointSet& points, const LeadingPairs& pairs,
+                    const std::vector<double>& start, DiffusionMap& map) {
+    const index n = map.n;
+    map.eigenvalues = pairs.values;
+    map.functions.resize(map.eigenvalues.size() * at(n));
     const std::vector<float> x = to_host(stream, points.x);
-    for (int k = 0; k <= K; ++k) {
+    for (int k = 0; k <= map.coordinates(); ++k) {
         double* f = map.functions.data() + at(k * n);
-        double mean = 0;
         for (index i = 0; i < n; ++i) {
             const double p = start[at(i)];
             f[i] = p > 0 ? pairs.vectors[at(k * n + i)] / p : 0.0;
-            mean += map.stationary[at(i)] * f[i];
         }
-        double along = mean;
-        if (k > 0) {
-            double most = 0;
-            for (int d = 0; d < points.dim; ++d) {
-                double sxy = 0, sx = 0, sxx = 0;
-                for (index i = 0; i < n; ++i) {
-                    const double value = static_cast<double>(x[at(d * points.row + i)]);
-                    const double p = map.stationary[at(i)];
-                    sx += p * value;
-                    sxx += p * value * value;
-                    sxy += p * value * (f[i] - mean);
-                }
-                const double r = sxy / std::sqrt(std::max(1e-300, sxx - sx * sx));
-                if (std::abs(r) > most + 1e-3) {
-                    most = std::abs(r);
-                    along = r;
-                }
-            }
-        }
-        if (along < 0)
+        if (direction_of(f, k == 0, x, points, map) < 0)
             for (index i = 0; i < n; ++i) f[i] = -f[i];
     }
+}
 
-    // Where there is no weight the functions follow from their eigenvalue equation:
-    // φ_k(i) = λ_k⁻¹ Σ_j P_ij φ_k(j).
-    if (std::any_of(v.begin(), v.end(), [](double value) { return value == 0; })) {
-        Buffer<float> table(stream.device(), n * kEigenBlock);
-        for (int first_k = 1; first_k <= K; first_k += kEigenBlock - 1) {
-            const int count = std::min(kEigenBlock - 1, K - first_k + 1);
-            std::vector<float> f(at(n * kEigenBlock), 0.0f);
-            for (index j = 0; j < n; ++j) {
-                // Scaled: the values of v are of the order of 1/n.
-                const double mass_j = v[at(j)] * static_cast<double>(n);
-                f[at(j * kEigenBlock)] = static_cast<float>(mass_j);
-                for (int c = 0; c < count; ++c)
-                    f[at(j * kEigenBlock + c + 1)] =
-                        static_cast<float>(mass_j * map.function(first_k + c)[j]);
-            }
-            copy_to_device(stream, table.span(), f.data());
-            kernel.multiply(table.span(), kEigenBlock, yf.span());
-            const std::vector<float> sum = to_host(stream, Span<const float>(yf.span()));
-            for (int c = 0; c < count; ++c) {
-                const int k = first_k + c;
-                for (index i = 0; i < n; ++i)
-                    if (v[at(i)] == 0 && sum[at(i)] > 0)
-                        map.functions[at(k * n + i)] =
-                            static_cast<double>(sum[at((c + 1) * n + i)]) /
-                            (map.eigenvalues[at(k)] * static_cast<double>(sum[at(i)]));
-            }
+// Where there is no weight the functions follow from their eigenvalue equation:
+// φ_k(i) = λ_k⁻¹ Σ_j P_ij φ_k(j).
+void fill_without_weight(Kernel& kernel, DiffusionMap& map) {
+    const std::vector<double>& v = map.mass;
+    if (std::none_of(v.begin(), v.end(), [](double value) { return value == 0; })) return;
+    Stream& stream = kernel.stream;
+    const index n = map.n;
+    const int K = map.coordinates();
+    Buffer<float> table(stream.device(), n * kEigenBlock), y(stream.device(), n * kEigenBlock);
+    for (int first = 1; first <= K; first += kEigenBlock - 1) {
+        const int count = std::min(kEigenBlock - 1, K - first + 1);
+        std::vector<float> f(at(n * kEigenBlock), 0.0f);
+        for (index j = 0; j < n; ++j) {
+            // Scaled: the values of v are of the order of 1/n.
+            const double mass = v[at(j)] * static_cast<double>(n);
+            f[at(j * kEigenBlock)] = static_cast<float>(mass);
+            for (int c = 0; c < count; ++c)
+                f[at(j * kEigenBlock + c + 1)] =
+                    static_cast<float>(mass * map.function(first + c)[j]);
+        }
+        copy_to_device(stream, table.span(), f.data());
+        kernel.op.multiply(table.span(), kEigenBlock, y.span());
+        const std::vector<float> sum = to_host(stream, Span<const float>(y.span()));
+        for (int c = 0; c < count; ++c) {
+            const int k = first + c;
+            for (index i = 0; i < n; ++i)
+                if (v[at(i)] == 0 && sum[at(i)] > 0)
+                    map.functions[at(k * n + i)] =
+                        static_cast<double>(sum[at((c + 1) * n + i)]) /
+                        (map.eigenvalues[at(k)] * static_cast<double>(sum[at(i)]));
         }
     }
+}
 
-    // Harmonics and the gap, from the samples with weight.
+// Harmonics and the gap, from the samples with weight.
+void find_independent(DiffusionMap& map) {
+    const int K = map.coordinates();
     std::vector<double> kept;
     index with_weight = 0;
-    for (index i = 0; i < n; ++i) with_weight += v[at(i)] > 0;
+    for (const double value : map.mass) with_weight += value > 0;
     kept.reserve(at(K * with_weight));
     for (int k = 1; k <= K; ++k)
-        for (index i = 0; i < n; ++i)
-            if (v[at(i)] > 0) kept.push_back(map.function(k)[i]);
+        for (index i = 0; i < map.n; ++i)
+            if (map.mass[at(i)] > 0) kept.push_back(map.function(k)[i]);
     map.novelty = regression_novelty(kept, K, with_weight);
     map.novelty.insert(map.novelty.begin(), 0.0);
     for (int k = 1; k <= K; ++k)
@@ -423,6 +457,9 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
             map.gap = k;
         }
     }
+}
+
+void warn_of_torn(double alone, int neighbours, DiffusionMap& map) {
     const auto groups = std::count_if(map.eigenvalues.begin(), map.eigenvalues.end(),
                                       [](double value) { return value > 1 - 5e-6; });
     std::string torn;
@@ -432,14 +469,40 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
         torn += (torn.empty() ? "leaves " : " and leaves ") + number(100 * alone) +
                 " % of them with no neighbour";
     map.connected = torn.empty();
-    if (!map.connected)
-        map.warnings.push_back(
-            "the bandwidth epsilon = " + number(map.epsilon) +
-            (options.neighbours > 0
-                 ? " with " + std::to_string(options.neighbours) + " neighbours of each sample "
-                 : " ") +
-            torn + ": coordinates only tell those apart; choose a larger epsilon" +
-            (options.neighbours > 0 ? ", more neighbours" : "") + ", or samples in between");
+    if (map.connected) return;
+    map.warnings.push_back(
+        "the bandwidth epsilon = " + number(map.epsilon) +
+        (neighbours > 0 ? " with " + std::to_string(neighbours) + " neighbours of each sample "
+                        : " ") +
+        torn + ": coordinates only tell those apart; choose a larger epsilon" +
+        (neighbours > 0 ? ", more neighbours" : "") + ", or samples in between");
+}
+
+}  // namespace
+
+DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
+                           const std::vector<double>& weights, const DiffusionMapOptions& options) {
+    check_samples(options, points.n);
+    std::vector<double> w = normalised(weights, points.n);
+    DiffusionMap map;
+    map.n = points.n;
+    map.alpha = options.alpha;
+    warn_of_few(w, options.coordinates, map);
+    map.epsilon = options.epsilon;
+    if (!(map.epsilon > 0)) {
+        // Of the samples as they lie, whatever they weigh.
+        const Bandwidth choice = choose_bandwidth(stream, points, {});
+        map.epsilon = std::max(choice.epsilon, reaching_bandwidth(stream, points));
+        map.dimension = choice.dimension;
+    }
+    Kernel kernel(stream, points, map.epsilon, options);
+    leave_out_lonely(kernel, w, map);
+    const Normalisation normal = normalise(kernel, w, map);
+    const LeadingPairs pairs = eigenpairs(kernel, normal, options.coordinates + 1, map);
+    fill_functions(stream, points, pairs, normal.start, map);
+    fill_without_weight(kernel, map);
+    find_independent(map);
+    warn_of_torn(normal.alone, options.neighbours, map);
     return map;
 }
 

@@ -13,139 +13,160 @@ namespace {
 constexpr int kBlocks = 8;  // of one Krylov space
 constexpr index kWidth2 = kEigenBlock * kEigenBlock;
 
-}  // namespace
-
 // Householder reduction to tridiagonal form, then the QL iteration with implicit shifts (Bowdler,
-// Martin, Reinsch and Wilkinson, Numer. Math. 11 (1968) 293; tred2 and tql2 of EISPACK).
-DenseEigen eigen_symmetric(int n, std::vector<double> a) {
-    const auto at = [n](int i, int j) {
+// Martin, Reinsch and Wilkinson, Numer. Math. 11 (1968) 293; tred2 and tql2 of EISPACK). v holds the transpose of EISPACK's z: its rows become the
+// eigenvectors.
+struct SymmetricQl {
+    int n;
+    std::vector<double> v, d, e;
+
+    SymmetricQl(int size, std::vector<double> a)
+        : n(size), v(std::move(a)), d(static_cast<std::size_t>(n)), e(d.size(), 0.0) {}
+
+    std::size_t at(int i, int j) const {
         return static_cast<std::size_t>(i) * static_cast<std::size_t>(n) +
                static_cast<std::size_t>(j);
-    };
-    // v holds the transpose of EISPACK's z: its rows become the eigenvectors.
-    std::vector<double> v = std::move(a), d(static_cast<std::size_t>(n)), e(d.size(), 0.0);
-    const auto D = [&](int i) -> double& { return d[static_cast<std::size_t>(i)]; };
-    const auto E = [&](int i) -> double& { return e[static_cast<std::size_t>(i)]; };
-    const auto V = [&](int i, int j) -> double& { return v[at(j, i)]; };
-    for (int j = 0; j < n; ++j) D(j) = V(n - 1, j);
-    for (int i = n - 1; i > 0; --i) {
-        double scale = 0, h = 0;
-        for (int k = 0; k < i; ++k) scale += std::abs(D(k));
-        if (scale == 0) {
-            E(i) = D(i - 1);
-            for (int j = 0; j < i; ++j) {
-                D(j) = V(i - 1, j);
-                V(i, j) = V(j, i) = 0;
-            }
-        } else {
-            for (int k = 0; k < i; ++k) {
-                D(k) /= scale;
-                h += D(k) * D(k);
-            }
-            const double f0 = D(i - 1), g0 = f0 > 0 ? -std::sqrt(h) : std::sqrt(h);
-            E(i) = scale * g0;
-            h -= f0 * g0;
-            D(i - 1) = f0 - g0;
-            for (int j = 0; j < i; ++j) E(j) = 0;
-            for (int j = 0; j < i; ++j) {
-                const double f = D(j);
-                V(j, i) = f;
-                double g = E(j) + V(j, j) * f;
-                for (int k = j + 1; k < i; ++k) {
-                    g += V(k, j) * D(k);
-                    E(k) += V(k, j) * f;
-                }
-                E(j) = g;
-            }
-            double f = 0;
-            for (int j = 0; j < i; ++j) {
-                E(j) /= h;
-                f += E(j) * D(j);
-            }
-            const double hh = f / (h + h);
-            for (int j = 0; j < i; ++j) E(j) -= hh * D(j);
-            for (int j = 0; j < i; ++j) {
-                for (int k = j; k < i; ++k) V(k, j) -= D(j) * E(k) + E(j) * D(k);
-                D(j) = V(i - 1, j);
-                V(i, j) = 0;
-            }
-        }
-        D(i) = h;
     }
-    for (int i = 0; i < n - 1; ++i) {
-        V(n - 1, i) = V(i, i);
-        V(i, i) = 1;
-        const double h = D(i + 1);
-        if (h != 0) {
-            for (int k = 0; k <= i; ++k) D(k) = V(k, i + 1) / h;
-            for (int j = 0; j <= i; ++j) {
-                double g = 0;
-                for (int k = 0; k <= i; ++k) g += V(k, i + 1) * V(k, j);
-                for (int k = 0; k <= i; ++k) V(k, j) -= g * D(k);
-            }
-        }
-        for (int k = 0; k <= i; ++k) V(k, i + 1) = 0;
-    }
-    for (int j = 0; j < n; ++j) {
-        D(j) = V(n - 1, j);
-        V(n - 1, j) = 0;
-    }
-    V(n - 1, n - 1) = 1;
+    double& D(int i) { return d[static_cast<std::size_t>(i)]; }
+    double& E(int i) { return e[static_cast<std::size_t>(i)]; }
+    double& V(int i, int j) { return v[at(j, i)]; }
 
-    for (int i = 1; i < n; ++i) E(i - 1) = E(i);
-    E(n - 1) = 0;
-    double f = 0, largest = 0;
-    for (int l = 0; l < n; ++l) {
-        largest = std::max(largest, std::abs(D(l)) + std::abs(E(l)));
-        int m = l;
-        while (m < n - 1 && std::abs(E(m)) > 0x1p-52 * largest) ++m;
-        for (int iteration = 0; m > l && iteration < 200; ++iteration) {
-            double g = D(l), p = (D(l + 1) - g) / (2 * E(l)), r = std::hypot(p, 1.0);
-            if (p < 0) r = -r;
-            D(l) = E(l) / (p + r);
-            D(l + 1) = E(l) * (p + r);
-            const double dl1 = D(l + 1);
-            double h = g - D(l);
-            for (int i = l + 2; i < n; ++i) D(i) -= h;
-            f += h;
-            p = D(m);
-            double c = 1, c2 = c, c3 = c, s = 0, s2 = 0;
-            const double el1 = E(l + 1);
-            for (int i = m - 1; i >= l; --i) {
-                c3 = c2;
-                c2 = c;
-                s2 = s;
-                g = c * E(i);
-                h = c * p;
-                r = std::hypot(p, E(i));
-                E(i + 1) = s * r;
-                s = E(i) / r;
-                c = p / r;
-                p = c * D(i) - s * g;
-                D(i + 1) = h + s * (c * g + s * D(i));
-                for (int k = 0; k < n; ++k) {
-                    h = V(k, i + 1);
-                    V(k, i + 1) = s * V(k, i) + c * h;
-                    V(k, i) = c * V(k, i) - s * h;
+    // Householder reflections to a tridiagonal matrix, and their product in v.
+    void tridiagonalise() {
+        for (int j = 0; j < n; ++j) D(j) = V(n - 1, j);
+        for (int i = n - 1; i > 0; --i) {
+            double scale = 0, h = 0;
+            for (int k = 0; k < i; ++k) scale += std::abs(D(k));
+            if (scale == 0) {
+                E(i) = D(i - 1);
+                for (int j = 0; j < i; ++j) {
+                    D(j) = V(i - 1, j);
+                    V(i, j) = V(j, i) = 0;
+                }
+            } else {
+                for (int k = 0; k < i; ++k) {
+                    D(k) /= scale;
+                    h += D(k) * D(k);
+                }
+                const double f0 = D(i - 1), g0 = f0 > 0 ? -std::sqrt(h) : std::sqrt(h);
+                E(i) = scale * g0;
+                h -= f0 * g0;
+                D(i - 1) = f0 - g0;
+                for (int j = 0; j < i; ++j) E(j) = 0;
+                for (int j = 0; j < i; ++j) {
+                    const double f = D(j);
+                    V(j, i) = f;
+                    double g = E(j) + V(j, j) * f;
+                    for (int k = j + 1; k < i; ++k) {
+                        g += V(k, j) * D(k);
+                        E(k) += V(k, j) * f;
+                    }
+                    E(j) = g;
+                }
+                double f = 0;
+                for (int j = 0; j < i; ++j) {
+                    E(j) /= h;
+                    f += E(j) * D(j);
+                }
+                const double hh = f / (h + h);
+                for (int j = 0; j < i; ++j) E(j) -= hh * D(j);
+                for (int j = 0; j < i; ++j) {
+                    for (int k = j; k < i; ++k) V(k, j) -= D(j) * E(k) + E(j) * D(k);
+                    D(j) = V(i - 1, j);
+                    V(i, j) = 0;
                 }
             }
-            p = -s * s2 * c3 * el1 * E(l) / dl1;
-            E(l) = s * p;
-            D(l) = c * p;
-            if (std::abs(E(l)) <= 0x1p-52 * largest) break;
+            D(i) = h;
         }
-        D(l) += f;
-        E(l) = 0;
+        accumulate();
     }
 
+    void accumulate() {
+        for (int i = 0; i < n - 1; ++i) {
+            V(n - 1, i) = V(i, i);
+            V(i, i) = 1;
+            const double h = D(i + 1);
+            if (h != 0) {
+                for (int k = 0; k <= i; ++k) D(k) = V(k, i + 1) / h;
+                for (int j = 0; j <= i; ++j) {
+                    double g = 0;
+                    for (int k = 0; k <= i; ++k) g += V(k, i + 1) * V(k, j);
+                    for (int k = 0; k <= i; ++k) V(k, j) -= g * D(k);
+                }
+            }
+            for (int k = 0; k <= i; ++k) V(k, i + 1) = 0;
+        }
+        for (int j = 0; j < n; ++j) {
+            D(j) = V(n - 1, j);
+            V(n - 1, j) = 0;
+        }
+        V(n - 1, n - 1) = 1;
+    }
+
+    // Implicit QL steps, each eigenvalue in turn.
+    void diagonalise() {
+        for (int i = 1; i < n; ++i) E(i - 1) = E(i);
+        E(n - 1) = 0;
+        double f = 0, largest = 0;
+        for (int l = 0; l < n; ++l) {
+            largest = std::max(largest, std::abs(D(l)) + std::abs(E(l)));
+            int m = l;
+            while (m < n - 1 && std::abs(E(m)) > 0x1p-52 * largest) ++m;
+            for (int iteration = 0; m > l && iteration < 200; ++iteration) {
+                double g = D(l), p = (D(l + 1) - g) / (2 * E(l)), r = std::hypot(p, 1.0);
+                if (p < 0) r = -r;
+                D(l) = E(l) / (p + r);
+                D(l + 1) = E(l) * (p + r);
+                const double dl1 = D(l + 1);
+                double h = g - D(l);
+                for (int i = l + 2; i < n; ++i) D(i) -= h;
+                f += h;
+                p = D(m);
+                double c = 1, c2 = c, c3 = c, s = 0, s2 = 0;
+                const double el1 = E(l + 1);
+                for (int i = m - 1; i >= l; --i) {
+                    c3 = c2;
+                    c2 = c;
+                    s2 = s;
+                    g = c * E(i);
+                    h = c * p;
+                    r = std::hypot(p, E(i));
+                    E(i + 1) = s * r;
+                    s = E(i) / r;
+                    c = p / r;
+                    p = c * D(i) - s * g;
+                    D(i + 1) = h + s * (c * g + s * D(i));
+                    for (int k = 0; k < n; ++k) {
+                        h = V(k, i + 1);
+                        V(k, i + 1) = s * V(k, i) + c * h;
+                        V(k, i) = c * V(k, i) - s * h;
+                    }
+                }
+                p = -s * s2 * c3 * el1 * E(l) / dl1;
+                E(l) = s * p;
+                D(l) = c * p;
+                if (std::abs(E(l)) <= 0x1p-52 * largest) break;
+            }
+            D(l) += f;
+            E(l) = 0;
+        }
+    }
+};
+
+}  // namespace
+
+DenseEigen eigen_symmetric(int n, std::vector<double> a) {
+    SymmetricQl ql(n, std::move(a));
+    ql.tridiagonalise();
+    ql.diagonalise();
     std::vector<int> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int i, int j) { return D(i) > D(j); });
+    std::stable_sort(order.begin(), order.end(), [&](int i, int j) { return ql.D(i) > ql.D(j); });
     DenseEigen result;
     for (const int i : order) {
-        result.values.push_back(D(i));
-        result.vectors.insert(result.vectors.end(), v.begin() + static_cast<long>(at(i, 0)),
-                              v.begin() + static_cast<long>(at(i, 0)) + n);
+        result.values.push_back(ql.D(i));
+        result.vectors.insert(result.vectors.end(), ql.v.begin() + static_cast<long>(ql.at(i, 0)),
+                              ql.v.begin() + static_cast<long>(ql.at(i, 0)) + n);
     }
     return result;
 }
