@@ -34,10 +34,6 @@ struct MlpLayout {
     std::vector<float> transpose(const std::vector<float>& parameters) const;
 };
 
-const char* activation_name(Activation activation);
-// InputError unless it is one of silu, leaky_relu, tanh, softplus.
-Activation activation_from(const std::string& name);
-
 // --- sweeps -----------------------------------------------------------------------------------------
 
 // Scratch of one network on stacked groups of rows. A pointer with index l is (groups·rows, ld_l).
@@ -56,6 +52,11 @@ struct MlpScratch {
     MlpScratch() = default;
     MlpScratch(const MlpLayout& layout, index rows, int groups, int penalised, Real* memory);
 };
+
+// Of a forward sweep alone: h_l (rows, ld_l).
+index activations_size(const MlpLayout& layout, index rows);
+std::array<float*, kMostLayers + 1> activations(const MlpLayout& layout, index rows,
+                                                float* memory);
 
 // A Program is a RowProgram (nn/layers/row_program.h) or, within a block, a TileProgram (kernels/block/mlp_tile.cuh).
 template <class Real>

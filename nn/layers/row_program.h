@@ -25,9 +25,9 @@ namespace microlift {
 inline constexpr index kTileRows = 64;
 inline constexpr index kMostSlots = 16;
 
-inline index gradient_slots(const Device& device, index rows) {
+inline index gradient_slots(const Device& device, index rows, index tile_rows = kTileRows) {
     if (!device.is_cpu()) return 1;
-    const index tiles = (rows + kTileRows - 1) / kTileRows;
+    const index tiles = (rows + tile_rows - 1) / tile_rows;
     return tiles < kMostSlots ? tiles : kMostSlots;
 }
 
@@ -46,16 +46,28 @@ public:
     // `gradient` holds gradient_slots(…) × `parameters` values; it is zeroed before the first row.
     RowProgram(Stream& stream, index rows, Real* gradient = nullptr, index parameters = 0,
                const Real* ones = nullptr, Precision precision = Precision::tf32,
-               RowPlaces places = RowPlaces::by_number)
+               RowPlaces places = RowPlaces::by_number, index tile_rows = kTileRows)
         : stream_(stream), rows_(rows), gradient_(gradient), parameters_(parameters), ones_(ones),
-          precision_(precision), places_(places),
+          precision_(precision), places_(places), tile_rows_(tile_rows),
           group_rows_(rows_of_places(stream.device(), rows, places)) {
         if (!on_cpu() && gradient_)
             fill_zero(stream_, Span<Real>(gradient_, parameters_));
     }
 
+    bool on_cpu() const { return stream_.device().is_cpu(); }
+    Stream& stream() const { return stream_; }
     index rows() const { return rows_; }
     index group_rows() const { return group_rows_; }
+    Real* gradient() const { return gradient_; }
+
+    // call(row, gradient slot) for every row, on the CPU; CUDA takes bodies on stream().
+    template <class F>
+    void each_row_on_cpu(const F& call) {
+        add([call, gradient = gradient_, parameters = parameters_](const Tile& t) {
+            for (index i = 0; i < t.rows; ++i)
+                call(t.row + i, gradient ? gradient + t.slot * parameters : nullptr);
+        });
+    }
 
     // body(L, i) for every element i = place*ld + column.
     template <class Body>
@@ -178,16 +190,18 @@ public:
         count_launch();
         struct Plan {
             std::vector<Call> calls;
-            index rows, slots, parameters;
+            index rows, tile_rows, slots, parameters;
             Real* gradient;
             bool by_thread;
         };
         auto plan = std::make_shared<const Plan>(
-            Plan{std::move(calls_), rows_, gradient_slots(stream_.device(), rows_), parameters_,
-                 gradient_, places_ == RowPlaces::by_thread});
+            Plan{std::move(calls_), rows_, tile_rows_,
+                 gradient_slots(stream_.device(), rows_, tile_rows_), parameters_, gradient_,
+                 places_ == RowPlaces::by_thread});
         ThreadPool& pool = stream_.device().pool();
         stream_.submit([plan, &pool] {
-            const index tiles = (plan->rows + kTileRows - 1) / kTileRows;
+            const index tile_rows = plan->tile_rows;
+            const index tiles = (plan->rows + tile_rows - 1) / tile_rows;
             const index slots = plan->gradient ? plan->slots : tiles;
             pool.run(slots, [&](index slot) {
                 if (plan->gradient) {
@@ -198,9 +212,9 @@ public:
                 tile.slot = slot;
                 const index last = (slot + 1) * tiles / slots;
                 for (index number = slot * tiles / slots; number < last; ++number) {
-                    tile.row = number * kTileRows;
+                    tile.row = number * tile_rows;
                     tile.rows =
-                        kTileRows < plan->rows - tile.row ? kTileRows : plan->rows - tile.row;
+                        tile_rows < plan->rows - tile.row ? tile_rows : plan->rows - tile.row;
                     tile.place = plan->by_thread ? ThreadPool::worker() * kTileRows : tile.row;
                     for (const Call& call : plan->calls) call(tile);
                 }
@@ -247,7 +261,6 @@ private:
         }
     };
 
-    bool on_cpu() const { return stream_.device().is_cpu(); }
     template <class F>
     void add(F&& call) {
         calls_.emplace_back(std::forward<F>(call));
@@ -288,6 +301,7 @@ private:
     const Real* ones_;
     Precision precision_;
     RowPlaces places_;
+    index tile_rows_;
     index group_rows_;
     std::vector<Call> calls_;
 };

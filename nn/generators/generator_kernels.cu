@@ -1,18 +1,26 @@
-// The CUDA kernels of flow matching and of the energy score.
+// The CUDA kernels of each kind of generator.
 #include "engine/error.h"
 #include "engine/launch/lanes.h"
+#include "nn/generators/energy_bodies.h"
 #include "nn/generators/flow_bodies.h"
+#include "nn/generators/gan_bodies.h"
 
 namespace microlift {
 
-template void launch_on_cuda<TangentStartBody, float>(Stream&, index, const TangentStartBody&);
-template void launch_on_cuda<TangentScaleBody, float>(Stream&, index, const TangentScaleBody&);
-
+template void launch_index_on_cuda<PenaltyBody<float>>(Stream&, index, const PenaltyBody<float>&);
+template void launch_index_on_cuda<RelativisticSeedBody<float>>(Stream&, index,
+                                                                const RelativisticSeedBody<float>&);
+template void launch_index_on_cuda<HandOverBody<float>>(Stream&, index,
+                                                        const HandOverBody<float>&);
+template void launch_index_on_cuda<EnergyScoreBody<float>>(Stream&, index,
+                                                           const EnergyScoreBody<float>&);
+template void launch_index_on_cuda<GatherBody>(Stream&, index, const GatherBody&);
+template void launch_index_on_cuda<KeepOutputBody>(Stream&, index, const KeepOutputBody&);
+template void launch_index_on_cuda<FakeBody>(Stream&, index, const FakeBody&);
+template void launch_index_on_cuda<RecordBody>(Stream&, index, const RecordBody&);
 template void launch_index_on_cuda<FlowBatchBody>(Stream&, index, const FlowBatchBody&);
-template void launch_index_on_cuda<SquaredErrorBody>(Stream&, index, const SquaredErrorBody&);
 template void launch_index_on_cuda<EnergyBatchBody>(Stream&, index, const EnergyBatchBody&);
 template void launch_index_on_cuda<EnergyGroupBody>(Stream&, index, const EnergyGroupBody&);
-template void launch_index_on_cuda<LossRecordBody>(Stream&, index, const LossRecordBody&);
 template void launch_index_on_cuda<FlowInputBody>(Stream&, index, const FlowInputBody&);
 template void launch_index_on_cuda<NormalVelocityBody>(Stream&, index, const NormalVelocityBody&);
 template void launch_index_on_cuda<FlowMoveBody>(Stream&, index, const FlowMoveBody&);
