@@ -32,7 +32,6 @@ struct FlowNetwork {
 class FlowSampler final : public Sampler {
 public:
     FlowSampler(const Device& device, const FlowShape& shape, const FlowNetwork& network);
-    int noise() const override { return shape_.states; }
     void run(Stream& stream, const TrainedWeights& weights, Matrix<const float> conditions,
              const RandomSource& source, Matrix<float> states, Precision precision) override;
     std::string density_refusal() const override;

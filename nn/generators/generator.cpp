@@ -7,7 +7,7 @@
 
 namespace microlift {
 
-Generator::Generator(Stream& stream, const SafeTensors& content) : metadata_(content.metadata) {
+Generator::Generator(Stream& stream, const SafeTensors& content) {
     if (content.text("format") != "microlift-generator-1")
         throw InputError("the weights' format is not microlift-generator-1; give a file that this "
                          "version of microlift wrote");

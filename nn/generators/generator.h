@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -21,9 +20,7 @@ public:
 
     int states() const { return states_; }
     int conditions() const { return conditions_; }
-    int latent() const { return sampler_->noise(); }  // numbers of noise behind a state
     const std::string& kind() const { return kind_; }
-    const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
     // conditions (conditions(), row), states (states(), row), of which the first n ≤ row columns.
     // Column j depends on (seed, first_index + j) and its condition alone.
@@ -48,7 +45,6 @@ private:
 
     std::string kind_ = "cgan";
     int states_ = 0, conditions_ = 0;
-    std::map<std::string, std::string> metadata_;
     Precision precision_ = Precision::tf32;  // of generate(), where the training chose one
     Whitening whitening_;
     std::unique_ptr<Sampler> sampler_;

@@ -15,7 +15,6 @@ class LatentSampler final : public Sampler {
 public:
     static constexpr index kRows = 4096;
     LatentSampler(const Device& device, const MlpLayout& layout, int latent);
-    int noise() const override { return latent_; }
     void run(Stream& stream, const TrainedWeights& weights, Matrix<const float> conditions,
              const RandomSource& source, Matrix<float> states, Precision precision) override;
 

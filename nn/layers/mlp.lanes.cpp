@@ -31,13 +31,6 @@ MlpLayout::MlpLayout(const std::vector<index>& widths, Activation kind)
     }
 }
 
-index MlpLayout::count() const {
-    index total = 0;
-    for (std::size_t l = 1; l <= static_cast<std::size_t>(layers); ++l)
-        total += (width[l - 1] + 1) * width[l];
-    return total;
-}
-
 std::vector<float> MlpLayout::initial(uint64 seed, uint64 which) const {
     std::vector<float> values(static_cast<std::size_t>(parameters), 0.0f);
     uint32 number = 0;
@@ -190,14 +183,13 @@ void MlpNetwork::tangent(RowProgram<float>& program, const float* parameters, fl
     const int L = layout_.layers;
     const index rows = program.rows();
     program.lanes(directions_, layout_.ld[1],
-                  TangentStartBody{network.weight(1), L == 1 ? nullptr : scratch_.first[1],
+                  TangentStartBody{network.weight(1).data, L == 1 ? nullptr : scratch_.first[1],
                                    L == 1 ? out : tangent_[1], rows * layout_.ld[1],
                                    layout_.ld[1]});
     for (int l = 2; l <= L; ++l) {
         float* to = l == L ? out : tangent_[at(l)];
-        program.multiply(directions_, tangent_[at(l - 1)], layout_.ld[at(l - 1)],
-                         layout_.width[at(l - 1)], network.weight(l), layout_.ld[at(l)], nullptr,
-                         to, layout_.ld[at(l)], layout_.ld[at(l)]);
+        program.multiply(directions_, {network.of(tangent_[at(l - 1)], l - 1), network.weight(l),
+                                       nullptr, network.of(to, l)});
         if (l < L)
             program.lanes(directions_, layout_.ld[at(l)],
                           TangentScaleBody{scratch_.first[at(l)], to, rows * layout_.ld[at(l)]});

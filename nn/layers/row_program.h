@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/launch/lanes.h"
+#include "kernels/lane/matrix.h"
 #include "nn/layers/gemm.h"
 
 namespace microlift {
@@ -114,11 +115,9 @@ public:
         }
     }
 
-    // c = a b + bias, row by row. `b` is (k, n); only the first `columns` of n matter, if not 0.
-    void multiply(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
-                  const Real* bias, Real* c, index ldc, index n, index columns = 0) {
-        Gemm<Real> gemm = product_of(a, lda, k, b, ldb, bias, c, ldc, n);
-        gemm.columns = columns;
+    void multiply(int groups, const RowProduct<Real>& product) {
+        Gemm<Real> gemm = gemm_of(product);
+        gemm.columns = product.columns;
         if (on_cpu()) {
             add([groups, gemm, stride = group_rows_](const Tile& t) {
                 for (int g = 0; g < groups; ++g) gemm_on_cpu(part(gemm, t, g * stride));
@@ -131,9 +130,8 @@ public:
     // The same, then body(L, i) for every element of c, as lanes() would do; on the CPU while it is in
     // the nearest cache.
     template <class Body>
-    void multiply_then(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
-                       const Real* bias, Real* c, index ldc, index n, const Body& body) {
-        const Gemm<Real> gemm = product_of(a, lda, k, b, ldb, bias, c, ldc, n);
+    void multiply_then(int groups, const RowProduct<Real>& product, const Body& body) {
+        const Gemm<Real> gemm = gemm_of(product);
         if (on_cpu()) {
             add([groups, gemm, body, stride = group_rows_](const Tile& t) {
                 for (int g = 0; g < groups; ++g) {
@@ -143,20 +141,19 @@ public:
             });
         } else if constexpr (std::is_same_v<Real, float>) {
             multiply_on_cuda(groups, gemm);
-            lanes(groups, ldc, body);
+            lanes(groups, gemm.ldc, body);
         }
     }
 
-    // gradient[offset…] (k, n) += aᵀ b summed over rows; and the column sums of b at `bias_offset`,
-    // unless that is negative. Only the first `columns` of n matter, if not 0.
-    void weight_gradient(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
-                         index n, index offset, index bias_offset, index columns = 0) {
+    void weight_gradient(int groups, const WeightGradient<Real>& sum) {
         Gemm<Real> gemm;
-        gemm.a = a, gemm.lda = lda, gemm.m = k, gemm.b = b, gemm.ldb = ldb;
-        gemm.c = gradient_ + offset, gemm.ldc = n, gemm.n = n, gemm.columns = columns;
+        gemm.a = sum.a.data, gemm.lda = sum.a.stride, gemm.m = sum.a.columns;
+        gemm.b = sum.b.data, gemm.ldb = sum.b.stride;
+        gemm.c = gradient_ + sum.weight, gemm.ldc = gemm.n = sum.b.columns;
+        gemm.columns = sum.columns;
         gemm.transposed = true, gemm.accumulate = true;
         if (on_cpu()) {
-            Real* sums = bias_offset < 0 ? nullptr : gradient_ + bias_offset;
+            Real* sums = sum.bias < 0 ? nullptr : gradient_ + sum.bias;
             add([groups, gemm, sums, stride = group_rows_, parameters = parameters_](
                     const Tile& t) {
                 for (int g = 0; g < groups; ++g) {
@@ -178,8 +175,8 @@ public:
                 gemm_on_cuda(stream_, all, precision_);
             };
             product(gemm);
-            if (bias_offset < 0) return;
-            gemm.a = ones_, gemm.lda = 1, gemm.m = 1, gemm.c = gradient_ + bias_offset;
+            if (sum.bias < 0) return;
+            gemm.a = ones_, gemm.lda = 1, gemm.m = 1, gemm.c = gradient_ + sum.bias;
             product(gemm);
         }
     }
@@ -275,11 +272,11 @@ private:
             for (; i < t.rows; ++i) body(Real{}, t.row + i, t.place + i);
         });
     }
-    static Gemm<Real> product_of(const Real* a, index lda, index k, const Real* b, index ldb,
-                                 const Real* bias, Real* c, index ldc, index n) {
+    static Gemm<Real> gemm_of(const RowProduct<Real>& p) {
         Gemm<Real> gemm;
-        gemm.a = a, gemm.lda = lda, gemm.k = k, gemm.b = b, gemm.ldb = ldb;
-        gemm.bias = bias, gemm.c = c, gemm.ldc = ldc, gemm.n = n;
+        gemm.a = p.a.data, gemm.lda = p.a.stride, gemm.k = p.a.columns;
+        gemm.b = p.b.data, gemm.ldb = p.b.stride, gemm.n = p.b.columns;
+        gemm.bias = p.bias, gemm.c = p.c.data, gemm.ldc = p.c.stride;
         return gemm;
     }
     static Gemm<Real> part(Gemm<Real> gemm, const Tile& t, index group_place) {

@@ -6,81 +6,13 @@
 #include "engine/error.h"
 #include "engine/launch/lanes.h"
 #include "nn/layers/whitening_bodies.h"
+#include "nn/layers/whitening_fit.h"
 
 namespace microlift {
 namespace {
 
 // Of a variable that the condition determines, as a share of its overall deviation.
 constexpr double kLeastDeviation = 1e-3;
-
-// The neighbour of knot (a, b) at an offset, or −1 beyond an end.
-index neighbour(const WhiteningView& view, index a, index b, index step0, index step1) {
-    index at[2] = {a + step0, b + step1};
-    for (int k = 0; k < 2; ++k) {
-        const index n = view.knots[k];
-        if (view.wraps[k]) at[k] = (at[k] + n) % n;
-        if (at[k] < 0 || at[k] >= n) return -1;
-    }
-    return at[0] * view.knots[1] + at[1];
-}
-
-// y = A x, with A the normal matrix of `table` (records of `entry`) plus penalties on second differences
-// along each axis and, far weaker, on first differences, which carry values into knots without data.
-void apply(const WhiteningView& view, const std::vector<double>& table, index entry,
-           double curvature, double slope, const std::vector<double>& x, std::vector<double>& y) {
-    std::fill(y.begin(), y.end(), 0.0);
-    const auto u = [](index i) { return static_cast<std::size_t>(i); };
-    for (index a = 0; a < view.knots[0]; ++a)
-        for (index b = 0; b < view.knots[1]; ++b) {
-            const index here = a * view.knots[1] + b;
-            for (index s0 = -1; s0 <= 1; ++s0)
-                for (index s1 = -1; s1 <= 1; ++s1) {
-                    const index other = neighbour(view, a, b, s0, s1);
-                    if (other >= 0)
-                        y[u(here)] += table[u(here * entry + (s0 + 1) * 3 + s1 + 1)] * x[u(other)];
-                }
-            for (int axis = 0; axis < view.axes; ++axis) {
-                const index before = neighbour(view, a, b, axis == 0 ? -1 : 0, axis == 1 ? -1 : 0);
-                const index after = neighbour(view, a, b, axis == 0 ? 1 : 0, axis == 1 ? 1 : 0);
-                if (after >= 0) {
-                    const double d = slope * (x[u(after)] - x[u(here)]);
-                    y[u(after)] += d;
-                    y[u(here)] -= d;
-                }
-                if (before >= 0 && after >= 0) {
-                    const double d =
-                        curvature * (x[u(before)] - 2 * x[u(here)] + x[u(after)]);
-                    y[u(before)] += d;
-                    y[u(here)] -= 2 * d;
-                    y[u(after)] += d;
-                }
-            }
-            y[u(here)] += 1e-9 * x[u(here)];
-        }
-}
-
-// Conjugate gradients; the matrix is positive definite.
-std::vector<double> solve(const WhiteningView& view, const std::vector<double>& table, index entry,
-                          double curvature, double slope, const std::vector<double>& right) {
-    const std::size_t n = right.size();
-    std::vector<double> x(n, 0.0), r = right, p = right, ap(n);
-    const auto dot = [n](const std::vector<double>& a, const std::vector<double>& b) {
-        double sum = 0;
-        for (std::size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-        return sum;
-    };
-    double rr = dot(r, r);
-    const double enough = 1e-28 * rr;
-    for (int round = 0; round < 4000 && rr > enough; ++round) {
-        apply(view, table, entry, curvature, slope, p, ap);
-        const double alpha = rr / dot(p, ap);
-        for (std::size_t i = 0; i < n; ++i) x[i] += alpha * p[i], r[i] -= alpha * ap[i];
-        const double next = dot(r, r);
-        for (std::size_t i = 0; i < n; ++i) p[i] = r[i] + next / rr * p[i];
-        rr = next;
-    }
-    return x;
-}
 
 // The chunks' tables, added up in order.
 std::vector<double> total_of(Stream& stream, Buffer<double>& sums, index size) {
@@ -90,24 +22,6 @@ std::vector<double> total_of(Stream& stream, Buffer<double>& sums, index size) {
         for (std::size_t i = 0; i < table.size(); ++i)
             table[i] += host[static_cast<std::size_t>(c) * table.size() + i];
     return table;
-}
-
-// Sums of a knot's records (of `entry` numbers) and its neighbours'.
-std::vector<double> spread(const WhiteningView& view, const std::vector<double>& from,
-                           index entry) {
-    std::vector<double> out(from.size(), 0.0);
-    for (index a = 0; a < view.knots[0]; ++a)
-        for (index b = 0; b < view.knots[1]; ++b)
-            for (index s0 = -1; s0 <= 1; ++s0)
-                for (index s1 = -1; s1 <= 1; ++s1) {
-                    const index other = neighbour(view, a, b, s0, s1);
-                    if (other < 0) continue;
-                    const double w = (s0 == 0 ? 0.5 : 0.25) * (s1 == 0 ? 0.5 : 0.25);
-                    for (index e = 0; e < entry; ++e)
-                        out[static_cast<std::size_t>((a * view.knots[1] + b) * entry + e)] +=
-                            w * from[static_cast<std::size_t>(other * entry + e)];
-                }
-    return out;
 }
 
 }  // namespace
@@ -218,14 +132,14 @@ void Whitening::fit_means(Stream& stream, const Data& data, const Moments& x, co
                            data.states.stride, columns, measured, sums.data()});
     const auto table = total_of(stream, sums, cells * entry);
     const double per_knot = static_cast<double>(measured) / static_cast<double>(cells);
-    const double curvature = std::min(50.0, 0.05 * per_knot), slope = 1e-6 * per_knot;
+    const TableSmoothness smoothness{std::min(50.0, 0.05 * per_knot), 1e-6 * per_knot};
     mean_.assign(static_cast<std::size_t>(cells * states), 0.0f);
     for (int d = 0; d < states; ++d) {
         const auto at = static_cast<std::size_t>(d);
         std::vector<double> right;
         for (index k = 0; k < cells; ++k)
             right.push_back(table[static_cast<std::size_t>(k * entry + kStencil + d)]);
-        const auto fitted = solve(view_, table, entry, curvature, slope, right);
+        const auto fitted = fitted_table(view_, table, entry, smoothness, right);
         for (index k = 0; k < cells; ++k)
             mean_[static_cast<std::size_t>(k * states + d)] = static_cast<float>(
                 x.mean[at] + fitted[static_cast<std::size_t>(k)] * x.deviation[at]);
@@ -245,10 +159,10 @@ void Whitening::fit_deviations(Stream& stream, const Data& data, const Moments& 
                    ResidualBody{view_, data.states.data, data.conditions.data, global + states,
                                 data.states.stride, columns, std::min(columns, kMostMeasured),
                                 squares.data()});
-    auto residuals = spread(view_, total_of(stream, squares, cells * entry), entry);
+    auto residuals = neighbour_sums(view_, total_of(stream, squares, cells * entry), entry);
     // A knot with few samples takes ever wider sums.
     for (int round = 0; round < 256; ++round) {
-        const auto wide = spread(view_, residuals, entry);
+        const auto wide = neighbour_sums(view_, residuals, entry);
         bool all = true;
         for (index k = 0; k < cells; ++k) {
             const auto at = static_cast<std::size_t>(k * entry);

@@ -28,7 +28,6 @@ struct TrainedWeights {
 class Sampler {
 public:
     virtual ~Sampler() = default;
-    virtual int noise() const = 0;  // numbers of noise behind a state
 
     // States stay within the data's range.
     virtual void run(Stream& stream, const TrainedWeights& weights, Matrix<const float> conditions,
