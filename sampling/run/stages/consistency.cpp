@@ -12,7 +12,6 @@
 #include <cmath>
 
 #include "kernels/random/streams.h"
-#include "sampling/lift/relax.h"
 #include "sampling/numerics/distances.h"
 #include "sampling/run/coupling_profile.h"
 #include "sampling/run/lifted.h"

@@ -1,3 +1,4 @@
+#include "sampling/lift/relax.h"
 #include "sampling/run/stages/consistency.h"
 
 #include <algorithm>
