@@ -398,7 +398,7 @@ class Page(html.parser.HTMLParser):
         self.tags, self.data = [], []
         self.boxes, self.open, self.size = {}, [], len(text.encode())
         self.feed(text)
-        self.text = re.sub(r"[ \n]+", " ", " ".join(self.pieces))
+        self.text = re.sub(r"[ \n\u00a0]+", " ", " ".join(self.pieces))
         self.plots = re.findall(r"<svg class=plot .*?</svg>", text, re.S)
 
     def handle_starttag(self, tag, attributes):
@@ -789,7 +789,7 @@ class TestWords(unittest.TestCase):
                             (None, "–"), (True, "yes"), (0.5, "0.5"), (float("-inf"), "−∞"),
                             (np.float32(2.5), "2.5"), (123456.7, "123\u202f457")):
             with self.subTest(value):
-                self.assertEqual(words.fmt(value), text)
+                self.assertEqual(words.fmt(value).replace("\u00a0", " "), text)
         self.assertEqual(words.bytes_text(57344000), "57.3 MB")
         self.assertEqual(words.seconds_text(3661), "61 min 1 s")
         self.assertEqual(words.listed("abc"), "a, b and c")

@@ -21,6 +21,7 @@ from palette import COLOUR, EDGE, INK, LIGHT, MARKER, MUTED, PAGE, WINDOW_MAP  #
 from words import esc, plain, superscript  # noqa: E402
 
 SIZES = {2: (470, 330), 3: (310, 250)}  # points of a panel, by the panels in a row
+LETTERS = {2: 13.5, 3: 12.5}            # wide panels shrink on a phone, narrow ones grow
 VEIL = 0.24                             # opacity of error bands
 NAMES = itertools.count()               # of the figures of a page
 WATCHERS = []                           # called with each finished figure and its title
@@ -33,9 +34,8 @@ def style():
     installed = {f.name for f in font_manager.fontManager.ttflist}
     sans = [f for f in ("Liberation Sans", "Arial") if f in installed][:1]
     matplotlib.rcParams.update({
-        "font.family": sans + ["DejaVu Sans"], "font.size": 12.5, "axes.labelsize": 12.5,
-        "axes.titlesize": 12.5, "xtick.labelsize": 11.5, "ytick.labelsize": 11.5,
-        "text.color": INK, "axes.edgecolor": EDGE, "axes.linewidth": 0.8, "axes.labelcolor": INK,
+        "font.family": sans + ["DejaVu Sans"], "axes.labelsize": "medium",
+        "xtick.labelsize": "medium", "ytick.labelsize": "medium", "text.color": INK, "axes.edgecolor": EDGE, "axes.linewidth": 0.8, "axes.labelcolor": INK,
         "axes.grid": True, "axes.axisbelow": True, "axes.spines.top": False, "xtick.color": EDGE,
         "axes.spines.right": False, "grid.color": LIGHT["line"], "grid.linewidth": 0.8,
         "ytick.color": EDGE, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
@@ -60,6 +60,7 @@ def legend(drawings):
 
 def draw_panel(panel, columns, height):
     width, usual = SIZES[columns]
+    matplotlib.rcParams["font.size"] = LETTERS[columns]
     drawing = Figure(figsize=(width / 72, (height or usual) / 72), dpi=72)
     FigureCanvasAgg(drawing)
     axes = drawing.add_subplot()
@@ -168,7 +169,7 @@ def zoom(axes, values, bars=0, floor=None, symmetric=False):
 def power(value, _=None):
     """A tick of a logarithmic axis in plain text."""
     exponent = math.log10(value) if value > 0 else 0.0
-    if -4 < exponent < 5 or abs(exponent - round(exponent)) > 1e-9:
+    if -4 < exponent < 4 or abs(exponent - round(exponent)) > 1e-9:
         return f"{value:g}"
     return f"10{superscript(round(exponent))}"
 

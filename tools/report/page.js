@@ -53,15 +53,17 @@
     const svg = panel.querySelector("svg.plot"), json = panel.querySelector("script");
     const tools = document.createElement("div");
     tools.className = "tools";
-    const button = (label, action) => {
+    const button = (name, label, action) => {
       const b = document.createElement("button");
+      b.className = name;
+      b.title = name;
       b.textContent = label;
       b.addEventListener("click", action);
       tools.append(b);
     };
     if (json) {
       const data = JSON.parse(json.textContent), section = panel.closest("section");
-      button("CSV", () => save(data, `${section.id}_${data.t || data.n[1] || data.n[0]}`));
+      button("save", "CSV", () => save(data, `${section.id}_${data.t || data.n[1] || data.n[0]}`));
       const cursor = document.createElementNS("http://www.w3.org/2000/svg", "line");
       cursor.setAttribute("class", "cursor");
       svg.addEventListener("pointermove", event => {
@@ -86,7 +88,7 @@
       });
       svg.addEventListener("pointerleave", () => { read.hidden = true; cursor.remove(); });
     }
-    button("⤢", () => panel.classList.toggle("large"));
+    button("enlarge", "⤢", () => panel.classList.toggle("large"));
     panel.prepend(tools);
   }
 })();

@@ -34,7 +34,7 @@ def fmt(value, digits=3, strip=True):
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     exponent = int(exponent)
     if not -4 < exponent < 6:
-        return f"{mantissa} × 10{superscript(exponent)}".replace("-", "−")
+        return f"{mantissa}\u00a0×\u00a010{superscript(exponent)}".replace("-", "−")
     text = f"{value:,.{max(0, digits - 1 - exponent)}f}".replace(",", "\u202f")
     return (text.rstrip("0").rstrip(".") if strip and "." in text else text).replace("-", "−")
 

@@ -102,7 +102,7 @@ class Moments:
                 lengths.append(2 * bars)
             zoom(axes, np.concatenate(heights), np.concatenate(lengths), symmetric=True)
             axes.set_xlabel(plain(self.run.cv_labels[0]))
-            axes.set_title(f"mean − {against}, in σ({name} | {self.run.given})")
+            axes.set_title(f"Mean − {against}, in σ({name} | {self.run.given})")
         return panel
 
     def panels(self):
