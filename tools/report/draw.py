@@ -35,7 +35,8 @@ def style():
     sans = [f for f in ("Liberation Sans", "Arial") if f in installed][:1]
     matplotlib.rcParams.update({
         "font.family": sans + ["DejaVu Sans"], "axes.labelsize": "medium",
-        "xtick.labelsize": "medium", "ytick.labelsize": "medium", "text.color": INK, "axes.edgecolor": EDGE, "axes.linewidth": 0.8, "axes.labelcolor": INK,
+        "xtick.labelsize": "medium", "ytick.labelsize": "medium", "text.color": INK,
+        "axes.edgecolor": EDGE, "axes.linewidth": 0.8, "axes.labelcolor": INK,
         "axes.grid": True, "axes.axisbelow": True, "axes.spines.top": False, "xtick.color": EDGE,
         "axes.spines.right": False, "grid.color": LIGHT["line"], "grid.linewidth": 0.8,
         "ytick.color": EDGE, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
@@ -139,6 +140,8 @@ def heat_map(run, axes, table, values, label, cmap="cividis", limits=(None, None
     matrix = np.full((len(ticks[1][0]), len(ticks[0][0])), math.nan)
     matrix[ticks[1][1], ticks[0][1]] = values
     matrix = np.ma.masked_invalid(matrix)
+    if limits == (None, None) and matrix.count() and matrix.ptp() < 1e-3 * np.abs(matrix).max():
+        limits = tuple(np.mean(matrix) + np.array([-0.01, 0.01]) * np.abs(matrix).max())  # a constant
     axes.patch.set(visible=True, facecolor=LIGHT["empty"])
     axes.grid(False)
     drawn = axes.pcolormesh(ticks[0][0], ticks[1][0], matrix, cmap=cmap, shading="nearest",

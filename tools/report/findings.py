@@ -5,8 +5,8 @@ from collections import namedtuple
 
 import numpy as np
 
-from data import column, dig, entries, free_energy_residuals, numbers
-from review import (apart, averages_of, closure_models, too_far, w1_entries)
+from data import column, dig, entries, free_energy_residuals, numbers, w1_entries
+from review import FAR_BINS, apart, averages_of, closure_models, too_far
 from words import cv_text, fmt, listed, number, place, sentence, several, with_error
 
 # A minimum of the free energy is told if leaving it takes at least so many kT and standard errors.
@@ -15,7 +15,6 @@ MOST_BASINS = 5
 LARGE_ERROR_KT = 0.5     # kT: a difference or a barrier with a larger error is called uncertain
 CLOSE = 0.05             # σ: a distance of lifted states that no one will miss
 LARGE_RELATIVE = 0.25    # relative error above which a figure of the full model decides nothing
-MANY_UNFINISHED = 0.5    # share of simulated passages not over above which they decide nothing
 
 Finding = namedtuple("Finding", "title status sentences head rows", defaults=((), ()))
 
@@ -115,12 +114,14 @@ def free_energy(run):
     head, rows, status = (), (), "good"
     if not others:
         said = [f"One basin, with its minimum at {where}{edge if lowest.edge else ''}; no other minimum stands "
-                f"out by more than {fmt(BASIN_KT)} kT and its error."]
+                f"out by more than {fmt(BASIN_KT)} kT and its error.", highest(run)]
     elif len(others) == 1:
         b = others[0]
         over = b.depth + b.barrier
+        higher = energy_text(run, b.depth, b.error)
         said = [f"Two basins: the lower one at {where}{edge if lowest.edge else ''}, the other at "
-                f"{cv_text(run, b.at)}{edge if b.edge else ''}, higher by {energy_text(run, b.depth, b.error)}.",
+                f"{cv_text(run, b.at)}{edge if b.edge else ''}, "
+                + (f"higher by {higher}." if b.depth > 2 * b.error else f"as deep within errors: {higher}."),
                 f"The barrier between them, at {cv_text(run, b.saddle)}, is "
                 f"{energy_text(run, over, saddle_error(run, b.saddle))} high seen from the lower one and "
                 f"{energy_text(run, b.barrier, b.barrier_error)} from the other."]
@@ -145,6 +146,14 @@ def free_energy(run):
     return Finding("Free energy", status, said + ["Errors are one standard error."], head, rows)
 
 
+def highest(run):
+    """How far the free energy rises within the range."""
+    table = run.tables["free_energy"]
+    top = int(np.nanargmax(np.where(np.isfinite(table["free_energy"]), table["free_energy"], -math.inf)))
+    return (f"It rises to {energy_text(run, table['free_energy'][top], column(table, 'std_error')[top])} at "
+            f"{cv_text(run, table['cv'][top])}.")
+
+
 def share_text(share):
     return "–" if not math.isfinite(share) else "over 99.9 %" if share > 0.999 else \
         "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
@@ -160,9 +169,12 @@ def with_trust(run, said, status):
     if against:
         return "warn", said + [f"Not to be taken as final: {listed(against)}; the errors do not include that."]
     scaled = free_energy_residuals(run)
-    if scaled is not None and np.mean(np.abs(scaled[np.isfinite(scaled)]) > 3) <= 0.05:
-        said = said + ["It agrees with the exact free energy within its errors."]
-    return status, said
+    if scaled is None:
+        return status, said
+    if np.mean(np.abs(scaled[np.isfinite(scaled)]) > 3) > FAR_BINS:
+        return "warn", said + ["It is off the exact free energy by more than its errors: they are too "
+                               "small, or sampling is incomplete."]
+    return status, said + ["It agrees with the exact free energy within its errors."]
 
 
 # ---------------------------------------------------------------- generator
@@ -262,37 +274,43 @@ def judged(run, models, source):
     return [q for q in known if q not in wrong], wrong
 
 
+def judgement(run, models, source, name):
+    """(status, sentence) of one source of the closure; no sentence where nothing tests it."""
+    right, wrong = judged(run, models, source)
+    if wrong:
+        return "bad", (f"The closure {name} must not be trusted for rates and times: it contradicts the full "
+                       f"model in {listed(wrong)}.")
+    if source == "burst" and dig(run.metrics, "closure").get("plateau") is False:
+        return "warn", (f"The closure {name} is not to be trusted: its rate still changes with the length of "
+                        "the bursts.")
+    if right:
+        return "good", (f"The closure {name} may be trusted: it agrees with the full model in "
+                        f"{listed(right)}, within errors.")
+    return "note", ""
+
+
 def closure(run):
     models = closure_models(run)
     names = {averages_of(models): "by averages", "burst": "by bursts"}
     present = [s for s in names if s in models]
     if not present:
         return None
-    plateau, said, status = dig(run.metrics, "closure").get("plateau"), [], []
-    for source in present:
-        right, wrong = judged(run, models, source)
-        name = f"The closure {names[source]}"
-        if wrong:
-            said.append(f"{name} must not be trusted for rates and times: it contradicts the full model in "
-                        f"{listed(wrong)}.")
-            status.append("bad")
-        elif source == "burst" and plateau is False:
-            said.append(f"{name} is not to be trusted: its rate still changes with the length of the bursts.")
-            status.append("warn")
-        elif right:
-            said.append(f"{name} may be trusted: it agrees with the full model in {listed(right)}, within "
-                        "errors.")
-            status.append("good")
-        else:
-            said.append(f"{name} was not put to the test: the full model's own rates and times are not known "
-                        "well enough.")
-            status.append("note")
+    found = {s: judgement(run, models, s, names[s]) for s in present}
+    said = [text for _, text in found.values() if text]
+    status = {s for s, _ in found.values()}
+    untested = [names[s] for s, (_, text) in found.items() if not text]
+    if untested:
+        said.append(f"The closure {' and that '.join(untested)} could not be tested: the full model's own "
+                    "rates and times are not known well enough.")
     rates = [models[s].get("slowest rate", {}) for s in present]
     if len(rates) == 2 and apart(*rates):
-        said.append(f"The two contradict each other (slowest rate "
+        said.append("The two contradict each other (slowest rate "
                     + " and ".join(with_error(r.get("value"), r.get("error")) for r in rates)
-                    + "): what evolves slowly is not in the collective variable alone.")
-        status.append("bad" if "good" not in status else "warn")
+                    + "): what evolves slowly is not in the collective variable alone"
+                    + (". Trust neither before one is tested." if len(untested) == 2 else "."))
+        status.add("bad")
+    elif len(rates) == 2 and len(untested) == 2:
+        said.append("The two agree with each other in the slowest rate, which speaks for both.")
     worst = next(s for s in ("bad", "warn", "note", "good") if s in status)
     return Finding("Closure", "warn" if worst == "bad" and "good" in status else worst, said)
 

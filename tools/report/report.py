@@ -54,7 +54,7 @@ from markup import box, bullets, details, html_table, prose
 from review import ROWS, review
 from sections import (classical, closure, comparison, consistency, coupling, densities, energies, figures,
                       free_energy, healing, learned, moments, proposals, samples, training)
-from words import esc, fmt, number, seconds_text, sentence, several
+from words import capital, esc, fmt, number, seconds_text, sentence, several
 
 # Identifier and title of each section, and the module that says whether it is wanted and writes it.
 SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples and windows", samples),
@@ -67,6 +67,7 @@ SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples an
             ("coupling", "Coupling", coupling), ("energies", "Energies of lifted states", energies),
             ("closure", "Closure", closure), ("learned", "Learned coordinates", learned),
             ("figures", "Figures", figures))
+LONG = 600  # letters of formulas above which the page does not begin with them
 TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system", "double_well": "Double well",
           "channel": "Channel", "hidden_barrier": "Hidden barrier"}
 
@@ -101,9 +102,13 @@ def header(run):
     if any(run.cv_formulas):
         lines.append(("(ξ₁, ξ₂)" if run.two_cvs else "ξ") + " = " + ", ".join(run.cv_formulas))
     text = run_in_words(run)
-    return (f'<div class=over>microlift run</div><h1>{esc(TITLES.get(run.name, run.name))}</h1>'
-            + (f"<p>{esc(sentence(text.strip(' ,;')))}</p>" if text else "")
-            + (f'<div class=formula>{"<br>".join(map(esc, lines))}</div>' if lines else ""))
+    title = TITLES.get(run.name, capital(run.name.replace("_", " ")))
+    formulas = f'<div class=formula>{"<br>".join(map(esc, lines))}</div>' if lines else ""
+    if sum(map(len, lines)) > LONG:
+        formulas = details(f"The system: {several(len(run.variables), 'variable')}, ξ = "
+                           f"{', '.join(run.cv_symbols)}", formulas)
+    return (f"<div class=over>microlift run</div><h1>{esc(title)}</h1>"
+            + (f"<p>{esc(sentence(text.strip(' ,;')))}</p>" if text else "") + formulas)
 
 
 def found_html(run, warnings):

@@ -96,7 +96,7 @@ def unfinished_passages(run, texts):
 def missing_states(run, texts):
     found = re.search(r" at xi = (.*?): part", texts[-1])
     at = found[1].split(", ") if found else []
-    where = listed(at) if len(at) <= 6 else f"{len(at)} values from {at[0]} to {at[-1]}"
+    where = listed(at) if len(at) <= 6 else f"{len(at)} values from {at[0]} to {at[-1]}".replace("-", "−")
     return Warned(f"The samples still disagree with reweighted lifted states at ξ = {where}: part of the "
                   "states is missing there." if found else sentence(texts[-1]))
 

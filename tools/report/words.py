@@ -48,21 +48,21 @@ def with_error(value, error):
         return fmt(value)
     decimals = 1 - math.floor(math.log10(error))
     if decimals > 5 or max(abs(value), error) >= 1e5:
-        return f"{fmt(value, 4)} ± {fmt(error, 2)}"
+        return f"{fmt(value, 4)}\u00a0±\u00a0{fmt(error, 2)}"
     decimals = max(decimals, 0)
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
+    return f"{value:.{decimals}f}\u00a0±\u00a0{error:.{decimals}f}".replace("-", "−")
 
 
 def bytes_text(value):
     value, units = number(value), ["B", "kB", "MB", "GB", "TB"]
     while value >= 1000 and len(units) > 1:
         value, units = value / 1000, units[1:]
-    return f"{fmt(value)} {units[0]}" if math.isfinite(value) else "–"
+    return f"{fmt(value)}\u00a0{units[0]}" if math.isfinite(value) else "–"
 
 
 def seconds_text(value):
     value = number(value)
-    return f"{fmt(value)} s" if not value >= 120 else \
+    return f"{fmt(value)}\u00a0s" if not value >= 120 else \
         f"{int(value // 60)} min {int(value % 60)} s"
 
 
@@ -70,13 +70,16 @@ def percent(value):
     return "–" if not math.isfinite(value) else fmt(100 * value) + " %"
 
 
+def capital(text):
+    return text[:1].upper() + text[1:]
+
+
 def several(count, noun):
     return f"{fmt(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def sentence(text):
-    text = text.rstrip(".")
-    return text[:1].upper() + text[1:] + "."
+    return capital(text.rstrip(".")) + "."
 
 
 def listed(items, limit=6):
@@ -92,4 +95,4 @@ def place(value, digits=3):
 
 
 def cv_text(run, values):
-    return ", ".join(f"{s} = {fmt(v)}" for s, v in zip(run.cv_symbols, np.ravel(values)))
+    return ", ".join(f"{s}\u00a0=\u00a0{fmt(v)}" for s, v in zip(run.cv_symbols, np.ravel(values)))

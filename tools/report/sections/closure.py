@@ -9,7 +9,7 @@ from data import column, dig, entries, pick, read_table
 from draw import band, errors, figure, heat_map, log_scale, zoom
 from markup import html_table
 from palette import COLOUR, EDGE, MUTED, PAGE
-from words import fmt, number, place, plain, sentence, with_error
+from words import capital, fmt, number, place, plain, sentence, with_error
 
 WORDS = {"conditional": "averages over the fine variables at a fixed value of it",
          "generator": "the same averages over generated states",
@@ -169,7 +169,7 @@ def arrows_panel(run, table, source):
         shrink = np.minimum(1.0, usual / np.maximum(length, 1e-300))
         axes.quiver(rows["cv_1"][few], rows["cv_2"][few], (rows["drift_1"] * shrink)[few],
                     (rows["drift_2"] * shrink)[few], color="#fefefe", width=0.004, rasterized=True)
-        axes.set_title(name_of(source))
+        axes.set_title(capital(name_of(source)))
     return panel
 
 

@@ -47,6 +47,12 @@ def centre_marks(run, axes):
                  c=colours(run)[:len(run.centers)], edgecolors=INK, label="window centres")
 
 
+def crosses(run, axes):
+    many = len(run.centers) > 150
+    axes.plot(*run.centers.T[:2], "+", color=INK, ms=3 if many else 5, mew=0.5 if many else 0.8,
+              label="window centres")
+
+
 def line_panel(run):
     """One variable: samples on its potential, scattered a little, to be seen."""
     name, grid = run.variables[0], run.grid
@@ -100,7 +106,7 @@ def plane_panel(run):
         axes.set(xlabel=run.label(run.variables[0]), ylabel=run.label(run.variables[1]))
         axes.set_title("Samples")
         if run.cv_formulas == run.variables and len(run.centers):
-            axes.plot(*run.centers.T, "+", color=INK, ms=5, mew=0.8, label="window centres")
+            crosses(run, axes)
         elif run.cv_formulas == run.variables[:1]:
             centre_marks(run, axes)
     return panel
@@ -161,7 +167,7 @@ def coverage_of_two(run):
     def cover(axes):
         axes.scatter(*run.cv[run.drawn, :2].T, s=4, c=shuffled[row[run.drawn]], alpha=0.6,
                      linewidths=0, rasterized=True)
-        axes.plot(*run.centers.T[:2], "+", color=INK, ms=5, mew=0.8, label="window centres")
+        crosses(run, axes)
         axes.set(xlabel=plain(run.cv_labels[0]), ylabel=plain(run.cv_labels[1]))
         axes.set_title(f"Coverage by {len(used)} windows")
 
@@ -169,9 +175,11 @@ def coverage_of_two(run):
         heat_map(run, axes, {"cv": run.centers}, effective, "effective samples", limits=(0, None))
         axes.set_title("Effective samples")
 
+    # Where the collective variables are the variables, the samples show their coverage themselves.
+    panels = [] if run.state is not None and run.cv_formulas == run.variables else [cover]
     if np.isfinite(effective).any():
-        return [cover, effective_map], ["Effective samples of a window: correlations taken out."]
-    return [cover], []
+        return panels + [effective_map], ["Effective samples of a window: correlations taken out."]
+    return panels, []
 
 
 def histograms(run):
