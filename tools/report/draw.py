@@ -94,7 +94,7 @@ def panel_html(drawing):
 def figure(panels, caption, columns=2, height=None):
     """<figure> of panels (functions of an axes), two or three in a row where the page is wide."""
     drawings = [draw_panel(panel, columns, height) for panel in panels]
-    hole = " hole" * (len(panels) % columns > 0)
+    hole = " hole" * (len(panels) % columns > 0) + " row" * (len(panels) <= columns)
     return (f'<figure class="of{columns}{hole}">{legend(drawings)}' + "".join(map(panel_html, drawings))
             + f"<figcaption>{esc(caption)}</figcaption></figure>")
 
