@@ -136,7 +136,9 @@ class Pages(unittest.TestCase):
 
     def test_blocks_are_of_a_kind_that_is_tested(self):
         self.check(lambda page, text: [f"{line}: a block of '{language}'" for language, line, _
-                                       in blocks(text) if language not in LANGUAGES])
+                                       in blocks(text) if language not in LANGUAGES]
+                   + ["a block with words behind its language, or without an end"]
+                   * (len(re.findall(r"^\s*```", text, re.MULTILINE)) != 2 * len(blocks(text))))
 
     def test_tables_are_those_of_the_program(self):
         found = []
