@@ -117,12 +117,15 @@ class Pages(unittest.TestCase):
         self.assertEqual(set(text), set(reading_order()), "pages that no link leads to")
 
     def test_files_that_are_named(self):
-        """`folder/file.suffix` and `folder/` in the text, and scripts in commands; with wildcards, too."""
-        named = re.compile(r"`(?:\./)?((?:%s)/[\w./*-]*(?:\.\w+|/))`" % "|".join(TOP))
+        """`folder/file.suffix` and `folder/` in the text, with wildcards, too; a source by its name alone;
+        scripts in commands."""
+        paths = re.compile(r"`(?:\./)?((?:%s)/[\w./*-]*(?:\.\w+|/))`" % "|".join(TOP))
         in_blocks = re.compile(r"(?:^|\s)(?:\./)?((?:tools|tests|bench)/[\w./-]+\.(?:sh|py|toml))\b")
-        self.check(lambda page, text: [
-            f"no {name}" for name in {*named.findall(text), *in_blocks.findall(text)}
-            if page != CHANGES and not any(SOURCE.glob(name.rstrip("/")))])
+        names = re.compile(r"`([a-z][a-z0-9_.]*\.(?:h|cuh|cpp|cu|py|sh|cmake|inc))`")
+        known = {p.name for top in TOP for p in (SOURCE / top).rglob("*.*")}
+        self.check(lambda page, text: [] if page == CHANGES else [
+            f"no {name}" for name in {*paths.findall(text), *in_blocks.findall(text)}
+            if not any(SOURCE.glob(name.rstrip("/")))] + sorted(set(names.findall(text)) - known))
 
     def test_scripts_and_pictures(self):
         text = "".join(pages().values())
