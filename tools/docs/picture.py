@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the picture of README.md from a finished run of a two-variable system with one collective
+"""Draws the README's picture from a finished run of a two-variable system with one collective
 variable: samples over the potential, free energy, and conditional densities.
 
     python3 tools/docs/picture.py DIR FILE.png
