@@ -233,11 +233,11 @@ class Blocks(unittest.TestCase):
     def test_all(self):
         text = pages()
         for page in reading_order():
-            named = [NAMED.match(b.splitlines()[0]) for language, _, b in blocks(text[page])
-                     if language == "cpp"]
             lists = "".join(b for language, _, b in blocks(text[page]) if language == "cmake")
-            for name in filter(None, named):
-                self.assertIn(Path(name[1]).name, lists, f"{page}: nothing builds it")
+            for language, _, block in blocks(text[page]):
+                name = NAMED.match(block.splitlines()[0]) if language == "cpp" else None
+                if name and name[1].endswith(".cpp"):
+                    self.assertIn(Path(name[1]).name, lists, f"{page}: nothing builds it")
             for language, number, block in blocks(text[page]):
                 with self.subTest(page=page, line=number):
                     if language == "sh":
@@ -253,7 +253,7 @@ class Blocks(unittest.TestCase):
         self.the_users_run()
         self.the_users_rates()
         if self.can_build:
-            self.the_users_system()
+            self.the_users_programs()
 
     def every_command_is_shown(self):
         known = re.findall(r"^  (\w+) ", run([BINARY, "--help"]).partition("Subcommands:")[2], re.MULTILINE)
@@ -294,15 +294,19 @@ class Blocks(unittest.TestCase):
                                / results[1]["builtin_steps_per_second"],
                                delta=0.5 * results[1]["ratio_to_builtin"])
 
-    def the_users_system(self):
-        """The system in C++ of tools/docs/cpp.md."""
-        builds = [out for line, out in self.output.items() if "cmake --build" in line]
-        self.assertTrue(builds)
-        self.assertNotIn("warning", "".join(builds))
-        out = self.output["./banana/build/banana"]
-        value, error = map(float, re.match(r"F\(0\) - F\(1\) = (\S+) \+- (\S+),", out).groups())
-        self.assertLess(error, 0.05)
-        self.assertLess(abs(value - 1), 4 * error)
+    def the_users_programs(self):
+        """Programs in C++ compile without warnings, and print a value, its error and the exact one."""
+        builds = "".join(out for line, out in self.output.items() if "cmake --build" in line)
+        self.assertNotIn("warning", builds)
+        programs = [line for line in self.output if re.fullmatch(r"\./(\w+)/build/\1", line)]
+        self.assertTrue(programs)
+        for line in programs:
+            with self.subTest(program=line):
+                value, error, exact = map(float, re.search(
+                    r"= (\S+) \+- (\S+), exactly (\S+)$", self.output[line]).groups())
+                self.assertGreater(error, 0)
+                self.assertLess(error, 0.05 * abs(exact))
+                self.assertLess(abs(value - exact), 4 * error)
 
 
 class Refusals(unittest.TestCase):
