@@ -251,7 +251,7 @@ class Runs(Case):
         other.mkdir()
         (other / "mine.txt").write_text("mine")
         listed = set(re.findall(r"^\| `([\w.]+\.(?:csv|h5|json|html|safetensors))` \|",
-                                (SOURCE / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+                                (SOURCE / "tools/docs/running.md").read_text(encoding="utf-8"), re.MULTILINE))
         listed |= {"histogram.csv", "generator_flow.safetensors"}
         for name in listed:
             (other / name).write_text("old")

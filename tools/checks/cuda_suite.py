@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 # program, which need minutes and say least about the device, come last and get what the others left.
 WHOLE = 540
 BOUNDS = {"build": 170, "equality": 25, "tests": 60, "sanitizers": 60, "benchmarks": 75, "peers": 140}
-PROGRAM_TESTS = "^(readme|report|install|peers|coupled_run|closure_run|learned|phi4|examples)_py$"
+PROGRAM_TESTS = "^(docs|report|install|peers|coupled_run|closure_run|learned|phi4|examples)_py$"
 CLI_TESTS = "^cli_py$"  # runs alone, for a minute or two
 CPU_BOUNDS = {"build": 600, "tests": 60, "equality": 60, "sanitizers": 10, "benchmarks": 60, "peers": 60}
 BENCHMARKS = ["muller_brown", "formula", "fast_slow", "ensemble:n=10000000", "cgan_b256", "cgan_b4096",

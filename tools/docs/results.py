@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Writes the README's table of comparisons from bench/results/*.json.
+"""Writes the table of comparisons in bench/README.md from bench/results/*.json.
 
     python3 tools/docs/results.py            prints it
-    python3 tools/docs/results.py --write    puts it between the README's markers
+    python3 tools/docs/results.py --write    puts it between that page's markers
 """
 import json
 import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
-README = SOURCE / "README.md"
+PAGE = SOURCE / "bench" / "README.md"
 BEGIN, END = "<!-- begin: bench/results -->\n", "<!-- end: bench/results -->"
 WORK = {"ensemble": "trajectories", "training": "training", "sampling": "generation", "mbar": "MBAR"}
 
@@ -73,13 +73,13 @@ def table():
 
 
 def with_table(text):
-    """The README with the table in its place; ValueError without the markers."""
+    """The page with the table in its place; ValueError without the markers."""
     begin = text.index(BEGIN) + len(BEGIN)
     return text[:begin] + table() + text[text.index(END, begin):]
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
-        README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     else:
         sys.stdout.write(table())
