@@ -95,6 +95,7 @@ void Pipeline::run() {
         if (rounds > 0 && !plan_round()) break;
     }
     round_ = std::min(round_, rounds);
+    if (run_.estimate.enabled) write_potential();
     compare();
     if (run_.learn.enabled) learn();
     if (rounds > 0 && run_.coupling.ablation) ablate();

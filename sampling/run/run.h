@@ -140,6 +140,7 @@ private:
     void warn_equilibration(const std::vector<double>& inefficiency);
     void warn_drift();  // it was not forgotten
     void write_samples(const FreeEnergyResult& result);
+    void write_potential();  // for pictures
 
     // the generator
     // What the generator learns, (targets, n) rows of `row` columns.
