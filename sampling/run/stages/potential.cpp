@@ -16,7 +16,7 @@
 //
 // /potential and /cv carry the attribute `variables`, the names of the axes. Values are in double
 // precision; not a number where a formula has none.
-#include "sampling/run/run.h"
+#include "sampling/run/stages.h"
 
 #include <algorithm>
 #include <cmath>
@@ -105,29 +105,29 @@ private:
 
 }  // namespace
 
-void Pipeline::write_potential() {
-    const FormulaSystem& system = model_.formulas();
-    const std::vector<long long> rows = drawn_rows(samples_.n, kDrawn, derived_seed(run_.seed, 9400));
+void write_potential(Run& run) {
+    const FormulaSystem& system = run.model.formulas();
+    const std::vector<long long> rows = drawn_rows(run.samples.n, kDrawn, derived_seed(run.config.seed, 9400));
     if (rows.empty()) return;
-    const auto D = static_cast<std::size_t>(model_.dim());
+    const auto D = static_cast<std::size_t>(run.model.dim());
     const auto m = static_cast<index>(rows.size());
     std::vector<std::vector<double>> seen(D);
-    std::vector<float> column(static_cast<std::size_t>(samples_.n));
+    std::vector<float> column(static_cast<std::size_t>(run.samples.n));
     for (std::size_t d = 0; d < D; ++d) {
-        copy_to_host(stream_, column.data(),
-                     Span<const float>(samples_.x.span().subspan(
-                         static_cast<index>(d) * samples_.row, samples_.n)));
+        copy_to_host(run.stream, column.data(),
+                     Span<const float>(run.samples.x.span().subspan(
+                         static_cast<index>(d) * run.samples.row, run.samples.n)));
         for (long long row : rows)
             seen[d].push_back(static_cast<double>(column[static_cast<std::size_t>(row)]));
     }
     std::vector<double> states;
     for (const auto& values : seen) states.insert(states.end(), values.begin(), values.end());
 
-    PotentialFile file(dir_ / "potential.h5", 8 * states.size());
+    PotentialFile file(run.dir / "potential.h5", 8 * states.size());
     file.put("sample", {m}, rows);
     const std::vector<NodeId> potential{system.potential_node};
-    if (model_.gradient()) file.put("sample_potential", {m}, values_at(system, potential, states));
-    if (model_.observed()) {
+    if (run.model.gradient()) file.put("sample_potential", {m}, values_at(system, potential, states));
+    if (run.model.observed()) {
         const auto o = static_cast<index>(system.observe_nodes.size());
         const std::vector<double> columns = values_at(system, system.observe_nodes, states);
         std::vector<double> observed;
@@ -145,11 +145,11 @@ void Pipeline::write_potential() {
             file.put("axis_" + std::to_string(d + 1), {shape.front()}, axes[d]);
         }
         const std::vector<double> grid = states_of(axes);
-        if (model_.gradient()) {
+        if (run.model.gradient()) {
             file.put("potential", shape, values_at(system, potential, grid));
             file.put_names("potential", system.variables);
         }
-        shape.insert(shape.begin(), model_.n_cvs());
+        shape.insert(shape.begin(), run.model.n_cvs());
         file.put("cv", shape, values_at(system, system.cv_nodes, grid));
         file.put_names("cv", system.variables);
     }
