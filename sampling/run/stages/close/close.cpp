@@ -1,5 +1,5 @@
 // The closures from averages over physics, generated and healed states.
-#include "sampling/run/stages/close.h"
+#include "sampling/run/stages/close/close.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // The closure from bursts: where they start, how long they last, which lag is taken.
 #include <algorithm>
 
-#include "sampling/run/stages/close.h"
+#include "sampling/run/stages/close/close.h"
 
 namespace microlift {
 

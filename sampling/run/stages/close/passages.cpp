@@ -2,7 +2,7 @@
 // same.
 #include <algorithm>
 
-#include "sampling/run/stages/close.h"
+#include "sampling/run/stages/close/close.h"
 
 namespace microlift {
 

@@ -1,7 +1,7 @@
 // What follows from every closure, beside the full model; and what is not to be trusted.
 #include <cmath>
 
-#include "sampling/run/stages/close.h"
+#include "sampling/run/stages/close/close.h"
 
 namespace microlift {
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "sampling/closure/bursts_of_two.h"
-#include "sampling/run/stages/close.h"
+#include "sampling/run/stages/close/close.h"
 
 namespace microlift {
 

@@ -1,10 +1,9 @@
-#include "sampling/lift/relax.h"
-#include "sampling/run/stages/consistency.h"
+#include "sampling/run/stages/consistency/consistency.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "sampling/lift/coupling.h"
+#include "sampling/lift/relax.h"
 #include "sampling/run/lifted.h"
 
 namespace microlift {

@@ -1,4 +1,4 @@
-#include "sampling/run/stages/consistency.h"
+#include "sampling/run/stages/consistency/consistency.h"
 
 #include <algorithm>
 #include <limits>

@@ -6,7 +6,7 @@
 // quartiles, of every generated variable over all states of a source, differ from the reference by
 // less than z joint standard errors (of as many independent states, and of the reference), where z is
 // such that perfect states would fail somewhere in the run in one of a hundred cases at most.
-#include "sampling/run/stages/consistency.h"
+#include "sampling/run/stages/consistency/consistency.h"
 
 #include <algorithm>
 #include <cmath>
