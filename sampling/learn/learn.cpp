@@ -105,12 +105,12 @@ Picked cover(Stream& stream, const Model& model, Picked all, index points, bool 
 }
 
 // The inverse local covariance of the features at each point, from short unbiased runs.
-std::vector<float> burst_metric(Stream& stream, const Model& model, const RunConfig& run,
+std::vector<float> burst_metric(Stream& stream, const Model& model, const IntegratorConfig& base,
                                 const LearnOptions& options, const Picked& picked, uint64 seed,
                                 int features) {
     const int R = options.burst_replicas, D = model.dim();
-    const double time = options.burst_time > 0 ? options.burst_time : run.integrator.dt;
-    IntegratorConfig integrator = run.integrator;
+    const double time = options.burst_time > 0 ? options.burst_time : base.dt;
+    IntegratorConfig integrator = base;
     integrator.scheme = "euler_maruyama";
     const index steps = std::max<index>(1, std::llround(time / integrator.dt));
     integrator.dt = time / static_cast<double>(steps);
@@ -284,21 +284,15 @@ std::string line(const char* format, auto... values) {
 
 }  // namespace
 
-LearnedSummary learn_coordinates(const LearnOptions& options, Progress& progress) {
-    const RunConfig run = load_run_config((fs::path(options.dir) / "config.toml").string());
-    Stream stream(Device::pick(options.device, options.threads));
-    return learn_coordinates(stream, run, options, progress);
-}
-
-LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const LearnOptions& options,
-                                 Progress& progress) {
+LearnedSummary learn_coordinates(Stream& stream, const ModelConfig& config,
+                                 const LearnOptions& options, Progress& progress) {
     const fs::path dir = options.dir;
-    const Model model(run);
+    const Model model(config);
     const fs::path samples_file = dir / "samples.h5";
     if (!fs::exists(samples_file))
         throw InputError(samples_file.string() + ": there is none; run the configuration first");
     const SamplesReader reader(samples_file);
-    const uint64 seed = options.seed.value_or(run.seed);
+    const uint64 seed = options.seed.value();
     const Device& device = stream.device();
 
     progress.begin("learn", 3, "passes");
@@ -322,7 +316,7 @@ LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const Lea
     Buffer<float> metric;
     if (options.bursts) {
         const std::vector<float> host =
-            burst_metric(stream, model, run, options, picked, seed, features);
+            burst_metric(stream, model, config.integrator, options, picked, seed, features);
         metric = Buffer<float>(device, static_cast<index>(host.size()));
         copy_to_device(stream, metric.span(), host.data());
         points.metric = metric.span();

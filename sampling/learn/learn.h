@@ -6,7 +6,8 @@
 
 #include "engine/device/stream.h"
 #include "engine/progress.h"
-#include "sampling/run/run_config.h"
+#include "sampling/learn/learn_config.h"
+#include "sampling/model/model_config.h"
 
 namespace microlift {
 
@@ -23,10 +24,8 @@ struct LearnedSummary {
     std::string text;  // to print
 };
 
-// Reads DIR/samples.h5, writes the file.
-LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const LearnOptions& options,
-                                 Progress& progress);
-// `microlift learn`: of the run in the directory.
-LearnedSummary learn_coordinates(const LearnOptions& options, Progress& progress);
+// Reads DIR/samples.h5, writes the file. options.seed is given.
+LearnedSummary learn_coordinates(Stream& stream, const ModelConfig& config,
+                                 const LearnOptions& options, Progress& progress);
 
 }  // namespace microlift

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/progress.h"
+#include "sampling/learn/learn.h"
 #include "sampling/run/run_config.h"
 
 namespace microlift {
@@ -15,5 +16,8 @@ std::vector<std::string> run_files();
 
 // `microlift generate`: lifts options.at into options.out_file.
 void generate_states(const GenerateOptions& options, Progress& progress);
+
+// `microlift learn`: a diffusion map of the samples of a run.
+LearnedSummary learn_coordinates(const LearnOptions& options, Progress& progress);
 
 }  // namespace microlift

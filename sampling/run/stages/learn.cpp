@@ -13,6 +13,7 @@ LearnedSummary learn_from(Run& run) {
     LearnOptions options;
     static_cast<LearnConfig&>(options) = run.config.learn;
     options.dir = run.dir.string();
+    options.seed = run.config.seed;
     return learn_coordinates(run.stream, run.config, options, run.progress);
 }
 
