@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "sampling/learn/learn_config.h"
 #include "sampling/model/model.h"
 
 namespace microlift {
