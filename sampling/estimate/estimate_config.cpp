@@ -2,14 +2,32 @@
 
 #include "engine/config/section.h"
 #include "sampling/bias/umbrella_config.h"
+#include "sampling/estimate/estimators.h"
 
 namespace microlift {
+namespace {
+
+// Of the estimators that fit, in the order of their table.
+template <class Fits>
+std::vector<std::string> names_of(const Fits& fits) {
+    std::vector<std::string> names;
+    for (const Estimator& estimator : estimators())
+        if (fits(estimator)) names.push_back(estimator.name);
+    return names;
+}
+
+std::string quoted(std::vector<std::string> names) {
+    for (std::string& name : names) name = toml_string(name);
+    return join(names, " or ");
+}
+
+}  // namespace
 
 using Estimate = EstimateConfig;
 const Section<EstimateConfig> estimate_section{"estimate", {
     enabled(&Estimate::enabled, "whether to estimate the free energy"),
     key(&Estimate::method, "method", "mbar", "estimator of the free energy")
-        .one_of({"mbar", "wham", "umbrella_integration"}),
+        .one_of(names_of([](const Estimator&) { return true; })),
     key(&Estimate::bins, "bins", {100}, "bins of each collective variable over [from, to]")
         .from(1).to(1e7),
     key(&Estimate::blocks, "blocks", 32, "blocks that the standard errors are taken from")
@@ -25,14 +43,16 @@ EstimateConfig read_estimate(Config& config, const UmbrellaConfig& umbrella, int
     EstimateConfig estimate = estimate_section.read(config);
     spread(config, "estimate.bins", estimate.bins, cvs);
     config.with({"estimate.method", "umbrella.store"}, [&] {
-        if (!umbrella.histogram || estimate.method != "mbar") return;
+        if (!umbrella.histogram || !find_estimator(estimate.method).needs_samples) return;
+        const auto others = names_of([](const Estimator& e) { return !e.needs_samples; });
         if (config.given("estimate.method")) {
             throw KeyError("estimate.method",
-                           "key 'estimate.method' is \"mbar\", which needs the samples that "
-                           "'umbrella.store' = \"histogram\" does not keep",
-                           "use \"wham\" or \"umbrella_integration\", or store = \"samples\"");
+                           "key 'estimate.method' is " + toml_string(estimate.method) +
+                               ", which needs the samples that 'umbrella.store' = \"histogram\" does "
+                               "not keep",
+                           "use " + quoted(others) + ", or store = \"samples\"");
         }
-        estimate.method = "wham";
+        estimate.method = others.at(0);
         config.set("estimate.method", ConfigValue::of(estimate.method));
     });
     config.with({"estimate.bins"}, [&] {
@@ -46,12 +66,16 @@ EstimateConfig read_estimate(Config& config, const UmbrellaConfig& umbrella, int
         }
     });
     config.with({"estimate.method", "estimate.enabled", "cv.variables"}, [&] {
-        if (estimate.enabled && estimate.method == "umbrella_integration" && cvs > 1) {
+        const int most = find_estimator(estimate.method).most_cvs;
+        if (estimate.enabled && cvs > most) {
             throw KeyError("estimate.method",
-                           "key 'estimate.method' is \"umbrella_integration\", which works with one "
-                           "collective variable, there are " +
+                           "key 'estimate.method' is " + toml_string(estimate.method) +
+                               ", which works with " + (most == 1 ? "one" : std::to_string(most)) +
+                               " collective variable" + (most == 1 ? "" : "s") + ", there are " +
                                std::to_string(cvs),
-                           "use \"mbar\" or \"wham\"");
+                           "use " + quoted(names_of([cvs](const Estimator& e) {
+                               return e.most_cvs >= cvs;
+                           })));
         }
     });
     config.with({"estimate.method", "estimate.enabled", "umbrella.replicas", "umbrella.steps",

@@ -441,6 +441,33 @@ TEST_CASE("config: a scheme that does not go with the system is refused at its l
                                                              std::string(scheme) + "\"")) == "");
 }
 
+TEST_CASE("config: a model is made from structs, without a file") {
+    ModelConfig config;
+    config.system.name = "muller_brown";
+    config.cv.variables.push_back(cv_section.defaults());
+    config.cv.variables[0].formula = "x + y";
+    config.integrator = integrator_section.defaults();
+    config.integrator.dt = 1e-4;
+    CHECK(config.integrator.scheme == "leimkuhler_matthews");
+    CHECK(config.integrator.philox_rounds == 10);
+    const Model model(config);
+    CHECK(model.dim() == 2);
+    CHECK(model.gradient());
+    Checks checks;  // the first error ends them
+    CHECK_NOTHROW(check_formulas(checks, config));
+    config.cv.variables[0].formula = "x + z";
+    try {
+        check_formulas(checks, config);
+        FAIL("a wrong formula was taken");
+    } catch (const KeyError& error) {
+        CHECK(error.key() == "cv.variables[0]");
+        CHECK(contains(error.wrong(), "'z'"));
+        CHECK(error.exit_code() == 2);
+    }
+    CHECK_THROWS_AS(Model{config}, KeyError);
+    CHECK(LearnOptions().points == 5000);
+}
+
 TEST_CASE("config: built-in systems bring keys of their own") {
     const std::string channel = replaced(kBase, "\"muller_brown\"", "\"channel\"\nk = 100");
     const RunConfig run = parse(channel);
