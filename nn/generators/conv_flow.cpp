@@ -1,5 +1,6 @@
 #include "nn/generators/conv_flow.h"
 
+#include "engine/error.h"
 #include "nn/layers/conv.h"
 #include "nn/layers/weights.h"
 
@@ -14,6 +15,11 @@ FlowNetwork of(const Device& device, const ConvLayout& layout) {
 }
 
 }  // namespace
+
+void check_conv_flow(const TrainerConfig& config) {
+    if (!config.ring) throw InputError("generator: architecture conv is for flows on a ring");
+    ConvLayout::check(config.widths, config.kernel);
+}
 
 std::unique_ptr<GeneratorTrainer> make_conv_flow(Stream& stream, const TrainerConfig& config,
                                                  int states, int conditions) {

@@ -5,6 +5,7 @@
 
 namespace microlift {
 
+void check_conv_flow(const TrainerConfig& config);  // InputError
 std::unique_ptr<GeneratorTrainer> make_conv_flow(Stream& stream, const TrainerConfig& config,
                                                  int states, int conditions);
 LoadedGenerator load_conv_flow(const Device& device, const SafeTensors& content,

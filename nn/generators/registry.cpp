@@ -15,7 +15,6 @@
 namespace microlift {
 namespace {
 
-using Ring = GeneratorKind::Ring;
 constexpr GeneratorKind::Defaults kAdversary{512, 8000, 500, 0}, kFlow{2048, 16000, 2000, 0.9},
     kScore{2048, 16000, 1000, 0.9};
 
@@ -55,11 +54,11 @@ Penalty penalty_from(const std::string& name) {
 
 const std::vector<GeneratorKind>& generator_table() {
     static const std::vector<GeneratorKind> table{
-        // kind, architecture, defaults, trainer, weight files, density, ring
-        {"cgan", "mlp", kAdversary, make_cgan, load_latent, false, Ring::ignored},
-        {"flow", "mlp", kFlow, make_flow, load_flow, true, Ring::used},
-        {"flow", "conv", kFlow, make_conv_flow, load_conv_flow, false, Ring::needed},
-        {"energy", "mlp", kScore, make_energy, load_latent, false, Ring::used},
+        // kind, architecture, defaults, trainer, weight files, density, ring, check
+        {"cgan", "mlp", kAdversary, make_cgan, load_latent, false, false},
+        {"flow", "mlp", kFlow, make_flow, load_flow, true, true},
+        {"flow", "conv", kFlow, make_conv_flow, load_conv_flow, false, true, check_conv_flow},
+        {"energy", "mlp", kScore, make_energy, load_latent, false, true},
     };
     return table;
 }
@@ -101,8 +100,8 @@ TrainerConfig TrainerConfig::defaults(const std::string& kind) {
 }
 
 void TrainerConfig::validate() const {
-    require(generator_kind(kind, architecture).ring != Ring::needed || ring,
-            "architecture " + architecture + " is for flows on a ring");
+    const GeneratorKind& own = generator_kind(kind, architecture);
+    if (own.check) own.check(*this);
     activation_from(activation);
     penalty_from(penalty);
     require_widths(widths, "widths");
@@ -142,7 +141,7 @@ std::unique_ptr<GeneratorTrainer> make_trainer(Stream& stream, const TrainerConf
                          " conditions");
     const GeneratorKind& kind = generator_kind(config.kind, config.architecture);
     TrainerConfig own = config;
-    own.ring = config.ring && kind.ring != Ring::ignored;
+    own.ring = config.ring && kind.ring;
     return kind.make(stream, own, states, conditions);
 }
 

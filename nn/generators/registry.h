@@ -26,7 +26,8 @@ struct GeneratorKind {
                                               int conditions);
     LoadedGenerator (*load)(const Device&, const SafeTensors&, const WhiteningView&);
     bool density;  // of its states is known, up to a number of them
-    enum class Ring { ignored, used, needed } ring;
+    bool ring;     // it makes use of states that are like sites of a ring
+    void (*check)(const TrainerConfig&) = nullptr;  // what it asks for beyond every kind's bounds
 };
 
 const std::vector<GeneratorKind>& generator_table();

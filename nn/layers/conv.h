@@ -33,6 +33,9 @@ struct ConvLayout {
     ConvLayout(index sites, index features, const std::vector<index>& channels, index kernel,
                Activation activation);
 
+    // What holds on rings of every size: InputError unless it does.
+    static void check(const std::vector<index>& channels, index kernel);
+
     index half() const { return kernel / 2; }
     // Channels of layer l that the reverse sweep reads: the last one has no padding there.
     index seeds(int l) const { return l == layers ? 1 : ld[static_cast<std::size_t>(l)]; }

@@ -23,25 +23,31 @@ index padded(index n) { return (n + 31) / 32 * 32; }
 
 }  // namespace
 
+void ConvLayout::check(const std::vector<index>& channels, index kernel) {
+    if (channels.empty() || channels.size() > kMostHiddenLayers)
+        throw InputError("a network of convolutions needs 1 to " +
+                         std::to_string(kMostHiddenLayers) + " hidden layers, not " +
+                         std::to_string(channels.size()));
+    for (const index n : channels)
+        if (n < 1 || n % kPad != 0 || n > kMostChannels)
+            throw InputError("a convolution has " + std::to_string(n) +
+                             " channels; give a multiple of " + std::to_string(kPad) +
+                             ", at most " + std::to_string(kMostChannels));
+    if (kernel < 1 || kernel % 2 == 0)
+        throw InputError("a convolution of " + std::to_string(kernel) +
+                         " sites; give an odd number");
+}
+
 ConvLayout::ConvLayout(index site_count, index feature_count, const std::vector<index>& hidden,
                        index width, Activation kind)
     : layers(static_cast<int>(hidden.size()) + 1), activation(kind), sites(site_count),
       kernel(width), features(feature_count) {
-    if (hidden.empty() || layers > kMostLayers)
-        throw InputError("a network of convolutions needs 1 to " +
-                         std::to_string(kMostLayers - 1) + " hidden layers, not " +
-                         std::to_string(hidden.size()));
-    if (kernel < 1 || kernel % 2 == 0 || kernel > sites)
+    check(hidden, kernel);
+    if (kernel > sites)
         throw InputError("a convolution of " + std::to_string(kernel) + " sites on a ring of " +
                          std::to_string(sites) + "; give an odd number, at most the ring's");
     channels[0] = ld[0] = 2;
-    for (int l = 1; l < layers; ++l) {
-        const index n = hidden[at(l - 1)];
-        if (n < 1 || n % kPad != 0 || n > kMostChannels)
-            throw InputError("a convolution has " + std::to_string(n) +
-                             " channels; give a multiple of 16, at most 4096");
-        channels[at(l)] = ld[at(l)] = n;
-    }
+    for (int l = 1; l < layers; ++l) channels[at(l)] = ld[at(l)] = hidden[at(l - 1)];
     channels[at(layers)] = 1;
     ld[at(layers)] = kPad;
     for (int l = 1; l <= layers; ++l) {

@@ -186,6 +186,20 @@ TEST_CASE("convolutions: what does not fit is refused") {
                          doctest::Contains("multiple of 16"), InputError);
     CHECK_THROWS_WITH_AS(ConvLayout(4, 3, {16}, 5, Activation::silu),
                          doctest::Contains("at most the ring's"), InputError);
+    TrainerConfig flow = TrainerConfig::defaults("flow");
+    flow.architecture = "conv";
+    CHECK_THROWS_WITH_AS(flow.validate(), doctest::Contains("flows on a ring"), InputError);
+    flow.ring = true;
+    CHECK_NOTHROW(flow.validate());
+    flow.widths = {kMostChannels};
+    CHECK_NOTHROW(flow.validate());
+    flow.widths = {kMostChannels + kPad};
+    CHECK_THROWS_WITH_AS(flow.validate(), doctest::Contains("at most 4096"), InputError);
+    flow.widths = {};
+    CHECK_THROWS_WITH_AS(flow.validate(), doctest::Contains("hidden layers"), InputError);
+    flow.widths = {16};
+    flow.kernel = 4;
+    CHECK_THROWS_WITH_AS(flow.validate(), doctest::Contains("odd"), InputError);
     TrainerConfig config = TrainerConfig::defaults("energy");
     config.architecture = "conv";
     config.ring = true;
