@@ -241,6 +241,33 @@ def make_warned(folder):
     make_muller_brown(folder, per_window=1000, bad=True)
 
 
+def make_weighed(folder):
+    """Müller–Brown with weighed proposals, measured healing and a second kind of generator."""
+    make_muller_brown(folder)
+    with open(folder / "free_energy.csv") as file:
+        free = [[float(v) for v in row] for row in list(csv.reader(file))[1:]]
+    with open(folder / "conditional.csv") as file:
+        rows = list(csv.reader(file))
+    for source in ("importance", "metropolis"):
+        rows += [row[:-1] + [source] for row in rows[1:] if row[1] == "y"
+                 and row[-1] == "physics"]
+    write_csv(folder / "conditional.csv", rows[0], rows[1:])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["proposals"] = {
+        "each": 4096, "acceptance": {"median": 0.871, "worst": 0.012},
+        "effective": {"median": 0.953, "worst": 0.44},
+        "values": [{"cv": [a], "acceptance": 0.9, "effective": 0.95, "unusable": 0.0,
+                    "free_energy": f + 3.0, "free_energy_se": 0.05} for a, f, _ in free]}
+    metrics["lifting"]["heal_steps"] = 1234
+    metrics["lifting"]["relaxation"] = [{"cv": [-0.5], "steps": 246.0, "resolved": True},
+                                        {"cv": [0.5], "steps": 312.0, "resolved": False}]
+    metrics["compare"] = [
+        {"kind": "flow", "updates": 16000, "seconds": 41.5, "best_w1": 0.021,
+         "median": 0.0113, "worst": 0.041},
+        {"kind": "energy", "updates": 16000, "seconds": 17.5, "best_w1": 0.025}]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
 def write_samples(folder, state, cv, window):
     with h5py.File(folder / "samples.h5", "w") as file:
         file["state"], file["cv"], file["window"] = np.float32(state), np.float32(cv), window
@@ -383,9 +410,21 @@ def make_observed(folder):
     (folder / "config.toml").write_text('[cv]\nvariables = ["x1"]\n', encoding="utf-8")
 
 
-MAKERS = {"muller_brown": make_muller_brown, "warned": make_warned, "two_cvs": make_two_cvs,
+MAKERS = {"muller_brown": make_muller_brown, "warned": make_warned, "weighed": make_weighed,
+          "two_cvs": make_two_cvs,
           "one_variable": make_one_variable, "many_variables": make_many_variables,
           "observed": make_observed}
+
+MADE = tempfile.TemporaryDirectory()  # one of each kind
+
+
+def mock(kind):
+    """The folder of a mock run."""
+    folder = Path(MADE.name) / kind
+    if not folder.is_dir():
+        MAKERS[kind](folder)
+    return folder
+
 
 # ---------------------------------------------------------------- tests
 
@@ -443,9 +482,8 @@ class TestPages(unittest.TestCase):
         cls.temporary.cleanup()
 
     def page(self, kind):
-        folder = self.root / kind
+        folder = mock(kind)
         if not (folder / "report.html").exists():
-            MAKERS[kind](folder)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             result = run_script(folder)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -487,34 +525,7 @@ class TestPages(unittest.TestCase):
         self.assertNotIn("overlap", page.boxes["warnings"])
 
     def test_proposals_healing_and_kinds(self):
-        folder = self.root / "weighed"
-        MAKERS["muller_brown"](folder)
-        with open(folder / "free_energy.csv") as file:
-            free = [[float(v) for v in row] for row in list(csv.reader(file))[1:]]
-        with open(folder / "conditional.csv") as file:
-            rows = list(csv.reader(file))
-        for source in ("importance", "metropolis"):
-            rows += [row[:-1] + [source] for row in rows[1:] if row[1] == "y"
-                     and row[-1] == "physics"]
-        write_csv(folder / "conditional.csv", rows[0], rows[1:])
-        metrics = json.loads((folder / "metrics.json").read_text())
-        metrics["proposals"] = {
-            "each": 4096, "acceptance": {"median": 0.871, "worst": 0.012},
-            "effective": {"median": 0.953, "worst": 0.44},
-            "values": [{"cv": [a], "acceptance": 0.9, "effective": 0.95, "unusable": 0.0,
-                        "free_energy": f + 3.0, "free_energy_se": 0.05} for a, f, _ in free]}
-        metrics["lifting"]["heal_steps"] = 1234
-        metrics["lifting"]["relaxation"] = [{"cv": [-0.5], "steps": 246.0, "resolved": True},
-                                            {"cv": [0.5], "steps": 312.0, "resolved": False}]
-        metrics["compare"] = [
-            {"kind": "flow", "updates": 16000, "seconds": 41.5, "best_w1": 0.021,
-             "median": 0.0113, "worst": 0.041},
-            {"kind": "energy", "updates": 16000, "seconds": 17.5, "best_w1": 0.025}]
-        (folder / "metrics.json").write_text(json.dumps(metrics))
-        result = run_script(folder)
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
-        page = Page((folder / "report.html").read_text(encoding="utf-8"))
-        self.check_self_contained(page)
+        page = self.page("weighed")
         for section in ("proposals", "healing", "comparison"):
             self.assertIn(section, page.sections)
         self.assertEqual(len(page.plots), 20 + 2 + 2)
@@ -523,7 +534,7 @@ class TestPages(unittest.TestCase):
 
     def test_figures_are_those_of_the_files(self):
         page = self.page("muller_brown")
-        folder = self.root / "muller_brown"
+        folder = mock("muller_brown")
         metrics = json.loads((folder / "metrics.json").read_text())
         for source in ("generator", "healed"):
             w1 = [e["w1_over_sigma"] for e in metrics["lifting"]["w1"] if e["source"] == source]
@@ -576,7 +587,7 @@ class TestPages(unittest.TestCase):
 
     def test_same_files_same_bytes(self):
         self.page("one_variable")
-        folder = self.root / "one_variable"
+        folder = mock("one_variable")
         other = self.root / "again.html"
         self.assertEqual(run_script(folder, "-o", other, "--quiet").stdout, "")
         self.assertEqual(other.read_bytes(), (folder / "report.html").read_bytes())
@@ -584,7 +595,7 @@ class TestPages(unittest.TestCase):
     def test_each_file_alone(self):
         """Every single file of a run, and every run without one of its files, gives a page."""
         self.page("muller_brown")
-        whole = self.root / "muller_brown"
+        whole = mock("muller_brown")
         expected = {"free_energy.csv": "free-energy", "conditional.csv": "moments",
                     "closure.csv": "closure", "samples.h5": "samples", "lifted.h5": "densities",
                     "metrics.json": "training"}
@@ -616,14 +627,18 @@ class TestPages(unittest.TestCase):
 
 SMALL = {"": ["umbrella.replicas=16", "umbrella.equilibrate=200", "umbrella.steps=1000",
               "umbrella.stride=20", "integrator.compile_after=-1.0"],
-         "[generator]": ["generator.iterations=60", "generator.validate_every=20", "lifting.states=200",
-                         "lifting.reference_steps=200", "lifting.heal_limit=100"],
+         "[generator]": ["generator.iterations=20", "generator.validate_every=10", "generator.batch=64",
+                         "generator.validation_states=100",
+                         "generator.generator_widths=[16, 16]", "lifting.values=5", "lifting.states=100", "lifting.heal_steps=20",
+                         "lifting.heal_limit=64", "lifting.reference_steps=100",
+                         "lifting.energy_states=100", "lifting.proposals=100"],
          "[closure]": ["closure.values=8", "closure.replicas=32", "closure.passages=32",
                        "closure.passage_steps=5000", "closure.relaxation=2e5"],
          "[coupling]": ["coupling.rounds=2", "coupling.iterations=40", "coupling.steps=500",
                         "coupling.equilibrate=100", "coupling.replicas=8", "coupling.windows=4"],
          "committor_runs": ["closure.committor_runs=32"],
-         "[learn]": ["learn.points=300", "learn.landmarks=30"]}
+         "[learn]": ["learn.points=300", "learn.landmarks=30"],
+         'variables = ["x", "y"]\n\n[integrator]': ["umbrella.windows=[10, 8]", "estimate.bins=[18, 15]"]}
 LEARNED = "muller_brown_learned"  # needs the files of another run
 
 
@@ -650,10 +665,9 @@ class TestLayout(unittest.TestCase):
         return Page(text), seen
 
     def test_mock_runs(self):
-        for kind, make in MAKERS.items():
-            with self.subTest(kind), tempfile.TemporaryDirectory() as folder:
-                make(Path(folder))
-                self.assertGreaterEqual(len(self.measure(Path(folder))[1]), 4)
+        for kind in MAKERS:
+            with self.subTest(kind):
+                self.assertGreaterEqual(len(self.measure(mock(kind))[1]), 4)
 
     @unittest.skipUnless(BINARY.is_file(), f"{BINARY} is not built")
     def test_examples(self):
@@ -672,7 +686,7 @@ class TestLayout(unittest.TestCase):
                 page, seen = self.measure(Path(folder))
                 sections.update(page.sections)
                 self.assertGreaterEqual(len(seen), 2)
-        self.assertLessEqual({i for i, *_ in report.SECTIONS} - sections, {"comparison"})
+        self.assertLessEqual({i for i, *_ in report.SECTIONS} - sections, {"comparison", "healing"})
 
     def test_faults_are_found(self):
         def crowded(axes):
