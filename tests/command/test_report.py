@@ -26,8 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "report" / "report.py"
 BINARY = Path(os.environ.get("MICROLIFT_BINARY", ROOT / "build" / "microlift"))
 sys.path.insert(0, str(SCRIPT.parent))
+import basins  # noqa: E402
 import data  # noqa: E402
 import draw  # noqa: E402
+import findings  # noqa: E402
 import layout  # noqa: E402
 import palette  # noqa: E402
 import report  # noqa: E402
@@ -640,6 +642,99 @@ SMALL = {"": ["umbrella.replicas=16", "umbrella.equilibrate=200", "umbrella.step
          "[learn]": ["learn.points=300", "learn.landmarks=30"],
          'variables = ["x", "y"]\n\n[integrator]': ["umbrella.windows=[10, 8]", "estimate.bins=[18, 15]"]}
 LEARNED = "muller_brown_learned"  # needs the files of another run
+
+
+class TestFindings(unittest.TestCase):
+    """What the page says the run found."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def run_with(self, metrics, free_energy=None):
+        (self.folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        if free_energy:
+            columns = ["cv_1", "cv_2"][:len(free_energy[0]) - 2]
+            write_csv(self.folder / "free_energy.csv", [*columns, "free_energy", "std_error"],
+                      free_energy)
+        return data.Run(self.folder)
+
+    def test_basins_of_a_curve(self):
+        """Three wells, the deepest in the middle; noise makes no further ones."""
+        x = np.linspace(-3, 3, 241)
+        f = 5 - 5 * np.exp(-8 * x ** 2) - 3 * np.exp(-8 * (x + 2) ** 2) - 2 * np.exp(-8 * (x - 2) ** 2)
+        noise = 0.02 * np.random.default_rng(2).normal(size=len(x))
+        rows = [(float(a), float(b), 0.02) for a, b in zip(x, f - f.min() + noise)]
+        found = basins.basins_of(self.run_with({"system": {"beta": 1.0}}, rows))
+        self.assertEqual(len(found), 3)
+        for basin, at, depth, barrier in zip(found, (0, -2, 2), (0, 2, 3), (None, 3, 2)):
+            self.assertAlmostEqual(basin.at[0], at, delta=0.1)
+            self.assertAlmostEqual(basin.depth, depth, delta=0.1)
+            if barrier:
+                self.assertAlmostEqual(basin.barrier, barrier, delta=0.15)
+        weights = np.exp(-f)
+        self.assertAlmostEqual(found[0].share, weights[np.abs(x) < 1].sum() / weights.sum(), delta=0.03)
+
+    def test_basins_of_a_plane(self):
+        axis = np.linspace(-1.5, 1.5, 31)
+        rows = [(float(a), float(b), float(6 * (a * a - 1) ** 2 + 4 * b * b + a), 0.05)
+                for a in axis for b in axis]
+        lower, upper = basins.basins_of(self.run_with({"system": {"beta": 1.0}}, rows))
+        np.testing.assert_allclose([lower.at, upper.at, upper.saddle], [(-1, 0), (1, 0), (0, 0)],
+                                   atol=0.11)
+        self.assertAlmostEqual(upper.depth, 2.0, delta=0.1)
+        self.assertFalse(lower.edge or upper.edge)
+
+    def closure(self, full, averages, bursts, plateau=True):
+        def source(name, rate):
+            return {"source": name, "rates": [{"value": rate, "error": 0.02 * rate}]} if rate else \
+                {"source": name}
+        return findings.closure(self.run_with({"closure": {"plateau": plateau, "sources": [
+            source("conditional", averages), source("burst", bursts), source("full", full)]}}))
+
+    def test_closure(self):
+        self.assertEqual(self.closure(1.0, 1.02, 0.99).status, "good")
+        contradicted = self.closure(1.0, 9.0, 1.02)
+        self.assertEqual(contradicted.status, "warn")
+        self.assertIn("by averages must not be trusted", contradicted.sentences[0])
+        self.assertIn("by bursts may be trusted", contradicted.sentences[1])
+        self.assertEqual(self.closure(1.0, 9.0, 5.0).status, "bad")
+        self.assertEqual(self.closure(None, 9.0, 5.0).status, "bad")
+        self.assertEqual(self.closure(None, 1.0, 1.02).status, "note")
+        self.assertIn("could not be tested", self.closure(None, 1.0, 1.02).sentences[0])
+        self.assertEqual(self.closure(None, 1.0, 1.02, plateau=False).status, "warn")
+
+    def test_generator(self):
+        def told(*lifted):
+            values = [{"cv": [float(i)], "sliced_w1": 0.01, "relaxation": {"lifted": n}}
+                      for i, n in enumerate(lifted)]
+            return findings.generator(self.run_with({"consistency": {"values": values}}))
+        self.assertEqual(told(0, 0, 0).status, "good")
+        self.assertEqual(told(0, 12, 0).status, "good")
+        self.assertIn("after up to 12 healing steps", " ".join(told(0, 12, 0).sentences))
+        self.assertEqual(told(0, None, 0).status, "warn")
+        self.assertEqual(told(None, None, 0).status, "bad")
+
+    def test_a_warning_is_said_once(self):
+        """Six warnings of one kind are one sentence and a table, and no section repeats them."""
+        poor = "the collective variable is poor: "
+        warnings = [poor + "the slowest rate of the full model is 1.9 +- 0.04, of the closure by "
+                    f"{name} {rate} +- 0.1" for name, rate in (("averages", 18), ("bursts", 9))]
+        warnings += [poor + f"from -0.5 to 0.6 the full model takes 6.9 +- 0.2, the closure by {n} 1 +- 0.1"
+                     for n in ("averages", "bursts")]
+        warnings += ["equilibrated for less than five relaxation times, so the start may still show, and the "
+                     "error bars do not include it: windows 0 (502.6 steps), 1 (585 steps); raise "
+                     "umbrella.equilibrate or use umbrella.exchange"] * 2
+        sources = [{"source": s, "rates": [{"value": v, "error": 0.1}],
+                    "passages": [{"from": -0.5, "to": 0.6, "value": 7.0, "error": 0.2}]}
+                   for s, v in (("full", 1.9), ("conditional", 18.0), ("burst", 9.0))]
+        page = Page(report.page(self.run_with({"warnings": warnings, "closure": {"sources": sources}})))
+        self.assertEqual(page.text.count("collective variable is poor"), 1)
+        self.assertEqual(page.text.count("less than five relaxation times"), 1)
+        for text in ("1.90 ± 0.10", "18.00 ± 0.10", "9.00 ± 0.10", "first passage −0.5 → 0.6"):
+            self.assertIn(text, page.boxes["warnings"])
+        self.assertIn("the longest: 585 steps", page.boxes["warnings"])
 
 
 class TestLayout(unittest.TestCase):

@@ -124,7 +124,8 @@ def band(axes, x, y, se, colour, label=None, band_label=None, line="-"):
     """A curve in a veil of two standard errors."""
     if np.isfinite(se).any():
         axes.fill_between(x, y - 2 * se, y + 2 * se, lw=0, color=to_rgba(colour, VEIL), label=band_label)
-    axes.plot(x, y, line, color=colour, label=label)
+    curve, = axes.plot(x, y, line, color=colour, label=label)
+    curve.bars = 2 * se if np.isfinite(se).any() else None
 
 
 def colour_bar(axes, drawn, label):

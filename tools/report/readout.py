@@ -35,7 +35,8 @@ def series_of(axes):
                           [p.get_height() for p in container], None))
     for line in axes.get_lines():
         if line not in parts and line.get_transform() == axes.transData:
-            found.append((line.get_gid() or line.get_label(), *line.get_data(orig=False), None))
+            found.append((line.get_gid() or line.get_label(), *line.get_data(orig=False),
+                          getattr(line, "bars", None)))
     for patch in axes.patches:
         if isinstance(patch, StepPatch):
             values, edges, _ = patch.get_data()
@@ -64,5 +65,5 @@ def of_axes(axes, title):
         name = told["n"][1] or title
         told["s"] = [[label if label and not label.startswith("_") else name,
                       list(map(short, x)), list(map(short, y))]
-                     + ([list(map(short, error))] if error else []) for label, x, y, error in series]
+                     + ([list(map(short, error))] if error is not None else []) for label, x, y, error in series]
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")

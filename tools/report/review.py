@@ -6,15 +6,11 @@ from collections import namedtuple
 import numpy as np
 
 from data import dig, entries, free_energy_residuals, numbers, pick, w1_entries
+from thresholds import (APART_BINS, APART_ERRORS, APART_LOG, FAR_BINS, MANY_ABOVE_FLOOR, MIN_EFFECTIVE,
+                        MIN_OVERLAP, W1_WARN)
 from words import cv_text, fmt, listed, number, percent, place, sentence, several, with_error
 
-MIN_OVERLAP = 0.03       # Klimovich, Shirts and Mobley 2015: below this, neighbours hardly connect
-MIN_EFFECTIVE = 50       # effective samples of a window
-W1_WARN = 0.1            # of a standard deviation, and above twice the sampling floor
-APART_LOG = 0.2          # ln of a ratio of rates or times that makes two models differ …
-APART_ERRORS = 3.0       # … if it is as many joint standard errors
-FAR_BINS = 0.05          # share of bins more than three errors from the exact free energy
-ROWS = 6                 # of a table that is shown at once
+ROWS = 6  # of a table that is shown at once
 
 Warned = namedtuple("Warned", "text head rows advice", defaults=((), (), ""))
 
@@ -233,7 +229,7 @@ def check_lifting(run, warnings, notes, passed):
         above = np.array([e["w1"] > 2 * np.nan_to_num(e["floor"]) for e in found])
         if too_far(found):
             warnings.append(f"{what} states are far from physics")
-        elif above.mean() > 0.1:  # a few of many exceed it by chance
+        elif above.mean() > MANY_ABOVE_FLOOR:
             notes.append(f"{what.capitalize()} states differ measurably from the physics, by more than twice "
                          f"the sampling floor of W₁ in {int(above.sum())} of "
                          f"{several(len(found), 'comparison')}, but little: median "
@@ -266,7 +262,7 @@ def closure_disagreement(run):
 
 def check_closure(run, warnings, notes, passed):
     shares = closure_disagreement(run)
-    apart_in = {name: share for name, share in shares.items() if share > 0.25}
+    apart_in = {name: share for name, share in shares.items() if share > APART_BINS}
     given = " ".join(str(w) for w in dig(run.metrics, "warnings", kind=list))
     if apart_in and "poor" not in given:
         warnings.append("The two sources of the closure disagree beyond three joint standard errors: "

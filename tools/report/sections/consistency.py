@@ -2,7 +2,7 @@
 runs forget where they began."""
 import numpy as np
 
-from data import dig, entries, numbers
+from data import dig, numbers
 from draw import figure, log_scale
 from findings import VERDICTS, regions, tested_values, verdict
 from markup import box, bullets, html_table

@@ -5,7 +5,7 @@ from matplotlib.colors import to_rgba
 
 from draw import colour_bar, figure, heat_map, log_scale, window_colours
 from palette import ENERGY_MAP, INK, LIGHT, MUTED, SHADE
-from review import MIN_EFFECTIVE, MIN_OVERLAP
+from thresholds import MIN_EFFECTIVE, MIN_OVERLAP
 from words import fmt, listed, plain, several
 
 MOST = 6  # variables that are drawn against the collective one
