@@ -2,7 +2,7 @@
 """Tests of tools/report/report.py on mock run directories: exact samples, no engine needed.
 
     python3 tests/command/test_report.py                     run the tests
-    python3 tests/command/test_report.py --make KIND DIR     only write a mock run (KIND: see MAKERS)
+    python3 tests/command/test_report.py --make KIND DIR     only write a mock run (see MAKERS)
 """
 import base64
 import csv
@@ -385,7 +385,8 @@ def make_observed(folder):
     x1 = np.repeat(centers, 400) + 0.1 * random.normal(size=8000)
     x2 = 1 + np.sqrt(0.05) * random.normal(size=8000)
     write_samples(folder, np.column_stack([x1, x2]), x1, np.repeat(np.arange(20), 400))
-    write_potential(folder, np.column_stack([x1, x2]), cvs=lambda x1, x2: [x1], observed=lambda x1, x2: [
+    write_potential(folder, np.column_stack([x1, x2]), cvs=lambda x1, x2: [x1], observed=lambda x1,
+                    x2: [
         x2 * np.cos(x1 + x2 - 1), x2 * np.sin(x1 + x2 - 1)])
     bins = np.linspace(-2, 2, 81)
     s2 = 0.05
@@ -629,9 +630,11 @@ class TestPages(unittest.TestCase):
 
 SMALL = {"": ["umbrella.replicas=16", "umbrella.equilibrate=200", "umbrella.steps=1000",
               "umbrella.stride=20", "integrator.compile_after=-1.0"],
-         "[generator]": ["generator.iterations=20", "generator.validate_every=10", "generator.batch=64",
+         "[generator]": ["generator.iterations=20", "generator.validate_every=10",
+                         "generator.batch=64",
                          "generator.validation_states=100",
-                         "generator.generator_widths=[16, 16]", "lifting.values=5", "lifting.states=100", "lifting.heal_steps=20",
+                         "generator.generator_widths=[16, 16]", "lifting.values=5",
+                         "lifting.states=100", "lifting.heal_steps=20",
                          "lifting.heal_limit=64", "lifting.reference_steps=100",
                          "lifting.energy_states=100", "lifting.proposals=100"],
          "[closure]": ["closure.values=8", "closure.replicas=32", "closure.passages=32",
@@ -640,7 +643,8 @@ SMALL = {"": ["umbrella.replicas=16", "umbrella.equilibrate=200", "umbrella.step
                         "coupling.equilibrate=100", "coupling.replicas=8", "coupling.windows=4"],
          "committor_runs": ["closure.committor_runs=32"],
          "[learn]": ["learn.points=300", "learn.landmarks=30"],
-         'variables = ["x", "y"]\n\n[integrator]': ["umbrella.windows=[10, 8]", "estimate.bins=[18, 15]"]}
+         'variables = ["x", "y"]\n\n[integrator]': ["umbrella.windows=[10, 8]",
+                                                    "estimate.bins=[18, 15]"]}
 LEARNED = "muller_brown_learned"  # needs the files of another run
 
 
@@ -663,7 +667,8 @@ class TestFindings(unittest.TestCase):
     def test_basins_of_a_curve(self):
         """Three wells, the deepest in the middle; noise makes no further ones."""
         x = np.linspace(-3, 3, 241)
-        f = 5 - 5 * np.exp(-8 * x ** 2) - 3 * np.exp(-8 * (x + 2) ** 2) - 2 * np.exp(-8 * (x - 2) ** 2)
+        f = 5 - 5 * np.exp(-8 * x ** 2) - 3 * np.exp(-8 * (x + 2) ** 2) - 2 * np.exp(-8
+                                                                                     * (x - 2) ** 2)
         noise = 0.02 * np.random.default_rng(2).normal(size=len(x))
         rows = [(float(a), float(b), 0.02) for a, b in zip(x, f - f.min() + noise)]
         found = basins.basins_of(self.run_with({"system": {"beta": 1.0}}, rows))
@@ -674,7 +679,8 @@ class TestFindings(unittest.TestCase):
             if barrier:
                 self.assertAlmostEqual(basin.barrier, barrier, delta=0.15)
         weights = np.exp(-f)
-        self.assertAlmostEqual(found[0].share, weights[np.abs(x) < 1].sum() / weights.sum(), delta=0.03)
+        self.assertAlmostEqual(found[0].share, weights[np.abs(x) < 1].sum() / weights.sum(),
+                               delta=0.03)
 
     def test_basins_of_a_plane(self):
         axis = np.linspace(-1.5, 1.5, 31)
@@ -721,15 +727,17 @@ class TestFindings(unittest.TestCase):
         poor = "the collective variable is poor: "
         warnings = [poor + "the slowest rate of the full model is 1.9 +- 0.04, of the closure by "
                     f"{name} {rate} +- 0.1" for name, rate in (("averages", 18), ("bursts", 9))]
-        warnings += [poor + f"from -0.5 to 0.6 the full model takes 6.9 +- 0.2, the closure by {n} 1 +- 0.1"
+        warnings += [poor + f"from -0.5 to 0.6 the full model takes 6.9 +- 0.2, the closure by {n} "
+                            "1 +- 0.1"
                      for n in ("averages", "bursts")]
-        warnings += ["equilibrated for less than five relaxation times, so the start may still show, and the "
-                     "error bars do not include it: windows 0 (502.6 steps), 1 (585 steps); raise "
-                     "umbrella.equilibrate or use umbrella.exchange"] * 2
+        warnings += ["equilibrated for less than five relaxation times, so the start may still "
+                     "show, and the error bars do not include it: windows 0 (502.6 steps), 1 (585 "
+                     "steps); raise umbrella.equilibrate or use umbrella.exchange"] * 2
         sources = [{"source": s, "rates": [{"value": v, "error": 0.1}],
                     "passages": [{"from": -0.5, "to": 0.6, "value": 7.0, "error": 0.2}]}
                    for s, v in (("full", 1.9), ("conditional", 18.0), ("burst", 9.0))]
-        page = Page(report.page(self.run_with({"warnings": warnings, "closure": {"sources": sources}})))
+        page = Page(report.page(self.run_with({"warnings": warnings,
+                                               "closure": {"sources": sources}})))
         self.assertEqual(page.text.count("collective variable is poor"), 1)
         self.assertEqual(page.text.count("less than five relaxation times"), 1)
         for text in ("1.90 ± 0.10", "18.00 ± 0.10", "9.00 ± 0.10", "first passage −0.5 → 0.6"):
@@ -774,7 +782,8 @@ class TestLayout(unittest.TestCase):
             changes = [c for word, changes in SMALL.items() if word in text for c in changes]
             with self.subTest(path.stem), tempfile.TemporaryDirectory() as folder:
                 done = subprocess.run(
-                    [BINARY, "run", path, "-o", folder, "--force", "--quiet", "--no-report", "--device",
+                    [BINARY, "run", path, "-o", folder, "--force", "--quiet", "--no-report",
+                     "--device",
                      "cpu", *(word for c in changes for word in ("--set", c))],
                     capture_output=True, text=True)
                 self.assertEqual(done.returncode, 0, done.stderr)

@@ -15,11 +15,13 @@ def neighbours_of(table):
     cells = [np.unique(np.round(c, 9), return_inverse=True)[1] for c in table["cv"].T]
     where = {cell: i for i, cell in enumerate(zip(*cells))}
     steps = [(1,), (-1,)] if len(cells) == 1 else [(1, 0), (-1, 0), (0, 1), (0, -1)]
-    return [[where[n] for s in steps if (n := tuple(np.add(cell, s))) in where] for cell in zip(*cells)]
+    return [[where[n] for s in steps if (n := tuple(np.add(cell, s))) in where]
+            for cell in zip(*cells)]
 
 
 def merge(values, near):
-    """Floods the bins from the lowest on: (basin of each bin, [(basin, deeper basin, saddle bin)])."""
+    """Floods the bins from the lowest on: (basin of each bin, [(basin, deeper basin, saddle
+    bin)])."""
     home, root, meetings = {}, {}, []
 
     def find(b):
@@ -30,7 +32,8 @@ def merge(values, near):
     for i in map(int, np.argsort(values, kind="stable")):
         if not np.isfinite(values[i]):
             break
-        touched = sorted({find(home[j]) for j in near[i] if j in home}, key=lambda b: (values[b], b))
+        touched = sorted({find(home[j]) for j in near[i] if j in home},
+                         key=lambda b: (values[b], b))
         if not touched:
             root[i] = home[i] = i
             continue

@@ -1,5 +1,5 @@
-"""What the run found, in plain words: free energy, generator, closure, and what to do next. Claims are
-conservative: where the figures do not decide, the text says so."""
+"""What the run found, in plain words: free energy, generator, closure, and what to do next. Claims
+are conservative: where the figures do not decide, the text says so."""
 import math
 from collections import namedtuple
 
@@ -38,35 +38,38 @@ def free_energy(run):
     edge = " (at the edge of the range: the basin may go on beyond it)"
     head, rows, status = (), (), "good"
     if not others:
-        said = [f"One basin, with its minimum at {where}{edge if lowest.edge else ''}; no other minimum stands "
-                f"out by more than {fmt(BASIN_KT)} kT and its error.", highest(run)]
+        said = [f"One basin, with its minimum at {where}{edge if lowest.edge else ''}; no other "
+                f"minimum stands out by more than {fmt(BASIN_KT)} kT and its error.", highest(run)]
     elif len(others) == 1:
         b = others[0]
         over = b.depth + b.barrier
         higher = energy_text(run, b.depth, b.error)
         said = [f"Two basins: the lower one at {where}{edge if lowest.edge else ''}, the other at "
                 f"{cv_text(run, b.at)}{edge if b.edge else ''}, "
-                + (f"higher by {higher}." if b.depth > 2 * b.error else f"as deep within errors: {higher}."),
+                + (f"higher by {higher}." if b.depth > 2 * b.error else "as deep within errors: "
+                                                                        f"{higher}."),
                 f"The barrier between them, at {cv_text(run, b.saddle)}, is "
-                f"{energy_text(run, over, saddle_error(run, b.saddle))} high seen from the lower one and "
-                f"{energy_text(run, b.barrier, b.barrier_error)} from the other."]
+                f"{energy_text(run, over, saddle_error(run, b.saddle))} high seen from the lower "
+                f"one and {energy_text(run, b.barrier, b.barrier_error)} from the other."]
     else:
         unit = run.kt if run.kt > 0 else 1.0
         name = "kT" if run.kt > 0 else "energy"
         said = [f"{len(basins)} basins, the lowest at {where}{edge if lowest.edge else ''}."]
-        head = ["minimum at", f"above the lowest, {name}", f"barrier to a deeper one, {name}", "over",
+        head = ["minimum at", f"above the lowest, {name}", f"barrier to a deeper one, {name}",
+                "over",
                 "share of the ensemble"]
         rows = [[place(b.at), with_error(b.depth / unit, b.error / unit),
                  with_error(b.barrier / unit, b.barrier_error / unit),
                  "–" if b.saddle is None else place(b.saddle), share_text(b.share)]
                 for b in basins[:1 + MOST_BASINS]]
     if len(others) == 1 and math.isfinite(lowest.share):
-        said.append(f"The lower basin holds {share_text(lowest.share)} of the equilibrium ensemble within the "
-                    "range.")
+        said.append(f"The lower basin holds {share_text(lowest.share)} of the equilibrium ensemble "
+                    "within the range.")
     large = max([b.barrier_error for b in others] + [b.error for b in others] + [0.0])
     if run.kt > 0 and large > LARGE_ERROR_KT * run.kt:
         status = "warn"
-        said.append(f"Errors above {fmt(LARGE_ERROR_KT)} kT: sample longer before using these figures.")
+        said.append(f"Errors above {fmt(LARGE_ERROR_KT)} kT: sample longer before using these "
+                    "figures.")
     status, said = with_trust(run, said, status)
     return Finding("Free energy", status, said + ["Errors are one standard error."], head, rows)
 
@@ -74,8 +77,10 @@ def free_energy(run):
 def highest(run):
     """How far the free energy rises within the range."""
     table = run.tables["free_energy"]
-    top = int(np.nanargmax(np.where(np.isfinite(table["free_energy"]), table["free_energy"], -math.inf)))
-    return (f"It rises to {energy_text(run, table['free_energy'][top], column(table, 'std_error')[top])} at "
+    top = int(np.nanargmax(np.where(np.isfinite(table["free_energy"]), table["free_energy"],
+                                    -math.inf)))
+    return ("It rises to "
+            f"{energy_text(run, table['free_energy'][top], column(table, 'std_error')[top])} at "
             f"{cv_text(run, table['cv'][top])}.")
 
 
@@ -88,17 +93,20 @@ def with_trust(run, said, status):
     """(status, sentences) of the free energy, with what speaks against it."""
     against = [words for key, words in (("did not converge", "the estimate did not converge"),
                                         ("hardly overlap", "some windows hardly overlap"),
-                                        ("not in equilibrium", "the samples are not in equilibrium"),
-                                        ("equilibrated for less", "some windows were hardly equilibrated"))
+                                        ("not in equilibrium", "the samples are not in "
+                                                               "equilibrium"),
+                                        ("equilibrated for less", "some windows were hardly "
+                                                                  "equilibrated"))
                if any(key in str(w) for w in dig(run.metrics, "warnings", kind=list))]
     if against:
-        return "warn", said + [f"Not to be taken as final: {listed(against)}; the errors do not include that."]
+        return "warn", said + [f"Not to be taken as final: {listed(against)}; the errors do not "
+                               "include that."]
     scaled = free_energy_residuals(run)
     if scaled is None:
         return status, said
     if np.mean(np.abs(scaled[np.isfinite(scaled)]) > 3) > FAR_BINS:
-        return "warn", said + ["It is off the exact free energy by more than its errors: they are too "
-                               "small, or sampling is incomplete."]
+        return "warn", said + ["It is off the exact free energy by more than its errors: they are "
+                               "too small, or sampling is incomplete."]
     return status, said + ["It agrees with the exact free energy within its errors."]
 
 
@@ -129,7 +137,8 @@ def verdict(value):
 
 
 def regions(run, values):
-    """Plain words, one sentence for each verdict: values of two collective variables are not in a row."""
+    """Plain words, one sentence for each verdict: values of two collective variables are not in a
+    row."""
     found, symbol = [(numbers(v.get("cv")), *verdict(v)) for v in values], run.given
     said = []
     for key in VERDICTS:
@@ -147,11 +156,11 @@ def regions(run, values):
         steps = max((found[i][2] for i in here if math.isfinite(found[i][2])), default=0)
         said.append({
             "as": f"{where}: use lifted states as they are",
-            "shape": f"{where}: means, variances and quartiles of lifted states are within error, their "
-                     "distributions are not quite; heal where the shape matters",
+            "shape": f"{where}: means, variances and quartiles of lifted states are within error, "
+                     "their distributions are not quite; heal where the shape matters",
             "heal": f"{where}: use lifted states after up to {several(steps, 'healing step')}",
-            "weigh": f"{where}: not without weights; healing is too slow there, but reweighted states (or "
-                     "runs with jumps) are within error",
+            "weigh": f"{where}: not without weights; healing is too slow there, but reweighted "
+                     "states (or runs with jumps) are within error",
             "no": f"{where}: do not use the generator"}[key])
     return [sentence(s) for s in said]
 
@@ -166,19 +175,20 @@ def generator(run):
         say = {"good": f"The generator may be used at all {len(keys)} tested values"
                        + (f", at {healed} of them after healing." if healed else "."),
                "warn": "The generator may be used in part of the range only.",
-               "bad": "Do not use the generator: at most of the tested values neither healing nor weights "
-                      "bring its states within error."}[status]
+               "bad": "Do not use the generator: at most of the tested values neither healing nor "
+                      "weights bring its states within error."}[status]
         return Finding("Generator", status, [say, *regions(run, values)])
     if found:
         far = too_far(found)
         values = np.array([e["w1"] for e in found])
         return Finding("Generator", "warn" if far else "good", [
-            f"Lifted states were compared with the physics at {several(len(found), 'place')}: median distance "
-            f"{fmt(float(np.median(values)))} σ, worst {fmt(values.max())} σ.",
+            f"Lifted states were compared with the physics at {several(len(found), 'place')}: "
+            f"median distance {fmt(float(np.median(values)))} σ, worst {fmt(values.max())} σ.",
             f"They are too far off in {len(far)} of these; heal them there." if far else
             "None is far off. How fast runs forget the start was not tested."])
     if run.stage("train"):
-        return Finding("Generator", "note", ["A generator was trained, but nothing was lifted to judge it."])
+        return Finding("Generator", "note", ["A generator was trained, but nothing was lifted to "
+                                             "judge it."])
     return None
 
 
@@ -203,11 +213,11 @@ def judgement(run, models, source, name):
     """(status, sentence) of one source of the closure; no sentence where nothing tests it."""
     right, wrong = judged(run, models, source)
     if wrong:
-        return "bad", (f"The closure {name} must not be trusted for rates and times: it contradicts the full "
-                       f"model in {listed(wrong)}.")
+        return "bad", (f"The closure {name} must not be trusted for rates and times: it "
+                       f"contradicts the full model in {listed(wrong)}.")
     if source == "burst" and dig(run.metrics, "closure").get("plateau") is False:
-        return "warn", (f"The closure {name} is not to be trusted: its rate still changes with the length of "
-                        "the bursts.")
+        return "warn", (f"The closure {name} is not to be trusted: its rate still changes with the "
+                        "length of the bursts.")
     if right:
         return "good", (f"The closure {name} may be trusted: it agrees with the full model in "
                         f"{listed(right)}, within errors.")
@@ -225,8 +235,8 @@ def closure(run):
     status = {s for s, _ in found.values()}
     untested = [names[s] for s, (_, text) in found.items() if not text]
     if untested:
-        said.append(f"The closure {' and that '.join(untested)} could not be tested: the full model's own "
-                    "rates and times are not known well enough.")
+        said.append(f"The closure {' and that '.join(untested)} could not be tested: the full "
+                    "model's own rates and times are not known well enough.")
     rates = [models[s].get("slowest rate", {}) for s in present]
     if len(rates) == 2 and apart(*rates):
         said.append("The two contradict each other (slowest rate "
@@ -249,7 +259,8 @@ def next_steps(run, warnings):
     elif not run.tables.get("closure") and not steps and run.tables.get("free_energy"):
         steps.append("Add [closure] for the reduced dynamics of the collective variable.")
     return Finding("What to do next", "note", steps or [
-        "Nothing stands against using these results. Another seed (`--set seed=2`) shows how they vary."])
+        "Nothing stands against using these results. Another seed (`--set seed=2`) shows how they "
+        "vary."])
 
 
 def findings(run, warnings):

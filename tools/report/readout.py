@@ -1,4 +1,5 @@
-"""What an axes shows, as numbers: the page's script reads them off under the pointer and saves them."""
+"""What an axes shows, as numbers: the page's script reads them off under the pointer and saves
+them."""
 import json
 import math
 
@@ -50,7 +51,8 @@ def of_axes(axes, title):
     drawing = axes.figure
     box = axes.get_window_extent()
     height = drawing.bbox.height
-    told = {"t": title, "b": [round(v, 1) for v in (box.x0, height - box.y1, box.x1, height - box.y0)],
+    told = {"t": title, "b": [round(v, 1) for v in (box.x0, height - box.y1, box.x1,
+                                                    height - box.y0)],
             "x": [*map(short, axes.get_xlim()), int(axes.get_xscale() == "log")],
             "y": [*map(short, axes.get_ylim()), int(axes.get_yscale() == "log")],
             "n": [axes.get_xlabel(), axes.get_ylabel().replace("\n", " ")]}
@@ -65,5 +67,6 @@ def of_axes(axes, title):
         name = told["n"][1] or title
         told["s"] = [[label if label and not label.startswith("_") else name,
                       list(map(short, x)), list(map(short, y))]
-                     + ([list(map(short, error))] if error is not None else []) for label, x, y, error in series]
+                     + ([list(map(short, error))] if error is not None else []) for label, x, y,
+                     error in series]
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
