@@ -2,7 +2,7 @@
 """Tests of tools/report/report.py on mock run directories: exact samples, no engine needed.
 
     python3 tests/command/test_report.py                     run the tests
-    python3 tests/command/test_report.py --make KIND DIR     only write a mock run (KIND: see MAKERS)
+    python3 tests/command/test_report.py --make KIND DIR     only write a mock run (see MAKERS)
 """
 import base64
 import csv
@@ -26,8 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "report" / "report.py"
 BINARY = Path(os.environ.get("MICROLIFT_BINARY", ROOT / "build" / "microlift"))
 sys.path.insert(0, str(SCRIPT.parent))
+import basins  # noqa: E402
 import data  # noqa: E402
 import draw  # noqa: E402
+import findings  # noqa: E402
 import layout  # noqa: E402
 import palette  # noqa: E402
 import report  # noqa: E402
@@ -241,6 +243,33 @@ def make_warned(folder):
     make_muller_brown(folder, per_window=1000, bad=True)
 
 
+def make_weighed(folder):
+    """Müller–Brown with weighed proposals, measured healing and a second kind of generator."""
+    make_muller_brown(folder)
+    with open(folder / "free_energy.csv") as file:
+        free = [[float(v) for v in row] for row in list(csv.reader(file))[1:]]
+    with open(folder / "conditional.csv") as file:
+        rows = list(csv.reader(file))
+    for source in ("importance", "metropolis"):
+        rows += [row[:-1] + [source] for row in rows[1:] if row[1] == "y"
+                 and row[-1] == "physics"]
+    write_csv(folder / "conditional.csv", rows[0], rows[1:])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["proposals"] = {
+        "each": 4096, "acceptance": {"median": 0.871, "worst": 0.012},
+        "effective": {"median": 0.953, "worst": 0.44},
+        "values": [{"cv": [a], "acceptance": 0.9, "effective": 0.95, "unusable": 0.0,
+                    "free_energy": f + 3.0, "free_energy_se": 0.05} for a, f, _ in free]}
+    metrics["lifting"]["heal_steps"] = 1234
+    metrics["lifting"]["relaxation"] = [{"cv": [-0.5], "steps": 246.0, "resolved": True},
+                                        {"cv": [0.5], "steps": 312.0, "resolved": False}]
+    metrics["compare"] = [
+        {"kind": "flow", "updates": 16000, "seconds": 41.5, "best_w1": 0.021,
+         "median": 0.0113, "worst": 0.041},
+        {"kind": "energy", "updates": 16000, "seconds": 17.5, "best_w1": 0.025}]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
 def write_samples(folder, state, cv, window):
     with h5py.File(folder / "samples.h5", "w") as file:
         file["state"], file["cv"], file["window"] = np.float32(state), np.float32(cv), window
@@ -356,7 +385,8 @@ def make_observed(folder):
     x1 = np.repeat(centers, 400) + 0.1 * random.normal(size=8000)
     x2 = 1 + np.sqrt(0.05) * random.normal(size=8000)
     write_samples(folder, np.column_stack([x1, x2]), x1, np.repeat(np.arange(20), 400))
-    write_potential(folder, np.column_stack([x1, x2]), cvs=lambda x1, x2: [x1], observed=lambda x1, x2: [
+    write_potential(folder, np.column_stack([x1, x2]), cvs=lambda x1, x2: [x1], observed=lambda x1,
+                    x2: [
         x2 * np.cos(x1 + x2 - 1), x2 * np.sin(x1 + x2 - 1)])
     bins = np.linspace(-2, 2, 81)
     s2 = 0.05
@@ -383,9 +413,21 @@ def make_observed(folder):
     (folder / "config.toml").write_text('[cv]\nvariables = ["x1"]\n', encoding="utf-8")
 
 
-MAKERS = {"muller_brown": make_muller_brown, "warned": make_warned, "two_cvs": make_two_cvs,
+MAKERS = {"muller_brown": make_muller_brown, "warned": make_warned, "weighed": make_weighed,
+          "two_cvs": make_two_cvs,
           "one_variable": make_one_variable, "many_variables": make_many_variables,
           "observed": make_observed}
+
+MADE = tempfile.TemporaryDirectory()  # one of each kind
+
+
+def mock(kind):
+    """The folder of a mock run."""
+    folder = Path(MADE.name) / kind
+    if not folder.is_dir():
+        MAKERS[kind](folder)
+    return folder
+
 
 # ---------------------------------------------------------------- tests
 
@@ -443,9 +485,8 @@ class TestPages(unittest.TestCase):
         cls.temporary.cleanup()
 
     def page(self, kind):
-        folder = self.root / kind
+        folder = mock(kind)
         if not (folder / "report.html").exists():
-            MAKERS[kind](folder)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             result = run_script(folder)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -487,34 +528,7 @@ class TestPages(unittest.TestCase):
         self.assertNotIn("overlap", page.boxes["warnings"])
 
     def test_proposals_healing_and_kinds(self):
-        folder = self.root / "weighed"
-        MAKERS["muller_brown"](folder)
-        with open(folder / "free_energy.csv") as file:
-            free = [[float(v) for v in row] for row in list(csv.reader(file))[1:]]
-        with open(folder / "conditional.csv") as file:
-            rows = list(csv.reader(file))
-        for source in ("importance", "metropolis"):
-            rows += [row[:-1] + [source] for row in rows[1:] if row[1] == "y"
-                     and row[-1] == "physics"]
-        write_csv(folder / "conditional.csv", rows[0], rows[1:])
-        metrics = json.loads((folder / "metrics.json").read_text())
-        metrics["proposals"] = {
-            "each": 4096, "acceptance": {"median": 0.871, "worst": 0.012},
-            "effective": {"median": 0.953, "worst": 0.44},
-            "values": [{"cv": [a], "acceptance": 0.9, "effective": 0.95, "unusable": 0.0,
-                        "free_energy": f + 3.0, "free_energy_se": 0.05} for a, f, _ in free]}
-        metrics["lifting"]["heal_steps"] = 1234
-        metrics["lifting"]["relaxation"] = [{"cv": [-0.5], "steps": 246.0, "resolved": True},
-                                            {"cv": [0.5], "steps": 312.0, "resolved": False}]
-        metrics["compare"] = [
-            {"kind": "flow", "updates": 16000, "seconds": 41.5, "best_w1": 0.021,
-             "median": 0.0113, "worst": 0.041},
-            {"kind": "energy", "updates": 16000, "seconds": 17.5, "best_w1": 0.025}]
-        (folder / "metrics.json").write_text(json.dumps(metrics))
-        result = run_script(folder)
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
-        page = Page((folder / "report.html").read_text(encoding="utf-8"))
-        self.check_self_contained(page)
+        page = self.page("weighed")
         for section in ("proposals", "healing", "comparison"):
             self.assertIn(section, page.sections)
         self.assertEqual(len(page.plots), 20 + 2 + 2)
@@ -523,7 +537,7 @@ class TestPages(unittest.TestCase):
 
     def test_figures_are_those_of_the_files(self):
         page = self.page("muller_brown")
-        folder = self.root / "muller_brown"
+        folder = mock("muller_brown")
         metrics = json.loads((folder / "metrics.json").read_text())
         for source in ("generator", "healed"):
             w1 = [e["w1_over_sigma"] for e in metrics["lifting"]["w1"] if e["source"] == source]
@@ -576,7 +590,7 @@ class TestPages(unittest.TestCase):
 
     def test_same_files_same_bytes(self):
         self.page("one_variable")
-        folder = self.root / "one_variable"
+        folder = mock("one_variable")
         other = self.root / "again.html"
         self.assertEqual(run_script(folder, "-o", other, "--quiet").stdout, "")
         self.assertEqual(other.read_bytes(), (folder / "report.html").read_bytes())
@@ -584,7 +598,7 @@ class TestPages(unittest.TestCase):
     def test_each_file_alone(self):
         """Every single file of a run, and every run without one of its files, gives a page."""
         self.page("muller_brown")
-        whole = self.root / "muller_brown"
+        whole = mock("muller_brown")
         expected = {"free_energy.csv": "free-energy", "conditional.csv": "moments",
                     "closure.csv": "closure", "samples.h5": "samples", "lifted.h5": "densities",
                     "metrics.json": "training"}
@@ -616,15 +630,119 @@ class TestPages(unittest.TestCase):
 
 SMALL = {"": ["umbrella.replicas=16", "umbrella.equilibrate=200", "umbrella.steps=1000",
               "umbrella.stride=20", "integrator.compile_after=-1.0"],
-         "[generator]": ["generator.iterations=60", "generator.validate_every=20", "lifting.states=200",
-                         "lifting.reference_steps=200", "lifting.heal_limit=100"],
+         "[generator]": ["generator.iterations=20", "generator.validate_every=10",
+                         "generator.batch=64",
+                         "generator.validation_states=100",
+                         "generator.generator_widths=[16, 16]", "lifting.values=5",
+                         "lifting.states=100", "lifting.heal_steps=20",
+                         "lifting.heal_limit=64", "lifting.reference_steps=100",
+                         "lifting.energy_states=100", "lifting.proposals=100"],
          "[closure]": ["closure.values=8", "closure.replicas=32", "closure.passages=32",
                        "closure.passage_steps=5000", "closure.relaxation=2e5"],
          "[coupling]": ["coupling.rounds=2", "coupling.iterations=40", "coupling.steps=500",
                         "coupling.equilibrate=100", "coupling.replicas=8", "coupling.windows=4"],
          "committor_runs": ["closure.committor_runs=32"],
-         "[learn]": ["learn.points=300", "learn.landmarks=30"]}
+         "[learn]": ["learn.points=300", "learn.landmarks=30"],
+         'variables = ["x", "y"]\n\n[integrator]': ["umbrella.windows=[10, 8]",
+                                                    "estimate.bins=[18, 15]"]}
 LEARNED = "muller_brown_learned"  # needs the files of another run
+
+
+class TestFindings(unittest.TestCase):
+    """What the page says the run found."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def run_with(self, metrics, free_energy=None):
+        (self.folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        if free_energy:
+            columns = ["cv_1", "cv_2"][:len(free_energy[0]) - 2]
+            write_csv(self.folder / "free_energy.csv", [*columns, "free_energy", "std_error"],
+                      free_energy)
+        return data.Run(self.folder)
+
+    def test_basins_of_a_curve(self):
+        """Three wells, the deepest in the middle; noise makes no further ones."""
+        x = np.linspace(-3, 3, 241)
+        f = 5 - 5 * np.exp(-8 * x ** 2) - 3 * np.exp(-8 * (x + 2) ** 2) - 2 * np.exp(-8
+                                                                                     * (x - 2) ** 2)
+        noise = 0.02 * np.random.default_rng(2).normal(size=len(x))
+        rows = [(float(a), float(b), 0.02) for a, b in zip(x, f - f.min() + noise)]
+        found = basins.basins_of(self.run_with({"system": {"beta": 1.0}}, rows))
+        self.assertEqual(len(found), 3)
+        for basin, at, depth, barrier in zip(found, (0, -2, 2), (0, 2, 3), (None, 3, 2)):
+            self.assertAlmostEqual(basin.at[0], at, delta=0.1)
+            self.assertAlmostEqual(basin.depth, depth, delta=0.1)
+            if barrier:
+                self.assertAlmostEqual(basin.barrier, barrier, delta=0.15)
+        weights = np.exp(-f)
+        self.assertAlmostEqual(found[0].share, weights[np.abs(x) < 1].sum() / weights.sum(),
+                               delta=0.03)
+
+    def test_basins_of_a_plane(self):
+        axis = np.linspace(-1.5, 1.5, 31)
+        rows = [(float(a), float(b), float(6 * (a * a - 1) ** 2 + 4 * b * b + a), 0.05)
+                for a in axis for b in axis]
+        lower, upper = basins.basins_of(self.run_with({"system": {"beta": 1.0}}, rows))
+        np.testing.assert_allclose([lower.at, upper.at, upper.saddle], [(-1, 0), (1, 0), (0, 0)],
+                                   atol=0.11)
+        self.assertAlmostEqual(upper.depth, 2.0, delta=0.1)
+        self.assertFalse(lower.edge or upper.edge)
+
+    def closure(self, full, averages, bursts, plateau=True):
+        def source(name, rate):
+            return {"source": name, "rates": [{"value": rate, "error": 0.02 * rate}]} if rate else \
+                {"source": name}
+        return findings.closure(self.run_with({"closure": {"plateau": plateau, "sources": [
+            source("conditional", averages), source("burst", bursts), source("full", full)]}}))
+
+    def test_closure(self):
+        self.assertEqual(self.closure(1.0, 1.02, 0.99).status, "good")
+        contradicted = self.closure(1.0, 9.0, 1.02)
+        self.assertEqual(contradicted.status, "warn")
+        self.assertIn("by averages must not be trusted", contradicted.sentences[0])
+        self.assertIn("by bursts may be trusted", contradicted.sentences[1])
+        self.assertEqual(self.closure(1.0, 9.0, 5.0).status, "bad")
+        self.assertEqual(self.closure(None, 9.0, 5.0).status, "bad")
+        self.assertEqual(self.closure(None, 1.0, 1.02).status, "note")
+        self.assertIn("could not be tested", self.closure(None, 1.0, 1.02).sentences[0])
+        self.assertEqual(self.closure(None, 1.0, 1.02, plateau=False).status, "warn")
+
+    def test_generator(self):
+        def told(*lifted):
+            values = [{"cv": [float(i)], "sliced_w1": 0.01, "relaxation": {"lifted": n}}
+                      for i, n in enumerate(lifted)]
+            return findings.generator(self.run_with({"consistency": {"values": values}}))
+        self.assertEqual(told(0, 0, 0).status, "good")
+        self.assertEqual(told(0, 12, 0).status, "good")
+        self.assertIn("after up to 12 healing steps", " ".join(told(0, 12, 0).sentences))
+        self.assertEqual(told(0, None, 0).status, "warn")
+        self.assertEqual(told(None, None, 0).status, "bad")
+
+    def test_a_warning_is_said_once(self):
+        """Six warnings of one kind are one sentence and a table, and no section repeats them."""
+        poor = "the collective variable is poor: "
+        warnings = [poor + "the slowest rate of the full model is 1.9 +- 0.04, of the closure by "
+                    f"{name} {rate} +- 0.1" for name, rate in (("averages", 18), ("bursts", 9))]
+        warnings += [poor + f"from -0.5 to 0.6 the full model takes 6.9 +- 0.2, the closure by {n} "
+                            "1 +- 0.1"
+                     for n in ("averages", "bursts")]
+        warnings += ["equilibrated for less than five relaxation times, so the start may still "
+                     "show, and the error bars do not include it: windows 0 (502.6 steps), 1 (585 "
+                     "steps); raise umbrella.equilibrate or use umbrella.exchange"] * 2
+        sources = [{"source": s, "rates": [{"value": v, "error": 0.1}],
+                    "passages": [{"from": -0.5, "to": 0.6, "value": 7.0, "error": 0.2}]}
+                   for s, v in (("full", 1.9), ("conditional", 18.0), ("burst", 9.0))]
+        page = Page(report.page(self.run_with({"warnings": warnings,
+                                               "closure": {"sources": sources}})))
+        self.assertEqual(page.text.count("collective variable is poor"), 1)
+        self.assertEqual(page.text.count("less than five relaxation times"), 1)
+        for text in ("1.90 ± 0.10", "18.00 ± 0.10", "9.00 ± 0.10", "first passage −0.5 → 0.6"):
+            self.assertIn(text, page.boxes["warnings"])
+        self.assertIn("the longest: 585 steps", page.boxes["warnings"])
 
 
 class TestLayout(unittest.TestCase):
@@ -650,10 +768,9 @@ class TestLayout(unittest.TestCase):
         return Page(text), seen
 
     def test_mock_runs(self):
-        for kind, make in MAKERS.items():
-            with self.subTest(kind), tempfile.TemporaryDirectory() as folder:
-                make(Path(folder))
-                self.assertGreaterEqual(len(self.measure(Path(folder))[1]), 4)
+        for kind in MAKERS:
+            with self.subTest(kind):
+                self.assertGreaterEqual(len(self.measure(mock(kind))[1]), 4)
 
     @unittest.skipUnless(BINARY.is_file(), f"{BINARY} is not built")
     def test_examples(self):
@@ -665,14 +782,15 @@ class TestLayout(unittest.TestCase):
             changes = [c for word, changes in SMALL.items() if word in text for c in changes]
             with self.subTest(path.stem), tempfile.TemporaryDirectory() as folder:
                 done = subprocess.run(
-                    [BINARY, "run", path, "-o", folder, "--force", "--quiet", "--no-report", "--device",
+                    [BINARY, "run", path, "-o", folder, "--force", "--quiet", "--no-report",
+                     "--device",
                      "cpu", *(word for c in changes for word in ("--set", c))],
                     capture_output=True, text=True)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 page, seen = self.measure(Path(folder))
                 sections.update(page.sections)
                 self.assertGreaterEqual(len(seen), 2)
-        self.assertLessEqual({i for i, *_ in report.SECTIONS} - sections, {"comparison"})
+        self.assertLessEqual({i for i, *_ in report.SECTIONS} - sections, {"comparison", "healing"})
 
     def test_faults_are_found(self):
         def crowded(axes):

@@ -157,8 +157,8 @@ class Run:
         self.tables[path.stem] = read_table(path, required)
 
     def read_potential(self, path):
-        """Which samples are drawn, with their potential and what is observed of them; for one or two
-        variables the potential and the collective variables on a grid."""
+        """Which samples are drawn, with their potential and what is observed of them; for one or
+        two variables the potential and the collective variables on a grid."""
         with h5py.File(path, "r") as file:
             self.rows = np.ravel(file["sample"][...]).astype(int)
             self.grid = {name: np.asarray(file[name][...], dtype=float) for name in (
@@ -169,8 +169,8 @@ class Run:
             raise ValueError("/sample, /sample_potential and /observed differ in length")
 
     def rows_to_draw(self, total, random):
-        """Rows of samples.h5, ascending: those that the run chose, or random ones, since a stride could
-        alias with the trajectories."""
+        """Rows of samples.h5, ascending: those that the run chose, or random ones, since a stride
+        could alias with the trajectories."""
         if self.rows is not None:
             if len(self.rows) and not 0 <= self.rows.min() <= self.rows.max() < total:
                 raise ValueError("potential.h5 names samples that are not there")

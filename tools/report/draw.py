@@ -1,5 +1,5 @@
-"""How the report draws: one figure a panel, panels in a grid that the page folds for phones, a legend
-and titles in the page's own text."""
+"""How the report draws: one figure a panel, panels in a grid that the page folds for phones, a
+legend and titles in the page's own text."""
 import itertools
 import logging
 import math
@@ -56,7 +56,8 @@ def legend(drawings):
     if not handles:
         return ""
     return "<div class=legend>" + "".join(
-        f"<span>{svg.key_of(handle)}{esc(label)}</span>" for label, handle in handles.items()) + "</div>"
+        f"<span>{svg.key_of(handle)}{esc(label)}</span>" for label,
+        handle in handles.items()) + "</div>"
 
 
 def draw_panel(panel, columns, height):
@@ -95,7 +96,8 @@ def figure(panels, caption, columns=2, height=None):
     """<figure> of panels (functions of an axes), two or three in a row where the page is wide."""
     drawings = [draw_panel(panel, columns, height) for panel in panels]
     hole = " hole" * (len(panels) % columns > 0) + " row" * (len(panels) <= columns)
-    return (f'<figure class="of{columns}{hole}">{legend(drawings)}' + "".join(map(panel_html, drawings))
+    return (f'<figure class="of{columns}{hole}">{legend(drawings)}'
+            + "".join(map(panel_html, drawings))
             + f"<figcaption>{esc(caption)}</figcaption></figure>")
 
 
@@ -123,8 +125,10 @@ def points(axes, x, y, source, label=None, **more):
 def band(axes, x, y, se, colour, label=None, band_label=None, line="-"):
     """A curve in a veil of two standard errors."""
     if np.isfinite(se).any():
-        axes.fill_between(x, y - 2 * se, y + 2 * se, lw=0, color=to_rgba(colour, VEIL), label=band_label)
-    axes.plot(x, y, line, color=colour, label=label)
+        axes.fill_between(x, y - 2 * se, y + 2 * se, lw=0, color=to_rgba(colour, VEIL),
+                          label=band_label)
+    curve, = axes.plot(x, y, line, color=colour, label=label)
+    curve.bars = 2 * se if np.isfinite(se).any() else None
 
 
 def colour_bar(axes, drawn, label):
@@ -141,7 +145,8 @@ def heat_map(run, axes, table, values, label, cmap="cividis", limits=(None, None
     matrix[ticks[1][1], ticks[0][1]] = values
     matrix = np.ma.masked_invalid(matrix)
     if limits == (None, None) and matrix.count() and matrix.ptp() < 1e-3 * np.abs(matrix).max():
-        limits = tuple(np.mean(matrix) + np.array([-0.01, 0.01]) * np.abs(matrix).max())  # a constant
+        limits = tuple(np.mean(matrix) + np.array([-0.01, 0.01])
+                       * np.abs(matrix).max())  # a constant
     axes.patch.set(visible=True, facecolor=LIGHT["empty"])
     axes.grid(False)
     drawn = axes.pcolormesh(ticks[0][0], ticks[1][0], matrix, cmap=cmap, shading="nearest",

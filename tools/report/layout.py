@@ -38,7 +38,8 @@ def texts(axes):
 
 
 def problems(drawing, scale=1.0):
-    """What is wrong with a figure that will be shown at this scale: sentences, none if all is well."""
+    """What is wrong with a figure that will be shown at this scale: sentences, none if all is
+    well."""
     renderer, found = drawing.canvas.get_renderer(), []
     for axes in drawing.axes:
         box = axes.get_window_extent(renderer)

@@ -1,12 +1,13 @@
-"""The colours of the page and of its figures: on white, and on dark. A figure is drawn with the first
-and shows either, because inline SVG takes its colours from the page's variables."""
+"""The colours of the page and of its figures: on white, and on dark. A figure is drawn with the
+first and shows either, because inline SVG takes its colours from the page's variables."""
 from matplotlib.colors import LinearSegmentedColormap
 
 # Okabe and Ito's palette and a purple: distinct under the common colour-vision deficiencies.
 PAIRS = {
     "page": ("#ffffff", "#14171b"), "ink": ("#22262b", "#e6e9ec"), "muted": ("#5c6570", "#a3adb8"),
     "edge": ("#9aa3ad", "#6f7a86"), "line": ("#e3e6ea", "#2b3138"), "panel": ("#f6f7f9", "#1d2127"),
-    "empty": ("#e7eaed", "#262b32"), "shade": ("#f3d9c9", "#4d3526"), "inner": ("#dfe5eb", "#333c46"),
+    "empty": ("#e7eaed", "#262b32"), "shade": ("#f3d9c9", "#4d3526"),
+    "inner": ("#dfe5eb", "#333c46"),
     "outer": ("#eef1f4", "#232930"), "link": ("#0b5a8f", "#6cb6ee"),
     "warn": ("#c77700", "#e39a2e"), "warn-back": ("#fff7e8", "#2b2414"),
     "good": ("#00795a", "#2fbf96"), "good-back": ("#eef7f3", "#13261f"),

@@ -1,4 +1,5 @@
-"""What an axes shows, as numbers: the page's script reads them off under the pointer and saves them."""
+"""What an axes shows, as numbers: the page's script reads them off under the pointer and saves
+them."""
 import json
 import math
 
@@ -35,7 +36,8 @@ def series_of(axes):
                           [p.get_height() for p in container], None))
     for line in axes.get_lines():
         if line not in parts and line.get_transform() == axes.transData:
-            found.append((line.get_gid() or line.get_label(), *line.get_data(orig=False), None))
+            found.append((line.get_gid() or line.get_label(), *line.get_data(orig=False),
+                          getattr(line, "bars", None)))
     for patch in axes.patches:
         if isinstance(patch, StepPatch):
             values, edges, _ = patch.get_data()
@@ -49,7 +51,8 @@ def of_axes(axes, title):
     drawing = axes.figure
     box = axes.get_window_extent()
     height = drawing.bbox.height
-    told = {"t": title, "b": [round(v, 1) for v in (box.x0, height - box.y1, box.x1, height - box.y0)],
+    told = {"t": title, "b": [round(v, 1) for v in (box.x0, height - box.y1, box.x1,
+                                                    height - box.y0)],
             "x": [*map(short, axes.get_xlim()), int(axes.get_xscale() == "log")],
             "y": [*map(short, axes.get_ylim()), int(axes.get_yscale() == "log")],
             "n": [axes.get_xlabel(), axes.get_ylabel().replace("\n", " ")]}
@@ -64,5 +67,6 @@ def of_axes(axes, title):
         name = told["n"][1] or title
         told["s"] = [[label if label and not label.startswith("_") else name,
                       list(map(short, x)), list(map(short, y))]
-                     + ([list(map(short, error))] if error else []) for label, x, y, error in series]
+                     + ([list(map(short, error))] if error is not None else []) for label, x, y,
+                     error in series]
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")

@@ -52,12 +52,14 @@ from draw import style
 from findings import findings
 from markup import box, bullets, details, html_table, prose
 from review import ROWS, review
-from sections import (classical, closure, comparison, consistency, coupling, densities, energies, figures,
+from sections import (classical, closure, comparison, consistency, coupling, densities, energies,
+                      figures,
                       free_energy, healing, learned, moments, proposals, samples, training)
 from words import capital, esc, fmt, number, seconds_text, sentence, several
 
 # Identifier and title of each section, and the module that says whether it is wanted and writes it.
-SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples and windows", samples),
+SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples and "
+                                                                     "windows", samples),
             ("moments", "Conditional moments", moments),
             ("densities", "Conditional densities", densities),
             ("consistency", "May the generator be used?", consistency),
@@ -68,7 +70,8 @@ SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples an
             ("closure", "Closure", closure), ("learned", "Learned coordinates", learned),
             ("figures", "Figures", figures))
 LONG = 600  # letters of formulas above which the page does not begin with them
-TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system", "double_well": "Double well",
+TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system", "double_well": "Double "
+                                                                                          "well",
           "channel": "Channel", "hidden_barrier": "Hidden barrier"}
 
 
@@ -84,7 +87,8 @@ def run_in_words(run):
     if run.metrics.get("device"):
         threads = number(run.metrics.get("threads"))
         known = "thread" not in str(run.metrics["device"]) and threads > 0
-        text += f" on {run.metrics['device']}" + (f" ({several(threads, 'thread')})" if known else "")
+        text += f" on {run.metrics['device']}" + (f" ({several(threads, 'thread')})" if known
+                                                  else "")
     seconds = np.nansum([number(s.get("seconds")) for s in dig(run.metrics, "stages").values()
                          if isinstance(s, dict)])
     return text + (f"; all stages took {seconds_text(seconds)}" if seconds > 0 else "")
@@ -115,9 +119,12 @@ def found_html(run, warnings):
     cards = "".join(
         f'<div class="card {f.status}"><h3>{esc(f.title)}</h3>'
         + (f"<p>{prose(f.sentences[0])}</p>" if len(f.sentences) == 1 else bullets(f.sentences))
-        + (html_table(f.head, f.rows) if f.rows else "") + "</div>" for f in findings(run, warnings))
-    return f'<section id="found"><h2>What the run found</h2><div class=cards>{cards}</div></section>' \
-        if cards else ""
+        + (html_table(f.head, f.rows) if f.rows else "") + "</div>"
+        for f in findings(run, warnings))
+    if not cards:
+        return ""
+    return ('<section id="found"><h2>What the run found</h2>'
+            f"<div class=cards>{cards}</div></section>")
 
 
 def warning_html(warned):
@@ -149,13 +156,14 @@ def page(run):
                    for n, (i, t, text) in enumerate(sections, 1))
     folder = Path(__file__).resolve().parent
     look = (folder / "page.css").read_text(encoding="utf-8")
-    colours = (f":root{{{palette.variables(0)}}}@media screen and (prefers-color-scheme:dark){{:root{{"
-               f"{palette.variables(1)}}}}}")
+    colours = (f":root{{{palette.variables(0)}}}@media screen and "
+               f"(prefers-color-scheme:dark){{:root{{{palette.variables(1)}}}}}")
     return ("<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
             '<meta name=viewport content="width=device-width,initial-scale=1">'
             '<meta name=color-scheme content="light dark">'
-            f"<title>microlift: {esc(run.name)}</title><style>{colours}{look}</style></head><body><main>\n"
-            f"<header>{header(run)}</header>\n{found}\n{notices(warnings, notes, passed)}\n"
+            f"<title>microlift: {esc(run.name)}</title><style>{colours}{look}</style></head>"
+            f"<body><main>\n<header>{header(run)}</header>\n{found}\n"
+            f"{notices(warnings, notes, passed)}\n"
             f"<nav>{links}</nav>\n{body}"
             f"<footer>microlift {esc(str(run.metrics.get('version', '')))}</footer></main>"
             f"<script>{(folder / 'page.js').read_text(encoding='utf-8')}</script></body></html>\n")

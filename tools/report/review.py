@@ -1,20 +1,17 @@
-"""What is not to be trusted: the run's warnings and the report's own, each said once, with its evidence
-as a small table and with what helps."""
+"""What is not to be trusted: the run's warnings and the report's own, each said once, with its
+evidence as a small table and with what helps."""
 import re
 from collections import namedtuple
 
 import numpy as np
 
 from data import dig, entries, free_energy_residuals, numbers, pick, w1_entries
+from thresholds import (APART_BINS, APART_ERRORS, APART_LOG, FAR_BINS, MANY_ABOVE_FLOOR,
+                        MIN_EFFECTIVE,
+                        MIN_OVERLAP, W1_WARN)
 from words import cv_text, fmt, listed, number, percent, place, sentence, several, with_error
 
-MIN_OVERLAP = 0.03       # Klimovich, Shirts and Mobley 2015: below this, neighbours hardly connect
-MIN_EFFECTIVE = 50       # effective samples of a window
-W1_WARN = 0.1            # of a standard deviation, and above twice the sampling floor
-APART_LOG = 0.2          # ln of a ratio of rates or times that makes two models differ …
-APART_ERRORS = 3.0       # … if it is as many joint standard errors
-FAR_BINS = 0.05          # share of bins more than three errors from the exact free energy
-ROWS = 6                 # of a table that is shown at once
+ROWS = 6  # of a table that is shown at once
 
 Warned = namedtuple("Warned", "text head rows advice", defaults=((), (), ""))
 
@@ -43,7 +40,8 @@ def closure_models(run):
 
 
 def averages_of(models):
-    """The source that stands for averages: the one that integrates to the free energy, if it is there."""
+    """The source that stands for averages: the one that integrates to the free energy, if it is
+    there."""
     return "free_energy" if "free_energy" in models else "conditional"
 
 
@@ -56,9 +54,9 @@ def poor_variable(run, texts):
     quantities = list(dict.fromkeys(q for s in columns for q in models[s]))
     rows = [[q] + [with_error(*(models[s].get(q, {}).get(k) for k in ("value", "error")))
                    for s in columns] for q in quantities]
-    return Warned("The collective variable is poor: it leaves out a slow motion, for the reduced models "
-                  "contradict each other or the full model. Do not trust rates and times of the closure "
-                  "from averages." if models else sentence(texts[0]),
+    return Warned("The collective variable is poor: it leaves out a slow motion, for the reduced "
+                  "models contradict each other or the full model. Do not trust rates and times of "
+                  "the closure from averages." if models else sentence(texts[0]),
                   ["", *(names.get(s, "closure by averages") for s in columns)], rows)
 
 
@@ -67,19 +65,20 @@ def short_equilibration(run, texts):
     if not found:
         return Warned(sentence(texts[-1]))
     longest = max(float(steps) for _, steps in found)
-    rows = [[w, cv_text(run, run.centers[int(w)]) if int(w) < len(run.centers) else "–", fmt(float(steps))]
+    rows = [[w, cv_text(run, run.centers[int(w)]) if int(w) < len(run.centers) else "–",
+             fmt(float(steps))]
             for w, steps in found]
-    return Warned(f"{several(len(found), 'window')} equilibrated for less than five relaxation times (the "
-                  f"longest: {fmt(longest)} steps): the start may still show, and error bars do not "
-                  "include it.", ["window", "centre", "relaxation, steps"], rows)
+    return Warned(f"{several(len(found), 'window')} equilibrated for less than five relaxation "
+                  f"times (the longest: {fmt(longest)} steps): the start may still show, and error "
+                  "bars do not include it.", ["window", "centre", "relaxation, steps"], rows)
 
 
 def not_in_equilibrium(run, texts):
     found = re.findall(r"(\([^()]*\)|[\d.e+-]+) \((\w+), ([\d.e+-]+)\)", texts[-1])
     if not found:
         return Warned(sentence(texts[-1]))
-    return Warned(f"Not in equilibrium: the two halves of the samples differ by more than chance explains in "
-                  f"{several(len(found), 'window')}; error bars do not include that.",
+    return Warned("Not in equilibrium: the two halves of the samples differ by more than chance "
+                  f"explains in {several(len(found), 'window')}; error bars do not include that.",
                   ["window at", "variable", "standard errors"],
                   [[at, variable, fmt(float(z))] for at, variable, z in found])
 
@@ -88,17 +87,18 @@ def unfinished_passages(run, texts):
     found = [re.match(r"(\d+) of (\d+) first passages to (.*?) were not over", t) for t in texts]
     if not all(found):
         return Warned(sentence(texts[0]))
-    return Warned("Some simulated first passages were not over after closure.passage_steps; their means "
-                  "take them for exponential.", ["first passage to", "not over", "of"],
+    return Warned("Some simulated first passages were not over after closure.passage_steps; their "
+                  "means take them for exponential.", ["first passage to", "not over", "of"],
                   [[m[3], m[1], m[2]] for m in found])
 
 
 def missing_states(run, texts):
     found = re.search(r" at xi = (.*?): part", texts[-1])
     at = found[1].split(", ") if found else []
-    where = listed(at) if len(at) <= 6 else f"{len(at)} values from {at[0]} to {at[-1]}".replace("-", "−")
-    return Warned(f"The samples still disagree with reweighted lifted states at ξ = {where}: part of the "
-                  "states is missing there." if found else sentence(texts[-1]))
+    where = listed(at) if len(at) <= 6 else f"{len(at)} values from {at[0]} to {at[-1]}"
+    where = where.replace("-", "−")
+    return Warned(f"The samples still disagree with reweighted lifted states at ξ = {where}: part "
+                  "of the states is missing there." if found else sentence(texts[-1]))
 
 
 def far_generator(run, texts):
@@ -108,10 +108,12 @@ def far_generator(run, texts):
         if found:
             worst = max(found, key=lambda e: e["w1"])
             rows.append([name, fmt(float(np.median([e["w1"] for e in found]))), fmt(worst["w1"]),
-                         f"{worst['variable']}, {cv_text(run, worst['cv'])}", str(len(too_far(found)))
+                         f"{worst['variable']}, "
+                         f"{cv_text(run, worst['cv'])}", str(len(too_far(found)))
                          + f" of {len(found)}"])
-    return Warned(f"Lifted states are far from the physics somewhere, by more than {W1_WARN} σ (W₁). See the "
-                  "conditional densities before using them there, or heal." if rows else
+    return Warned(f"Lifted states are far from the physics somewhere, by more than {W1_WARN} σ "
+                  "(W₁). See the conditional densities before using them there, or "
+                  "heal." if rows else
                   sentence(texts[0]), ["states", "median W₁/σ", "worst", "where", "too far"], rows)
 
 
@@ -121,19 +123,24 @@ def as_told(run, texts):
 
 # What stands in a warning, how it is said, and what helps. The first that fits speaks.
 TOPICS = (
-    ("did not converge", as_told, "Do not use the free energy: sample longer or add windows until the "
+    ("did not converge", as_told, "Do not use the free energy: sample longer or add windows until "
+                                  "the "
      "estimate converges."),
-    ("hardly overlap", as_told, "Add windows where neighbours hardly overlap (umbrella.windows), or lower "
+    ("hardly overlap", as_told, "Add windows where neighbours hardly overlap (umbrella.windows), "
+                                "or lower "
      "umbrella.stiffness."),
     ("not in equilibrium", not_in_equilibrium, "Raise umbrella.equilibrate, exchange windows "
      "(umbrella.exchange) or add [coupling], until both halves of the samples agree."),
     ("equilibrated for less than", short_equilibration, "Raise umbrella.equilibrate or use "
      "umbrella.exchange."),
-    ("variable is poor", poor_variable, "Look for a better collective variable: `microlift learn` proposes "
+    ("variable is poor", poor_variable, "Look for a better collective variable: `microlift learn` "
+                                        "proposes "
      "one from these samples. Until then take times from the full model, not from the closure."),
-    ("no plateau", as_told, "Give longer bursts (closure.burst_steps) before the closure by bursts is used."),
+    ("no plateau", as_told, "Give longer bursts (closure.burst_steps) before the closure by bursts "
+                            "is used."),
     ("first passages", unfinished_passages, "Raise closure.passage_steps until most passages end."),
-    ("still disagree with reweighted", missing_states, "Raise coupling.rounds or coupling.windows: states "
+    ("still disagree with reweighted", missing_states, "Raise coupling.rounds or coupling.windows: "
+                                                       "states "
      "are missing from the samples."),
     ("far from physics", far_generator, "Heal lifted states (lifting.heal_steps), or train longer "
      "(generator.iterations), before using the generator where it is far off."),
@@ -176,14 +183,16 @@ def check_stages(run, warnings, notes, passed):
     for name, stage in dig(run.metrics, "stages").items():
         converged = stage.get("converged") if isinstance(stage, dict) else None
         if converged is False and "converge" not in given:
-            warnings.append(f"Stage “{name}” did not converge (residual {fmt(stage.get('residual'))} after "
-                            f"{fmt(stage.get('iterations'))} iterations): its results are not final.")
+            warnings.append(f"Stage “{name}” did not converge (residual "
+                            f"{fmt(stage.get('residual'))} after {fmt(stage.get('iterations'))} "
+                            "iterations): its results are not final.")
         elif converged is True:
             passed.append("the estimator converged" if name == "estimate" else
                           f"stage “{name}” converged")
     updates = numbers(dig(run.stage("train"), "history", "update", kind=list))
     if len(updates) and number(run.stage("train").get("best_update")) >= updates[-1]:
-        notes.append("The generator was still improving at its last update; longer training may help.")
+        notes.append("The generator was still improving at its last update; longer training may "
+                     "help.")
 
 
 def check_windows(run, warnings, notes, passed):
@@ -192,18 +201,19 @@ def check_windows(run, warnings, notes, passed):
     bad = np.nonzero(overlap < MIN_OVERLAP)[0]
     if len(bad) and "overlap" not in given:
         where = listed(f"{i} and its next ({cv_text(run, run.centers[i])})" for i in bad)
-        warnings.append(f"Neighbouring windows hardly overlap: {where}. Free-energy differences across the "
-                        "gap rest on few samples; add windows or lower the stiffness.")
+        warnings.append(f"Neighbouring windows hardly overlap: {where}. Free-energy differences "
+                        "across the gap rest on few samples; add windows or lower the stiffness.")
     elif np.isfinite(overlap).any() and not len(bad):
         passed.append("all neighbouring windows overlap")
     effective = run.of_windows("effective_samples")
     low = int(np.sum(effective < MIN_EFFECTIVE))
     if low:
-        warnings.append(f"Fewer than {MIN_EFFECTIVE} effective samples in {several(low, 'window')} (lowest: "
-                        f"{fmt(np.nanmin(effective))}): the error bars there are themselves uncertain. "
-                        "Sample longer.")
+        warnings.append(f"Fewer than {MIN_EFFECTIVE} effective samples in {several(low, 'window')} "
+                        f"(lowest: {fmt(np.nanmin(effective))}): the error bars there are "
+                        "themselves uncertain. Sample longer.")
     elif np.isfinite(effective).any():
-        passed.append(f"every window holds at least {fmt(np.floor(np.nanmin(effective)))} effective samples")
+        passed.append(f"every window holds at least {fmt(np.floor(np.nanmin(effective)))} "
+                      "effective samples")
 
 
 def check_free_energy(run, warnings, notes, passed):
@@ -213,14 +223,15 @@ def check_free_energy(run, warnings, notes, passed):
     empty = int(np.sum(~np.isfinite(free["free_energy"])))
     if empty:
         (notes if run.two_cvs else warnings).append(
-            f"{fmt(empty)} of {fmt(len(free['cv']))} bins of the collective variable were never visited and "
-            "have no free energy.")
+            f"{fmt(empty)} of {fmt(len(free['cv']))} bins of the collective variable were never "
+            "visited and have no free energy.")
     scaled = free_energy_residuals(run)
     if scaled is not None:
         share = float(np.mean(np.abs(scaled[np.isfinite(scaled)]) > 3))
         if share > FAR_BINS:
-            warnings.append("The free energy is more than three standard errors away from the exact one in "
-                            f"{share:.0%} of the bins: the errors are too small, or sampling is incomplete.")
+            warnings.append("The free energy is more than three standard errors away from the "
+                            f"exact one in {share:.0%} of the bins: the errors are too small, or "
+                            "sampling is incomplete.")
         else:
             passed.append("the free energy agrees with the exact one within its errors")
 
@@ -233,13 +244,14 @@ def check_lifting(run, warnings, notes, passed):
         above = np.array([e["w1"] > 2 * np.nan_to_num(e["floor"]) for e in found])
         if too_far(found):
             warnings.append(f"{what} states are far from physics")
-        elif above.mean() > 0.1:  # a few of many exceed it by chance
-            notes.append(f"{what.capitalize()} states differ measurably from the physics, by more than twice "
-                         f"the sampling floor of W₁ in {int(above.sum())} of "
+        elif above.mean() > MANY_ABOVE_FLOOR:
+            notes.append(f"{what.capitalize()} states differ measurably from the physics, by more "
+                         f"than twice the sampling floor of W₁ in {int(above.sum())} of "
                          f"{several(len(found), 'comparison')}, but little: median "
                          f"{fmt(float(np.median([e['w1'] for e in found])))} σ.")
         else:
-            passed.append(f"{what} states cannot be told from the physics by W₁ at this sample size")
+            passed.append(f"{what} states cannot be told from the physics by W₁ at this sample "
+                          "size")
     free = run.tables.get("free_energy")
     residual = number(dig(run.metrics, "lifting").get("constraint_residual"))
     if free and len(free["cv"]) > 1 and residual > 0.5 * np.diff(np.unique(free["cv_1"])).min():
@@ -266,12 +278,15 @@ def closure_disagreement(run):
 
 def check_closure(run, warnings, notes, passed):
     shares = closure_disagreement(run)
-    apart_in = {name: share for name, share in shares.items() if share > 0.25}
+    apart_in = {name: share for name, share in shares.items() if share > APART_BINS}
     given = " ".join(str(w) for w in dig(run.metrics, "warnings", kind=list))
     if apart_in and "poor" not in given:
-        warnings.append("The two sources of the closure disagree beyond three joint standard errors: "
-                        + " and ".join(f"on the {n} in {percent(s)} of the bins" for n, s in apart_in.items())
-                        + ". The collective variable probably leaves out a slow motion; rates from the "
+        warnings.append("The two sources of the closure disagree beyond three joint standard "
+                        "errors: "
+                        + " and ".join(f"on the {n} in {percent(s)} of the "
+                                       "bins" for n, s in apart_in.items())
+                        + ". The collective variable probably leaves out a slow motion; rates from "
+                          "the "
                         "conditional closure are then wrong.")
     elif shares and not apart_in:
         passed.append("both sources of the closure agree")

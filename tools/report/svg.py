@@ -21,7 +21,8 @@ def themed(text):
 
 
 def inline(drawing, prefix, label):
-    """The figure as an <svg> element; identifiers that nothing refers to go, the rest are its own."""
+    """The figure as an <svg> element; identifiers that nothing refers to go, the rest are its
+    own."""
     buffer = io.StringIO()
     drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
@@ -38,7 +39,8 @@ def inline(drawing, prefix, label):
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
     text = text.replace("<defs></defs>", "").replace("<g></g>", "")
     box = re.search(r'viewBox="[^"]*"', text)[0]
-    text = re.sub(r"<svg[^>]*>", f'<svg class=plot role=img aria-label="{esc(label)}" {box}>', text, 1)
+    text = re.sub(r"<svg[^>]*>", f'<svg class=plot role=img aria-label="{esc(label)}" {box}>',
+                  text, 1)
     return themed(text)
 
 
@@ -48,51 +50,60 @@ def paint(colour):
     return themed(to_hex((red, green, blue))), alpha
 
 
+def stroke(colour, alpha, width, dash):
+    """A piece of line in a legend."""
+    style = f"stroke:{colour};stroke-width:{width:.2g};opacity:{alpha:.2g}"
+    return f'<path d="M1 6H27" style="{style}{f";stroke-dasharray:{dash}" if dash else ""}"/>'
+
+
+def field(colour, alpha):
+    style = f"fill:{colour};opacity:{alpha:.2g}"
+    return f'<rect x="1" y="1" width="26" height="10" style="{style}"/>'
+
+
+def dash_of(handle):
+    style = handle.get_linestyle()
+    return DASHES.get(style) if isinstance(style, str) else None
+
+
 def key_of_line(line):
     colour, alpha = paint(line.get_color())
-    alpha *= line.get_alpha() or 1
     result = ""
     if line.get_linestyle() not in ("None", "none", " ", ""):
-        dash = DASHES.get(line.get_linestyle())
-        result += (f'<path d="M1 6H27" style="stroke:{colour};stroke-width:{line.get_linewidth():.2g}'
-                   f';opacity:{alpha:.2g}' + (f";stroke-dasharray:{dash}" if dash else "") + '"/>')
+        result = stroke(colour, alpha * (line.get_alpha() or 1), line.get_linewidth(),
+                        dash_of(line))
     marker = line.get_marker()
     if marker not in ("None", "none", " ", "", None):
         style = MarkerStyle(marker)
         size = min(line.get_markersize(), 8)
         path = style.get_path().transformed(style.get_transform())
-        shape = "".join("M" + "L".join(f"{14 + size * x:.1f} {6 - size * y:.1f}" for x, y in polygon)
+        shape = "".join("M" + "L".join(f"{14 + size * x:.1f} {6 - size * y:.1f}" for x,
+                                       y in polygon)
                         for polygon in path.to_polygons(closed_only=False))
         face = line.get_markerfacecolor()
         fill = "none" if isinstance(face, str) and face == "none" else paint(face)[0]
-        result += (f'<path d="{shape}" style="fill:{fill};stroke:{paint(line.get_markeredgecolor())[0]}'
-                   f';stroke-width:{min(line.get_markeredgewidth(), 1.4):.2g}"/>')
+        edge, width = paint(line.get_markeredgecolor())[0], min(line.get_markeredgewidth(), 1.4)
+        result += f'<path d="{shape}" style="fill:{fill};stroke:{edge};stroke-width:{width:.2g}"/>'
     return result
+
+
+def key_of_patch(handle):
+    """Of a filled field, a staircase or a cloud of points."""
+    if not hasattr(handle, "get_facecolor"):  # bars
+        handle = handle[0]
+    face, edge = (np.atleast_2d(c) for c in (handle.get_facecolor(), handle.get_edgecolor()))
+    filled = len(face) and face[0][-1] > 0 and getattr(handle, "get_fill", lambda: True)()
+    if not filled and len(edge):
+        return stroke(*paint(edge[0]), 1.6, dash_of(handle))
+    colour, alpha = paint(face[len(face) // 2])
+    if hasattr(handle, "get_offsets") and len(handle.get_offsets()) > 1:
+        return f'<path d="M14 2L19 10H9Z" style="fill:{colour}"/>'
+    return field(colour, alpha)
 
 
 def key_of(handle):
     """What stands for a drawn thing in a legend."""
     if isinstance(handle, ErrorbarContainer):
         handle = handle.lines[0]
-    if isinstance(handle, Line2D):
-        inner = key_of_line(handle)
-    else:
-        face = np.atleast_2d(handle.get_facecolor() if hasattr(handle, "get_facecolor")
-                             else handle[0].get_facecolor())
-        edge = np.atleast_2d(handle.get_edgecolor()) if hasattr(handle, "get_edgecolor") else face
-        filled = len(face) and face[0][-1] > 0 and getattr(handle, "get_fill", lambda: True)()
-        if not filled and len(edge):
-            colour, alpha = paint(edge[0])
-            dash = DASHES.get(handle.get_linestyle()) if isinstance(handle.get_linestyle(), str) else None
-            inner = (f'<path d="M1 6H27" style="stroke:{colour};stroke-width:1.6;opacity:{alpha:.2g}'
-                     + (f";stroke-dasharray:{dash}" if dash else "") + '"/>')
-        elif hasattr(handle, "get_offsets"):  # fields that are filled, or points
-            points = len(handle.get_offsets()) > 1
-            middle = len(face) // 2
-            colour, alpha = paint(face[middle])
-            inner = (f'<path d="M14 2L19 10H9Z" style="fill:{colour}"/>' if points else
-                     f'<rect x="1" y="1" width="26" height="10" style="fill:{colour};opacity:{alpha:.2g}"/>')
-        else:
-            colour, alpha = paint(face[0])
-            inner = f'<rect x="1" y="1" width="26" height="10" style="fill:{colour};opacity:{alpha:.2g}"/>'
+    inner = key_of_line(handle) if isinstance(handle, Line2D) else key_of_patch(handle)
     return f'<svg class=key viewBox="0 0 28 12" aria-hidden=true>{inner}</svg>'

@@ -51,7 +51,8 @@ def section(run):
         drawn = ["w1_over_sigma", "mean_over_sigma"]
         if max(number(dig(record, w, "residual").get("worst"), 0.0) for w in ways(run)) > 1e-6:
             drawn.append("residual")
-        result = figure([panel_of(run, c) for c in drawn], "Lifting by geometric harmonics gives one "
+        result = figure([panel_of(run, c) for c in drawn], "Lifting by geometric harmonics gives "
+                                                           "one "
                         "state for each value, a smooth function of it fitted to "
                         f"{fmt(record.get('learned_from'))} stored samples.", len(drawn))
 
@@ -63,6 +64,6 @@ def section(run):
                          [[WAYS[w][0], *(cell(w, c) for c in COLUMNS)] for w in ways(run)])
     against = "the exact law" if record.get("against") == "exact" else "stored samples nearby"
     return result + (
-        "<p>A function of the value can be right in the mean; it has no spread, and its one state need "
-        "not lie at the value where level sets are curved; moving it onto ξ = s moves the mean. All "
-        f"against {against}, in conditional deviations σ.</p>")
+        "<p>A function of the value can be right in the mean; it has no spread, and its one state "
+        "need not lie at the value where level sets are curved; moving it onto ξ = s moves the "
+        f"mean. All against {against}, in conditional deviations σ.</p>")

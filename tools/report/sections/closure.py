@@ -64,7 +64,8 @@ def coefficient_panel(run, table, smooth, name, title):
                      line=LINES.get(source, "-"))
             elif not dotted:
                 band(axes, x, y, se, colour, name_of(source), line=LINES.get(source, "-"))
-        zoom(axes, table[name], 2 * column(table, name + "_se"), floor=0 if name == "diffusion" else None)
+        zoom(axes, table[name], 2 * column(table, name + "_se"), floor=0 if name == "diffusion"
+             else None)
         axes.axhline(0, color=EDGE, lw=0.8)
         axes.set(xlabel=plain(run.cv_labels[0]), ylabel=f"{title}({plain(run.given)})")
         axes.set_title(name.capitalize())
@@ -105,7 +106,8 @@ def density_panel(run, smooth):
         if free and free["cv"].shape[1] == 1 and run.kt > 0 and len(free["cv"]) > 1:
             p = np.exp(-free["free_energy"] / run.kt)
             p /= np.nansum(p) * np.diff(free["cv_1"]).mean()
-            axes.plot(free["cv_1"], p, color=COLOUR["exact"], lw=2.6, alpha=0.35, label="full model")
+            axes.plot(free["cv_1"], p, color=COLOUR["exact"], lw=2.6, alpha=0.35, label="full "
+                                                                                        "model")
         for source, line in smooth.items():
             band(axes, line["cv_1"], line["density"], column(line, "density_se"),
                  COLOUR.get(source, MUTED), name_of(source), line=LINES.get(source, "-"))
@@ -136,24 +138,26 @@ def of_one(run, table, closure, smooth):
     result = figure(
         [coefficient_panel(run, table, smooth, "drift", "b"),
          coefficient_panel(run, table, smooth, "diffusion", "D")],
-        "Reduced model dξ = b dt + √(2D) dW of the collective variable alone, with two standard errors"
+        "Reduced model dξ = b dt + √(2D) dW of the collective variable alone, with two standard "
+        "errors"
         + (", and the smooth curves that the figures below follow from. " if smooth else ". ")
         + key_of_sources(sources)) + comparison(closure)
     panels, texts = [], []
-    found = [e for e in entries(closure, "lags") if number(e.get("lag")) > 0 and number(e.get("rate")) > 0]
+    found = [e for e in entries(closure, "lags") if number(e.get("lag")) > 0
+             and number(e.get("rate")) > 0]
     if len(found) > 1:
         panels.append(lags_panel(closure, found))
-        texts.append("The slowest rate of the closure from bursts of several lags: past the fast motions "
-                     "it no longer depends on the lag, a plateau. The full model's rate comes from the "
-                     "bursts' transition matrices at the longest lags.")
+        texts.append("The slowest rate of the closure from bursts of several lags: past the fast "
+                     "motions it no longer depends on the lag, a plateau. The full model's rate "
+                     "comes from the bursts' transition matrices at the longest lags.")
     if smooth:
         panels.append(density_panel(run, smooth))
         texts.append("Stationary density of each reduced model, and exp(−F/kT) of the full one.")
     found = [e for e in entries(closure, "committor") if math.isfinite(number(e.get("cv")))]
     if len(found) > 1:
         panels.append(committor_panel(run, found))
-        texts.append("Committor: the probability to reach the far end before the near one, from states "
-                     "with this value of ξ.")
+        texts.append("Committor: the probability to reach the far end before the near one, from "
+                     "states with this value of ξ.")
     return result + (figure(panels, " ".join(texts)) if panels else "")
 
 
@@ -162,7 +166,8 @@ def of_one(run, table, closure, smooth):
 def arrows_panel(run, table, source):
     def panel(axes):
         rows = pick(table, source=source)
-        heat_map(run, axes, rows, (rows["diffusion_11"] + rows["diffusion_22"]) / 2, "(D₁₁ + D₂₂)/2")
+        heat_map(run, axes, rows, (rows["diffusion_11"] + rows["diffusion_22"]) / 2, "(D₁₁ + "
+                                                                                     "D₂₂)/2")
         few = slice(None, None, max(1, len(rows["cv"]) // 400))
         length = np.hypot(rows["drift_1"], rows["drift_2"])
         usual = np.nanquantile(length, 0.9) if np.isfinite(length).any() else 1.0
@@ -192,7 +197,8 @@ def scatter_of_committors(found):
         for source in REDUCED:
             y = np.array([number(e.get(source)) for e in found])
             if np.isfinite(y).any():
-                axes.plot(full, y, "o", ms=3.4, color=COLOUR.get(source, MUTED), label=name_of(source))
+                axes.plot(full, y, "o", ms=3.4, color=COLOUR.get(source, MUTED),
+                          label=name_of(source))
         axes.set(xlabel="committor, full model", ylabel="committor, reduced model",
                  xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         axes.set_title("Committors")
@@ -215,17 +221,17 @@ def lag_table(closure):
 def of_two(run, table, closure, smooth):
     sources = list(dict.fromkeys(table["source"]))
     result = figure([arrows_panel(run, table, s) for s in sources],
-                    "Reduced model of both collective variables: arrows show the drift (the longest tenth "
-                    "cut), colours the diffusion. " + key_of_sources(sources))
+                    "Reduced model of both collective variables: arrows show the drift (the "
+                    "longest tenth cut), colours the diffusion. " + key_of_sources(sources))
     result += comparison(closure) + lag_table(closure)
     panels = [surface_panel(run, smooth, s) for s in ("conditional", "burst") if s in smooth]
-    texts = ["Stationary density of the reduced models, as an energy; the walls are where estimates "
-             "end."] if panels else []
+    texts = ["Stationary density of the reduced models, as an energy; the walls are where "
+             "estimates end."] if panels else []
     found = [e for e in entries(closure, "committor") if isinstance(e.get("cv"), list)]
     if len(found) > 1:
         panels.append(scatter_of_committors(found))
-        texts.append("Committor: the probability to reach the last place before the first, from each value "
-                     "at which bursts start: on the line where both agree.")
+        texts.append("Committor: the probability to reach the last place before the first, from "
+                     "each value at which bursts start: on the line where both agree.")
     return result + (figure(panels, " ".join(texts)) if panels else "")
 
 
@@ -243,11 +249,13 @@ def comparison(closure):
     for i, p in enumerate(longest):
         what = f"first passage {place(p.get('from'))} → {place(p.get('to'))}"
         rows.append([what] + [cell(entries(s, "passages"), i) for s in sources])
-        simulated = [cell(entries(s, "passages"), i, "simulated", "simulated_error") for s in sources]
+        simulated = [cell(entries(s, "passages"), i, "simulated", "simulated_error")
+                     for s in sources]
         if any(text != "–" for text in simulated):
             rows.append([f"{what}, simulated"] + simulated)
     rows = [row for row in rows if any(text != "–" for text in row[1:])]
-    result = html_table(["", *(name_of(s.get("source")) for s in sources)], rows, "models") if rows else ""
+    result = html_table(["", *(name_of(s.get("source")) for s in sources)], rows,
+                        "models") if rows else ""
     found = [e for e in entries(closure, "committor_points") if isinstance(e.get("state"), list)]
     if found:
         result += html_table(["state", "committor, full model"], [

@@ -14,7 +14,8 @@ def section(run):
     rows = [[str(e.get("kind", ""))] + [fmt(number(e.get(k))) for k in KEYS]
             for e in entries(run.metrics, "compare")]
     against = esc(str(dig(run.metrics, "lifting").get("against", "physics")))
-    return (html_table(["kind", "updates", "seconds", "W₁/σ held out", "W₁/σ lifted, median", "worst",
+    return (html_table(["kind", "updates", "seconds", "W₁/σ held out", "W₁/σ lifted, median",
+                        "worst",
                         "states lifted a second"], rows)
-            + "<p>The same samples, the same held-out trajectories and the same judged values; lifted "
-              f"states against {against}.</p>")
+            + "<p>The same samples, the same held-out trajectories and the same judged values; "
+              f"lifted states against {against}.</p>")

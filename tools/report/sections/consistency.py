@@ -1,8 +1,8 @@
-"""Where the generator may be used: distances with their floors, restriction after lifting, and how fast
-runs forget where they began."""
+"""Where the generator may be used: distances with their floors, restriction after lifting, and how
+fast runs forget where they began."""
 import numpy as np
 
-from data import dig, entries, numbers
+from data import dig, numbers
 from draw import figure, log_scale
 from findings import VERDICTS, regions, tested_values, verdict
 from markup import box, bullets, html_table
@@ -67,9 +67,10 @@ def section(run):
     result = box("note", "May the generator be used here?", bullets(regions(run, values))) + figure(
         panels, "Short runs held at a value of the collective variable: after how many steps mean, "
         f"variance and quartiles of {fmt(record.get('states'))} states stay within "
-        f"{fmt(record.get('within'), 3)} standard errors (what perfect states exceed somewhere in a "
-        f"hundredth of such runs) of {reference}, by where the runs began (0 is drawn at 1). Then distances "
-        "of lifted states from stored samples, and the same between two halves of the samples.")
+        f"{fmt(record.get('within'), 3)} standard errors (what perfect states exceed somewhere in "
+        f"a hundredth of such runs) of {reference}, by where the runs began (0 is drawn at 1). "
+        "Then distances of lifted states from stored samples, and the same between two halves of "
+        "the samples.")
 
     def steps(value, start):
         found = dig(value, "relaxation")
@@ -83,5 +84,6 @@ def section(run):
     good = np.isfinite(shares)
     return result + (
         "<p>Restriction after lifting: ξ of lifted states misses its value by "
-        f"{esc(fmt(record.get('constraint_residual')))} (RMS). Lifting relaxes in at most a tenth of the "
-        f"steps of the best naive start at {int((shares[good] <= 0.1).sum())} of {len(values)} values.</p>")
+        f"{esc(fmt(record.get('constraint_residual')))} (RMS). Lifting relaxes in at most a tenth "
+        f"of the steps of the best naive start at {int((shares[good] <= 0.1).sum())} of "
+        f"{len(values)} values.</p>")

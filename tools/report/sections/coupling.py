@@ -58,7 +58,8 @@ def profile_panel(run, kinds, ablation, x):
         for kind, (label, marker) in KINDS.items():
             mean = numbers(kinds[kind][-1].get("mean"))[:len(x)] if kinds[kind] else []
             if len(mean) == len(x):
-                axes.plot(x, mean, color=COLOUR[kind], marker=marker, mfc=PAGE, ms=4, lw=1.0, label=label)
+                axes.plot(x, mean, color=COLOUR[kind], marker=marker, mfc=PAGE, ms=4, lw=1.0,
+                          label=label)
         axes.set_xlabel(plain(run.cv_labels[0]))
         axes.set_title(f"E[{names[0]} | {run.given}] after the last round")
     return panel
@@ -76,9 +77,10 @@ def ablation_figure(run, ablation):
         return ""
     against = "quadrature" if dig(ablation, "reference").get("source") == "exact" \
         else "the coupled run's last round"
-    return figure(panels, "At equal force evaluations: the umbrella's windows run longer, the generator "
-                  f"taught by them alone, and both in turn. Errors against {against}, root mean square "
-                  "over the places of the windows.", 3 if len(panels) > 2 else 2)
+    return figure(panels, "At equal force evaluations: the umbrella's windows run longer, the "
+                          "generator "
+                  f"taught by them alone, and both in turn. Errors against {against}, root mean "
+                  "square over the places of the windows.", 3 if len(panels) > 2 else 2)
 
 
 # ---------------------------------------------------------------- rounds
@@ -103,9 +105,12 @@ def section(run):
     coupling, rounds = dig(run.metrics, "coupling"), rounds_of(run)
     result = ablation_figure(run, dig(coupling, "ablation"))
     if not run.two_cvs and any(entries(r, "next") for r in rounds):
-        result += figure([places_panel(run, rounds)], "Where each round put its windows, and the reason "
-                         "that weighed most there. Reweighted lifted states disagree: the samples miss "
-                         "states that the generator proposes and the potential allows.", 2, 260)
+        result += figure([places_panel(run, rounds)], "Where each round put its windows, and the "
+                                                      "reason "
+                         "that weighed most there. Reweighted lifted states disagree: the samples "
+                         "miss states that the generator proposes and the potential "
+                         "allows.", 2, 260)
     result += html_table(["round", *COLUMNS.values()], [
         [fmt(r.get("round"))] + [fmt(r[k]) if k in r else "–" for k in COLUMNS] for r in rounds])
-    return result + (f"<p>Ended: {esc(str(coupling['stopped']))}.</p>" if coupling.get("stopped") else "")
+    return result + (f"<p>Ended: {esc(str(coupling['stopped']))}.</p>" if coupling.get("stopped")
+                     else "")

@@ -23,7 +23,8 @@ def shown_variables(run):
 
 
 def wanted(run):
-    return bool(run.conditions and shown_variables(run)) or bool(w1_entries(run) and not run.two_cvs)
+    return bool(run.conditions and shown_variables(run)) or bool(w1_entries(run)
+                                                                 and not run.two_cvs)
 
 
 def remark_of(run, entries, condition, name):
@@ -90,18 +91,22 @@ def distances_panel(run, entries):
 def section(run):
     entries, count, result = w1_entries(run), len(run.conditions), ""
     ends = (0.05, 0.95) if count > 6 else (0, 1)
-    chosen = np.unique(np.rint(np.linspace(*ends, min(MOST_VALUES, count)) * (count - 1)).astype(int))
+    chosen = np.unique(np.rint(np.linspace(*ends, min(MOST_VALUES, count))
+                               * (count - 1)).astype(int))
     sizes = [len(c[s]) for c in run.conditions for s in SOURCES if s in c]
     for name in shown_variables(run) if count else []:
-        panels = [p for p in (density_panel(run, entries, run.conditions[i], name) for i in chosen) if p]
+        panels = [p for p in (density_panel(run, entries, run.conditions[i], name) for i in chosen)
+                  if p]
         if panels:
-            result += figure(panels, f"Conditional densities p({name} | {run.given}) at {len(panels)} of "
+            result += figure(panels, f"Conditional densities p({name} | {run.given}) at "
+                                     f"{len(panels)} of "
                              f"{count} values of the collective variable"
                              + (f", up to {fmt(max(sizes))} states each" if sizes else "") + ".", 3)
     entries = [e for e in entries if len(e["cv"])]
     if entries and not run.two_cvs:
-        result += figure([distances_panel(run, entries)], "Wasserstein distance W₁ of lifted states from "
-                         "reference states, in conditional standard deviations; dashed: medians. Two "
-                         "samples of this size from one and the same distribution lie about the sampling "
-                         "floor apart.")
+        result += figure([distances_panel(run, entries)], "Wasserstein distance W₁ of lifted "
+                                                          "states from "
+                         "reference states, in conditional standard deviations; dashed: medians. "
+                         "Two samples of this size from one and the same distribution lie about "
+                         "the sampling floor apart.")
     return result

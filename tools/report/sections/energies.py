@@ -8,7 +8,8 @@ from markup import html_table
 from palette import COLOUR, MUTED
 from words import cv_text, esc, fmt, number, percent, place
 
-SOURCES = {"physics": ("long runs", MUTED, "-"), "generator": ("generator", COLOUR["generator"], "--"),
+SOURCES = {"physics": ("long runs", MUTED, "-"),
+           "generator": ("generator", COLOUR["generator"], "--"),
            "healed": ("healed", COLOUR["physics"], "-")}
 MOST = 4  # values that are drawn
 
@@ -43,7 +44,8 @@ def section(run):
     result = ""
     for name, x, label, caption in (
             ("energies", "energy", "potential energy", "Distribution of the potential energy"),
-            ("correlation", "distance", "distance in sites", "Correlation of two sites by distance")):
+            ("correlation", "distance", "distance in sites", "Correlation of two sites by "
+                                                             "distance")):
         table = run.tables.get(name)
         if table:
             y = "density" if name == "energies" else "correlation"
@@ -60,7 +62,7 @@ def section(run):
             row += [percent(number(dig(v, s).get("correlation"))) for s in ("generator", "healed")]
         rows.append(row)
     return result + html_table(head, rows) + (
-        f"<p>Total variation between the histograms of {esc(fmt(record.get('states')))} states and of the "
-        "long runs, and what equal laws would give with as many states"
+        f"<p>Total variation between the histograms of {esc(fmt(record.get('states')))} states and "
+        "of the long runs, and what equal laws would give with as many states"
         + ("; of the correlation the largest difference, relative to distance 0" if ring else "")
         + f". Healed: {esc(fmt(record.get('heal_steps')))} steps held on ξ.</p>")

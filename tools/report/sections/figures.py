@@ -25,7 +25,8 @@ def stage_table(stages):
     if not shown:
         return ""
     return html_table(["stage"] + [STAGE_COLUMNS[key][0] for key in shown], [
-        [name.replace("_", " ")] + [STAGE_COLUMNS[key][1](s[key]) if key in s else "–" for key in shown]
+        [name.replace("_", " ")] + [STAGE_COLUMNS[key][1](s[key]) if key in s else "–"
+                                    for key in shown]
         for name, s in stages.items()])
 
 
@@ -66,7 +67,8 @@ def section(run):
     if run.windows:
         keys = ("stiffness", "inefficiency", "effective_samples", "overlap_next")
         rows = [[i, place(numbers(w.get("center")))] + [
-            place(numbers(w.get(k))) if k in w else "–" for k in keys] for i, w in enumerate(run.windows)]
+            place(numbers(w.get(k))) if k in w else "–" for k in keys] for i,
+            w in enumerate(run.windows)]
         result += details("All windows", html_table(
             ["window", "centre", *(k.replace("_", " ") for k in keys)], rows))
     if run.config_text:

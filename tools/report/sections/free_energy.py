@@ -25,8 +25,8 @@ def agreement(scaled):
     if scaled is None:
         return ""
     good = np.abs(scaled[np.isfinite(scaled)])
-    return (f" {np.mean(good <= 2):.0%} of {fmt(len(good))} bins lie within two standard errors of the "
-            "exact answer (about 95% are expected; neighbouring bins move together).")
+    return (f" {np.mean(good <= 2):.0%} of {fmt(len(good))} bins lie within two standard errors of "
+            "the exact answer (about 95% are expected; neighbouring bins move together).")
 
 
 def maps(run, table, value, error, scaled):
@@ -35,7 +35,8 @@ def maps(run, table, value, error, scaled):
     step = unit * max(1, round(top / unit / 12))
 
     def free_energy(axes):
-        heat_map(run, axes, table, value, "F  (energy)", "viridis", (0, top), np.arange(step, top, step))
+        heat_map(run, axes, table, value, "F  (energy)", "viridis", (0, top),
+                 np.arange(step, top, step))
         axes.set_title("Free energy")
 
     def errors(axes):
@@ -47,7 +48,8 @@ def maps(run, table, value, error, scaled):
         heat_map(run, axes, table, scaled, "(F − exact) / std. error", "RdBu_r", (-limit, limit))
         axes.set_title("Difference from exact, in standard errors")
 
-    panels = [free_energy] + [errors] * bool(np.isfinite(error).any()) + [residuals] * (scaled is not None)
+    panels = [free_energy] + [errors] * bool(np.isfinite(error).any())
+    panels += [residuals] * (scaled is not None)
     return figure(panels, "Free energy of the two collective variables, minimum 0, contours every "
                   f"{fmt(step)}. Grey: never visited." + agreement(scaled))
 
@@ -58,11 +60,13 @@ def curve_panel(run, table, value, error, exact):
         band(axes, table["cv_1"], value, error, COLOUR["physics"], f"F, {name}" if name else "F",
              "± 2 standard errors")
         if exact is not None:
-            axes.plot(table["cv_1"], exact, color=COLOUR["exact"], lw=1.2, ls=(0, (4, 3)), label="exact")
+            axes.plot(table["cv_1"], exact, color=COLOUR["exact"], lw=1.2, ls=(0, (4, 3)),
+                      label="exact")
         axes.set(ylabel=f"F({plain(run.given)})  (energy)", xlabel=plain(run.cv_labels[0]))
         axes.set_title("Free energy")
         if run.kt > 0:
-            right = axes.secondary_yaxis("right", functions=(lambda f: f / run.kt, lambda f: f * run.kt))
+            right = axes.secondary_yaxis("right",
+                                         functions=(lambda f: f / run.kt, lambda f: f * run.kt))
             right.set_ylabel("βF  (kT)")
             right.spines["right"].set_visible(False)
     return panel
@@ -74,7 +78,8 @@ def residual_panel(run, table, scaled):
             axes.axhspan(-half, half, color=LIGHT[shade], lw=0)
         axes.axhline(0, color=COLOUR["exact"], lw=0.9, ls=(0, (4, 3)))
         limit = max(3.4, min(8, 1.15 * np.nanmax(np.abs(scaled))))
-        axes.plot(table["cv_1"], np.clip(scaled, -limit, limit), "o", ms=3.4, color=COLOUR["physics"],
+        axes.plot(table["cv_1"], np.clip(scaled, -limit, limit), "o", ms=3.4,
+                  color=COLOUR["physics"],
                   clip_on=False)
         axes.set_ylim(-limit, limit)
         axes.yaxis.set_major_locator(ticker.MultipleLocator(2))
@@ -94,7 +99,8 @@ def error_panel(run, table, error):
 
 def section(run):
     table = run.tables["free_energy"]
-    exact, scaled, error = exact_free_energy(run), free_energy_residuals(run), column(table, "std_error")
+    exact, scaled, error = exact_free_energy(run), free_energy_residuals(run), column(table,
+                                                                                      "std_error")
     value = np.where(np.isfinite(table["free_energy"]), table["free_energy"], math.nan)
     if run.two_cvs:
         return maps(run, table, value, error, scaled)
@@ -106,5 +112,6 @@ def section(run):
         caption += ", with a band of two standard errors"
     if exact is not None:
         caption += ", and the exact curve"
-    caption += "; the difference is zero at the minimum by construction." if scaled is not None else "."
+    caption += "; the difference is zero at the minimum by construction." * (scaled is not None)
+    caption = caption.rstrip(".") + "."
     return figure(panels, caption + agreement(scaled))

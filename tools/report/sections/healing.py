@@ -29,7 +29,8 @@ def section(run):
 
     def distances(axes):
         for source, label in (("generator", "before"), ("healed", "after")):
-            pairs = np.array([(e["cv"][0], e["w1"]) for e in w1_entries(run, source) if len(e["cv"])])
+            pairs = np.array([(e["cv"][0], e["w1"]) for e in w1_entries(run, source)
+                              if len(e["cv"])])
             if len(pairs):
                 points(axes, *pairs.T, source, label)
         axes.set(xlabel=plain(run.cv_labels[0]), ylabel="W₁ / σ to physics")
@@ -37,6 +38,7 @@ def section(run):
         log_scale(axes)
 
     panels = [times] + [distances] * bool(w1_entries(run, "healed"))
-    return figure(panels, f"Constrained runs of {fmt(length)} steps, five of the slowest integrated "
-                  "autocorrelation times of the generated variables, and the distance of lifted states "
-                  "to the physics before and after.")
+    return figure(panels, f"Constrained runs of {fmt(length)} steps, five of the slowest "
+                          "integrated "
+                  "autocorrelation times of the generated variables, and the distance of lifted "
+                  "states to the physics before and after.")

@@ -49,14 +49,17 @@ def section(run):
                                 vmin=low, vmax=high, rasterized=True)
             colour_bar(axes, dots, f"φ{j}")
             names = learned.get("variables") if not learned.get("features") else None
-            axes.set(xlabel=str(names[0]) if names else "y₁", ylabel=str(names[1]) if names else "y₂")
+            axes.set(xlabel=str(names[0]) if names else "y₁", ylabel=str(names[1]) if names
+                     else "y₂")
             axes.set_title(f"Coordinate φ{j}")
         return panel
 
     panels = [spectrum] + [residuals] * (len(novelty) == len(k))
-    panels += [cloud_of(j) for j in sorted(chosen)[:2] if len(features) >= 2 and j <= len(coordinates)]
+    panels += [cloud_of(j) for j in sorted(chosen)[:2] if len(features) >= 2
+               and j <= len(coordinates)]
     return figure(panels, f"Diffusion map of {fmt(learned.get('points'))} of the samples, α = "
-                  f"{fmt(learned.get('alpha'))}, ε = {fmt(learned.get('epsilon'))}. Coordinates that are no "
-                  f"harmonics: {listed(map(str, sorted(chosen)))}. Lifting back by geometric harmonics "
-                  f"misses {fmt(number(learned.get('geometric_harmonics_error')), 2)} of the spread of the "
-                  "states.")
+                  f"{fmt(learned.get('alpha'))}, ε = {fmt(learned.get('epsilon'))}. Coordinates "
+                  f"that are no harmonics: {listed(map(str, sorted(chosen)))}. Lifting back by "
+                  "geometric harmonics misses "
+                  f"{fmt(number(learned.get('geometric_harmonics_error')), 2)} of the spread of "
+                  "the states.")

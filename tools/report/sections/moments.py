@@ -12,7 +12,8 @@ POINTS = 36  # of one source in a panel: the sources must not hide each other
 
 def shown_variables(run):
     table = run.tables.get("conditional")
-    return [v for v in dict.fromkeys(table["variable"]) if v not in run.cv_formulas] if table else []
+    return [v for v in dict.fromkeys(table["variable"])
+            if v not in run.cv_formulas] if table else []
 
 
 def wanted(run):
@@ -61,7 +62,8 @@ class Moments:
                 axes.plot(self.exact["cv_1"], line, color=COLOUR["exact"], lw=1.2, label="exact")
                 seen.append(line)
             for source, rows, every, start in self.by_source(name):
-                bars = column(rows, "mean_se") if what == "mean" else np.full(len(rows["cv"]), np.nan)
+                bars = column(rows, "mean_se") if what == "mean" else np.full(len(rows["cv"]),
+                                                                              np.nan)
                 errors(axes, rows["cv_1"], column(rows, what), bars, source, every, start)
                 seen.append(column(rows, what))
             values = np.concatenate(seen)
@@ -113,20 +115,21 @@ class Moments:
                           for w in ("mean", "variance")
                           if np.isfinite(column(self.rows[name, s], w)).any()]
             else:
-                found += [p for p in (self.curve_panel(name, "mean"), self.curve_panel(name, "variance"),
+                found += [p for p in (self.curve_panel(name, "mean"),
+                                      self.curve_panel(name, "variance"),
                                       self.difference_panel(name)) if p]
         return found
 
     def caption(self):
         exact = any(self.of_exact(n, "mean") is not None for n in self.names)
-        text = (f"Mean and variance of {listed(self.names)} at a given value of the collective variable: "
-                f"{listed(self.sources)}{', and exact' if exact else ''}. ")
+        text = (f"Mean and variance of {listed(self.names)} at a given value of the collective "
+                f"variable: {listed(self.sources)}{', and exact' if exact else ''}. ")
         for source, words in (
                 ("physics", "Physics: biased samples, reweighted. "),
                 ("generator", "Generator: states drawn by the network. "),
                 ("healed", "Healed: the same after a short restrained run. "),
-                ("importance", "Importance and metropolis: the generator's states weighed with their "
-                               "density, without its error. ")):
+                ("importance", "Importance and metropolis: the generator's states weighed with "
+                               "their density, without its error. ")):
             if source in self.sources and len(self.sources) > 1:
                 text += words
         table = self.run.tables["conditional"]

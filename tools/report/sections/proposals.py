@@ -44,11 +44,11 @@ def section(run):
     panels = [shares]
     if free and not run.two_cvs and np.isfinite(values["free_energy"]).any():
         panels.append(difference)
-    caption = (f"{fmt(number(record.get('each')))} of the flow's states at each value of the collective "
-               "variable, weighed with their exact density q against exp(−βV): importance weights and "
-               "independence Metropolis give averages without the generator's error (Conditional "
-               "moments). They correct how often a state is made; a state that the generator never makes "
-               "they cannot find.")
+    caption = (f"{fmt(number(record.get('each')))} of the flow's states at each value of the "
+               "collective variable, weighed with their exact density q against exp(−βV): "
+               "importance weights and independence Metropolis give averages without the "
+               "generator's error (Conditional moments). They correct how often a state is made; a "
+               "state that the generator never makes they cannot find.")
     if len(panels) > 1:
         caption += (" The mean weight gives the free energy once more, up to a constant; bars: two "
                     "standard errors.")
@@ -58,6 +58,6 @@ def section(run):
     integrals = [number(e.get("integral")) for e in entries(record, "integrals")]
     if integrals:
         result += (f"<p>The density integrates to {esc(fmt(min(integrals), 4))} … "
-                   f"{esc(fmt(max(integrals), 4))} at {len(integrals)} values of the collective variable "
-                   "(1 where it is exact).</p>")
+                   f"{esc(fmt(max(integrals), 4))} at {len(integrals)} values of the collective "
+                   "variable (1 where it is exact).</p>")
     return result

@@ -5,7 +5,7 @@ from matplotlib.colors import to_rgba
 
 from draw import colour_bar, figure, heat_map, log_scale, window_colours
 from palette import ENERGY_MAP, INK, LIGHT, MUTED, SHADE
-from review import MIN_EFFECTIVE, MIN_OVERLAP
+from thresholds import MIN_EFFECTIVE, MIN_OVERLAP
 from words import fmt, listed, plain, several
 
 MOST = 6  # variables that are drawn against the collective one
@@ -38,7 +38,8 @@ def colours(run):
 
 
 def scatter(run, axes, x, y):
-    axes.scatter(x, y, s=4, c=colours(run)[run.window[run.drawn]], alpha=0.6, linewidths=0, rasterized=True)
+    axes.scatter(x, y, s=4, c=colours(run)[run.window[run.drawn]], alpha=0.6, linewidths=0,
+                 rasterized=True)
 
 
 def centre_marks(run, axes):
@@ -60,7 +61,8 @@ def line_panel(run):
     def panel(axes):
         noise = np.random.default_rng(2).normal(0, 1, len(run.state))
         if "potential" in grid and "sample_potential" in grid:
-            axes.plot(grid["axis_1"], grid["potential"], color=INK, lw=1.2, zorder=4, label=f"V({name})")
+            axes.plot(grid["axis_1"], grid["potential"], color=INK, lw=1.2, zorder=4,
+                      label=f"V({name})")
             scatter(run, axes, run.state[:, 0],
                     grid["sample_potential"] + 0.012 * np.ptp(grid["potential"]) * noise)
             axes.set_ylabel(f"V({name})  (energy)")
@@ -114,7 +116,8 @@ def plane_panel(run):
 
 def against(run, i):
     def panel(axes):
-        scatter(run, axes, run.state[:, 0] if run.cv is None else run.cv[run.drawn, 0], run.state[:, i])
+        scatter(run, axes, run.state[:, 0] if run.cv is None else run.cv[run.drawn, 0],
+                run.state[:, i])
         axes.set(xlabel=plain(run.variables[0] if run.cv is None else run.cv_labels[0]),
                  ylabel=run.label(run.variables[i]))
         if run.cv is not None:
@@ -145,15 +148,16 @@ def cloud(run):
         panels = [against(run, i) for i in others]
         text += ", each variable against the collective variable"
     if used > 1:
-        text += (f", coloured by window ({used}); the bias spreads them along the collective variable, "
-                 "so their density is not the equilibrium density")
+        text += (f", coloured by window ({used}); the bias spreads them along the collective "
+                 "variable, so their density is not the equilibrium density")
     text += f". {fmt(len(run.state))} of {fmt(total)} samples are drawn." \
         if len(run.state) < total else "."
     texts = [text]
     if run.observed != names and run.grid.get("observed", np.empty((0, 0))).shape[1] == 2 \
             and len(run.observed) == 2:
         panels.append(observed_panel(run))
-        texts.append("Then the same samples as they are observed, which is what the generator learns.")
+        texts.append("Then the same samples as they are observed, which is what the generator "
+                     "learns.")
     return panels, texts
 
 
@@ -223,7 +227,8 @@ def coverage(run):
 
     def overlap_panel(axes):
         axes.axhspan(0, MIN_OVERLAP, color=SHADE, lw=0)
-        axes.plot((centers[:-1, 0] + centers[1:, 0]) / 2, overlap[:-1], "o-", color=MUTED, lw=1, ms=3.6)
+        axes.plot((centers[:-1, 0] + centers[1:, 0]) / 2, overlap[:-1], "o-", color=MUTED, lw=1,
+                  ms=3.6)
         axes.set_ylim(0, max(0.1, 1.15 * np.nanmax(overlap[:-1])))
         axes.set(ylabel="overlap", xlabel=label)
         axes.set_title("Overlap with the next window")
@@ -245,6 +250,6 @@ def coverage(run):
             panels.append(panel)
             limits.append(limit)
     text = (f"Distribution of the collective variable in the "
-            f"{several(len(np.unique(run.window)), 'window')}; neighbours must overlap to be joined "
-            "into one free energy.")
+            f"{several(len(np.unique(run.window)), 'window')}; neighbours must overlap to be "
+            "joined into one free energy.")
     return panels, [text + (f" Shaded: too little (under {listed(limits)})." if limits else "")]

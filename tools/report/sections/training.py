@@ -33,7 +33,8 @@ def section(run):
         for key in keys:
             y = series[key]
             x = next((t for t in (validated, update) if len(t) == len(y)), None)
-            x = x if x is not None else np.linspace(0, update[-1] if len(update) else len(y) - 1, len(y))
+            x = x if x is not None else np.linspace(0, update[-1] if len(update) else len(y) - 1,
+                                                    len(y))
             good = np.isfinite(y)
             axes.plot(x[good], y[good], lw=1.3, color=COLOUR.get(key, MUTED),
                       label=WORDS.get(key, key.replace("_", " ")))
@@ -60,6 +61,6 @@ def section(run):
 
     panels = [loss_panel] * bool(losses) + [distance_panel] * bool(distances)
     return figure(panels, "Training of the generator." + (
-        " The distance to held-out physics samples, in conditional standard deviations, decides which "
-        "network is kept." if distances else "") + (
+        " The distance to held-out physics samples, in conditional standard deviations, decides "
+        "which network is kept." if distances else "") + (
         " The floor is what two finite samples of one distribution show." if floor > 0 else ""))
