@@ -225,7 +225,9 @@ TEST_CASE("a double well under the negative of its free energy has the exact, fl
         const std::vector<float> u = to_host(stream, Span<const float>(energy.span()));
         for (std::size_t i = 0; i < u.size(); i += 37) {
             const double inside = std::fmin(std::fabs(static_cast<double>(xi[i])), end);
-            CHECK(std::fabs(static_cast<double>(u[i]) + well(inside)) < 2e-3);
+            // In the last cell the point beyond is on a line: up to 2/27 h² V'' = 0.0073 off.
+            const double bound = inside > end - 2 * end / 56 ? 0.0075 : 1e-3;
+            CHECK(std::fabs(static_cast<double>(u[i]) + well(inside)) < bound);
         }
     }
 }
