@@ -4,7 +4,8 @@
 //   template <class L> LANE_FN void operator()(L, index i) const     for_each_lane; i = first lane
 //   LANE_FN void operator()(index i) const                           for_each_index
 // The CPU split never changes what a lane computes. A body may state kGrain, the fewest lanes worth
-// handing to a thread (default 4096: a few operations each).
+// handing to a thread (default 4096: a few operations each), and kPartialPacks: it knows how many lanes
+// there are, and takes the last ones in a pack that is not full instead of one by one.
 #pragma once
 
 #include "engine/device/buffer.h"
@@ -106,8 +107,12 @@ void split_over_threads(ThreadPool& pool, index n, index grain, index multiple,
 template <class T, int W, class Body>
 void run_lanes(index from, index to, const Body& body) {
     index i = from;
-    for (; i + W <= to; i += W) body(Pack<T, W>{}, i);
-    for (; i < to; ++i) body(T{}, i);
+    if constexpr (requires { Body::kPartialPacks; }) {
+        for (; i < to; i += W) body(Pack<T, W>{}, i);
+    } else {
+        for (; i + W <= to; i += W) body(Pack<T, W>{}, i);
+        for (; i < to; ++i) body(T{}, i);
+    }
 }
 
 template <class T = float, class Body>

@@ -7,7 +7,7 @@
 // Where the noise has one constant amplitude σ and `scales_noise` holds, normals of standard deviation
 // σ · noise_factor() may be drawn instead and the step ends with after_scaled(x, f, z, z_previous).
 // Where `averages_force` holds, `after` is taken twice from the same start: with the force there, then
-// with the mean of that and the force at where it led. `metropolis` is kernels/dynamics/metropolis.h.
+// with the mean of that and the force at where it led. Where `metropolis` holds, the step is a proposal.
 #pragma once
 
 #include "kernels/lane/math.h"
@@ -72,7 +72,7 @@ LANE_UNROLL
 
 // Metropolis-adjusted Langevin (Roberts and Tweedie, Bernoulli 2 (1996) 341): an Euler–Maruyama step is
 // a proposal, refused so often that exp(−β(V + U)) is stationary at any dt. It samples a law and is no
-// dynamics. Gradient systems only; the loop is kernels/dynamics/metropolis.h.
+// dynamics. Gradient systems only.
 struct Mala : EulerMaruyama {
     static constexpr bool needs_initial_force = true, metropolis = true;
     float beta;

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "kernels/dynamics/bias.h"
-#include "kernels/dynamics/integrators.h"
+#include "kernels/dynamics/grid_bias.h"
+#include "kernels/dynamics/step.h"
 #include "kernels/random/philox.h"
+#include "kernels/random/streams.h"
 
 namespace microlift {
 
@@ -25,6 +27,11 @@ struct PathArgs {
     index sample_row;
     uint64* status;  // {non-finite lanes, min over (step << 32 | trajectory)}
     uint64* accepted = nullptr;  // (trajectories): steps not refused so far, of Metropolis schemes
+    GridView grid;               // of a bias that is a table
+
+    // What each bias reads.
+    LANE_FN explicit operator WindowView() const { return {center, stiffness, trajectories}; }
+    LANE_FN explicit operator GridView() const { return grid; }
 };
 
 inline constexpr uint64 kStatusClear = ~0ull;
@@ -51,9 +58,9 @@ LANE_UNROLL
 }
 
 template <class L>
-LANE_FN void report_bad(const PathArgs& a, index i, uint64 step, Mask<L> bad) {
+LANE_FN void report_bad(const PathArgs& a, index i, int lanes, uint64 step, Mask<L> bad) {
     if (!any(bad)) return;
-    for (int j = 0; j < kWidth<L>; ++j) {
+    for (int j = 0; j < lanes; ++j) {
         if (!get_lane(bad, j)) continue;
         atomic_add(&a.status[0], 1);
         atomic_min(&a.status[1], step << 32 | static_cast<uint64>(i + j));
@@ -72,40 +79,24 @@ LANE_UNROLL
     }
 }
 
-template <class L, int K, template <class, int> class Bias>
-LANE_FN void load_bias(const PathArgs& a, index i, Bias<L, K>& bias) {
-    for (int k = 0; k < K; ++k) {
-        bias.center[k] = load<L>(a.center + k * a.trajectories, i);
-        bias.stiffness[k] = load<L>(a.stiffness + k * a.trajectories, i);
-    }
-}
-
-// f = the system's drift and the bias's; xi = the CVs at x, of which the bias is a function.
-template <class M, class System, class Cv, class Bias, class L, int D, int K>
-LANE_FN void total_force(const System& system, const Cv& cv, const Bias& bias, const L (&x)[D],
-                         L (&f)[D], L (&xi)[K]) {
-    L gradient[K][D];
-    system.template force<M>(x, f);
-    cv.template evaluate<M>(x, xi, gradient);
-    bias.template add_force<Cv>(xi, gradient, f);
-}
-
 // What a trajectory keeps of itself at the end of a segment.
 template <class M, class Cv, class L, int D>
-LANE_FN void store_sample(const PathArgs& a, const Cv& cv, index column, const L (&x)[D]) {
+LANE_FN void store_sample(const PathArgs& a, const Cv& cv, index column, int lanes, const L (&x)[D]) {
     constexpr int K = Cv::n;
     L xi[K], gradient[K][D];
     cv.template evaluate<M>(x, xi, gradient);
-    for (int d = 0; d < D; ++d) store(a.sample_x + d * a.sample_row, column, x[d]);
-    for (int k = 0; k < K; ++k) store(a.sample_xi + k * a.sample_row, column, xi[k]);
+    for (int d = 0; d < D; ++d) store(a.sample_x + d * a.sample_row, column, x[d], lanes);
+    for (int k = 0; k < K; ++k) store(a.sample_xi + k * a.sample_row, column, xi[k], lanes);
 }
 
 template <class System, class Cv, template <class, int> class Bias, class Integrator, class M,
           int Rounds = kPhiloxRounds>
 struct PathBody {
     static constexpr index kGrain = 1;  // a lane group is a long piece of work
+    static constexpr bool kPartialPacks = true;
     static constexpr int D = System::dim;
     static constexpr int K = Cv::n;
+    static_assert(!Integrator::metropolis || System::gradient, "a proposal is accepted by its energy");
     // One amplitude of the noise for all variables and states: it is folded into the normals.
     static constexpr bool kScaled =
         Integrator::scales_noise && requires(const System& s) { s.noise_amplitude(); };
@@ -114,6 +105,116 @@ struct PathBody {
     Integrator integrator;
     PathArgs a;
 
+private:
+    static constexpr int kGroupSteps = NoiseLayout<D>::steps;
+
+    // The random numbers of a step, and of a group of steps.
+    template <class L>
+    struct Noise {
+        L z[D];
+        Uint<L> decision;
+    };
+    template <class L>
+    struct Group {
+        L z[kGroupSteps][D];
+        Uint<L> decisions[4];
+
+        LANE_FN Noise<L> step(int s) const {
+            Noise<L> noise;
+            select_step(z, s, noise.z);
+            if constexpr (Integrator::metropolis) {
+                noise.decision = decisions[0];
+LANE_UNROLL
+                for (int other = 1; other < kGroupSteps; ++other)
+                    if (other == s) noise.decision = decisions[other];
+            }
+            return noise;
+        }
+    };
+    template <class L>
+    struct Draws {
+        PhiloxStream<L, Rounds> normals, decisions;
+        NormalScale scale;
+
+        LANE_FN Draws(const PathArgs& a, index i, NormalScale s)
+            : normals(a.seed, a.stream, a.first_trajectory + i),
+              decisions(a.seed, a.stream + kStreamMetropolis, a.first_trajectory + i), scale(s) {}
+        LANE_FN void draw(uint64 group, Group<L>& out) const {
+            noise_group<M, L, D>(normals, group, out.z, scale);
+            // One block of decisions goes with the noise of a group of at most four steps.
+            if constexpr (Integrator::metropolis) decisions.draw(group, out.decisions);
+        }
+    };
+
+    // A pack of trajectories, as take_step() wants it.
+    template <class L>
+    struct Trajectories {
+        const PathBody& p;
+        const Bias<L, K> bias;
+        L x[D], v[D], f[D], z_previous[D];
+        L gradient[K][D];                          // of ξ at the step's start, where the bias holds
+        L x_start[D], f_start[D], energy_start;    // where a step may have to go back
+        L energy;
+        Uint<L> accepted;
+
+        LANE_FN Trajectories(const PathBody& body, index i, int lanes)
+            : p(body), bias(static_cast<typename Bias<L, K>::View>(body.a), i, lanes) {}
+        LANE_FN void keep_gradients() {
+            if constexpr (Bias<L, K>::holds) {
+                L xi[K];
+                p.cv.template evaluate<M>(x, xi, gradient);
+            }
+        }
+        LANE_FN void before(const Noise<L>& noise) { p.integrator.before(x, v, f, noise.z); }
+        LANE_FN void force() {
+            L xi[K], g[K][D];
+            p.system.template force<M>(x, f);
+            p.cv.template evaluate<M>(x, xi, g);
+            add_bias_force<Cv>(bias, xi, g, f);
+            if constexpr (Integrator::metropolis)
+                energy = bias.energy(xi, p.system.template potential<M>(x));
+        }
+        LANE_FN void end_step(const Noise<L>& noise) {
+            if constexpr (kScaled)
+                p.integrator.after_scaled(x, f, noise.z, z_previous);
+            else
+                p.integrator.after(p.system, x, v, f, noise.z, z_previous);
+        }
+        LANE_FN void keep_start() {
+LANE_UNROLL
+            for (int d = 0; d < D; ++d) {
+                x_start[d] = x[d];
+                f_start[d] = f[d];
+            }
+            energy_start = energy;
+        }
+        LANE_FN void return_with_mean_force() {
+LANE_UNROLL
+            for (int d = 0; d < D; ++d) {
+                x[d] = x_start[d];
+                f[d] = broadcast<L>(0.5f) * (f_start[d] + f[d]);
+            }
+        }
+        LANE_FN void decide(const Noise<L>& noise) {
+            L sum = broadcast<L>(0.0f);
+LANE_UNROLL
+            for (int d = 0; d < D; ++d)
+                sum = p.integrator.add_term(sum, f_start[d], f[d], noise.z[d]);
+            const Mask<L> go = log<M>(uniform_open<L>(noise.decision)) <
+                               p.integrator.log_ratio(energy - energy_start, sum);
+LANE_UNROLL
+            for (int d = 0; d < D; ++d) {
+                x[d] = select(go, x[d], x_start[d]);
+                f[d] = select(go, f[d], f_start[d]);
+            }
+            energy = select(go, energy, energy_start);
+            accepted = select(go, accepted + 1u, accepted);
+        }
+        LANE_FN void constrain() {
+            if constexpr (Bias<L, K>::holds) bias.template constrain<M>(p.cv, gradient, x);
+        }
+    };
+
     LANE_FN NormalScale noise_scale() const {
         if constexpr (kScaled)
             return normal_scale(system.noise_amplitude() * integrator.noise_factor());
@@ -121,70 +222,48 @@ struct PathBody {
             return {};
     }
 
+    // After `step` steps: what is counted, and the sample.
     template <class L>
-    LANE_FN void one_step(const Bias<L, K>& bias, L (&x)[D], L (&v)[D], L (&f)[D],
-                          const L (&z)[D], L (&z_previous)[D]) const {
-        L start[K][D];
-        if constexpr (Bias<L, K>::holds) {
-            L xi[K];
-            cv.template evaluate<M>(x, xi, start);
+    LANE_FN void end_segment(const Trajectories<L>& t, index i, int lanes, uint64 step,
+                             index column) const {
+        Mask<L> bad = is_bad(t.x[0]);
+        for (int d = 1; d < D; ++d) bad = bad | is_bad(t.x[d]);
+        if constexpr (Integrator::metropolis) {
+            bad = bad | is_bad(t.energy);
+            for (int j = 0; j < lanes; ++j) a.accepted[i + j] += get_lane(t.accepted, j);
         }
-        integrator.before(x, v, f, z);
-        force(bias, x, f);
-        if constexpr (Integrator::averages_force) {
-            L y[D], g[D];
-LANE_UNROLL
-            for (int d = 0; d < D; ++d) y[d] = x[d];
-            end_step(y, v, f, z, z_previous);
-            force(bias, y, g);
-LANE_UNROLL
-            for (int d = 0; d < D; ++d) f[d] = broadcast<L>(0.5f) * (f[d] + g[d]);
-        }
-        end_step(x, v, f, z, z_previous);
-        if constexpr (Bias<L, K>::holds) bias.template constrain<M>(cv, start, x);
+        report_bad<L>(a, i, lanes, step, bad);
+        if (a.sample_x) store_sample<M>(a, cv, column, lanes, t.x);
     }
 
-    template <class L>
-    LANE_FN void end_step(L (&x)[D], L (&v)[D], const L (&f)[D], const L (&z)[D],
-                          L (&z_previous)[D]) const {
-        if constexpr (kScaled)
-            integrator.after_scaled(x, f, z, z_previous);
-        else
-            integrator.after(system, x, v, f, z, z_previous);
-    }
-
-    template <class L>
-    LANE_FN void force(const Bias<L, K>& bias, const L (&x)[D], L (&f)[D]) const {
-        L xi[K];
-        total_force<M>(system, cv, bias, x, f, xi);
-    }
-
+public:
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        L x[D], v[D], f[D], z[kGroupSteps][D], z_previous[D];
-        Bias<L, K> bias;
+        const int lanes = lanes_before<L>(a.trajectories, i);
+        Trajectories<L> t(*this, i, lanes);
         for (int d = 0; d < D; ++d) {
-            x[d] = load<L>(a.x + d * a.trajectories, i);
-            v[d] = Integrator::has_velocity ? load<L>(a.v + d * a.trajectories, i)
-                                            : broadcast<L>(0.0f);
-            f[d] = z_previous[d] = broadcast<L>(0.0f);
+            t.x[d] = load<L>(a.x + d * a.trajectories, i, lanes);
+            t.v[d] = Integrator::has_velocity ? load<L>(a.v + d * a.trajectories, i, lanes)
+                                              : broadcast<L>(0.0f);
+            t.f[d] = t.z_previous[d] = broadcast<L>(0.0f);
         }
-        load_bias(a, i, bias);
-        const PhiloxStream<L, Rounds> rng(a.seed, a.stream, a.first_trajectory + i);
-        const NormalScale scale = noise_scale();
+        Group<L> group_noise;
+        const Draws<L> draws(a, i, noise_scale());
         if (Integrator::needs_previous_noise && a.first_step > 0) {
-            noise_group<M, L, D>(rng, (a.first_step - 1) / kGroupSteps, z, scale);
-            select_step(z, static_cast<int>((a.first_step - 1) % kGroupSteps), z_previous);
+            draws.draw((a.first_step - 1) / kGroupSteps, group_noise);
+            select_step(group_noise.z, static_cast<int>((a.first_step - 1) % kGroupSteps),
+                        t.z_previous);
         }
-        if constexpr (Integrator::needs_initial_force) force(bias, x, f);
+        if constexpr (Integrator::needs_initial_force) t.force();
 
         uint64 step = a.first_step;
         for (index segment = 0; segment < a.segments; ++segment) {
             const uint64 end = step + a.stride;
+            if constexpr (Integrator::metropolis) t.accepted = as_uint(broadcast<L>(0.0f));
             while (step < end) {
                 uint64 group = step / kGroupSteps;
                 const int from = static_cast<int>(step - group * kGroupSteps);
-                noise_group<M, L, D>(rng, group, z, scale);
+                draws.draw(group, group_noise);
                 if (from == 0) {
                     // Whole groups but the last: the loop where the time goes. The next group's noise does
                     // not wait for the steps, so that a processor can work on both at once.
@@ -192,33 +271,23 @@ LANE_UNROLL
                     while (group < last) {
 LANE_UNROLL
                         for (int s = 0; s < kGroupSteps; ++s)
-                            one_step(bias, x, v, f, z[s], z_previous);
-                        noise_group<M, L, D>(rng, ++group, z, scale);
+                            take_step<Integrator>(t, group_noise.step(s));
+                        draws.draw(++group, group_noise);
                     }
                 }
                 // The last group, or a part of one.
                 const uint64 left = end - group * kGroupSteps;
                 const int to = left < kGroupSteps ? static_cast<int>(left) : kGroupSteps;
-                for (int s = from; s < to; ++s) {
-                    L now[D];
-                    select_step(z, s, now);
-                    one_step(bias, x, v, f, now, z_previous);
-                }
+                for (int s = from; s < to; ++s) take_step<Integrator>(t, group_noise.step(s));
                 step = group * kGroupSteps + static_cast<uint64>(to);
             }
-            Mask<L> bad = is_bad(x[0]);
-            for (int d = 1; d < D; ++d) bad = bad | is_bad(x[d]);
-            report_bad<L>(a, i, step, bad);
-            if (a.sample_x) store_sample<M>(a, cv, segment * a.trajectories + i, x);
+            end_segment(t, i, lanes, step, segment * a.trajectories + i);
         }
         for (int d = 0; d < D; ++d) {
-            store(a.x + d * a.trajectories, i, x[d]);
-            if (Integrator::has_velocity) store(a.v + d * a.trajectories, i, v[d]);
+            store(a.x + d * a.trajectories, i, t.x[d], lanes);
+            if (Integrator::has_velocity) store(a.v + d * a.trajectories, i, t.v[d], lanes);
         }
     }
-
-private:
-    static constexpr int kGroupSteps = NoiseLayout<D>::steps;
 };
 
 }  // namespace microlift

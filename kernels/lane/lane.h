@@ -7,6 +7,7 @@
 
 #if defined(__CUDACC__)
 #define LANE_FN __host__ __device__ __forceinline__
+#define LANE_CALL __host__ __device__ inline
 // In the CUDA pass of a *.ops.cpp file the host functions go into a namespace of their own: they exist
 // there only to instantiate the kernels, and the C++ pass owns the real ones.
 #define HOST_PASS_BEGIN namespace cuda_pass {
@@ -14,6 +15,8 @@
 #define HOST_PASS_END }
 #else
 #define LANE_FN inline __attribute__((always_inline))
+// What is rare: on the CPU a call, so that it neither fills the loop nor is compiled for each of them.
+#define LANE_CALL inline __attribute__((noinline))
 #define HOST_PASS_BEGIN
 #define HOST_PASS_END
 #define LANE_UNROLL _Pragma("GCC unroll 64")
@@ -160,6 +163,30 @@ LANE_FN L load(const Scalar<L>* p, index i) {
 template <class L>
 LANE_FN void store(Scalar<L>* p, index i, L x) {
     LaneOps<L>::store(p + i, x);
+}
+
+// Lanes i, i + 1, … of which so many lie before n: all but in the last pack.
+template <class L>
+LANE_FN int lanes_before(index n, index i) {
+    constexpr int W = kWidth<L>;
+    if constexpr (W == 1)
+        return 1;
+    else
+        return n - i < W ? static_cast<int>(n - i) : W;
+}
+
+// Only the first `lanes` of a pack are memory's: the others repeat the last of them, and are not stored.
+template <class L>
+LANE_FN L load(const Scalar<L>* p, index i, int lanes) {
+    if constexpr (kWidth<L> > 1)
+        if (lanes < kWidth<L>) return LaneOps<L>::load_part(p + i, lanes);
+    return load<L>(p, i);
+}
+template <class L>
+LANE_FN void store(Scalar<L>* p, index i, L x, int lanes) {
+    if constexpr (kWidth<L> > 1)
+        if (lanes < kWidth<L>) return LaneOps<L>::store_part(p + i, x, lanes);
+    store(p, i, x);
 }
 
 // Lane j of the result is first + j.

@@ -373,6 +373,15 @@ struct LaneOps<Pack<T, W>> {
         return r;
     }
     static LANE_FN void store(T* p, Pack<T, W> x) { std::memcpy(p, &x, sizeof x); }
+    // Calls, not inlined: a loop needs them once, and they would fill its code.
+    [[gnu::noinline]] static Pack<T, W> load_part(const T* p, int lanes) {
+        Pack<T, W> r;
+        for (int j = 0; j < W; ++j) r.v[j] = p[j < lanes ? j : lanes - 1];
+        return r;
+    }
+    [[gnu::noinline]] static void store_part(T* p, Pack<T, W> x, int lanes) {
+        for (int j = 0; j < lanes; ++j) p[j] = x.v[j];
+    }
     static LANE_FN typename LaneTraits<Pack<T, W>>::Uint iota(
         typename SignedOf<sizeof(T)>::Uint first) {
         typename LaneTraits<Pack<T, W>>::Uint r;

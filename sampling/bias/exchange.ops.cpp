@@ -1,6 +1,7 @@
 #include "sampling/bias/exchange.h"
 
 #include "engine/launch/lanes.h"
+#include "kernels/dynamics/bias.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 
@@ -13,15 +14,16 @@ struct ExchangeBody {
     index n;
     uint64 seed, attempt;
     const float* xi;
-    const float* center;
-    const float* stiffness;
+    WindowView windows;
     float* x;
     float* v;
     uint64* accepted;
 
-    LANE_FN float energy(int k, index window_of, float value) const {
-        const float d = value - center[k * n + window_of];
-        return 0.5f * grid.beta[k] * stiffness[k * n + window_of] * d * d;
+    // β U of variable k under the bias of trajectory `of`.
+    LANE_FN float energy(int k, index of, float value) const {
+        return HarmonicBias<float, 1>(windows.variable(k), of)
+            .times({grid.beta[k]})
+            .energy({value}, 0.0f);
     }
 
     // i counts (other axis window, pair along the axis, replica).
@@ -67,8 +69,7 @@ void exchange_neighbours(Stream& stream, Ensemble& ensemble, const ExchangeGrid&
     for_each_index(stream, pairs * others * grid.replicas,
                    ExchangeBody{grid, ensemble.kernel().dim(), ensemble.kernel().n_cvs(), axis,
                                 parity, ensemble.size(), seed, attempt, xi.data,
-                                ensemble.center().data, ensemble.stiffness().data,
-                                ensemble.x().data,
+                                ensemble.windows(), ensemble.x().data,
                                 ensemble.kernel().has_velocity() ? ensemble.v().data : nullptr,
                                 accepted.data});
 }

@@ -187,7 +187,7 @@ Buffer<float> constrained_starts(Stream& stream, const Model& model,
     const Buffer<float> s = repeated_values(stream, model.n_cvs(), values, replicas);
     model.project(stream, s.span(), n, n, x.span(), n, 10);
     PathSetup setup = model.path_setup(integrator);
-    setup.constrained = true;
+    setup.bias = BiasKind::level_set;
     Ensemble ensemble(stream, model.path_kernel(setup), n, seed, kStreamHeal);
     copy(stream, ensemble.x(), Span<const float>(x.span()));
     copy(stream, ensemble.center(), Span<const float>(s.span()));

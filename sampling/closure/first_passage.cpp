@@ -21,7 +21,7 @@ public:
     StoredPassageKernel(const Model& model, const PathSetup& setup) : model_(model) {
         PathSetup s = setup;
         s.scheme = Scheme::euler_maruyama;  // the bridge needs independent steps
-        s.constrained = false;
+        s.bias = BiasKind::harmonic;
         kernel_ = model.path_kernel(s);
     }
     int dim() const override { return model_.dim(); }
@@ -114,6 +114,14 @@ PassageSet ellipse(std::span<const double> center, std::span<const double> radiu
         set.inverse_radius[k] = static_cast<float>(1 / radius[k]);
     }
     return set;
+}
+
+std::unique_ptr<PassageKernel> builtin_passage_kernel(const std::string& name,
+                                                      std::span<const double> parameters,
+                                                      const PathSetup& setup) {
+    for (const SystemInfo& info : system_registry())
+        if (info.name == name && info.passage) return info.passage(parameters, setup);
+    return nullptr;
 }
 
 std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetup& setup) {

@@ -8,23 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "engine/launch/lanes.h"
-#include "kernels/dynamics/first_passage.h"
-#include "sampling/dynamics/path_kernel.h"
+#include "sampling/dynamics/passage_kernel.h"
 
 namespace microlift {
 
 class Model;
-
-// Advances first-passage runs of one system. Heun's scheme in registers for compiled systems,
-// Euler–Maruyama for formulas.
-class PassageKernel {
-public:
-    virtual ~PassageKernel() = default;
-    virtual int dim() const = 0;
-    virtual void launch(Stream& stream, const PassageArgs& args) const = 0;
-    virtual double forces_per_step() const = 0;
-};
 
 // ξ_k ≥ bound, or ξ_k ≤ bound.
 PassageSet above(int k, double bound);
@@ -84,46 +72,5 @@ std::unique_ptr<PassageKernel> plane_passage_kernel(const std::array<double, 2>&
 std::unique_ptr<PassageKernel> builtin_passage_kernel(const std::string& name,
                                                       std::span<const double> parameters,
                                                       const PathSetup& setup);
-
-HOST_PASS_BEGIN
-
-template <class System, class Cv>
-class TypedPassageKernel final : public PassageKernel {
-public:
-    TypedPassageKernel(const System& system, const Cv& cv, bool portable)
-        : system_(system), cv_(cv), portable_(portable) {}
-    int dim() const override { return System::dim; }
-    double forces_per_step() const override { return 2; }
-    void launch(Stream& stream, const PassageArgs& args) const override {
-        if (stream.device().is_cpu() || portable_)
-            for_each_lane(stream, args.slots, PassageBody<System, Cv, Portable>{system_, cv_, args});
-        else
-            for_each_lane_on_cuda(stream, args.slots,
-                                  PassageBody<System, Cv, Fast>{system_, cv_, args});
-    }
-
-private:
-    System system_;
-    Cv cv_;
-    bool portable_;
-};
-
-// The kernel for a system struct (kernels/dynamics/systems.h) and linear CVs; compile the call in a *.ops.cpp
-// file to have it on CUDA too.
-template <class System>
-std::unique_ptr<PassageKernel> make_passage_kernel(const System& system, const PathSetup& s) {
-    constexpr int D = System::dim;
-    if (s.cv_weight.size() == 1)
-        return std::make_unique<TypedPassageKernel<System, LinearCv<1, D>>>(
-            system, make_linear_cv<1, D>(s), s.portable_math);
-    if constexpr (D >= 2)
-        if (s.cv_weight.size() == 2)
-            return std::make_unique<TypedPassageKernel<System, LinearCv<2, D>>>(
-                system, make_linear_cv<2, D>(s), s.portable_math);
-    throw InputError("cv.variables: 1 or 2 collective variables, no more than the system has "
-                     "variables");
-}
-
-HOST_PASS_END
 
 }  // namespace microlift

@@ -34,6 +34,22 @@ struct ScaledNoise {
     }
 };
 
+void grid_pull(const GridView& grid, int cvs, const L (&xi)[kMaxCvs], L (&pull)[kMaxCvs]) {
+    if (cvs == 2) {
+        GridBias<L, 2>(grid).pull(xi, pull);
+        return;
+    }
+    const L at[1] = {xi[0]};
+    L one[1];
+    GridBias<L, 1>(grid).pull(at, one);
+    pull[0] = one[0];
+}
+L grid_energy(const GridView& grid, int cvs, const L (&xi)[kMaxCvs], L v) {
+    if (cvs == 2) return GridBias<L, 2>(grid).energy(xi, v);
+    const L at[1] = {xi[0]};
+    return GridBias<L, 1>(grid).energy(at, v);
+}
+
 struct AlignedFloats {
     explicit AlignedFloats(std::size_t n)
         : data(static_cast<float*>(std::aligned_alloc(64, (n * sizeof(float) / 64 + 1) * 64))) {
@@ -54,7 +70,7 @@ public:
          const PathArgs& a)
         : system_(system), integrator_(integrator),
           scheme_program_(Integrator::needs_noise_slope ? system.noise_slope : system.potential),
-          constrained_(setup.constrained), a_(a),
+          bias_(setup.bias), held_(setup.held()), a_(a),
           dim_(system.dim), cvs_(static_cast<int>(system.cvs.size())),
           common_(dim_ % 4 == 0 ? 4 : dim_ % 2 == 0 ? 2 : 1), group_steps_(4 / common_),
           blocks_(dim_ / common_),
@@ -65,8 +81,9 @@ public:
           v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)),
           start_(rows(cvs_ * dim_)), x_before_(rows(kKeepsStart ? dim_ : 0)),
           f_before_(rows(kKeepsStart ? dim_ : 0)), energy_(rows(Integrator::metropolis ? 1 : 0)),
+          energy_before_(rows(Integrator::metropolis ? 1 : 0)),
           decisions_(rows(Integrator::metropolis ? 4 : 0)),
-          few_rounds_(setup.philox_rounds != kPhiloxRounds && !setup.constrained) {
+          few_rounds_(setup.philox_rounds != kPhiloxRounds && !setup.held()) {
         if constexpr (Integrator::scales_noise)
             if (const float sigma = system.noise_amplitude(); sigma > 0.0f) {
                 scaled_ = true;
@@ -84,7 +101,7 @@ public:
         has_fixman_ = std::any_of(fixman_outputs_.begin(), fixman_outputs_.end(),
                                   [](const Source& s) { return !s.is_zero(); });
         all_linear_ = system.linear_cvs();
-        plain_ = kPlainScheme && !constrained_ && all_linear_ && dim_ <= kPlainDim &&
+        plain_ = kPlainScheme && bias_ == BiasKind::harmonic && all_linear_ && dim_ <= kPlainDim &&
                  system.noise_constant && system.noise == FormulaSystem::Noise::diagonal;
         if (plain_)
             for (int k = 0; k < cvs_; ++k) {
@@ -115,11 +132,7 @@ public:
                 for (int i = 0; i < lanes_; i += W)
                     store(row(z_previous_, d), i, noise(s, d, i));
         }
-        if (Integrator::needs_initial_force) total_force();
-        if constexpr (Integrator::metropolis) {
-            execute_scheme_program();
-            for (int i = 0; i < lanes_; i += W) store(energy_.data, i, total_energy(i));
-        }
+        if (Integrator::needs_initial_force) force();
         uint64 step = a_.first_step;
         for (index segment = 0; segment < a_.segments; ++segment) {
             std::fill(accepted_, accepted_ + kTile, 0u);
@@ -129,12 +142,11 @@ public:
                 const int from = static_cast<int>(step - group * steps());
                 const int to = static_cast<int>(std::min(end - group * steps(), steps()));
                 draw_group(group);
-                for (int s = from; s < to; ++s) {
-                    if constexpr (Integrator::metropolis)
-                        metropolis_step(s);
-                    else
-                        one_step(s);
-                }
+                for (int s = from; s < to; ++s)
+                    if (!plain_)
+                        take_step<Integrator>(*this, s);
+                    else if constexpr (kPlainScheme)
+                        take_plain_step(s);
                 step = group * steps() + static_cast<uint64>(to);
             }
             finish_segment(segment, step);
@@ -142,6 +154,116 @@ public:
         for (int d = 0; d < dim_; ++d) {
             put_back(a_.x + d * a_.trajectories, x(d));
             if (Integrator::has_velocity) put_back(a_.v + d * a_.trajectories, row(v_, d));
+        }
+    }
+
+    // --- the parts of a step, kernels/dynamics/step.h; s: its number in the group of noise --------------
+
+    // ∇ξ at the start of a step: the direction of its projection (kernels/dynamics/bias.h says why).
+    void keep_gradients() {
+        if (!held_) return;
+        evaluate_cvs();
+        for (int o = 0; o < cvs_ * dim_; ++o)
+            for (int i = 0; i < lanes_; i += W)
+                store(row(start_, o), i, cv_outputs_[static_cast<std::size_t>(cvs_ + o)].at(i));
+    }
+
+    void before(int s) {
+        if constexpr (Integrator::has_velocity)
+            for (int d = 0; d < dim_; ++d)
+                for (int i = 0; i < lanes_; i += W) {
+                    L px[1] = {load<L>(x(d), i)}, pv[1] = {load<L>(row(v_, d), i)};
+                    const L pf[1] = {load<L>(row(f_, d), i)}, pz[1] = {noise(s, d, i)};
+                    integrator_.before(px, pv, pf, pz);
+                    store(x(d), i, px[0]);
+                    store(row(v_, d), i, pv[0]);
+                }
+    }
+
+    void force() {
+        total_force();
+        if constexpr (kSchemeProgram) {
+            std::copy(slots_.data, slots_.data + rows(dim_), scheme_slots_.data);
+            execute(scheme_program_, scheme_slots_.data, lanes_);
+        }
+        if constexpr (Integrator::metropolis)
+            for (int i = 0; i < lanes_; i += W) store(energy_.data, i, total_energy(i));
+    }
+
+    void keep_start() {
+        std::copy(x(0), x(0) + rows(dim_), x_before_.data);
+        std::copy(f_.data, f_.data + rows(dim_), f_before_.data);
+        if (Integrator::metropolis)
+            std::copy(energy_.data, energy_.data + kTile, energy_before_.data);
+    }
+
+    void return_with_mean_force() {
+        std::copy(x_before_.data, x_before_.data + rows(dim_), x(0));
+        for (int d = 0; d < dim_; ++d)
+            for (int i = 0; i < lanes_; i += W)
+                store(row(f_, d), i,
+                      broadcast<L>(0.5f) *
+                          (load<L>(row(f_before_, d), i) + load<L>(row(f_, d), i)));
+    }
+
+    void decide(int s) {
+        for (int i = 0; i < lanes_; i += W) {
+            const L start = load<L>(energy_before_.data, i), there = load<L>(energy_.data, i);
+            L sum = broadcast<L>(0.0f);
+            for (int d = 0; d < dim_; ++d)
+                sum = integrator_.add_term(sum, load<L>(row(f_before_, d), i),
+                                           load<L>(row(f_, d), i), noise(s, d, i));
+            const Mask<L> go =
+                log<Portable>(uniform_open<L>(as_uint(load<L>(row(decisions_, s), i)))) <
+                integrator_.log_ratio(there - start, sum);
+            store(energy_.data, i, select(go, there, start));
+            for (int d = 0; d < dim_; ++d) {
+                store(x(d), i, select(go, load<L>(x(d), i), load<L>(row(x_before_, d), i)));
+                store(row(f_, d), i,
+                      select(go, load<L>(row(f_, d), i), load<L>(row(f_before_, d), i)));
+            }
+            for (int j = 0; j < W; ++j) accepted_[i + j] += get_lane(go, j) ? 1 : 0;
+        }
+    }
+
+    // With the force in f_.
+    void end_step(int s) {
+        const bool matrix = system_.noise == FormulaSystem::Noise::matrix;
+        for (int i = 0; i < lanes_; i += W) {
+            L next[kMaxFormulaVariables];
+            for (int d = 0; d < dim_; ++d) {
+                L px[1] = {load<L>(x(d), i)}, pv[1] = {broadcast<L>(0.0f)};
+                L zp[1] = {load<L>(row(z_previous_, d), i)};
+                const L pf[1] = {load<L>(row(f_, d), i)};
+                L pz[1] = {noise(s, d, i)};
+                if constexpr (Integrator::has_velocity) pv[0] = load<L>(row(v_, d), i);
+                if (matrix) {
+                    pz[0] = broadcast<L>(0.0f);
+                    for (int e = 0; e < dim_; ++e)
+                        pz[0] = fma(sigma(d * dim_ + e, i), noise(s, e, i), pz[0]);
+                    end_variable(ScaledNoise{broadcast<L>(1.0f)}, px, pv, pf, pz, zp);
+                } else if constexpr (Integrator::needs_noise_slope) {
+                    const L slope = scheme_outputs_[static_cast<std::size_t>(d)].at(i);
+                    end_variable(ScaledNoise{sigma(d, i), slope}, px, pv, pf, pz, zp);
+                } else {
+                    end_variable(ScaledNoise{sigma(d, i)}, px, pv, pf, pz, zp);
+                }
+                next[d] = px[0];
+                if constexpr (Integrator::has_velocity) store(row(v_, d), i, pv[0]);
+                if constexpr (Integrator::needs_previous_noise) store(row(z_previous_, d), i, zp[0]);
+            }
+            // State-dependent noise reads its slots above; the inputs change only now.
+            for (int d = 0; d < dim_; ++d) store(x(d), i, next[d]);
+        }
+    }
+
+    // Newton steps onto ξ = center.
+    void constrain() {
+        if (!held_) return;
+        for (int step = 0; step < newton_steps(all_linear_); ++step) {
+            evaluate_cvs();
+            for (int i = 0; i < lanes_; i += W)
+                cvs_ == 1 ? move_onto_level_set<1>(i) : move_onto_level_set<2>(i);
         }
     }
 
@@ -207,19 +329,16 @@ private:
     // f_ = drift + bias at x.
     void total_force() {
         execute(system_.force, slots_.data, lanes_);
-        if (constrained_ && has_fixman_) {
+        if (held_ && has_fixman_) {
             std::copy(slots_.data, slots_.data + rows(dim_), fixman_slots_.data);
             execute(system_.fixman, fixman_slots_.data, lanes_);
         }
         for (int i = 0; i < lanes_; i += W) {
             L pull[kMaxCvs];
-            if (!constrained_)
-                for (int k = 0; k < cvs_; ++k)
-                    pull[k] = load<L>(row(stiffness_, k), i) *
-                              (load<L>(row(center_, k), i) - cv_value(k, i));
+            if (!held_) bias_pull(i, pull);
             for (int d = 0; d < dim_; ++d) {
                 L f = output(d).at(i);
-                if (!constrained_) {
+                if (!held_) {
                     for (int k = 0; k < cvs_; ++k) {
                         const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
                         if (!cv.linear)
@@ -234,6 +353,39 @@ private:
             }
         }
     }
+
+    // --- the bias, as in kernels/dynamics/bias.h and grid_bias.h ----------------------------------------
+
+    // An umbrella is a sum over variables: of variable k.
+    HarmonicBias<L, 1> window(int k, int i) {
+        return HarmonicBias<L, 1>({row(center_, k), row(stiffness_, k), kTile}, i);
+    }
+    void bias_pull(int i, L (&pull)[kMaxCvs]) {
+        L xi[kMaxCvs];
+        for (int k = 0; k < cvs_; ++k) xi[k] = cv_value(k, i);
+        if (bias_ == BiasKind::grid) {
+            grid_pull(a_.grid, cvs_, xi, pull);
+            return;
+        }
+        for (int k = 0; k < cvs_; ++k) {
+            const L at[1] = {xi[k]};
+            L one[1];
+            window(k, i).pull(at, one);
+            pull[k] = one[0];
+        }
+    }
+    // V + U, after total_force() and the scheme's program.
+    L total_energy(int i) {
+        L v = scheme_outputs_[0].at(i), xi[kMaxCvs];
+        for (int k = 0; k < cvs_; ++k) xi[k] = cv_value(k, i);
+        if (bias_ == BiasKind::grid) return grid_energy(a_.grid, cvs_, xi, v);
+        for (int k = 0; k < cvs_; ++k) {
+            const L at[1] = {xi[k]};
+            v = window(k, i).energy(at, v);
+        }
+        return v;
+    }
+
     static float weight(const FormulaSystem::Cv& cv, int d) {
         return static_cast<float>(cv.weights[static_cast<std::size_t>(d)]);
     }
@@ -247,120 +399,13 @@ private:
         return sum;
     }
 
-    void execute_scheme_program() {
-        std::copy(slots_.data, slots_.data + rows(dim_), scheme_slots_.data);
-        execute(scheme_program_, scheme_slots_.data, lanes_);
-    }
-
-    // V + U, after total_force() and execute_scheme_program().
-    L total_energy(int i) {
-        HarmonicBias<L, 1> bias;
-        L v = scheme_outputs_[0].at(i);
-        for (int k = 0; k < cvs_; ++k) {
-            bias.center[0] = load<L>(row(center_, k), i);
-            bias.stiffness[0] = load<L>(row(stiffness_, k), i);
-            const L xi[1] = {cv_value(k, i)};
-            v = bias.energy(xi, v);
-        }
-        return v;
-    }
-
-    void keep_start() {
-        std::copy(x(0), x(0) + rows(dim_), x_before_.data);
-        std::copy(f_.data, f_.data + rows(dim_), f_before_.data);
-    }
-
-    // As in kernels/dynamics/metropolis.h.
-    void metropolis_step(int s) {
-        keep_start();
-        update(s);
-        total_force();
-        execute_scheme_program();
-        for (int i = 0; i < lanes_; i += W) {
-            const L energy = load<L>(energy_.data, i), there = total_energy(i);
-            L sum = broadcast<L>(0.0f);
-            for (int d = 0; d < dim_; ++d)
-                sum = integrator_.add_term(sum, load<L>(row(f_before_, d), i),
-                                           load<L>(row(f_, d), i), noise(s, d, i));
-            const Mask<L> go =
-                log<Portable>(uniform_open<L>(as_uint(load<L>(row(decisions_, s), i)))) <
-                integrator_.log_ratio(there - energy, sum);
-            store(energy_.data, i, select(go, there, energy));
-            for (int d = 0; d < dim_; ++d) {
-                store(x(d), i, select(go, load<L>(x(d), i), load<L>(row(x_before_, d), i)));
-                store(row(f_, d), i,
-                      select(go, load<L>(row(f_, d), i), load<L>(row(f_before_, d), i)));
-            }
-            for (int j = 0; j < W; ++j) accepted_[i + j] += get_lane(go, j) ? 1 : 0;
-        }
-    }
-
-    void one_step(int s) {
-        if constexpr (kPlainScheme)
-            if (plain_) {
-                execute(system_.force, slots_.data, lanes_);
-                switch (dim_) {
-                    case 1: plain_step<1>(s); return;
-                    case 2: plain_step<2>(s); return;
-                    case 3: plain_step<3>(s); return;
-                    case 4: plain_step<4>(s); return;
-                }
-            }
-        if (constrained_) keep_gradients();
-        if constexpr (Integrator::has_velocity)
-            for (int d = 0; d < dim_; ++d)
-                for (int i = 0; i < lanes_; i += W) {
-                    L px[1] = {load<L>(x(d), i)}, pv[1] = {load<L>(row(v_, d), i)};
-                    const L pf[1] = {load<L>(row(f_, d), i)}, pz[1] = {noise(s, d, i)};
-                    integrator_.before(px, pv, pf, pz);
-                    store(x(d), i, px[0]);
-                    store(row(v_, d), i, pv[0]);
-                }
-        total_force();
-        if constexpr (Integrator::needs_noise_slope) execute_scheme_program();
-        if constexpr (Integrator::averages_force) {
-            keep_start();
-            update(s);
-            total_force();
-            std::copy(x_before_.data, x_before_.data + rows(dim_), x(0));
-            for (int d = 0; d < dim_; ++d)
-                for (int i = 0; i < lanes_; i += W)
-                    store(row(f_, d), i,
-                          broadcast<L>(0.5f) *
-                              (load<L>(row(f_before_, d), i) + load<L>(row(f_, d), i)));
-        }
-        update(s);
-        if (constrained_) constrain();
-    }
-
-    // The step's end, with the force in f_.
-    void update(int s) {
-        const bool matrix = system_.noise == FormulaSystem::Noise::matrix;
-        for (int i = 0; i < lanes_; i += W) {
-            L next[kMaxFormulaVariables];
-            for (int d = 0; d < dim_; ++d) {
-                L px[1] = {load<L>(x(d), i)}, pv[1] = {broadcast<L>(0.0f)};
-                L zp[1] = {load<L>(row(z_previous_, d), i)};
-                const L pf[1] = {load<L>(row(f_, d), i)};
-                L pz[1] = {noise(s, d, i)};
-                if constexpr (Integrator::has_velocity) pv[0] = load<L>(row(v_, d), i);
-                if (matrix) {
-                    pz[0] = broadcast<L>(0.0f);
-                    for (int e = 0; e < dim_; ++e)
-                        pz[0] = fma(sigma(d * dim_ + e, i), noise(s, e, i), pz[0]);
-                    end_step(ScaledNoise{broadcast<L>(1.0f)}, px, pv, pf, pz, zp);
-                } else if constexpr (Integrator::needs_noise_slope) {
-                    const L slope = scheme_outputs_[static_cast<std::size_t>(d)].at(i);
-                    end_step(ScaledNoise{sigma(d, i), slope}, px, pv, pf, pz, zp);
-                } else {
-                    end_step(ScaledNoise{sigma(d, i)}, px, pv, pf, pz, zp);
-                }
-                next[d] = px[0];
-                if constexpr (Integrator::has_velocity) store(row(v_, d), i, pv[0]);
-                if constexpr (Integrator::needs_previous_noise) store(row(z_previous_, d), i, zp[0]);
-            }
-            // State-dependent noise reads its slots above; the inputs change only now.
-            for (int d = 0; d < dim_; ++d) store(x(d), i, next[d]);
+    void take_plain_step(int s) {
+        execute(system_.force, slots_.data, lanes_);
+        switch (dim_) {
+            case 1: return plain_step<1>(s);
+            case 2: return plain_step<2>(s);
+            case 3: return plain_step<3>(s);
+            case 4: return plain_step<4>(s);
         }
     }
 
@@ -390,10 +435,11 @@ private:
                 L xi = broadcast<L>(offset_[k]);
                 for (int d = 0; d < D; ++d)
                     if (w[d] != 0.0f) xi = fma(broadcast<L>(w[d]), px[d], xi);
-                const L pull = load<L>(row(stiffness_, k), i) *
-                               (load<L>(row(center_, k), i) - xi);
+                const L at[1] = {xi};
+                L pull[1];
+                window(k, i).pull(at, pull);
                 for (int d = 0; d < D; ++d)
-                    if (w[d] != 0.0f) f[d] = fma(pull, broadcast<L>(w[d]), f[d]);
+                    if (w[d] != 0.0f) f[d] = fma(pull[0], broadcast<L>(w[d]), f[d]);
             }
             for (int d = 0; d < D; ++d) {
                 L one_x[1] = {px[d]}, one_v[1], one_previous[1];
@@ -401,8 +447,7 @@ private:
                 one_v[0] = broadcast<L>(0.0f);
                 one_previous[0] = Integrator::needs_previous_noise ? load<L>(previous[d], i)
                                                                    : broadcast<L>(0.0f);
-                end_step(ScaledNoise{amplitude[d]}, one_x, one_v, one_f, one_z,
-                         one_previous);
+                end_variable(ScaledNoise{amplitude[d]}, one_x, one_v, one_f, one_z, one_previous);
                 store(state[d], i, one_x[0]);
                 if constexpr (Integrator::needs_previous_noise)
                     store(previous[d], i, one_previous[0]);
@@ -411,8 +456,8 @@ private:
     }
 
     // Of one variable; scaled normals hold the amplitude already.
-    void end_step(const ScaledNoise& one_noise, L (&x)[1], L (&v)[1], const L (&f)[1],
-                  const L (&z)[1], L (&z_previous)[1]) const {
+    void end_variable(const ScaledNoise& one_noise, L (&x)[1], L (&v)[1], const L (&f)[1],
+                      const L (&z)[1], L (&z_previous)[1]) const {
         if constexpr (Integrator::scales_noise)
             if (scaled_) return integrator_.after_scaled(x, f, z, z_previous);
         integrator_.after(one_noise, x, v, f, z, z_previous);
@@ -430,7 +475,7 @@ private:
         execute(system_.cv, cv_slots_.data, lanes_);
     }
 
-    // The CVs of one pack, from the cv program: what newton_to_level_set asks for.
+    // The CVs of one pack, from the cv program.
     struct PackCv {
         const Tile& tile;
         int lane;
@@ -441,47 +486,17 @@ private:
         }
     };
 
-    // ∇ξ at the start of a step: the direction of its projection (kernels/dynamics/bias.h says why).
-    void keep_gradients() {
-        evaluate_cvs();
-        for (int o = 0; o < cvs_ * dim_; ++o)
-            for (int i = 0; i < lanes_; i += W)
-                store(row(start_, o), i,
-                      cv_outputs_[static_cast<std::size_t>(cvs_ + o)].at(i));
-    }
-
-    // Newton steps onto ξ = center; one is exact for linear ξ, the second removes rounding. A step of
-    // noise may leave a curved level set far enough to need four.
-    void constrain() {
-        for (int newton = 0; newton < (all_linear_ ? 2 : 4); ++newton) {
-            evaluate_cvs();
-            for (int i = 0; i < lanes_; i += W) {
-                const PackCv cv{*this, i};
-                const auto start = [&](int k, int d) {
-                    return load<L>(row(start_, k * dim_ + d), i);
-                };
-                L m[kMaxCvs][kMaxCvs], residual[kMaxCvs], move[kMaxCvs];
-                for (int k = 0; k < cvs_; ++k) {
-                    residual[k] = load<L>(row(center_, k), i) - cv.value(k);
-                    for (int l = 0; l < cvs_; ++l) {
-                        m[k][l] = broadcast<L>(k == l ? 1e-20f : 0.0f);
-                        for (int d = 0; d < dim_; ++d)
-                            m[k][l] = fma(cv.gradient(k, d), start(l, d), m[k][l]);
-                    }
-                }
-                if (cvs_ == 1) {
-                    move[0] = residual[0] / m[0][0];
-                } else {
-                    const L det = fma(m[0][0], m[1][1], -(m[0][1] * m[1][0]));
-                    move[0] = fma(m[1][1], residual[0], -(m[0][1] * residual[1])) / det;
-                    move[1] = fma(m[0][0], residual[1], -(m[1][0] * residual[0])) / det;
-                }
-                for (int d = 0; d < dim_; ++d) {
-                    L p = load<L>(x(d), i);
-                    for (int k = 0; k < cvs_; ++k) p = fma(move[k], start(k, d), p);
-                    store(x(d), i, p);
-                }
-            }
+    template <int K>
+    void move_onto_level_set(int i) {
+        const PackCv cv{*this, i};
+        const auto start = [&](int l, int d) { return load<L>(row(start_, l * dim_ + d), i); };
+        L residual[K], move[K];
+        for (int k = 0; k < K; ++k) residual[k] = load<L>(row(center_, k), i) - cv.value(k);
+        newton_move(residual, dim_, [&](int k, int d) { return cv.gradient(k, d); }, start, move);
+        for (int d = 0; d < dim_; ++d) {
+            L p = load<L>(x(d), i);
+            for (int k = 0; k < K; ++k) p = fma(move[k], start(k, d), p);
+            store(x(d), i, p);
         }
     }
 
@@ -490,7 +505,7 @@ private:
             bool bad = Integrator::metropolis && is_bad(energy_.data[i]);
             if (Integrator::metropolis) a_.accepted[first_ + i] += accepted_[i];
             for (int d = 0; d < dim_; ++d) bad |= is_bad(x(d)[i]);
-            report_bad<float>(a_, first_ + i, step, bad);
+            report_bad<float>(a_, first_ + i, 1, step, bad);
         }
         if (!a_.sample_x) return;
         const index column = segment * a_.trajectories + first_;
@@ -513,11 +528,12 @@ private:
     const FormulaSystem& system_;
     const Integrator integrator_;
     const Program& scheme_program_;  // of Milstein the slopes of the noise, of MALA the potential
-    const bool constrained_;
+    const BiasKind bias_;
+    const bool held_;
     const PathArgs a_;
     const int dim_, cvs_, common_, group_steps_, blocks_;
     AlignedFloats slots_, cv_slots_, fixman_slots_, scheme_slots_, z_, z_previous_, v_, f_, center_,
-        stiffness_, start_, x_before_, f_before_, energy_, decisions_;
+        stiffness_, start_, x_before_, f_before_, energy_, energy_before_, decisions_;
     std::vector<Source> outputs_, cv_outputs_, fixman_outputs_, scheme_outputs_;
     std::uint32_t accepted_[kTile] = {};
     bool few_rounds_;
@@ -598,7 +614,7 @@ private:
     // Elsewhere the bytecode shares subexpressions between force, noise and CVs that the source, made
     // function by function, rounds on its own.
     bool same_bits() const {
-        return !setup_.constrained && system_->noise_constant &&
+        return !setup_.held() && system_->noise_constant &&
                system_->noise == FormulaSystem::Noise::diagonal && system_->linear_cvs();
     }
     // Larger programs would not fit the registers and the instruction cache.
@@ -620,16 +636,10 @@ private:
     mutable CompiledPath compiled_ = nullptr;
 };
 
-template <class Integrator>
-std::unique_ptr<PathKernel> kernel_of(std::shared_ptr<const FormulaSystem> system,
-                                      const Integrator& integrator, const PathSetup& setup) {
-    return std::make_unique<FormulaPathKernel<Integrator>>(std::move(system), integrator, setup);
-}
-
 }  // namespace
 
 Scheme effective_scheme(const FormulaSystem& system, const PathSetup& setup) {
-    if (setup.constrained)
+    if (setup.held())
         return system.linear_cvs() && system.noise_constant ? Scheme::leimkuhler_matthews
                                                             : Scheme::euler_maruyama;
     if (setup.scheme == Scheme::milstein && system.noise_constant) return Scheme::euler_maruyama;
@@ -637,29 +647,32 @@ Scheme effective_scheme(const FormulaSystem& system, const PathSetup& setup) {
 }
 
 SchemeRefusal scheme_refusal(const FormulaSystem& system, Scheme scheme) {
-    switch (scheme) {
-        case Scheme::euler_maruyama: return {};
-        case Scheme::leimkuhler_matthews:
-        case Scheme::heun:
-            if (system.noise_constant) return {};
-            return {std::string(scheme == Scheme::heun ? "'heun'" : "'leimkuhler_matthews'") +
-                        " needs noise that does not depend on the state",
-                    "use 'euler_maruyama'" +
-                        std::string(system.milstein_fits() ? " or 'milstein'" : "")};
-        case Scheme::milstein:
-            if (system.noise_constant || system.milstein_fits()) return {};
-            return {"'milstein' needs diagonal noise where the diffusion of a variable depends on "
-                    "that variable alone",
-                    "use 'euler_maruyama'"};
-        case Scheme::mala:
-        case Scheme::baoab:
-            if (system.gradient) return {};
-            return {std::string(scheme == Scheme::mala ? "'mala'" : "'baoab'") +
-                        " needs a system with a potential",
-                    "use 'euler_maruyama'" +
-                        std::string(system.noise_constant ? " or 'leimkuhler_matthews'" : "")};
-    }
-    return {};
+    SchemeRefusal no;
+    visit_scheme(scheme, [&](const auto& entry) {
+        const std::string name = "'" + std::string(entry.name) + "' ";
+        switch (entry.needs) {
+            case SchemeNeeds::nothing: return;
+            case SchemeNeeds::constant_noise:
+                if (system.noise_constant) return;
+                no = {name + "needs noise that does not depend on the state",
+                      std::string("use 'euler_maruyama'") +
+                          (system.milstein_fits() ? " or 'milstein'" : "")};
+                return;
+            case SchemeNeeds::own_noise:
+                if (system.noise_constant || system.milstein_fits()) return;
+                no = {name + "needs diagonal noise where the diffusion of a variable depends on "
+                             "that variable alone",
+                      "use 'euler_maruyama'"};
+                return;
+            case SchemeNeeds::potential:
+                if (system.gradient) return;
+                no = {name + "needs a system with a potential",
+                      std::string("use 'euler_maruyama'") +
+                          (system.noise_constant ? " or 'leimkuhler_matthews'" : "")};
+                return;
+        }
+    });
+    return no;
 }
 
 std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
@@ -669,18 +682,12 @@ std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const Formu
     const Scheme scheme = effective_scheme(*system, setup);
     if (const SchemeRefusal no = scheme_refusal(*system, scheme); !no.wrong.empty())
         throw InputError("integrator.scheme: " + no.wrong + "; " + no.right);
-    switch (scheme) {
-        case Scheme::euler_maruyama:
-            return kernel_of(std::move(system), make_euler_maruyama(setup), setup);
-        case Scheme::leimkuhler_matthews:
-            return kernel_of(std::move(system), make_leimkuhler_matthews(setup), setup);
-        case Scheme::heun: return kernel_of(std::move(system), make_heun(setup), setup);
-        case Scheme::milstein:
-            return kernel_of(std::move(system), make_milstein(setup), setup);
-        case Scheme::mala: return kernel_of(std::move(system), make_mala(setup), setup);
-        case Scheme::baoab: return kernel_of(std::move(system), make_baoab(setup), setup);
-    }
-    throw InputError("integrator.scheme: unknown");
+    std::unique_ptr<PathKernel> kernel;
+    visit_scheme(scheme, [&](const auto& entry) {
+        using Integrator = typename std::remove_cvref_t<decltype(entry)>::Integrator;
+        kernel = std::make_unique<FormulaPathKernel<Integrator>>(system, entry.make(setup), setup);
+    });
+    return kernel;
 }
 
 }  // namespace microlift

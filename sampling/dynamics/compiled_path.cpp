@@ -122,8 +122,7 @@ CompiledPath compile_formula_path(const FormulaSystem& system, const PathSetup& 
         "    using namespace microlift;\n"
         "    const UserBody body{UserSystem{}, UserCv{},\n"
         "                        *static_cast<const UserIntegrator*>(integrator), *args};\n"
-        "    for (; from + kNativeWidth <= to; from += kNativeWidth) body(NativeLane{}, from);\n"
-        "    for (; from < to; ++from) body(float{}, from);\n"
+        "    for (; from < to; from += kNativeWidth) body(NativeLane{}, from);\n"
         "}\n";
     const std::lock_guard lock(mutex);
     const auto [entry, is_new] = outcomes.try_emplace(arch + "\n" + source);

@@ -16,14 +16,11 @@ namespace microlift {
 
 namespace {
 
-const char* integrator_type(Scheme scheme) {
-    switch (scheme) {
-        case Scheme::euler_maruyama: return "EulerMaruyama";
-        case Scheme::leimkuhler_matthews: return "LeimkuhlerMatthews";
-        case Scheme::heun: return "Heun";
-        case Scheme::milstein: return "Milstein";
-        case Scheme::mala: return "Mala";
-        case Scheme::baoab: return "Baoab";
+const char* bias_type(BiasKind bias) {
+    switch (bias) {
+        case BiasKind::harmonic: return "HarmonicBias";
+        case BiasKind::grid: return "GridBias";
+        case BiasKind::level_set: return "LevelSetConstraint";
     }
     return "";
 }
@@ -32,13 +29,15 @@ const char* integrator_type(Scheme scheme) {
 
 std::string formula_body_source(const FormulaSystem& system, const PathSetup& setup,
                                 const std::string& policy) {
-    const std::string integrator = integrator_type(effective_scheme(system, setup));
-    const std::string bias = setup.constrained ? "LevelSetConstraint" : "HarmonicBias";
-    const int rounds = setup.constrained ? kPhiloxRounds : setup.philox_rounds;
-    return "#include \"kernels/dynamics/metropolis.h\"\n#include \"kernels/lane/special.h\"\nnamespace microlift {\n" +
-           system_source(system, "UserSystem", setup.constrained) + "\n" + cv_source(system, "UserCv") +
+    std::string integrator;
+    visit_scheme(effective_scheme(system, setup),
+                 [&](const auto& scheme) { integrator = scheme.type; });
+    const int rounds = setup.held() ? kPhiloxRounds : setup.philox_rounds;
+    return "#include \"kernels/dynamics/path.h\"\n#include \"kernels/lane/special.h\"\nnamespace microlift {\n" +
+           system_source(system, "UserSystem", setup.held()) + "\n" + cv_source(system, "UserCv") +
            "\nusing UserIntegrator = " + integrator + ";\n"
-           "using UserBody = PathBody<UserSystem, UserCv, " + bias + ", UserIntegrator, " + policy +
+           "using UserBody = PathBody<UserSystem, UserCv, " + bias_type(setup.bias) +
+           ", UserIntegrator, " + policy +
            ", " + std::to_string(rounds) + ">;\n"
            "}  // namespace microlift\n";
 }
@@ -133,16 +132,9 @@ void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const P
         kernel = entry;
     }
     count_launch();
-    switch (effective_scheme(system, setup)) {
-        case Scheme::euler_maruyama:
-            return launch_compiled(kernel, stream, make_euler_maruyama(setup), args);
-        case Scheme::leimkuhler_matthews:
-            return launch_compiled(kernel, stream, make_leimkuhler_matthews(setup), args);
-        case Scheme::heun: return launch_compiled(kernel, stream, make_heun(setup), args);
-        case Scheme::milstein: return launch_compiled(kernel, stream, make_milstein(setup), args);
-        case Scheme::mala: return launch_compiled(kernel, stream, make_mala(setup), args);
-        case Scheme::baoab: return launch_compiled(kernel, stream, make_baoab(setup), args);
-    }
+    visit_scheme(effective_scheme(system, setup), [&](const auto& scheme) {
+        launch_compiled(kernel, stream, scheme.make(setup), args);
+    });
 }
 
 #else

@@ -25,7 +25,7 @@ Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, ind
 PathArgs Ensemble::args(uint64 stride, index segments) {
     return {n_, first_, seed_, rng_stream_, step_, stride, segments, x_.data(), v_.data(),
             center_.data(), stiffness_.data(), nullptr, nullptr, 0, status_.data(),
-            accepted_.size() ? accepted_.data() : nullptr};
+            accepted_.size() ? accepted_.data() : nullptr, grid_};
 }
 
 void Ensemble::advance(uint64 steps) {

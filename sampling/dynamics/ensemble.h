@@ -28,6 +28,9 @@ public:
     Span<float> v() { return v_.span(); }
     Span<float> center() { return center_.span(); }
     Span<float> stiffness() { return stiffness_.span(); }
+    WindowView windows() const { return {center_.data(), stiffness_.data(), n_}; }
+    // Of kernels whose bias is a table: the table from the next step on. Its memory is the caller's.
+    void set_grid(const GridView& grid) { grid_ = grid; }
 
     void advance(uint64 steps);
     // `segments` times: advance `stride` steps, then append every trajectory's state to `samples`.
@@ -57,6 +60,7 @@ private:
     uint64 step_ = 0;
     double force_evaluations_ = 0;
     Buffer<float> x_, v_, center_, stiffness_;
+    GridView grid_;
     Buffer<uint64> status_, accepted_;
 };
 

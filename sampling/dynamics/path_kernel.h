@@ -5,42 +5,14 @@
 // of your own, write its struct as in kernels/dynamics/systems.h and call make_path_kernel.
 #pragma once
 
-#include <cmath>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "engine/error.h"
 #include "engine/launch/lanes.h"
-#include "kernels/dynamics/metropolis.h"
+#include "kernels/dynamics/path.h"
+#include "sampling/dynamics/schemes.h"
 
 namespace microlift {
-
-enum class Scheme { euler_maruyama, leimkuhler_matthews, heun, milstein, mala, baoab };
-
-// What make_path_kernel has. The others run from formulas (sampling/dynamics/bytecode_path.h), which built-in
-// systems have too: every kernel compiled ahead costs compile time.
-inline bool is_compiled_ahead(Scheme scheme) {
-    return scheme == Scheme::euler_maruyama || scheme == Scheme::leimkuhler_matthews ||
-           scheme == Scheme::baoab;
-}
-
-// Everything but the system: steps, thermostat, CVs.
-struct PathSetup {
-    Scheme scheme = Scheme::leimkuhler_matthews;
-    double dt = 1e-4;
-    double beta = 1;      // of gradient systems, 1/energy
-    double mass = 1;      // baoab
-    double friction = 1;  // baoab, 1/time
-    // Linear CVs: weight[k][d], offset[k]. Formula systems bring their own non-linear ones.
-    std::vector<std::vector<double>> cv_weight;
-    std::vector<double> cv_offset;
-    bool constrained = false;        // hold ξ at `center` instead of biasing it
-    bool portable_math = false;      // on CUDA; the CPU is always portable
-    int philox_rounds = kPhiloxRounds;  // or kPhiloxFewRounds; constrained runs keep kPhiloxRounds
-    // Trajectory-steps after which a formula system is compiled on the CPU; below 0: never.
-    double compile_after = -1;
-};
 
 class PathKernel {
 public:
@@ -59,24 +31,6 @@ public:
 template <class Integrator>
 uint64 integrator_force_evaluations(uint64 steps) {
     return (Integrator::averages_force ? 2 : 1) * steps + (Integrator::needs_initial_force ? 1 : 0);
-}
-
-inline EulerMaruyama make_euler_maruyama(const PathSetup& s) {
-    return {static_cast<float>(s.dt), static_cast<float>(std::sqrt(s.dt))};
-}
-inline LeimkuhlerMatthews make_leimkuhler_matthews(const PathSetup& s) {
-    return {static_cast<float>(s.dt), static_cast<float>(std::sqrt(s.dt))};
-}
-inline Heun make_heun(const PathSetup& s) { return {make_euler_maruyama(s)}; }
-inline Milstein make_milstein(const PathSetup& s) { return {make_euler_maruyama(s)}; }
-inline Mala make_mala(const PathSetup& s) {
-    return {make_euler_maruyama(s), static_cast<float>(s.beta)};
-}
-inline Baoab make_baoab(const PathSetup& s) {
-    const double keep = std::exp(-s.friction * s.dt);
-    return {static_cast<float>(0.5 * s.dt), static_cast<float>(0.5 * s.dt / s.mass),
-            static_cast<float>(keep),
-            static_cast<float>(std::sqrt((1 - keep * keep) / (s.beta * s.mass)))};
 }
 
 template <int K, int D>
@@ -144,7 +98,10 @@ template <class System, class Cv>
 std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& cv,
                                                 const PathSetup& s) {
     const bool portable = s.portable_math;
-    if (s.constrained)
+    if (s.bias == BiasKind::grid)
+        throw InputError("a bias from a table: systems are compiled ahead for umbrellas; call "
+                         "typed_path_kernel<GridBias>, or write the system as formulas");
+    if (s.held())
         return typed_path_kernel<LevelSetConstraint>(system, cv, make_leimkuhler_matthews(s),
                                                      portable);
     if (s.philox_rounds != kPhiloxRounds) {
@@ -161,23 +118,20 @@ std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& 
                          "'euler_maruyama' or 'leimkuhler_matthews' and the first variable as the "
                          "collective variable; use 10");
     }
-    switch (s.scheme) {
-        case Scheme::euler_maruyama:
-            return typed_path_kernel<HarmonicBias>(system, cv, make_euler_maruyama(s), portable);
-        case Scheme::leimkuhler_matthews:
-            return typed_path_kernel<HarmonicBias>(system, cv, make_leimkuhler_matthews(s),
-                                                   portable);
-        case Scheme::baoab:
-            if constexpr (System::gradient)
-                return typed_path_kernel<HarmonicBias>(system, cv, make_baoab(s), portable);
-            break;
-        default:
+    std::unique_ptr<PathKernel> kernel;
+    visit_scheme(s.scheme, [&](const auto& scheme) {
+        using Entry = std::remove_cvref_t<decltype(scheme)>;
+        if constexpr (!Entry::ahead)
             throw InputError("integrator.scheme: systems are compiled with 'euler_maruyama', "
                              "'leimkuhler_matthews' and 'baoab'; call typed_path_kernel with another "
                              "integrator, or write the system as formulas");
-    }
-    throw InputError("integrator.scheme: 'baoab' needs a system with a potential; use "
-                     "'euler_maruyama' or 'leimkuhler_matthews'");
+        else if constexpr (Entry::Integrator::has_velocity && !System::gradient)
+            throw InputError("integrator.scheme: 'baoab' needs a system with a potential; use "
+                             "'euler_maruyama' or 'leimkuhler_matthews'");
+        else
+            kernel = typed_path_kernel<HarmonicBias>(system, cv, scheme.make(s), portable);
+    });
+    return kernel;
 }
 
 // The kernel for a system struct (kernels/dynamics/systems.h) and linear CVs. Compile the call in a *.ops.cpp

@@ -1,15 +1,17 @@
 // The built-in systems: what they are called, what they mean, and their path kernels.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "sampling/dynamics/path_kernel.h"
+#include "sampling/dynamics/schemes.h"
 
 namespace microlift {
+
+class PathKernel;
+class PassageKernel;
 
 struct ParameterInfo {
     std::string name;
@@ -28,8 +30,10 @@ struct SystemInfo {
     std::vector<std::string> drift, diffusion, observe;
     std::string cv;               // a good coarse variable
     std::vector<double> initial;  // a state to start from
-    // The hand-written kernel; parameters in the order above. Linear CVs only. Empty: the formula.
-    std::function<std::unique_ptr<PathKernel>(std::span<const double>, const PathSetup&)> kernel;
+    // Kernels compiled ahead from a hand-written struct; parameters in the order above. Linear CVs only.
+    // Null: the formula.
+    std::unique_ptr<PathKernel> (*kernel)(std::span<const double>, const PathSetup&) = nullptr;
+    std::unique_ptr<PassageKernel> (*passage)(std::span<const double>, const PathSetup&) = nullptr;
 
     bool gradient() const { return !potential.empty(); }
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/launch/lanes.h"
+#include "kernels/dynamics/bias.h"
 #include "sampling/formula/execute.h"
 
 namespace microlift {
@@ -41,32 +42,24 @@ struct NewtonStepBody {
     float* x;
     index row;
 
-    template <class L>
-    LANE_FN void operator()(L, index i) const {
-        const L tiny = broadcast<L>(1e-20f);
-        const L r0 = load<L>(target, i) - load<L>(values, i);
-        L gram00 = tiny, gram01 = broadcast<L>(0.0f), gram11 = tiny;
+    template <int K, class L>
+    LANE_FN void move(L, index i) const {
+        const auto gradient = [&](int k, int d) {
+            return load<L>(values + (cvs + k * dim + d) * values_row, i);
+        };
+        L residual[K], moves[K];
+        for (int k = 0; k < K; ++k)
+            residual[k] = load<L>(target + k * target_row, i) - load<L>(values + k * values_row, i);
+        newton_move(residual, dim, gradient, gradient, moves);
         for (int d = 0; d < dim; ++d) {
-            const L g0 = load<L>(values + (cvs + d) * values_row, i);
-            gram00 = fma(g0, g0, gram00);
-            if (cvs == 2) {
-                const L g1 = load<L>(values + (cvs + dim + d) * values_row, i);
-                gram01 = fma(g0, g1, gram01);
-                gram11 = fma(g1, g1, gram11);
-            }
-        }
-        L move0 = r0 / gram00, move1 = broadcast<L>(0.0f);
-        if (cvs == 2) {
-            const L r1 = load<L>(target + target_row, i) - load<L>(values + values_row, i);
-            const L det = fma(gram00, gram11, -(gram01 * gram01)) + tiny;
-            move0 = fma(gram11, r0, -(gram01 * r1)) / det;
-            move1 = fma(gram00, r1, -(gram01 * r0)) / det;
-        }
-        for (int d = 0; d < dim; ++d) {
-            L p = fma(move0, load<L>(values + (cvs + d) * values_row, i), load<L>(x + d * row, i));
-            if (cvs == 2) p = fma(move1, load<L>(values + (cvs + dim + d) * values_row, i), p);
+            L p = load<L>(x + d * row, i);
+            for (int k = 0; k < K; ++k) p = fma(moves[k], gradient(k, d), p);
             store(x + d * row, i, p);
         }
+    }
+    template <class L>
+    LANE_FN void operator()(L lane, index i) const {
+        cvs == 2 ? move<2>(lane, i) : move<1>(lane, i);
     }
 };
 

@@ -157,8 +157,7 @@ void LiftedMoves::attempt(Ensemble& ensemble, index replicas, uint64 attempt,
     energies(ensemble.x(), n, v_.span().subspan(0, n), xi(0));
     energies(proposal_.span(), n, v_.span().subspan(n, n), xi(K * n));
     accept_lifted(stream_, n,
-                   LiftedAcceptBody{mixture, ensemble.center().data, ensemble.stiffness().data,
-                                    proposal_.data(), log_q_.data(), v_.data(),
+                   LiftedAcceptBody{mixture, ensemble.windows(), proposal_.data(), log_q_.data(), v_.data(),
                                     coordinates() ? nullptr : xi_.data(), ensemble.x().data,
                                     static_cast<float>(model_.formulas().beta), K, n,
                                     config_.seed, attempt, counters.data});

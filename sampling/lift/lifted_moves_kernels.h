@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/launch/lanes.h"
+#include "kernels/dynamics/bias.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 
@@ -78,8 +79,7 @@ struct LiftedProposalBody {
 
 struct LiftedAcceptBody {
     MixtureView mixture;
-    const float* center;
-    const float* stiffness;
+    WindowView windows;
     const float* proposal;
     const float* log_q;
     const float* v;   // (2, n): energy of the old state, of the new one
@@ -94,11 +94,10 @@ struct LiftedAcceptBody {
     LANE_FN void operator()(index t) const {
         float change = beta * (v[n + t] - v[t]);
         if (xi)
-            for (int k = 0; k < cvs; ++k) {
-                const float a = xi[k * n + t] - center[k * n + t];
-                const float b = xi[(cvs + k) * n + t] - center[k * n + t];
-                change = fma(0.5f * beta * stiffness[k * n + t], fma(b, b, -(a * a)), change);
-            }
+            for (int k = 0; k < cvs; ++k)
+                change = HarmonicBias<float, 1>(windows.variable(k), t)
+                             .times({beta})
+                             .energy_rise({xi[k * n + t]}, {xi[(cvs + k) * n + t]}, change);
         const float ratio = log_q[t] - log_q[n + t] - change;
         const PhiloxStream<float> rng(seed, kStreamAccept, t);
         uint32 u[4];

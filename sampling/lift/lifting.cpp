@@ -108,7 +108,7 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
         throw InputError("healing needs the state itself, and this generator makes observed "
                          "functions of it; leave out 'observe', or do not heal");
     PathSetup setup = model.path_setup(integrator);
-    setup.constrained = true;
+    setup.bias = BiasKind::level_set;
     const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
     Ensemble ensemble(stream, kernel, n, seed, kStreamHeal, static_cast<index>(first));
     const double calmed = calm(stream, model, integrator, s, n, x);
@@ -145,7 +145,7 @@ std::vector<Relaxation> relaxation_times(Stream& stream, const Model& model,
     constexpr index kSamples = 64;
     const index values = n / each;
     PathSetup setup = model.path_setup(integrator);
-    setup.constrained = true;
+    setup.bias = BiasKind::level_set;
     const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
     const std::vector<int> free = free_variables(model);
     std::vector<Relaxation> times(static_cast<std::size_t>(values));

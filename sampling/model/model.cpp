@@ -5,23 +5,13 @@
 
 #include "engine/config/checks.h"
 #include "sampling/dynamics/bytecode_path.h"
+#include "sampling/dynamics/path_kernel.h"
 #include "sampling/dynamics/systems.h"
 #include "sampling/formula/learned_cv.h"
 
 namespace microlift {
 
 namespace {
-
-Scheme scheme_of(const std::string& name) {
-    if (name == "euler_maruyama") return Scheme::euler_maruyama;
-    if (name == "leimkuhler_matthews") return Scheme::leimkuhler_matthews;
-    if (name == "heun") return Scheme::heun;
-    if (name == "milstein") return Scheme::milstein;
-    if (name == "mala") return Scheme::mala;
-    if (name == "baoab") return Scheme::baoab;
-    throw KeyError("integrator.scheme", "key 'integrator.scheme' is '" + name + "', which is no scheme",
-                   "use 'leimkuhler_matthews'");
-}
 
 // The error of a formula as one of its key. FormulaError says "system.drift[0]" or "cv[0]".
 KeyError of_formula(const FormulaError& error) {
@@ -134,7 +124,7 @@ Model::Model(const ModelConfig& config) {
     } catch (const FormulaError& error) {
         throw of_formula(error);
     }
-    if (const SchemeRefusal no = scheme_refusal(*formulas_, scheme_of(config.integrator.scheme));
+    if (const SchemeRefusal no = scheme_refusal(*formulas_, scheme_named(config.integrator.scheme));
         !no.wrong.empty())
         throw KeyError("integrator.scheme", "key 'integrator.scheme': " + no.wrong, no.right);
     start_ = config.start;
@@ -179,7 +169,7 @@ int Model::target_dim() const { return static_cast<int>(target_names_.size()); }
 
 PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
     PathSetup setup;
-    setup.scheme = scheme_of(integrator.scheme);
+    setup.scheme = scheme_named(integrator.scheme);
     setup.dt = integrator.dt;
     setup.mass = integrator.mass;
     setup.friction = integrator.friction;
@@ -197,8 +187,10 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
 std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
     PathSetup resolved = setup;
     resolved.scheme = effective_scheme(*formulas_, setup);
-    if (builtin_ && linear_cvs() && find_system(name_).kernel && is_compiled_ahead(resolved.scheme))
-        return find_system(name_).kernel(builtin_parameters_, resolved);
+    bool ahead = builtin_ && linear_cvs() && find_system(name_).kernel && setup.bias != BiasKind::grid;
+    visit_scheme(resolved.scheme,
+                 [&](const auto& scheme) { ahead = ahead && std::decay_t<decltype(scheme)>::ahead; });
+    if (ahead) return find_system(name_).kernel(builtin_parameters_, resolved);
     return make_formula_path_kernel(formulas_, setup);
 }
 

@@ -72,7 +72,7 @@ const Section<CvVariable> cv_section{"cv.variables[]", {
 
 const Section<IntegratorConfig> integrator_section{"integrator", {
     key(&IntegratorConfig::scheme, "scheme", "leimkuhler_matthews", "time stepping")
-        .one_of({"euler_maruyama", "leimkuhler_matthews", "heun", "milstein", "mala", "baoab"}),
+        .one_of(scheme_names()),
     required(&IntegratorConfig::dt, "dt", "1e-4", "time step").above(0).unit("time"),
     key(&IntegratorConfig::mass, "mass", 1.0, "mass of every variable; baoab only").above(0),
     key(&IntegratorConfig::friction, "friction", 1.0, "friction; baoab only")

@@ -4,13 +4,14 @@
 #   X.cpp        host C++
 #   X.lanes.cpp  C++ over SIMD lanes: -O3, and once for each instruction set where they are dispatched
 #   X.ops.cpp    kernel bodies: as X.lanes.cpp, and a second time as CUDA through a generated X.ops.cpp.cu
+#   X_system.ops.cpp   a built-in system: as X.ops.cpp, scheduled
 #   X.cu         CUDA alone
 
 # Time loops (the steps, the next steps' noise) and activations hold long chains side by side, which GCC
 # leaves one after the other unless it schedules before it assigns registers. Products lose by it.
-set(MICROLIFT_SCHEDULED system_kernels.ops.cpp bytecode_path.lanes.cpp cgan.lanes.cpp conv.lanes.cpp
-    energy.lanes.cpp flow.lanes.cpp held_out.lanes.cpp latent_sampler.lanes.cpp mlp.lanes.cpp
-    single_network.lanes.cpp training.lanes.cpp whitening.lanes.cpp)
+set(MICROLIFT_SCHEDULED bytecode_path.lanes.cpp cgan.lanes.cpp conv.lanes.cpp energy.lanes.cpp
+    flow.lanes.cpp held_out.lanes.cpp latent_sampler.lanes.cpp mlp.lanes.cpp single_network.lanes.cpp
+    training.lanes.cpp whitening.lanes.cpp)
 # Explicit fma only: contraction by the compiler would break the equality of widths and machines. The C++
 # pass calls launchers that the CUDA pass instantiates: they may not vanish by inlining.
 set(MICROLIFT_CUDA_FLAGS -fmad=false --expt-relaxed-constexpr -Wno-deprecated-gpu-targets
@@ -23,7 +24,8 @@ function(microlift_source_flags)
     if(name MATCHES "\\.(ops|lanes)\\.cpp$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
     endif()
-    if(name IN_LIST MICROLIFT_SCHEDULED AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    if((name IN_LIST MICROLIFT_SCHEDULED OR name MATCHES "_system\\.ops\\.cpp$")
+       AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS
                    $<$<CONFIG:Release>:-fschedule-insns>)
     endif()

@@ -291,7 +291,7 @@ def main():
 
     paths, networks, formulas = [options.build], [options.build], []
     if options.build.is_dir():
-        paths = sorted(options.build.rglob("*system_kernels.ops.cpp.cu.o"))
+        paths = sorted(options.build.rglob("*_system.ops.cpp.cu.o"))
         networks = sorted(options.build.rglob("*gan_tiles_*.cu.o"))
         formulas = formula_rows(options.build, cuobjdump, find_tool("ptxas") or "ptxas")
     rows = sorted([r for path in paths for r in path_rows(path, cuobjdump)] + list(formulas), key=key)

@@ -135,7 +135,7 @@ SeenAtValues held_runs(Run& run, StageMeter& meter, Onlooker& onlooker,
     const std::vector<float> start = stored_starts(run, values);
     const Buffer<float> aim = conditions(run, values, kReplicas);
     PathSetup setup = run.model.path_setup(run.config.integrator);
-    setup.constrained = true;
+    setup.bias = BiasKind::level_set;
     Ensemble ensemble(run.stream, run.model.path_kernel(setup), runs,
                       derived_seed(run.config.seed, 9302), kStreamHeal);
     copy_to_device(run.stream, ensemble.x(), start.data());

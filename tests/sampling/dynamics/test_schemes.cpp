@@ -6,6 +6,7 @@
 
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/bytecode_path.h"
+#include "sampling/estimate/free_energy.h"
 #include "sampling/model/model.h"
 #include "sampling/run/run_config.h"
 #include "tests/support/devices.h"

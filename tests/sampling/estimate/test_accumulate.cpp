@@ -6,7 +6,7 @@
 #include "engine/error.h"
 #include "sampling/estimate/free_energy.h"
 #include "sampling/estimate/accumulate.h"
-#include "sampling/dynamics/system_kernels.h"
+#include "sampling/dynamics/systems.h"
 #include "tests/support/devices.h"
 
 namespace microlift {
@@ -22,7 +22,7 @@ Ensemble channel_windows(Stream& stream) {
     setup.beta = 3;
     setup.cv_weight = {{1, 0}, {0, 1}};
     const double k[] = {10};
-    Ensemble ensemble(stream, channel_kernel(k, setup), kTrajectories, 11, 1);
+    Ensemble ensemble(stream, find_system("channel").kernel(k, setup), kTrajectories, 11, 1);
     std::vector<float> x(2 * kTrajectories), center(2 * kTrajectories),
         stiffness(2 * kTrajectories, 20.0f);
     for (std::size_t t = 0; t < x.size(); ++t) {

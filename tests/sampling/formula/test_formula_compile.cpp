@@ -80,7 +80,7 @@ TEST_CASE("formula compiled: noise by a matrix, a curved variable and constraint
     curved.cv = {"sqrt(x^2 + y^2 + 0.1)"};
     setup.beta = 3;
     check_same_bits(curved, setup);
-    setup.constrained = true;
+    setup.bias = BiasKind::level_set;
     check_same_bits(curved, setup);
     check_same_bits(two_wells(), setup);
 }

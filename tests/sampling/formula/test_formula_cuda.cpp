@@ -128,12 +128,12 @@ TEST_CASE("two CVs compile") {
 
 TEST_CASE("constrained dynamics compiles, with the Fixman term where the CV is non-linear") {
     PathSetup setup;
-    setup.constrained = true;
+    setup.bias = BiasKind::level_set;
     check_compiles(muller_brown(), setup);
     check_compiles(ring(), setup);
     const FormulaSystem system = make_formula_system(ring());
     PathSetup free = setup;
-    free.constrained = false;
+    free.bias = BiasKind::harmonic;
     CHECK(system_source(system, "S", true) != system_source(system, "S", false));
     CHECK(formula_cuda_source(system, setup).find(system_source(system, "UserSystem", true)) !=
           std::string::npos);

@@ -143,7 +143,7 @@ void Consistency::relax(StageMeter& meter) {
     IntegratorConfig integrator = run_.config.integrator;
     integrator.dt /= static_cast<double>(kFraction);
     PathSetup setup = run_.model.path_setup(integrator);
-    setup.constrained = true;
+    setup.bias = BiasKind::level_set;
     Ensemble ensemble(run_.stream, run_.model.path_kernel(setup), static_cast<index>(n_),
                       derived_seed(run_.config.seed, 9002), kStreamHeal);
     copy_to_device(run_.stream, ensemble.x(), starts_.x.data());

@@ -1,0 +1,30 @@
+#include "sampling/bias/methods.h"
+
+#include "engine/config/names.h"
+#include "sampling/bias/table.h"
+#include "sampling/bias/umbrella.h"
+
+namespace microlift {
+
+const std::vector<BiasMethodEntry>& bias_methods() {
+    static const std::vector<BiasMethodEntry> methods{
+        {"umbrella", "a parabola for each window; neighbours may exchange states", make_umbrella},
+        {"table", "one fixed bias for all trajectories, given on a grid", make_table_bias},
+    };
+    return methods;
+}
+
+std::unique_ptr<BiasMethod> make_bias_method(const std::string& name, Stream& stream,
+                                             const BiasSetup& setup,
+                                             const std::vector<BiasMethodEntry>& methods) {
+    std::vector<std::string> known;
+    for (const BiasMethodEntry& entry : methods) {
+        if (entry.name == name) return entry.make(stream, setup);
+        known.push_back(entry.name);
+    }
+    const std::string nearest = nearest_name(name, known);
+    throw InputError("bias.method: unknown method '" + name + "'" +
+                     (nearest.empty() ? "" : "; did you mean '" + nearest + "'?"));
+}
+
+}  // namespace microlift

@@ -1,0 +1,45 @@
+// A fixed bias on a grid, the same for all trajectories: for instance the negative of a free energy that
+// is roughly known, under which the collective variables diffuse freely.
+#pragma once
+
+#include "sampling/bias/methods.h"
+
+namespace microlift {
+
+// A grid on the device: from, to and how many points along each CV. With a period the points are apart by
+// (to − from)/points, as `to` is `from` again; without one the last lies at `to`.
+struct GridAxes {
+    int cvs = 1;
+    std::array<double, kMaxCvs> from{}, to{};
+    std::array<index, kMaxCvs> points{1, 1};
+    std::array<bool, kMaxCvs> periodic{};
+    bool cubic = true;  // between the points; false: linear
+
+    index size() const { return points[0] * (cvs == 2 ? points[1] : 1); }
+    double spacing(int k) const;
+    // InputError where an axis is empty or has too few points.
+    GridView view(Span<const float> energy) const;
+};
+
+struct TableOptions {
+    GridAxes axes;
+    std::vector<double> energy;  // (points₀[, points₁])
+};
+
+class TableBias final : public BiasMethod {
+public:
+    TableBias(Stream& stream, const BiasSetup& setup);
+    BiasKind kind() const override { return BiasKind::grid; }
+    void begin(Ensemble& ensemble) override { ensemble.set_grid(view_); }
+    void energy(Stream& stream, Span<const float> xi, index row, index n,
+                Span<float> out) const override;
+
+private:
+    int cvs_;
+    Buffer<float> energy_;
+    GridView view_;
+};
+
+std::unique_ptr<BiasMethod> make_table_bias(Stream& stream, const BiasSetup& setup);
+
+}  // namespace microlift
