@@ -5,6 +5,7 @@
 
 #include "engine/config/names.h"
 #include "engine/config/section.h"
+#include "sampling/dynamics/schemes.h"
 #include "sampling/dynamics/systems.h"
 
 namespace microlift {
