@@ -5,9 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 
-#include <nlohmann/json.hpp>
-
 #include "engine/files/files.h"
+#include "engine/files/json.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 #include "sampling/learn/diffusion_map.h"
@@ -20,7 +19,6 @@
 namespace microlift {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 namespace {
 
