@@ -101,7 +101,7 @@ class Json {
 
     // Indented by so many spaces a level; negative: on one line.
     std::string dump(int indent = -1) const;
-    // Nothing where the text is no JSON, or nests over 200 levels deep. Of a repeated key the last value counts.
+    // Nothing where the text is no JSON or nests over 200 levels deep. Of a repeated key the last counts.
     static std::optional<Json> parse(std::string_view text);
 
     // Numbers compare by their values, objects in order.
