@@ -21,6 +21,9 @@ set(MICROLIFT_PRECOMPILED <algorithm> <array> <chrono> <cmath> <cstdint> <cstrin
     <functional> <iostream> <limits> <list> <map> <memory> <mutex> <numeric> <optional> <ranges> <sstream>
     <stdexcept> <string> <string_view> <utility> <variant> <vector>)
 function(microlift_precompile target)
+  if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache")
+    return()  # it does not keep what was compiled with them
+  endif()
   list(TRANSFORM MICROLIFT_PRECOMPILED REPLACE ".+" "$<$<COMPILE_LANGUAGE:CXX>:\\0>" OUTPUT_VARIABLE headers)
   target_precompile_headers(${target} PRIVATE ${headers} ${ARGN})
 endfunction()
