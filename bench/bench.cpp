@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "bench/harness.h"
 #include "engine/config/names.h"
 #include "engine/error.h"
 #include "engine/files/files.h"
+#include "engine/files/json.h"
 
 namespace microlift {
 
@@ -82,11 +82,11 @@ std::vector<Chosen> chosen(const std::vector<std::string>& names, bool cpu) {
     return out;
 }
 
-nlohmann::ordered_json as_json(const std::string& name, const Device& device,
+Json as_json(const std::string& name, const Device& device,
                                const BenchResult& result) {
     const auto [low, high] = std::minmax_element(result.rates.begin(), result.rates.end());
     const double middle = median(result.rates);
-    nlohmann::ordered_json out;
+    Json out;
     out["name"] = name;
     out["device"] = device.description();
     out["threads"] = device.is_cpu() ? device.threads() : 0;
@@ -146,7 +146,7 @@ void run_benchmarks(const std::vector<std::string>& names, const std::string& js
     Stream stream(device);
     std::printf("%s\n%-14s %10s %-10s %10s %10s %10s  %s\n", device.description().c_str(),
                 "benchmark", "rate", "unit", "min", "median", "max", "share of ceiling");
-    nlohmann::ordered_json all = nlohmann::ordered_json::array();
+    Json all = Json::array();
     for (const Chosen& each : selected) {
         const BenchResult result = each.benchmark->run(stream, each.settings);
         each.settings.check_used(each.name);

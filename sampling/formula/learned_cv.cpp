@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "engine/files/files.h"
+#include "engine/files/json.h"
 
 namespace microlift {
 
@@ -54,7 +54,7 @@ NodeId LearnedCoordinates::build(Expressions& graph, const Symbols& symbols, int
 LearnedCoordinates load_learned(const std::string& file) {
     LearnedCoordinates learned;
     try {
-        const auto j = nlohmann::json::parse(read_file(file, kMostBytes));
+        const Json j = Json::parse(read_file(file, kMostBytes)).value();
         if (j.at("format") != LearnedCoordinates::kFormat) throw InputError("");
         learned.variables = j.at("variables").get<std::vector<std::string>>();
         learned.features = j.at("features").get<std::vector<std::string>>();

@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 
-#include <nlohmann/json.hpp>
-
 #include "engine/files/files.h"
+#include "engine/files/json.h"
 #include "sampling/learn/diffusion_map.h"
 #include "sampling/learn/landmarks.h"
 #include "sampling/learn/shape.h"
 
 namespace microlift {
-
-using Json = nlohmann::ordered_json;
 
 namespace {
 

@@ -1,6 +1,7 @@
 // Steps down the force that generated states take before a run goes on from them.
 #pragma once
 
+#include "engine/device/buffer.h"
 #include "engine/device/stream.h"
 
 namespace microlift {

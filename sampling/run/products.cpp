@@ -112,7 +112,7 @@ void Record::save(Store& store) const {
 }
 
 void Record::load(const Store& store) {
-    metrics = Json::parse(text_of(store, "metrics", "metrics"), nullptr, false);
+    metrics = Json::parse(text_of(store, "metrics", "metrics")).value_or(Json());
     if (!metrics.is_object())
         throw InputError("checkpoint.h5: it does not hold readable metrics; begin anew with --force");
     for (const std::string& name : store.names())

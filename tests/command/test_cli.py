@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """The built command: every refusal is one message and the right exit status, nothing half written;
 runs, resumes, stops by signal, gives the same bytes with one and two threads."""
-import json
 import os
 import re
 import resource
@@ -17,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
-EXAMPLES = SOURCE / "tools" / "examples"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import BINARY, EXAMPLES, SOURCE, metrics  # noqa: E402
 
 # Small enough for seconds, with every stage in it.
 SMALL = """
@@ -253,7 +251,7 @@ class Runs(Case):
                      "generator.safetensors", "metrics.json", "checkpoint.h5", "report.html"):
             self.assertTrue((self.out / name).is_file(), name)
         self.assertTrue(self.done.stdout.strip())
-        json.loads((self.out / "metrics.json").read_text())
+        metrics(self.out)
         self.no_partial_files(self.out)
         header = (self.out / "free_energy.csv").read_text().splitlines()[0]
         self.assertEqual(header, "cv_1,free_energy,std_error")
@@ -422,10 +420,10 @@ class Runs(Case):
         self.succeed("run", self.config, "-o", out, "--quiet", "--set",
                      'generator.compare=["flow", "energy"]', "--set", "closure.enabled=false", "--set",
                      "generator.precision=bf16")
-        metrics = json.loads((out / "metrics.json").read_text())
-        self.assertEqual(metrics["stages"]["train"]["precision"],  # the CPU knows one only
-                         "fp32" if metrics["device"].startswith("CPU") else "bf16")
-        compared = metrics["compare"]
+        told = metrics(out)
+        self.assertEqual(told["stages"]["train"]["precision"],  # the CPU knows one only
+                         "fp32" if told["device"].startswith("CPU") else "bf16")
+        compared = told["compare"]
         self.assertEqual([row["kind"] for row in compared], ["cgan", "flow", "energy"])
         self.assertEqual([row["updates"] for row in compared], [200, 400, 400])
         for row in compared:
@@ -443,13 +441,13 @@ class Runs(Case):
         self.succeed("run", self.config, "-o", out, *PLAIN, "--set", "integrator.scheme=mala", "--set",
                      "integrator.dt=0.15", "--set", "generator.enabled=false", "--set",
                      "closure.enabled=false")
-        metrics = json.loads((out / "metrics.json").read_text())
-        sample = metrics["stages"]["sample"]
+        told = metrics(out)
+        sample = told["stages"]["sample"]
         self.assertGreater(sample["step_acceptance"], 0.02)
         self.assertLess(sample["lowest_step_acceptance"], 0.3)
         self.assertLessEqual(sample["lowest_step_acceptance"], sample["step_acceptance"])
         words = r"mala accepts only 0\.\d+ of its steps in window \d+ at x = "
-        self.assertTrue(any(re.search(words, w) for w in metrics["warnings"]))
+        self.assertTrue(any(re.search(words, w) for w in told["warnings"]))
 
     def test_blow_up(self):
         out = self.dir / "blown"
@@ -532,7 +530,7 @@ class Signals(Case):
         self.succeed("run", self.config, "-o", out, *PLAIN, "--resume", *settings)
         self.assertEqual((out / "free_energy.csv").read_bytes(),
                          (whole / "free_energy.csv").read_bytes())
-        shares = [json.loads((o / "metrics.json").read_text())["stages"]["sample"]["step_acceptance"]
+        shares = [metrics(o)["stages"]["sample"]["step_acceptance"]
                   for o in (whole, out)]
         self.assertEqual(*shares)
         self.assertGreater(shares[0], 0.5)
@@ -550,7 +548,7 @@ class Signals(Case):
         self.succeed("run", self.config, "-o", whole, *PLAIN, *settings)
 
         def record(out):
-            return json.loads((out / "metrics.json").read_text())["coupling"]
+            return metrics(out)["coupling"]
 
         self.assertEqual(len(record(whole)["rounds"]), 3)
         random = np.random.default_rng(int(os.environ.get("MICROLIFT_TEST_SEED", "1")))

@@ -2,46 +2,25 @@
 """The closures of a whole run: double-well times and rates against the exact ones, the averaged
 drift of a fast variable, the warnings of a poor and of a flat variable, and a run killed inside the
 stage."""
-import csv
-import json
-import os
 import signal
 import subprocess
-import tempfile
+import sys
 import unittest
 from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
-EXAMPLES = SOURCE / "tools" / "examples"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import EXAMPLES, Scratch, command_line, metrics, rows, run  # noqa: E402
 # beta: first passages from -1 to 0 and to 1, slowest rate.
 EXACT = {1: (1.43586, 3.56943, 0.748682), 3: (12.6984, 26.6401, 0.0806199),
          5: (90.4759, 182.418, 0.0111046)}
 
 
-def command(example, folder, *changes):
-    return [str(BINARY), "run", str(EXAMPLES / example), "-o", str(folder),
-            *sum((["--set", c] for c in changes), [])]
-
-
-def rows(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="microlift_closure_")
-        self.addCleanup(folder.cleanup)
-        self.dir = Path(folder.name)
-
+class Case(Scratch):
     def run_example(self, example, *changes, folder="out"):
-        done = subprocess.run(command(example, self.dir / folder, *changes), capture_output=True,
-                              text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return json.loads((self.dir / folder / "metrics.json").read_text())
+        run(*command_line(EXAMPLES / example, self.dir / folder, *changes, options=()))
+        return metrics(self.dir / folder)
 
 
 class DoubleWell(Case):
@@ -232,20 +211,19 @@ class Resume(Case):
         self.run_example("double_well.toml", *changes, folder="whole")
         whole, part = self.dir / "whole", self.dir / "part"
         for stage in ("bursts: done", "relaxation of the full model: done"):
-            process = subprocess.Popen(command("double_well.toml", part, *changes) +
-                                       (["--resume"] if part.exists() else []),
+            options = ["--resume"] if part.exists() else []
+            process = subprocess.Popen(command_line(EXAMPLES / "double_well.toml", part, *changes,
+                                                    options=options),
                                        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
             self.assertTrue(any(line.startswith(stage) for line in process.stderr))
             process.send_signal(signal.SIGKILL)
             process.wait()
             process.stderr.close()
             self.assertFalse((part / "reduced.csv").exists(), stage)
-        done = subprocess.run(command("double_well.toml", part, *changes) + ["--resume"],
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        run(*command_line(EXAMPLES / "double_well.toml", part, *changes, options=["--resume"]))
         for name in ("closure.csv", "bursts.csv", "reduced.csv", "free_energy.csv"):
             self.assertEqual((part / name).read_bytes(), (whole / name).read_bytes(), name)
-        one, two = (json.loads((d / "metrics.json").read_text())["closure"] for d in (whole, part))
+        one, two = (metrics(d)["closure"] for d in (whole, part))
         self.assertEqual(one, two)
 
 

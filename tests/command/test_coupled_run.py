@@ -1,11 +1,8 @@
 #!/usr/bin/python3
 """The coupling loop on hidden_barrier, reduced: every window starts in y > 0, and the exact
 populations behind the hidden barrier come out; umbrella sampling alone stays in its well."""
-import csv
-import json
 import math
-import os
-import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -13,8 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import EXAMPLES, command_line, metrics, rows, run, table  # noqa: E402
 EXACT = {-1: 0.313441, -0.5: 0.410336, 0: 0.5, 0.5: 0.589664, 1: 0.686559}  # P(y > 0 | x)
 REPLICAS = 64  # of every window, the example's
 BARRIER = 1.56588  # F(0) - F(1), and F(0) - F(-1)
@@ -29,10 +26,8 @@ class Coupled(unittest.TestCase):
                    "generator.validation_states=1000", "coupling.iterations=300",
                    "coupling.windows=20", "coupling.rounds=3", "lifting.values=5",
                    "lifting.states=1000", "lifting.heal_steps=0", "closure.enabled=false"]
-        subprocess.run([BINARY, "run", SOURCE / "tools/examples/hidden_barrier.toml", "-o",
-                        cls.run_dir, "--quiet", "--no-report", *sum((["--set", c] for c in changes), [])],
-                       check=True, capture_output=True, text=True)
-        cls.metrics = json.loads((cls.run_dir / "metrics.json").read_text())
+        run(*command_line(EXAMPLES / "hidden_barrier.toml", cls.run_dir, *changes))
+        cls.metrics = metrics(cls.run_dir)
         with h5py.File(cls.run_dir / "samples.h5") as file:
             cls.state, window = file["state"][:], file["window"][:].astype(int)
         # A trajectory is one replica of one window; the replicas of a window lie one after another.
@@ -62,9 +57,8 @@ class Coupled(unittest.TestCase):
             self.assertLess(abs(share - exact), 4 * error, f"x = {at}: {share} +- {error}")
 
     def test_free_energy(self):
-        with open(self.run_dir / "free_energy.csv", newline="") as file:
-            rows = np.array([[float(c) for c in row] for row in list(csv.reader(file))[1:]])
-        at = lambda x, k=1: np.interp(x, rows[:, 0], rows[:, k])  # noqa: E731
+        curve = table(self.run_dir / "free_energy.csv")
+        at = lambda x, k=1: np.interp(x, curve[:, 0], curve[:, k])  # noqa: E731
         for side in (-1, 1):
             error = math.hypot(at(0, 2), at(side, 2))
             self.assertLess(error, 0.06)
@@ -79,9 +73,8 @@ class Coupled(unittest.TestCase):
         umbrella, both = (ablation[k][-1]["mean"][i] for k in ("umbrella", "both"))
         # E[y | x = -1] is -0.371; in one well +0.98: a population 0.69 off.
         self.assertGreater(umbrella - exact, 0.6)
-        with open(self.run_dir / "conditional.csv", newline="") as file:
-            rows = [r for r in csv.DictReader(file) if r["source"] == "physics"]
-        here = min(rows, key=lambda r: abs(float(r["cv_1"]) - places[i]))
+        physics = [r for r in rows(self.run_dir / "conditional.csv") if r["source"] == "physics"]
+        here = min(physics, key=lambda r: abs(float(r["cv_1"]) - places[i]))
         self.assertLess(abs(both - exact), 4 * float(here["mean_se"]))
         for kind in ("umbrella", "generator", "both"):
             costs = [p["force_evaluations"] for p in ablation[kind]]

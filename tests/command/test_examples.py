@@ -1,19 +1,16 @@
 #!/usr/bin/python3
 """Headline numbers of the example configurations that no other test runs, at a reduced size. Tolerances
 are four of the standard errors that the run itself reports, unless the example promises a share."""
-import csv
-import json
 import math
-import os
-import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import EXAMPLES, Scratch, command_line, metrics, rows, run  # noqa: E402
 KT = 15  # of the Müller-Brown examples
 
 
@@ -50,20 +47,12 @@ def square_slope_of_dihedral(phi, random, n=20000):
     return square.mean(), square.std() / math.sqrt(n)
 
 
-class Examples(unittest.TestCase):
+class Examples(Scratch):
     def run_example(self, name, *changes):
         """The metrics of a run, and its tables."""
-        folder = tempfile.TemporaryDirectory(prefix="microlift_examples_")
-        self.addCleanup(folder.cleanup)
-        done = subprocess.run([BINARY, "run", SOURCE / f"tools/examples/{name}.toml", "-o", folder.name,
-                               "--quiet", "--no-report", *sum((["--set", c] for c in changes), [])],
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        tables = {}
-        for path in Path(folder.name).glob("*.csv"):
-            with open(path, newline="") as file:
-                tables[path.stem] = list(csv.DictReader(file))
-        return json.loads((Path(folder.name) / "metrics.json").read_text()), tables
+        out = Path(tempfile.mkdtemp(dir=self.dir))
+        run(*command_line(EXAMPLES / f"{name}.toml", out, *changes))
+        return metrics(out), {path.stem: rows(path) for path in out.glob("*.csv")}
 
     def near(self, figure, exact, most_error, share=0.0):
         """Within four reported errors, which are small enough to tell, or within a promised share."""

@@ -1,20 +1,17 @@
 #!/usr/bin/python3
 """Runs that keep counts instead of samples (umbrella.store = "histogram"): the same free energy, no file
 that grows, the same bytes after a stop and with any number of threads, and clear refusals."""
-import csv
-import json
-import os
 import signal
 import subprocess
-import tempfile
+import sys
 import time
 import unittest
 from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import BINARY, Scratch, command_line, metrics, run, settings, table  # noqa: E402
 CONFIG = """
 seed = 3
 [system]
@@ -40,28 +37,17 @@ bins = 24
 """
 
 
-def table(path):
-    with open(path, newline="") as file:
-        return np.array([[float(c) for c in row] for row in list(csv.reader(file))[1:]])
-
-
-class Histogram(unittest.TestCase):
+class Histogram(Scratch):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.dir = Path(self.folder.name)
+        super().setUp()
         (self.dir / "c.toml").write_text(CONFIG)
 
-    def tearDown(self):
-        self.folder.cleanup()
-
     def command(self, name, *changes, options=()):
-        return [BINARY, "run", self.dir / "c.toml", "-o", self.dir / name, "--quiet", "--no-report", *options,
-                *sum((["--set", c] for c in changes), [])]
+        return command_line(self.dir / "c.toml", self.dir / name, *changes,
+                            options=("--quiet", "--no-report", *options))
 
     def run_to(self, name, *changes, options=()):
-        done = subprocess.run(self.command(name, *changes, options=options), capture_output=True,
-                              text=True)
-        self.assertEqual(0, done.returncode, done.stderr)
+        run(*self.command(name, *changes, options=options))
         return self.dir / name
 
     def test_same_free_energy(self):
@@ -79,17 +65,17 @@ class Histogram(unittest.TestCase):
         self.assertFalse((counted / "conditional.csv").exists())
         # Every sample inside the grid is counted in its window, and the others are named.
         rows = table(counted / "histogram.csv")
-        metrics = json.loads((counted / "metrics.json").read_text())
-        outside = metrics["stages"]["sample"]["outside_share"]
+        told = metrics(counted)
+        outside = told["stages"]["sample"]["outside_share"]
         self.assertEqual(7, len(set(rows[:, 0])))
         self.assertAlmostEqual(rows[:, 2].sum(), 7 * 32 * 400 * (1 - outside), delta=0.5)
-        self.assertEqual(7 * 32 * 400, metrics["stages"]["estimate"]["samples"])
+        self.assertEqual(7 * 32 * 400, told["stages"]["estimate"]["samples"])
         # The windows' moments are those of the stored states, whose x is ξ.
-        means = np.array([w["mean"][0] for w in metrics["windows"]])
+        means = np.array([w["mean"][0] for w in told["windows"]])
         for w in (2, 3, 4):  # four standard deviations inside the grid; bins are 0.1 wide
             mine = rows[rows[:, 0] == w]
             self.assertAlmostEqual(np.average(mine[:, 1], weights=mine[:, 2]), means[w], delta=0.01)
-        subprocess.run([BINARY, "report", counted], check=True, capture_output=True)
+        run(BINARY, "report", counted)
 
     def test_no_growth(self):
         """Ten times the steps: the checkpoint and the memory promised stay as they are."""
@@ -98,9 +84,7 @@ class Histogram(unittest.TestCase):
             changes = ("umbrella.store='histogram'", f"umbrella.steps={steps}")
             out = self.run_to(f"steps_{steps}", *changes)
             sizes.append(sum(f.stat().st_size for f in out.iterdir() if f.suffix in (".h5", ".csv")))
-            text = subprocess.run([BINARY, "check", self.dir / "c.toml",
-                                   *sum((["--set", c] for c in changes), [])],
-                                  check=True, capture_output=True, text=True).stdout
+            text = run(BINARY, "check", self.dir / "c.toml", *settings(changes)).stdout
             promised.append([line for line in text.splitlines() if "memory" in line])
         self.assertLess(abs(sizes[1] - sizes[0]), 0.2 * sizes[0] + 4096)
         self.assertTrue(promised[0])
@@ -124,8 +108,7 @@ class Histogram(unittest.TestCase):
         parts = self.run_to("parts", *changes, options=("--threads", "2", "--resume"))
         for name in ("free_energy.csv", "histogram.csv"):
             self.assertEqual((whole / name).read_bytes(), (parts / name).read_bytes(), name)
-        first, second = (json.loads((d / "metrics.json").read_text())["windows"]
-                         for d in (whole, parts))
+        first, second = (metrics(d)["windows"] for d in (whole, parts))
         self.assertEqual(first, second)
 
     def test_refusals(self):
@@ -133,9 +116,7 @@ class Histogram(unittest.TestCase):
                              (("generator.kind='cgan'",), "[generator] works on samples"),
                              (("closure.enabled=true",), "[closure] works on samples"),
                              (("umbrella.store='nothing'",), "umbrella.store")):
-            done = subprocess.run(self.command("no", "umbrella.store='histogram'", *change),
-                                  capture_output=True, text=True)
-            self.assertEqual(2, done.returncode, done.stderr)
+            done = run(*self.command("no", "umbrella.store='histogram'", *change), status=2)
             self.assertIn(says, done.stderr)
             self.assertEqual(1, len(done.stderr.splitlines()))
             self.assertFalse((self.dir / "no").exists())

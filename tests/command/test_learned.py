@@ -1,21 +1,17 @@
 #!/usr/bin/python3
 """Learned coordinates end to end, by the built command and the shipped examples: from samples to a
 map, from the map to a biased run and a closure; the slow variable of a system only observed."""
-import csv
 import json
-import os
 import statistics
-import subprocess
-import tempfile
+import sys
 import unittest
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift")).resolve()
-EXAMPLES = SOURCE / "tools" / "examples"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import BINARY, EXAMPLES, Scratch, metrics, rows, run, settings  # noqa: E402
 
 SMALL = """
 seed = 1
@@ -40,26 +36,17 @@ stride = 20
 """
 
 
-class Learned(unittest.TestCase):
+class Learned(Scratch):
     FLAT = "a bias on it moves nothing there"
 
-    def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.dir = Path(scratch.name)
-
     def run_command(self, *arguments, status=0):
-        done = subprocess.run([str(BINARY), *map(str, arguments)], capture_output=True, text=True,
-                              timeout=600, cwd=self.dir)
-        self.assertEqual(done.returncode, status, f"{arguments}\n{done.stdout}{done.stderr}")
-        return done
+        return run(BINARY, *arguments, status=status, cwd=self.dir)
 
     def start(self, config, folder, *changes, status=0):
-        sets = [word for change in changes for word in ("--set", change)]
-        return self.run_command("run", config, "-o", folder, "--quiet", *sets, status=status)
+        return self.run_command("run", config, "-o", folder, "--quiet", *settings(changes), status=status)
 
     def metrics(self, folder):
-        return json.loads((self.dir / folder / "metrics.json").read_text())
+        return metrics(self.dir / folder)
 
     def test_slow_variable_of_the_observed_fast_slow_system(self):
         example = EXAMPLES / "fast_slow_observed.toml"
@@ -117,8 +104,7 @@ heal_steps = 0
         told = self.start(config, "out", "umbrella.steps=40000").stdout
         told += self.run_command("learn", "out", "--points", "1000", "--quiet").stdout
         self.assertNotIn(self.FLAT, told)  # x + 0.3 y^2 changes everywhere, and so does what is slow
-        with open(self.dir / "out" / "classical_lifting.csv", encoding="utf-8") as file:
-            table = list(csv.DictReader(file))
+        table = rows(self.dir / "out" / "classical_lifting.csv")
 
         def median(column, source, variable="y"):
             return statistics.median(float(r[column]) for r in table

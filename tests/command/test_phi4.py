@@ -1,18 +1,15 @@
 #!/usr/bin/python3
 """The ring of 64 double wells, reduced: a flow of convolutions, healed, against long runs held at the
 same mean; those against the exact correlation, by transfer matrices."""
-import csv
-import json
-import os
-import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import EXAMPLES, command_line, metrics, rows, run  # noqa: E402
 SITES = 64
 
 
@@ -62,12 +59,9 @@ class Ring(unittest.TestCase):
                    "generator.validate_every=1500", "lifting.values=5", "lifting.states=200",
                    "lifting.heal_steps=600", "lifting.energy_states=3000",
                    "lifting.reference_steps=4000"]
-        subprocess.run([BINARY, "run", SOURCE / "tools/examples/phi4_chain.toml", "-o",
-                        cls.run_dir, "--quiet", "--no-report", *sum((["--set", c] for c in changes), [])],
-                       check=True, capture_output=True, text=True)
-        cls.metrics = json.loads((cls.run_dir / "metrics.json").read_text())
-        with open(cls.run_dir / "correlation.csv", newline="") as file:
-            cls.rows = list(csv.DictReader(file))
+        run(*command_line(EXAMPLES / "phi4_chain.toml", cls.run_dir, *changes))
+        cls.metrics = metrics(cls.run_dir)
+        cls.rows = rows(cls.run_dir / "correlation.csv")
 
     @classmethod
     def tearDownClass(cls):

@@ -22,9 +22,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "tools" / "report" / "report.py"
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", ROOT / "build" / "microlift"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import BINARY, EXAMPLES, SOURCE  # noqa: E402
+
+SCRIPT = SOURCE / "tools" / "report" / "report.py"
 sys.path.insert(0, str(SCRIPT.parent))
 import basins  # noqa: E402
 import data  # noqa: E402
@@ -775,7 +776,7 @@ class TestLayout(unittest.TestCase):
     @unittest.skipUnless(BINARY.is_file(), f"{BINARY} is not built")
     def test_examples(self):
         sections = set()
-        for path in sorted((ROOT / "tools" / "examples").glob("*.toml")):
+        for path in sorted(EXAMPLES.glob("*.toml")):
             if path.stem == LEARNED:
                 continue
             text = path.read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ was built with MICROLIFT_CPU=dispatch, whole runs are compared too: trajectories
 """
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -13,8 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import BINARY, EXAMPLES  # noqa: E402
 CHECK = os.environ.get("MICROLIFT_DISPATCH_CHECK", "")
 LANES = {"baseline": 4, "avx2": 8, "avx512": 16}
 FORMULA = """\
@@ -143,7 +144,7 @@ class Command(unittest.TestCase):
                     self.assertTrue(content == seen["baseline"][name], f"{name} at {level}")
 
     def test_muller_brown(self):
-        self.compare(SOURCE / "tools/examples/muller_brown.toml", "umbrella.windows=12",
+        self.compare(EXAMPLES / "muller_brown.toml", "umbrella.windows=12",
                      "umbrella.replicas=21", "umbrella.exchange=0", "umbrella.stride=40",
                      "coupling.rounds=0", *SMALLER)
 

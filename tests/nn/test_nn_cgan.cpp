@@ -11,31 +11,10 @@
 #include "nn/generators/generator.h"
 #include "nn/generators/registry.h"
 #include "tests/support/devices.h"
+#include "tests/support/laws.h"
 
 namespace microlift {
 namespace {
-
-// y | s: two Gaussians of width 0.3 at ±1 with P(+) = 0.5 + 0.3 s, shifted by sin 2s; s in (−1, 1).
-struct Mixture {
-    static double share(double s) { return 0.5 + 0.3 * s; }
-    static double shift(double s) { return std::sin(2 * s); }
-    static double cumulative(double y, double s) {
-        const auto normal = [](double u) { return 0.5 * std::erfc(-u / std::sqrt(2.0)); };
-        const double u = y - shift(s);
-        return share(s) * normal((u - 1) / 0.3) + (1 - share(s)) * normal((u + 1) / 0.3);
-    }
-    static double deviation(double s) {
-        return std::sqrt(0.09 + 4 * share(s) * (1 - share(s)));
-    }
-    static double quantile(double p, double s) {
-        double low = -6, high = 6;
-        for (int k = 0; k < 50; ++k) {
-            const double middle = 0.5 * (low + high);
-            (cumulative(middle, s) < p ? low : high) = middle;
-        }
-        return 0.5 * (low + high);
-    }
-};
 
 struct Data {
     index n;

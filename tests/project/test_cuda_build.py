@@ -1,11 +1,13 @@
 #!/usr/bin/python3
-"""What ptxas reported of the CUDA kernels (the *.ptxas files beside the objects of the build folder):
-a trajectory kernel keeps its state in registers. And what the linked program needs and defines.
+"""What ptxas reported of the kernels that the target `sass` assembles (sass/*.ptxas in the build folder): a
+trajectory kernel keeps its state in registers. And what the linked program holds, needs and defines.
 
 usage: test_cuda_build.py BUILD_FOLDER
 """
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import unittest
@@ -42,8 +44,12 @@ def symbols(path, *options):
 class CudaBuild(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.reports = sorted(BUILD.rglob("*.ptxas"))
-        cls.kernels = [k for path in cls.reports for k in kernels(path.read_text())]
+        reports = sorted((BUILD / "sass").glob("*.ptxas"))
+        cls.kernels = [k for path in reports for k in kernels(path.read_text())]
+
+    def setUp(self):
+        if "registers" in self._testMethodName and not self.kernels:
+            self.skipTest("the target sass was not built")
 
     def test_path_kernels_stay_in_registers(self):
         paths = [k for k in self.kernels if "PathBody" in k[0]]
@@ -54,23 +60,26 @@ class CudaBuild(unittest.TestCase):
         bad = [k for k in paths if k[3] or k[4]]
         self.assertEqual([], bad)
 
-    def test_others_with_spills_are_listed(self):
+    def test_spills_of_registers_elsewhere_are_listed(self):
         others = [k for k in self.kernels if "PathBody" not in k[0] and (k[3] or k[4])]
         for name, (_, arch, registers, stack, spill) in zip(readable([k[0] for k in others]), others):
             print(f"note: {arch} {registers} registers, {stack} B stack, {spill} B spills: {name}")
-        self.assertTrue(self.kernels)
-
-    def test_every_cuda_object_has_a_report(self):
-        objects = sorted(BUILD.rglob("*.cu.o"))
-        self.assertTrue(objects)
-        self.assertEqual([], [str(o) for o in objects if not Path(f"{o}.ptxas").exists()])
 
     def test_architectures(self):
-        """Those asked for, or the default of CMakeLists.txt."""
+        """Those asked for; else of the GPU at hand, and PTX alone where there is none."""
+        made = {code for command in json.loads((BUILD / "compile_commands.json").read_text())
+                if command["file"].endswith(".cu")
+                for codes in re.findall(r"arch=compute_\d+a?,code=(\S+)", command["command"])
+                for code in re.findall(r"(?:sm|compute)_\d+a?", codes)}
         asked = re.search(r"^CMAKE_CUDA_ARCHITECTURES:\w+=(.+)$",
                           (BUILD / "CMakeCache.txt").read_text(), re.MULTILINE)
-        wanted = {"sm_" + re.match(r"\d+a?", a)[0] for a in (asked[1] if asked else "80;90").split(";")}
-        self.assertEqual(wanted, {k[1] for k in self.kernels})
+        if asked:
+            numbers = {re.match(r"\d+a?", a)[0] for a in asked[1].split(";")}
+            self.assertEqual(numbers, {code.split("_")[1] for code in made})
+        elif shutil.which("nvidia-smi"):
+            self.assertTrue(any(code.startswith("sm_") for code in made), made)
+        else:
+            self.assertEqual({"compute_90"}, made)
 
     def test_report_is_understood(self):
         text = ("ptxas info    : Compiling entry function '_Zx' for 'sm_90'\n"

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift")).resolve()
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import BINARY, SOURCE  # noqa: E402
 TOP = ("bench", "engine", "kernels", "nn", "sampling", "tests", "tools")
 README_BYTES, FOLDER_LINES, PICTURE_BYTES = 8192, 30, 300_000
 # Pages of a folder that are more than its map.

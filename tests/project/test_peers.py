@@ -11,8 +11,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
-BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import BINARY, SOURCE  # noqa: E402
 PEERS = SOURCE / "bench" / "peers"
 sys.path[:0] = [str(PEERS), str(SOURCE / "tools" / "docs"), str(SOURCE / "tools" / "checks")]
 

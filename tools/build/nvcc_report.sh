@@ -1,14 +1,13 @@
 #!/bin/sh
-# Compiler launcher of the CUDA build: runs "$@", keeps what ptxas reports of each kernel's registers,
-# stack and spills in OBJECT.ptxas, and passes everything else on.
-object=
+# Runs "$@", a call of nvcc, keeps what ptxas reports of each kernel's registers, stack and spills in
+# OUTPUT.ptxas, and passes everything else on.
+output=
 previous=
 for argument in "$@"; do
-    if [ "$previous" = -o ]; then object=$argument; fi
+    if [ "$previous" = -o ]; then output=$argument; fi
     previous=$argument
 done
-if [ -z "$object" ]; then exec "$@"; fi
-"$@" 2>"$object.ptxas"
+"$@" 2>"$output.ptxas"
 status=$?
-grep -v -e '^ptxas info' -e '^ *[0-9]* bytes stack frame' "$object.ptxas" >&2
+grep -v -e '^ptxas info' -e '^ *[0-9]* bytes stack frame' "$output.ptxas" >&2
 exit $status

@@ -17,12 +17,41 @@ set(MICROLIFT_SCHEDULED bytecode_path.lanes.cpp cgan.lanes.cpp conv.lanes.cpp en
 set(MICROLIFT_CUDA_FLAGS -fmad=false --expt-relaxed-constexpr -Wno-deprecated-gpu-targets
     -Xcompiler=-Wno-unknown-pragmas,-ffp-contract=off,-fno-inline,-fno-ipa-cp,-fno-ipa-sra)
 
+# What most host sources include, read once; headers of the project are not among them.
+set(MICROLIFT_PRECOMPILED <algorithm> <array> <chrono> <cmath> <cstdint> <cstring> <filesystem> <fstream>
+    <functional> <iostream> <limits> <list> <map> <memory> <mutex> <numeric> <optional> <ranges> <sstream>
+    <stdexcept> <string> <string_view> <utility> <variant> <vector>)
+function(microlift_precompile target)
+  if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache")
+    return()  # it does not keep what was compiled with them
+  endif()
+  list(TRANSFORM MICROLIFT_PRECOMPILED REPLACE ".+" "$<$<COMPILE_LANGUAGE:CXX>:\\0>" OUTPUT_VARIABLE headers)
+  target_precompile_headers(${target} PRIVATE ${headers} ${ARGN})
+endfunction()
+
+# Sorted so that long compilations start first and no core waits for the last one.
+function(microlift_longest_first result)
+  set(lists ops lanes other)
+  foreach(name ${lists})
+    set(${name} "")
+  endforeach()
+  foreach(source ${ARGN})
+    if(source MATCHES "\\.(ops|lanes)\\.cpp$")
+      list(APPEND ${CMAKE_MATCH_1} ${source})
+    else()
+      list(APPEND other ${source})
+    endif()
+  endforeach()
+  set(${result} ${ops} ${lanes} ${other} PARENT_SCOPE)
+endfunction()
+
 # Sets what the names ask for.
 function(microlift_source_flags)
   foreach(source ${ARGN})
     cmake_path(GET source FILENAME name)
     if(name MATCHES "\\.(ops|lanes)\\.cpp$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
+      set_property(SOURCE ${source} PROPERTY SKIP_PRECOMPILE_HEADERS ON)  # their flags differ
     endif()
     if((name IN_LIST MICROLIFT_SCHEDULED OR name MATCHES "_system\\.ops\\.cpp$")
        AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
@@ -41,7 +70,10 @@ function(microlift_add_cuda_pass target)
     cmake_path(GET source FILENAME name)
     if(name MATCHES "\\.ops\\.cpp$")
       cmake_path(ABSOLUTE_PATH source NORMALIZE)
-      set(generated ${CMAKE_CURRENT_BINARY_DIR}/cuda/${name}.cu)
+      # Named by the whole path: two folders may hold sources of one name.
+      cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE flat)
+      string(REPLACE "/" "_" flat "${flat}")
+      set(generated ${CMAKE_CURRENT_BINARY_DIR}/cuda/${flat}.cu)
       file(CONFIGURE OUTPUT ${generated} CONTENT "#include \"${source}\"\n")
       set_property(SOURCE ${generated} APPEND PROPERTY OBJECT_DEPENDS ${source})
       target_sources(${target} PRIVATE ${generated})
@@ -51,6 +83,7 @@ endfunction()
 
 function(microlift_add_sources target)
   microlift_source_flags(${ARGN})
-  target_sources(${target} PRIVATE ${ARGN})
+  microlift_longest_first(sources ${ARGN})
+  target_sources(${target} PRIVATE ${sources})
   microlift_add_cuda_pass(${target} ${ARGN})
 endfunction()

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""What the compiled kernels can reach on an H100, without one: disassembles the objects of a CUDA build,
-finds the loop over steps of each trajectory kernel in the fast mathematics, also of a formula compiled at
+"""What the compiled kernels can reach on an H100, without one: disassembles what the build's target `sass`
+made, finds the loop over steps of each trajectory kernel in the fast mathematics, also of a formula compiled at
 run time, and counts its instructions a trajectory-step by pipe. Of the fused network kernels it counts
 tensor-core instructions, registers and local memory.
 
-usage: sass_report.py BUILD [--check | --write]
-  BUILD    a build folder with the CUDA backend and its tests, or an object or cubin file
+usage: sass_report.py BUILD [--tools | --check | --write]
+  BUILD    a build folder with the CUDA backend, its tests and the target sass, or an object or cubin file
+  --tools  only say whether the disassembler is there
   --check  compare with bench/results/sass.json: exit status 1 where a kernel takes over 5 % more
            instructions a step than there, a kernel uses local memory, or a network's kernel has no
            tensor-core instruction
   --write  write bench/results/sass.json and sass.md
 
 Needs cuobjdump and nvdisasm: from the CUDA toolkit, from PATH, or from PyPI (nvidia-cuda-cuobjdump and
-nvidia-cuda-nvdisasm). Exit status 77 without them.
+nvidia-cuda-nvdisasm; tools/build/disassembler.sh BUILD installs them into the build folder). Exit status
+77 without them, and where sass was not built.
 """
 import argparse
 import collections
@@ -60,11 +62,11 @@ def pipe_of(opcode):
     return "alu"
 
 
-def find_tool(name):
+def find_tool(name, build=None):
     places = [shutil.which(name), "/usr/local/cuda/bin/" + name]
     if os.environ.get("CUDA_HOME"):
         places.insert(0, os.environ["CUDA_HOME"] + "/bin/" + name)
-    for folder in sys.path:
+    for folder in [f"{build}/disassembler", *sys.path]:
         places += sorted(glob.glob(f"{folder}/nvidia/cu*/bin/{name}"))
         places.append(f"{folder}/nvidia/{name[2:] if name.startswith('nv') else name}/bin/{name}")
     for place in places:
@@ -279,27 +281,32 @@ def check(rows, networks, table):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].replace("%", "%%"))
     parser.add_argument("build", type=Path)
+    parser.add_argument("--tools", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    cuobjdump, nvdisasm = find_tool("cuobjdump"), find_tool("nvdisasm")
+    cuobjdump, nvdisasm = (find_tool(name, options.build) for name in ("cuobjdump", "nvdisasm"))
     if not cuobjdump or not nvdisasm:
         print("sass_report: cuobjdump or nvdisasm was not found; they come with the CUDA toolkit, or "
               "from PyPI: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm", file=sys.stderr)
         return SKIPPED
+    if options.tools:
+        return 0
     os.environ["PATH"] = os.path.dirname(nvdisasm) + os.pathsep + os.environ["PATH"]
 
-    paths, networks, formulas = [options.build], [options.build], []
+    paths, formulas = [options.build], []
     if options.build.is_dir():
-        paths = sorted(options.build.rglob("*_system.ops.cpp.cu.o"))
-        networks = sorted(options.build.rglob("*gan_tiles_*.cu.o"))
+        paths = sorted((options.build / "sass").glob("*.cubin"))
+        if not paths:
+            print(f"sass_report: {options.build} holds no machine code to count; build its target sass",
+                  file=sys.stderr)
+            return SKIPPED
         formulas = formula_rows(options.build, cuobjdump, find_tool("ptxas") or "ptxas")
     rows = sorted([r for path in paths for r in path_rows(path, cuobjdump)] + list(formulas), key=key)
-    networks = sorted((r for path in networks for r in network_rows(path, cuobjdump)),
+    networks = sorted((r for path in paths for r in network_rows(path, cuobjdump)),
                       key=lambda r: (r["kernel"], PRECISIONS.index(r["precision"])))
     if not rows:
-        print(f"sass_report: no trajectory kernel for sm_90 under {options.build}; build with "
-              "MICROLIFT_CUDA=ON and architecture 90", file=sys.stderr)
+        print(f"sass_report: no trajectory kernel for sm_90 under {options.build}", file=sys.stderr)
         return 1
     version = subprocess.run([find_tool("nvcc") or "nvcc", "--version"], capture_output=True, text=True)
     m = re.search(r"release .*", version.stdout)

@@ -6,6 +6,7 @@
 
 #include "sampling/numerics/distances.h"
 #include "tests/support/devices.h"
+#include "tests/support/laws.h"
 
 namespace microlift {
 
@@ -37,7 +38,7 @@ TEST_CASE("distances: Gaussians in one variable, within four standard errors ove
         Stream stream(device);
         const index n = 1000;
         constexpr int seeds = 16;
-        double sum[2] = {0, 0}, squares[2] = {0, 0};
+        Mean means[2];
         for (unsigned seed = 0; seed < seeds; ++seed) {
             const std::vector<float> a = gaussian(1, n, 0, s1, 2 * seed),
                                      b = gaussian(1, n, m, s2, 2 * seed + 1);
@@ -48,14 +49,12 @@ TEST_CASE("distances: Gaussians in one variable, within four standard errors ove
             const double found[2] = {energy_distance(stream, 1, first, second),
                                      sliced_wasserstein(stream, 1, first, second, 1, 2, 1)};
             for (int i = 0; i < 2; ++i) {
-                sum[i] += found[i];
-                squares[i] += found[i] * found[i];
+                means[i].add(found[i]);
             }
         }
         const double exact[2] = {energy, w2};
         for (int i = 0; i < 2; ++i) {
-            const double mean = sum[i] / seeds;
-            const double error = std::sqrt((squares[i] / seeds - mean * mean) / (seeds - 1));
+            const double mean = means[i].value(), error = means[i].error();
             CAPTURE(i);
             // The Wasserstein distance of finite samples is a little too large: of order 1/n.
             CHECK(std::fabs(mean - exact[i]) < 4 * error + (i == 1 ? 3.0 / n : 0.0));

@@ -1,0 +1,57 @@
+"""The built command in tests: where it and the sources are, runs of it, and the tables that it writes."""
+import csv
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
+BINARY = Path(os.environ.get("MICROLIFT_BINARY", SOURCE / "build" / "microlift")).resolve()
+EXAMPLES = SOURCE / "tools" / "examples"
+
+
+def settings(changes):
+    """--set for each change."""
+    return [word for change in changes for word in ("--set", change)]
+
+
+def command_line(config, out, *changes, options=("--quiet", "--no-report")):
+    """The command line of a run."""
+    return [str(BINARY), "run", str(config), "-o", str(out), *map(str, options), *settings(changes)]
+
+
+def run(*words, status=0, **options):
+    """Runs a program and asserts its exit status."""
+    done = subprocess.run([str(word) for word in words],
+                          **{"capture_output": True, "text": True, "timeout": 600, **options})
+    assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done
+
+
+def metrics(folder):
+    return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def rows(path):
+    """The lines of a CSV file by the names in its first."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(path):
+    """The numbers of a CSV file without its first line."""
+    with open(path, newline="") as file:
+        return np.array([[float(cell) for cell in row] for row in list(csv.reader(file))[1:]])
+
+
+class Scratch(unittest.TestCase):
+    """A test with a folder of its own, self.dir."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="microlift_")
+        self.addCleanup(folder.cleanup)
+        self.dir = Path(folder.name)
