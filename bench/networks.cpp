@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -14,7 +15,8 @@
 #include "engine/error.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
-#include "nn/generators/cgan.h"
+#include "nn/generators/generator.h"
+#include "nn/generators/registry.h"
 
 namespace microlift {
 
@@ -52,20 +54,22 @@ struct Pairs {
 
 Precision precision_of(const BenchSettings& settings) {
     const std::string name = settings.text("precision");
-    return name.empty() ? CganConfig{}.precision : precision_from(name);
+    return name.empty() ? TrainerConfig{}.precision : precision_from(name);
 }
 
-Cgan make_cgan(Stream& stream, const Pairs& pairs, Precision precision, index width, index batch,
-               index iterations, index validation_every) {
-    CganConfig config;  // three hidden layers, five critic steps
-    config.generator_widths = config.critic_widths = {width, width, width};
+using Trainer = std::unique_ptr<GeneratorTrainer>;
+
+Trainer make_cgan(Stream& stream, const Pairs& pairs, Precision precision, index width, index batch,
+                  index iterations, index validation_every) {
+    TrainerConfig config;  // a cgan: three hidden layers, five critic steps
+    config.widths = config.critic_widths = {width, width, width};
     config.batch = batch;
     config.iterations = iterations;
     config.validation_every = validation_every;
     config.precision = precision;
     config.seed = kSeed;
-    Cgan cgan(stream, config, 1, 1);
-    cgan.set_data(pairs.states.span(), pairs.conditions.span(), kColumns, kColumns, kTrajectories);
+    Trainer cgan = make_trainer(stream, config, 1, 1);
+    cgan->set_data(pairs.states.span(), pairs.conditions.span(), kColumns, kColumns, kTrajectories);
     return cgan;
 }
 
@@ -105,8 +109,8 @@ double slowdown_with_competitor(Stream& stream, const Pairs& pairs, Precision pr
                                 index batch, index updates) {
     constexpr int kPairs = 5;
     const index most = (2 * kPairs + 1) * updates;
-    Cgan cgan = make_cgan(stream, pairs, precision, width, batch, most + 1, most + 1);
-    const auto time = [&] { return seconds(stream, [&] { cgan.advance(updates); }); };
+    const Trainer cgan = make_cgan(stream, pairs, precision, width, batch, most + 1, most + 1);
+    const auto time = [&] { return seconds(stream, [&] { cgan->advance(updates); }); };
     time();
     std::vector<double> ratios;
     for (int k = 0; k < kPairs; ++k) {
@@ -117,7 +121,7 @@ double slowdown_with_competitor(Stream& stream, const Pairs& pairs, Precision pr
     return median(ratios);
 }
 
-void name_precision(BenchResult& result, const Cgan& cgan) {
+void name_precision(BenchResult& result, const GeneratorTrainer& cgan) {
     if (cgan.precision() != Precision::fp32) result.precision = precision_name(cgan.precision());
 }
 
@@ -134,25 +138,25 @@ BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
 
     // How long an update takes, and how good a hardly trained generator is.
     constexpr index kFirst = 4;
-    Cgan beginner = make_cgan(stream, pairs, precision, width, batch, kFirst, kFirst);
-    beginner.advance(1);
-    const double update = seconds(stream, [&] { beginner.advance(kFirst - 2); }) / (kFirst - 2);
-    beginner.advance(1);
-    const double before = beginner.history().best;
+    const Trainer beginner = make_cgan(stream, pairs, precision, width, batch, kFirst, kFirst);
+    beginner->advance(1);
+    const double update = seconds(stream, [&] { beginner->advance(kFirst - 2); }) / (kFirst - 2);
+    beginner->advance(1);
+    const double before = beginner->history().best;
 
     // The last update of each repeat, which validates, is not timed.
     const index updates = std::clamp<index>(std::llround(repeats.seconds / update),
                                             8 / repeats.count + 2, 1024);
-    Cgan cgan =
+    const Trainer cgan =
         make_cgan(stream, pairs, precision, width, batch, repeats.count * updates, updates);
-    name_precision(result, cgan);
+    name_precision(result, *cgan);
     for (int r = 0; r < repeats.count; ++r) {
-        const double time = seconds(stream, [&] { cgan.advance(updates - 1); });
+        const double time = seconds(stream, [&] { cgan->advance(updates - 1); });
         result.rates.push_back(static_cast<double>(updates - 1) / time);
-        cgan.advance(1);
+        cgan->advance(1);
     }
-    cgan.check();
-    const CganHistory history = cgan.history();
+    cgan->check();
+    const TrainingHistory history = cgan->history();
     result.check("W1/sigma of the generator", history.best, 0, 0.75 * before,
                  "three quarters of its value after " + std::to_string(kFirst) + " updates");
     result.more = {{"batch", static_cast<double>(batch)},
@@ -173,10 +177,10 @@ BenchResult bench_sampling(Stream& stream, const BenchSettings& settings) {
     const Repeats repeats(settings);
     constexpr index kUpdates = 500;
     const Pairs pairs(stream);
-    Cgan cgan = make_cgan(stream, pairs, precision_of(settings), width, 256, kUpdates, kUpdates / 5);
-    cgan.advance(kUpdates);
-    cgan.check();
-    Generator generator(stream, cgan.generator_tensors());
+    const Trainer cgan = make_cgan(stream, pairs, precision_of(settings), width, 256, kUpdates, kUpdates / 5);
+    cgan->advance(kUpdates);
+    cgan->check();
+    Generator generator(stream, cgan->generator_tensors());
 
     std::vector<float> s(n);
     for (index j = 0; j < n; ++j)
@@ -187,7 +191,7 @@ BenchResult bench_sampling(Stream& stream, const BenchSettings& settings) {
 
     BenchResult result;
     result.unit = "samples_per_second";
-    name_precision(result, cgan);
+    name_precision(result, *cgan);
     if (stream.device().is_cpu()) result.clock_hz = measure_clock();
     const auto draw = [&](index times) {
         for (index k = 0; k < times; ++k)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/block/block.h"
+#include "kernels/lane/matrix.h"
 #include "kernels/lane/precision.h"
 
 namespace microlift {
@@ -138,15 +139,16 @@ public:
         block_.barrier();
     }
 
-    LANE_FN void multiply(int groups, const float* a, index lda, index k, const float* b, index ldb,
-                          const float* bias, float* c, index ldc, index n, index = 0) {
-        multiply_then(groups, a, lda, k, b, ldb, bias, c, ldc, n, NoMoreWork{});
+    LANE_FN void multiply(int groups, const RowProduct<float>& product) {
+        multiply_then(groups, product, NoMoreWork{});
     }
 
     template <class Body>
-    LANE_FN void multiply_then(int groups, const float* a, index lda, index k, const float* b,
-                               index ldb, const float* bias, float* c, index ldc, index n,
-                               const Body& body) {
+    LANE_FN void multiply_then(int groups, const RowProduct<float>& product, const Body& body) {
+        const float *a = product.a.data, *b = product.b.data, *bias = product.bias;
+        float* c = product.c.data;
+        const index lda = product.a.stride, ldb = product.b.stride, ldc = product.c.stride;
+        const index k = product.a.columns, n = product.b.columns;
         const int g = block_.lane() / 4, t = block_.lane() % 4, depth = static_cast<int>(k);
         const int across = static_cast<int>(n) / kFragmentColumns;
         const int down = (tile_rows_ + kFragmentRows - 1) / kFragmentRows;
@@ -179,8 +181,11 @@ public:
         block_.barrier();
     }
 
-    LANE_FN void weight_gradient(int groups, const float* a, index lda, index k, const float* b,
-                                 index ldb, index n, index offset, index bias_offset, index = 0) {
+    LANE_FN void weight_gradient(int groups, const WeightGradient<float>& product) {
+        const float *a = product.a.data, *b = product.b.data;
+        const index lda = product.a.stride, ldb = product.b.stride;
+        const index k = product.a.columns, n = product.b.columns;
+        const index offset = product.weight, bias_offset = product.bias;
         const int g = block_.lane() / 4, t = block_.lane() % 4, inputs = static_cast<int>(k);
         const int across = static_cast<int>(n) / kFragmentColumns;
         const int down = (inputs + kFragmentRows - 1) / kFragmentRows;

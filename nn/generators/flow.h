@@ -5,60 +5,72 @@
 // is found by inverting the steps one after another with Newton's method.
 #pragma once
 
-#include "nn/layers/mlp.h"
-#include "nn/layers/whitening.h"
+#include <functional>
+#include <memory>
+
+#include "nn/layers/network.h"
+#include "nn/train/sampler.h"
+#include "nn/train/trainer.h"
 
 namespace microlift {
 
-template <class Real>
-class RowProgram;
+struct FlowShape {
+    int states = 0, features = 0, waves = 0, steps = 1;
+    // The network's output is what the velocity has beyond that of a normal law (normal_velocity).
+    bool normal = false;
+    index features_and_time() const;  // inputs beside the states
+};
 
-class FlowRunner {
+// A network from (states, features of the condition, of the time) to states, and how many rows of it are
+// sampled at a time.
+using MakeNetwork = std::function<std::unique_ptr<Network>(index rows, Network::Use use)>;
+struct FlowNetwork {
+    MakeNetwork make;
+    index rows = 4096;
+};
+
+class FlowSampler final : public Sampler {
 public:
-    static constexpr index kRows = 4096;
-    FlowRunner() = default;
-    // layout: from (states, features of the condition, of the time) to states. `normal`: the network's
-    // output is what the velocity has beyond that of a normal law (normal_velocity).
-    FlowRunner(const Device& device, const MlpLayout& layout, int states, int features,
-               int time_waves, int steps, bool normal);
-
-    // conditions s[k*condition_row + j], states x[d*state_row + j], j < n. Column j depends on
-    // (seed, stream_id, first + j) and its condition alone. States stay within the data's range.
-    void run(Stream& stream, const WhiteningView& white, const float* parameters,
-             const float* conditions, index condition_row, index n, uint64 seed, uint32 stream_id,
-             index first, float* states, index state_row, Precision precision);
-
-    // Up to kMostDensityStates states. ln q(x | s) of what is drawn, which may lie anywhere; NaN where
-    // a step folds (its determinant is not positive), so that there is no such density.
-    bool has_density() const;
-    void propose(Stream& stream, const WhiteningView& white, const float* parameters,
-                 const float* conditions, index condition_row, index n, uint64 seed,
-                 uint32 stream_id, index first, float* states, index state_row,
-                 float* log_density);
-    // ln q(x | s) of given states; NaN where no noise is found that ends there.
-    void density(Stream& stream, const WhiteningView& white, const float* parameters,
-                 const float* conditions, index condition_row, index n, const float* states,
-                 index state_row, float* log_density);
+    FlowSampler(const Device& device, const FlowShape& shape, const FlowNetwork& network);
+    void run(Stream& stream, const TrainedWeights& weights, Matrix<const float> conditions,
+             const RandomSource& source, Matrix<float> states, Precision precision) override;
+    std::string density_refusal() const override;
+    void propose(Stream& stream, const TrainedWeights& weights, Matrix<const float> conditions,
+                 const RandomSource& source, Matrix<float> states, float* log_density) override;
+    void density(Stream& stream, const TrainedWeights& weights, Matrix<const float> conditions,
+                 Matrix<const float> states, float* log_density) override;
 
 private:
     void plan_density(const Device& device);
+    RowProgram<float> program(Stream& stream, index rows, Precision precision) const;
     // v at time t of x + factor·v0, and its derivatives by x into `derivative` where there is one.
     void velocity(RowProgram<float>& program, const float* parameters, float t, float factor,
                   const float* v0, float* derivative);
-    float* output() const { return scratch_.h[static_cast<std::size_t>(layout_.layers)]; }
 
-    MlpLayout layout_;
-    int states_ = 0, features_ = 0, waves_ = 0, steps_ = 0;
-    bool normal_ = false;
+    FlowShape shape_;
+    std::unique_ptr<Network> network_;
+    index rows_ = 0, ld_ = 0;
     Buffer<float> memory_;
-    MlpScratch<float> scratch_;
-    float *x_ = nullptr, *y_ = nullptr;  // (rows, ld of the last layer)
-    // Of the density: rows in a piece, tangents (states·rows, ld_l) and derivatives at a step's start
-    // and middle.
-    index rows_ = 0;
+    float *x_ = nullptr, *y_ = nullptr;  // (rows, ld)
+    // Of the density: rows in a piece, derivatives at a step's start and middle (state, row, ld).
+    index density_rows_ = 0;
     Buffer<float> density_memory_;
-    std::array<float*, kMostLayers + 1> tangent_{};
     float *start_ = nullptr, *middle_ = nullptr;
 };
+
+// What a training is asked for, and what a weight file says.
+FlowShape flow_shape(const TrainerConfig& config, int states, int conditions);
+FlowShape flow_shape(const SafeTensors& content, const WhiteningView& white);
+std::unique_ptr<GeneratorTrainer> make_flow_trainer(Stream& stream, const TrainerConfig& config,
+                                                    int conditions, const FlowShape& shape,
+                                                    const FlowNetwork& network);
+LoadedGenerator loaded_flow(const Device& device, const SafeTensors& content,
+                            const FlowShape& shape, const FlowNetwork& network);
+
+// With a multilayer perceptron.
+std::unique_ptr<GeneratorTrainer> make_flow(Stream& stream, const TrainerConfig& config, int states,
+                                            int conditions);
+LoadedGenerator load_flow(const Device& device, const SafeTensors& content,
+                          const WhiteningView& white);
 
 }  // namespace microlift

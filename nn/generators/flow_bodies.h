@@ -1,8 +1,8 @@
-// Kernel bodies of flow matching, of its sampler with the density, and of the energy score in groups.
-// Rows are batch entries. In whitened units.
+// Kernel bodies of flow matching and of its sampler with the density. Rows are batch entries, in whitened
+// units.
 #pragma once
 
-#include "nn/generators/gan_bodies.h"
+#include "nn/train/batch.h"
 
 namespace microlift {
 
@@ -10,6 +10,7 @@ inline constexpr int kMostDensityStates = 16;
 
 // The flow's time t in [0, 1] as the network sees it: 1 + 2·waves numbers.
 inline constexpr int time_features(int waves) { return 1 + 2 * waves; }
+
 LANE_FN void write_time(float t, int waves, float* out) {
     out[0] = (t - 0.5f) * 3.46410162f;
     float sine, cosine;
@@ -22,15 +23,6 @@ LANE_FN void write_time(float t, int waves, float* out) {
         out[1 + 2 * w] = c * 1.41421356f;
         out[2 + 2 * w] = z * 1.41421356f;
     }
-}
-
-// The variable from which variable d of a training sample is taken: d itself, or, on a ring of n like
-// sites, turned and mirrored as `word` says.
-LANE_FN int ring_site(bool ring, uint32 word, int d, int n) {
-    if (!ring) return d;
-    const int shift = static_cast<int>((static_cast<uint64>(word >> 1) * static_cast<uint64>(n)) >> 31);
-    const int at = (word & 1u) != 0 ? shift + n - 1 - d : shift + d;
-    return at < n ? at : at - n;
 }
 
 // v = g(t) x is the velocity that carries a standard normal law into one, on the straight lines below.
@@ -104,114 +96,6 @@ struct FlowBatchBody {
     }
 };
 
-// Mean squared error: its seed and each row's share of it.
-struct SquaredErrorBody {
-    int states;
-    float scale;  // 1/batch
-    const float *value, *target;
-    float *seed, *loss;
-    index ld;
-    LANE_FN void operator()(index row) const {
-        float sum = 0;
-        for (int d = 0; d < states; ++d) {
-            const float e = value[row * ld + d] - target[row * ld + d];
-            seed[row * ld + d] = 2.0f * scale * e;
-            sum = fma(e, e, sum);
-        }
-        loss[row] = scale * sum;
-    }
-};
-
-// The condition's features and the whitened sample, each shared by `group` rows.
-struct EnergyBatchBody {
-    TrainingColumns columns;
-    WhiteningView white;
-    const float *states, *conditions;
-    index row_size;
-    const TrainClock* clock;
-    uint64 seed;
-    int group, latent;
-    bool ring;
-    float *input, *target;
-    index input_ld, target_ld;
-    LANE_FN void operator()(index row) const {
-        const uint64 block = clock->iteration;
-        uint32 counter[4] = {static_cast<uint32>(row / group), kStreamBatch,
-                             static_cast<uint32>(block), static_cast<uint32>(block >> 32)};
-        philox4x32(counter, philox_key(seed));
-        const index j = columns.pick(counter[0], counter[1]);
-        const float* s = conditions + j;
-        index knot[4];
-        float weight[4];
-        white.place(s, row_size, knot, weight);
-        for (int d = 0; d < white.states; ++d)
-            target[row * target_ld + d] =
-                (states[ring_site(ring, counter[3], d, white.states) * row_size + j] - white.look_up(white.mean, d, knot, weight)) /
-                white.look_up(white.deviation, d, knot, weight);
-        white.write_features(s, row_size, input + row * input_ld + latent);
-    }
-};
-
-// The energy score (Gneiting and Raftery, J. Am. Stat. Assoc. 102 (2007) 359) of groups of M generated
-// states x_i for one sample x: mean |x_i − x| − Σ_{i≠j} |x_i − x_j| / (2 M (M − 1)), an unbiased
-// estimate of a proper score; its seed and each row's share of the batch's mean.
-struct EnergyGroupBody {
-    int states, group;
-    index rows;
-    float scale;  // 1/batch
-    const float *generated, *real;
-    float *seed, *loss;
-    index ld;
-    LANE_FN void operator()(index row) const {
-        const index first = row / group * group;
-        const index end = first + group < rows ? first + group : rows;
-        const float* a = generated + row * ld;
-        const float* x = real + row * ld;
-        float* out = seed + row * ld;
-        float to_real = 1e-12f;
-        for (int d = 0; d < states; ++d) to_real = fma(a[d] - x[d], a[d] - x[d], to_real);
-        to_real = sqrt_exact(to_real);
-        for (int d = 0; d < states; ++d) out[d] = scale * (a[d] - x[d]) / to_real;
-        float share = scale * to_real;
-        const float others = end - first > 1 ? scale / static_cast<float>(end - first - 1) : 0.0f;
-        for (index j = first; j < end; ++j) {
-            if (j == row) continue;
-            const float* b = generated + j * ld;
-            float apart = 1e-12f;
-            for (int d = 0; d < states; ++d) apart = fma(a[d] - b[d], a[d] - b[d], apart);
-            apart = sqrt_exact(apart);
-            for (int d = 0; d < states; ++d) out[d] -= others * (a[d] - b[d]) / apart;
-            share -= 0.5f * others * apart;
-        }
-        loss[row] = share;
-    }
-};
-
-inline constexpr int kLossColumns = 2;  // iteration, loss
-
-// At the end of an iteration: the batch's loss every `stride`, the counter.
-struct LossRecordBody {
-    Schedule schedule;
-    TrainClock* clock;
-    const float* loss;
-    index batch;
-    float* history;
-    LANE_FN void operator()(index) const {
-        const uint64 it = clock->iteration;
-        if (it % schedule.stride == 0) {
-            double sum = 0;
-            for (index i = 0; i < batch; ++i) sum += static_cast<double>(loss[i]);
-            float* row = history + static_cast<index>(it / schedule.stride) * kLossColumns;
-            row[0] = static_cast<float>(it);
-            row[1] = static_cast<float>(sum);
-            if (is_bad(row[1]) && clock->bad_iteration == ~uint64{0}) clock->bad_iteration = it;
-        }
-        clock->iteration = it + 1;
-    }
-};
-
-// --- the sampler ------------------------------------------------------------------------------------
-
 // The network's input at time t: x + factor·v, and the time's features behind those of the condition.
 struct FlowInputBody {
     int states, offset, waves;  // offset: of the time's features
@@ -246,30 +130,6 @@ struct CopyRowBody {
     index ld;
     LANE_FN void operator()(index row) const {
         for (int d = 0; d < states; ++d) to[row * ld + d] = from[row * ld + d];
-    }
-};
-
-// Tangents behind the first layer: group j is row j of its weights, times φ′ where there is one.
-struct TangentStartBody {
-    const float *weight, *first;
-    float* tangent;
-    index size, ld;  // size: rows·ld, of one group
-    template <class L>
-    LANE_FN void operator()(L, index i) const {
-        const index j = i / size;
-        const L w = load<L>(weight + j * ld, i % ld);
-        store(tangent, i, first ? w * load<L>(first, i - j * size) : w);
-    }
-};
-
-// tangent ← tangent ⊙ φ′ in every group.
-struct TangentScaleBody {
-    const float* first;
-    float* tangent;
-    index size;
-    template <class L>
-    LANE_FN void operator()(L, index i) const {
-        store(tangent, i, load<L>(tangent, i) * load<L>(first, i % size));
     }
 };
 

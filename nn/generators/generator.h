@@ -3,35 +3,13 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
-#include "nn/layers/conv.h"
-#include "nn/generators/flow.h"
-#include "nn/layers/mlp.h"
 #include "engine/files/safetensors.h"
 #include "nn/layers/whitening.h"
+#include "nn/train/sampler.h"
 
 namespace microlift {
-
-// Runs a generator network on any number of columns, on CUDA as one kernel (nn/generators/gan_tiles.h) or in pieces
-// of kRows rows; owns the scratch only.
-class GeneratorRunner {
-public:
-    static constexpr index kRows = 4096;
-    GeneratorRunner() = default;
-    GeneratorRunner(const Device& device, const MlpLayout& layout, int latent);
-    // conditions s[k*condition_row + j], states x[d*state_row + j], j < n. Column j depends on
-    // (seed, stream_id, first + j) and its condition alone.
-    void run(Stream& stream, const WhiteningView& white, const float* parameters,
-             const float* conditions, index condition_row, index n, uint64 seed, uint32 stream_id,
-             index first, float* states, index state_row, Precision precision);
-
-private:
-    MlpLayout layout_;
-    int latent_ = 0;
-    index places_ = 0;  // rows of the scratch
-    Buffer<float> memory_;
-    MlpScratch<float> scratch_;
-};
 
 // Of any kind (nn/generators/registry.h).
 class Generator {
@@ -42,9 +20,7 @@ public:
 
     int states() const { return states_; }
     int conditions() const { return conditions_; }
-    int latent() const { return latent_; }  // numbers of noise behind a state
     const std::string& kind() const { return kind_; }
-    const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
     // conditions (conditions(), row), states (states(), row), of which the first n ≤ row columns.
     // Column j depends on (seed, first_index + j) and its condition alone.
@@ -64,24 +40,15 @@ public:
                      Span<const float> states, Span<float> log_density);
 
 private:
-    void check_rows(Span<const float> conditions, index n, index state_size) const;
-    std::string kind_ = "cgan";
-    int states_ = 0, conditions_ = 0, latent_ = 0;
-    std::map<std::string, std::string> metadata_;
-    Precision precision_ = Precision::tf32;  // of generate(), where the training chose one
-    MlpLayout layout_;
-    Whitening whitening_;
-    Buffer<float> parameters_;
-    GeneratorRunner runner_;
-    FlowRunner flow_;
-    bool convolves_ = false;
-    ConvFlowRunner conv_flow_;
-};
+    Matrix<const float> columns(Span<const float> conditions, index n, index state_size) const;
+    void check_density() const;
 
-// The unpadded weights of a network as tensors PREFIX.l.weight (in, out) and PREFIX.l.bias (out).
-void add_network_tensors(TensorMap& map, const std::string& prefix, const MlpLayout& layout,
-                         const std::vector<float>& parameters);
-std::vector<float> network_parameters(const TensorMap& map, const std::string& prefix,
-                                      const MlpLayout& layout);
+    std::string kind_ = "cgan";
+    int states_ = 0, conditions_ = 0;
+    Precision precision_ = Precision::tf32;  // of generate(), where the training chose one
+    Whitening whitening_;
+    std::unique_ptr<Sampler> sampler_;
+    Buffer<float> parameters_;
+};
 
 }  // namespace microlift

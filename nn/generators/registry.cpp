@@ -4,153 +4,142 @@
 
 #include "engine/error.h"
 #include "nn/generators/cgan.h"
-#include "nn/train/single_network.h"
+#include "nn/generators/conv_flow.h"
+#include "nn/generators/energy.h"
+#include "nn/generators/flow.h"
+#include "nn/generators/latent_sampler.h"
+#include "nn/generators/penalty.h"
+#include "nn/layers/weights.h"
 
 namespace microlift {
 namespace {
 
-CganConfig cgan_config(const TrainerConfig& t) {
-    CganConfig c;
-    c.generator_widths = t.widths;
-    c.critic_widths = t.critic_widths;
-    c.activation = t.activation;
-    c.latent = t.latent;
-    c.batch = t.batch;
-    c.iterations = t.iterations;
-    c.critic_steps = t.critic_steps;
-    c.generator_rate = t.rate;
-    c.critic_rate = t.critic_rate;
-    c.beta1 = t.beta1;
-    c.beta2 = t.beta2;
-    c.penalty = t.penalty;
-    c.penalty_weight = t.penalty_weight;
-    c.energy_weight = t.energy_weight;
-    c.ema = t.ema;
-    c.whiten = t.whiten;
-    c.periods = t.periods;
-    c.waves = t.waves;
-    c.held_out = t.held_out;
-    c.validation_bins = t.validation_bins;
-    c.validation_samples = t.validation_samples;
-    c.validation_every = t.validation_every;
-    c.precision = t.precision;
-    c.seed = t.seed;
-    c.graph = t.graph;
-    return c;
+using Ring = GeneratorKind::Ring;
+constexpr GeneratorKind::Defaults kAdversary{512, 8000, 500, 0}, kFlow{2048, 16000, 2000, 0.9},
+    kScore{2048, 16000, 1000, 0.9};
+
+std::string list_of(const std::vector<std::string>& names) {
+    std::string list;
+    for (std::size_t k = 0; k < names.size(); ++k)
+        list.append(k == 0 ? "" : k + 1 < names.size() ? ", " : " or ").append(names[k]);
+    return list;
 }
 
-class CganTrainer final : public GeneratorTrainer {
-public:
-    CganTrainer(Stream& stream, const TrainerConfig& config, int states, int conditions)
-        : cgan_(stream, cgan_config(config), states, conditions) {}
-    void set_data(Span<const float> states, Span<const float> conditions, index row, index columns,
-                  index trajectories) override {
-        cgan_.set_data(states, conditions, row, columns, trajectories);
-    }
-    void warm_start(const TensorMap& state) override { cgan_.warm_start(state); }
-    void advance(index n) override { cgan_.advance(n); }
-    void check() override { cgan_.check(); }
-    index iteration() const override { return cgan_.iteration(); }
-    bool done() const override { return cgan_.done(); }
-    Precision precision() const override { return cgan_.precision(); }
-    TrainingHistory history() override {
-        const CganHistory h = cgan_.history();
-        TrainingHistory out;
-        out.losses = {"critic_loss", "generator_loss", "penalty"};
-        for (const auto& row : h.rows)
-            out.rows.push_back({row.iteration, {row.wasserstein, row.generator_loss, row.penalty}});
-        for (const auto& v : h.validations)
-            out.validations.push_back({v.iteration, v.mean, v.worst});
-        out.best_iteration = h.best_iteration;
-        out.best = h.best;
-        out.floor = h.floor;
-        out.bins = h.bins;
-        out.samples = h.samples;
-        out.bin_conditions = h.bin_conditions;
-        out.distances = h.distances;
-        return out;
-    }
-    TensorMap save_state() override { return cgan_.save_state(); }
-    void load_state(const TensorMap& state) override { cgan_.load_state(state); }
-    SafeTensors generator_tensors() override {
-        SafeTensors content = cgan_.generator_tensors();
-        content.metadata["kind"] = "cgan";
-        return content;
-    }
+void require(bool good, const std::string& what) {
+    if (!good) throw InputError("generator: " + what);
+}
 
-private:
-    Cgan cgan_;
-};
+void require_count(index value, index least, index most, const char* key) {
+    require(value >= least && value <= most, std::string(key) + " must be " +
+                                                 std::to_string(least) + " to " +
+                                                 std::to_string(most));
+}
+
+void require_widths(const std::vector<index>& widths, const char* key) {
+    require(widths.size() <= kMostHiddenLayers, std::string(key) + " must be of at most " +
+                                                    std::to_string(kMostHiddenLayers) +
+                                                    " hidden layers");
+    for (const index width : widths) require_count(width, 1, kMostWidth, key);
+}
 
 }  // namespace
 
+Penalty penalty_from(const std::string& name) {
+    if (name == "one_sided") return Penalty::one_sided;
+    if (name == "two_sided") return Penalty::two_sided;
+    if (name == "relativistic" || name == "r1r2") return Penalty::relativistic;
+    throw InputError("there is no penalty '" + name +
+                     "'; write one_sided, two_sided or relativistic");
+}
+
+const std::vector<GeneratorKind>& generator_table() {
+    static const std::vector<GeneratorKind> table{
+        // kind, architecture, defaults, trainer, weight files, density, ring
+        {"cgan", "mlp", kAdversary, make_cgan, load_latent, false, Ring::ignored},
+        {"flow", "mlp", kFlow, make_flow, load_flow, true, Ring::used},
+        {"flow", "conv", kFlow, make_conv_flow, load_conv_flow, false, Ring::needed},
+        {"energy", "mlp", kScore, make_energy, load_latent, false, Ring::used},
+    };
+    return table;
+}
+
 const std::vector<std::string>& generator_kinds() {
-    static const std::vector<std::string> kinds{"cgan", "flow", "energy"};
-    return kinds;
+    static const std::vector<std::string> names = [] {
+        std::vector<std::string> list;
+        for (const GeneratorKind& kind : generator_table())
+            if (std::find(list.begin(), list.end(), kind.name) == list.end())
+                list.push_back(kind.name);
+        return list;
+    }();
+    return names;
+}
+
+const GeneratorKind& generator_kind(const std::string& name, const std::string& architecture) {
+    std::vector<std::string> architectures;
+    for (const GeneratorKind& kind : generator_table()) {
+        if (name != kind.name) continue;
+        if (architecture == kind.architecture) return kind;
+        architectures.push_back(kind.architecture);
+    }
+    if (architectures.empty())
+        throw InputError("there is no generator of kind '" + name + "'; write " +
+                         list_of(generator_kinds()));
+    throw InputError("generator: there is no " + name + " of architecture '" + architecture +
+                     "'; write " + list_of(architectures));
 }
 
 TrainerConfig TrainerConfig::defaults(const std::string& kind) {
+    const GeneratorKind::Defaults& own = generator_kind(kind).defaults;
     TrainerConfig c;
     c.kind = kind;
-    if (kind == "flow") {
-        c.batch = 2048;
-        c.iterations = 16000;
-        c.beta1 = 0.9;
-        c.beta2 = 0.99;
-        c.validation_every = 2000;
-    } else if (kind == "energy") {
-        c.batch = 2048;
-        c.iterations = 16000;
-        c.beta1 = 0.9;
-        c.validation_every = 1000;
-    } else if (kind != "cgan") {
-        throw InputError("there is no generator of kind '" + kind +
-                         "'; write cgan, flow or energy");
-    }
+    c.batch = own.batch;
+    c.iterations = own.iterations;
+    c.validation_every = own.validation_every;
+    c.beta1 = own.beta1;
     return c;
 }
 
 void TrainerConfig::validate() const {
-    const auto require = [](bool good, const char* what) {
-        if (!good) throw InputError(std::string("generator: ") + what);
-    };
-    defaults(kind);
-    require(architecture == "mlp" || architecture == "conv", "architecture must be mlp or conv");
-    require(architecture == "mlp" || (kind == "flow" && ring),
-            "architecture conv is for flows on a ring");
-    if (kind == "cgan") {
-        cgan_config(*this).validate();
-        return;
-    }
+    require(generator_kind(kind, architecture).ring != Ring::needed || ring,
+            "architecture " + architecture + " is for flows on a ring");
     activation_from(activation);
-    require(batch >= 1 && batch <= (index{1} << 22), "batch must be 1 to 4194304");
-    require(iterations >= 1 && iterations <= 1000000000, "iterations must be 1 to 1e9");
-    require(rate > 0, "learning rates must be > 0");
+    penalty_from(penalty);
+    require_widths(widths, "widths");
+    require_widths(critic_widths, "critic_widths");
+    require_count(batch, 1, kMostBatch, "batch");
+    require_count(iterations, 1, kMostIterations, "iterations");
+    require_count(critic_steps, 1, kMostCriticSteps, "critic_steps");
+    require(rate > 0 && critic_rate > 0, "learning rates must be > 0");
     require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "betas must be in [0, 1)");
+    require(energy_weight >= 0, "energy_weight must be ≥ 0");
+    require(penalty_weight >= 0, "penalty_weight must be ≥ 0");
     require(ema >= 0 && ema < 1, "ema must be in [0, 1)");
     require(whiten == "conditional" || whiten == "global",
             "whiten must be conditional or global");
     require(held_out >= 0 && held_out < 1, "held_out must be in [0, 1)");
-    require(validation_bins >= 1 && validation_samples >= 16 && validation_every >= 1,
+    require(validation_bins >= 1 && validation_samples >= kLeastValidationSamples &&
+                validation_every >= 1,
             "validation needs at least 1 bin, 16 samples and 1 iteration between");
-    require(waves >= 0 && waves <= kMostWaves, "waves must be 0 to 32");
-    require(latent >= 0 && latent <= 4096, "latent must be 0 (automatic) to 4096");
-    require(flow_steps >= 1 && flow_steps <= 1000, "flow_steps must be 1 to 1000");
-    require(time_waves >= 0 && time_waves <= kMostWaves, "time_waves must be 0 to 32");
-    require(group >= 2 && group <= 64 && (group & (group - 1)) == 0,
+    require_count(waves, 0, kMostWaves, "waves");
+    require_count(latent, 0, kMostLatent, "latent");
+    require_count(flow_steps, 1, kMostFlowSteps, "flow_steps");
+    require_count(time_waves, 0, kMostWaves, "time_waves");
+    require(group >= kLeastGroup && group <= kMostGroup && (group & (group - 1)) == 0,
             "group must be a power of two, 2 to 64");
 }
 
 std::unique_ptr<GeneratorTrainer> make_trainer(Stream& stream, const TrainerConfig& config,
                                                int states, int conditions) {
     config.validate();
-    if (states < 1 || states > 4096) throw InputError("a generator needs 1 to 4096 states");
+    if (states < 1 || states > kMostStates)
+        throw InputError("a generator needs 1 to " + std::to_string(kMostStates) + " states");
     if (conditions < 1 || conditions > kMostConditions)
         throw InputError("a generator needs 1 to " + std::to_string(kMostConditions) +
                          " conditions");
-    if (config.kind == "flow") return make_flow_trainer(stream, config, states, conditions);
-    if (config.kind == "energy") return make_energy_trainer(stream, config, states, conditions);
-    return std::make_unique<CganTrainer>(stream, config, states, conditions);
+    const GeneratorKind& kind = generator_kind(config.kind, config.architecture);
+    TrainerConfig own = config;
+    own.ring = config.ring && kind.ring != Ring::ignored;
+    return kind.make(stream, own, states, conditions);
 }
 
 }  // namespace microlift

@@ -14,11 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/launch/lanes.h"
 #include "nn/layers/conv_bodies.h"
-#include "nn/layers/gemm.h"
-#include "engine/files/safetensors.h"
-#include "nn/layers/whitening.h"
+#include "nn/layers/network.h"
 
 namespace microlift {
 
@@ -64,64 +61,68 @@ struct ConvRow {
     const Real* parameters;
     Real* memory;
 
-    // From (x, features) to place.out; keeps φ′ for gradient().
+    // From (x, features) to place.out; keeps φ′ for reverse().
     void forward(const Real* dense, bool derivatives) const;
-    // Adds a row's loss gradient; needs the flipped weights. loss: one number.
-    void gradient(const Real* target, Real scale, const Real* flipped, Real* gradient,
-                  Real* loss) const;
+    // Σ over sites (out − target)² · scale into `loss`, and the seed of reverse().
+    void squared_error(const Real* target, Real scale, Real* loss) const;
+    // Adds the loss's gradient; needs the flipped weights.
+    void reverse(const Real* flipped, Real* gradient) const;
 };
 
-class ConvNetwork {
+class ConvNetwork final : public Network {
 public:
-    ConvNetwork() = default;
     // by_bodies: as on CUDA, also on the CPU.
-    ConvNetwork(const Device& device, const ConvLayout& layout, index rows, bool training,
+    ConvNetwork(const Device& device, const ConvLayout& layout, index rows, Use use,
                 bool by_bodies = false);
 
-    index slots(index rows) const { return rows < 16 ? rows : 16; }
-    // dense (rows, dense_ld): x, then features; out (rows, out_ld).
-    void forward(Stream& stream, const float* parameters, const float* dense, index dense_ld,
-                 index rows, float* out, index out_ld);
-    // Squared error against target (rows, target_ld), summed over sites, averaged over rows: each row's
-    // loss, and gradients in slots(rows) parts of layout.parameters.
-    void gradient(Stream& stream, const float* parameters, const float* flipped, const float* dense,
-                  index dense_ld, const float* target, index target_ld, index rows, float* gradient,
-                  float* loss);
-    void flip(Stream& stream, const float* parameters, float* flipped) const;
+    index parameters() const override { return layout_.parameters; }
+    std::vector<float> initial(uint64 seed, uint64) const override {
+        return layout_.initial(seed);
+    }
+    std::vector<float> transposed(const std::vector<float>& parameters) const override {
+        return layout_.flip(parameters);
+    }
+    void transpose(Stream& stream, const float* parameters, float* flipped) const override;
+    // PREFIX.l.weight (kernel, in, out) and PREFIX.l.embedding (features + 1, out).
+    void add_tensors(TensorMap& map, const std::string& prefix,
+                     const std::vector<float>& parameters) const override;
+    std::vector<float> parameters_in(const TensorMap& map,
+                                     const std::string& prefix) const override;
+    void describe(std::map<std::string, std::string>& metadata) const override;
+
+    Matrix<float> input() override {
+        return {dense_.data(), rows_, layout_.sites + layout_.features, dense_ld_};
+    }
+    Matrix<float> output() override { return {out_.data(), rows_, layout_.sites, out_ld_}; }
+    index tile_rows() const override { return 1; }  // a thread has place for one row
+    index slots(const Device&, index rows) const override {
+        return rows < kMostSlots ? rows : kMostSlots;
+    }
+    Precision precision(const Device&, Precision) const override { return Precision::fp32; }
+    void forward(RowProgram<float>& program, const float* parameters, bool derivatives) override;
+    void squared_error(RowProgram<float>& program, const float* target, float scale,
+                       float* loss) override;
+    void backward(RowProgram<float>& program, const float* parameters,
+                  const float* flipped) override;
+
+    // The sweeps as kernel bodies, all rows at once; gradients in slots(rows) parts.
+    void forward_by_bodies(Stream& stream, const float* parameters, index rows, bool derivatives);
+    void squared_error_by_bodies(Stream& stream, const float* target, float scale, index rows,
+                                 float* loss);
+    void backward_by_bodies(Stream& stream, const float* flipped, index rows, float* gradient);
 
 private:
-    void forward_by_bodies(Stream& stream, const float* parameters, const float* dense,
-                           index dense_ld, index rows, bool derivatives);
+    // Of the thread that asks.
+    ConvRow<float> row(const float* parameters);
+
     ConvLayout layout_;
     ConvPlace place_;
+    index rows_ = 0, dense_ld_ = 0, out_ld_ = 0;
     bool by_bodies_ = false;
-    Buffer<float> memory_;
+    Buffer<float> memory_, dense_, out_;
 };
 
-// Midpoint steps from noise to states with a velocity of convolutions.
-class ConvFlowRunner {
-public:
-    static constexpr index kRows = 1024;
-    ConvFlowRunner() = default;
-    ConvFlowRunner(const Device& device, const ConvLayout& layout, int features, int time_waves,
-                   int steps);
-    // As FlowRunner::run().
-    void run(Stream& stream, const WhiteningView& white, const float* parameters,
-             const float* conditions, index condition_row, index n, uint64 seed, uint32 stream_id,
-             index first, float* states, index state_row);
-
-private:
-    ConvLayout layout_;
-    int features_ = 0, waves_ = 0, steps_ = 0;
-    ConvNetwork network_;
-    Buffer<float> memory_;
-    index ld_ = 0, dense_ld_ = 0;
-};
-
-// PREFIX.l.weight (kernel, in, out) and PREFIX.l.embedding (features + 1, out).
-void add_conv_tensors(TensorMap& map, const std::string& prefix, const ConvLayout& layout,
-                      const std::vector<float>& parameters);
-std::vector<float> conv_parameters(const TensorMap& map, const std::string& prefix,
-                                   const ConvLayout& layout);
+// From a weight file's metadata, for so many features and sites.
+ConvLayout conv_layout(const SafeTensors& content, index features, index sites);
 
 }  // namespace microlift

@@ -4,10 +4,11 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "engine/launch/lanes.h"
 #include "kernels/lane/simd.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
-#include "nn/generators/flow_bodies.h"
+#include "nn/layers/weights.h"
 
 namespace microlift {
 namespace {
@@ -36,7 +37,7 @@ ConvLayout::ConvLayout(index site_count, index feature_count, const std::vector<
     channels[0] = ld[0] = 2;
     for (int l = 1; l < layers; ++l) {
         const index n = hidden[at(l - 1)];
-        if (n < 1 || n % kPad != 0 || n > 4096)
+        if (n < 1 || n % kPad != 0 || n > kMostChannels)
             throw InputError("a convolution has " + std::to_string(n) +
                              " channels; give a multiple of 16, at most 4096");
         channels[at(l)] = ld[at(l)] = n;
@@ -157,12 +158,15 @@ void ConvRow<Real>::forward(const Real* dense, bool derivatives) const {
 }
 
 template <class Real>
-void ConvRow<Real>::gradient(const Real* target, Real scale, const Real* flipped, Real* gradient,
-                             Real* loss) const {
+void ConvRow<Real>::squared_error(const Real* target, Real scale, Real* loss) const {
+    ConvLossBody<Real>{memory + place.out, target, 0, layout.sites, layout.half(), kPad, scale,
+                       memory + place.seed, memory + place.seed_ring, loss, 0}(0);
+}
+
+template <class Real>
+void ConvRow<Real>::reverse(const Real* flipped, Real* gradient) const {
     constexpr int lanes = kLanesOf<Real>;
     const index sites = layout.sites, half = layout.half(), features = layout.features + 1;
-    ConvLossBody<Real>{memory + place.out, target, 0, sites, half, kPad, scale, memory + place.seed,
-                       memory + place.seed_ring, loss, 0}(0);
     Real* const sum = memory + place.sum;
     for (int l = layout.layers; l >= 1; --l) {
         const index ld = layout.ld[at(l)], before = layout.ld[at(l - 1)];
@@ -202,17 +206,57 @@ template struct ConvRow<double>;
 
 // --- batches ----------------------------------------------------------------------------------------
 
-ConvNetwork::ConvNetwork(const Device& device, const ConvLayout& layout, index rows, bool training,
+ConvNetwork::ConvNetwork(const Device& device, const ConvLayout& layout, index rows, Use use,
                          bool by_bodies)
-    : layout_(layout), place_(layout, training), by_bodies_(by_bodies || !device.is_cpu()),
-      memory_(device, place_.size * (by_bodies_ ? rows : static_cast<index>(device.threads()))) {}
+    : layout_(layout), place_(layout, use == Use::training), rows_(rows),
+      dense_ld_(padded_width(layout.sites + layout.features)), out_ld_(padded_width(layout.sites)),
+      by_bodies_(by_bodies || !device.is_cpu()) {
+    if (use == Use::none) return;
+    const index places = by_bodies_ ? rows : static_cast<index>(device.threads());
+    memory_ = Buffer<float>(device, place_.size * places);
+    dense_ = Buffer<float>(device, rows * dense_ld_);
+    out_ = Buffer<float>(device, rows * out_ld_);
+}
 
-void ConvNetwork::forward_by_bodies(Stream& stream, const float* parameters, const float* dense,
-                                    index dense_ld, index rows, bool derivatives) {
+ConvRow<float> ConvNetwork::row(const float* parameters) {
+    return {layout_, place_, parameters, memory_.data() + ThreadPool::worker() * place_.size};
+}
+
+void ConvNetwork::forward(RowProgram<float>& program, const float* parameters, bool derivatives) {
+    if (by_bodies_)
+        return forward_by_bodies(program.stream(), parameters, program.rows(), derivatives);
+    program.each_row_on_cpu([this, parameters, derivatives](index number, float*) {
+        const ConvRow<float> network = row(parameters);
+        network.forward(dense_.data() + number * dense_ld_, derivatives);
+        float* const out = out_.data() + number * out_ld_;
+        for (index d = 0; d < layout_.sites; ++d) out[d] = network.memory[place_.out + d * kPad];
+    });
+}
+
+void ConvNetwork::squared_error(RowProgram<float>& program, const float* target, float scale,
+                                float* loss) {
+    if (by_bodies_)
+        return squared_error_by_bodies(program.stream(), target, scale, program.rows(), loss);
+    program.each_row_on_cpu([this, target, scale, loss](index number, float*) {
+        row(nullptr).squared_error(target + number * out_ld_, scale, loss + number);
+    });
+}
+
+void ConvNetwork::backward(RowProgram<float>& program, const float* parameters,
+                           const float* flipped) {
+    if (by_bodies_)
+        return backward_by_bodies(program.stream(), flipped, program.rows(), program.gradient());
+    program.each_row_on_cpu([this, parameters, flipped](index, float* slot) {
+        row(parameters).reverse(flipped, slot);
+    });
+}
+
+void ConvNetwork::forward_by_bodies(Stream& stream, const float* parameters, index rows,
+                                    bool derivatives) {
     const index sites = layout_.sites, half = layout_.half(), place = place_.size;
     float* const m = memory_.data();
     for_each_index(stream, rows,
-                   ConvInputBody<float>{dense, dense_ld, sites, half, layout_.features,
+                   ConvInputBody<float>{dense_.data(), dense_ld_, sites, half, layout_.features,
                                         static_cast<float>(std::sqrt(static_cast<double>(sites))),
                                         m + place_.h[0], m + place_.feature, place});
     for (int l = 1; l <= layout_.layers; ++l) {
@@ -237,61 +281,24 @@ void ConvNetwork::forward_by_bodies(Stream& stream, const float* parameters, con
             for_each_index(stream, rows * half * ld,
                            ConvHaloBody<float>{m + place_.h[at(l)], half * ld, sites * ld, place});
     }
+    for_each_index(stream, rows,
+                   ConvOutputBody{m + place_.out, kPad, sites, place, out_ld_, out_.data()});
 }
 
-void ConvNetwork::forward(Stream& stream, const float* parameters, const float* dense,
-                          index dense_ld, index rows, float* out, index out_ld) {
-    if (by_bodies_) {
-        forward_by_bodies(stream, parameters, dense, dense_ld, rows, false);
-        for_each_index(stream, rows,
-                       ConvOutputBody{memory_.data() + place_.out, kPad, layout_.sites, place_.size,
-                                      out_ld, out});
-        return;
-    }
-    count_launch();
-    ThreadPool& pool = stream.device().pool();
-    stream.submit([=, this, &pool] {
-        constexpr index kPiece = 4;
-        pool.run((rows + kPiece - 1) / kPiece, [&](index piece) {
-            float* const memory = memory_.data() + ThreadPool::worker() * place_.size;
-            const ConvRow<float> network{layout_, place_, parameters, memory};
-            for (index row = piece * kPiece; row < std::min(rows, (piece + 1) * kPiece); ++row) {
-                network.forward(dense + row * dense_ld, false);
-                for (index d = 0; d < layout_.sites; ++d)
-                    out[row * out_ld + d] = memory[place_.out + d * kPad];
-            }
-        });
-    });
+void ConvNetwork::squared_error_by_bodies(Stream& stream, const float* target, float scale,
+                                          index rows, float* loss) {
+    float* const m = memory_.data();
+    for_each_index(stream, rows,
+                   ConvLossBody<float>{m + place_.out, target, out_ld_, layout_.sites,
+                                       layout_.half(), kPad, scale, m + place_.seed,
+                                       m + place_.seed_ring, loss, place_.size});
 }
 
-void ConvNetwork::gradient(Stream& stream, const float* parameters, const float* flipped,
-                           const float* dense, index dense_ld, const float* target, index target_ld,
-                           index rows, float* gradient, float* loss) {
-    const index count = slots(rows);
-    const float scale = 1.0f / static_cast<float>(rows);
-    if (!by_bodies_) {
-        count_launch();
-        ThreadPool& pool = stream.device().pool();
-        stream.submit([=, this, &pool] {
-            pool.run(count, [&](index slot) {
-                float* const memory = memory_.data() + ThreadPool::worker() * place_.size;
-                float* const mine = gradient + slot * layout_.parameters;
-                std::fill_n(mine, layout_.parameters, 0.0f);
-                const ConvRow<float> network{layout_, place_, parameters, memory};
-                for (index row = slot * rows / count; row < (slot + 1) * rows / count; ++row) {
-                    network.forward(dense + row * dense_ld, true);
-                    network.gradient(target + row * target_ld, scale, flipped, mine, loss + row);
-                }
-            });
-        });
-        return;
-    }
+void ConvNetwork::backward_by_bodies(Stream& stream, const float* flipped, index rows,
+                                     float* gradient) {
+    const index count = slots(stream.device(), rows);
     const index sites = layout_.sites, half = layout_.half(), place = place_.size;
     float* const m = memory_.data();
-    forward_by_bodies(stream, parameters, dense, dense_ld, rows, true);
-    for_each_index(stream, rows,
-                   ConvLossBody<float>{m + place_.out, target, target_ld, sites, half, kPad, scale,
-                                       m + place_.seed, m + place_.seed_ring, loss, place});
     for (int l = layout_.layers; l >= 1; --l) {
         const index ld = layout_.ld[at(l)], before = layout_.ld[at(l - 1)];
         const bool last = l == layout_.layers;
@@ -326,7 +333,7 @@ void ConvNetwork::gradient(Stream& stream, const float* parameters, const float*
     }
 }
 
-void ConvNetwork::flip(Stream& stream, const float* parameters, float* flipped) const {
+void ConvNetwork::transpose(Stream& stream, const float* parameters, float* flipped) const {
     for (int l = 1; l <= layout_.layers; ++l)
         for_each_index(stream, layout_.kernel * layout_.seeds(l) * layout_.ld[at(l - 1)],
                        FlipBody{parameters + layout_.weight[at(l)], flipped + layout_.flipped[at(l)],
@@ -334,101 +341,52 @@ void ConvNetwork::flip(Stream& stream, const float* parameters, float* flipped) 
                                 layout_.ld[at(l)]});
 }
 
-// --- the sampler ------------------------------------------------------------------------------------
-
-ConvFlowRunner::ConvFlowRunner(const Device& device, const ConvLayout& layout, int features,
-                               int time_waves, int steps)
-    : layout_(layout), features_(features), waves_(time_waves), steps_(steps),
-      network_(device, layout, kRows, false), ld_(padded_width(layout.sites)),
-      dense_ld_(padded_width(layout.sites + layout.features)) {
-    memory_ = Buffer<float>(device, kRows * (2 * ld_ + dense_ld_));
-}
-
-void ConvFlowRunner::run(Stream& stream, const WhiteningView& white, const float* parameters,
-                         const float* conditions, index condition_row, index n, uint64 seed,
-                         uint32 stream_id, index first, float* states, index state_row) {
-    const int sites = static_cast<int>(layout_.sites);
-    const float h = 1.0f / static_cast<float>(steps_);
-    float* const x = memory_.data();
-    float* const v = x + kRows * ld_;
-    float* const dense = v + kRows * ld_;
-    for (index from = 0; from < n; from += kRows) {
-        const index rows = std::min(kRows, n - from);
-        for_each_index(stream, rows,
-                       FeatureBody{white, conditions + from, condition_row, sites, dense, dense_ld_});
-        for_each_lane(stream, rows,
-                      LatentBody{seed, stream_id, nullptr, 0, 0, first + from, sites, x, ld_});
-        const auto velocity = [&](float t, float factor) {
-            for_each_index(stream, rows, FlowInputBody{sites, sites + features_, waves_, t, factor, x,
-                                                       v, dense, ld_, dense_ld_});
-            network_.forward(stream, parameters, dense, dense_ld_, rows, v, ld_);
-        };
-        // FlowInputBody multiplies v by 0 at a step's start: it must be finite.
-        for_each_index(stream, rows, CopyRowBody{sites, x, v, ld_});
-        for (int k = 0; k < steps_; ++k) {
-            const float t = static_cast<float>(k) * h;
-            velocity(t, 0.0f);
-            velocity(t + 0.5f * h, 0.5f * h);
-            for_each_index(stream, rows, FlowMoveBody{sites, h, v, x, ld_});
-        }
-        for_each_index(stream, rows, UnwhitenBody{white, x, conditions + from, ld_, condition_row,
-                                                  state_row, states + from});
-    }
-}
-
 // --- weight files -------------------------------------------------------------------------------------
 
 namespace {
 
-// Calls use(name, shape, offset of the parameters, rows, layer) for every tensor.
+// use(block) for every tensor of the weights.
 template <class Use>
-void each_tensor(const std::string& prefix, const ConvLayout& layout, const Use& use) {
+void each_block(const std::string& prefix, const ConvLayout& layout, const Use& use) {
     for (int l = 1; l <= layout.layers; ++l) {
         const std::string name = prefix + "." + std::to_string(l);
-        const index out = layout.channels[at(l)];
-        use(name + ".weight", std::vector<index>{layout.kernel, layout.ld[at(l - 1)], out},
-            layout.weight[at(l)], layout.depth(l), l);
-        use(name + ".embedding", std::vector<index>{layout.features + 1, out},
-            layout.embedding[at(l)], layout.features + 1, l);
+        const index out = layout.channels[at(l)], ld = layout.ld[at(l)];
+        use(WeightBlock{name + ".weight",
+                        {layout.kernel, layout.ld[at(l - 1)], out},
+                        layout.weight[at(l)],
+                        ld});
+        use(WeightBlock{name + ".embedding", {layout.features + 1, out}, layout.embedding[at(l)],
+                        ld});
     }
 }
 
 }  // namespace
 
-void add_conv_tensors(TensorMap& map, const std::string& prefix, const ConvLayout& layout,
-                      const std::vector<float>& parameters) {
-    each_tensor(prefix, layout, [&](const std::string& name, const std::vector<index>& shape,
-                                    index from, index rows, int l) {
-        std::vector<float> values;
-        for (index i = 0; i < rows; ++i)
-            for (index c = 0; c < layout.channels[at(l)]; ++c)
-                values.push_back(
-                    parameters[static_cast<std::size_t>(from + i * layout.ld[at(l)] + c)]);
-        map[name] = Tensor::of(values, shape);
-    });
+void ConvNetwork::add_tensors(TensorMap& map, const std::string& prefix,
+                              const std::vector<float>& parameters) const {
+    each_block(prefix, layout_,
+               [&](const WeightBlock& block) { add_weights(map, block, parameters); });
 }
 
-std::vector<float> conv_parameters(const TensorMap& map, const std::string& prefix,
-                                   const ConvLayout& layout) {
-    std::vector<float> parameters(static_cast<std::size_t>(layout.parameters), 0.0f);
-    each_tensor(prefix, layout, [&](const std::string& name, const std::vector<index>& shape,
-                                    index from, index rows, int l) {
-        const auto found = map.find(name);
-        if (found == map.end() || found->second.shape != shape)
-            throw InputError("the weights hold no tensor '" + name +
-                             "' of the right shape; give a file that microlift wrote");
-        const auto values = found->second.floats();
-        const index out = layout.channels[at(l)];
-        for (index i = 0; i < rows; ++i)
-            for (index c = 0; c < out; ++c) {
-                const float value = values[static_cast<std::size_t>(i * out + c)];
-                if (!std::isfinite(value))
-                    throw InputError("tensor '" + name +
-                                     "' holds a value that is not finite; give other weights");
-                parameters[static_cast<std::size_t>(from + i * layout.ld[at(l)] + c)] = value;
-            }
-    });
+std::vector<float> ConvNetwork::parameters_in(const TensorMap& map,
+                                              const std::string& prefix) const {
+    std::vector<float> parameters(static_cast<std::size_t>(layout_.parameters), 0.0f);
+    each_block(prefix, layout_,
+               [&](const WeightBlock& block) { read_weights(map, block, parameters); });
     return parameters;
+}
+
+void ConvNetwork::describe(std::map<std::string, std::string>& metadata) const {
+    metadata["widths"] = widths_text(
+        {layout_.channels.begin() + 1, layout_.channels.begin() + layout_.layers});
+    metadata["architecture"] = "conv";
+    metadata["kernel"] = std::to_string(layout_.kernel);
+}
+
+ConvLayout conv_layout(const SafeTensors& content, index features, index sites) {
+    return ConvLayout(sites, features, metadata_widths(content),
+                      metadata_number(content, "kernel", "kernel", 1, kMostStates),
+                      activation_from(content.text("activation")));
 }
 
 }  // namespace microlift

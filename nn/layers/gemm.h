@@ -2,7 +2,7 @@
 //
 // Matrix products of small layers. Matrices are row-major; the leading dimension of every activation
 // and weight matrix is its width rounded up to kPad, and the padding columns hold zeros.
-// One signature, two implementations: register-blocked SIMD on the CPU (gemm.cpp), cuBLASLt on CUDA
+// One signature, two implementations: register-blocked SIMD on the CPU (gemm.lanes.cpp), cuBLASLt on CUDA
 // (gemm_cuda.cpp).
 #pragma once
 

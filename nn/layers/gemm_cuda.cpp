@@ -122,7 +122,7 @@ Plan make_plan(Context& context, const Gemm<float>& g, Precision precision, int 
 
 }  // namespace
 
-// In gan_kernels.cu.
+// In layer_kernels.cu.
 void spread_bias_on_cuda(Stream& stream, const float* bias, float* c, index ld, index rows,
                          index n);
 

@@ -27,16 +27,10 @@ struct MlpLayout {
     // widths: input, hidden …, output.
     MlpLayout(const std::vector<index>& widths, Activation activation);
 
-    // True parameters, without padding.
-    index count() const;
     // Uniform in ±sqrt(3/in) (variance 1/in), biases zero; `which` tells networks apart.
     std::vector<float> initial(uint64 seed, uint64 which) const;
     std::vector<float> transpose(const std::vector<float>& parameters) const;
 };
-
-const char* activation_name(Activation activation);
-// InputError unless it is one of silu, leaky_relu, tanh, softplus.
-Activation activation_from(const std::string& name);
 
 // --- sweeps -----------------------------------------------------------------------------------------
 
@@ -57,6 +51,11 @@ struct MlpScratch {
     MlpScratch(const MlpLayout& layout, index rows, int groups, int penalised, Real* memory);
 };
 
+// Of a forward sweep alone: h_l (rows, ld_l).
+index activations_size(const MlpLayout& layout, index rows);
+std::array<float*, kMostLayers + 1> activations(const MlpLayout& layout, index rows,
+                                                float* memory);
+
 // A Program is a RowProgram (nn/layers/row_program.h) or, within a block, a TileProgram (kernels/block/mlp_tile.cuh).
 template <class Real>
 struct Mlp {
@@ -66,12 +65,26 @@ struct Mlp {
     const MlpScratch<Real>& scratch;
     index rows;  // of a group's arrays: RowProgram::group_rows()
 
-    LANE_FN const Real* weight(int l) const { return parameters + layout.weight[at(l)]; }
-    LANE_FN const Real* bias(int l) const { return parameters + layout.bias[at(l)]; }
-    LANE_FN const Real* weight_transposed(int l) const { return transposed + layout.transposed[at(l)]; }
     LANE_FN static std::size_t at(int l) { return static_cast<std::size_t>(l); }
+    LANE_FN Matrix<const Real> weight(int l) const {
+        return {parameters + layout.weight[at(l)], layout.width[at(l - 1)], layout.ld[at(l)],
+                layout.ld[at(l)]};
+    }
+    LANE_FN const Real* bias(int l) const { return parameters + layout.bias[at(l)]; }
+    LANE_FN Matrix<const Real> weight_transposed(int l) const {
+        return {transposed + layout.transposed[at(l)], layout.width[at(l)], layout.ld[at(l - 1)],
+                layout.ld[at(l - 1)]};
+    }
     // Where group c of an array of layer l begins; penalised arrays begin at penalised_from.
     LANE_FN Real* group(Real* p, int l, int c) const { return p ? p + c * rows * layout.ld[at(l)] : p; }
+    LANE_FN Matrix<Real> of(Real* p, int l, int c = 0) const {
+        return {group(p, l, c), rows, layout.width[at(l)], layout.ld[at(l)]};
+    }
+    // Of the input only the first `columns` matter, if that is not 0.
+    LANE_FN RowProduct<Real> to_input(Real* from, Real* to, index columns) const {
+        const index n = columns > 0 ? padded_width(columns) : layout.ld[0];
+        return {of(from, 1), weight_transposed(1).first(n), nullptr, of(to, 0), columns};
+    }
 
     // h_0 → h_layers for `groups` groups from `from`; keeps φ′ where `derivatives`, and φ″ of the
     // penalised ones.
@@ -79,22 +92,20 @@ struct Mlp {
     LANE_FN void forward(Program& program, int from, int groups, bool derivatives) const {
         const int L = layout.layers;
         for (int l = 1; l <= L; ++l) {
-            const auto input = [&](int c) { return group(scratch.h[at(l - 1)], l - 1, c); };
-            const auto output = [&](int c) { return group(scratch.h[at(l)], l, c); };
+            const auto product_of = [&](int c) {
+                return RowProduct<Real>{of(scratch.h[at(l - 1)], l - 1, c), weight(l), bias(l),
+                                        of(scratch.h[at(l)], l, c)};
+            };
             if (l == L) {
-                program.multiply(groups, input(from), layout.ld[at(l - 1)],
-                                 layout.width[at(l - 1)], weight(l), layout.ld[at(l)], bias(l),
-                                 output(from), layout.ld[at(l)], layout.ld[at(l)],
-                                 layout.width[at(l)]);
+                RowProduct<Real> product = product_of(from);
+                product.columns = layout.width[at(l)];
+                program.multiply(groups, product);
                 break;
             }
             const auto product = [&](int c, int count, const ActivateBody<Real>& body) {
-                if (count > 0)
-                    program.multiply_then(count, input(c), layout.ld[at(l - 1)],
-                                          layout.width[at(l - 1)], weight(l), layout.ld[at(l)],
-                                          bias(l), output(c), layout.ld[at(l)], layout.ld[at(l)],
-                                          body);
+                if (count > 0) program.multiply_then(count, product_of(c), body);
             };
+            const auto output = [&](int c) { return group(scratch.h[at(l)], l, c); };
             int plain = scratch.second[at(l)] ? scratch.penalised_from - from : groups;
             plain = plain < 0 ? 0 : plain < groups ? plain : groups;
             product(from, plain,
@@ -119,15 +130,13 @@ struct Mlp {
             program.each_row(SeedBody<Real>{group(scratch.g[at(L)], L, c), layout.ld[at(L)], 1});
         for (int l = L; l > 1; --l)
             program.multiply_then(
-                penalised, scratch.g[at(l)], layout.ld[at(l)], layout.width[at(l)],
-                weight_transposed(l), layout.ld[at(l - 1)], nullptr, scratch.a[at(l - 1)],
-                layout.ld[at(l - 1)], layout.ld[at(l - 1)],
+                penalised,
+                RowProduct<Real>{of(scratch.g[at(l)], l), weight_transposed(l), nullptr,
+                                 of(scratch.a[at(l - 1)], l - 1)},
                 MultiplyBody<Real>{scratch.a[at(l - 1)],
                                    group(scratch.first[at(l - 1)], l - 1, scratch.penalised_from),
                                    scratch.g[at(l - 1)]});
-        program.multiply(penalised, scratch.g[1], layout.ld[1], layout.width[1],
-                         weight_transposed(1), layout.ld[0], nullptr, scratch.g[0], layout.ld[0],
-                         columns > 0 ? padded_width(columns) : layout.ld[0], columns);
+        program.multiply(penalised, to_input(scratch.g[1], scratch.g[0], columns));
     }
 
     // Carries the seed t_0 = ∂penalty/∂(∂D/∂input) forward; leaves the second-order terms in a. Beyond
@@ -136,28 +145,32 @@ struct Mlp {
     LANE_FN void tangent(Program& program, int penalised, index columns = 0) const {
         for (int l = 1; l < layout.layers; ++l)
             program.multiply_then(
-                penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
-                l == 1 && columns > 0 ? columns : layout.width[at(l - 1)], weight(l),
-                layout.ld[at(l)], nullptr, scratch.t[at(l)], layout.ld[at(l)], layout.ld[at(l)],
+                penalised,
+                RowProduct<Real>{seed(l - 1, columns), weight(l), nullptr, of(scratch.t[at(l)], l)},
                 TangentBody<Real>{scratch.a[at(l)], scratch.t[at(l)],
                                   group(scratch.first[at(l)], l, scratch.penalised_from),
                                   scratch.second[at(l)]});
+    }
+    // t_l; of t_0 the columns that are not zero.
+    LANE_FN Matrix<const Real> seed(int l, index columns) const {
+        return of(scratch.t[at(l)], l)
+            .first(l == 0 && columns > 0 ? columns : layout.width[at(l)]);
     }
 
     // From r_layers down to r_1, and to the input (its first `columns`, if not 0) if asked for; the
     // penalised groups gather their second-order terms on the way.
     template <class Program>
-    LANE_FN void reverse(Program& program, int groups, int penalised, bool to_input,
+    LANE_FN void reverse(Program& program, int groups, int penalised, bool to_inputs,
                  index columns = 0) const {
         const int L = layout.layers, plain = groups - penalised;
         for (int l = L; l > 1; --l) {
             const auto product = [&](int c, int count, const auto& body) {
                 if (count > 0)
                     program.multiply_then(
-                        count, group(scratch.r[at(l)], l, c), layout.ld[at(l)],
-                        layout.width[at(l)], weight_transposed(l), layout.ld[at(l - 1)], nullptr,
-                        group(scratch.r[at(l - 1)], l - 1, c), layout.ld[at(l - 1)],
-                        layout.ld[at(l - 1)], body);
+                        count,
+                        RowProduct<Real>{of(scratch.r[at(l)], l, c), weight_transposed(l), nullptr,
+                                         of(scratch.r[at(l - 1)], l - 1, c)},
+                        body);
             };
             product(0, plain,
                     MultiplyBody<Real>{scratch.r[at(l - 1)], scratch.first[at(l - 1)],
@@ -167,29 +180,26 @@ struct Mlp {
                                           group(scratch.first[at(l - 1)], l - 1, plain),
                                           scratch.a[at(l - 1)]});
         }
-        if (to_input)
-            program.multiply(groups, scratch.r[1], layout.ld[1], layout.width[1],
-                             weight_transposed(1), layout.ld[0], nullptr, scratch.r[0],
-                             layout.ld[0], columns > 0 ? padded_width(columns) : layout.ld[0],
-                             columns);
+        if (to_inputs) program.multiply(groups, to_input(scratch.r[1], scratch.r[0], columns));
     }
 
     // All weight gradients, of the loss (r) and of the penalty's tangent (t, g). Of the tangent's seed
     // only the first `columns` are not zero, if that is not 0.
     template <class Program>
     LANE_FN void weight_gradients(Program& program, int groups, int penalised,
-                          index columns = 0) const {
+                                  index columns = 0) const {
         for (int l = 1; l <= layout.layers; ++l) {
-            program.weight_gradient(groups, scratch.h[at(l - 1)], layout.ld[at(l - 1)],
-                                    layout.width[at(l - 1)], scratch.r[at(l)], layout.ld[at(l)],
-                                    layout.ld[at(l)], layout.weight[at(l)], layout.bias[at(l)],
-                                    layout.width[at(l)]);
+            const index ld = layout.ld[at(l)], width = layout.width[at(l)];
+            program.weight_gradient(
+                groups,
+                WeightGradient<Real>{of(scratch.h[at(l - 1)], l - 1),
+                                     of(scratch.r[at(l)], l).first(ld), layout.weight[at(l)],
+                                     layout.bias[at(l)], width});
             if (penalised > 0)
                 program.weight_gradient(
-                    penalised, scratch.t[at(l - 1)], layout.ld[at(l - 1)],
-                    l == 1 && columns > 0 ? columns : layout.width[at(l - 1)], scratch.g[at(l)],
-                    layout.ld[at(l)], layout.ld[at(l)], layout.weight[at(l)], -1,
-                    layout.width[at(l)]);
+                    penalised,
+                    WeightGradient<Real>{seed(l - 1, columns), of(scratch.g[at(l)], l).first(ld),
+                                         layout.weight[at(l)], -1, width});
         }
     }
 };

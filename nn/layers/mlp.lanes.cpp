@@ -1,10 +1,11 @@
-#include "nn/layers/mlp.h"
+#include "nn/layers/mlp_network.h"
 
 #include <cmath>
 
 #include "engine/error.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
+#include "nn/layers/weights.h"
 
 namespace microlift {
 
@@ -14,9 +15,9 @@ MlpLayout::MlpLayout(const std::vector<index>& widths, Activation kind)
         throw InputError("a network needs 1 to " + std::to_string(kMostLayers) + " layers, not " +
                          std::to_string(layers));
     for (std::size_t l = 0; l < widths.size(); ++l) {
-        if (widths[l] < 1 || widths[l] > 16384)
-            throw InputError("a layer's width is " + std::to_string(widths[l]) +
-                             "; give 1 to 16384");
+        if (widths[l] < 1 || widths[l] > kMostWidth)
+            throw InputError("a layer's width is " + std::to_string(widths[l]) + "; give 1 to " +
+                             std::to_string(kMostWidth));
         width[l] = widths[l];
         ld[l] = padded_width(widths[l]);
     }
@@ -28,13 +29,6 @@ MlpLayout::MlpLayout(const std::vector<index>& widths, Activation kind)
         transposed[l] = transposed_size;
         transposed_size += width[l] * ld[l - 1];
     }
-}
-
-index MlpLayout::count() const {
-    index total = 0;
-    for (std::size_t l = 1; l <= static_cast<std::size_t>(layers); ++l)
-        total += (width[l - 1] + 1) * width[l];
-    return total;
 }
 
 std::vector<float> MlpLayout::initial(uint64 seed, uint64 which) const {
@@ -63,19 +57,143 @@ std::vector<float> MlpLayout::transpose(const std::vector<float>& values) const 
     return out;
 }
 
+index activations_size(const MlpLayout& layout, index rows) {
+    index size = 0;
+    for (std::size_t l = 0; l <= static_cast<std::size_t>(layout.layers); ++l)
+        size += rows * layout.ld[l];
+    return size;
+}
+
+std::array<float*, kMostLayers + 1> activations(const MlpLayout& layout, index rows,
+                                                float* memory) {
+    std::array<float*, kMostLayers + 1> h{};
+    for (std::size_t l = 0; l <= static_cast<std::size_t>(layout.layers); ++l) {
+        h[l] = memory;
+        memory += rows * layout.ld[l];
+    }
+    return h;
+}
+
+// --- as a Network -------------------------------------------------------------------------------------
+
 namespace {
-constexpr const char* kActivationNames[] = {"silu", "leaky_relu", "tanh", "softplus"};
+
+std::size_t at(int l) { return static_cast<std::size_t>(l); }
+
+// use(block) for every tensor of the weights.
+template <class Use>
+void each_block(const std::string& prefix, const MlpLayout& layout, const Use& use) {
+    for (int l = 1; l <= layout.layers; ++l) {
+        const std::string name = prefix + "." + std::to_string(l);
+        const index in = layout.width[at(l - 1)], out = layout.width[at(l)];
+        use(WeightBlock{name + ".weight", {in, out}, layout.weight[at(l)], layout.ld[at(l)]});
+        use(WeightBlock{name + ".bias", {out}, layout.bias[at(l)], layout.ld[at(l)]});
+    }
 }
 
-const char* activation_name(Activation activation) {
-    return kActivationNames[static_cast<int>(activation)];
+}  // namespace
+
+MlpNetwork::MlpNetwork(const Device& device, const MlpLayout& layout, index rows, Use use)
+    : layout_(layout), rows_(rows) {
+    if (use == Use::training) {
+        memory_ = Buffer<float>(device, MlpScratch<float>::size(layout, rows, 1, 0));
+        scratch_ = MlpScratch<float>(layout, rows, 1, 0, memory_.data());
+    } else if (use == Use::sampling) {
+        memory_ = Buffer<float>(device, activations_size(layout, rows));
+        scratch_.h = activations(layout, rows, memory_.data());
+    }
 }
 
-Activation activation_from(const std::string& name) {
-    for (int k = 0; k < 4; ++k)
-        if (name == kActivationNames[k]) return static_cast<Activation>(k);
-    throw InputError("there is no activation '" + name +
-                     "'; write silu, leaky_relu, tanh or softplus");
+TransposeMap MlpNetwork::transpose_map() const {
+    TransposeMap map;
+    map.layers = layout_.layers;
+    for (int l = 1; l <= layout_.layers; ++l) {
+        map.begin[l - 1] = static_cast<int32>(layout_.weight[at(l)]);
+        map.end[l - 1] = static_cast<int32>(layout_.bias[at(l)]);
+        map.out[l - 1] = static_cast<int32>(layout_.width[at(l)]);
+        map.ld[l - 1] = static_cast<int32>(layout_.ld[at(l)]);
+        map.target[l - 1] = static_cast<int32>(layout_.transposed[at(l)]);
+        map.target_ld[l - 1] = static_cast<int32>(layout_.ld[at(l - 1)]);
+    }
+    return map;
+}
+
+void MlpNetwork::add_tensors(TensorMap& map, const std::string& prefix,
+                             const std::vector<float>& parameters) const {
+    each_block(prefix, layout_,
+               [&](const WeightBlock& block) { add_weights(map, block, parameters); });
+}
+
+std::vector<float> MlpNetwork::parameters_in(const TensorMap& map,
+                                             const std::string& prefix) const {
+    std::vector<float> parameters(static_cast<std::size_t>(layout_.parameters), 0.0f);
+    each_block(prefix, layout_,
+               [&](const WeightBlock& block) { read_weights(map, block, parameters); });
+    return parameters;
+}
+
+void MlpNetwork::describe(std::map<std::string, std::string>& metadata) const {
+    metadata["widths"] = widths_text({layout_.width.begin(),
+                                      layout_.width.begin() + layout_.layers + 1});
+}
+
+MlpLayout mlp_layout(const SafeTensors& content, index inputs, index outputs) {
+    const auto widths = metadata_widths(content);
+    const MlpLayout layout(widths, activation_from(content.text("activation")));
+    if (widths.front() != inputs || widths.back() != outputs)
+        throw InputError("the weights' widths do not fit their latent dimension and whitening; give "
+                         "a file that microlift wrote");
+    return layout;
+}
+
+void MlpNetwork::forward(RowProgram<float>& program, const float* parameters, bool derivatives) {
+    view(program, parameters, nullptr).forward(program, 0, 1, derivatives);
+}
+
+void MlpNetwork::squared_error(RowProgram<float>& program, const float* target, float scale,
+                               float* loss) {
+    const Matrix<float> out = output();
+    program.each_row(SquaredErrorBody{static_cast<int>(out.columns), scale, out.data, target,
+                                      seed().data, loss, out.stride});
+}
+
+void MlpNetwork::backward(RowProgram<float>& program, const float* parameters,
+                          const float* transposed) {
+    const Mlp<float> network = view(program, parameters, transposed);
+    network.reverse(program, 1, 0, false);
+    network.weight_gradients(program, 1, 0);
+}
+
+void MlpNetwork::plan_tangent(const Device& device, index rows, int directions) {
+    directions_ = directions;
+    index size = 0;
+    for (int l = 1; l < layout_.layers; ++l) size += (1 + directions) * rows * layout_.ld[at(l)];
+    tangent_memory_ = Buffer<float>(device, size);
+    float* free = tangent_memory_.data();
+    for (int l = 1; l < layout_.layers; ++l) {
+        scratch_.first[at(l)] = free;
+        free += rows * layout_.ld[at(l)];
+        tangent_[at(l)] = free;
+        free += directions * rows * layout_.ld[at(l)];
+    }
+}
+
+void MlpNetwork::tangent(RowProgram<float>& program, const float* parameters, float* out) {
+    const Mlp<float> network = view(program, parameters, nullptr);
+    const int L = layout_.layers;
+    const index rows = program.rows();
+    program.lanes(directions_, layout_.ld[1],
+                  TangentStartBody{network.weight(1).data, L == 1 ? nullptr : scratch_.first[1],
+                                   L == 1 ? out : tangent_[1], rows * layout_.ld[1],
+                                   layout_.ld[1]});
+    for (int l = 2; l <= L; ++l) {
+        float* to = l == L ? out : tangent_[at(l)];
+        program.multiply(directions_, {network.of(tangent_[at(l - 1)], l - 1), network.weight(l),
+                                       nullptr, network.of(to, l)});
+        if (l < L)
+            program.lanes(directions_, layout_.ld[at(l)],
+                          TangentScaleBody{scratch_.first[at(l)], to, rows * layout_.ld[at(l)]});
+    }
 }
 
 }  // namespace microlift

@@ -2,10 +2,9 @@
 #pragma once
 
 #include "kernels/net/activation.h"
+#include "nn/layers/limits.h"
 
 namespace microlift {
-
-inline constexpr int kMostLayers = 12;
 
 // h = φ(z) in place; φ′ and φ″ where there is room for them.
 template <class Real>
@@ -84,6 +83,48 @@ struct SeedBody {
     index ld;
     Real value;
     LANE_FN void operator()(index row) const { out[row * ld] = value; }
+};
+
+// Mean squared error: its seed and each row's share of it.
+struct SquaredErrorBody {
+    int states;
+    float scale;  // 1/batch
+    const float *value, *target;
+    float *seed, *loss;
+    index ld;
+    LANE_FN void operator()(index row) const {
+        float sum = 0;
+        for (int d = 0; d < states; ++d) {
+            const float e = value[row * ld + d] - target[row * ld + d];
+            seed[row * ld + d] = 2.0f * scale * e;
+            sum = fma(e, e, sum);
+        }
+        loss[row] = scale * sum;
+    }
+};
+
+// Tangents behind the first layer: group j is row j of its weights, times φ′ where there is one.
+struct TangentStartBody {
+    const float *weight, *first;
+    float* tangent;
+    index size, ld;  // size: rows·ld, of one group
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        const index j = i / size;
+        const L w = load<L>(weight + j * ld, i % ld);
+        store(tangent, i, first ? w * load<L>(first, i - j * size) : w);
+    }
+};
+
+// tangent ← tangent ⊙ φ′ in every group.
+struct TangentScaleBody {
+    const float* first;
+    float* tangent;
+    index size;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        store(tangent, i, load<L>(tangent, i) * load<L>(first, i % size));
+    }
 };
 
 }  // namespace microlift

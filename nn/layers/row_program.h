@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/launch/lanes.h"
+#include "kernels/lane/matrix.h"
 #include "nn/layers/gemm.h"
 
 namespace microlift {
@@ -25,9 +26,9 @@ namespace microlift {
 inline constexpr index kTileRows = 64;
 inline constexpr index kMostSlots = 16;
 
-inline index gradient_slots(const Device& device, index rows) {
+inline index gradient_slots(const Device& device, index rows, index tile_rows = kTileRows) {
     if (!device.is_cpu()) return 1;
-    const index tiles = (rows + kTileRows - 1) / kTileRows;
+    const index tiles = (rows + tile_rows - 1) / tile_rows;
     return tiles < kMostSlots ? tiles : kMostSlots;
 }
 
@@ -46,16 +47,28 @@ public:
     // `gradient` holds gradient_slots(…) × `parameters` values; it is zeroed before the first row.
     RowProgram(Stream& stream, index rows, Real* gradient = nullptr, index parameters = 0,
                const Real* ones = nullptr, Precision precision = Precision::tf32,
-               RowPlaces places = RowPlaces::by_number)
+               RowPlaces places = RowPlaces::by_number, index tile_rows = kTileRows)
         : stream_(stream), rows_(rows), gradient_(gradient), parameters_(parameters), ones_(ones),
-          precision_(precision), places_(places),
+          precision_(precision), places_(places), tile_rows_(tile_rows),
           group_rows_(rows_of_places(stream.device(), rows, places)) {
         if (!on_cpu() && gradient_)
             fill_zero(stream_, Span<Real>(gradient_, parameters_));
     }
 
+    bool on_cpu() const { return stream_.device().is_cpu(); }
+    Stream& stream() const { return stream_; }
     index rows() const { return rows_; }
     index group_rows() const { return group_rows_; }
+    Real* gradient() const { return gradient_; }
+
+    // call(row, gradient slot) for every row, on the CPU; CUDA takes bodies on stream().
+    template <class F>
+    void each_row_on_cpu(const F& call) {
+        add([call, gradient = gradient_, parameters = parameters_](const Tile& t) {
+            for (index i = 0; i < t.rows; ++i)
+                call(t.row + i, gradient ? gradient + t.slot * parameters : nullptr);
+        });
+    }
 
     // body(L, i) for every element i = place*ld + column.
     template <class Body>
@@ -102,11 +115,9 @@ public:
         }
     }
 
-    // c = a b + bias, row by row. `b` is (k, n); only the first `columns` of n matter, if not 0.
-    void multiply(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
-                  const Real* bias, Real* c, index ldc, index n, index columns = 0) {
-        Gemm<Real> gemm = product_of(a, lda, k, b, ldb, bias, c, ldc, n);
-        gemm.columns = columns;
+    void multiply(int groups, const RowProduct<Real>& product) {
+        Gemm<Real> gemm = gemm_of(product);
+        gemm.columns = product.columns;
         if (on_cpu()) {
             add([groups, gemm, stride = group_rows_](const Tile& t) {
                 for (int g = 0; g < groups; ++g) gemm_on_cpu(part(gemm, t, g * stride));
@@ -119,9 +130,8 @@ public:
     // The same, then body(L, i) for every element of c, as lanes() would do; on the CPU while it is in
     // the nearest cache.
     template <class Body>
-    void multiply_then(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
-                       const Real* bias, Real* c, index ldc, index n, const Body& body) {
-        const Gemm<Real> gemm = product_of(a, lda, k, b, ldb, bias, c, ldc, n);
+    void multiply_then(int groups, const RowProduct<Real>& product, const Body& body) {
+        const Gemm<Real> gemm = gemm_of(product);
         if (on_cpu()) {
             add([groups, gemm, body, stride = group_rows_](const Tile& t) {
                 for (int g = 0; g < groups; ++g) {
@@ -131,20 +141,19 @@ public:
             });
         } else if constexpr (std::is_same_v<Real, float>) {
             multiply_on_cuda(groups, gemm);
-            lanes(groups, ldc, body);
+            lanes(groups, gemm.ldc, body);
         }
     }
 
-    // gradient[offset…] (k, n) += aᵀ b summed over rows; and the column sums of b at `bias_offset`,
-    // unless that is negative. Only the first `columns` of n matter, if not 0.
-    void weight_gradient(int groups, const Real* a, index lda, index k, const Real* b, index ldb,
-                         index n, index offset, index bias_offset, index columns = 0) {
+    void weight_gradient(int groups, const WeightGradient<Real>& sum) {
         Gemm<Real> gemm;
-        gemm.a = a, gemm.lda = lda, gemm.m = k, gemm.b = b, gemm.ldb = ldb;
-        gemm.c = gradient_ + offset, gemm.ldc = n, gemm.n = n, gemm.columns = columns;
+        gemm.a = sum.a.data, gemm.lda = sum.a.stride, gemm.m = sum.a.columns;
+        gemm.b = sum.b.data, gemm.ldb = sum.b.stride;
+        gemm.c = gradient_ + sum.weight, gemm.ldc = gemm.n = sum.b.columns;
+        gemm.columns = sum.columns;
         gemm.transposed = true, gemm.accumulate = true;
         if (on_cpu()) {
-            Real* sums = bias_offset < 0 ? nullptr : gradient_ + bias_offset;
+            Real* sums = sum.bias < 0 ? nullptr : gradient_ + sum.bias;
             add([groups, gemm, sums, stride = group_rows_, parameters = parameters_](
                     const Tile& t) {
                 for (int g = 0; g < groups; ++g) {
@@ -166,8 +175,8 @@ public:
                 gemm_on_cuda(stream_, all, precision_);
             };
             product(gemm);
-            if (bias_offset < 0) return;
-            gemm.a = ones_, gemm.lda = 1, gemm.m = 1, gemm.c = gradient_ + bias_offset;
+            if (sum.bias < 0) return;
+            gemm.a = ones_, gemm.lda = 1, gemm.m = 1, gemm.c = gradient_ + sum.bias;
             product(gemm);
         }
     }
@@ -178,16 +187,18 @@ public:
         count_launch();
         struct Plan {
             std::vector<Call> calls;
-            index rows, slots, parameters;
+            index rows, tile_rows, slots, parameters;
             Real* gradient;
             bool by_thread;
         };
         auto plan = std::make_shared<const Plan>(
-            Plan{std::move(calls_), rows_, gradient_slots(stream_.device(), rows_), parameters_,
-                 gradient_, places_ == RowPlaces::by_thread});
+            Plan{std::move(calls_), rows_, tile_rows_,
+                 gradient_slots(stream_.device(), rows_, tile_rows_), parameters_, gradient_,
+                 places_ == RowPlaces::by_thread});
         ThreadPool& pool = stream_.device().pool();
         stream_.submit([plan, &pool] {
-            const index tiles = (plan->rows + kTileRows - 1) / kTileRows;
+            const index tile_rows = plan->tile_rows;
+            const index tiles = (plan->rows + tile_rows - 1) / tile_rows;
             const index slots = plan->gradient ? plan->slots : tiles;
             pool.run(slots, [&](index slot) {
                 if (plan->gradient) {
@@ -198,9 +209,9 @@ public:
                 tile.slot = slot;
                 const index last = (slot + 1) * tiles / slots;
                 for (index number = slot * tiles / slots; number < last; ++number) {
-                    tile.row = number * kTileRows;
+                    tile.row = number * tile_rows;
                     tile.rows =
-                        kTileRows < plan->rows - tile.row ? kTileRows : plan->rows - tile.row;
+                        tile_rows < plan->rows - tile.row ? tile_rows : plan->rows - tile.row;
                     tile.place = plan->by_thread ? ThreadPool::worker() * kTileRows : tile.row;
                     for (const Call& call : plan->calls) call(tile);
                 }
@@ -247,7 +258,6 @@ private:
         }
     };
 
-    bool on_cpu() const { return stream_.device().is_cpu(); }
     template <class F>
     void add(F&& call) {
         calls_.emplace_back(std::forward<F>(call));
@@ -262,11 +272,11 @@ private:
             for (; i < t.rows; ++i) body(Real{}, t.row + i, t.place + i);
         });
     }
-    static Gemm<Real> product_of(const Real* a, index lda, index k, const Real* b, index ldb,
-                                 const Real* bias, Real* c, index ldc, index n) {
+    static Gemm<Real> gemm_of(const RowProduct<Real>& p) {
         Gemm<Real> gemm;
-        gemm.a = a, gemm.lda = lda, gemm.k = k, gemm.b = b, gemm.ldb = ldb;
-        gemm.bias = bias, gemm.c = c, gemm.ldc = ldc, gemm.n = n;
+        gemm.a = p.a.data, gemm.lda = p.a.stride, gemm.k = p.a.columns;
+        gemm.b = p.b.data, gemm.ldb = p.b.stride, gemm.n = p.b.columns;
+        gemm.bias = p.bias, gemm.c = p.c.data, gemm.ldc = p.c.stride;
         return gemm;
     }
     static Gemm<Real> part(Gemm<Real> gemm, const Tile& t, index group_place) {
@@ -288,6 +298,7 @@ private:
     const Real* ones_;
     Precision precision_;
     RowPlaces places_;
+    index tile_rows_;
     index group_rows_;
     std::vector<Call> calls_;
 };

@@ -11,13 +11,13 @@
 
 #include "engine/device/buffer.h"
 #include "engine/files/safetensors.h"
+#include "kernels/lane/matrix.h"
+#include "nn/layers/limits.h"
 
 namespace microlift {
 
 inline constexpr index kKnots1 = 64, kKnots2 = 24;
-inline constexpr int kMostConditions = 16;
 inline constexpr int kHarmonics = 3;  // of each periodic condition
-inline constexpr int kMostWaves = 32;
 
 // What kernels see; passed by value.
 struct WhiteningView {
@@ -88,11 +88,10 @@ public:
     enum class Kind { conditional, global };
 
     Whitening() = default;
-    // Measures the tables on up to kMostMeasured evenly spread columns of x[d*row + j], s[k*row + j].
-    // periods: one entry a condition, 0 = not periodic.
-    Whitening(Stream& stream, Kind kind, Span<const float> states, Span<const float> conditions,
-              index row, index columns, int state_count, int condition_count,
-              const std::vector<float>& periods, int waves);
+    // Measures the tables on up to kMostMeasured evenly spread columns of x (state, sample) and
+    // s (condition, sample), of the same stride. periods: one entry a condition, 0 = not periodic.
+    Whitening(Stream& stream, Kind kind, Matrix<const float> states, Matrix<const float> conditions,
+              const std::vector<double>& periods, int waves);
     // From a file or a checkpoint.
     Whitening(Stream& stream, const TensorMap& tensors);
 
@@ -103,8 +102,18 @@ public:
     TensorMap tensors() const;
 
 private:
-    void measure_range(Stream& stream, Span<const float> states, Span<const float> conditions,
-                       index row, index columns);
+    struct Data {
+        Matrix<const float> states, conditions;
+    };
+    struct Moments {
+        std::vector<double> mean, deviation, least, most;
+    };
+    static Moments moments(Stream& stream, Matrix<const float> values);
+    void scale_conditions(const Moments& s, const std::vector<double>& periods, int waves);
+    void lay_grid(const Moments& s, const std::vector<double>& periods);
+    void fit_means(Stream& stream, const Data& data, const Moments& x, const float* global);
+    void fit_deviations(Stream& stream, const Data& data, const Moments& x, const float* global);
+    void measure_range(Stream& stream, const Data& data);
     void upload(Stream& stream);
     WhiteningView view_;
     std::vector<float> mean_, deviation_, range_;

@@ -6,6 +6,7 @@
 #include "engine/error.h"
 #include "engine/launch/lanes.h"
 #include "nn/layers/whitening_bodies.h"
+#include "nn/layers/whitening_fit.h"
 
 namespace microlift {
 namespace {
@@ -13,20 +14,30 @@ namespace {
 // Of a variable that the condition determines, as a share of its overall deviation.
 constexpr double kLeastDeviation = 1e-3;
 
-struct Moments {
-    std::vector<double> mean, deviation, least, most;
-};
+// The chunks' tables, added up in order.
+std::vector<double> total_of(Stream& stream, Buffer<double>& sums, index size) {
+    const auto host = to_host(stream, sums.span());
+    std::vector<double> table(static_cast<std::size_t>(size), 0.0);
+    for (index c = 0; c < kMeasureChunks; ++c)
+        for (std::size_t i = 0; i < table.size(); ++i)
+            table[i] += host[static_cast<std::size_t>(c) * table.size() + i];
+    return table;
+}
 
-Moments measure(Stream& stream, Span<const float> values, index row, index columns, int variables) {
-    const index measured = std::min(columns, kMostMeasured);
+}  // namespace
+
+Whitening::Moments Whitening::moments(Stream& stream, Matrix<const float> values) {
+    const index measured = std::min(values.columns, kMostMeasured);
+    const int variables = static_cast<int>(values.rows);
     Buffer<double> sums(stream.device(), kMeasureChunks * variables * 4);
     for_each_index(stream, kMeasureChunks,
-                   MomentsBody{values.data, row, columns, measured, variables, sums.data()});
+                   MomentsBody{values.data, values.stride, values.columns, measured, variables,
+                               sums.data()});
     const auto host = to_host(stream, sums.span());
     Moments m;
     for (int d = 0; d < variables; ++d) {
         float shift;
-        copy_to_host(stream, &shift, values.subspan(d * row, 1));
+        copy_to_host(stream, &shift, Span<const float>(values.row(d), 1));
         double sum = 0, squares = 0, least = host[static_cast<std::size_t>(d) * 4 + 2],
                most = host[static_cast<std::size_t>(d) * 4 + 3];
         for (index c = 0; c < kMeasureChunks; ++c) {
@@ -47,127 +58,56 @@ Moments measure(Stream& stream, Span<const float> values, index row, index colum
     return m;
 }
 
-// The neighbour of knot (a, b) at an offset, or −1 beyond an end.
-index neighbour(const WhiteningView& view, index a, index b, index step0, index step1) {
-    index at[2] = {a + step0, b + step1};
-    for (int k = 0; k < 2; ++k) {
-        const index n = view.knots[k];
-        if (view.wraps[k]) at[k] = (at[k] + n) % n;
-        if (at[k] < 0 || at[k] >= n) return -1;
-    }
-    return at[0] * view.knots[1] + at[1];
-}
-
-// y = A x, with A the normal matrix of `table` (records of `entry`) plus penalties on second differences
-// along each axis and, far weaker, on first differences, which carry values into knots without data.
-void apply(const WhiteningView& view, const std::vector<double>& table, index entry,
-           double curvature, double slope, const std::vector<double>& x, std::vector<double>& y) {
-    std::fill(y.begin(), y.end(), 0.0);
-    const auto u = [](index i) { return static_cast<std::size_t>(i); };
-    for (index a = 0; a < view.knots[0]; ++a)
-        for (index b = 0; b < view.knots[1]; ++b) {
-            const index here = a * view.knots[1] + b;
-            for (index s0 = -1; s0 <= 1; ++s0)
-                for (index s1 = -1; s1 <= 1; ++s1) {
-                    const index other = neighbour(view, a, b, s0, s1);
-                    if (other >= 0)
-                        y[u(here)] += table[u(here * entry + (s0 + 1) * 3 + s1 + 1)] * x[u(other)];
-                }
-            for (int axis = 0; axis < view.axes; ++axis) {
-                const index before = neighbour(view, a, b, axis == 0 ? -1 : 0, axis == 1 ? -1 : 0);
-                const index after = neighbour(view, a, b, axis == 0 ? 1 : 0, axis == 1 ? 1 : 0);
-                if (after >= 0) {
-                    const double d = slope * (x[u(after)] - x[u(here)]);
-                    y[u(after)] += d;
-                    y[u(here)] -= d;
-                }
-                if (before >= 0 && after >= 0) {
-                    const double d =
-                        curvature * (x[u(before)] - 2 * x[u(here)] + x[u(after)]);
-                    y[u(before)] += d;
-                    y[u(here)] -= 2 * d;
-                    y[u(after)] += d;
-                }
-            }
-            y[u(here)] += 1e-9 * x[u(here)];
-        }
-}
-
-// Conjugate gradients; the matrix is positive definite.
-std::vector<double> solve(const WhiteningView& view, const std::vector<double>& table, index entry,
-                          double curvature, double slope, const std::vector<double>& right) {
-    const std::size_t n = right.size();
-    std::vector<double> x(n, 0.0), r = right, p = right, ap(n);
-    const auto dot = [n](const std::vector<double>& a, const std::vector<double>& b) {
-        double sum = 0;
-        for (std::size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-        return sum;
-    };
-    double rr = dot(r, r);
-    const double enough = 1e-28 * rr;
-    for (int round = 0; round < 4000 && rr > enough; ++round) {
-        apply(view, table, entry, curvature, slope, p, ap);
-        const double alpha = rr / dot(p, ap);
-        for (std::size_t i = 0; i < n; ++i) x[i] += alpha * p[i], r[i] -= alpha * ap[i];
-        const double next = dot(r, r);
-        for (std::size_t i = 0; i < n; ++i) p[i] = r[i] + next / rr * p[i];
-        rr = next;
-    }
-    return x;
-}
-
-// The chunks' tables, added up in order.
-std::vector<double> total_of(Stream& stream, Buffer<double>& sums, index size) {
-    const auto host = to_host(stream, sums.span());
-    std::vector<double> table(static_cast<std::size_t>(size), 0.0);
-    for (index c = 0; c < kMeasureChunks; ++c)
-        for (std::size_t i = 0; i < table.size(); ++i)
-            table[i] += host[static_cast<std::size_t>(c) * table.size() + i];
-    return table;
-}
-
-}  // namespace
-
-Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
-                     Span<const float> conditions, index row, index columns, int state_count,
-                     int condition_count, const std::vector<float>& periods, int waves) {
-    if (condition_count < 1 || condition_count > kMostConditions)
-        throw InputError("there are " + std::to_string(condition_count) +
+Whitening::Whitening(Stream& stream, Kind kind, Matrix<const float> states,
+                     Matrix<const float> conditions, const std::vector<double>& periods,
+                     int waves) {
+    if (conditions.rows < 1 || conditions.rows > kMostConditions)
+        throw InputError("there are " + std::to_string(conditions.rows) +
                          " conditions; give 1 to " + std::to_string(kMostConditions));
-    if (columns < 2) throw InputError("training needs at least two samples");
-    const Moments x = measure(stream, states, row, columns, state_count);
-    const Moments s = measure(stream, conditions, row, columns, condition_count);
-    view_.states = state_count;
-    view_.conditions = condition_count;
+    if (states.columns < 2) throw InputError("training needs at least two samples");
+    const Data data{states, conditions};
+    const Moments x = moments(stream, states), s = moments(stream, conditions);
+    view_.states = static_cast<int>(states.rows);
+    view_.conditions = static_cast<int>(conditions.rows);
+    scale_conditions(s, periods, waves);
+    mean_.assign(x.mean.begin(), x.mean.end());
+    deviation_.assign(x.deviation.begin(), x.deviation.end());
+    range_.assign(static_cast<std::size_t>(2 * states.rows), 0.0f);
+    upload(stream);
+    if (kind == Kind::conditional && conditions.rows <= 2) {
+        lay_grid(s, periods);
+        const Buffer<float> global = std::move(tables_);
+        fit_means(stream, data, x, global.data());
+        fit_deviations(stream, data, x, global.data());
+    }
+    measure_range(stream, data);
+}
+
+void Whitening::scale_conditions(const Moments& s, const std::vector<double>& periods, int waves) {
     view_.waves = waves;
-    for (int k = 0; k < condition_count; ++k) {
+    for (int k = 0; k < view_.conditions; ++k) {
         const auto at = static_cast<std::size_t>(k);
         const double spread = s.most[at] - s.least[at];
         view_.wave_low[k] = static_cast<float>(s.least[at]);
         view_.wave_scale[k] = spread > 0 ? static_cast<float>(1.0 / spread) : 0.0f;
-        const float period = at < periods.size() ? periods[at] : 0.0f;
+        const float period = at < periods.size() ? static_cast<float>(periods[at]) : 0.0f;
         view_.periodic[k] = period > 0;
         view_.center[k] = view_.periodic[k] ? 0.0f : static_cast<float>(s.mean[at]);
         view_.inverse_scale[k] = view_.periodic[k] ? 6.28318531f / period
                                                    : static_cast<float>(1.0 / s.deviation[at]);
         view_.features += view_.periodic[k] ? 2 * kHarmonics : 1 + 2 * view_.waves;
     }
-    mean_.assign(x.mean.begin(), x.mean.end());
-    deviation_.assign(x.deviation.begin(), x.deviation.end());
-    range_.assign(static_cast<std::size_t>(2 * state_count), 0.0f);
-    upload(stream);
-    if (kind == Kind::global || condition_count > 2) {
-        measure_range(stream, states, conditions, row, columns);
-        return;
-    }
+}
 
-    view_.axes = condition_count;
-    for (int k = 0; k < condition_count; ++k) {
+void Whitening::lay_grid(const Moments& s, const std::vector<double>& periods) {
+    view_.axes = view_.conditions;
+    for (int k = 0; k < view_.conditions; ++k) {
         const auto at = static_cast<std::size_t>(k);
-        view_.knots[k] = condition_count == 1 ? kKnots1 : kKnots2;
+        view_.knots[k] = view_.conditions == 1 ? kKnots1 : kKnots2;
         view_.wraps[k] = view_.periodic[k];
-        const double range = view_.periodic[k] ? static_cast<double>(periods[at])
-                                               : s.most[at] - s.least[at];
+        const double range = view_.periodic[k]
+                                 ? static_cast<double>(static_cast<float>(periods[at]))
+                                 : s.most[at] - s.least[at];
         if (!(range > 1e-12 * (1 + std::fabs(s.most[at])))) {
             view_.knots[k] = 1;
             view_.low[k] = static_cast<float>(s.least[at]);
@@ -177,58 +117,52 @@ Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
         view_.low[k] = static_cast<float>(view_.periodic[k] ? 0.0 : s.least[at]);
         view_.inverse_step[k] = static_cast<float>(static_cast<double>(intervals) / range);
     }
-    // Means: a piecewise linear least-squares fit, so that a variable that is a linear function of the
-    // condition (above all, the condition itself) is met exactly, up to the ends.
-    const index cells = view_.knots[0] * view_.knots[1], measured = std::min(columns, kMostMeasured);
-    const index fit_entry = kStencil + state_count, entry = 1 + state_count;
-    const Buffer<float> global = std::move(tables_);
-    const float* center = global.data();
-    const float* scale = global.data() + state_count;
-    Buffer<double> sums(stream.device(), kMeasureChunks * cells * fit_entry);
+}
+
+// A piecewise linear least-squares fit, so that a variable that is a linear function of the condition
+// (above all, the condition itself) is met exactly, up to the ends. `global`: means, then deviations, of
+// each state.
+void Whitening::fit_means(Stream& stream, const Data& data, const Moments& x, const float* global) {
+    const int states = view_.states;
+    const index columns = data.states.columns, measured = std::min(columns, kMostMeasured);
+    const index cells = view_.knots[0] * view_.knots[1], entry = kStencil + states;
+    Buffer<double> sums(stream.device(), kMeasureChunks * cells * entry);
     for_each_index(stream, kMeasureChunks,
-                   FitBody{view_, states.data, conditions.data, center, scale, row, columns,
-                           measured, sums.data()});
-    const auto table = total_of(stream, sums, cells * fit_entry);
+                   FitBody{view_, data.states.data, data.conditions.data, global, global + states,
+                           data.states.stride, columns, measured, sums.data()});
+    const auto table = total_of(stream, sums, cells * entry);
     const double per_knot = static_cast<double>(measured) / static_cast<double>(cells);
-    const double curvature = std::min(50.0, 0.05 * per_knot), slope = 1e-6 * per_knot;
-    mean_.assign(static_cast<std::size_t>(cells * state_count), 0.0f);
-    for (int d = 0; d < state_count; ++d) {
+    const TableSmoothness smoothness{std::min(50.0, 0.05 * per_knot), 1e-6 * per_knot};
+    mean_.assign(static_cast<std::size_t>(cells * states), 0.0f);
+    for (int d = 0; d < states; ++d) {
         const auto at = static_cast<std::size_t>(d);
         std::vector<double> right;
         for (index k = 0; k < cells; ++k)
-            right.push_back(table[static_cast<std::size_t>(k * fit_entry + kStencil + d)]);
-        const auto fitted = solve(view_, table, fit_entry, curvature, slope, right);
+            right.push_back(table[static_cast<std::size_t>(k * entry + kStencil + d)]);
+        const auto fitted = fitted_table(view_, table, entry, smoothness, right);
         for (index k = 0; k < cells; ++k)
-            mean_[static_cast<std::size_t>(k * state_count + d)] = static_cast<float>(
+            mean_[static_cast<std::size_t>(k * states + d)] = static_cast<float>(
                 x.mean[at] + fitted[static_cast<std::size_t>(k)] * x.deviation[at]);
     }
     deviation_.assign(mean_.size(), 1.0f);
     upload(stream);
-    // Deviations: smoothed mean squares of the residuals.
+}
+
+// Smoothed mean squares of the residuals about the fitted means.
+void Whitening::fit_deviations(Stream& stream, const Data& data, const Moments& x,
+                               const float* global) {
+    const int states = view_.states;
+    const index columns = data.states.columns;
+    const index cells = view_.knots[0] * view_.knots[1], entry = 1 + states;
     Buffer<double> squares(stream.device(), kMeasureChunks * cells * entry);
     for_each_index(stream, kMeasureChunks,
-                   ResidualBody{view_, states.data, conditions.data, scale, row, columns, measured,
+                   ResidualBody{view_, data.states.data, data.conditions.data, global + states,
+                                data.states.stride, columns, std::min(columns, kMostMeasured),
                                 squares.data()});
-    auto residuals = total_of(stream, squares, cells * entry);
-    // Sums of a few neighbours; a knot with few samples takes ever wider ones.
-    const auto spread = [&](const std::vector<double>& from) {
-        std::vector<double> out(from.size(), 0.0);
-        for (index a = 0; a < view_.knots[0]; ++a)
-            for (index b = 0; b < view_.knots[1]; ++b)
-                for (index s0 = -1; s0 <= 1; ++s0)
-                    for (index s1 = -1; s1 <= 1; ++s1) {
-                        const index other = neighbour(view_, a, b, s0, s1);
-                        if (other < 0) continue;
-                        const double w = (s0 == 0 ? 0.5 : 0.25) * (s1 == 0 ? 0.5 : 0.25);
-                        for (index e = 0; e < entry; ++e)
-                            out[static_cast<std::size_t>((a * view_.knots[1] + b) * entry + e)] +=
-                                w * from[static_cast<std::size_t>(other * entry + e)];
-                    }
-        return out;
-    };
-    residuals = spread(residuals);
+    auto residuals = neighbour_sums(view_, total_of(stream, squares, cells * entry), entry);
+    // A knot with few samples takes ever wider sums.
     for (int round = 0; round < 256; ++round) {
-        const auto wide = spread(residuals);
+        const auto wide = neighbour_sums(view_, residuals, entry);
         bool all = true;
         for (index k = 0; k < cells; ++k) {
             const auto at = static_cast<std::size_t>(k * entry);
@@ -239,23 +173,22 @@ Whitening::Whitening(Stream& stream, Kind kind, Span<const float> states,
         if (all) break;
     }
     for (index k = 0; k < cells; ++k)
-        for (int d = 0; d < state_count; ++d) {
+        for (int d = 0; d < states; ++d) {
             const double* at = residuals.data() + k * entry;
             const double variance = (at[1 + d] + 1e-6) / (at[0] + 1e-6);
-            deviation_[static_cast<std::size_t>(k * state_count + d)] =
+            deviation_[static_cast<std::size_t>(k * states + d)] =
                 static_cast<float>(std::max(std::sqrt(variance), kLeastDeviation) *
                                    x.deviation[static_cast<std::size_t>(d)]);
         }
     upload(stream);
-    measure_range(stream, states, conditions, row, columns);
 }
 
-void Whitening::measure_range(Stream& stream, Span<const float> states, Span<const float> conditions,
-                              index row, index columns) {
+void Whitening::measure_range(Stream& stream, const Data& data) {
     Buffer<float> ranges(stream.device(), kMeasureChunks * view_.states * 2);
     for_each_index(stream, kMeasureChunks,
-                   RangeBody{view_, states.data, conditions.data, row, columns,
-                             std::min(columns, kMostMeasured), ranges.data()});
+                   RangeBody{view_, data.states.data, data.conditions.data, data.states.stride,
+                             data.states.columns, std::min(data.states.columns, kMostMeasured),
+                             ranges.data()});
     const auto host = to_host(stream, ranges.span());
     for (int d = 0; d < view_.states; ++d) {
         float least = 3e38f, most = -3e38f;

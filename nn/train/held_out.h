@@ -2,7 +2,13 @@
 // Wasserstein distance to held-out samples, by bins of the condition; the best one is kept.
 #pragma once
 
-#include "nn/generators/gan_bodies.h"
+#include <vector>
+
+#include "engine/files/safetensors.h"
+#include "kernels/lane/matrix.h"
+#include "nn/train/batch.h"
+#include "nn/train/judge.h"
+#include "nn/train/trainer.h"
 
 namespace microlift {
 
@@ -16,12 +22,11 @@ struct HeldOutConfig {
 class HeldOut {
 public:
     HeldOut() = default;
-    // x[d*row + j], s[k*row + j], j < columns, j = sample·trajectories + trajectory. Held-out are whole
-    // trajectories, chosen by a hash of their number; with fewer than 20 of them the last samples of
-    // each.
-    HeldOut(Stream& stream, const HeldOutConfig& config, Span<const float> states,
-            Span<const float> conditions, index row, index columns, index trajectories,
-            int state_count, int condition_count);
+    // x (state, column) and s (condition, column), column = sample·trajectories + trajectory. Held-out
+    // are whole trajectories, chosen by a hash of their number; with fewer than 20 of them the last
+    // samples of each.
+    HeldOut(Stream& stream, const HeldOutConfig& config, Matrix<const float> states,
+            Matrix<const float> conditions, index trajectories);
 
     const TrainingColumns& columns() const { return columns_; }
     index bins() const { return bins_; }
@@ -39,11 +44,7 @@ public:
                Span<float> best);
 
     struct Record {
-        struct Row {
-            index iteration;
-            double mean, worst;
-        };
-        std::vector<Row> rows;
+        std::vector<TrainingHistory::Validation> rows;
         index best_iteration = 0;
         double best = 0;
         std::vector<std::vector<double>> distances;  // (bin, variable), of the best
@@ -55,9 +56,16 @@ public:
     void load(Stream& stream, const TensorMap& map);
 
 private:
-    void choose_bins(Stream& stream, const HeldOutConfig& config, const std::vector<int32>& held,
-                     Span<const float> states, Span<const float> conditions, index row,
-                     index trajectories, index samples_from, index samples_to);
+    // Those that are held out: (sample, trajectory) with from ≤ sample < to.
+    struct Kept {
+        std::vector<int32> trajectories;
+        index from = 0, to = 0;
+    };
+    void choose_bins(Stream& stream, const HeldOutConfig& config, const Kept& held,
+                     Matrix<const float> states, Matrix<const float> conditions,
+                     index trajectories);
+    std::vector<index> order_by_bins(const std::vector<float>& conditions) const;
+    std::vector<float> sort_and_scale(std::vector<float>& states);
 
     int states_ = 0, condition_count_ = 0;
     index bins_ = 0, samples_ = 0;

@@ -8,7 +8,10 @@ namespace microlift {
 
 // Writes into options.out_dir (exists, config.toml in place, locked by the caller) everything but
 // report.html; prints a short summary to stdout. With options.resume it goes on from checkpoint.h5.
-void run_pipeline(const RunConfig& run, const RunOptions& options, Progress& progress);
+void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& progress);
+
+// Every file that a run may leave in its directory; anything else there is not the run's.
+std::vector<std::string> run_files();
 
 // `microlift generate`: lifts options.at into options.out_file.
 void generate_states(const GenerateOptions& options, Progress& progress);

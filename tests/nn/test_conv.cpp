@@ -6,7 +6,6 @@
 #include <random>
 
 #include "nn/layers/conv.h"
-#include "nn/generators/flow_bodies.h"
 #include "nn/generators/generator.h"
 #include "nn/generators/registry.h"
 
@@ -30,19 +29,35 @@ std::vector<float> device_gradient(const Case& c, int threads, bool by_bodies,
                                    std::vector<float>& loss) {
     const Device device = Device::cpu(threads);
     Stream stream(device);
-    ConvNetwork network(device, c.layout, c.rows, true, by_bodies);
+    ConvNetwork network(device, c.layout, c.rows, Network::Use::training, by_bodies);
     const auto put = [&](const std::vector<float>& v) {
         Buffer<float> b(device, static_cast<index>(v.size()));
         copy_to_device(stream, b.span(), v.data());
         return b;
     };
-    const Buffer<float> p = put(c.parameters), x = put(c.dense), y = put(c.target);
+    const Buffer<float> p = put(c.parameters), y = put(c.target);
+    REQUIRE(network.input().stride == c.dense_ld);
+    REQUIRE(network.output().stride == c.target_ld);
+    copy_to_device(stream, Span<float>(network.input().data, c.rows * c.dense_ld),
+                   c.dense.data());
+    const index slots = network.slots(device, c.rows);
     Buffer<float> flipped(device, c.layout.flipped_size), losses(device, c.rows),
-        gradient(device, network.slots(c.rows) * c.layout.parameters);
-    network.flip(stream, p.data(), flipped.data());
+        gradient(device, slots * c.layout.parameters);
+    network.transpose(stream, p.data(), flipped.data());
     CHECK(to_host(stream, Span<const float>(flipped.span())) == c.layout.flip(c.parameters));
-    network.gradient(stream, p.data(), flipped.data(), x.data(), c.dense_ld, y.data(), c.target_ld,
-                     c.rows, gradient.data(), losses.data());
+    const float scale = 1.0f / static_cast<float>(c.rows);
+    if (by_bodies) {
+        network.forward_by_bodies(stream, p.data(), c.rows, true);
+        network.squared_error_by_bodies(stream, y.data(), scale, c.rows, losses.data());
+        network.backward_by_bodies(stream, flipped.data(), c.rows, gradient.data());
+    } else {
+        RowProgram<float> program(stream, c.rows, gradient.data(), c.layout.parameters, nullptr,
+                                  Precision::fp32, RowPlaces::by_number, network.tile_rows());
+        network.forward(program, p.data(), true);
+        network.squared_error(program, y.data(), scale, losses.data());
+        network.backward(program, p.data(), flipped.data());
+        program.finish();
+    }
     loss = to_host(stream, Span<const float>(losses.span()));
     return to_host(stream, Span<const float>(gradient.span()));
 }
@@ -96,8 +111,9 @@ TEST_CASE("convolutions: gradients against finite differences in double") {
         flipped = flip();
         std::vector<double> gradient(parameters.size(), 0.0);
         double loss = 0;
-        ConvRow<double>{layout, place, parameters.data(), memory.data()}.gradient(
-            target.data(), 1.0, flipped.data(), gradient.data(), &loss);
+        const ConvRow<double> row{layout, place, parameters.data(), memory.data()};
+        row.squared_error(target.data(), 1.0, &loss);
+        row.reverse(flipped.data(), gradient.data());
         CHECK(loss == doctest::Approx(value).epsilon(1e-13));
         double worst = 0, greatest = 0;
         for (const double g : gradient) greatest = std::max(greatest, std::fabs(g));
@@ -142,18 +158,24 @@ TEST_CASE("convolutions: a turned ring gives the turned output") {
     const Case c;
     const Device device = Device::cpu(1);
     Stream stream(device);
-    ConvNetwork network(device, c.layout, 2, false);
+    ConvNetwork network(device, c.layout, 2, Network::Use::sampling);
+    REQUIRE(network.input().stride == 32);
+    REQUIRE(network.output().stride == 32);
     std::vector<float> dense(64);
     for (index d = 0; d < 20; ++d) {
         dense[static_cast<std::size_t>(d)] = c.dense[static_cast<std::size_t>(d)];
         dense[static_cast<std::size_t>(32 + (d + 3) % 20)] = c.dense[static_cast<std::size_t>(d)];
     }
     for (std::size_t k = 20; k < 25; ++k) dense[k] = dense[32 + k] = c.dense[k];
-    Buffer<float> p(device, c.layout.parameters), x(device, 64), y(device, 64);
+    Buffer<float> p(device, c.layout.parameters);
     copy_to_device(stream, p.span(), c.parameters.data());
-    copy_to_device(stream, x.span(), dense.data());
-    network.forward(stream, p.data(), x.data(), 32, 2, y.data(), 32);
-    const std::vector<float> out = to_host(stream, Span<const float>(y.span()));
+    copy_to_device(stream, Span<float>(network.input().data, 64), dense.data());
+    RowProgram<float> program(stream, 2, nullptr, 0, nullptr, Precision::fp32,
+                              RowPlaces::by_number, network.tile_rows());
+    network.forward(program, p.data(), false);
+    program.finish();
+    const std::vector<float> out =
+        to_host(stream, Span<const float>(network.output().data, 64));
     for (index d = 0; d < 20; ++d)
         CHECK(out[static_cast<std::size_t>(32 + (d + 3) % 20)] ==
               doctest::Approx(out[static_cast<std::size_t>(d)]).epsilon(1e-4));
@@ -167,7 +189,7 @@ TEST_CASE("convolutions: what does not fit is refused") {
     TrainerConfig config = TrainerConfig::defaults("energy");
     config.architecture = "conv";
     config.ring = true;
-    CHECK_THROWS_WITH_AS(config.validate(), doctest::Contains("flows on a ring"), InputError);
+    CHECK_THROWS_WITH_AS(config.validate(), doctest::Contains("no energy of architecture 'conv'"), InputError);
 }
 
 namespace {

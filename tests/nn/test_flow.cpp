@@ -9,6 +9,7 @@
 #include "kernels/random/streams.h"
 #include "nn/generators/generator.h"
 #include "nn/generators/registry.h"
+#include "nn/layers/mlp.h"
 #include "tests/support/devices.h"
 
 namespace microlift {
@@ -147,6 +148,7 @@ TEST_CASE("every kind: a stopped and resumed training ends in the same bits, oth
             const SafeTensors content = whole->generator_tensors();
             CHECK(content.metadata.at("kind") == kind);
             CHECK(format_safetensors(content) == format_safetensors(second->generator_tensors()));
+            CHECK(Generator(stream, content).has_density() == generator_kind(kind).density);
 
             TensorMap wrong = kept;
             wrong.at("generator.first_moment") = Tensor::of(std::vector<float>{1});
@@ -219,6 +221,45 @@ TEST_CASE("flow, energy: losses that are not finite are named, configurations re
         refused([](TrainerConfig& c) { c.group = 3; });
         CHECK_THROWS_AS(make_trainer(stream, quick(kind), 0, 1), InputError);
         CHECK_THROWS_AS(make_trainer(stream, quick(kind), 1, 1)->advance(1), InputError);
+    }
+}
+
+TEST_CASE("every kind: the greatest number of a bound is taken, the next is refused") {
+    const auto bounds = [](const std::string& kind, auto set, index least, index most) {
+        for (const index value : {least, most}) {
+            TrainerConfig config = TrainerConfig::defaults(kind);
+            set(config, value);
+            CHECK_NOTHROW(config.validate());
+        }
+        for (const index value : {least - 1, most + 1}) {
+            TrainerConfig config = TrainerConfig::defaults(kind);
+            set(config, value);
+            CHECK_THROWS_AS(config.validate(), InputError);
+        }
+    };
+    const auto layers = [](index count) {
+        return std::vector<index>(static_cast<std::size_t>(std::max<index>(count, 0)), 8);
+    };
+    for (const std::string& kind : generator_kinds()) {
+        CAPTURE(kind);
+        using C = TrainerConfig;
+        bounds(kind, [](C& c, index n) { c.batch = n; }, 1, kMostBatch);
+        bounds(kind, [](C& c, index n) { c.iterations = n; }, 1, kMostIterations);
+        bounds(kind, [](C& c, index n) { c.critic_steps = n; }, 1, kMostCriticSteps);
+        bounds(kind, [](C& c, index n) { c.latent = n; }, 0, kMostLatent);
+        bounds(kind, [](C& c, index n) { c.waves = n; }, 0, kMostWaves);
+        bounds(kind, [](C& c, index n) { c.time_waves = n; }, 0, kMostWaves);
+        bounds(kind, [](C& c, index n) { c.flow_steps = n; }, 1, kMostFlowSteps);
+        bounds(kind, [](C& c, index n) { c.group = n; }, kLeastGroup, kMostGroup);
+        bounds(kind, [](C& c, index n) { c.widths = {n}; }, 1, kMostWidth);
+        bounds(kind, [](C& c, index n) { c.critic_widths = {8, n}; }, 1, kMostWidth);
+        TrainerConfig deep = TrainerConfig::defaults(kind);
+        deep.widths = deep.critic_widths = layers(kMostHiddenLayers);
+        CHECK_NOTHROW(deep.validate());
+        CHECK_NOTHROW(MlpLayout(layers(kMostHiddenLayers + 2), Activation::silu));
+        deep.widths = layers(kMostHiddenLayers + 1);
+        CHECK_THROWS_AS(deep.validate(), InputError);
+        CHECK_THROWS_AS(MlpLayout(layers(kMostHiddenLayers + 3), Activation::silu), InputError);
     }
 }
 

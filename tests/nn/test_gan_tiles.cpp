@@ -5,7 +5,7 @@
 #include <random>
 
 #include "nn/generators/gan_tiles.h"
-#include "nn/generators/generator.h"
+#include "nn/generators/latent_sampler.h"
 #include "tests/support/devices.h"
 #include "tests/emulator/block.h"
 
@@ -96,8 +96,9 @@ struct Problem {
             x.data()[kColumns + i] = normal(random);
         }
         for (int32 k = 0; k < kTrajectories; ++k) kept.data()[k] = k;
-        whitening = Whitening(stream, Whitening::Kind::conditional, x.span(), s.span(), kColumns,
-                              kColumns, kStates, 1, {}, 3);
+        whitening = Whitening(stream, Whitening::Kind::conditional,
+                              {x.data(), kStates, kColumns, kColumns},
+                              {s.data(), 1, kColumns, kColumns}, {}, 3);
         const index features = whitening.view().features;
         generator = MlpLayout({kLatent + features, 20, 32, kStates}, Activation::silu);
         critic = MlpLayout({kStates + features, 32, 24, 1}, Activation::silu);
@@ -258,9 +259,10 @@ TEST_CASE("the fused generation kernel equals the layered path") {
     std::vector<float> s(n), states(static_cast<std::size_t>(2 * n)), expected(states);
     for (index i = 0; i < n; ++i)
         s[static_cast<std::size_t>(i)] = -1.5f + 0.06f * static_cast<float>(i);
-    GeneratorRunner runner(stream.device(), problem.generator, Problem::kLatent);
-    runner.run(stream, problem.whitening.view(), problem.generator_values.data(), s.data(), n, n, 3,
-               kStreamGenerate, 100, expected.data(), n, Precision::fp32);
+    LatentSampler sampler(stream.device(), problem.generator, Problem::kLatent);
+    sampler.run(stream, {problem.whitening.view(), problem.generator_values.data()},
+                {s.data(), 1, n, n}, {3, kStreamGenerate, 100},
+                {expected.data(), Problem::kStates, n, n}, Precision::fp32);
     const TileShape shape(n, 2);
     const index places = shape.blocks * kTileRows;
     std::vector<float> memory(

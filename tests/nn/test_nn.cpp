@@ -8,7 +8,6 @@
 
 #include "engine/error.h"
 #include "nn/generators/gan_sweeps.h"
-#include "nn/generators/generator.h"
 #include "engine/files/safetensors.h"
 #include "tests/support/devices.h"
 #include "tests/nn/reference/gradient_penalty.h"

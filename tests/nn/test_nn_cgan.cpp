@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "engine/error.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
-#include "nn/generators/cgan.h"
+#include "nn/generators/generator.h"
+#include "nn/generators/registry.h"
 #include "tests/support/devices.h"
 
 namespace microlift {
@@ -57,9 +59,9 @@ struct Data {
     }
 };
 
-CganConfig quick() {
-    CganConfig config;
-    config.generator_widths = {24, 24};
+TrainerConfig quick() {
+    TrainerConfig config;
+    config.widths = {24, 24};
     config.critic_widths = {24, 20};
     config.batch = 100;  // not a multiple of a tile
     config.iterations = 40;
@@ -69,8 +71,12 @@ CganConfig quick() {
     return config;
 }
 
-void give(Cgan& gan, Data& data) {
-    gan.set_data(data.states.span(), data.conditions.span(), data.n, data.n, 100);
+using Trainer = std::unique_ptr<GeneratorTrainer>;
+
+Trainer cgan(Stream& stream, const TrainerConfig& config, Data& data) {
+    Trainer made = make_trainer(stream, config, 1, 1);
+    made->set_data(data.states.span(), data.conditions.span(), data.n, data.n, 100);
+    return made;
 }
 
 bool same(const TensorMap& a, const TensorMap& b) {
@@ -86,20 +92,20 @@ bool same(const TensorMap& a, const TensorMap& b) {
 TEST_CASE("cgan: 1 and 2 threads, direct launches and a replayed graph give the same bits") {
     for (const char* penalty : {"one_sided", "two_sided", "relativistic"}) {
         CAPTURE(penalty);
-        CganConfig config = quick();
+        TrainerConfig config = quick();
         config.penalty = penalty;
         TensorMap states[3];
         for (int variant = 0; variant < 3; ++variant) {
             Stream stream(Device::cpu(variant == 1 ? 1 : 2));
             Data data(stream, 20000);
             config.graph = variant != 2;
-            Cgan gan(stream, config, 1, 1);
-            const TensorMap start = gan.save_state();
-            give(gan, data);
-            gan.advance(1000);
-            CHECK(gan.done());
-            gan.check();
-            states[variant] = gan.save_state();
+            const Trainer gan = make_trainer(stream, config, 1, 1);
+            const TensorMap start = gan->save_state();
+            gan->set_data(data.states.span(), data.conditions.span(), data.n, data.n, 100);
+            gan->advance(1000);
+            CHECK(gan->done());
+            gan->check();
+            states[variant] = gan->save_state();
             CHECK(start.at("critic.parameters").data !=
                   states[variant].at("critic.parameters").data);
             CHECK(start.at("generator.parameters").data !=
@@ -114,34 +120,30 @@ TEST_CASE("cgan: a stopped and resumed training ends in the same bits") {
     for (const Device& device : test_devices()) {
         Stream stream(device);
         Data data(stream, 20000);
-        Cgan whole(stream, quick(), 1, 1);
-        give(whole, data);
-        whole.advance(40);
-        Cgan first(stream, quick(), 1, 1);
-        give(first, data);
-        first.advance(22);
-        const TensorMap kept = first.save_state();
-        Cgan second(stream, quick(), 1, 1);
-        give(second, data);
-        second.load_state(kept);
-        CHECK(second.iteration() == 22);
-        second.advance(18);
-        CHECK(same(whole.save_state(), second.save_state()));
-        CHECK(format_safetensors(whole.generator_tensors()) ==
-              format_safetensors(second.generator_tensors()));
+        const Trainer whole = cgan(stream, quick(), data);
+        whole->advance(40);
+        const Trainer first = cgan(stream, quick(), data);
+        first->advance(22);
+        const TensorMap kept = first->save_state();
+        const Trainer second = cgan(stream, quick(), data);
+        second->load_state(kept);
+        CHECK(second->iteration() == 22);
+        second->advance(18);
+        CHECK(same(whole->save_state(), second->save_state()));
+        CHECK(format_safetensors(whole->generator_tensors()) ==
+              format_safetensors(second->generator_tensors()));
 
         TensorMap wrong = kept;
         wrong.at("critic.first_moment") = Tensor::of(std::vector<float>{1});
-        CHECK_THROWS_AS(second.load_state(wrong), InputError);
+        CHECK_THROWS_AS(second->load_state(wrong), InputError);
         wrong = kept;
         wrong.erase("clock");
-        CHECK_THROWS_AS(second.load_state(wrong), InputError);
-        CganConfig other = quick();
+        CHECK_THROWS_AS(second->load_state(wrong), InputError);
+        TrainerConfig other = quick();
         other.critic_widths = {8};
-        Cgan third(stream, other, 1, 1);
-        give(third, data);
-        CHECK_THROWS_AS(third.load_state(kept), InputError);
-        CHECK_THROWS_AS(third.warm_start(kept), InputError);
+        const Trainer third = cgan(stream, other, data);
+        CHECK_THROWS_AS(third->load_state(kept), InputError);
+        CHECK_THROWS_AS(third->warm_start(kept), InputError);
     }
 }
 
@@ -149,28 +151,26 @@ TEST_CASE("cgan: training moves no byte between host and device") {
     for (const Device& device : test_devices()) {
         Stream stream(device);
         Data data(stream, 20000);
-        Cgan gan(stream, quick(), 1, 1);
-        give(gan, data);
+        const Trainer gan = cgan(stream, quick(), data);
         const TransferCounters before = transfer_counters();
-        gan.advance(40);
+        gan->advance(40);
         const TransferCounters after = transfer_counters();
         CHECK(after.bytes_to_device == before.bytes_to_device);
         CHECK(after.bytes_to_host == before.bytes_to_host);
-        CHECK(gan.history().validations.size() == 3);
+        CHECK(gan->history().validations.size() == 3);
     }
 }
 
 TEST_CASE("cgan: losses that are not finite are named") {
     Stream stream(Device::cpu(2));
     Data data(stream, 20000);
-    CganConfig config = quick();
-    config.generator_rate = config.critic_rate = 1e30;
-    Cgan gan(stream, config, 1, 1);
-    give(gan, data);
-    gan.advance(40);
-    CHECK_THROWS_AS(gan.check(), NumericError);
+    TrainerConfig config = quick();
+    config.rate = config.critic_rate = 1e30;
+    const Trainer gan = cgan(stream, config, data);
+    gan->advance(40);
+    CHECK_THROWS_AS(gan->check(), NumericError);
     try {
-        gan.check();
+        gan->check();
     } catch (const NumericError& error) {
         CHECK(std::string(error.what()).find("at update ") != std::string::npos);
     }
@@ -179,33 +179,32 @@ TEST_CASE("cgan: losses that are not finite are named") {
 TEST_CASE("cgan: configurations out of range are refused") {
     Stream stream(Device::cpu(1));
     const auto refused = [&](auto change) {
-        CganConfig config = quick();
+        TrainerConfig config = quick();
         change(config);
-        CHECK_THROWS_AS(Cgan(stream, config, 1, 1), InputError);
+        CHECK_THROWS_AS(make_trainer(stream, config, 1, 1), InputError);
     };
-    refused([](CganConfig& c) { c.batch = 0; });
-    refused([](CganConfig& c) { c.iterations = 0; });
-    refused([](CganConfig& c) { c.activation = "relu"; });
-    refused([](CganConfig& c) { c.penalty = "none"; });
-    refused([](CganConfig& c) { c.generator_widths = {0}; });
-    refused([](CganConfig& c) { c.critic_rate = 0; });
-    refused([](CganConfig& c) { c.ema = 1; });
-    refused([](CganConfig& c) { c.waves = -1; });
-    refused([](CganConfig& c) { c.whiten = "no"; });
-    CHECK_THROWS_AS(Cgan(stream, quick(), 0, 1), InputError);
-    CHECK_THROWS_AS(Cgan(stream, quick(), 1, 100), InputError);
-    Cgan gan(stream, quick(), 1, 1);
-    CHECK_THROWS_AS(gan.advance(1), InputError);
+    refused([](TrainerConfig& c) { c.batch = 0; });
+    refused([](TrainerConfig& c) { c.iterations = 0; });
+    refused([](TrainerConfig& c) { c.activation = "relu"; });
+    refused([](TrainerConfig& c) { c.penalty = "none"; });
+    refused([](TrainerConfig& c) { c.widths = {0}; });
+    refused([](TrainerConfig& c) { c.critic_rate = 0; });
+    refused([](TrainerConfig& c) { c.ema = 1; });
+    refused([](TrainerConfig& c) { c.waves = -1; });
+    refused([](TrainerConfig& c) { c.whiten = "no"; });
+    CHECK_THROWS_AS(make_trainer(stream, quick(), 0, 1), InputError);
+    CHECK_THROWS_AS(make_trainer(stream, quick(), 1, 100), InputError);
+    const Trainer gan = make_trainer(stream, quick(), 1, 1);
+    CHECK_THROWS_AS(gan->advance(1), InputError);
 }
 
 TEST_CASE("generator: a state depends on seed, number and condition alone; files are checked") {
     for (const Device& device : test_devices()) {
         Stream stream(device);
         Data data(stream, 20000);
-        Cgan gan(stream, quick(), 1, 1);
-        give(gan, data);
-        gan.advance(40);
-        const SafeTensors content = parse_safetensors(format_safetensors(gan.generator_tensors()));
+        const Trainer gan = cgan(stream, quick(), data);
+        gan->advance(40);
+        const SafeTensors content = parse_safetensors(format_safetensors(gan->generator_tensors()));
         Generator generator(stream, content);
         const index n = 9001, from = 4097, some = 333;
         Buffer<float> all(stream.device(), n), part(stream.device(), some);
@@ -258,8 +257,8 @@ TEST_CASE("whitening: a state that is the condition is met, moments follow the c
     Buffer<float> states(stream.device(), 2 * n), conditions(stream.device(), n);
     copy_to_device(stream, states.span(), x.data());
     copy_to_device(stream, conditions.span(), s.data());
-    const Whitening made(stream, Whitening::Kind::conditional, states.span(), conditions.span(), n, n,
-                         2, 1, {}, 8);
+    const Whitening made(stream, Whitening::Kind::conditional, {states.data(), 2, n, n},
+                         {conditions.data(), 1, n, n}, {}, 8);
     const Whitening again(stream, made.tensors());
     for (float at = 10.01f; at < 14; at += 0.13f) {
         CAPTURE(at);
@@ -290,14 +289,13 @@ TEST_CASE("cgan: learns a bimodal conditional density") {
     for (const Device& device : test_devices()) {
         Stream stream(device);
         Data data(stream, 200000);
-        CganConfig config;
+        TrainerConfig config;
         config.iterations = 1000;
         config.validation_every = 100;
-        Cgan gan(stream, config, 1, 1);
-        give(gan, data);
-        gan.advance(config.iterations);
-        gan.check();
-        Generator generator(stream, gan.generator_tensors());
+        const Trainer gan = cgan(stream, config, data);
+        gan->advance(config.iterations);
+        gan->check();
+        Generator generator(stream, gan->generator_tensors());
         const index n = 20000;
         Buffer<float> conditions(stream.device(), n), states(stream.device(), n);
         std::vector<double> distances;

@@ -82,7 +82,7 @@ std::string last_line(std::string text) {
 fs::path find_script() {
     std::error_code ignored;
     const fs::path self = fs::read_symlink("/proc/self/exe", ignored);
-    const fs::path candidates[] = {self.parent_path() / "../share/microlift/report.py",
+    const fs::path candidates[] = {self.parent_path() / "../share/microlift/report/report.py",
                                    MICROLIFT_REPORT_SOURCE, MICROLIFT_REPORT_INSTALLED};
     for (const fs::path& candidate : candidates) {
         if (fs::is_regular_file(candidate, ignored)) {

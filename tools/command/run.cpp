@@ -7,7 +7,6 @@
 #include "engine/device/device.h"
 #include "engine/files/files.h"
 #include "engine/progress.h"
-#include "nn/generators/registry.h"
 #include "sampling/learn/learn.h"
 #include "sampling/model/model.h"
 #include "sampling/run/pipeline.h"
@@ -19,26 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 24;
-
-// The files that a run writes: what --force removes. Anything else in DIR is not ours.
-constexpr const char* kRunFiles[] = {"config.toml",
-                                     "metrics.json",
-                                     "checkpoint.h5",
-                                     "report.html",
-                                     "samples.h5",
-                                     "histogram.csv",
-                                     "free_energy.csv",
-                                     "conditional.csv",
-                                     "exact.csv",
-                                     "generator.safetensors",
-                                     "classical_lifting.csv",
-                                     "lifted.h5",
-                                     "energies.csv",
-                                     "correlation.csv",
-                                     "closure.csv",
-                                     "bursts.csv",
-                                     "reduced.csv",
-                                     "diffusion_map.json"};
 
 bool holds_nothing(const fs::path& dir) {
     for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
@@ -114,11 +93,8 @@ void command_run(const std::string& config_file, const RunOptions& options) {
         check_same_config(run, dir);
     }
     if (options.force) {
-        for (const char* name : kRunFiles) {
+        for (const std::string& name : run_files()) {
             fs::remove(dir / name);
-        }
-        for (const std::string& kind : generator_kinds()) {
-            fs::remove(dir / ("generator_" + kind + ".safetensors"));
         }
     }
     write_file(dir / "config.toml", run.config.to_toml());

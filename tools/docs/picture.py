@@ -12,26 +12,16 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
 import data
 import draw
-from matplotlib import ticker
+import sections.samples
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
-from draw import COLOUR, INK, plt
+from matplotlib.figure import Figure
+from palette import COLOUR, INK
 
 
 def samples(axes, run):
-    state, used = run.state, np.unique(run.window)
-    box = np.nanquantile(state, [0.0005, 0.9995], axis=0)
-    box += 0.1 * (box[1] - box[0]) * np.array([[-1], [1]])
-    grid = np.meshgrid(*np.linspace(box[0], box[1], 300).T)
-    energy, visited = run.at(run.potential, *grid), run.at(run.potential, *state.T)
-    low, high = np.nanmin(energy), np.nanquantile(visited, 0.995)
-    levels = ticker.MaxNLocator(12).tick_values(low, low + 1.35 * (high - low))
-    axes.contourf(*grid, np.minimum(energy, levels[-1]), levels, cmap=draw.ENERGY_MAP)
-    axes.contour(*grid, energy, levels, colors="#7d8da0", linewidths=0.5)
-    colour = draw.window_colours(len(used))[np.searchsorted(used, run.window[run.drawn])]
-    axes.scatter(*state.T, s=2, c=colour, alpha=0.5, linewidths=0)
-    axes.set(xlim=box[:, 0], ylim=box[:, 1], xlabel=run.variables[0], ylabel=run.variables[1],
-             title="Biased samples, coloured by window")
-    axes.grid(False)
+    sections.samples.plane_panel(run)(axes)
+    axes.set_title("Biased samples, coloured by window")
 
 
 def free_energy(axes, run):
@@ -85,7 +75,9 @@ def main():
         sys.exit(__doc__)
     run = data.Run(sys.argv[1])
     draw.style()
-    drawing, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
+    drawing = Figure(figsize=(14, 4.2), layout="constrained", facecolor="white")
+    FigureCanvasAgg(drawing)
+    axes = drawing.subplots(1, 3)
     for panel, on in zip((samples, free_energy, densities), axes):
         panel(on, run)
     drawing.savefig(sys.argv[2], dpi=85)

@@ -1,8 +1,6 @@
-"""A run directory as the report reads it: tables, samples, figures of metrics.json, and the review
-that says what is not to be trusted."""
-import ast
+"""A run directory as the report reads it: tables, samples, the potential on its grid, figures of
+metrics.json, and comparisons that several sections make."""
 import csv
-import html
 import json
 import math
 import re
@@ -12,64 +10,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from words import number
+
 SOURCES = ("physics", "generator", "healed", "importance", "metropolis")
 
-MIN_OVERLAP = 0.03       # Klimovich, Shirts and Mobley 2015: below this, neighbours hardly connect
-MIN_EFFECTIVE = 50       # effective samples of a window
-W1_WARN = 0.1            # of a standard deviation, and above twice the sampling floor
 CLOUD_POINTS = 9000
 
 
 class Broken(Exception):
     """The run directory cannot be used; the text is the message for the user."""
-
-
-# ---------------------------------------------------------------- formulas
-
-FUNCTIONS = {name: getattr(np, name) for name in (
-    "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "abs", "sign", "floor")}
-FUNCTIONS.update(ln=np.log, atan=np.arctan, min=np.minimum, max=np.maximum, pow=np.power,
-                 erf=np.vectorize(math.erf, otypes=[float]))
-OPERATORS = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply,
-             ast.Div: np.true_divide, ast.Pow: np.power}
-
-
-def evaluate(text, names):
-    """The value of a formula (+ - * / ^ and functions) with names bound to numbers or arrays.
-
-    Raises ValueError for anything that is not plain arithmetic on known names."""
-    if not isinstance(text, str) or len(text) > 20_000:
-        raise ValueError("not a formula")
-
-    def walk(node):
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return np.float64(node.value)
-        if isinstance(node, ast.Name) and node.id in names:
-            return np.asarray(names[node.id], dtype=float)
-        if isinstance(node, ast.Name) and node.id == "pi":
-            return np.float64(math.pi)
-        if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-            return OPERATORS[type(node.op)](walk(node.left), walk(node.right))
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-            return -walk(node.operand) if isinstance(node.op, ast.USub) else walk(node.operand)
-        if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords
-                and node.func.id in FUNCTIONS):
-            return FUNCTIONS[node.func.id](*[walk(a) for a in node.args])
-        raise ValueError(f"not arithmetic on known names: {ast.unparse(node)[:60]}")
-
-    try:
-        with np.errstate(all="ignore"):
-            return walk(ast.parse(text.strip().replace("^", "**"), mode="eval").body)
-    except (SyntaxError, TypeError, RecursionError, MemoryError, OverflowError) as problem:
-        raise ValueError(f"not a formula: {problem}") from problem
-
-
-# ---------------------------------------------------------------- reading
-
-def number(value, otherwise=math.nan):
-    """A float from JSON or TOML; `otherwise` for anything that is none."""
-    plain_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if plain_number else otherwise
 
 
 def numbers(values):
@@ -83,6 +32,11 @@ def dig(tree, *keys, kind=dict):
     for key in keys:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree if isinstance(tree, kind) else kind()
+
+
+def entries(tree, *keys):
+    """The objects of a list in metrics.json."""
+    return [e for e in dig(tree, *keys, kind=list) if isinstance(e, dict)]
 
 
 def read_table(path, required):
@@ -151,10 +105,12 @@ class Run:
         self.config, self.config_text, self.metrics, self.tables = {}, "", {}, {}
         self.state = self.cv = self.window = self.drawn = None
         self.units, self.conditions, self.lifted_names, self.stored_names = {}, [], [], []
+        self.grid, self.rows = {}, None
         found = [self.read(name, reader) for name, reader in (
             ("config.toml", self.read_config), ("metrics.json", self.read_metrics),
             *((f"{name}.csv", self.read_csv) for name in self.TABLES),
-            ("samples.h5", self.read_samples), ("lifted.h5", self.read_lifted))]
+            ("potential.h5", self.read_potential), ("samples.h5", self.read_samples),
+            ("lifted.h5", self.read_lifted))]
         if not any(found[1:]):
             raise Broken(f"{folder}: holds no file of a run; would be the DIR of a `microlift run`")
         system, configured = dig(self.metrics, "system"), dig(self.config, "system")
@@ -169,7 +125,8 @@ class Run:
                            **dig(system, "parameters")}.items() if math.isfinite(number(v))}
         self.potential = system.get("potential_formula") or configured.get("potential")
         self.beta = number(system.get("beta"), number(configured.get("beta")))
-        self.windows = [w for w in dig(self.metrics, "windows", kind=list) if isinstance(w, dict)]
+        self.kt = number(system.get("kt"), 1 / self.beta if self.beta > 0 else math.nan)
+        self.windows = entries(self.metrics, "windows")
         self.find_cvs()
         self.find_centers()
 
@@ -199,6 +156,29 @@ class Run:
                     required = self.CLOSURE_OF_TWO
         self.tables[path.stem] = read_table(path, required)
 
+    def read_potential(self, path):
+        """Which samples are drawn, with their potential and what is observed of them; for one or two
+        variables the potential and the collective variables on a grid."""
+        with h5py.File(path, "r") as file:
+            self.rows = np.ravel(file["sample"][...]).astype(int)
+            self.grid = {name: np.asarray(file[name][...], dtype=float) for name in (
+                "sample_potential", "observed", "axis_1", "axis_2", "potential", "cv")
+                if name in file}
+        if any(len(self.grid.get(name, self.rows)) != len(self.rows)
+               for name in ("sample_potential", "observed")):
+            raise ValueError("/sample, /sample_potential and /observed differ in length")
+
+    def rows_to_draw(self, total, random):
+        """Rows of samples.h5, ascending: those that the run chose, or random ones, since a stride could
+        alias with the trajectories."""
+        if self.rows is not None:
+            if len(self.rows) and not 0 <= self.rows.min() <= self.rows.max() < total:
+                raise ValueError("potential.h5 names samples that are not there")
+            return self.rows
+        if total > 2 * CLOUD_POINTS:
+            return np.unique(random.integers(0, total, CLOUD_POINTS))
+        return np.sort(random.permutation(total)[:CLOUD_POINTS])
+
     def read_samples(self, path):
         with h5py.File(path, "r") as file:
             rows = {len(file[name]) for name in ("state", "cv", "window") if name in file}
@@ -210,12 +190,12 @@ class Run:
                 self.cv = np.asarray(file["cv"][...], dtype=float).reshape(total, -1)
             self.window = np.ravel(file["window"][...]).astype(int) if "window" in file \
                 else np.zeros(total, dtype=int)
-            # Random rows, read block by block: a stride could alias with the trajectories.
             random = np.random.default_rng(1)
-            keep = np.unique(random.integers(0, total, CLOUD_POINTS)) if total > 2 * CLOUD_POINTS \
-                else np.sort(random.permutation(total)[:CLOUD_POINTS])
+            keep = self.rows_to_draw(total, random)
             order = random.permutation(len(keep))
             self.drawn = keep[order]
+            for name in {"sample_potential", "observed"} & set(self.grid):
+                self.grid[name] = self.grid[name][order]
             if "state" in file:
                 self.stored_names = attribute_strings(file["state"], "variables")
                 block, parts = 1 << 20, []
@@ -309,81 +289,6 @@ class Run:
         fitting = [n for n in choices if exact <= set(n)]  # the names that exact_<var> uses win
         return (fitting + choices + [[f"variable {i + 1}" for i in range(width)]])[0]
 
-    def at(self, formula, *coordinates):
-        """A formula of the state at arrays of coordinates; None where it cannot be evaluated."""
-        try:
-            value = evaluate(formula, {**self.parameters, **dict(zip(self.variables, coordinates))})
-            return np.array(np.broadcast_to(value, np.shape(coordinates[0])), dtype=float)
-        except ValueError:
-            return None
-
-
-# ---------------------------------------------------------------- words
-
-esc = html.escape
-
-
-def plain(text):
-    """Text for matplotlib that must not be read as mathematics."""
-    return str(text).replace("$", r"\$")
-
-
-def fmt(value, digits=3, strip=True):
-    """A number for a reader: 12 345, 0.0123, 1.2 × 10⁸."""
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    value = float(value) if isinstance(value, np.number) else number(value)
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    if value == int(value) and abs(value) < 1e6:
-        return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    exponent = int(exponent)
-    if not -4 < exponent < 6:
-        power = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        return f"{mantissa} × 10{power}".replace("-", "−")
-    text = f"{value:,.{max(0, digits - 1 - exponent)}f}".replace(",", "\u202f")
-    return (text.rstrip("0").rstrip(".") if strip and "." in text else text).replace("-", "−")
-
-
-def bytes_text(value):
-    value, units = number(value), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    return f"{fmt(value)} {units[0]}" if math.isfinite(value) else "–"
-
-
-def seconds_text(value):
-    value = number(value)
-    return f"{fmt(value)} s" if not value >= 120 else \
-        f"{int(value // 60)} min {int(value % 60)} s"
-
-
-def several(count, noun):
-    return f"{fmt(count)} {noun}{'' if count == 1 else 's'}"
-
-
-def sentence(text):
-    return text[:1].upper() + text[1:] + "."
-
-
-def cv_text(run, values):
-    return ", ".join(f"{s} = {fmt(v)}" for s, v in zip(run.cv_symbols, np.ravel(values)))
-
-
-def listed(items, limit=6):
-    items = list(items)
-    items = items[:limit] + [f"{len(items) - limit} more"] if len(items) > limit else items
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
-
-
-def html_table(head, rows, kind=""):
-    def line(cells, tag):
-        return "<tr>" + "".join(f"<{t}>{esc(str(c))}</{t}>" for t, c in zip(tag, cells)) + "</tr>"
-    body = "".join(line(row, ["th"] + ["td"] * len(row)) for row in rows)
-    return (f'<div class=scroll><table class="{kind}"><thead>{line(head, ["th"] * len(head))}'
-            f"</thead><tbody>{body}</tbody></table></div>")
-
 
 # ---------------------------------------------------------------- comparisons
 
@@ -422,118 +327,3 @@ def w1_entries(run, source=None):
              "source": str(e.get("source", "generator")), "w1": number(e["w1_over_sigma"]),
              "floor": number(e.get("floor"))} for e in items
             if source in (None, e.get("source", "generator"))]
-
-
-def closure_disagreement(run):
-    """{quantity: share of bins where the sources differ by more than three joint errors}."""
-    table, result = run.tables.get("closure"), {}
-    if not table:
-        return result
-    one, two = (pick(table, source=s) for s in ("conditional", "burst"))
-    for name in ("drift", "diffusion"):
-        if len(one["cv"]) and len(two["cv"]) and name + "_se" in table:
-            def at_two(values):
-                return np.interp(two["cv_1"], one["cv_1"], values, math.nan, math.nan)
-            joint = np.hypot(two[name + "_se"], at_two(one[name + "_se"]))
-            z = np.abs(two[name] - at_two(one[name])) / joint
-            if np.isfinite(z).any():
-                result[name] = float(np.mean(z[np.isfinite(z)] > 3))
-    return result
-
-
-def review(run):
-    """(warnings, notes, checks passed), each a list of plain sentences."""
-    given = [str(w) for w in dig(run.metrics, "warnings", kind=list)]
-    warnings, notes, passed = list(given), [], []
-
-    def told(word):  # the run itself already said so
-        return any(word in text.lower() for text in given)
-
-    for name, stage in dig(run.metrics, "stages").items():
-        converged = stage.get("converged") if isinstance(stage, dict) else None
-        if converged is False and not told("converge"):
-            warnings.append(f"Stage “{name}” did not converge (residual "
-                            f"{fmt(stage.get('residual'))} after {fmt(stage.get('iterations'))} "
-                            "iterations): its results are not final.")
-        elif converged is True:
-            passed.append("the estimator converged" if name == "estimate"
-                          else f"stage “{name}” converged")
-    overlap = run.of_windows("overlap_next")
-    bad = np.nonzero(overlap < MIN_OVERLAP)[0]
-    if len(bad) and not told("overlap"):
-        where = listed(f"{i + 1} and its next ({cv_text(run, run.centers[i])})" for i in bad)
-        warnings.append(f"Neighbouring windows hardly overlap: {where}. Free-energy differences "
-                        "across the gap rest on few samples; add windows or lower the stiffness.")
-    elif np.isfinite(overlap).any() and not len(bad):
-        passed.append("all neighbouring windows overlap")
-    effective = run.of_windows("effective_samples")
-    low = int(np.sum(effective < MIN_EFFECTIVE))
-    if low and not told("effective"):
-        warnings.append(f"Fewer than {MIN_EFFECTIVE} effective samples in {several(low, 'window')} "
-                        f"(lowest: {fmt(np.nanmin(effective))}): the error bars there are "
-                        "themselves uncertain. Sample longer.")
-    elif np.isfinite(effective).any() and not low:
-        passed.append(f"every window holds at least {fmt(np.floor(np.nanmin(effective)))} "
-                      "effective samples")
-    free = run.tables.get("free_energy")
-    if free:
-        empty = int(np.sum(~np.isfinite(free["free_energy"])))
-        if empty:
-            (notes if run.two_cvs else warnings).append(
-                f"{fmt(empty)} of {fmt(len(free['cv']))} bins of the collective variable were "
-                "never visited and have no free energy.")
-        scaled = free_energy_residuals(run)
-        if scaled is not None:
-            share = float(np.mean(np.abs(scaled[np.isfinite(scaled)]) > 3))
-            if share > 0.05:
-                warnings.append("The free energy is more than three standard errors away from the "
-                                f"exact one in {share:.0%} of the bins: the errors are too small, "
-                                "or sampling is incomplete.")
-            else:
-                passed.append("the free energy agrees with the exact one within its errors")
-    for source, what in (("generator", "Generated"), ("healed", "Healed")):
-        entries = w1_entries(run, source)
-        if not entries:
-            continue
-        worst = max(entries, key=lambda e: e["w1"])
-        values, floors = (np.array([e[k] for e in entries]) for k in ("w1", "floor"))
-        above = values > 2 * np.nan_to_num(floors)
-        figures = (f"median {fmt(np.median(values))} σ, worst {fmt(worst['w1'])} σ for "
-                   f"{worst['variable']} at {cv_text(run, worst['cv'])}")
-        over = int(np.sum(above & (values > W1_WARN)))
-        if over:
-            warnings.append(f"{what} states differ from the physics by more than {W1_WARN} σ "
-                            f"(W₁) in {over} of {several(len(entries), 'comparison')}: {figures}.")
-        elif above.mean() > 0.1:  # a few of many exceed it by chance
-            notes.append(f"{what} states differ measurably from the physics, by more than twice "
-                         f"the sampling floor of W₁ in {int(above.sum())} of "
-                         f"{several(len(entries), 'comparison')}, but little: {figures}.")
-        else:
-            passed.append(f"{what.lower()} states cannot be told from the physics by W₁ "
-                          "at this sample size")
-    residual = number(dig(run.metrics, "lifting").get("constraint_residual"))
-    if free and len(free["cv"]) > 1 and residual > 0.5 * np.diff(np.unique(free["cv_1"])).min():
-        warnings.append("Generated states miss the requested value of the collective variable by "
-                        f"{fmt(residual)} (RMS), more than half a bin.")
-    shares = closure_disagreement(run)
-    apart = {name: share for name, share in shares.items() if share > 0.25}
-    if apart and not told("disagree"):
-        warnings.append("The two sources of the closure disagree beyond three joint standard "
-                        "errors: " + " and ".join(f"on the {n} in {s:.0%} of the bins"
-                                                  for n, s in apart.items())
-                        + ". The collective variable probably leaves out a slow motion; rates from "
-                        "the conditional closure are then wrong.")
-    elif shares and not apart:
-        passed.append("both sources of the closure agree")
-    train = run.stage("train")
-    updates = numbers(dig(train, "history", "update", kind=list))
-    if len(updates) and number(train.get("best_update")) >= updates[-1]:
-        notes.append("The generator was still improving at its last update; longer training may "
-                     "help.")
-    absent = [what for what, there in (
-        ("free energy", free), ("stored samples", run.cv is not None or run.state is not None),
-        ("trained generator", train or run.conditions), ("closure", run.tables.get("closure")))
-        if not there]
-    if absent:
-        notes.append(f"Not part of this run, and left out below: {listed(absent)}.")
-    return list(dict.fromkeys(warnings)), notes, passed

@@ -1,29 +1,21 @@
-// The closures from averages over physics, generated and healed states; what follows from every
-// closure, beside the full model; and what is not to be trusted.
+// The closures from averages over physics, generated and healed states.
 #include "sampling/run/stages/close.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/random/streams.h"
+#include "sampling/run/places.h"
+#include "sampling/run/stages.h"
+#include "sampling/run/targets.h"
 
 namespace microlift {
 
 namespace {
 
-constexpr index kCurve = 201;      // points of reduced.csv
 constexpr index kAveraged = 4096;  // generated states at each bin
-constexpr double kPoor = 0.2;      // ln of a ratio of rates or times that is worth a warning
 constexpr double kPartOfRing = 0.5;  // of a bin that may be missing of a period
 constexpr double kFlat = 0.02;     // of the usual noise along ξ, below which ∇ξ is said to vanish
-
-Json json_of_figure(const Figure& f) { return {{"value", f.value}, {"error", f.error}}; }
-
-bool apart(const Figure& a, const Figure& b) {
-    if (!(a.value > 0) || !(b.value > 0)) return false;
-    const double log_ratio = std::fabs(std::log(a.value / b.value));
-    return log_ratio > kPoor && log_ratio > 3 * std::hypot(a.error / a.value, b.error / b.value);
-}
 
 // What block g of so many weighs more or less in a replicate: influences times this have the spread
 // of the estimate.
@@ -34,8 +26,6 @@ double block_factor(const PhiloxStream<float>& rng, index g, index blocks) {
                                                  std::max(1.0, static_cast<double>(blocks - 1)));
 }
 
-std::string with_error(const Figure& f) { return number(f.value) + " +- " + number(f.error); }
-
 }  // namespace
 
 void ClosureStage::run(const ConditionalMoments& moments) {
@@ -43,7 +33,7 @@ void ClosureStage::run(const ConditionalMoments& moments) {
     warn_rings();
     conditional(moments);
     lifted();
-    const std::string& scheme = run_.integrator.scheme;
+    const std::string& scheme = config_.integrator.scheme;
     overdamped_ = scheme != "baoab" && scheme != "mala";
     if (!overdamped_ && (c_.bursts || !c_.passage_to.empty()))
         add_warning("closure: bursts and first passages are overdamped dynamics; left out with "
@@ -78,7 +68,7 @@ void ClosureStage::open_csv() {
                         "diffusion_11_se", "diffusion_12", "diffusion_12_se", "diffusion_22",
                         "diffusion_22_se"});
     columns.push_back("source");
-    csv_ = std::make_unique<CsvWriter>(dir_ / "closure.csv", columns);
+    csv_ = std::make_unique<CsvWriter>(run_.dir / "closure.csv", columns);
 }
 
 void ClosureStage::conditional(const ConditionalMoments& m) {
@@ -97,7 +87,7 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
     ClosureSource source;
     source.name = "conditional";
     ClosureEstimate& e = source.estimate;
-    if (ring(0)) e.period = run_.cv.variables[0].period;
+    if (ring(0)) e.period = config_.cv.variables[0].period;
     for (index b = 0; b < grid_.size(); ++b) {
         e.x.push_back(grid_.centre(0, b));
         e.drift.push_back(m.mean[m.place(0, b)]);
@@ -126,7 +116,7 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
 }
 
 std::vector<double> ClosureStage::block_shifts(const ConditionalMoments& m, index replicate) const {
-    const PhiloxStream<float> rng(derived_seed(run_.seed, 5001), kStreamBootstrap, replicate);
+    const PhiloxStream<float> rng(derived_seed(config_.seed, 5001), kStreamBootstrap, replicate);
     const index bins = grid_.size(), outputs = model_.closure_outputs();
     std::vector<double> shifts(static_cast<std::size_t>(outputs * bins), 0.0);
     for (index g = 0; g < m.blocks; ++g) {
@@ -144,13 +134,13 @@ std::vector<double> ClosureStage::block_shifts(const ConditionalMoments& m, inde
 
 std::vector<double> ClosureStage::log_density(index replicate) const {
     std::vector<double> out;
-    for (const double f : free_energy_) out.push_back(-f / model_.kt());
-    const std::size_t bins = out.size(), blocks = free_energy_influence_.size() / bins;
-    const PhiloxStream<float> rng(derived_seed(run_.seed, 5002), kStreamBootstrap, replicate);
+    for (const double f : free_energy_.profile) out.push_back(-f / model_.kt());
+    const std::size_t bins = out.size(), blocks = free_energy_.influence.size() / bins;
+    const PhiloxStream<float> rng(derived_seed(config_.seed, 5002), kStreamBootstrap, replicate);
     for (std::size_t g = 0; g < blocks && replicate >= 0; ++g) {
         const double z = block_factor(rng, static_cast<index>(g), static_cast<index>(blocks));
         for (std::size_t b = 0; b < bins; ++b)
-            out[b] -= z * free_energy_influence_[g * bins + b] / model_.kt();
+            out[b] -= z * free_energy_.influence[g * bins + b] / model_.kt();
     }
     if (K_ == 2) return out;
     // The profile is that of the bins' centres: what they hold, by the same second differences.
@@ -164,7 +154,7 @@ std::vector<double> ClosureStage::log_density(index replicate) const {
 
 bool ClosureStage::ring(int k) const {
     const auto c = static_cast<std::size_t>(k);
-    const double period = run_.cv.variables[c].period;
+    const double period = config_.cv.variables[c].period;
     return period > 0 && std::fabs(grid_.to[c] - grid_.from[c] - period) < kPartOfRing * grid_.width(k);
 }
 
@@ -195,21 +185,17 @@ void ClosureStage::warn_flat(const ConditionalMoments& m) {
 }
 
 void ClosureStage::lifted() {
-    if (!run_.generator.enabled || model_.observed()) return;
-    Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
-                  run_.generator.project);
+    if (!config_.generator.enabled || model_.observed()) return;
+    Lifter lifter = make_lifter(run_);
     const index bins = grid_.size();
     const index each = std::clamp<index>(800000 / bins, 64, kAveraged);
-    std::vector<CvValue> values;
-    for (index b = 0; b < bins; ++b) values.push_back(centre(b));
-    const Buffer<float> s = repeated_values(stream_, K_, values, each);
+    const std::vector<CvValue> values = bin_centres(grid_);
+    const Buffer<float> s = conditions(run_, values, each);
     Buffer<float> x(stream_.device(), model_.dim() * bins * each);
-    lifter.lift(s.span(), bins * each, derived_seed(run_.seed, 5010), 0, x.span());
+    lifter.lift(s.span(), bins * each, derived_seed(config_.seed, 5010), 0, x.span());
     average("generator", values, x.span(), each);
-    if (run_.lifting.heal_steps == 0) return;
-    meter_.work(0, heal(stream_, model_, run_.integrator, s.span(), bins * each,
-                        run_.lifting.heal_steps, derived_seed(run_.seed, 5011), 0, x.span(),
-                        [](index) { throw_if_stopped(); }));
+    if (heal_steps_ == 0) return;
+    heal(run_, meter_, s, bins * each, heal_steps_, 5011, x);
     average("healed", values, x.span(), each);
 }
 
@@ -220,7 +206,7 @@ void ClosureStage::average(const std::string& name, const std::vector<CvValue>& 
     ClosureSource source;
     ClosureSourceOfTwo of_two;
     source.name = of_two.name = name;
-    if (ring(0)) source.estimate.period = run_.cv.variables[0].period;
+    if (ring(0)) source.estimate.period = config_.cv.variables[0].period;
     for (index b = 0; b < n; ++b) {
         const auto place = [&](int o) { return static_cast<std::size_t>(o * n + b); };
         row(values[static_cast<std::size_t>(b)], [&](int o) { return a.mean[place(o)]; },
@@ -243,139 +229,24 @@ void ClosureStage::average(const std::string& name, const std::vector<CvValue>& 
         add_source(std::move(of_two));
 }
 
-void ClosureStage::write_curves() {
-    CsvWriter csv(dir_ / "reduced.csv",
-                  {"cv_1", "drift", "drift_se", "diffusion", "diffusion_se", "density",
-                   "density_se", "source"});
-    for (const ClosureSource& s : sources_)
-        for (index i = 0; i < kCurve; ++i) {
-            const double x = s.model.from() + (s.model.to() - s.model.from()) *
-                                                  static_cast<double>(i) /
-                                                  static_cast<double>(kCurve - 1);
-            std::vector<CsvWriter::Cell> cells{x};
-            for (const Figure& f : s.figures([&](const ReducedModel& m) {
-                     return std::array{m.drift(x), m.diffusion(x), m.density(x)};
-                 }))
-                cells.insert(cells.end(), {f.value, f.error});
-            cells.emplace_back(s.name);
-            csv.row(cells);
-        }
-    csv.finish();
-}
-
-void ClosureStage::compare() {
-    Json sources = Json::array();
-    each_source([&](const ClosureFigures& s) {
-        Json j{{"source", s.name}};
-        if (s.lag > 0) j["lag"] = s.lag;
-        for (const Figure& f : s.rates) j["rates"].push_back(json_of_figure(f));
-        for (std::size_t i = 0; i < s.times.size(); ++i) {
-            Json p = json_of_figure(s.times[i]);
-            p["from"] = json_of(passage_from());
-            p["to"] = json_of(passage_to(i));
-            if (i < s.simulated.size()) {
-                p["simulated"] = s.simulated[i].mean;
-                p["simulated_error"] = s.simulated[i].error;
-            }
-            j["passages"].push_back(p);
-        }
-        sources.push_back(j);
-    });
-    Json full{{"source", "full"}};
-    for (const Figure& f : full_rates_) full["rates"].push_back(json_of_figure(f));
-    for (std::size_t i = 0; i < direct_.size(); ++i)
-        full["passages"].push_back({{"value", direct_[i].mean},
-                                    {"error", direct_[i].error},
-                                    {"from", json_of(passage_from())},
-                                    {"to", json_of(passage_to(i))},
-                                    {"unfinished", direct_[i].unfinished}});
-    sources.push_back(full);
-    metrics_["sources"] = sources;
-
-    const ClosureFigures* averages = find("conditional");
-    const ClosureFigures* bursts = find("burst");
-    if (const ClosureFigures* reversible = find("free_energy")) {
-        if (averages && apart(averages->rates[0], reversible->rates[0]))
-            add_warning("closure: drift over diffusion does not integrate to the free energy (slowest "
-                        "rate " +
-                        with_error(averages->rates[0]) + ", by the free energy " +
-                        with_error(reversible->rates[0]) +
-                        "): the diffusion jumps or nearly vanishes between bins; trust the closure "
-                        "from free energy and diffusion, or take more bins");
-        averages = reversible;
-    }
-    if (averages && bursts) {
-        const Figure a = averages->rates[0], b = bursts->rates[0];
-        if (apart(a, b))
-            add_warning("the collective variable is poor: the two sources of the closure disagree; "
-                        "its slowest rate is " +
-                        with_error(a) + " by averages and " + with_error(b) + " by bursts (lag " +
-                        number(bursts->lag) +
-                        "), so it leaves out a slow motion; do not trust rates and times of the "
-                        "closure from averages");
-    }
-    if (!full_rates_.empty())
-        for (const ClosureFigures* s : {averages, bursts})
-            if (s && apart(s->rates[0], full_rates_[0]))
-                add_warning("the collective variable is poor: the slowest rate of the full model is " +
-                            with_error(full_rates_[0]) + ", of the closure by " +
-                            (s == averages ? "averages " : "bursts ") +
-                            with_error(s->rates[0]));
-    for (std::size_t i = 0; i < direct_.size(); ++i)
-        for (const ClosureFigures* s : {averages, bursts}) {
-            if (!s) continue;
-            const Figure closed = s->times[i], full_time{direct_[i].mean, direct_[i].error};
-            if (apart(closed, full_time))
-                add_warning("the collective variable is poor: from " + text_of(passage_from()) +
-                      " to " + text_of(passage_to(i)) + " the full model takes " +
-                      with_error(full_time) + ", the closure by " +
-                      (s == averages ? "averages " : "bursts ") + with_error(closed));
-        }
-}
-
-void ClosureStage::follow(ClosureSource& s) {
-    s.rates = s.figures([](const ReducedModel& m) { return m.rates(2); });
-    s.times = s.figures([&](const ReducedModel& m) {
-        std::vector<double> times;
-        for (const double to : c_.passage_to)
-            times.push_back(m.mean_time(c_.passage_from[0], to));
-        return times;
-    });
-}
-
-const ClosureFigures* ClosureStage::find(const std::string& name) const {
-    for (const ClosureSource& s : sources_)
-        if (s.name == name) return &s;
-    for (const ClosureSourceOfTwo& s : sources_of_two_)
-        if (s.name == name) return &s;
-    return nullptr;
-}
-
-void Pipeline::close() {
-    Json metrics;
-    std::vector<std::string> warnings;
+void close(Run& run) {
+    ConditionalMoments moments;
+    StageMeter meter(run.record, "close");
+    run.progress.begin("close", 1, "pass");
     {
-        StageMeter meter(metrics_["stages"], "close");
-        progress_.begin("close", 1, "pass");
-        const int outputs = model_.closure_outputs();
-        Buffer<float> values(device_, outputs * samples_.n);
-        model_.closure(stream_, samples_.x.span(), samples_.row, samples_.n, values.span(),
-                       samples_.n);
-        const ConditionalMoments m =
-            conditional_moments(stream_, samples_.biased(), values.span(), samples_.n, outputs,
-                                grid_, error_blocks_);
-        values = Buffer<float>();
-        progress_.end();
-        RunConfig run = run_;
-        run.lifting.heal_steps = healing_steps();
-        ClosureStage stage(run, model_, stream_, grid_, samples_, profile_, profile_influence_, dir_,
-                           progress_, meter);
-        stage.run(m);
-        metrics = stage.metrics();
-        warnings = stage.warnings();
+        const SampleSet& samples = run.samples;
+        const int outputs = run.model.closure_outputs();
+        Buffer<float> values(run.device, outputs * samples.n);
+        run.model.closure(run.stream, samples.x.span(), samples.row, samples.n, values.span(),
+                          samples.n);
+        moments = conditional_moments(run.stream, samples.biased(), values.span(), samples.n, outputs,
+                                      run.grid, run.free_energy.error_blocks);
     }
-    metrics_["closure"] = metrics;
-    for (const std::string& text : warnings) warn(text);
+    run.progress.end();
+    ClosureStage stage(run, meter, healing_steps(run));
+    stage.run(moments);
+    run.record["closure"] = stage.metrics();
+    for (const std::string& text : stage.warnings()) run.warn(text);
 }
 
 }  // namespace microlift

@@ -1,15 +1,17 @@
 // The closure stage: the reduced models, what follows from each, and the full model beside them.
-// stage_close.cpp has the averages and the comparison, stage_close_bursts.cpp the bursts and the
-// slowest rate, stage_close_passages.cpp first passages and committors, stage_close_of_two.cpp what is
-// different with two collective variables.
+// close.cpp has the averages, close_bursts.cpp the bursts and the slowest rate, close_passages.cpp first
+// passages and committors, close_compare.cpp what follows from each model and what is not to be trusted,
+// close_of_two.cpp what is different with two collective variables.
 #pragma once
 
 #include <cmath>
 #include <type_traits>
 
+#include "engine/files/files.h"
 #include "kernels/random/streams.h"
 #include "sampling/closure/bursts.h"
 #include "sampling/closure/first_passage.h"
+#include "sampling/run/lifted.h"
 #include "sampling/run/run.h"
 #include "sampling/closure/reduced_of_two.h"
 #include "sampling/closure/slowest_rate.h"
@@ -54,15 +56,11 @@ using ClosureSourceOfTwo = ClosureSourceOf<ReducedModelOfTwo, EstimateOfTwo, 16>
 
 class ClosureStage {
 public:
-    ClosureStage(const RunConfig& run, const Model& model, Stream& stream, const Grid& grid,
-                 const SampleSet& samples, const std::vector<double>& free_energy,
-                 const std::vector<double>& free_energy_influence, const fs::path& dir,
-                 Progress& progress, StageMeter& meter)
-        : run_(run), c_(run.closure), model_(model), stream_(stream), grid_(grid),
-          samples_(samples), free_energy_(free_energy),
-          free_energy_influence_(free_energy_influence),
-          dir_(dir), progress_(progress), meter_(meter), K_(model.n_cvs()),
-          dt_(c_.dt > 0 ? c_.dt : run.integrator.dt) {}
+    ClosureStage(Run& run, StageMeter& meter, index heal_steps)
+        : run_(run), config_(run.config), c_(run.config.closure), model_(run.model),
+          stream_(run.stream), grid_(run.grid), samples_(run.samples), free_energy_(run.free_energy),
+          progress_(run.progress), meter_(meter), heal_steps_(heal_steps), K_(run.model.n_cvs()),
+          dt_(c_.dt > 0 ? c_.dt : run.config.integrator.dt) {}
 
     const Json& metrics() const { return metrics_; }
     const std::vector<std::string>& warnings() const { return warnings_; }
@@ -137,7 +135,11 @@ private:
     Buffer<float> starts(const std::vector<CvValue>& values, index replicas, uint64 part);
 
     void bursts();
+    std::vector<index> burst_lags(index bursts) const;
+    void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
+    void describe_lags(const BurstClosure& closure);
+    ClosureSource burst_source(const BurstLag& lag, double period) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
     // transition matrices where those tell it.
@@ -185,21 +187,25 @@ private:
     void follow(ClosureSourceOfTwo& s);
 
     void compare();
+    Json describe(const ClosureFigures& s) const;
+    Json describe_full_model() const;
+    void warn_poor(const ClosureFigures* averages, const ClosureFigures* bursts);
 
     const ClosureFigures* find(const std::string& name) const;
 
-    const RunConfig& run_;
+    Run& run_;
+    const RunConfig& config_;
     const ClosureConfig& c_;
     const Model& model_;
     Stream& stream_;
     const Grid& grid_;
     const SampleSet& samples_;
-    const std::vector<double>&free_energy_, &free_energy_influence_;  // energy; by bin, (block, bin)
-    fs::path dir_;
+    const FreeEnergy& free_energy_;
     Json metrics_ = Json::object();
     std::vector<std::string> warnings_;
     Progress& progress_;
     StageMeter& meter_;
+    const index heal_steps_;
     int K_;
     double dt_;
     bool overdamped_ = true;
@@ -222,7 +228,7 @@ void ClosureStage::add_source(Source source) {
             source.model = decltype(source.model)(source.estimate);
             for (index r = 0; r < Source::kReplicates; ++r)
                 source.replicates.push_back(source.model.with(perturbed(
-                    source.estimate, derived_seed(run_.seed, 5000), static_cast<uint64>(r))));
+                    source.estimate, derived_seed(config_.seed, 5000), static_cast<uint64>(r))));
         }
         if constexpr (std::is_same_v<Source, ClosureSource>)
             sources_.push_back(std::move(source));
@@ -235,7 +241,7 @@ void ClosureStage::add_source(Source source) {
 
 template <class Source>
 void ClosureStage::reversible(const Source& conditional) {
-    if (!model_.gradient() || free_energy_.size() != conditional.estimate.size()) return;
+    if (!model_.gradient() || free_energy_.profile.size() != conditional.estimate.size()) return;
     Source source;
     source.name = "free_energy";
     source.estimate = conditional.estimate;
@@ -243,7 +249,7 @@ void ClosureStage::reversible(const Source& conditional) {
         source.model = decltype(source.model)(source.estimate, log_density(-1));
         for (index r = 0; r < Source::kReplicates; ++r) {
             source.replicates.push_back(source.model.with(
-                perturbed(source.estimate, derived_seed(run_.seed, 5003), static_cast<uint64>(r)),
+                perturbed(source.estimate, derived_seed(config_.seed, 5003), static_cast<uint64>(r)),
                 log_density(r)));
         }
     } catch (const NumericError& e) {

@@ -92,23 +92,37 @@ void ClosureStage::covered(double& from, double& to) {
 Buffer<float> ClosureStage::starts(const std::vector<CvValue>& values, index replicas,
                                    uint64 part) {
     const CvValue reach{0.5 * spacing_[0], 0.5 * spacing_[1]};
-    const uint64 seed = derived_seed(run_.seed, part);
+    const uint64 seed = derived_seed(config_.seed, part);
     if (c_.start == "constrained")
-        return constrained_starts(stream_, model_, run_.integrator, run_.umbrella.initial_state,
+        return constrained_starts(stream_, model_, config_.integrator, config_.umbrella.initial_state,
                                   values, replicas, c_.equilibrate, seed);
     if (c_.start == "physics" || model_.observed())
         return physics_starts(stream_, model_, samples_, values, reach, replicas);
     const index n = static_cast<index>(values.size()) * replicas;
-    Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
-                  run_.generator.project);
-    const Buffer<float> s = repeated_values(stream_, K_, values, replicas);
+    Lifter lifter = make_lifter(run_);
+    const Buffer<float> s = conditions(run_, values, replicas);
     Buffer<float> x(stream_.device(), model_.dim() * n);
     lifter.lift(s.span(), n, seed, 0, x.span());
-    if (c_.start == "healed" && run_.lifting.heal_steps > 0)
-        meter_.work(0, heal(stream_, model_, run_.integrator, s.span(), n,
-                            run_.lifting.heal_steps, derived_seed(run_.seed, part + 1), 0,
-                            x.span(), [](index) { throw_if_stopped(); }));
+    if (c_.start == "healed" && heal_steps_ > 0)
+        heal(run_, meter_, s, n, heal_steps_, part + 1, x);
     return x;
+}
+
+// Lags of the closure, doubling.
+std::vector<index> ClosureStage::burst_lags(index bursts) const {
+    if (!c_.burst_lags.empty()) return c_.burst_lags;
+    index longest = c_.burst_steps;
+    if (longest == 0) {
+        const double range = kReach * (grid_.to[0] - grid_.from[0]);
+        const double steps = range * range / (2 * std::max(typical_diffusion_, 1e-300) * dt_);
+        longest = static_cast<index>(
+            std::clamp(steps, 8.0, std::max(8.0, kBurstWork / static_cast<double>(bursts))));
+    }
+    std::vector<index> lags;
+    for (index h = kShortLags; h >= 0; --h)
+        if (const index lag = longest >> h; lag > 0 && (lags.empty() || lag > lags.back()))
+            lags.push_back(lag);
+    return lags;
 }
 
 void ClosureStage::bursts() {
@@ -116,25 +130,10 @@ void ClosureStage::bursts() {
     const index replicas =
         std::max<index>(1, c_.replicas / kBurstBlocks) * kBurstBlocks;
     const index n = static_cast<index>(values.size()) * replicas;
-    // Lags of the closure, doubling.
     BurstOptions options;
     options.dt = dt_;
-    options.seed = derived_seed(run_.seed, 5020);
-    if (!c_.burst_lags.empty()) {
-        options.lags = c_.burst_lags;
-    } else {
-        index longest = c_.burst_steps;
-        if (longest == 0) {
-            const double range = kReach * (grid_.to[0] - grid_.from[0]);
-            const double steps = range * range / (2 * std::max(typical_diffusion_, 1e-300) * dt_);
-            longest = static_cast<index>(std::clamp(
-                steps, 8.0, std::max(8.0, kBurstWork / static_cast<double>(n))));
-        }
-        for (index h = kShortLags; h >= 0; --h)
-            if (const index lag = longest >> h; lag > 0 && (options.lags.empty() ||
-                                                            lag > options.lags.back()))
-                options.lags.push_back(lag);
-    }
+    options.seed = derived_seed(config_.seed, 5020);
+    options.lags = burst_lags(n);
     progress_.begin("bursts", static_cast<double>(options.lags.back()) * static_cast<double>(n),
                     "steps");
     options.after = [&](double done) {
@@ -147,17 +146,35 @@ void ClosureStage::bursts() {
     burst_values_ = values;
     burst_replicas_ = replicas;
     for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k)
-        options.periods[k] = run_.cv.variables[k].period;
-    const BurstMoments m = run_bursts(stream_, model_, run_.integrator, values, starts_.span(),
+        options.periods[k] = config_.cv.variables[k].period;
+    const BurstMoments m = run_bursts(stream_, model_, config_.integrator, values, starts_.span(),
                                       replicas, options);
     meter_.work(m.steps, m.force_evaluations);
     progress_.end();
-    if (K_ == 2) return bursts_of_two(m);
-    const BurstClosure closure = burst_closure(m, options.lags.size(), c_.tolerance);
+    if (K_ == 1)
+        bursts_of_one(m);
+    else
+        bursts_of_two(m);
+}
+
+void ClosureStage::bursts_of_one(const BurstMoments& m) {
+    const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
     write_lags(closure);
     const BurstLag& lag = closure.lags[closure.chosen];
-    relax(slow_motion(lag.model), options.lags.back(), burst_rates(m, 2));
-    metrics_["lag"] = lag.tau;
+    relax(slow_motion(lag.model), m.lags.back(), burst_rates(m, 2));
+    describe_lags(closure);
+    for (std::size_t i = 0; i < lag.corrected.x.size(); ++i)
+        row({lag.corrected.x[i], 0},
+            [&](int o) { return o == 0 ? lag.corrected.drift[i] : lag.corrected.diffusion[i]; },
+            [&](int o) {
+                return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
+            },
+            "burst");
+    sources_.push_back(burst_source(lag, m.period));
+}
+
+void ClosureStage::describe_lags(const BurstClosure& closure) {
+    metrics_["lag"] = closure.lags[closure.chosen].tau;
     metrics_["plateau"] = closure.plateau;
     metrics_["start"] = c_.start;
     Json list = Json::array();
@@ -171,30 +188,24 @@ void ClosureStage::bursts() {
         list.push_back(j);
     }
     metrics_["lags"] = list;
-    if (!closure.plateau && closure.lags.size() > 1) {
-        const BurstLag& last = closure.lags.back();
-        const BurstLag& before = closure.lags[closure.lags.size() - 2];
-        add_warning("the bursts show no plateau: from the lag " + number(before.tau) + " to " +
-              number(last.tau) + " the slowest rate of their closure goes from " +
-              number(before.rate) + " to " + number(last.rate) +
-              "; do not trust it, and give longer bursts (closure.burst_steps)");
-    }
-    for (std::size_t i = 0; i < lag.corrected.x.size(); ++i)
-        row({lag.corrected.x[i], 0},
-            [&](int o) { return o == 0 ? lag.corrected.drift[i] : lag.corrected.diffusion[i]; },
-            [&](int o) {
-                return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
-            },
-            "burst");
+    if (closure.plateau || closure.lags.size() < 2) return;
+    const BurstLag& last = closure.lags.back();
+    const BurstLag& before = closure.lags[closure.lags.size() - 2];
+    add_warning("the bursts show no plateau: from the lag " + number(before.tau) + " to " +
+                number(last.tau) + " the slowest rate of their closure goes from " +
+                number(before.rate) + " to " + number(last.rate) +
+                "; do not trust it, and give longer bursts (closure.burst_steps)");
+}
+
+// With replicates of the measured displacements, each inverted anew.
+ClosureSource ClosureStage::burst_source(const BurstLag& lag, double period) const {
     ClosureSource source;
     source.name = "burst";
     source.lag = lag.tau;
     source.estimate = lag.corrected;
     source.model = lag.model;
-    // Replicates of the measured displacements, each inverted anew.
     for (uint64 r = 0; r < static_cast<uint64>(ClosureSource::kReplicates); ++r) {
-        const ClosureEstimate e =
-            perturbed(lag.apparent, derived_seed(run_.seed, 5022), r);
+        const ClosureEstimate e = perturbed(lag.apparent, derived_seed(config_.seed, 5022), r);
         std::vector<double> mean, mean_error, variance, variance_error;
         for (std::size_t i = 0; i < e.x.size(); ++i) {
             mean.push_back(e.drift[i] * lag.tau);
@@ -205,10 +216,10 @@ void ClosureStage::bursts() {
         ReducedModel model;
         invert_displacements(e.x, lag.tau, mean, mean_error, variance, variance_error, model,
                              &lag.model, lag.model.drift_lambda(), lag.model.diffusion_lambda(),
-                             m.period);
+                             period);
         source.replicates.push_back(std::move(model));
     }
-    sources_.push_back(std::move(source));
+    return source;
 }
 
 void ClosureStage::relax(const SlowMotion& motion, index lag,
@@ -216,7 +227,7 @@ void ClosureStage::relax(const SlowMotion& motion, index lag,
     if (c_.relaxation == 0) return;
     SlowestRateOptions options;
     options.dt = dt_;
-    options.seed = derived_seed(run_.seed, 5025);
+    options.seed = derived_seed(config_.seed, 5025);
     options.lag = 2 * lag;
     options.work = c_.relaxation;
     options.after = [&](double done) {
@@ -224,7 +235,7 @@ void ClosureStage::relax(const SlowMotion& motion, index lag,
         throw_if_stopped();
     };
     progress_.begin("relaxation of the full model", options.work, "steps");
-    const SlowestRate r = slowest_rate(stream_, model_, run_.integrator, burst_values_,
+    const SlowestRate r = slowest_rate(stream_, model_, config_.integrator, burst_values_,
                                       starts_.span(), burst_replicas_, motion, options);
     progress_.end();
     meter_.work(r.steps, r.force_evaluations);
@@ -237,7 +248,7 @@ void ClosureStage::relax(const SlowMotion& motion, index lag,
 }
 
 void ClosureStage::write_lags(const BurstClosure& closure) {
-    CsvWriter csv(dir_ / "bursts.csv",
+    CsvWriter csv(run_.dir / "bursts.csv",
                   {"cv_1", "lag", "drift", "drift_se", "diffusion", "diffusion_se",
                    "apparent_drift", "apparent_diffusion"});
     for (const BurstLag& l : closure.lags)

@@ -71,7 +71,7 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
     add_source(std::move(source));
     if (find("burst"))
         relax(slow_motion(sources_of_two_.back().model), m.lags.back(), {});
-    CsvWriter csv(dir_ / "bursts.csv",
+    CsvWriter csv(run_.dir / "bursts.csv",
                   {"cv_1", "cv_2", "lag", "drift_1", "drift_2", "diffusion_11", "diffusion_12",
                    "diffusion_22", "apparent_drift_1", "apparent_drift_2", "apparent_diffusion_11",
                    "apparent_diffusion_12", "apparent_diffusion_22"});
@@ -156,7 +156,7 @@ void ClosureStage::write_surfaces() {
         columns.emplace_back(std::string(name) + "_se");
     }
     columns.emplace_back("source");
-    CsvWriter csv(dir_ / "reduced.csv", columns);
+    CsvWriter csv(run_.dir / "reduced.csv", columns);
     constexpr index side = ReducedModelOfTwo::kSide;
     for (const ClosureSourceOfTwo& s : sources_of_two_) {
         std::vector<index> cells;

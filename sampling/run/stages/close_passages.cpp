@@ -17,7 +17,7 @@ constexpr index kReducedPassages = 4096;  // at most, of each reduced model: a c
 PassageOptions ClosureStage::passage_options(uint64 part) {
     PassageOptions options;
     options.dt = dt_;
-    options.seed = derived_seed(run_.seed, part);
+    options.seed = derived_seed(config_.seed, part);
     options.max_steps = static_cast<uint64>(c_.passage_steps);
     options.after = [this](double share) {
         progress_.update(share);
@@ -40,7 +40,7 @@ std::array<PassageSet, 2> ClosureStage::passage_sets(std::size_t target) const {
     const double from = c_.passage_from[0];
     if (K_ == 2) return {PassageSet{}, ellipse(to, c_.passage_radius)};
     if (!ring(0)) return {PassageSet{}, to[0] >= from ? above(0, to[0]) : below(0, to[0])};
-    const double period = run_.cv.variables[0].period;
+    const double period = config_.cv.variables[0].period;
     const double left = to[0] + period * std::floor((from - to[0]) / period);
     return {below(0, left), above(0, left + period)};
 }
@@ -71,7 +71,7 @@ void ClosureStage::passages() {
         spacing_ = {grid_.width(0), K_ == 2 ? grid_.width(1) : 1.0};
         start = starts({passage_from()}, n, 5030);
     }
-    const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
+    const auto kernel = passage_kernel(model_, model_.path_setup(config_.integrator));
     for (std::size_t i = 0; i < targets(); ++i) {
         progress_.begin("first passages to " + text_of(passage_to(i)), 1, "of them");
         const auto sets = passage_sets(i);
@@ -112,7 +112,7 @@ void ClosureStage::simulate(ClosureSource& s) {
 void ClosureStage::simulate(ClosureFigures& s, const PassageKernel& kernel) {
     const index n = std::min(c_.passages, kReducedPassages);
     const CvValue from = passage_from();
-    const Buffer<float> start = repeated_values(stream_, K_, {from}, n);
+    const Buffer<float> start = conditions(run_, {from}, n);
     for (std::size_t i = 0; i < targets(); ++i) {
         progress_.begin("reduced model, " + s.name, 1, "of its passages");
         const auto sets = passage_sets(i);
@@ -169,7 +169,7 @@ void ClosureStage::committor_of_bursts() {
             copy(stream_, start.span().subspan(d * n + static_cast<index>(i) * each, each),
                  Span<const float>(
                      starts_.span().subspan(d * all + inside[i] * burst_replicas_, each)));
-    const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
+    const auto kernel = passage_kernel(model_, model_.path_setup(config_.integrator));
     progress_.begin("committor", 1, "of the trajectories");
     const PassageResult r = run_passages(stream_, *kernel, start.span(), n, sets[0], sets[1],
                                          passage_options(5080));
@@ -211,7 +211,7 @@ void ClosureStage::committors() {
     const auto set = [&](const std::vector<double>& numbers) {
         return ball(std::span<const double>(numbers.data(), D), numbers.back());
     };
-    const auto kernel = passage_kernel(model_, model_.path_setup(run_.integrator));
+    const auto kernel = passage_kernel(model_, model_.path_setup(config_.integrator));
     progress_.begin("committor of given states", 1, "of the trajectories");
     const PassageResult r =
         run_passages(stream_, *kernel, start.span(), n, set(c_.committor_a),

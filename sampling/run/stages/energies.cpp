@@ -1,12 +1,15 @@
 // The potential energy of states at a few values of ξ: of long runs held there, of generated and of
 // healed states; and, where the variables are a ring of like sites, their two-point correlation.
-#include "sampling/run/run.h"
+#include "sampling/run/stages.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/random/streams.h"
 #include "sampling/numerics/statistics.h"
+#include "sampling/run/lifted.h"
+#include "sampling/run/places.h"
+#include "sampling/run/targets.h"
 
 namespace microlift {
 
@@ -22,6 +25,7 @@ struct Seen {
     std::vector<double> energy;
     std::vector<double> correlation;  // ⟨x_i x_{i+r}⟩ − ⟨x⟩², over sites and states; r ≤ n/2
 };
+using SeenAtValues = std::vector<Seen>;
 
 // Correlation of states x[d*row + from + i], i < n. In this order whatever the threads.
 std::vector<double> ring_correlation(const std::vector<float>& x, index sites, index row,
@@ -47,7 +51,7 @@ std::vector<double> ring_correlation(const std::vector<float>& x, index sites, i
     return sum;
 }
 
-std::vector<double> histogram(const std::vector<double>& energy, double low, double high) {
+std::vector<double> shares(const std::vector<double>& energy, double low, double high) {
     std::vector<double> share(kBins, 0.0);
     for (const double v : energy) {
         const double u = (v - low) / (high - low) * kBins;
@@ -63,187 +67,237 @@ double mean_of(const std::vector<double>& v) {
     return sum / static_cast<double>(v.size());
 }
 
-}  // namespace
-
-void Pipeline::energies() {
-    if (model_.observed() || !model_.gradient() || free_.empty() || run_.lifting.energies == 0)
-        return;
-    const index heal_steps = healing_steps();
-    StageMeter meter(metrics_["stages"], "energies");
-    progress_.begin("energies", 1, "pass");
-    const auto values = some_of(judged_values(), run_.lifting.energies);
-    const auto V = static_cast<index>(values.size());
-    const index D = model_.dim(), each = run_.lifting.energy_states;
-    const bool ring = run_.generator.ring;
-    const ColumnProgram potential(device_, model_.formulas().potential);
-    // (value, state) columns, of which one value's.
-    const auto look = [&](Span<const float> x, index row, index from, index n, Seen& seen) {
-        Buffer<float> v(device_, n);
-        const Span<const float> here{x.data + from, (D - 1) * row + n};
-        potential.run(stream_, here, row, n, v.span(), n);
-        for (const float e : to_host(stream_, Span<const float>(v.span())))
-            seen.energy.push_back(static_cast<double>(e));
-    };
-
-    // Generated states, and the same healed.
-    Lifter lifter(stream_, model_, Generator(stream_, dir_ / "generator.safetensors"),
-                  run_.generator.project);
-    std::vector<std::string> sources{"physics", "generator"};
-    if (heal_steps > 0) sources.push_back("healed");
-    std::vector<std::vector<Seen>> seen(sources.size(), std::vector<Seen>(values.size()));
-    const index n = V * each;
-    {
-        const Buffer<float> s = conditions(values, each);
-        Buffer<float> x(device_, D * n);
-        lifter.lift(s.span(), n, derived_seed(run_.seed, 9300), 0, x.span());
-        for (std::size_t source = 1; source < sources.size(); ++source) {
-            if (source == 2)
-                meter.work(0, heal(stream_, model_, run_.integrator, s.span(), n, heal_steps,
-                                   derived_seed(run_.seed, 9301), 0, x.span(),
-                                   [](index) { throw_if_stopped(); }));
-            const std::vector<float> host =
-                ring ? to_host(stream_, Span<const float>(x.span())) : std::vector<float>();
-            for (index v = 0; v < V; ++v) {
-                Seen& to = seen[source][static_cast<std::size_t>(v)];
-                look(x.span(), n, v * each, each, to);
-                if (ring) to.correlation = ring_correlation(host, D, n, v * each, each);
-            }
+// Looks at states of all values at once: x (dim, row), `each` consecutive ones a value.
+class Onlooker {
+public:
+    explicit Onlooker(Run& run)
+        : run_(run), potential_(run.device, run.model.formulas().potential) {}
+    // Adds their energies to those seen, and of `looks` looks' mean correlation this one's part.
+    void look(const Buffer<float>& x, index each, index looks, SeenAtValues& seen) {
+        const index D = run_.model.dim(), row = static_cast<index>(seen.size()) * each;
+        const bool ring = run_.config.generator.ring;
+        const std::vector<float> host =
+            ring ? to_host(run_.stream, Span<const float>(x.span())) : std::vector<float>();
+        Buffer<float> v(run_.device, each);
+        for (std::size_t value = 0; value < seen.size(); ++value) {
+            const index from = static_cast<index>(value) * each;
+            potential_.run(run_.stream, {x.data() + from, (D - 1) * row + each}, row, each,
+                           v.span(), each);
+            for (const float e : to_host(run_.stream, Span<const float>(v.span())))
+                seen[value].energy.push_back(static_cast<double>(e));
+            if (!ring) continue;
+            const auto now = ring_correlation(host, D, row, from, each);
+            seen[value].correlation.resize(now.size(), 0.0);
+            for (std::size_t r = 0; r < now.size(); ++r)
+                seen[value].correlation[r] += now[r] / static_cast<double>(looks);
         }
     }
 
-    // Physics: runs held at each value, begun at stored samples there.
-    const std::vector<float> xi = stored_cvs();
+private:
+    Run& run_;
+    ColumnProgram potential_;
+};
+
+// Stored samples at each value, of its runs' starts: (dim, value, run).
+std::vector<float> stored_starts(Run& run, const std::vector<CvValue>& values) {
+    const std::vector<float> xi = stored_cvs(run);
     const std::vector<float> stored =
-        to_host(stream_, Span<const float>(samples_.x.span()));
-    const index runs = V * kReplicas;
+        to_host(run.stream, Span<const float>(run.samples.x.span()));
+    const index D = run.model.dim(), runs = static_cast<index>(values.size()) * kReplicas;
     std::vector<float> start(static_cast<std::size_t>(D * runs));
-    for (index v = 0; v < V; ++v) {
+    for (std::size_t v = 0; v < values.size(); ++v) {
         std::vector<index> near;
         for (double reach = 0.5; near.empty(); reach *= 2)
-            near = samples_near(xi, values[static_cast<std::size_t>(v)], reach, kReplicas);
+            near = samples_near(run, xi, values[v], reach, kReplicas);
         for (index r = 0; r < kReplicas; ++r)
             for (index d = 0; d < D; ++d)
-                start[static_cast<std::size_t>(d * runs + v * kReplicas + r)] =
+                start[static_cast<std::size_t>(d * runs + static_cast<index>(v) * kReplicas + r)] =
                     stored[static_cast<std::size_t>(
-                        d * samples_.row +
-                        near[static_cast<std::size_t>(r) % near.size()])];
+                        d * run.samples.row + near[static_cast<std::size_t>(r) % near.size()])];
     }
-    const Buffer<float> aim = conditions(values, kReplicas);
-    PathSetup setup = model_.path_setup(run_.integrator);
+    return start;
+}
+
+struct Reference {
+    index steps, stride, count;  // count samples of each run
+};
+
+Reference reference_of(const Run& run) {
+    const index steps = run.config.lifting.reference_steps;
+    const index stride = std::max<index>(1, steps / kSamples);
+    return {steps, stride, steps / stride};
+}
+
+// Physics: runs held at each value, begun at stored samples there.
+SeenAtValues held_runs(Run& run, StageMeter& meter, Onlooker& onlooker,
+                       const std::vector<CvValue>& values) {
+    const index runs = static_cast<index>(values.size()) * kReplicas;
+    const std::vector<float> start = stored_starts(run, values);
+    const Buffer<float> aim = conditions(run, values, kReplicas);
+    PathSetup setup = run.model.path_setup(run.config.integrator);
     setup.constrained = true;
-    Ensemble ensemble(stream_, model_.path_kernel(setup), runs, derived_seed(run_.seed, 9302),
-                      kStreamHeal);
-    copy_to_device(stream_, ensemble.x(), start.data());
-    model_.project(stream_, aim.span(), runs, runs, ensemble.x(), runs, 10);
-    copy(stream_, ensemble.center(), Span<const float>(aim.span()));
-    const index steps = run_.lifting.reference_steps;
-    const index stride = std::max<index>(1, steps / kSamples), count = steps / stride;
-    ensemble.advance(static_cast<uint64>(steps / 4));
-    SampleSet samples(device_, model_.dim(), model_.n_cvs(), runs);
-    std::vector<std::vector<double>> products(values.size());
-    for (index t = 0; t < count; ++t) {
+    Ensemble ensemble(run.stream, run.model.path_kernel(setup), runs,
+                      derived_seed(run.config.seed, 9302), kStreamHeal);
+    copy_to_device(run.stream, ensemble.x(), start.data());
+    run.model.project(run.stream, aim.span(), runs, runs, ensemble.x(), runs, 10);
+    copy(run.stream, ensemble.center(), Span<const float>(aim.span()));
+    const Reference reference = reference_of(run);
+    ensemble.advance(static_cast<uint64>(reference.steps / 4));
+    SampleSet samples(run.device, run.model.dim(), run.model.n_cvs(), runs);
+    SeenAtValues seen(values.size());
+    for (index t = 0; t < reference.count; ++t) {
         samples.n = 0;
         samples.blocks.clear();
-        ensemble.sample(static_cast<uint64>(stride), 1, samples);
+        ensemble.sample(static_cast<uint64>(reference.stride), 1, samples);
         throw_if_stopped();
-        const std::vector<float> host =
-            ring ? to_host(stream_, Span<const float>(samples.x.span())) : std::vector<float>();
-        for (index v = 0; v < V; ++v) {
-            Seen& to = seen[0][static_cast<std::size_t>(v)];
-            look(samples.x.span(), runs, v * kReplicas, kReplicas, to);
-            if (!ring) continue;
-            const auto now = ring_correlation(host, D, runs, v * kReplicas, kReplicas);
-            to.correlation.resize(now.size(), 0.0);
-            for (std::size_t r = 0; r < now.size(); ++r)
-                to.correlation[r] += now[r] / static_cast<double>(count);
-        }
+        onlooker.look(samples.x, kReplicas, reference.count, seen);
     }
     ensemble.check_finite([&](index t) { return "reference run " + std::to_string(t); });
     meter.work(0, ensemble.force_evaluations());
+    return seen;
+}
 
-    Json& record = metrics_["energies"];
-    record = Json::object();
-    record["heal_steps"] = heal_steps;
-    record["states"] = each;
-    record["reference"] = {{"runs", kReplicas}, {"steps", steps}, {"samples", count}};
-    std::vector<std::string> columns;
-    for (int k = 0; k < grid_.dims; ++k) columns.push_back("cv_" + std::to_string(k + 1));
-    auto with = [&](std::vector<std::string> more) {
-        more.insert(more.begin(), columns.begin(), columns.end());
-        return more;
-    };
-    CsvWriter csv(dir_ / "energies.csv", with({"energy", "density", "source"}));
-    std::optional<CsvWriter> pairs;
-    if (ring) pairs.emplace(dir_ / "correlation.csv", with({"distance", "correlation", "source"}));
-    std::vector<std::vector<double>> worst(sources.size(), std::vector<double>(2, 0.0));
-    double greatest_floor = 0;
+// Generated states, and the same healed.
+std::vector<SeenAtValues> lifted_states(Run& run, StageMeter& meter, Onlooker& onlooker,
+                                        const std::vector<CvValue>& values, index heal_steps) {
+    const index each = run.config.lifting.energy_states;
+    const index n = static_cast<index>(values.size()) * each;
+    Lifter lifter = make_lifter(run);
+    const Buffer<float> s = conditions(run, values, each);
+    Buffer<float> x(run.device, run.model.dim() * n);
+    lifter.lift(s.span(), n, derived_seed(run.config.seed, 9300), 0, x.span());
+    std::vector<SeenAtValues> seen(heal_steps > 0 ? 2 : 1, SeenAtValues(values.size()));
+    onlooker.look(x, each, 1, seen[0]);
+    if (heal_steps > 0) {
+        heal(run, meter, s, n, heal_steps, 9301, x);
+        onlooker.look(x, each, 1, seen[1]);
+    }
+    return seen;
+}
+
+// Energies and correlations of each source beside physics, into tables and the record.
+class EnergyReport {
+public:
+    EnergyReport(Run& run, std::vector<std::string> sources);
+    // `seen` in the order of the sources, physics first.
+    void add(const CvValue& value, const std::vector<const Seen*>& seen);
+    void finish();
+
+private:
+    void write(const CvValue& value, const Seen& seen, const std::vector<double>& share, double low,
+               double high, const std::string& source);
+
+    Run& run_;
+    const std::vector<std::string> sources_;
+    CsvWriter csv_;
+    std::optional<CsvWriter> pairs_;  // of a ring
+    std::vector<std::vector<double>> worst_;  // (source, histogram and correlation)
+    double greatest_floor_ = 0;
+};
+
+EnergyReport::EnergyReport(Run& run, std::vector<std::string> sources)
+    : run_(run), sources_(std::move(sources)),
+      csv_(run.dir / "energies.csv", cv_columns(run.grid.dims, {"energy", "density", "source"})),
+      worst_(sources_.size(), std::vector<double>(2, 0.0)) {
+    if (run.config.generator.ring)
+        pairs_.emplace(run.dir / "correlation.csv",
+                       cv_columns(run.grid.dims, {"distance", "correlation", "source"}));
+}
+
+void EnergyReport::write(const CvValue& value, const Seen& seen, const std::vector<double>& share,
+                         double low, double high, const std::string& source) {
+    const double width = (high - low) / kBins;
+    for (int b = 0; b < kBins; ++b) {
+        auto cells = cv_cells(run_.grid.dims, value);
+        cells.insert(cells.end(), {low + (b + 0.5) * width,
+                                   share[static_cast<std::size_t>(b)] / width, source});
+        csv_.row(cells);
+    }
+    for (std::size_t r = 0; pairs_ && r < seen.correlation.size(); ++r) {
+        auto cells = cv_cells(run_.grid.dims, value);
+        cells.insert(cells.end(), {static_cast<double>(r), seen.correlation[r], source});
+        pairs_->row(cells);
+    }
+}
+
+void EnergyReport::add(const CvValue& value, const std::vector<const Seen*>& seen) {
+    const Seen& physics = *seen[0];
+    std::vector<double> sorted = physics.energy;
+    std::sort(sorted.begin(), sorted.end());
+    const auto tail = static_cast<std::size_t>(kTail * 0.5 * static_cast<double>(sorted.size()));
+    const double low = sorted[tail], high = sorted[sorted.size() - 1 - tail];
+    const std::vector<double> reference = shares(physics.energy, low, high);
+    const double g =
+        statistical_inefficiency(physics.energy.data(), reference_of(run_).count, kReplicas);
+    const double effective = static_cast<double>(physics.energy.size()) / g;
+    const double each = static_cast<double>(run_.config.lifting.energy_states);
+    Json j;
+    j["cv"] = cv_json(run_.grid.dims, value);
+    j["effective"] = effective;
+    for (std::size_t source = 0; source < sources_.size(); ++source) {
+        const Seen& here = *seen[source];
+        const std::vector<double> share = shares(here.energy, low, high);
+        write(value, here, share, low, high, sources_[source]);
+        Json& entry = j[sources_[source]] = {{"mean", mean_of(here.energy)}};
+        if (source == 0) continue;
+        // Total variation, and what sampling alone would give.
+        double distance = 0, floor = 0, apart = 0;
+        for (std::size_t b = 0; b < share.size(); ++b) {
+            distance += 0.5 * std::fabs(share[b] - reference[b]);
+            floor += 0.3989 * std::sqrt(reference[b] * (1 - reference[b]) *
+                                        (1 / each + 1 / effective));
+        }
+        for (std::size_t r = 0; r < here.correlation.size(); ++r)
+            apart = std::max(apart, std::fabs(here.correlation[r] - physics.correlation[r]) /
+                                        physics.correlation[0]);
+        entry["histogram"] = distance;
+        if (pairs_) entry["correlation"] = apart;
+        j["histogram_floor"] = floor;
+        greatest_floor_ = std::max(greatest_floor_, floor);
+        worst_[source][0] = std::max(worst_[source][0], distance);
+        worst_[source][1] = std::max(worst_[source][1], apart);
+    }
+    run_.record["energies"]["values"].push_back(j);
+}
+
+void EnergyReport::finish() {
+    csv_.finish();
+    if (pairs_) pairs_->finish();
+    Json& record = run_.record["energies"];
+    record["floor"] = greatest_floor_;
+    for (std::size_t source = 1; source < sources_.size(); ++source) {
+        record[sources_[source]]["histogram"] = worst_[source][0];
+        if (pairs_) record[sources_[source]]["correlation"] = worst_[source][1];
+    }
+}
+
+}  // namespace
+
+void compare_energies(Run& run) {
+    const index heal_steps = healing_steps(run);
+    StageMeter meter(run.record, "energies");
+    run.progress.begin("energies", 1, "pass");
+    const auto values = some_of(judged_values(run), run.config.lifting.energies);
+    Onlooker onlooker(run);
+    std::vector<SeenAtValues> seen = lifted_states(run, meter, onlooker, values, heal_steps);
+    seen.insert(seen.begin(), held_runs(run, meter, onlooker, values));
+    const Reference reference = reference_of(run);
+    run.record["energies"] = {{"heal_steps", heal_steps},
+                              {"states", run.config.lifting.energy_states},
+                              {"reference",
+                               {{"runs", kReplicas},
+                                {"steps", reference.steps},
+                                {"samples", reference.count}}}};
+    std::vector<std::string> sources{"physics", "generator"};
+    if (heal_steps > 0) sources.push_back("healed");
+    EnergyReport report(run, sources);
     for (std::size_t v = 0; v < values.size(); ++v) {
-        const Seen& physics = seen[0][v];
-        std::vector<double> sorted = physics.energy;
-        std::sort(sorted.begin(), sorted.end());
-        const auto tail = static_cast<std::size_t>(kTail * 0.5 * static_cast<double>(sorted.size()));
-        const double low = sorted[tail], high = sorted[sorted.size() - 1 - tail];
-        const std::vector<double> reference = histogram(physics.energy, low, high);
-        const double g = statistical_inefficiency(physics.energy.data(), count, kReplicas);
-        const double effective = static_cast<double>(physics.energy.size()) / g;
-        Json j;
-        std::vector<CsvWriter::Cell> place;
-        for (int k = 0; k < grid_.dims; ++k) {
-            j["cv"].push_back(values[v][static_cast<std::size_t>(k)]);
-            place.emplace_back(values[v][static_cast<std::size_t>(k)]);
-        }
-        j["effective"] = effective;
-        for (std::size_t source = 0; source < sources.size(); ++source) {
-            const Seen& here = seen[source][v];
-            const std::vector<double> share = histogram(here.energy, low, high);
-            Json entry = {{"mean", mean_of(here.energy)}};
-            for (int b = 0; b < kBins; ++b) {
-                auto cells = place;
-                const double width = (high - low) / kBins;
-                cells.insert(cells.end(), {low + (b + 0.5) * width,
-                                           share[static_cast<std::size_t>(b)] / width,
-                                           sources[source]});
-                csv.row(cells);
-            }
-            if (pairs)
-                for (std::size_t r = 0; r < here.correlation.size(); ++r) {
-                    auto cells = place;
-                    cells.insert(cells.end(), {static_cast<double>(r), here.correlation[r],
-                                               sources[source]});
-                    pairs->row(cells);
-                }
-            if (source == 0) {
-                j["physics"] = entry;
-                continue;
-            }
-            // Total variation, and what sampling alone would give.
-            double distance = 0, floor = 0, apart = 0;
-            for (std::size_t b = 0; b < share.size(); ++b) {
-                distance += 0.5 * std::fabs(share[b] - reference[b]);
-                floor += 0.3989 * std::sqrt(reference[b] * (1 - reference[b]) *
-                                            (1 / static_cast<double>(each) + 1 / effective));
-            }
-            for (std::size_t r = 0; r < here.correlation.size(); ++r)
-                apart = std::max(apart, std::fabs(here.correlation[r] - physics.correlation[r]) /
-                                            physics.correlation[0]);
-            entry["histogram"] = distance;
-            j["histogram_floor"] = floor;
-            greatest_floor = std::max(greatest_floor, floor);
-            worst[source][0] = std::max(worst[source][0], distance);
-            if (ring) entry["correlation"] = apart;
-            worst[source][1] = std::max(worst[source][1], apart);
-            j[sources[source]] = entry;
-        }
-        record["values"].push_back(j);
+        std::vector<const Seen*> here;
+        for (const SeenAtValues& source : seen) here.push_back(&source[v]);
+        report.add(values[v], here);
     }
-    csv.finish();
-    if (pairs) pairs->finish();
-    record["floor"] = greatest_floor;
-    for (std::size_t source = 1; source < sources.size(); ++source) {
-        record[sources[source]]["histogram"] = worst[source][0];
-        if (ring) record[sources[source]]["correlation"] = worst[source][1];
-    }
-    progress_.end();
+    report.finish();
+    run.progress.end();
 }
 
 }  // namespace microlift

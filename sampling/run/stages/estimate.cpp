@@ -1,41 +1,36 @@
 // The free energy, and samples.h5 with the weights that come with it.
-#include "sampling/run/run.h"
+#include "sampling/run/stages.h"
 
-#include "sampling/estimate/stationarity.h"
+#include "sampling/run/meter.h"
+#include "sampling/run/places.h"
+#include "sampling/samples/samples_file.h"
 
 namespace microlift {
 
-void Pipeline::estimate() {
-    progress_.begin("estimate", 1, "estimate");
-    FreeEnergyResult result;
-    {
-        StageMeter meter(metrics_["stages"], "estimate");
-        EstimateOptions options;
-        options.method = run_.estimate.method;
-        options.kt = model_.kt();
-        options.tolerance = run_.estimate.tolerance;
-        options.max_iterations = run_.estimate.max_iterations;
-        options.error_blocks = run_.estimate.blocks;
-        result = histogram_ ? estimate_histogram(options)
-                            : estimate_free_energy(stream_, samples_.biased(), windows_, grid_,
-                                                   options);
-    }
-    error_blocks_ = result.error_blocks;
-    Json& record = metrics_["stages"]["estimate"];
-    record["method"] = run_.estimate.method;
-    record["iterations"] = result.iterations;
-    record["residual"] = result.residual;
-    record["converged"] = result.converged;
-    record["error_blocks"] = result.error_blocks.count();
-    record["samples"] = histogram_ ? histogram_->samples() * run_.umbrella.trajectories() : samples_.n;
+namespace {
+
+FreeEnergyResult estimate_from(Run& run) {
+    StageMeter meter(run.record, "estimate");
+    const EstimateConfig& config = run.config.estimate;
+    EstimateOptions options;
+    options.method = config.method;
+    options.kt = run.model.kt();
+    options.tolerance = config.tolerance;
+    options.max_iterations = config.max_iterations;
+    options.error_blocks = config.blocks;
+    if (run.histogram.kept())
+        return estimate_free_energy(run.histogram.accumulator->histogram(run.stream), run.windows,
+                                    run.grid, options);
+    return estimate_free_energy(run.stream, run.samples.biased(), run.windows, run.grid, options);
+}
+
+Json describe_windows(Run& run, const FreeEnergyResult& result) {
     Json list = Json::array();
-    for (index w = 0; w < windows_.size(); ++w) {
+    for (index w = 0; w < run.windows.size(); ++w) {
         const auto i = static_cast<std::size_t>(w);
         Json j;
-        for (int k = 0; k < grid_.dims; ++k) {
-            j["center"].push_back(windows_.center[i][static_cast<std::size_t>(k)]);
-            j["stiffness"].push_back(windows_.stiffness[i][static_cast<std::size_t>(k)]);
-        }
+        j["center"] = cv_json(run.grid.dims, run.windows.center[i]);
+        j["stiffness"] = cv_json(run.grid.dims, run.windows.stiffness[i]);
         if (i < result.inefficiency.size()) j["inefficiency"] = result.inefficiency[i];
         if (i < result.effective_samples.size())
             j["effective_samples"] = result.effective_samples[i];
@@ -44,127 +39,138 @@ void Pipeline::estimate() {
         if (i < result.window_f.size()) j["free_energy_kt"] = result.window_f[i];
         list.push_back(j);
     }
-    if (histogram_) {
-        const SampleAccumulator::Moments moments = histogram_->moments(stream_);
-        const auto D = static_cast<std::size_t>(model_.dim());
-        for (std::size_t w = 0; w < list.size(); ++w)
-            for (std::size_t d = 0; d < D; ++d) {
-                list[w]["mean"].push_back(moments.mean[w * D + d]);
-                list[w]["variance"].push_back(moments.variance[w * D + d]);
-            }
-    }
-    metrics_["windows"] = list;
+    if (!run.histogram.kept()) return list;
+    const SampleAccumulator::Moments moments = run.histogram.accumulator->moments(run.stream);
+    const auto D = static_cast<std::size_t>(run.model.dim());
+    for (std::size_t w = 0; w < list.size(); ++w)
+        for (std::size_t d = 0; d < D; ++d) {
+            list[w]["mean"].push_back(moments.mean[w * D + d]);
+            list[w]["variance"].push_back(moments.variance[w * D + d]);
+        }
+    return list;
+}
+
+void record_estimate(Run& run, const FreeEnergyResult& result) {
+    Json& record = run.record.stage("estimate");
+    record["method"] = run.config.estimate.method;
+    record["iterations"] = result.iterations;
+    record["residual"] = result.residual;
+    record["converged"] = result.converged;
+    record["error_blocks"] = result.error_blocks.count();
+    record["samples"] =
+        run.histogram.kept()
+            ? run.histogram.accumulator->samples() * run.config.umbrella.trajectories()
+            : run.samples.n;
+    run.record["windows"] = describe_windows(run, result);
     record["overlaps"] = Json::array();
     for (const WindowOverlap& o : result.overlaps)
         record["overlaps"].push_back({o.a, o.b, o.overlap});
-    profile_ = result.profile.free_energy;
-    profile_error_ = result.profile.std_error;
-    profile_influence_ = result.profile.influence;
-    for (const std::string& w : result.warnings) warn(w);
-    warn_equilibration(result.inefficiency);
+}
 
-    std::vector<std::string> columns;
-    for (int k = 0; k < grid_.dims; ++k) columns.push_back("cv_" + std::to_string(k + 1));
-    columns.insert(columns.end(), {"free_energy", "std_error"});
-    CsvWriter csv(dir_ / "free_energy.csv", columns);
-    for (index b = 0; b < grid_.size(); ++b) {
-        std::vector<CsvWriter::Cell> cells;
-        for (int k = 0; k < grid_.dims; ++k) cells.emplace_back(grid_.centre(k, b));
-        cells.emplace_back(result.profile.free_energy[static_cast<std::size_t>(b)]);
-        cells.emplace_back(result.profile.std_error[static_cast<std::size_t>(b)]);
+// The start is forgotten after several relaxation times, τ = g/2 samples.
+void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
+    const UmbrellaConfig& u = run.config.umbrella;
+    std::string slow;
+    for (std::size_t w = 0; w < inefficiency.size(); ++w) {
+        if (static_cast<index>(w) >= u.window_count()) break;  // coupling's windows begin lifted
+        const double relaxation = 0.5 * inefficiency[w] * static_cast<double>(u.stride);
+        if (inefficiency[w] > 4 && 5 * relaxation > static_cast<double>(u.equilibrate))
+            slow += (slow.empty() ? "" : ", ") + std::to_string(w) + " (" + number(relaxation) +
+                    " steps)";
+    }
+    if (!slow.empty())
+        run.warn("equilibrated for less than five relaxation times, so the start may still show, "
+                 "and the error bars do not include it: windows " + slow +
+                 "; raise umbrella.equilibrate or use umbrella.exchange");
+}
+
+void write_profile(const Run& run) {
+    CsvWriter csv(run.dir / "free_energy.csv", cv_columns(run.grid.dims, {"free_energy", "std_error"}));
+    const std::vector<CvValue> centres = bin_centres(run.grid);
+    for (std::size_t b = 0; b < centres.size(); ++b) {
+        std::vector<CsvWriter::Cell> cells = cv_cells(run.grid.dims, centres[b]);
+        cells.emplace_back(run.free_energy.profile[b]);
+        cells.emplace_back(run.free_energy.error[b]);
         csv.row(cells);
     }
     csv.finish();
-    if (!histogram_) write_samples(result);
-    write_metrics();
-    progress_.end();
-    if (!result.converged)
-        throw NumericError("the free-energy estimator '" + run_.estimate.method +
-                           "' did not converge in " + std::to_string(result.iterations) +
-                           " iterations (residual " + number(result.residual) +
-                           "); add windows where they do not overlap, or raise "
-                           "estimate.max_iterations");
 }
 
-void Pipeline::warn_equilibration(const std::vector<double>& inefficiency) {
-    std::string slow;
-    for (std::size_t w = 0; w < inefficiency.size(); ++w) {
-        const bool first_round = static_cast<index>(w) < run_.umbrella.window_count();
-        const index equilibrate =
-            first_round ? run_.umbrella.equilibrate : run_.coupling.equilibrate;
-        const double relaxation =
-            0.5 * inefficiency[w] * static_cast<double>(run_.umbrella.stride);
-        if (first_round && inefficiency[w] > 4 && 5 * relaxation > static_cast<double>(equilibrate))
-            slow += (slow.empty() ? "" : ", ") + std::to_string(w) + " (" +
-                    number(relaxation) + " steps)";
-    }
-    if (!slow.empty())
-        warn("equilibrated for less than five relaxation times, so the start may still show, "
-             "and the error bars do not include it: windows " + slow +
-             "; raise umbrella.equilibrate or use umbrella.exchange");
-}
-
-void Pipeline::warn_drift() {
-    const int dim = static_cast<int>(model_.dim());
-    std::string list;
-    for (const Drifting& d : drifting_windows(stream_, samples_.biased(), samples_.x.span(),
-                                              samples_.row, dim)) {
-        const auto& center = windows_.center[static_cast<std::size_t>(d.window)];
-        list += (list.empty() ? "" : ", ") + number(center[0]) +
-                (model_.n_cvs() > 1 ? "; " + number(center[1]) : "") + " (" +
-                model_.variables()[static_cast<std::size_t>(d.variable)] + ", " +
-                number(std::fabs(d.z)) + ")";
-    }
-    if (!list.empty())
-        warn("not in equilibrium: the two halves of the samples differ, by more standard errors than "
-             "chance explains, in the windows at " + list +
-             "; error bars do not include that. Raise umbrella.equilibrate, use umbrella.exchange "
-             "or [coupling]");
-}
-
-void Pipeline::write_samples(const FreeEnergyResult& result) {
+SamplesInfo describe_samples(const Run& run) {
     SamplesInfo info;
-    info.samples = samples_.n;
-    info.variables = model_.variables();
-    info.cvs = model_.cv_names();
-    for (const CvVariable& cv : run_.cv.variables) info.cv_units.push_back(cv.unit);
-    info.system = model_.name();
-    for (index w = 0; w < windows_.size(); ++w)
-        for (int k = 0; k < grid_.dims; ++k)
-            info.centers.push_back(windows_.center[static_cast<std::size_t>(w)][static_cast<std::size_t>(k)]);
-    info.stiffness = run_.umbrella.stiffness;
-    SamplesWriter file(dir_ / "samples.h5", info);
+    info.samples = run.samples.n;
+    info.variables = run.model.variables();
+    info.cvs = run.model.cv_names();
+    for (const CvVariable& cv : run.config.cv.variables) info.cv_units.push_back(cv.unit);
+    info.system = run.model.name();
+    for (const CvValue& center : run.windows.center)
+        info.centers.insert(info.centers.end(), center.begin(), center.begin() + run.grid.dims);
+    info.stiffness = run.config.umbrella.stiffness;
+    return info;
+}
+
+void write_samples(Run& run, const Buffer<float>& log_weights) {
+    const SampleSet& samples = run.samples;
+    SamplesWriter file(run.dir / "samples.h5", describe_samples(run));
     constexpr index piece = 1 << 18;
-    const auto D = static_cast<std::size_t>(model_.dim());
-    const auto K = static_cast<std::size_t>(model_.n_cvs());
-    std::vector<float> x(D * piece), xi(K * piece), weight(piece, 0.0f);
+    const index D = run.model.dim(), K = run.model.n_cvs();
+    std::vector<float> x(static_cast<std::size_t>(D * piece)), xi(static_cast<std::size_t>(K * piece));
+    std::vector<float> weight(piece, 0.0f);
     std::vector<double> log_weight(piece, 0.0);
     std::vector<int> window(piece);
     std::size_t block = 0;
-    for (index first = 0; first < samples_.n; first += piece) {
-        const index count = std::min(piece, samples_.n - first);
-        for (std::size_t d = 0; d < D; ++d)
-            copy_to_host(stream_, x.data() + d * piece,
-                         Span<const float>(samples_.x.span().subspan(
-                             static_cast<index>(d) * samples_.row + first, count)));
-        for (std::size_t k = 0; k < K; ++k)
-            copy_to_host(stream_, xi.data() + k * piece,
-                         Span<const float>(samples_.xi.span().subspan(
-                             static_cast<index>(k) * samples_.row + first, count)));
-        if (result.log_weight.size() >= samples_.n)
-            copy_to_host(stream_, weight.data(), result.log_weight.span().subspan(first, count));
+    for (index first = 0; first < samples.n; first += piece) {
+        const index count = std::min(piece, samples.n - first);
+        const auto to_columns = [&](const Buffer<float>& from, index rows, std::vector<float>& to) {
+            for (index r = 0; r < rows; ++r)
+                copy_to_host(run.stream, to.data() + r * piece,
+                             Span<const float>(from.span().subspan(r * samples.row + first, count)));
+        };
+        to_columns(samples.x, D, x);
+        to_columns(samples.xi, K, xi);
+        if (log_weights.size() >= samples.n)
+            copy_to_host(run.stream, weight.data(), log_weights.span().subspan(first, count));
         for (index i = 0; i < count; ++i) {
             const index j = first + i;
-            while (j >= samples_.blocks[block].first + samples_.blocks[block].size()) ++block;
-            const SampleBlock& b = samples_.blocks[block];
-            window[static_cast<std::size_t>(i)] = static_cast<int>(
-                b.first_window + (j - b.first) % b.trajectories() / b.replicas);
-            log_weight[static_cast<std::size_t>(i)] =
-                static_cast<double>(weight[static_cast<std::size_t>(i)]);
+            while (j >= samples.blocks[block].first + samples.blocks[block].size()) ++block;
+            const SampleBlock& b = samples.blocks[block];
+            const auto at = static_cast<std::size_t>(i);
+            window[at] = static_cast<int>(b.first_window +
+                                          (j - b.first) % b.trajectories() / b.replicas);
+            log_weight[at] = static_cast<double>(weight[at]);
         }
         file.append(count, x.data(), piece, xi.data(), piece, window.data(), log_weight.data());
     }
     file.finish();
+}
+
+}  // namespace
+
+void estimate(Run& run) {
+    run.progress.begin("estimate", 1, "estimate");
+    FreeEnergyResult result = estimate_from(run);
+    record_estimate(run, result);
+    run.free_energy.profile = result.profile.free_energy;
+    run.free_energy.error = result.profile.std_error;
+    run.free_energy.influence = result.profile.influence;
+    run.free_energy.overlaps = result.overlaps;
+    run.free_energy.error_blocks = result.error_blocks;
+    for (const std::string& w : result.warnings) run.warn(w);
+    warn_equilibration(run, result.inefficiency);
+    write_profile(run);
+    if (!run.histogram.kept()) {
+        write_samples(run, result.log_weight);
+        run.samples.in_file = true;
+        if (run.samples.weighted) run.samples.log_weight = std::move(result.log_weight);
+    }
+    run.write_metrics();
+    run.progress.end();
+    if (!result.converged)
+        throw NumericError("the free-energy estimator '" + run.config.estimate.method +
+                           "' did not converge in " + std::to_string(result.iterations) +
+                           " iterations (residual " + number(result.residual) +
+                           "); add windows where they do not overlap, or raise "
+                           "estimate.max_iterations");
 }
 
 }  // namespace microlift

@@ -1,56 +1,50 @@
-// Sampling that keeps counts and sums instead of samples.
-#include <algorithm>
+#include "sampling/run/stages/histogram.h"
 
-#include "sampling/run/run.h"
+#include "sampling/run/places.h"
 
 namespace microlift {
 
-void Pipeline::start_histogram(const RoundPlan& p) {
+void start_histogram(Run& run, const RoundPlan& plan) {
+    const Grid& grid = run.grid;
     std::vector<HistogramAxis> axes;
-    for (std::size_t k = 0; k < static_cast<std::size_t>(grid_.dims); ++k)
-        axes.push_back({grid_.from[k], grid_.to[k], grid_.bins[k]});
-    histogram_.emplace(device_, model_.dim(), axes, p.windows, p.replicas);
+    for (std::size_t k = 0; k < static_cast<std::size_t>(grid.dims); ++k)
+        axes.push_back({grid.from[k], grid.to[k], grid.bins[k]});
+    SampleAccumulator& counts = run.histogram.accumulator.emplace(
+        run.device, run.model.dim(), axes, plan.windows, plan.replicas);
     BiasedSamples shape;
-    shape.blocks = {{0, 0, p.windows, p.replicas, p.segments}};
+    shape.blocks = {{0, 0, plan.windows, plan.replicas, plan.segments}};
     // No segments of time: they would need to be long against a relaxation time not known yet.
-    const ErrorBlocks blocks =
-        choose_error_blocks(shape, static_cast<double>(p.segments), run_.estimate.blocks);
-    const std::vector<double> range = expected_range(windows_, grid_.dims);
-    histogram_->count_cells(device_, cell_layout(range.data(), windows_, grid_), blocks);
+    const ErrorBlocks blocks = choose_error_blocks(shape, static_cast<double>(plan.segments),
+                                                   run.config.estimate.blocks);
+    const std::vector<double> range = expected_range(run.windows, grid.dims);
+    counts.count_cells(run.device, cell_layout(range.data(), run.windows, grid), blocks);
+    run.histogram.resume();
 }
 
-void Pipeline::put_histogram(Store& store) {
-    if (!histogram_) return;
-    store.put("histogram_counts", histogram_->save_counts(stream_));
-    store.put("histogram_sums", histogram_->save_sums(stream_));
-}
-
-FreeEnergyResult Pipeline::estimate_histogram(const EstimateOptions& options) {
-    return estimate_free_energy(histogram_->histogram(stream_), windows_, grid_, options);
-}
-
-void Pipeline::write_histogram() {
-    std::vector<std::string> columns{"window"};
-    for (int k = 0; k < grid_.dims; ++k) columns.push_back("cv_" + std::to_string(k + 1));
-    columns.push_back("count");
-    CsvWriter csv(dir_ / "histogram.csv", columns);
-    const std::vector<uint64> counts = histogram_->counts(stream_);
-    const index row = histogram_->bins() + 1;
+void write_histogram(Run& run) {
+    const SampleAccumulator& histogram = *run.histogram.accumulator;
+    std::vector<std::string> columns = cv_columns(run.grid.dims, {"count"});
+    columns.insert(columns.begin(), "window");
+    CsvWriter csv(run.dir / "histogram.csv", columns);
+    const std::vector<uint64> counts = histogram.counts(run.stream);
+    const std::vector<CvValue> centres = bin_centres(run.grid);
+    const index row = histogram.bins() + 1;
     double outside = 0, all = 0;
-    for (index w = 0; w < histogram_->windows(); ++w) {
+    for (index w = 0; w < histogram.windows(); ++w) {
         for (index b = 0; b < row; ++b) {
             const uint64 count = counts[static_cast<std::size_t>(w * row + b)];
             all += static_cast<double>(count);
             if (b == row - 1) outside += static_cast<double>(count);
             if (count == 0 || b == row - 1) continue;
-            std::vector<CsvWriter::Cell> cells{static_cast<long long>(w)};
-            for (int k = 0; k < grid_.dims; ++k) cells.emplace_back(grid_.centre(k, b));
-            cells.emplace_back(static_cast<long long>(count));
+            std::vector<CsvWriter::Cell> cells =
+                cv_cells(run.grid.dims, centres[static_cast<std::size_t>(b)]);
+            cells.insert(cells.begin(), static_cast<index>(w));
+            cells.emplace_back(static_cast<index>(count));
             csv.row(cells);
         }
     }
     csv.finish();
-    metrics_["stages"]["sample"]["outside_share"] = all > 0 ? outside / all : 0.0;
+    run.record.stage("sample")["outside_share"] = all > 0 ? outside / all : 0.0;
 }
 
 }  // namespace microlift

@@ -1,21 +1,26 @@
-// Learning coordinates: a diffusion map of the stored samples. And whether those that the run has can
-// be biased.
+// Learning coordinates: a diffusion map of the stored samples, for a later run.
 #include "sampling/learn/landmarks.h"
 #include "sampling/learn/learn.h"
-#include "sampling/run/run.h"
+#include "sampling/run/meter.h"
+#include "sampling/run/stages.h"
 
 namespace microlift {
 
-void Pipeline::learn() {
+namespace {
+
+LearnedSummary learn_from(Run& run) {
+    StageMeter meter(run.record, "learn");
     LearnOptions options;
-    static_cast<LearnConfig&>(options) = run_.learn;
-    options.dir = dir_.string();
-    LearnedSummary learned;
-    {
-        StageMeter meter(metrics_["stages"], "learn");
-        learned = learn_coordinates(stream_, run_, options, progress_);
-    }
-    Json& j = metrics_["learn"] = Json::object();
+    static_cast<LearnConfig&>(options) = run.config.learn;
+    options.dir = run.dir.string();
+    return learn_coordinates(run.stream, run.config, options, run.progress);
+}
+
+}  // namespace
+
+void learn(Run& run) {
+    const LearnedSummary learned = learn_from(run);
+    Json& j = run.record["learn"] = Json::object();
     j["points"] = learned.points;
     j["epsilon"] = learned.epsilon;
     if (learned.dimension > 0) j["dimension"] = learned.dimension;
@@ -29,37 +34,8 @@ void Pipeline::learn() {
         j["rank_correlation"].push_back(named);
     }
     j["geometric_harmonics_error"] = learned.harmonics_error;
-    for (const std::string& warning : learned.warnings) warn("learned coordinates: " + warning);
-    write_metrics();
-}
-
-void Pipeline::warn_flat_cv() {
-    constexpr index kPieces = 32, kPiece = 128, n = kPieces * kPiece;
-    if (model_.linear_cvs() || samples_.n < n) return;
-    const int K = model_.n_cvs(), D = model_.dim(), outputs = K * (1 + D);
-    Buffer<float> out(device_, outputs * n);
-    for (index p = 0; p < kPieces; ++p) {
-        const index first = p * (samples_.n - kPiece) / (kPieces - 1);
-        model_.evaluate_cvs(stream_,
-                            samples_.x.span().subspan(first, (D - 1) * samples_.row + kPiece),
-                            samples_.row, kPiece,
-                            out.span().subspan(p * kPiece, (outputs - 1) * n + kPiece), n);
-    }
-    const std::vector<float> host = to_host(stream_, Span<const float>(out.span()));
-    for (int k = 0; k < K; ++k) {
-        std::vector<double> square(static_cast<std::size_t>(n), 0.0);
-        const float* gradient = host.data() + (K + k * D) * n;
-        for (index i = 0; i < D * n; ++i) {
-            const double g = static_cast<double>(gradient[i]);
-            square[static_cast<std::size_t>(i % n)] += g * g;
-        }
-        if (const double flat = flat_share(square); flat > kMostFlat)
-            warn("the gradient of the collective variable " +
-                 model_.cv_names()[static_cast<std::size_t>(k)] + " vanishes at " +
-                 number(100 * flat) +
-                 " % of the samples: a bias on it moves nothing there, and its closure has no noise; "
-                 "choose one that changes wherever the samples are");
-    }
+    for (const std::string& warning : learned.warnings) run.warn("learned coordinates: " + warning);
+    run.write_metrics();
 }
 
 }  // namespace microlift

@@ -1,0 +1,57 @@
+// The CUDA kernels of networks and of whitening.
+#include "engine/error.h"
+#include "engine/launch/lanes.h"
+#include "nn/layers/conv_bodies.h"
+#include "nn/layers/mlp_bodies.h"
+#include "nn/layers/whitening_bodies.h"
+
+namespace microlift {
+
+template void launch_on_cuda<ActivateBody<float>, float>(Stream&, index,
+                                                         const ActivateBody<float>&);
+template void launch_on_cuda<MultiplyBody<float>, float>(Stream&, index,
+                                                         const MultiplyBody<float>&);
+template void launch_on_cuda<TangentBody<float>, float>(Stream&, index, const TangentBody<float>&);
+template void launch_on_cuda<MultiplyAddBody<float>, float>(Stream&, index,
+                                                            const MultiplyAddBody<float>&);
+template void launch_index_on_cuda<SeedBody<float>>(Stream&, index, const SeedBody<float>&);
+template void launch_index_on_cuda<MomentsBody>(Stream&, index, const MomentsBody&);
+template void launch_index_on_cuda<FitBody>(Stream&, index, const FitBody&);
+template void launch_index_on_cuda<ResidualBody>(Stream&, index, const ResidualBody&);
+template void launch_index_on_cuda<RangeBody>(Stream&, index, const RangeBody&);
+template void launch_on_cuda<TangentStartBody, float>(Stream&, index, const TangentStartBody&);
+template void launch_on_cuda<TangentScaleBody, float>(Stream&, index, const TangentScaleBody&);
+template void launch_index_on_cuda<SquaredErrorBody>(Stream&, index, const SquaredErrorBody&);
+template void launch_on_cuda<ConvolveBody<float>, float>(Stream&, index,
+                                                         const ConvolveBody<float>&);
+template void launch_on_cuda<ConvActivateBody<float>, float>(Stream&, index,
+                                                             const ConvActivateBody<float>&);
+template void launch_on_cuda<ConvSeedBody<float>, float>(Stream&, index,
+                                                         const ConvSeedBody<float>&);
+template void launch_on_cuda<ConvSumBody<float>, float>(Stream&, index, const ConvSumBody<float>&);
+template void launch_on_cuda<ConvGradientBody<float>, float>(Stream&, index,
+                                                             const ConvGradientBody<float>&);
+template void launch_index_on_cuda<ConvInputBody<float>>(Stream&, index,
+                                                         const ConvInputBody<float>&);
+template void launch_index_on_cuda<ConvHaloBody<float>>(Stream&, index,
+                                                        const ConvHaloBody<float>&);
+template void launch_index_on_cuda<ConvLossBody<float>>(Stream&, index,
+                                                        const ConvLossBody<float>&);
+template void launch_index_on_cuda<FlipBody>(Stream&, index, const FlipBody&);
+template void launch_index_on_cuda<ConvOutputBody>(Stream&, index, const ConvOutputBody&);
+
+// Every row of c becomes the bias, before a product is accumulated on it.
+struct SpreadBiasBody {
+    const float* bias;
+    float* c;
+    index ld, n;
+    LANE_FN void operator()(index i) const { c[i / n * ld + i % n] = bias[i % n]; }
+};
+
+void spread_bias_on_cuda(Stream& stream, const float* bias, float* c, index ld, index rows,
+                         index n) {
+    launch_index_on_cuda(stream, rows * n, SpreadBiasBody{bias, c, ld, n});
+}
+
+
+}  // namespace microlift

@@ -1,0 +1,16 @@
+// Reverse sweeps read a copy of the weights, transposed.
+#pragma once
+
+#include "nn/layers/limits.h"
+
+namespace microlift {
+
+// Where the elements of a flat parameter span go in that copy.
+struct TransposeMap {
+    int layers = 0;
+    int32 begin[kMostLayers] = {}, end[kMostLayers] = {};  // of the weights
+    int32 out[kMostLayers] = {}, ld[kMostLayers] = {};     // width and padded width
+    int32 target[kMostLayers] = {}, target_ld[kMostLayers] = {};
+};
+
+}  // namespace microlift

@@ -1,0 +1,21 @@
+// The CUDA kernels that all trainers share.
+#include "engine/error.h"
+#include "engine/launch/lanes.h"
+#include "nn/train/batch.h"
+#include "nn/train/judge.h"
+#include "nn/train/loss.h"
+
+namespace microlift {
+
+template void launch_on_cuda<LatentBody, float>(Stream&, index, const LatentBody&);
+template void launch_on_cuda<AdamBody, float>(Stream&, index, const AdamBody&);
+template void launch_on_cuda<KeepBestBody, float>(Stream&, index, const KeepBestBody&);
+template void launch_index_on_cuda<AdvanceBody>(Stream&, index, const AdvanceBody&);
+template void launch_index_on_cuda<FeatureBody>(Stream&, index, const FeatureBody&);
+template void launch_index_on_cuda<UnwhitenBody>(Stream&, index, const UnwhitenBody&);
+template void launch_index_on_cuda<PickBody>(Stream&, index, const PickBody&);
+template void launch_index_on_cuda<DistanceBody>(Stream&, index, const DistanceBody&);
+template void launch_index_on_cuda<JudgeBody>(Stream&, index, const JudgeBody&);
+template void launch_index_on_cuda<LossRecordBody>(Stream&, index, const LossRecordBody&);
+
+}  // namespace microlift

@@ -1,0 +1,164 @@
+#include "sampling/run/biased_runs.h"
+
+#include <algorithm>
+
+#include "engine/files/files.h"
+#include "sampling/bias/exchange.h"
+#include "sampling/run/lifted.h"
+
+namespace microlift {
+
+namespace {
+
+index nearest_row(const Run& run, const Table& table, const CvValue& center) {
+    index best = 0;
+    double least = 1e300;
+    for (index r = 0; r < table.rows; ++r) {
+        double distance = 0;
+        for (int k = 0; k < run.grid.dims; ++k) {
+            const auto i = static_cast<std::size_t>(k);
+            const double xi = run.model.formulas().graph.evaluate(
+                run.model.formulas().cv_nodes[i], {table.values.data() + r * table.columns,
+                                                   static_cast<std::size_t>(table.columns)});
+            const double d = (xi - center[i]) / run.grid.width(k);
+            distance += d * d;
+        }
+        if (distance < least) {
+            least = distance;
+            best = r;
+        }
+    }
+    return best;
+}
+
+// One state for each window, (window, variable).
+std::vector<double> given_states(const Run& run, const BiasWindows& windows,
+                                 std::size_t first_window, const RoundPlan& plan) {
+    const UmbrellaConfig& u = run.config.umbrella;
+    const auto D = static_cast<std::size_t>(run.model.dim());
+    std::vector<double> states;
+    if (u.initial_file.empty()) {
+        const std::vector<double> state =
+            u.initial_state.empty() ? std::vector<double>(D, 0.0) : u.initial_state;
+        for (index w = 0; w < plan.windows; ++w)
+            states.insert(states.end(), state.begin(), state.end());
+        return states;
+    }
+    const Table table = read_table(u.initial_file);
+    if (table.columns != run.model.dim())
+        run.config.config.fail("umbrella.initial",
+                               u.initial_file + " has " + std::to_string(table.columns) +
+                                   " columns, the system " + std::to_string(run.model.dim()) +
+                                   " variables",
+                               "give one column for each variable");
+    for (index w = 0; w < plan.windows; ++w) {
+        const index row =
+            nearest_row(run, table, windows.center[first_window + static_cast<std::size_t>(w)]);
+        const double* state = table.values.data() + row * table.columns;
+        states.insert(states.end(), state, state + table.columns);
+    }
+    return states;
+}
+
+}  // namespace
+
+RoundPlan plan_of(const Run& run, index round) {
+    const UmbrellaConfig& u = run.config.umbrella;
+    const CouplingConfig& c = run.config.coupling;
+    if (round == 0)
+        return {round, u.window_count(), u.replicas, u.equilibrate, u.samples_per_trajectory(),
+                u.exchange, 0};
+    return {round, static_cast<index>(run.coupling.places.size()), c.replicas, c.equilibrate,
+            c.steps / u.stride, c.exchange, (c.jump + u.stride - 1) / u.stride * u.stride};
+}
+
+index launch_steps(index trajectories) {
+    return std::max<index>(1, static_cast<index>(kLaunchWork / static_cast<double>(trajectories)));
+}
+
+std::vector<CvValue> umbrella_centers(const Run& run) {
+    const UmbrellaConfig& u = run.config.umbrella;
+    const bool plane = run.grid.dims == 2;
+    const auto at = [&](std::size_t k, index i) {
+        return u.windows[k] == 1
+                   ? 0.5 * (u.from[k] + u.to[k])
+                   : u.from[k] + (u.to[k] - u.from[k]) * static_cast<double>(i) /
+                                     static_cast<double>(u.windows[k] - 1);
+    };
+    std::vector<CvValue> centers;
+    for (index i = 0; i < u.windows[0]; ++i)
+        for (index j = 0; j < (plane ? u.windows[1] : 1); ++j)
+            centers.push_back({at(0, i), plane ? at(1, j) : 0.0});
+    return centers;
+}
+
+void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue>& centers) {
+    const std::vector<double>& stiffness = run.config.umbrella.stiffness;
+    for (const CvValue& center : centers) {
+        windows.center.push_back(center);
+        windows.stiffness.push_back({stiffness[0], run.grid.dims == 2 ? stiffness[1] : 0.0});
+    }
+}
+
+void set_bias(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
+              const RoundPlan& plan) {
+    const index n = ensemble.size();
+    std::vector<float> center(static_cast<std::size_t>(run.grid.dims * n)), stiffness(center.size());
+    for (int k = 0; k < run.grid.dims; ++k)
+        for (index t = 0; t < n; ++t) {
+            const std::size_t w = first_window + static_cast<std::size_t>(t / plan.replicas);
+            const auto i = static_cast<std::size_t>(k), at = static_cast<std::size_t>(k * n + t);
+            center[at] = static_cast<float>(windows.center[w][i]);
+            stiffness[at] = static_cast<float>(windows.stiffness[w][i]);
+        }
+    copy_to_device(run.stream, ensemble.center(), center.data());
+    copy_to_device(run.stream, ensemble.stiffness(), stiffness.data());
+}
+
+void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
+                 const RoundPlan& plan) {
+    const index n = ensemble.size();
+    if (plan.round > 0 && !run.model.observed()) {
+        Lifter lifter = make_lifter(run);
+        lifter.lift(ensemble.center(), n, derived_seed(run.config.seed, 2000),
+                    static_cast<uint64>(plan.round) << 32, ensemble.x());
+        calm(run.stream, run.model, run.config.integrator, ensemble.center(), n, ensemble.x());
+        run.stream.synchronize();
+        return;
+    }
+    const std::vector<double> states = given_states(run, windows, first_window, plan);
+    const index D = run.model.dim();
+    std::vector<float> x(static_cast<std::size_t>(D * n));
+    for (index t = 0; t < n; ++t)
+        for (index d = 0; d < D; ++d)
+            x[static_cast<std::size_t>(d * n + t)] =
+                static_cast<float>(states[static_cast<std::size_t>(t / plan.replicas * D + d)]);
+    copy_to_device(run.stream, ensemble.x(), x.data());
+    if (run.config.umbrella.initial_line)
+        run.model.project(run.stream, ensemble.center(), n, n, ensemble.x(), n, 10);
+    run.stream.synchronize();
+}
+
+void try_exchange(Run& run, Ensemble& ensemble, const RoundPlan& plan, Buffer<uint64>& accepted) {
+    const int dims = run.grid.dims;
+    const index attempt = static_cast<index>(ensemble.step()) / plan.exchange;
+    const std::vector<index>& windows = run.config.umbrella.windows;
+    ExchangeGrid grid;
+    grid.windows[0] = plan.round == 0 ? windows[0] : plan.windows;
+    grid.windows[1] = plan.round == 0 && dims == 2 ? windows[1] : 1;
+    grid.replicas = plan.replicas;
+    for (int k = 0; k < dims; ++k)
+        grid.beta[k] = static_cast<float>(run.model.cv_beta()[static_cast<std::size_t>(k)]);
+    const int axis = dims == 2 ? static_cast<int>(attempt / 2 % 2) : 0;
+    const index n = ensemble.size();
+    const int rows = static_cast<int>(run.model.formulas().cv.outputs.size());
+    if (run.exchange_xi.size() != rows * n) run.exchange_xi = Buffer<float>(run.device, rows * n);
+    run.model.evaluate_cvs(run.stream, ensemble.x(), n, n, run.exchange_xi.span(), n);
+    const uint64 part = 1000 + 1000000 * static_cast<uint64>(plan.round);
+    exchange_neighbours(run.stream, ensemble, grid, axis, static_cast<int>(attempt % 2),
+                        derived_seed(run.config.seed, part), static_cast<uint64>(attempt),
+                        run.exchange_xi.span(), accepted.span());
+    run.stream.synchronize();
+}
+
+}  // namespace microlift

@@ -1,0 +1,31 @@
+// Biased ensembles: the umbrella's windows, and those of later rounds of coupling.
+#pragma once
+
+#include "sampling/dynamics/ensemble.h"
+#include "sampling/run/run.h"
+
+namespace microlift {
+
+struct RoundPlan {
+    index round, windows, replicas, equilibrate, segments, exchange, jump;
+    index trajectories() const { return windows * replicas; }
+};
+RoundPlan plan_of(const Run& run, index round);
+
+// Steps in one launch: a fraction of a second.
+index launch_steps(index trajectories);
+inline constexpr double kLaunchWork = 6e7;  // trajectory-steps
+
+std::vector<CvValue> umbrella_centers(const Run& run);
+void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue>& centers);
+
+// The biases of windows first_window …, each for its replicas.
+void set_bias(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
+              const RoundPlan& plan);
+// Where the configuration says, or from the generator: physics need not find its own way there.
+void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
+                 const RoundPlan& plan);
+// Replica exchange between neighbouring windows, at a step that is a multiple of plan.exchange.
+void try_exchange(Run& run, Ensemble& ensemble, const RoundPlan& plan, Buffer<uint64>& accepted);
+
+}  // namespace microlift

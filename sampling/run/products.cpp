@@ -1,0 +1,332 @@
+#include "sampling/run/products.h"
+
+#include <algorithm>
+
+#include "sampling/samples/samples_file.h"
+
+namespace microlift {
+
+namespace {
+
+std::vector<std::uint8_t> packed(const SafeTensors& content) {
+    const std::vector<std::byte> bytes = format_safetensors(content);
+    const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
+    return {first, first + bytes.size()};
+}
+
+SafeTensors unpacked(const Store& store, const std::string& name) {
+    if (!store.has(name)) return {};
+    return parse_safetensors(std::as_bytes(store.get<std::uint8_t>(name)), "checkpoint.h5");
+}
+
+template <class T>
+std::vector<T> values_of(const Store& store, const std::string& name) {
+    const std::span<const T> values = store.get<T>(name);
+    return {values.begin(), values.end()};
+}
+
+// Rows of equal length, one after the other.
+template <class Rows>
+void put_rows(Store& store, const std::string& name, const Rows& rows) {
+    std::vector<double> flat;
+    for (const auto& row : rows) flat.insert(flat.end(), row.begin(), row.end());
+    const auto count = static_cast<index>(rows.size());
+    store.put(name, std::move(flat), {count, rows.empty() ? 0 : static_cast<index>(rows[0].size())});
+}
+
+std::vector<std::vector<double>> rows_of(const Store& store, const std::string& name) {
+    const auto flat = store.get<double>(name);
+    const index count = store.info(name).shape.at(0), width = store.info(name).shape.at(1);
+    std::vector<std::vector<double>> rows;
+    for (index r = 0; r < count; ++r)
+        rows.emplace_back(flat.begin() + r * width, flat.begin() + (r + 1) * width);
+    return rows;
+}
+
+std::vector<CvValue> cv_values_of(const Store& store, const std::string& name) {
+    std::vector<CvValue> values;
+    for (const std::vector<double>& row : rows_of(store, name)) {
+        values.emplace_back();
+        std::copy_n(row.begin(), std::min(row.size(), values.back().size()), values.back().begin());
+    }
+    return values;
+}
+
+const std::string& text_of(const Store& store, const std::string& name, const std::string& what) {
+    const auto found = store.attributes.find(name);
+    if (found == store.attributes.end())
+        throw InputError("checkpoint.h5: it does not hold " + what + "; begin anew with --force");
+    return found->second;
+}
+
+}  // namespace
+
+void Position::save(Store& store) const {
+    store.attributes["stage"] = stage;
+    store.put_scalar<long long>("round", round);
+}
+
+void Position::load(const Store& store) {
+    stage = text_of(store, "stage", "a run");
+    round = store.scalar<long long>("round");
+}
+
+void Record::add_cost(const std::string& stage, const StageCost& more) {
+    StageCost& cost = costs_[stage];
+    Json& record = this->stage(stage);
+    if (!record.is_object()) record = Json::object();
+    const auto add = [&](const char* key, double StageCost::* figure) {
+        record[key] = cost.*figure += more.*figure;
+    };
+    add("seconds", &StageCost::seconds);
+    if (more.steps > 0) {
+        add("steps", &StageCost::steps);
+        record["steps_per_second"] = cost.steps / cost.seconds;
+    }
+    if (more.force_evaluations > 0) add("force_evaluations", &StageCost::force_evaluations);
+    add("bytes_to_device", &StageCost::bytes_to_device);
+    add("bytes_to_host", &StageCost::bytes_to_host);
+    add("kernel_launches", &StageCost::kernel_launches);
+}
+
+StageCost Record::cost(const std::string& stage) const {
+    const auto found = costs_.find(stage);
+    return found == costs_.end() ? StageCost{} : found->second;
+}
+
+bool Record::add_warning(const std::string& text) {
+    Json& list = metrics["warnings"];
+    if (!list.is_array()) list = Json::array();
+    for (const auto& known : list)
+        if (known == text) return false;
+    list.push_back(text);
+    return true;
+}
+
+void Record::save(Store& store) const {
+    store.attributes["metrics"] = metrics.dump();
+    for (const auto& [stage, c] : costs_)
+        store.put("cost_" + stage,
+                  std::vector<double>{c.seconds, c.steps, c.force_evaluations, c.bytes_to_device,
+                                      c.bytes_to_host, c.kernel_launches});
+}
+
+void Record::load(const Store& store) {
+    metrics = Json::parse(text_of(store, "metrics", "metrics"), nullptr, false);
+    if (!metrics.is_object())
+        throw InputError("checkpoint.h5: it does not hold readable metrics; begin anew with --force");
+    for (const std::string& name : store.names())
+        if (name.starts_with("cost_")) {
+            const auto c = store.get<double>(name, 6);
+            costs_[name.substr(5)] = {c[0], c[1], c[2], c[3], c[4], c[5]};
+        }
+}
+
+void Windows::save(Store& store) const {
+    put_rows(store, "window_center", center);
+    put_rows(store, "window_stiffness", stiffness);
+}
+
+void Windows::load(const Store& store) {
+    center = cv_values_of(store, "window_center");
+    stiffness = cv_values_of(store, "window_stiffness");
+}
+
+void Samples::reserve(int dims, int cvs, index capacity) {
+    static_cast<SampleSet&>(*this) = SampleSet(stream_->device(), dims, cvs, capacity);
+}
+
+void Samples::save(Store& store) const {
+    std::vector<long long> shapes;
+    for (const SampleBlock& b : blocks)
+        for (index v : {b.first, b.first_window, b.windows, b.replicas, b.samples})
+            shapes.push_back(v);
+    store.put("blocks", shapes);
+    store.put_scalar<long long>("samples_in_file", in_file);
+    if (in_file || n == 0) return;
+    const auto rows = [this](const Buffer<float>& from) {
+        return [this, &from](index first, index count, index, void* out) {
+            for (index r = 0; r < count; ++r)
+                copy_to_host(*stream_, static_cast<float*>(out) + r * n,
+                             from.span().subspan((first + r) * row, n));
+        };
+    };
+    store.put_rows("samples_x", {DType::f32, {dim, n}}, rows(x));
+    store.put_rows("samples_xi", {DType::f32, {n_cvs, n}}, rows(xi));
+}
+
+void Samples::load(const Store& store) {
+    const auto shapes = store.get<long long>("blocks");
+    for (std::size_t b = 0; b + 5 <= shapes.size(); b += 5)
+        blocks.push_back({shapes[b], shapes[b + 1], shapes[b + 2], shapes[b + 3], shapes[b + 4]});
+    in_file = store.scalar<long long>("samples_in_file") != 0;
+    if (in_file) return load_file();
+    if (!store.has("samples_x")) return;
+    const index count = store.info("samples_x").shape.at(1);
+    if (count > row)
+        throw InputError("checkpoint.h5: it does not hold samples of this configuration; begin anew "
+                         "with --force");
+    load_rows(x, store.get<float>("samples_x", dim * count), count);
+    load_rows(xi, store.get<float>("samples_xi", n_cvs * count), count);
+    n = count;
+}
+
+void Samples::load_rows(Buffer<float>& to, std::span<const float> from, index count) {
+    for (index r = 0; r * count < static_cast<index>(from.size()); ++r)
+        copy_to_device(*stream_, to.span().subspan(r * row, count), from.data() + r * count);
+}
+
+void Samples::load_file() {
+    const SamplesReader file(file_);
+    const index count = file.info().samples;
+    if (count > row)
+        throw InputError(file_.string() +
+                         ": it holds more samples than this configuration makes; begin anew with "
+                         "--force");
+    constexpr index piece = 1 << 18;
+    const auto size = static_cast<std::size_t>(piece);
+    std::vector<float> state(static_cast<std::size_t>(dim) * size), column(size);
+    std::vector<float> cv(static_cast<std::size_t>(n_cvs) * size);
+    std::vector<double> weight(size);
+    if (weighted) log_weight = Buffer<float>(stream_->device(), count);
+    for (index first = 0; first < count; first += piece) {
+        const index here = std::min(piece, count - first);
+        file.read(first, here, state.data(), cv.data(), nullptr, weight.data());
+        const auto scatter = [&](const auto& rows, int width, Buffer<float>& to, index to_row) {
+            for (int d = 0; d < width; ++d) {
+                for (index i = 0; i < here; ++i)
+                    column[static_cast<std::size_t>(i)] =
+                        static_cast<float>(rows[static_cast<std::size_t>(i * width + d)]);
+                copy_to_device(*stream_, to.span().subspan(d * to_row + first, here), column.data());
+            }
+        };
+        scatter(state, dim, x, row);
+        scatter(cv, n_cvs, xi, row);
+        if (weighted) scatter(weight, 1, log_weight, count);
+    }
+    n = count;
+}
+
+void Histogram::save(Store& store) const {
+    if (!accumulator) return;
+    store.put_scalar<long long>("histogram_samples", accumulator->samples());
+    store.put("histogram_counts", accumulator->save_counts(*stream_));
+    store.put("histogram_sums", accumulator->save_sums(*stream_));
+}
+
+void Histogram::load(const Store& store) {
+    if (!store.has("histogram_counts")) return;
+    samples_ = store.scalar<long long>("histogram_samples");
+    counts_ = values_of<long long>(store, "histogram_counts");
+    sums_ = values_of<double>(store, "histogram_sums");
+}
+
+void Histogram::resume() {
+    if (counts_.empty()) return;
+    accumulator->load(*stream_, samples_, counts_, sums_);
+    counts_.clear();
+    sums_.clear();
+}
+
+void FreeEnergy::save(Store& store) const {
+    store.put("free_energy", profile);
+    store.put("free_energy_error", error);
+    store.put("free_energy_influence", influence);
+    std::vector<std::array<double, 3>> links;
+    for (const WindowOverlap& o : overlaps)
+        links.push_back({static_cast<double>(o.a), static_cast<double>(o.b), o.overlap});
+    put_rows(store, "overlaps", links);
+    store.put("error_blocks", std::vector<long long>{error_blocks.replica_groups,
+                                                     error_blocks.time_segments});
+}
+
+void FreeEnergy::load(const Store& store) {
+    profile = values_of<double>(store, "free_energy");
+    error = values_of<double>(store, "free_energy_error");
+    influence = values_of<double>(store, "free_energy_influence");
+    for (const std::vector<double>& link : rows_of(store, "overlaps"))
+        overlaps.push_back({static_cast<index>(link.at(0)), static_cast<index>(link.at(1)),
+                            link.at(2)});
+    const auto blocks = store.get<long long>("error_blocks", 2);
+    error_blocks.replica_groups = blocks[0];
+    error_blocks.time_segments = blocks[1];
+}
+
+void TrainedGenerator::save(Store& store) const {
+    if (weights.tensors.empty()) return;
+    store.put("generator", packed(weights));
+    store.put("generator_training", packed({state, {}}));
+    store.put("generator_figures", std::vector<double>{updates, bytes_in_loop, best, floor});
+    put_rows(store, "generator_conditions", conditions);
+    put_rows(store, "generator_distances", distances);
+}
+
+void TrainedGenerator::load(const Store& store) {
+    if (!store.has("generator")) return;
+    weights = unpacked(store, "generator");
+    state = unpacked(store, "generator_training").tensors;
+    const auto figures = store.get<double>("generator_figures", 4);
+    updates = figures[0], bytes_in_loop = figures[1], best = figures[2], floor = figures[3];
+    conditions = rows_of(store, "generator_conditions");
+    distances = rows_of(store, "generator_distances");
+}
+
+void Coupling::save(Store& store) const {
+    put_rows(store, "coupling_places", places);
+    store.put_scalar<long long>("coupling_discarded", discarded);
+    store.put_scalar<double>("coupling_jump_acceptance", jump_acceptance);
+    const auto of_all = [&](std::vector<double> CouplingProfile::* figure) {
+        std::vector<std::vector<double>> rows;
+        for (const CouplingProfile& p : profiles) rows.push_back(p.*figure);
+        return rows;
+    };
+    std::vector<double> costs;
+    for (const CouplingProfile& p : profiles) costs.push_back(p.force_evaluations);
+    store.put("coupling_costs", costs);
+    put_rows(store, "coupling_mean", of_all(&CouplingProfile::mean));
+    put_rows(store, "coupling_variance", of_all(&CouplingProfile::variance));
+    put_rows(store, "coupling_free_energy", of_all(&CouplingProfile::free_energy));
+}
+
+void Coupling::load(const Store& store) {
+    places = cv_values_of(store, "coupling_places");
+    discarded = store.scalar<long long>("coupling_discarded");
+    jump_acceptance = store.scalar<double>("coupling_jump_acceptance");
+    for (const double cost : store.get<double>("coupling_costs")) profiles.push_back({cost, {}, {}, {}});
+    const auto into = [&](std::vector<double> CouplingProfile::* figure, const std::string& name) {
+        const auto rows = rows_of(store, name);
+        for (std::size_t i = 0; i < profiles.size(); ++i) profiles[i].*figure = rows.at(i);
+    };
+    into(&CouplingProfile::mean, "coupling_mean");
+    into(&CouplingProfile::variance, "coupling_variance");
+    into(&CouplingProfile::free_energy, "coupling_free_energy");
+}
+
+void SamplingState::save(Store& store) const {
+    if (ensemble.empty()) return;
+    store.put("ensemble", ensemble);
+    store.put("ensemble_counts",
+              std::vector<long long>{static_cast<long long>(step), sampled});
+    store.put("ensemble_work", std::vector<double>{steps, energies});
+    store.put("ensemble_counters", counters);
+    store.put("ensemble_accepted", accepted);
+}
+
+void SamplingState::load(const Store& store) {
+    if (!store.has("ensemble")) return;
+    ensemble = values_of<float>(store, "ensemble");
+    const auto counts = store.get<long long>("ensemble_counts", 2);
+    step = static_cast<uint64>(counts[0]), sampled = counts[1];
+    const auto work = store.get<double>("ensemble_work", 2);
+    steps = work[0], energies = work[1];
+    counters = values_of<long long>(store, "ensemble_counters");
+    accepted = values_of<long long>(store, "ensemble_accepted");
+}
+
+void TrainingState::save(Store& store) const {
+    if (!trainer.empty()) store.put("training", packed({trainer, {}}));
+}
+
+void TrainingState::load(const Store& store) { trainer = unpacked(store, "training").tensors; }
+
+}  // namespace microlift

@@ -1,0 +1,61 @@
+#include "sampling/run/run.h"
+
+#include "engine/files/files.h"
+#include "sampling/lift/lifting.h"
+
+namespace microlift {
+
+namespace {
+
+Grid make_grid(const RunConfig& config) {
+    Grid grid;
+    grid.dims = config.cv.count();
+    for (int k = 0; k < grid.dims; ++k) {
+        const auto i = static_cast<std::size_t>(k);
+        grid.from[i] = config.umbrella.from[i];
+        grid.to[i] = config.umbrella.to[i];
+        grid.bins[i] = config.estimate.bins.empty() ? 100 : config.estimate.bins[i];
+    }
+    return grid;
+}
+
+index sample_capacity(const RunConfig& config) {
+    const UmbrellaConfig& u = config.umbrella;
+    const CouplingConfig& c = config.coupling;
+    const index first = u.histogram ? 0 : u.sample_count();
+    return c.enabled ? first + c.rounds * c.windows * c.replicas * (c.steps / u.stride) : first;
+}
+
+}  // namespace
+
+Run::Run(const RunConfig& of, const RunOptions& options, Progress& to)
+    : config(of), dir(options.out_dir), progress(to),
+      device(Device::pick(options.device, options.threads)), stream(device), model(of),
+      grid(make_grid(of)), free(free_variables(model)),
+      kernel(model.path_kernel(model.path_setup(of.integrator))),
+      samples(stream, dir / "samples.h5"), histogram(stream) {
+    samples.reserve(model.dim(), model.n_cvs(), sample_capacity(config));
+    samples.weighted = config.learn.enabled;
+    windows.beta = model.cv_beta();
+}
+
+std::vector<Product*> Run::products() {
+    return {&position,    &record,    &windows,  &samples,  &histogram,
+            &free_energy, &generator, &coupling, &sampling, &training};
+}
+
+void Run::warn(const std::string& text) {
+    if (record.add_warning(text)) progress.note("warning: " + text);
+}
+
+void Run::write_metrics() const {
+    write_file(dir / "metrics.json", record.metrics.dump(1) + "\n");
+}
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4g", value);
+    return text;
+}
+
+}  // namespace microlift

@@ -1,0 +1,71 @@
+#include "sampling/run/stages.h"
+
+namespace microlift {
+
+namespace {
+
+bool always(const Run&) { return true; }
+bool estimates(const Run& run) { return run.config.estimate.enabled; }
+bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
+bool samples_in_file(const Run& run) { return estimates(run) && keeps_samples(run); }
+bool has_generator(const Run& run) { return run.config.generator.enabled && keeps_samples(run); }
+bool couples(const Run& run) { return run.config.coupling.enabled && run.config.coupling.rounds > 0; }
+bool discards(const Run& run) {
+    return run.position.round > 0 && run.config.coupling.discard > 0;
+}
+bool compares(const Run& run) { return has_generator(run) && !run.config.generator.compare.empty(); }
+bool learns(const Run& run) { return run.config.learn.enabled; }
+bool ablates(const Run& run) { return couples(run) && run.config.coupling.ablation; }
+bool has_targets(const Run& run) {
+    return keeps_samples(run) && (run.model.observed() || !run.free.empty());
+}
+bool closes(const Run& run) { return run.config.closure.enabled && keeps_samples(run); }
+bool weighs(const Run& run) {
+    return has_generator(run) && run.config.lifting.proposals > 0 &&
+           run.config.generator.kind == "flow";
+}
+bool lifts_states(const Run& run) {  // of a known potential, not functions of them
+    return has_generator(run) && !run.model.observed() && run.model.gradient() && !run.free.empty();
+}
+bool compares_energies(const Run& run) {
+    return lifts_states(run) && run.config.lifting.energies > 0;
+}
+
+std::vector<std::string> compared_files() {
+    std::vector<std::string> files;
+    for (const std::string& kind : generator_kinds())
+        files.push_back("generator_" + kind + ".safetensors");
+    return files;
+}
+
+}  // namespace
+
+const std::vector<Stage>& stages() {
+    constexpr auto every_round = Stage::When::every_round, at_the_end = Stage::When::at_the_end;
+    static const std::vector<Stage> table{
+        {"sample", "umbrella", every_round, always, sample, {"histogram.csv"}},
+        {"discard", "coupling", every_round, discards, discard_outdated, {}},
+        {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},
+        {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
+        {"couple", "coupling", every_round, couples, plan_round, {}},
+        {"potential", "estimate", at_the_end, samples_in_file, write_potential, {"potential.h5"}},
+        {"compare", "generator", at_the_end, compares, compare_generators, compared_files()},
+        {"learn", "learn", at_the_end, learns, learn, {"diffusion_map.json"}},
+        {"ablation", "coupling", at_the_end, ablates, ablate, {}},
+        {"check", "umbrella", at_the_end, keeps_samples, check_samples, {}},
+        {"conditional", "umbrella", at_the_end, has_targets, average_samples, {}},
+        {"close", "closure", at_the_end, closes, close, {"closure.csv", "bursts.csv", "reduced.csv"}},
+        {"lift", "lifting", at_the_end, has_generator, lift, {"lifted.h5"}},
+        {"classical_lifting", "lifting", at_the_end, has_generator, lift_classically,
+         {"classical_lifting.csv"}},
+        {"weigh", "lifting", at_the_end, weighs, weigh_proposals, {}},
+        {"consistency", "lifting", at_the_end, lifts_states, check_consistency, {}},
+        {"energies", "lifting", at_the_end, compares_energies, compare_energies,
+         {"energies.csv", "correlation.csv"}},
+        {"averages", "umbrella", at_the_end, has_targets, write_conditional, {"conditional.csv"}},
+        {"exact", "umbrella", at_the_end, always, write_exact, {"exact.csv"}},
+    };
+    return table;
+}
+
+}  // namespace microlift

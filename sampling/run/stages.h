@@ -1,0 +1,41 @@
+// The stages of a run, each a function in stages/NAME.cpp and a line of the table in stages.cpp.
+#pragma once
+
+#include "sampling/run/run.h"
+
+namespace microlift {
+
+struct Stage {
+    const char* name;
+    const char* section;  // of the configuration, which asks for it
+    enum class When { every_round, at_the_end } when;
+    bool (*wanted)(const Run& run);
+    void (*run)(Run& run);
+    std::vector<std::string> files;  // that it may leave
+};
+
+// In the order in which they run.
+const std::vector<Stage>& stages();
+
+void sample(Run& run);
+void discard_outdated(Run& run);
+void estimate(Run& run);
+void train(Run& run);
+void plan_round(Run& run);
+
+void write_potential(Run& run);
+void compare_generators(Run& run);
+void learn(Run& run);
+void ablate(Run& run);
+void check_samples(Run& run);
+void average_samples(Run& run);
+void close(Run& run);
+void lift(Run& run);
+void lift_classically(Run& run);
+void weigh_proposals(Run& run);
+void check_consistency(Run& run);
+void compare_energies(Run& run);
+void write_conditional(Run& run);
+void write_exact(Run& run);
+
+}  // namespace microlift

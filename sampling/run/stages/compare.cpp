@@ -1,0 +1,80 @@
+// Other kinds of generators, trained on the same data for comparison.
+#include "sampling/run/stages.h"
+
+#include <algorithm>
+
+#include "sampling/run/meter.h"
+#include "sampling/run/targets.h"
+
+namespace microlift {
+
+namespace {
+
+// As large a share of the kind's own default updates as the run's kind was given.
+TrainerConfig config_of(const Run& run, const std::string& kind) {
+    const GeneratorConfig& given = run.config.generator;
+    const TrainerConfig own = TrainerConfig::defaults(kind);
+    const double share = static_cast<double>(given.iterations) /
+                         static_cast<double>(TrainerConfig::defaults(given.kind).iterations);
+    const auto of = [&](index count) {
+        return std::max<index>(1, static_cast<index>(share * static_cast<double>(count)));
+    };
+    TrainerConfig config =
+        trainer_config(run.config, of(own.iterations), derived_seed(run.config.seed, 3000));
+    config.kind = kind;
+    config.batch = own.batch;
+    config.rate = own.rate;
+    config.critic_rate = given.critic_rate;
+    config.beta1 = own.beta1;
+    config.beta2 = own.beta2;
+    config.ema = own.ema;
+    config.validation_every = of(own.validation_every);
+    return config;
+}
+
+ComparedGenerator train_kind(Run& run, const std::string& kind) {
+    const Targets y = targets(run);
+    const TrainerConfig config = config_of(run, kind);
+    const auto trainer =
+        make_trainer(run.stream, config, static_cast<int>(y.count), run.model.n_cvs());
+    trainer->set_data(y.values, run.samples.xi.span(), y.row, run.samples.n,
+                      run.samples.blocks.front().trajectories());
+    run.progress.begin("train " + kind + ", for comparison", static_cast<double>(config.iterations),
+                       "updates");
+    const auto start = Clock::now();
+    {
+        StageMeter meter(run.record, "compare");
+        while (!trainer->done()) {
+            trainer->advance(100);
+            run.stream.synchronize();
+            trainer->check();
+            run.progress.update(static_cast<double>(trainer->iteration()));
+            throw_if_stopped();
+        }
+    }
+    run.progress.end();
+    return {kind, seconds_since(start), static_cast<double>(config.iterations),
+            trainer->history().best, trainer->generator_tensors()};
+}
+
+}  // namespace
+
+void compare_generators(Run& run) {
+    run.compared = {{run.config.generator.kind, run.record.cost("train").seconds,
+                     run.generator.updates, run.generator.best, run.generator.weights}};
+    for (const std::string& kind : run.config.generator.compare) {
+        run.compared.push_back(train_kind(run, kind));
+        write_safetensors(run.dir / ("generator_" + kind + ".safetensors"),
+                          run.compared.back().weights);
+    }
+    Json list = Json::array();
+    for (const ComparedGenerator& c : run.compared)
+        list.push_back({{"kind", c.kind},
+                        {"seconds", c.seconds},
+                        {"updates", c.updates},
+                        {"best_w1", c.best}});
+    run.record["compare"] = list;
+    run.write_metrics();
+}
+
+}  // namespace microlift

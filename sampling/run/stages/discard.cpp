@@ -1,0 +1,57 @@
+// Earlier windows' samples that this round's contradict are thrown away.
+#include "sampling/run/stages.h"
+
+#include "sampling/lift/coupling.h"
+#include "sampling/run/meter.h"
+#include "sampling/run/targets.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr double kReach = 3;  // windows further apart than this many widths do not compare
+
+bool in_reach(const Run& run, index earlier, const WindowData& now) {
+    double apart = 0;
+    for (int k = 0; k < run.grid.dims; ++k) {
+        const auto d = static_cast<std::size_t>(k);
+        const double gap = run.windows.center[static_cast<std::size_t>(earlier)][d] - now.center[d];
+        apart += run.windows.beta[d] * now.stiffness[d] * gap * gap;
+    }
+    return apart <= kReach * kReach;
+}
+
+}  // namespace
+
+void discard_outdated(Run& run) {
+    run.coupling.discarded = 0;
+    if (run.samples.blocks.size() < 2) return;
+    StageMeter meter(run.record, "couple");
+    const SampleBlock& last = run.samples.blocks.back();
+    const Targets y = targets(run);
+    const auto data = [&](index window) {
+        return window_data(run.stream, run.samples, run.windows, window, y.values, y.row,
+                           static_cast<int>(y.count));
+    };
+    std::vector<bool> remove(static_cast<std::size_t>(run.windows.size()), false);
+    std::vector<WindowData> later;
+    for (index w = 0; w < last.windows; ++w) later.push_back(data(last.first_window + w));
+    for (index w = 0; w < last.first_window; ++w) {
+        WindowData earlier;
+        for (const WindowData& now : later) {
+            if (!in_reach(run, w, now)) continue;
+            if (earlier.samples == 0) earlier = data(w);
+            if (window_disagreement(earlier, now, run.windows.beta) > run.config.coupling.discard) {
+                remove[static_cast<std::size_t>(w)] = true;
+                ++run.coupling.discarded;
+                break;
+            }
+        }
+    }
+    if (run.coupling.discarded == 0) return;
+    remove_windows(run.stream, run.samples, run.windows, remove);
+    run.progress.note("discarded the samples of " + std::to_string(run.coupling.discarded) +
+                      " earlier windows: later runs at the same place disagree");
+}
+
+}  // namespace microlift

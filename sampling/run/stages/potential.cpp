@@ -1,0 +1,159 @@
+// potential.h5: what pictures of the samples need of the model's formulas, so that who draws them reads
+// no formula. Attribute `format` of the file: "microlift potential 1". Data sets:
+//
+//   /sample (m)            int64: rows of samples.h5, ascending, drawn at random from all of them; at most
+//                          kDrawn. Everything below that is "of a sample" stands in this order.
+//   /sample_potential (m)  float64: V of these samples. Absent where the system has no potential.
+//   /observed (m, o)       float64: the functions of system.observe. Absent where there are none.
+//
+// and, of systems of one or two variables (n = 600 points; 300 on each axis):
+//
+//   /axis_1 (n1), /axis_2 (n2)  float64: points evenly apart, of the first and the second variable; of one
+//                               variable from the least to the greatest of the samples above, of two the
+//                               box that all but a thousandth of them lie in, an eighth wider.
+//   /potential (n1), (n2, n1)   float64: V there, [j][i] at axis_1[i], axis_2[j]; absent like the other V.
+//   /cv (k, n1), (k, n2, n1)    float64: each collective variable there.
+//
+// /potential and /cv carry the attribute `variables`, the names of the axes. Values are in double
+// precision; not a number where a formula has none.
+#include "sampling/run/stages.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace microlift {
+
+namespace {
+
+constexpr index kDrawn = 9000;
+constexpr index kLinePoints = 600, kPlanePoints = 300;
+
+// At most `most` of the numbers below n, in ascending order.
+std::vector<long long> drawn_rows(index n, index most, uint64 seed) {
+    std::vector<long long> rows;
+    for (index i = 0; i < std::min(n, most); ++i)
+        rows.push_back(n <= most ? i
+                                 : static_cast<long long>(derived_seed(seed, static_cast<uint64>(i)) %
+                                                          static_cast<uint64>(n)));
+    std::sort(rows.begin(), rows.end());
+    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+    return rows;
+}
+
+// Between the neighbours of rank p (n − 1).
+double quantile(std::vector<double> values, double p) {
+    std::sort(values.begin(), values.end());
+    const double rank = p * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(rank);
+    const auto above = std::min(below + 1, values.size() - 1);
+    return values[below] + (rank - static_cast<double>(below)) * (values[above] - values[below]);
+}
+
+std::vector<double> axis(const std::vector<double>& seen, bool plane) {
+    double from = quantile(seen, plane ? 0.0005 : 0), to = quantile(seen, plane ? 0.9995 : 1);
+    const double margin = (plane ? 0.12 : 0) * (to - from) + 1e-9;
+    from -= margin, to += margin;
+    const index n = plane ? kPlanePoints : kLinePoints;
+    std::vector<double> points(static_cast<std::size_t>(n));
+    for (index i = 0; i < n; ++i)
+        points[static_cast<std::size_t>(i)] =
+            from + (to - from) * static_cast<double>(i) / static_cast<double>(n - 1);
+    return points;
+}
+
+// Values of formulas, (nodes, points), at states x, (variables, points).
+std::vector<double> values_at(const FormulaSystem& system, const std::vector<NodeId>& nodes,
+                              const std::vector<double>& x) {
+    const std::size_t points = x.size() / static_cast<std::size_t>(system.dim);
+    std::vector<double> values(nodes.size() * points);
+    BatchEvaluator(system.graph, nodes)(x.data(), points, points, values.data());
+    return values;
+}
+
+// Every state of the plane or line of the axes, the first variable running fastest.
+std::vector<double> states_of(const std::vector<std::vector<double>>& axes) {
+    if (axes.size() == 1) return axes[0];
+    std::vector<double> x, y;
+    for (double b : axes[1])
+        for (double a : axes[0]) {
+            x.push_back(a);
+            y.push_back(b);
+        }
+    x.insert(x.end(), y.begin(), y.end());
+    return x;
+}
+
+class PotentialFile {
+public:
+    PotentialFile(const fs::path& file, std::size_t bytes) : file_(file, "potential", bytes) {
+        file_.attribute("/", "format", std::string("microlift potential 1"));
+    }
+    template <class T>
+    void put(const std::string& name, std::vector<index> shape, const std::vector<T>& values) {
+        const index rows = shape[0];
+        file_.add_array(name, {dtype_of<T>(), std::move(shape)});
+        file_.write(name, 0, rows, values.data());
+    }
+    void put_names(const std::string& name, const std::vector<std::string>& variables) {
+        file_.attribute(name, "variables", variables);
+    }
+    void commit() { file_.commit(); }
+
+private:
+    ArrayFileWriter file_;
+};
+
+}  // namespace
+
+void write_potential(Run& run) {
+    const FormulaSystem& system = run.model.formulas();
+    const std::vector<long long> rows = drawn_rows(run.samples.n, kDrawn, derived_seed(run.config.seed, 9400));
+    if (rows.empty()) return;
+    const auto D = static_cast<std::size_t>(run.model.dim());
+    const auto m = static_cast<index>(rows.size());
+    std::vector<std::vector<double>> seen(D);
+    std::vector<float> column(static_cast<std::size_t>(run.samples.n));
+    for (std::size_t d = 0; d < D; ++d) {
+        copy_to_host(run.stream, column.data(),
+                     Span<const float>(run.samples.x.span().subspan(
+                         static_cast<index>(d) * run.samples.row, run.samples.n)));
+        for (long long row : rows)
+            seen[d].push_back(static_cast<double>(column[static_cast<std::size_t>(row)]));
+    }
+    std::vector<double> states;
+    for (const auto& values : seen) states.insert(states.end(), values.begin(), values.end());
+
+    PotentialFile file(run.dir / "potential.h5", 8 * states.size());
+    file.put("sample", {m}, rows);
+    const std::vector<NodeId> potential{system.potential_node};
+    if (run.model.gradient()) file.put("sample_potential", {m}, values_at(system, potential, states));
+    if (run.model.observed()) {
+        const auto o = static_cast<index>(system.observe_nodes.size());
+        const std::vector<double> columns = values_at(system, system.observe_nodes, states);
+        std::vector<double> observed;
+        for (index i = 0; i < m; ++i)
+            for (index k = 0; k < o; ++k)
+                observed.push_back(columns[static_cast<std::size_t>(k * m + i)]);
+        file.put("observed", {m, o}, observed);
+    }
+    if (D <= 2) {
+        std::vector<std::vector<double>> axes;
+        std::vector<index> shape;
+        for (std::size_t d = 0; d < D; ++d) {
+            axes.push_back(axis(seen[d], D == 2));
+            shape.insert(shape.begin(), static_cast<index>(axes[d].size()));
+            file.put("axis_" + std::to_string(d + 1), {shape.front()}, axes[d]);
+        }
+        const std::vector<double> grid = states_of(axes);
+        if (run.model.gradient()) {
+            file.put("potential", shape, values_at(system, potential, grid));
+            file.put_names("potential", system.variables);
+        }
+        shape.insert(shape.begin(), run.model.n_cvs());
+        file.put("cv", shape, values_at(system, system.cv_nodes, grid));
+        file.put_names("cv", system.variables);
+    }
+    file.commit();
+}
+
+}  // namespace microlift

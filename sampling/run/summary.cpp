@@ -1,0 +1,93 @@
+#include "sampling/run/summary.h"
+
+#include <iostream>
+
+namespace microlift {
+
+namespace {
+
+Json part(const Json& tree, const char* name) { return tree.value(name, Json::object()); }
+
+std::string figure(const Json& tree, const char* name, double times = 1) {
+    return number(times * tree.value(name, 0.0));
+}
+
+void print_stages(const Json& stages) {
+    if (stages.contains("sample"))
+        std::cout << "  sampled    " << figure(stages["sample"], "steps") << " trajectory-steps at "
+                  << figure(stages["sample"], "steps_per_second") << "/s\n";
+    if (stages.contains("estimate")) {
+        const Json& estimate = stages["estimate"];
+        std::cout << "  estimate   " << estimate.value("method", "") << ", "
+                  << (estimate.value("converged", false) ? "converged" : "not converged") << " in "
+                  << estimate.value("iterations", 0) << " iterations\n";
+    }
+    if (stages.contains("train"))
+        std::cout << "  generator  " << figure(stages["train"], "updates")
+                  << " updates, held-out W1/sigma " << figure(stages["train"], "best_w1")
+                  << " (sampling floor " << figure(stages["train"], "w1_floor") << ")\n";
+}
+
+void print_lifting(const Json& lifting) {
+    for (const char* source : {"generator_w1", "healed_w1"})
+        if (lifting.contains(source))
+            std::cout << "  lifting    " << source << "/sigma against "
+                      << lifting.value("against", "") << ": median "
+                      << figure(lifting[source], "median") << ", worst "
+                      << figure(lifting[source], "worst") << "\n";
+}
+
+void print_proposals(const Json& proposals) {
+    if (!proposals.contains("acceptance")) return;
+    const Json &acceptance = proposals["acceptance"], effective = part(proposals, "effective");
+    std::cout << "  proposals  Metropolis acceptance: median " << figure(acceptance, "median")
+              << ", worst " << figure(acceptance, "worst") << "; effective samples: median "
+              << figure(effective, "median", 100) << " %, worst "
+              << figure(effective, "worst", 100) << " %\n";
+}
+
+void print_energies(const Json& energies) {
+    for (const char* source : {"generator", "healed"}) {
+        if (!energies.contains(source)) continue;
+        const Json& worst = energies[source];
+        std::cout << "  energies   " << source << " against physics: histogram within "
+                  << figure(worst, "histogram", 100) << " % (sampling floor "
+                  << figure(energies, "floor", 100) << " %)";
+        if (worst.contains("correlation"))
+            std::cout << ", correlation within " << figure(worst, "correlation", 100) << " %";
+        std::cout << "\n";
+    }
+}
+
+void print_learned(const Json& learned) {
+    if (!learned.contains("eigenvalues")) return;
+    std::cout << "  learned    " << learned["eigenvalues"].size() << " coordinates; the first";
+    const char* separator = ": rank correlation ";
+    for (const auto& [name, r] : learned["rank_correlation"][0].items()) {
+        std::cout << separator << number(r.get<double>()) << " with " << name;
+        separator = ", ";
+    }
+    std::cout << "\n";
+}
+
+}  // namespace
+
+void print_summary(const Run& run) {
+    const Json& metrics = run.record.metrics;
+    const Json stages = part(metrics, "stages");
+    double seconds = 0;
+    for (const auto& [name, stage] : stages.items()) seconds += stage.value("seconds", 0.0);
+    std::cout << "results in " << run.dir.string() << " (" << number(seconds) << " s of work)\n";
+    print_stages(stages);
+    print_lifting(part(metrics, "lifting"));
+    print_proposals(part(metrics, "proposals"));
+    print_energies(part(metrics, "energies"));
+    for (const auto& row : metrics.value("compare", Json::array()))
+        std::cout << "  compared   " << row.value("kind", "") << ": W1/sigma median "
+                  << figure(row, "median") << ", worst " << figure(row, "worst") << "\n";
+    print_learned(part(metrics, "learn"));
+    for (const auto& w : metrics.value("warnings", Json::array()))
+        std::cout << "  warning    " << w.get<std::string>() << "\n";
+}
+
+}  // namespace microlift

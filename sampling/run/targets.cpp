@@ -1,0 +1,120 @@
+#include "sampling/run/targets.h"
+
+#include <cmath>
+#include <numeric>
+
+namespace microlift {
+
+std::vector<std::string> target_names(const Run& run) {
+    if (run.model.observed()) return run.model.target_names();
+    std::vector<std::string> names;
+    for (int d : run.free) names.push_back(run.model.variables()[static_cast<std::size_t>(d)]);
+    return names;
+}
+
+std::vector<int> generated_rows(const Run& run) {
+    if (!run.model.observed()) return run.free;
+    std::vector<int> rows(static_cast<std::size_t>(run.model.target_dim()));
+    std::iota(rows.begin(), rows.end(), 0);
+    return rows;
+}
+
+Targets targets(Run& run) {
+    const SampleSet& samples = run.samples;
+    const index count = run.model.observed() ? run.model.target_dim()
+                                             : static_cast<index>(run.free.size());
+    const index row = samples.row;
+    const bool contiguous =
+        !run.model.observed() &&
+        run.free.back() - run.free.front() + 1 == static_cast<int>(run.free.size());
+    if (contiguous)
+        return {{samples.x.data() + run.free.front() * row, (count - 1) * row + samples.n}, row, count};
+    if (run.targets.size() == 0) run.targets = Buffer<float>(run.device, count * row);
+    if (run.model.observed()) {
+        run.model.observe(run.stream, samples.x.span(), row, samples.n, run.targets.span(), row);
+    } else {
+        for (index f = 0; f < count; ++f)
+            copy(run.stream, run.targets.span().subspan(f * row, samples.n),
+                 Span<const float>(samples.x.span().subspan(
+                     run.free[static_cast<std::size_t>(f)] * row, samples.n)));
+    }
+    run.stream.synchronize();
+    return {run.targets.span(), row, count};
+}
+
+std::vector<float> host_column(Run& run, const Targets& y, index value) {
+    std::vector<float> column(static_cast<std::size_t>(run.samples.n));
+    copy_to_host(run.stream, column.data(), y.values.subspan(value * y.row, run.samples.n));
+    return column;
+}
+
+ConditionalMoments target_moments(Run& run) {
+    if (run.free_energy.error_blocks.count() <= 1)
+        run.free_energy.error_blocks = choose_error_blocks(run.samples.biased(), 1.0);
+    const Targets y = targets(run);
+    return conditional_moments(run.stream, run.samples.biased(), y.values, y.row, y.count, run.grid,
+                               run.free_energy.error_blocks);
+}
+
+std::vector<float> stored_cvs(Run& run) {
+    const index n = run.samples.n;
+    std::vector<float> xi(static_cast<std::size_t>(run.grid.dims * n));
+    for (int k = 0; k < run.grid.dims; ++k)
+        copy_to_host(run.stream, xi.data() + k * n,
+                     Span<const float>(run.samples.xi.span().subspan(k * run.samples.row, n)));
+    return xi;
+}
+
+std::vector<index> samples_near(const Run& run, const std::vector<float>& xi, const CvValue& value,
+                                double reach, index most) {
+    const index n = run.samples.n;
+    std::vector<index> found;
+    for (index j = 0; j < n; ++j) {
+        bool near = true;
+        for (int k = 0; k < run.grid.dims; ++k)
+            near &= std::fabs(static_cast<double>(xi[static_cast<std::size_t>(k * n + j)]) -
+                              value[static_cast<std::size_t>(k)]) < reach * run.grid.width(k);
+        if (near) found.push_back(j);
+    }
+    if (static_cast<index>(found.size()) <= most) return found;
+    std::vector<index> kept;
+    for (index i = 0; i < most; ++i)
+        kept.push_back(
+            found[static_cast<std::size_t>(i) * found.size() / static_cast<std::size_t>(most)]);
+    return kept;
+}
+
+TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed) {
+    const GeneratorConfig& g = run.generator;
+    TrainerConfig c = TrainerConfig::defaults(g.kind);
+    c.widths = g.generator_widths;
+    c.critic_widths = g.critic_widths;
+    c.latent = static_cast<int>(g.latent);
+    c.activation = g.activation;
+    c.batch = g.batch;
+    c.iterations = iterations;
+    c.critic_steps = static_cast<int>(g.critic_steps);
+    c.rate = g.generator_rate;
+    c.critic_rate = g.critic_rate;
+    c.beta1 = g.beta1;
+    c.beta2 = g.beta2;
+    c.penalty = g.penalty == "r1r2" ? "relativistic" : g.penalty;
+    c.penalty_weight = g.penalty_weight;
+    c.energy_weight = g.energy_weight;
+    c.ema = g.ema;
+    c.flow_steps = static_cast<int>(g.flow_steps);
+    c.time_waves = static_cast<int>(g.time_waves);
+    c.group = static_cast<int>(g.group);
+    c.architecture = g.architecture;
+    c.kernel = static_cast<int>(g.kernel);
+    c.ring = g.ring;
+    c.precision = precision_from(g.precision);
+    c.held_out = g.held_out;
+    c.validation_every = g.validate_every;
+    c.validation_samples = g.validation_states;
+    for (const CvVariable& cv : run.cv.variables) c.periods.push_back(cv.period);
+    c.seed = seed;
+    return c;
+}
+
+}  // namespace microlift

@@ -1,0 +1,34 @@
+// The stored samples as what a generator learns, and as the physics that it is judged by.
+#pragma once
+
+#include "nn/generators/registry.h"
+#include "sampling/estimate/conditional.h"
+#include "sampling/run/run.h"
+
+namespace microlift {
+
+// What the generator makes: the free variables of the state, or the observed functions.
+std::vector<std::string> target_names(const Run& run);
+// Their rows in a lifted state.
+std::vector<int> generated_rows(const Run& run);
+
+// The same of every stored sample: value v of sample j is values[v*row + j], on the device.
+struct Targets {
+    Span<const float> values;
+    index row = 0;
+    index count = 0;  // of values
+};
+Targets targets(Run& run);
+std::vector<float> host_column(Run& run, const Targets& y, index value);  // of every sample
+// Their averages at every bin. Chooses the blocks for errors where no estimate did.
+ConditionalMoments target_moments(Run& run);
+
+std::vector<float> stored_cvs(Run& run);  // (K, samples), on the host
+// Samples whose ξ lies within `reach` bin widths of a value; up to `most`, evenly spread.
+std::vector<index> samples_near(const Run& run, const std::vector<float>& xi, const CvValue& value,
+                                double reach, index most);
+
+// What [generator] says.
+TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed);
+
+}  // namespace microlift

@@ -1,0 +1,332 @@
+"""What the run found, in plain words: free energy, generator, closure, and what to do next. Claims are
+conservative: where the figures do not decide, the text says so."""
+import math
+from collections import namedtuple
+
+import numpy as np
+
+from data import column, dig, entries, free_energy_residuals, numbers, w1_entries
+from review import FAR_BINS, apart, averages_of, closure_models, too_far
+from words import cv_text, fmt, listed, number, place, sentence, several, with_error
+
+# A minimum of the free energy is told if leaving it takes at least so many kT and standard errors.
+BASIN_KT, BASIN_ERRORS = 1.0, 4.0
+MOST_BASINS = 5
+LARGE_ERROR_KT = 0.5     # kT: a difference or a barrier with a larger error is called uncertain
+CLOSE = 0.05             # σ: a distance of lifted states that no one will miss
+LARGE_RELATIVE = 0.25    # relative error above which a figure of the full model decides nothing
+
+Finding = namedtuple("Finding", "title status sentences head rows", defaults=((), ()))
+
+
+# ---------------------------------------------------------------- free energy
+
+Basin = namedtuple("Basin", "at depth error saddle barrier barrier_error edge share")
+
+
+def neighbours_of(table):
+    """For each bin the bins that touch it on the grid of one or two collective variables."""
+    cells = [np.unique(np.round(c, 9), return_inverse=True)[1] for c in table["cv"].T]
+    where = {cell: i for i, cell in enumerate(zip(*cells))}
+    steps = [(1,), (-1,)] if len(cells) == 1 else [(1, 0), (-1, 0), (0, 1), (0, -1)]
+    return [[where[n] for s in steps if (n := tuple(np.add(cell, s))) in where] for cell in zip(*cells)]
+
+
+def merge(values, near):
+    """Floods the bins from the lowest on: (basin of each bin, [(basin, deeper basin, saddle bin)])."""
+    home, root, meetings = {}, {}, []
+
+    def find(b):
+        while root[b] != b:
+            b = root[b]
+        return b
+
+    for i in map(int, np.argsort(values, kind="stable")):
+        if not np.isfinite(values[i]):
+            break
+        touched = sorted({find(home[j]) for j in near[i] if j in home}, key=lambda b: (values[b], b))
+        if not touched:
+            root[i] = home[i] = i
+            continue
+        home[i] = touched[0]
+        for b in touched[1:]:
+            meetings.append((b, touched[0], i))
+            root[b] = touched[0]
+    return home, meetings
+
+
+def basins_of(run):
+    """Minima that stand out of noise and of kT, the deepest first."""
+    table = run.tables.get("free_energy")
+    if not table or not np.isfinite(table["free_energy"]).any():
+        return []
+    value, error = table["free_energy"], np.nan_to_num(column(table, "std_error"), posinf=0.0)
+    near = neighbours_of(table)
+    home, meetings = merge(value, near)
+    least = BASIN_KT * run.kt if run.kt > 0 else 0.0
+    kept, into = {}, {}
+    for basin, deeper, saddle in meetings:
+        joint = math.hypot(error[basin], error[saddle])
+        height = value[saddle] - value[basin]
+        if height >= max(least, BASIN_ERRORS * joint, 1e-12):
+            kept[basin] = (saddle, height, joint)
+        else:
+            into[basin] = deeper
+    lowest = int(np.nanargmin(value))
+
+    def owner(b):
+        while b in into:
+            b = into[b]
+        return b
+
+    weights = {}
+    for i, b in home.items():
+        weights[owner(b)] = weights.get(owner(b), 0.0) + (
+            math.exp(-(value[i] - value[lowest]) / run.kt) if run.kt > 0 else math.nan)
+    total = sum(weights.values())
+    full = 2 * table["cv"].shape[1]
+    return [Basin(table["cv"][b], value[b] - value[lowest], error[b] if b != lowest else 0.0,
+                  None if b == lowest else table["cv"][kept[b][0]],
+                  *((math.nan, math.nan) if b == lowest else kept[b][1:]),
+                  len(near[b]) < full, weights.get(b, math.nan) / total)
+            for b in [lowest, *sorted(kept, key=lambda b: value[b])]]
+
+
+def energy_text(run, value, error):
+    text = f"{with_error(value, error)} energy units"
+    return f"{with_error(value / run.kt, error / run.kt)} kT ({text})" if run.kt > 0 else text
+
+
+def saddle_error(run, at):
+    """The standard error of the free energy in a bin."""
+    table = run.tables["free_energy"]
+    return float(np.nan_to_num(column(table, "std_error")[
+        np.argmin(np.abs(table["cv"] - at).sum(axis=1))], posinf=0.0))
+
+
+def free_energy(run):
+    basins = basins_of(run)
+    if not basins:
+        return None
+    lowest, others = basins[0], basins[1:1 + MOST_BASINS]
+    where = cv_text(run, lowest.at)
+    edge = " (at the edge of the range: the basin may go on beyond it)"
+    head, rows, status = (), (), "good"
+    if not others:
+        said = [f"One basin, with its minimum at {where}{edge if lowest.edge else ''}; no other minimum stands "
+                f"out by more than {fmt(BASIN_KT)} kT and its error.", highest(run)]
+    elif len(others) == 1:
+        b = others[0]
+        over = b.depth + b.barrier
+        higher = energy_text(run, b.depth, b.error)
+        said = [f"Two basins: the lower one at {where}{edge if lowest.edge else ''}, the other at "
+                f"{cv_text(run, b.at)}{edge if b.edge else ''}, "
+                + (f"higher by {higher}." if b.depth > 2 * b.error else f"as deep within errors: {higher}."),
+                f"The barrier between them, at {cv_text(run, b.saddle)}, is "
+                f"{energy_text(run, over, saddle_error(run, b.saddle))} high seen from the lower one and "
+                f"{energy_text(run, b.barrier, b.barrier_error)} from the other."]
+    else:
+        unit = run.kt if run.kt > 0 else 1.0
+        name = "kT" if run.kt > 0 else "energy"
+        said = [f"{len(basins)} basins, the lowest at {where}{edge if lowest.edge else ''}."]
+        head = ["minimum at", f"above the lowest, {name}", f"barrier to a deeper one, {name}", "over",
+                "share of the ensemble"]
+        rows = [[place(b.at), with_error(b.depth / unit, b.error / unit),
+                 with_error(b.barrier / unit, b.barrier_error / unit),
+                 "–" if b.saddle is None else place(b.saddle), share_text(b.share)]
+                for b in basins[:1 + MOST_BASINS]]
+    if len(others) == 1 and math.isfinite(lowest.share):
+        said.append(f"The lower basin holds {share_text(lowest.share)} of the equilibrium ensemble within the "
+                    "range.")
+    large = max([b.barrier_error for b in others] + [b.error for b in others] + [0.0])
+    if run.kt > 0 and large > LARGE_ERROR_KT * run.kt:
+        status = "warn"
+        said.append(f"Errors above {fmt(LARGE_ERROR_KT)} kT: sample longer before using these figures.")
+    status, said = with_trust(run, said, status)
+    return Finding("Free energy", status, said + ["Errors are one standard error."], head, rows)
+
+
+def highest(run):
+    """How far the free energy rises within the range."""
+    table = run.tables["free_energy"]
+    top = int(np.nanargmax(np.where(np.isfinite(table["free_energy"]), table["free_energy"], -math.inf)))
+    return (f"It rises to {energy_text(run, table['free_energy'][top], column(table, 'std_error')[top])} at "
+            f"{cv_text(run, table['cv'][top])}.")
+
+
+def share_text(share):
+    return "–" if not math.isfinite(share) else "over 99.9 %" if share > 0.999 else \
+        "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+
+
+def with_trust(run, said, status):
+    """(status, sentences) of the free energy, with what speaks against it."""
+    against = [words for key, words in (("did not converge", "the estimate did not converge"),
+                                        ("hardly overlap", "some windows hardly overlap"),
+                                        ("not in equilibrium", "the samples are not in equilibrium"),
+                                        ("equilibrated for less", "some windows were hardly equilibrated"))
+               if any(key in str(w) for w in dig(run.metrics, "warnings", kind=list))]
+    if against:
+        return "warn", said + [f"Not to be taken as final: {listed(against)}; the errors do not include that."]
+    scaled = free_energy_residuals(run)
+    if scaled is None:
+        return status, said
+    if np.mean(np.abs(scaled[np.isfinite(scaled)]) > 3) > FAR_BINS:
+        return "warn", said + ["It is off the exact free energy by more than its errors: they are too "
+                               "small, or sampling is incomplete."]
+    return status, said + ["It agrees with the exact free energy within its errors."]
+
+
+# ---------------------------------------------------------------- generator
+
+VERDICTS = {"as": "as they are", "shape": "for means and quartiles", "heal": "after healing",
+            "weigh": "only reweighted or by jumps", "no": "not at all"}
+
+
+def tested_values(run):
+    """The values of the collective variable at which short runs judged the generator, in order."""
+    values = entries(run.metrics, "consistency", "values")
+    return sorted(values, key=lambda v: tuple(numbers(v.get("cv"))))
+
+
+def verdict(value):
+    """(key, steps): what lifted states at this value are good for."""
+    steps = dig(value, "relaxation")
+    distance, floor = number(value.get("sliced_w1")), number(value.get("sliced_floor"))
+    lifted = number(steps.get("lifted"))
+    if lifted == 0:
+        return ("shape" if distance > max(CLOSE, 2 * floor) else "as"), 0
+    if math.isfinite(lifted):
+        return "heal", lifted
+    if math.isfinite(number(steps.get("reweighted"))):
+        return "weigh", number(steps.get("reweighted"))
+    return "no", math.nan
+
+
+def regions(run, values):
+    """Plain words, one sentence for each verdict: values of two collective variables are not in a row."""
+    found, symbol = [(numbers(v.get("cv")), *verdict(v)) for v in values], run.given
+    said = []
+    for key in VERDICTS:
+        here = [i for i, f in enumerate(found) if f[1] == key]
+        if not here:
+            continue
+        if run.two_cvs:
+            where = f"at {len(here)} of {several(len(found), 'tested value')} of {symbol}"
+        else:
+            runs = np.split(here, np.nonzero(np.diff(here) > 1)[0] + 1)
+            where = f"{symbol} = " + listed(
+                place(found[r[0]][0]) if len(r) == 1 else
+                f"{place(found[r[0]][0])} to {place(found[r[-1]][0])}" for r in runs)
+            where = f"at {where}"
+        steps = max((found[i][2] for i in here if math.isfinite(found[i][2])), default=0)
+        said.append({
+            "as": f"{where}: use lifted states as they are",
+            "shape": f"{where}: means, variances and quartiles of lifted states are within error, their "
+                     "distributions are not quite; heal where the shape matters",
+            "heal": f"{where}: use lifted states after up to {several(steps, 'healing step')}",
+            "weigh": f"{where}: not without weights; healing is too slow there, but reweighted states (or "
+                     "runs with jumps) are within error",
+            "no": f"{where}: do not use the generator"}[key])
+    return [sentence(s) for s in said]
+
+
+def generator(run):
+    values, found = tested_values(run), w1_entries(run, "generator")
+    if values:
+        keys = [verdict(v)[0] for v in values]
+        healed = keys.count("heal")
+        status = "good" if set(keys) <= {"as", "shape", "heal"} else \
+            "bad" if keys.count("no") > len(keys) / 2 else "warn"
+        say = {"good": f"The generator may be used at all {len(keys)} tested values"
+                       + (f", at {healed} of them after healing." if healed else "."),
+               "warn": "The generator may be used in part of the range only.",
+               "bad": "Do not use the generator: at most of the tested values neither healing nor weights "
+                      "bring its states within error."}[status]
+        return Finding("Generator", status, [say, *regions(run, values)])
+    if found:
+        far = too_far(found)
+        values = np.array([e["w1"] for e in found])
+        return Finding("Generator", "warn" if far else "good", [
+            f"Lifted states were compared with the physics at {several(len(found), 'place')}: median distance "
+            f"{fmt(float(np.median(values)))} σ, worst {fmt(values.max())} σ.",
+            f"They are too far off in {len(far)} of these; heal them there." if far else
+            "None is far off. How fast runs forget the start was not tested."])
+    if run.stage("train"):
+        return Finding("Generator", "note", ["A generator was trained, but nothing was lifted to judge it."])
+    return None
+
+
+# ---------------------------------------------------------------- closure
+
+def decisive(figure):
+    """Whether a figure of the full model is good enough to judge others by."""
+    value, error = number(figure.get("value")), number(figure.get("error"), 0.0)
+    return value > 0 and error <= LARGE_RELATIVE * value
+
+
+def judged(run, models, source):
+    """(agreeing, contradicting) quantities of a source beside the full model."""
+    full = models.get("full", {})
+    known = [q for q in full if q in models.get(source, {}) and (
+        decisive(full[q]) or apart(full[q], models[source][q]))]
+    wrong = [q for q in known if apart(full[q], models[source][q])]
+    return [q for q in known if q not in wrong], wrong
+
+
+def judgement(run, models, source, name):
+    """(status, sentence) of one source of the closure; no sentence where nothing tests it."""
+    right, wrong = judged(run, models, source)
+    if wrong:
+        return "bad", (f"The closure {name} must not be trusted for rates and times: it contradicts the full "
+                       f"model in {listed(wrong)}.")
+    if source == "burst" and dig(run.metrics, "closure").get("plateau") is False:
+        return "warn", (f"The closure {name} is not to be trusted: its rate still changes with the length of "
+                        "the bursts.")
+    if right:
+        return "good", (f"The closure {name} may be trusted: it agrees with the full model in "
+                        f"{listed(right)}, within errors.")
+    return "note", ""
+
+
+def closure(run):
+    models = closure_models(run)
+    names = {averages_of(models): "by averages", "burst": "by bursts"}
+    present = [s for s in names if s in models]
+    if not present:
+        return None
+    found = {s: judgement(run, models, s, names[s]) for s in present}
+    said = [text for _, text in found.values() if text]
+    status = {s for s, _ in found.values()}
+    untested = [names[s] for s, (_, text) in found.items() if not text]
+    if untested:
+        said.append(f"The closure {' and that '.join(untested)} could not be tested: the full model's own "
+                    "rates and times are not known well enough.")
+    rates = [models[s].get("slowest rate", {}) for s in present]
+    if len(rates) == 2 and apart(*rates):
+        said.append("The two contradict each other (slowest rate "
+                    + " and ".join(with_error(r.get("value"), r.get("error")) for r in rates)
+                    + "): what evolves slowly is not in the collective variable alone"
+                    + (". Trust neither before one is tested." if len(untested) == 2 else "."))
+        status.add("bad")
+    elif len(rates) == 2 and len(untested) == 2:
+        said.append("The two agree with each other in the slowest rate, which speaks for both.")
+    worst = next(s for s in ("bad", "warn", "note", "good") if s in status)
+    return Finding("Closure", "warn" if worst == "bad" and "good" in status else worst, said)
+
+
+# ---------------------------------------------------------------- next
+
+def next_steps(run, warnings):
+    steps = list(dict.fromkeys(w.advice for w in warnings if w.advice))
+    if not run.stage("train") and run.tables.get("free_energy") and not steps:
+        steps.append("Add [generator] to lift values of the collective variable to states.")
+    elif not run.tables.get("closure") and not steps and run.tables.get("free_energy"):
+        steps.append("Add [closure] for the reduced dynamics of the collective variable.")
+    return Finding("What to do next", "note", steps or [
+        "Nothing stands against using these results. Another seed (`--set seed=2`) shows how they vary."])
+
+
+def findings(run, warnings):
+    found = [f for f in (free_energy(run), generator(run), closure(run)) if f]
+    return found + [next_steps(run, warnings)] if found else []
