@@ -217,7 +217,7 @@ class Blocks(unittest.TestCase):
             for key, value in part.items():
                 keep = isinstance(value, dict) and key not in ("system", "cv")
                 whole[key] = {**whole.get(key, {}), **value} if keep else value
-            (self.dir / "part.toml").write_text(written(whole), encoding="utf-8")
+            (self.dir / "part.toml").write_text(as_toml(whole), encoding="utf-8")
         self.shell(f"./build/microlift check {name[1] if name else 'part.toml'}")
 
     def cpp(self, text):
@@ -315,8 +315,8 @@ class Refusals(unittest.TestCase):
         run([BINARY, "bench", "fast_slow", "--json", "/nowhere/x.json"], status=2)
 
 
-def written(config):
-    """As TOML: JSON's text but for tables."""
+def as_toml(config):
+    """JSON's text but for tables."""
     def value(v):
         if isinstance(v, dict):
             return "{" + ", ".join(f"{k} = {value(w)}" for k, w in v.items()) + "}"
