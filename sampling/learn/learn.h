@@ -1,16 +1,15 @@
-// `microlift learn` and the stage of that name: a diffusion map of a run's stored samples.
+// Learned coordinates: a diffusion map of a run's samples, in a form that a later run can bias.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "engine/device/stream.h"
 #include "engine/progress.h"
-#include "sampling/run/run_config.h"
+#include "sampling/learn/points.h"
 
 namespace microlift {
 
-// What `microlift learn` says of the coordinates 1 … K, here first.
+// What is said of the coordinates 1 … K, here first.
 struct LearnedSummary {
     index points = 0;
     double epsilon = 0.0, dimension = 0.0;
@@ -23,10 +22,10 @@ struct LearnedSummary {
     std::string text;  // to print
 };
 
-// Reads DIR/samples.h5, writes the file.
-LearnedSummary learn_coordinates(Stream& stream, const RunConfig& run, const LearnOptions& options,
-                                 Progress& progress);
-// `microlift learn`: of the run in the directory.
-LearnedSummary learn_coordinates(const LearnOptions& options, Progress& progress);
+// From some samples of a run of the model, see samples_to_read(); writes `out_file`.
+LearnedSummary learn_coordinates(Stream& stream, const Model& model,
+                                 const IntegratorConfig& integrator, const LearnConfig& config,
+                                 const SomeSamples& samples, uint64 seed,
+                                 const std::string& out_file, Progress& progress);
 
 }  // namespace microlift

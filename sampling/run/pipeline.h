@@ -16,4 +16,7 @@ std::vector<std::string> run_files();
 // `microlift generate`: lifts options.at into options.out_file.
 void generate_states(const GenerateOptions& options, Progress& progress);
 
+// `microlift learn`: learns from the samples of the run in options.dir. What is to be said of it.
+std::string learn_from_run(const LearnOptions& options, Progress& progress);
+
 }  // namespace microlift

@@ -1,4 +1,5 @@
-// The stages of a run, each a function in stages/NAME.cpp and a line of the table in stages.cpp.
+// The stages of a run, each a function in stages/NAME.cpp (or a folder of that name) and a line of the
+// table in stages.cpp.
 #pragma once
 
 #include "sampling/run/run.h"

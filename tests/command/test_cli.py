@@ -240,6 +240,28 @@ class Runs(Case):
             self.assertEqual(list(file["cv"].attrs["units"]), ["nm"])
             self.assertTrue(np.isfinite(file["state"][:]).all())
 
+    def test_potential_for_pictures(self):
+        import h5py
+        with h5py.File(self.out / "samples.h5") as file:
+            state = file["state"][:].astype(float)
+        with h5py.File(self.out / "potential.h5") as file:
+            self.assertEqual(file.attrs["format"], "microlift potential 1")
+            self.assertEqual(list(file["potential"].attrs["variables"]), ["x", "y"])
+            rows, drawn = file["sample"][:], file["sample_potential"][:]
+            axes = file["axis_1"][:], file["axis_2"][:]
+            grid, cv = file["potential"][:], file["cv"][:]
+            self.assertNotIn("observed", file)
+
+        def potential(x, y):
+            return (x**2 - 1)**2 + 2 * (y**2 - 1)**2 + 0.3 * x * y
+        self.assertTrue((np.diff(rows) > 0).all())
+        np.testing.assert_allclose(drawn, potential(*state[rows].T), rtol=1e-12, atol=1e-12)
+        x, y = np.meshgrid(*axes)
+        np.testing.assert_allclose(grid, potential(x, y), rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(cv, x[None])
+        for axis, values in zip(axes, state[rows].T):
+            self.assertGreater(np.mean((values > axis[0]) & (values < axis[-1])), 0.998)
+
     def test_same_bytes_with_one_thread_and_from_the_resolved_file(self):
         other = self.dir / "one"
         self.succeed("run", self.out / "config.toml", "-o", other, "--threads", "1", *PLAIN)

@@ -24,6 +24,7 @@ BASE = {"sampling/numerics", "sampling/samples", "sampling/formula"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
 CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
+STAGES = CLOSED | {"sampling/lift", "sampling/learn", "sampling/run"}
 INSIDE = {
     "kernels/lane": set(),
     "kernels/random": {"kernels/lane"},
@@ -49,7 +50,9 @@ INSIDE = {
     "sampling/learn": BIASED,
     "sampling/closure": CLOSED,
     "sampling/run": CLOSED | {"sampling/lift", "sampling/learn"},
-    "sampling/run/stages": CLOSED | {"sampling/lift", "sampling/learn", "sampling/run"},
+    "sampling/run/stages": STAGES,
+    "sampling/run/stages/close": STAGES,
+    "sampling/run/stages/consistency": STAGES,
 }
 MOST_PAIRS = 20  # sources with their headers in a folder
 TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}

@@ -7,7 +7,6 @@
 #include "engine/device/device.h"
 #include "engine/files/files.h"
 #include "engine/progress.h"
-#include "sampling/learn/learn.h"
 #include "sampling/model/model.h"
 #include "sampling/run/pipeline.h"
 #include "tools/command/commands.h"
@@ -132,7 +131,7 @@ void command_learn(const LearnOptions& options) {
                          ": there is no such directory; give the directory of a run");
     }
     Progress progress(options.quiet);
-    std::cout << learn_coordinates(options, progress).text;
+    std::cout << learn_from_run(options, progress);
     progress.end();
 }
 
