@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "bench/harness.h"
-#include "engine/config/config.h"
+#include "engine/config/names.h"
 #include "engine/error.h"
 #include "engine/files/files.h"
 
@@ -136,8 +136,9 @@ void print_row(const std::string& name, const BenchResult& result) {
 }  // namespace
 
 void run_benchmarks(const std::vector<std::string>& names, const std::string& json_file,
-                    int threads) {
-    const Device device = threads > 0 ? Device::cpu(threads) : Device::pick("auto");
+                    const std::string& device_name, int threads) {
+    const Device device = Device::pick(threads > 0 && device_name == "auto" ? "cpu" : device_name,
+                                       threads);
     const std::vector<Chosen> selected = chosen(names, device.is_cpu());
     std::optional<AtomicFile> file;  // opened first, so that a wrong name shows before the work
     if (!json_file.empty()) file.emplace(json_file);

@@ -10,9 +10,9 @@
 namespace microlift {
 
 // Prints a table to stdout and, if `json_file` is not empty, writes the figures there. No names:
-// all that take seconds on this device. threads = 0: a CUDA device if one works, else the CPU with one
-// thread a processor; threads > 0: the CPU with so many. InputError for an unknown name.
+// all that take seconds on this device. `device` as for a run; where it is "auto" and threads > 0, the
+// CPU with so many. InputError for an unknown name.
 void run_benchmarks(const std::vector<std::string>& names, const std::string& json_file,
-                    int threads);
+                    const std::string& device, int threads);
 
 }  // namespace microlift

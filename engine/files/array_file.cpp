@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +13,7 @@
 #include <stdexcept>
 
 #include "engine/files/files.h"
+#include "engine/files/hash.h"
 
 namespace microlift {
 namespace {
@@ -23,38 +23,6 @@ constexpr std::size_t kPieceBytes = std::size_t{1} << 22;
 constexpr std::size_t kOverheadBytes = std::size_t{1} << 16;
 constexpr int kMaxDimensions = 8;
 constexpr const char* kRemedy = "take a copy that is whole, or run again";
-
-[[noreturn]] void bad_file(const std::filesystem::path& file, const std::string& wrong) {
-    throw InputError(file.string() + ": " + wrong + "; " + kRemedy);
-}
-
-// --- XXH64 ---------------------------------------------------------------------------------------
-
-constexpr std::uint64_t kPrime1 = 0x9E3779B185EBCA87ULL;
-constexpr std::uint64_t kPrime2 = 0xC2B2AE3D27D4EB4FULL;
-constexpr std::uint64_t kPrime3 = 0x165667B19E3779F9ULL;
-constexpr std::uint64_t kPrime4 = 0x85EBCA77C2B2AE63ULL;
-constexpr std::uint64_t kPrime5 = 0x27D4EB2F165667C5ULL;
-
-std::uint64_t word64(const unsigned char* p) {
-    std::uint64_t w = 0;
-    std::memcpy(&w, p, 8);
-    return w;
-}
-
-std::uint64_t word32(const unsigned char* p) {
-    std::uint32_t w = 0;
-    std::memcpy(&w, p, 4);
-    return w;
-}
-
-std::uint64_t mix(std::uint64_t lane, std::uint64_t word) {
-    return std::rotl(lane + word * kPrime2, 31) * kPrime1;
-}
-
-std::uint64_t merge(std::uint64_t hash, std::uint64_t lane) {
-    return (hash ^ mix(0, lane)) * kPrime1 + kPrime4;
-}
 
 // --- HDF5 handles --------------------------------------------------------------------------------
 
@@ -135,14 +103,6 @@ Handle text_type() {
     return type;
 }
 
-index row_elements(const ArrayInfo& info) {
-    index count = 1;
-    for (std::size_t i = 1; i < info.shape.size(); ++i) {
-        count *= info.shape[i];
-    }
-    return count;
-}
-
 // Moves rows [first, first + count) between memory and the open data set; 0, or an error number.
 int transfer_rows(hid_t set, const ArrayInfo& info, index first, index count, void* in,
                   const void* out) {
@@ -199,7 +159,7 @@ std::uint64_t hash_after_seal(int descriptor, const std::filesystem::path& file,
             continue;
         }
         if (done <= 0) {
-            bad_file(file, "it cannot be read to its end");
+            bad_array_file(file, "it cannot be read to its end");
         }
         hash.add(piece.data(), static_cast<std::size_t>(done));
         at += static_cast<std::uint64_t>(done);
@@ -238,7 +198,7 @@ void check_seal(const std::filesystem::path& file, const std::string& kind) {
                       ::pread(descriptor, text, sizeof text, 0) == static_cast<ssize_t>(sizeof text);
     const std::string_view head(text, sizeof text);
     if (!read || head.substr(0, 17) != "microlift file 1\n") {
-        bad_file(file, "it is not a file of microlift, or its beginning is damaged");
+        bad_array_file(file, "it is not a file of microlift, or its beginning is damaged");
     }
     const auto length = static_cast<std::uint64_t>(status.st_size);
     const std::string expected = seal_text(kind, length, hash_after_seal(descriptor, file, length));
@@ -247,15 +207,19 @@ void check_seal(const std::filesystem::path& file, const std::string& kind) {
     }
     const std::size_t end = expected.find("\nlength ");
     if (head.substr(0, end) != std::string_view(expected).substr(0, end)) {
-        bad_file(file, "it is not a " + kind + " file");
+        bad_array_file(file, "it is not a " + kind + " file");
     }
     const std::size_t hash_at = expected.find("\nxxh64 ");
-    bad_file(file, head.substr(0, hash_at) != std::string_view(expected).substr(0, hash_at)
-                       ? "it is truncated or has grown: its length is not what was written"
-                       : "it was altered: its checksum does not match");
+    bad_array_file(file, head.substr(0, hash_at) != std::string_view(expected).substr(0, hash_at)
+                             ? "it is truncated or has grown: its length is not what was written"
+                             : "it was altered: its checksum does not match");
 }
 
 }  // namespace
+
+void bad_array_file(const std::filesystem::path& file, const std::string& wrong) {
+    throw InputError(file.string() + ": " + wrong + "; " + kRemedy);
+}
 
 std::size_t dtype_bytes(DType type) {
     switch (type) {
@@ -277,71 +241,20 @@ const char* dtype_name(DType type) {
     return "?";
 }
 
+index ArrayInfo::row_elements() const {
+    index n = 1;
+    for (std::size_t d = 1; d < shape.size(); ++d) {
+        n *= shape[d];
+    }
+    return n;
+}
+
 index ArrayInfo::count() const {
     index n = 1;
     for (index d : shape) {
         n *= d;
     }
     return n;
-}
-
-Hash64::Hash64(std::uint64_t seed)
-    : lanes_{seed + kPrime1 + kPrime2, seed + kPrime2, seed, seed - kPrime1}, seed_(seed) {}
-
-void Hash64::add(const void* data, std::size_t bytes) {
-    const auto* from = static_cast<const unsigned char*>(data);
-    total_ += bytes;
-    const auto stripe = [this](const unsigned char* p) {
-        for (int i = 0; i < 4; ++i) {
-            lanes_[i] = mix(lanes_[i], word64(p + 8 * i));
-        }
-    };
-    if (held_ > 0) {
-        const std::size_t now = std::min(bytes, sizeof pending_ - held_);
-        std::memcpy(pending_ + held_, from, now);
-        held_ += now;
-        from += now;
-        bytes -= now;
-        if (held_ < sizeof pending_) {
-            return;
-        }
-        stripe(pending_);
-        held_ = 0;
-    }
-    for (; bytes >= sizeof pending_; from += sizeof pending_, bytes -= sizeof pending_) {
-        stripe(from);
-    }
-    if (bytes > 0) {
-        std::memcpy(pending_, from, bytes);
-        held_ = bytes;
-    }
-}
-
-std::uint64_t Hash64::value() const {
-    std::uint64_t hash = seed_ + kPrime5;
-    if (total_ >= sizeof pending_) {
-        hash = std::rotl(lanes_[0], 1) + std::rotl(lanes_[1], 7) + std::rotl(lanes_[2], 12) +
-               std::rotl(lanes_[3], 18);
-        for (std::uint64_t lane : lanes_) {
-            hash = merge(hash, lane);
-        }
-    }
-    hash += total_;
-    const unsigned char* p = pending_;
-    const unsigned char* end = pending_ + held_;
-    for (; end - p >= 8; p += 8) {
-        hash = std::rotl(hash ^ mix(0, word64(p)), 27) * kPrime1 + kPrime4;
-    }
-    if (end - p >= 4) {
-        hash = std::rotl(hash ^ (word32(p) * kPrime1), 23) * kPrime2 + kPrime3;
-        p += 4;
-    }
-    for (; p < end; ++p) {
-        hash = std::rotl(hash ^ (*p * kPrime5), 11) * kPrime1;
-    }
-    hash = (hash ^ (hash >> 33)) * kPrime2;
-    hash = (hash ^ (hash >> 29)) * kPrime3;
-    return hash ^ (hash >> 32);
 }
 
 // --- writing -------------------------------------------------------------------------------------
@@ -539,7 +452,7 @@ ArrayFileReader::ArrayFileReader(const std::filesystem::path& file, const std::s
         bad = H5Aiterate2(root, H5_INDEX_NAME, H5_ITER_INC, &at, visit_attribute, &texts) < 0 || bad;
     }
     if (bad) {
-        bad_file(file, "it is not the HDF5 that microlift writes");
+        bad_array_file(file, "it is not the HDF5 that microlift writes");
     }
 }
 
@@ -556,10 +469,10 @@ const std::filesystem::path& ArrayFileReader::file() const { return state_->file
 const ArrayInfo& ArrayFileReader::info(const std::string& name, DType type) const {
     const auto found = state_->arrays.find(name);
     if (found == state_->arrays.end()) {
-        bad_file(state_->file, "it has no array '" + name + "'");
+        bad_array_file(state_->file, "it has no array '" + name + "'");
     }
     if (found->second.type != type) {
-        bad_file(state_->file, "its array '" + name + "' is " + dtype_name(found->second.type) +
+        bad_array_file(state_->file, "its array '" + name + "' is " + dtype_name(found->second.type) +
                                    ", not " + dtype_name(type));
     }
     return found->second;
@@ -568,14 +481,14 @@ const ArrayInfo& ArrayFileReader::info(const std::string& name, DType type) cons
 void ArrayFileReader::read(const std::string& name, index first, index count, void* rows) const {
     const auto found = state_->arrays.find(name);
     if (found == state_->arrays.end()) {
-        bad_file(state_->file, "it has no array '" + name + "'");
+        bad_array_file(state_->file, "it has no array '" + name + "'");
     }
     if (first < 0 || count < 0 || first + count > found->second.rows()) {
         throw std::logic_error("array '" + name + "': rows outside it");
     }
     const Handle set(H5Dopen2(state_->hdf5, name.c_str(), H5P_DEFAULT), H5Dclose);
     if (set < 0 || transfer_rows(set, found->second, first, count, rows, nullptr) != 0) {
-        bad_file(state_->file, "its array '" + name + "' cannot be read");
+        bad_array_file(state_->file, "its array '" + name + "' cannot be read");
     }
 }
 
@@ -588,108 +501,9 @@ std::vector<std::string> ArrayFileReader::texts(const std::string& object,
         out = read_texts(owner, name.c_str(), bad);
     }
     if (bad) {
-        bad_file(state_->file, "'" + object + "' has no attribute '" + name + "'");
+        bad_array_file(state_->file, "'" + object + "' has no attribute '" + name + "'");
     }
     return out;
-}
-
-// --- the store -----------------------------------------------------------------------------------
-
-void Store::copy_bytes(void* out, const void* from, std::size_t bytes) {
-    std::memcpy(out, from, bytes);
-}
-
-void Store::add(const std::string& name, ArrayInfo info, Owned owned, RowReader read) {
-    if (!read) {
-        const index held = std::visit([](const auto& v) { return static_cast<index>(v.size()); }, owned);
-        if (held != info.count()) {
-            throw std::logic_error("array '" + name + "': its shape is not that of its values");
-        }
-    }
-    entries_[name] = Entry{std::move(info), std::move(owned), std::move(read)};
-}
-
-std::vector<std::string> Store::names() const {
-    std::vector<std::string> out;
-    for (const auto& [name, entry] : entries_) {
-        out.push_back(name);
-    }
-    return out;
-}
-
-const ArrayInfo& Store::info(const std::string& name) const {
-    const auto found = entries_.find(name);
-    if (found == entries_.end()) {
-        bad_file(source_, "it has no array '" + name + "'");
-    }
-    return found->second.info;
-}
-
-const Store::Owned& Store::owned(const std::string& name, DType type, index count) const {
-    const ArrayInfo& have = info(name);
-    const Entry& entry = entries_.find(name)->second;
-    if (entry.read) {
-        throw std::logic_error("array '" + name + "' is only a view");
-    }
-    if (have.type != type || (count >= 0 && have.count() != count)) {
-        bad_file(source_, "its array '" + name + "' has " + std::to_string(have.count()) + " " +
-                              dtype_name(have.type) + " instead of " +
-                              (count >= 0 ? std::to_string(count) + " " : "") + dtype_name(type));
-    }
-    return entry.owned;
-}
-
-void Store::save(const std::filesystem::path& file, const std::string& kind) const {
-    std::size_t bytes = 0;
-    for (const auto& [name, entry] : entries_) {
-        bytes += static_cast<std::size_t>(entry.info.count()) * dtype_bytes(entry.info.type) + 2048;
-    }
-    ArrayFileWriter writer(file, kind, bytes);
-    for (const auto& [name, value] : attributes) {
-        writer.attribute("/", name, value);
-    }
-    std::vector<unsigned char> piece;
-    for (const auto& [name, entry] : entries_) {
-        writer.add_array(name, entry.info);
-        if (!entry.read) {
-            std::visit([&, &array = name, &info = entry.info](
-                           const auto& v) { writer.write(array, 0, info.rows(), v.data()); },
-                       entry.owned);
-            continue;
-        }
-        const index row = row_elements(entry.info);
-        const auto row_bytes = static_cast<std::size_t>(row) * dtype_bytes(entry.info.type);
-        const index step = std::max<index>(
-            1, static_cast<index>(kPieceBytes / std::max<std::size_t>(1, row_bytes)));
-        for (index first = 0; first < entry.info.rows() && row > 0; first += step) {
-            const index now = std::min(step, entry.info.rows() - first);
-            piece.resize(static_cast<std::size_t>(now) * row_bytes);
-            entry.read(first, now, row, piece.data());
-            writer.write(name, first, now, piece.data());
-        }
-    }
-    writer.commit();
-}
-
-Store Store::load(const std::filesystem::path& file, const std::string& kind) {
-    const ArrayFileReader reader(file, kind);
-    Store store;
-    store.source_ = file.string();
-    store.attributes = reader.attributes();
-    const auto fill = [&]<class T>(const std::string& name, const ArrayInfo& info, T) {
-        std::vector<T> values(static_cast<std::size_t>(info.count()));
-        reader.read(name, 0, info.rows(), values.data());
-        store.add(name, info, Owned(std::move(values)), nullptr);
-    };
-    for (const auto& [name, info] : reader.arrays()) {
-        switch (info.type) {
-            case DType::f32: fill(name, info, float{}); break;
-            case DType::f64: fill(name, info, double{}); break;
-            case DType::i64: fill(name, info, 0LL); break;
-            case DType::u8: fill(name, info, std::uint8_t{}); break;
-        }
-    }
-    return store;
 }
 
 }  // namespace microlift

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "engine/files/array_file.h"
+#include "engine/files/hash.h"
 #include "engine/files/files.h"
 
 namespace microlift {

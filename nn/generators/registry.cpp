@@ -117,9 +117,12 @@ void TrainerConfig::validate() const {
     require(whiten == "conditional" || whiten == "global",
             "whiten must be conditional or global");
     require(held_out >= 0 && held_out < 1, "held_out must be in [0, 1)");
-    require(validation_bins >= 1 && validation_samples >= kLeastValidationSamples &&
-                validation_every >= 1,
-            "validation needs at least 1 bin, 16 samples and 1 iteration between");
+    require(validation_bins >= 1, "validation needs at least 1 bin");
+    require_count(validation_samples, kLeastValidationSamples, kMostValidationSamples,
+                  "validation_samples");
+    require_count(validation_every, 1, kMostIterations, "validation_every");
+    require_count(kernel, 1, kMostKernel, "kernel");
+    require(kernel % 2 == 1, "kernel must be odd");
     require_count(waves, 0, kMostWaves, "waves");
     require_count(latent, 0, kMostLatent, "latent");
     require_count(flow_steps, 1, kMostFlowSteps, "flow_steps");

@@ -89,8 +89,8 @@ void Training::set_data(Span<const float> states, Span<const float> conditions, 
         states.size < row * (states_ - 1) + columns ||
         conditions.size < row * (conditions_ - 1) + columns)
         throw InputError("training data: the arrays do not hold the columns that are named");
-    if (columns >= (index{1} << 32))
-        throw InputError("training data: at most 4294967295 columns");
+    if (columns > kMostColumns)
+        throw InputError("training data: at most " + std::to_string(kMostColumns) + " columns");
     data_states_ = {states.data, states_, columns, row};
     data_conditions_ = {conditions.data, conditions_, columns, row};
     held_out_ = HeldOut(stream_,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "engine/config/checks.h"
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/compiled_path.h"
 #include "sampling/dynamics/cuda_path.h"
@@ -665,10 +666,11 @@ SchemeRefusal scheme_refusal(const FormulaSystem& system, Scheme scheme) {
 std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
                                                      const PathSetup& setup) {
     if (system->cvs.empty() || system->cvs.size() > static_cast<std::size_t>(kMaxCvs))
-        throw InputError("cv.variables: give 1 or 2 collective variables");
+        throw KeyError("cv.variables", "there are " + std::to_string(system->cvs.size()) +
+                                           " collective variables", "give 1 or 2");
     const Scheme scheme = effective_scheme(*system, setup);
     if (const SchemeRefusal no = scheme_refusal(*system, scheme); !no.wrong.empty())
-        throw InputError("integrator.scheme: " + no.wrong + "; " + no.right);
+        throw KeyError("integrator.scheme", no.wrong, no.right);
     switch (scheme) {
         case Scheme::euler_maruyama:
             return kernel_of(std::move(system), make_euler_maruyama(setup), setup);
@@ -680,7 +682,7 @@ std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const Formu
         case Scheme::mala: return kernel_of(std::move(system), make_mala(setup), setup);
         case Scheme::baoab: return kernel_of(std::move(system), make_baoab(setup), setup);
     }
-    throw InputError("integrator.scheme: unknown");
+    throw KeyError("integrator.scheme", "the scheme is unknown", "use 'euler_maruyama'");
 }
 
 }  // namespace microlift

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "engine/config/config.h"
+#include "engine/config/names.h"
 #include "sampling/formula/formula.h"
 #include "sampling/dynamics/system_kernels.h"
 

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "engine/config/config.h"
+#include "engine/config/names.h"
 #include "sampling/formula/geometry.h"
 
 namespace microlift {

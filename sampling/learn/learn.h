@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/progress.h"
+#include "sampling/learn/learn_config.h"
 #include "sampling/learn/points.h"
 
 namespace microlift {

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/config/checks.h"
 #include "sampling/dynamics/bytecode_path.h"
-#include "sampling/formula/learned_cv.h"
 #include "sampling/dynamics/systems.h"
+#include "sampling/formula/learned_cv.h"
 
 namespace microlift {
 
@@ -18,13 +19,75 @@ Scheme scheme_of(const std::string& name) {
     if (name == "milstein") return Scheme::milstein;
     if (name == "mala") return Scheme::mala;
     if (name == "baoab") return Scheme::baoab;
-    throw InputError("integrator.scheme: unknown scheme '" + name + "'");
+    throw KeyError("integrator.scheme", "key 'integrator.scheme' is '" + name + "', which is no scheme",
+                   "use 'leimkuhler_matthews'");
+}
+
+// The error of a formula as one of its key. FormulaError says "system.drift[0]" or "cv[0]".
+KeyError of_formula(const FormulaError& error) {
+    const std::string& name = error.key();
+    const std::string where = error.column() > 0
+                                  ? "at character " + std::to_string(error.column()) +
+                                        " of the formula"
+                                  : "in the formula";
+    return KeyError(name.starts_with("cv[") ? "cv.variables" + name.substr(2) : name,
+                    "key '" + name + "': " + where + ": " + error.message(), "correct the formula");
 }
 
 }  // namespace
 
-Model::Model(const RunConfig& run) {
-    const SystemConfig& system = run.system;
+void check_formulas(Checks& checks, const ModelConfig& config) {
+    const SystemConfig& system = config.system;
+    Symbols symbols{system.variables, system.parameters};
+    if (!system.is_formula()) {
+        const SystemInfo& info = find_system(system.name);
+        symbols = {info.variables, system.parameters};
+    }
+    const auto check = [&](const std::string& key, const std::string& shown,
+                           const std::string& formula) {
+        checks.with({"system.name", "system.variables", "system.parameters", key}, [&] {
+            try {
+                Expressions graph;
+                (void)parse_formula(graph, formula, symbols);
+            } catch (const FormulaError& error) {
+                throw of_formula(error.with_key(shown));
+            }
+        });
+    };
+    const auto check_list = [&](const std::string& key, const std::vector<std::string>& formulas) {
+        for (std::size_t i = 0; i < formulas.size(); ++i) {
+            const std::string name = key + "[" + std::to_string(i) + "]";
+            check(name, name, formulas[i]);
+        }
+    };
+    checks.with({"system.name", "system.variables"}, [&] {
+        try {
+            check_names(symbols);
+        } catch (const FormulaError& error) {
+            throw of_formula(error.with_key("system.variables"));
+        }
+    });
+    if (!system.potential.empty()) check("system.potential", "system.potential", system.potential);
+    check_list("system.drift", system.drift);
+    for (std::size_t i = 0; i < system.diffusion.size(); ++i)
+        check_list(system.diffusion_is_matrix ? "system.diffusion[" + std::to_string(i) + "]"
+                                              : "system.diffusion",
+                   system.diffusion[i]);
+    check_list("system.observe", system.observe);
+    for (std::size_t k = 0; k < config.cv.variables.size(); ++k) {
+        const CvVariable& variable = config.cv.variables[k];
+        const std::string number = "[" + std::to_string(k) + "]";
+        if (variable.file.empty())
+            check("cv.variables" + number, "cv" + number, variable.formula);
+        else
+            checks.with({"cv.variables"}, [&] {
+                of_key("cv.variables", [&] { (void)load_learned(variable.file); });
+            });
+    }
+}
+
+Model::Model(const ModelConfig& config) {
+    const SystemConfig& system = config.system;
     builtin_ = !system.is_formula();
     double beta = system.beta.value_or(0.0);
     if (builtin_) {
@@ -55,7 +118,7 @@ Model::Model(const RunConfig& run) {
     }
     text_.beta = beta;
     text_.observe = system.observe;
-    for (const CvVariable& cv : run.cv.variables) {
+    for (const CvVariable& cv : config.cv.variables) {
         text_.cv.push_back(cv.formula);
         text_.cv_builders.emplace_back();
         if (!cv.file.empty())
@@ -69,24 +132,13 @@ Model::Model(const RunConfig& run) {
         formulas_ = std::make_shared<const FormulaSystem>(make_formula_system(text_));
         text_.cv_builders.clear();
     } catch (const FormulaError& error) {
-        // FormulaError keys may be "system.drift[0]" or "cv[0]"; the configuration knows the place.
-        std::string key = error.key();
-        if (const auto bracket = key.find('['); bracket != std::string::npos) key.resize(bracket);
-        if (key == "cv") key = "cv.variables";
-        const std::string where =
-            error.column() > 0 ? "at character " + std::to_string(error.column()) + " of the formula"
-                               : "in the formula";
-        if (run.config.has(key))
-            run.config.fail(key, "key '" + error.key() + "': " + where + ": " + error.message(),
-                            "correct the formula");
-        throw;
+        throw of_formula(error);
     }
-    if (const SchemeRefusal no = scheme_refusal(*formulas_, scheme_of(run.integrator.scheme));
+    if (const SchemeRefusal no = scheme_refusal(*formulas_, scheme_of(config.integrator.scheme));
         !no.wrong.empty())
-        run.config.fail("integrator.scheme", "key 'integrator.scheme': " + no.wrong, no.right);
-    start_ = run.umbrella.initial_state;
-    if (start_.size() != static_cast<std::size_t>(dim()))
-        start_.assign(static_cast<std::size_t>(dim()), 0.0);
+        throw KeyError("integrator.scheme", "key 'integrator.scheme': " + no.wrong, no.right);
+    start_ = config.start;
+    start_.resize(static_cast<std::size_t>(dim()), 0.0);
     if (gradient()) {
         cv_beta_ = {beta, beta};
     } else {
@@ -97,12 +149,12 @@ Model::Model(const RunConfig& run) {
             for (int l = k; l < K; ++l, ++output) {
                 const auto o = static_cast<std::size_t>(output);
                 if (!formulas_->closure.is_constant(o))
-                    run.config.fail("cv.variables",
-                                    "the noise along '" + text_.cv[static_cast<std::size_t>(k)] +
-                                        "' depends on the state, so its bias has no known "
-                                        "stationary law",
-                                    "choose a collective variable with constant noise, or a system "
-                                    "with a potential");
+                    throw KeyError("cv.variables",
+                                   "the noise along '" + text_.cv[static_cast<std::size_t>(k)] +
+                                       "' depends on the state, so its bias has no known "
+                                       "stationary law",
+                                   "choose a collective variable with constant noise, or a system "
+                                   "with a potential");
                 const double d = static_cast<double>(formulas_->closure.outputs[o].value);
                 if (k == l) cv_beta_[static_cast<std::size_t>(k)] = 1 / d;
             }

@@ -8,18 +8,24 @@
 #include <string>
 #include <vector>
 
-#include "sampling/formula/columns.h"
 #include "sampling/dynamics/ensemble.h"
-#include "sampling/model/exact.h"
+#include "sampling/formula/columns.h"
 #include "sampling/formula/system.h"
-#include "sampling/run/run_config.h"
+#include "sampling/model/exact.h"
+#include "sampling/model/model_config.h"
 
 namespace microlift {
 
+class Checks;
+
+// KeyErrors of formulas and of files of learned coordinates, each on its own: "system.drift[1]",
+// "cv.variables[0]".
+void check_formulas(Checks& checks, const ModelConfig& config);
+
 class Model {
 public:
-    // Throws InputError with file, line and column of the formula at fault.
-    explicit Model(const RunConfig& run);
+    // Throws KeyError.
+    explicit Model(const ModelConfig& config);
 
     int dim() const { return formulas_->dim; }
     int n_cvs() const { return static_cast<int>(formulas_->cvs.size()); }

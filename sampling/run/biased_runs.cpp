@@ -46,11 +46,10 @@ std::vector<double> given_states(const Run& run, const BiasWindows& windows,
     }
     const Table table = read_table(u.initial_file);
     if (table.columns != run.model.dim())
-        run.config.config.fail("umbrella.initial",
-                               u.initial_file + " has " + std::to_string(table.columns) +
-                                   " columns, the system " + std::to_string(run.model.dim()) +
-                                   " variables",
-                               "give one column for each variable");
+        throw KeyError("umbrella.initial",
+                       u.initial_file + " has " + std::to_string(table.columns) +
+                           " columns, the system " + std::to_string(run.model.dim()) + " variables",
+                       "give one column for each variable");
     for (index w = 0; w < plan.windows; ++w) {
         const index row =
             nearest_row(run, table, windows.center[first_window + static_cast<std::size_t>(w)]);

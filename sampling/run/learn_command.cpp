@@ -50,8 +50,12 @@ std::string learn_from_run(const LearnOptions& options, Progress& progress) {
     const std::vector<index> rows = samples_to_read(reader.info().samples, options, seed);
     const std::string out =
         options.out_file.empty() ? (dir / "diffusion_map.json").string() : options.out_file;
-    return learn_coordinates(stream, model, run.integrator, options, read_some(reader, rows), seed,
-                             out, progress).text;
+    try {
+        return learn_coordinates(stream, model, run.integrator, options, read_some(reader, rows),
+                                 seed, out, progress).text;
+    } catch (const KeyError& error) {
+        throw run.config.located(error);
+    }
 }
 
 }  // namespace microlift

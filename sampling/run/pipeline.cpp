@@ -1,50 +1,12 @@
 #include "sampling/run/pipeline.h"
 
-#include "sampling/learn/diffusion_map.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/stages.h"
 #include "sampling/run/summary.h"
-#include "sampling/run/targets.h"
 
 namespace microlift {
 
 namespace {
-
-// What the model says against the configuration.
-void check_run(const Run& run) {
-    const RunConfig& config = run.config;
-    if (config.generator.enabled) {
-        if (!run.model.observed() && run.free.empty())
-            config.config.fail("generator",
-                            "the collective variables are the whole state, nothing is left "
-                            "for a generator to make",
-                            "leave out [generator], or choose fewer collective variables");
-        const auto made = static_cast<index>(target_names(run).size());
-        if (config.generator.ring && !run.model.observed() && made != run.model.dim())
-            config.config.fail("generator.ring",
-                            "generator.ring = true, but a collective variable is one of the "
-                            "ring's variables, so that they are not alike",
-                            "take a collective variable of all of them, or set ring = false");
-        if (config.generator.architecture == "conv" && config.generator.kernel > made)
-            config.config.fail("generator.kernel",
-                            "generator.kernel = " + std::to_string(config.generator.kernel) +
-                                " is more than the " + std::to_string(made) + " sites of the ring",
-                            "give a smaller odd number");
-    }
-    if (config.umbrella.exchange > 0 && config.umbrella.exchange % config.umbrella.stride != 0)
-        config.config.fail("umbrella.exchange",
-                        "umbrella.exchange = " + std::to_string(config.umbrella.exchange) +
-                            " is not a multiple of umbrella.stride",
-                        "exchange at steps that are sampled, for example every " +
-                            std::to_string(config.umbrella.stride * 10));
-    if (config.learn.enabled && config.umbrella.sample_count() < least_samples(config.learn.coordinates))
-        config.config.fail("learn",
-                        "the run stores " + std::to_string(config.umbrella.sample_count()) +
-                            " samples, which are too few for " +
-                            std::to_string(config.learn.coordinates) + " coordinates",
-                        "sample longer, or give a shorter umbrella.stride; at least " +
-                            std::to_string(least_samples(config.learn.coordinates)) + " are needed");
-}
 
 Json describe_system(const Model& model) {
     const FormulaSystemText& text = model.text();
@@ -106,7 +68,6 @@ void run_the_rest(Run& run) {
 
 void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& progress) {
     Run run(config, options, progress);
-    check_run(run);
     if (options.resume) load_checkpoint(run);
     if (run.position.done()) {
         progress.note("nothing to do: " + run.dir.string() + " is complete");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/progress.h"
+#include "sampling/learn/learn.h"
 #include "sampling/run/run_config.h"
 
 namespace microlift {

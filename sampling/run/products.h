@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/files/array_file.h"
+#include "engine/files/store.h"
 #include "engine/files/safetensors.h"
 #include "nn/generators/generator.h"
 #include "nn/generators/registry.h"

@@ -160,6 +160,39 @@ class Refusals(Case):
                      "--set", "umbrella.replicas=2000", says="of memory")
         self.assertFalse((self.dir / "o").exists())
 
+    def test_every_fault_of_a_file_is_named(self):
+        bad = self.dir / "bad.toml"
+        bad.write_text(SMALL.replace("windows = 7", "windos = 7")
+                       .replace("stride = 40", "stride = 30")
+                       .replace("batch = 64", "batch = 5000000")
+                       .replace("seed = 3", 'seed = "three"')
+                       .replace("0.3*x*y", "0.3*x*z"))
+        says = ("'seed' must be", "'z'", "did you mean 'umbrella.windows'?",
+                "does not divide 'umbrella.steps'", "≤ 4194304")
+        for command in (["check", bad], ["run", bad, "-o", self.dir / "o"]):
+            done = run(*command)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            lines = done.stderr.splitlines()
+            self.assertEqual(len(lines), len(says), done.stderr)
+            places = []
+            for line, text in zip(lines, says):
+                self.assertIn(text, line)
+                places.append(int(re.match(rf"microlift: {bad}:(\d+):\d+: ", line)[1]))
+            self.assertEqual(places, sorted(places))
+        self.assertFalse((self.dir / "o").exists())
+
+    def test_strings_of_options_need_no_quotes(self):
+        start = self.dir / "start.csv"
+        start.write_text("x,y\n1,1\n-1,1\n")
+        text = self.succeed("check", self.config, "--set", "umbrella.initial=./start.csv",
+                            cwd=self.dir).stdout
+        self.assertIn('initial = "./start.csv"', text)
+        self.refused("check", self.config, "--set", "umbrella.initial=../no.csv",
+                     says="names the file '../no.csv', which does not exist")
+        self.refused("check", self.config, "--set", "umbrella.initial=1.2.3", says="needs quotes")
+        start.write_text("x\n1\n")
+        self.refused("check", self.config, "--set", f"umbrella.initial={start}", says="1 column")
+
     def test_check_is_a_configuration(self):
         for example in sorted(EXAMPLES.glob("*.toml")):
             if "diffusion_map" in example.read_text():
@@ -178,6 +211,8 @@ class Refusals(Case):
             self.assertIn(done.returncode, (2, 3), done.stderr)
             self.assertFalse((self.dir / "o").exists())
         self.refused("run", self.config, "-o", self.dir / "o", "--device", "cuda:99", status=3)
+        self.refused("bench", "mbar", "--device", "gpu", says="--device")
+        self.refused("bench", "mbar", "--device", "cuda:99", status=3)
 
     def test_directories(self):
         full = self.dir / "full"

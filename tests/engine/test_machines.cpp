@@ -13,6 +13,7 @@
 #include "nn/generators/registry.h"
 #include "sampling/model/model.h"
 #include "sampling/dynamics/systems.h"
+#include "sampling/run/run_config.h"
 #include "tests/support/devices.h"
 #include "tests/support/ensemble_state.h"
 

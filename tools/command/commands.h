@@ -18,7 +18,8 @@ void command_keys();
 void command_info();
 void command_learn(const LearnOptions& options);
 void command_report(const std::string& dir);
-void command_bench(const std::vector<std::string>& names, const std::string& json_file, int threads);
+void command_bench(const std::vector<std::string>& names, const std::string& json_file,
+                   const std::string& device, int threads);
 
 // Runs tools/report/report.py; InputError if Python or one of its packages is missing.
 void write_report(const std::string& dir);

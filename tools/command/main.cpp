@@ -1,13 +1,15 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
 #include <new>
 
-#include "engine/config/config.h"
+#include "engine/config/names.h"
+#include "engine/config/section.h"
 #include "engine/device/cpu.h"
 #include "engine/progress.h"
 #include "tools/command/commands.h"
@@ -58,6 +60,7 @@ struct CommandLine {
     std::string json_file;
     std::vector<std::string> bench_names;
     long long seed = -1;
+    std::string bench_device = "auto";
     int bench_threads = 0;
     bool markdown = false;
     bool keys = false;
@@ -84,6 +87,27 @@ void add_set_options(CLI::App& app, CommandLine& line) {
     app.add_option("--seed", line.seed, "replaces the seed of the configuration")
         ->type_name("N")
         ->check(CLI::NonNegativeNumber);
+}
+
+// The keys of [learn], as options.
+void add_learn_options(CLI::App& app, LearnOptions& to) {
+    for (const Key<LearnConfig>& key : learn_section.keys()) {
+        std::string option = last_part(key.spec.path);
+        if (option == "enabled") continue;
+        std::replace(option.begin(), option.end(), '_', '-');
+        option = "--" + option;
+        const std::string help = key.spec.help + (key.spec.unit.empty() ? "" : " (" + key.spec.unit + ")");
+        if (key.spec.type == KeyType::boolean) {
+            app.add_flag_callback(option, [&to, &key] { key.read(to, ConfigValue::of(true)); }, help);
+            continue;
+        }
+        const auto set = [&to, &key, option](const std::string& text) {
+            learn_section.set(to, key, text, option + " " + text);
+        };
+        app.add_option_function<std::string>(option, set, help)
+            ->type_name("VALUE")
+            ->default_str(key.spec.fallback);
+    }
 }
 
 void describe(CLI::App& app, CommandLine& line) {
@@ -144,41 +168,7 @@ void describe(CLI::App& app, CommandLine& line) {
         ->add_option("-o,--out", line.learn.out_file,
                      "file for the coordinates; DIR/diffusion_map.json if left out")
         ->type_name("FILE.json");
-    learn
-        ->add_option("--alpha", line.learn.alpha,
-                     "power of the sampling density that is divided out: 0, 0.5 (the samples' own "
-                     "dynamics) or 1 (geometry alone)")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    learn
-        ->add_option("--epsilon", line.learn.epsilon,
-                     "bandwidth of exp(-d^2/(4 epsilon)), a squared length; from the data if left "
-                     "out")
-        ->check(CLI::PositiveNumber);
-    learn->add_option("--points", line.learn.points, "samples that are used")
-        ->check(CLI::Range(64LL, 10000000LL))
-        ->capture_default_str();
-    learn->add_option("--coordinates", line.learn.coordinates, "coordinates that are computed")
-        ->check(CLI::Range(1, 15))
-        ->capture_default_str();
-    learn->add_option("--landmarks", line.learn.landmarks, "centres that the result is made of")
-        ->check(CLI::Range(10, 1000))
-        ->capture_default_str();
-    learn
-        ->add_option("--neighbours", line.learn.neighbours,
-                     "nearest neighbours of each sample in the kernel; 0: all samples")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
-    learn->add_flag("--bursts", line.learn.bursts,
-                    "distances in units of the local noise of what is observed, from short runs");
-    learn->add_option("--burst-time", line.learn.burst_time,
-                      "length of those runs; one step if left out")
-        ->check(CLI::PositiveNumber);
-    learn->add_option("--burst-replicas", line.learn.burst_replicas, "runs from each sample")
-        ->check(CLI::Range(8, 100000))
-        ->capture_default_str();
-    learn->add_flag("--unweighted", line.learn.unweighted,
-                    "takes the biased samples as they are, without their weights");
+    add_learn_options(*learn, line.learn);
     learn->add_option("--seed", line.seed, "seed; that of the run if left out")
         ->type_name("N")
         ->check(CLI::NonNegativeNumber);
@@ -209,9 +199,7 @@ void describe(CLI::App& app, CommandLine& line) {
     bench->add_option("NAME", line.bench_names, "what to measure, NAME or NAME:key=value,…; everything if left out");
     bench->add_option("--json", line.json_file, "writes the figures to this file")
         ->type_name("FILE");
-    bench->add_option("--threads", line.bench_threads, "threads of the CPU backend")
-        ->type_name("N")
-        ->check(CLI::Range(0, kMaxThreads));
+    add_device_options(*bench, line.bench_device, line.bench_threads);
 }
 
 void act(const CLI::App& app, CommandLine& line) {
@@ -246,7 +234,7 @@ void act(const CLI::App& app, CommandLine& line) {
         command_info();
     } else if (app.got_subcommand("bench")) {
         install_signal_handlers();
-        command_bench(line.bench_names, line.json_file, line.bench_threads);
+        command_bench(line.bench_names, line.json_file, line.bench_device, line.bench_threads);
     }
 }
 
@@ -324,6 +312,11 @@ int main(int argc, char** argv) {
         status = microlift::kInternalError;
     }
     std::cout.flush();
-    std::fprintf(stderr, "microlift: %s\n", message.c_str());
+    // A configuration may have several faults, one a line.
+    for (std::size_t at = 0; at <= message.size();) {
+        const std::size_t end = std::min(message.find('\n', at), message.size());
+        std::fprintf(stderr, "microlift: %s\n", message.substr(at, end - at).c_str());
+        at = end + 1;
+    }
     return status;
 }

@@ -7,7 +7,7 @@
 #include "engine/device/device.h"
 #include "engine/files/files.h"
 #include "engine/progress.h"
-#include "sampling/model/model.h"
+#include "sampling/run/cost.h"
 #include "sampling/run/pipeline.h"
 #include "tools/command/commands.h"
 
@@ -55,12 +55,6 @@ void check_same_config(const RunConfig& run, const fs::path& dir) {
     }
 }
 
-// Formulas, collective variables, and whether the scheme goes with the system.
-void check_model(const RunConfig& run) {
-    const Model model(run);
-    (void)model.path_kernel(model.path_setup(run.integrator));
-}
-
 std::string gigabytes(double bytes) {
     char text[40];
     if (bytes < 1e8) {
@@ -74,13 +68,11 @@ std::string gigabytes(double bytes) {
 }  // namespace
 
 void command_run(const std::string& config_file, const RunOptions& options) {
-    const RunConfig run = load_run_config(config_file, options);
-    const RunCost cost = run_cost(run);
-    check_model(run);
-    check_out_dir(options);
     const Device device = Device::pick(options.device, options.threads);
-    check_memory(run, cost, device.is_cpu() ? available_memory_bytes()
-                                            : static_cast<double>(device.memory_bytes()));
+    const RunConfig run = check_run_config(
+        config_file, options,
+        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes()));
+    check_out_dir(options);
     const fs::path dir = options.out_dir;
     std::error_code problem;
     fs::create_directories(dir, problem);
@@ -98,7 +90,11 @@ void command_run(const std::string& config_file, const RunOptions& options) {
     }
     write_file(dir / "config.toml", run.config.to_toml());
     Progress progress(options.quiet);
-    run_pipeline(run, options, progress);
+    try {
+        run_pipeline(run, options, progress);
+    } catch (const KeyError& error) {
+        throw run.config.located(error);
+    }
     progress.end();
     if (!options.report) {
         return;
@@ -136,16 +132,14 @@ void command_learn(const LearnOptions& options) {
 }
 
 void command_check(const std::string& config_file, const RunOptions& options) {
-    const RunConfig run = load_run_config(config_file, options);
+    const RunConfig run = check_run_config(config_file, options, available_memory_bytes());
     const RunCost cost = run_cost(run);
-    check_model(run);
     // Comments, so that the whole output is a configuration.
     std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)
               << "\n# samples stored: " << format_count(cost.samples)
               << "\n# force evaluations: " << format_count(cost.force_evaluations)
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
-    check_memory(run, cost, available_memory_bytes());
 }
 
 }  // namespace microlift

@@ -10,31 +10,10 @@ namespace microlift {
 
 namespace {
 
-// As large a share of the kind's own default updates as the run's kind was given.
-TrainerConfig config_of(const Run& run, const std::string& kind) {
-    const GeneratorConfig& given = run.config.generator;
-    const TrainerConfig own = TrainerConfig::defaults(kind);
-    const double share = static_cast<double>(given.iterations) /
-                         static_cast<double>(TrainerConfig::defaults(given.kind).iterations);
-    const auto of = [&](index count) {
-        return std::max<index>(1, static_cast<index>(share * static_cast<double>(count)));
-    };
-    TrainerConfig config =
-        trainer_config(run.config, of(own.iterations), derived_seed(run.config.seed, 3000));
-    config.kind = kind;
-    config.batch = own.batch;
-    config.rate = own.rate;
-    config.critic_rate = given.critic_rate;
-    config.beta1 = own.beta1;
-    config.beta2 = own.beta2;
-    config.ema = own.ema;
-    config.validation_every = of(own.validation_every);
-    return config;
-}
-
 ComparedGenerator train_kind(Run& run, const std::string& kind) {
     const Targets y = targets(run);
-    const TrainerConfig config = config_of(run, kind);
+    const TrainerConfig config = compared_config(run.config.generator, run.config.cv, kind,
+                                                 derived_seed(run.config.seed, 3000));
     const auto trainer =
         make_trainer(run.stream, config, static_cast<int>(y.count), run.model.n_cvs());
     trainer->set_data(y.values, run.samples.xi.span(), y.row, run.samples.n,

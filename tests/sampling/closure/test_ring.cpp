@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sampling/closure/bursts.h"
+#include "sampling/run/run_config.h"
 
 namespace microlift {
 

@@ -7,6 +7,7 @@
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/bytecode_path.h"
 #include "sampling/model/model.h"
+#include "sampling/run/run_config.h"
 #include "tests/support/devices.h"
 
 namespace microlift {

@@ -3,14 +3,20 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <string>
 
-#include "engine/config/config.h"
-#include "sampling/model/model.h"
-#include "sampling/run/run_config.h"
+#include "engine/config/names.h"
+#include "engine/config/section.h"
+#include "engine/files/files.h"
+#include "nn/generators/registry.h"
 #include "sampling/dynamics/systems.h"
+#include "sampling/model/model.h"
+#include "sampling/run/cost.h"
+#include "sampling/run/run_config.h"
 
 using namespace microlift;
 
@@ -75,6 +81,22 @@ RunConfig parse(const std::string& text, std::vector<std::string> set = {}) {
 std::string refusal(const std::string& text, std::vector<std::string> set = {}) {
     try {
         parse(text, std::move(set));
+    } catch (const InputError& error) {
+        CHECK(error.exit_code() == 2);
+        return error.what();
+    }
+    return "";
+}
+
+constexpr double kEndlessMemory = 1e300;
+
+// What `check` says; empty if nothing.
+std::string check_refusal(const std::string& text, std::vector<std::string> set = {},
+                          double memory = kEndlessMemory) {
+    RunOptions options;
+    options.set = std::move(set);
+    try {
+        check_run_config(text, "run.toml", options, memory);
     } catch (const InputError& error) {
         CHECK(error.exit_code() == 2);
         return error.what();
@@ -338,6 +360,7 @@ TEST_CASE("config: keys that contradict each other") {
                                    "[coupling]\nrounds = 1")),
                   "coupling.rounds");
     check_message(refusal(kBase, {"coupling.exchange=150"}), "coupling.exchange");
+    check_message(refusal(kBase, {"coupling.rounds=1", "coupling.steps=99"}), "coupling.steps");
     check_message(refusal(replaced(kBase, "[\"x\"]", "[\"x\", \"y\"]"), {"coupling.exchange=100"}),
                   "coupling.exchange");
     // Convolutions: of flows, on a ring, of an odd number of sites.
@@ -381,15 +404,7 @@ TEST_CASE("config: keys that contradict each other") {
 }
 
 TEST_CASE("config: a scheme that does not go with the system is refused at its line") {
-    const auto model_refusal = [](const std::string& text) -> std::string {
-        try {
-            const Model model(parse(text));
-        } catch (const InputError& error) {
-            CHECK(error.exit_code() == 2);
-            return error.what();
-        }
-        return "";
-    };
+    const auto model_refusal = [](const std::string& text) { return check_refusal(text); };
     const auto with = [](const std::string& scheme, const std::string& diffusion) {
         return replaced(replaced(kFormula, "[\"0.1\", \"1/sqrt(eps)\"]", diffusion), "dt = 1e-3",
                         "dt = 1e-3\nscheme = \"" + scheme + "\"");
@@ -567,12 +582,234 @@ TEST_CASE("config: the cost of a run") {
     const RunConfig run = parse(kBase, {"umbrella.replicas=10", "umbrella.equilibrate=5",
                                         "umbrella.steps=100", "umbrella.stride=10"});
     const RunCost cost = run_cost(run);
+    Checks checks;
     CHECK(cost.trajectories == 280.0);
     CHECK(cost.samples == 2800.0);
     CHECK(cost.force_evaluations == 280.0 * 105.0);
-    CHECK_NOTHROW(check_memory(run, cost, cost.memory_bytes));
-    CHECK_THROWS_AS(check_memory(run, cost, cost.memory_bytes - 1.0), InputError);
+    // The states that later stages hold count as well.
+    CHECK_THROWS_AS(check_memory(checks, run, cost.memory_bytes), KeyError);
+    const RunConfig alone = parse(kBase, {"umbrella.replicas=10", "umbrella.equilibrate=5",
+                                          "umbrella.steps=100", "umbrella.stride=10",
+                                          "generator.enabled=false", "closure.enabled=false"});
+    CHECK_NOTHROW(check_memory(checks, alone, cost.memory_bytes));
+    CHECK_THROWS_AS(check_memory(checks, alone, cost.memory_bytes - 1.0), KeyError);
     CHECK(available_memory_bytes() > 1e6);
+}
+
+TEST_CASE("config: a file with five faults names five, in the order of their places") {
+    const std::string text = R"toml(seed = 1.5
+[system]
+name = "muller_brown"
+[cv]
+variables = ["x", "y*q"]
+[integrator]
+dt = 1e-4
+[umbrella]
+from = -1.5
+to = [1.2, -1.6]
+windws = 28
+stiffness = 500.0
+steps = 1000
+stride = 7
+exchange = -1
+[generator]
+batch = 10000000
+)toml";
+    const std::string message = check_refusal(text);
+    std::vector<std::string> lines(1);
+    for (const char c : message) {
+        if (c == '\n')
+            lines.emplace_back();
+        else
+            lines.back() += c;
+    }
+    CAPTURE(message);
+    const std::vector<std::pair<std::string, std::string>> expected{
+        {"run.toml:1:1: ", "'seed' must be an integer"},
+        {"run.toml:5:", "key 'cv[1]': at character 3 of the formula"},
+        {"run.toml:10:1: ", "'umbrella.to' is -1.6, not above"},
+        {"run.toml:11:1: ", "did you mean 'umbrella.windows'?"},
+        {"run.toml:14:1: ", "does not divide 'umbrella.steps'"},
+        {"run.toml:15:1: ", "'umbrella.exchange' must be"},
+        {"run.toml:17:1: ", "'generator.batch' must be an integer ≥ 1 and ≤ 4194304"}};
+    REQUIRE(lines.size() == expected.size());
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        CAPTURE(lines[i]);
+        CHECK(lines[i].rfind(expected[i].first, 0) == 0);
+        CHECK(contains(lines[i], expected[i].second));
+        CHECK(contains(lines[i], "; "));
+    }
+    // Every missing key, and options of the command line behind the file's own faults.
+    const std::string missing = check_refusal(replaced(kBase, "dt = 1e-4\n", ""),
+                                              {"umbrella.windows=1", "closure.start=healed"});
+    CHECK(missing == "run.toml:6:1: key 'integrator.dt' is missing; give a number > 0, for example dt "
+                     "= 1e-4 under [integrator]\n--set umbrella.windows=1: key 'umbrella.windows' "
+                     "must be an integer ≥ 2 and ≤ 1000000, or an array of such, found 1; for example "
+                     "windows = 28");
+    // An unknown built-in leaves everything else to be checked.
+    const std::string unknown =
+        check_refusal(replaced(replaced(kBase, "\"muller_brown\"", "\"muler_brown\"\nk = 1"),
+                               "to = 1.2", "to = -2.0"));
+    CHECK(std::count(unknown.begin(), unknown.end(), '\n') == 1);
+    CHECK(contains(unknown, "did you mean \"muller_brown\"?"));
+    CHECK(contains(unknown, "'umbrella.to'"));
+}
+
+TEST_CASE("config: check refuses what a later stage would refuse") {
+    CHECK(check_refusal(kBase) == "");
+    CHECK(check_refusal(kFormula) == "");
+    check_message(check_refusal(kBase, {"umbrella.exchange=150"}), "umbrella.exchange");
+    CHECK(check_refusal(kBase, {"umbrella.exchange=200"}) == "");
+    const std::vector<std::string> two{"cv.variables=[\"x\", \"y\"]"};
+    CHECK(contains(check_refusal(kBase, two), "nothing is left for a generator to make"));
+    check_message(check_refusal(kBase, {"generator.ring=true", "generator.kind=flow"}),
+                  "generator.ring");
+    check_message(check_refusal(kBase, {"cv.variables=[\"x+y\"]", "generator.ring=true",
+                                        "generator.kind=flow", "generator.architecture=conv",
+                                        "generator.generator_widths=[32]"}),
+                  "generator.kernel");
+    CHECK(check_refusal(kBase, {"cv.variables=[\"x+y\"]", "generator.ring=true",
+                                "generator.kind=flow", "generator.architecture=conv",
+                                "generator.generator_widths=[32]", "generator.kernel=1"}) == "");
+    // A compared kind's share of updates: 16000/8000 of the main one's.
+    CHECK(check_refusal(kBase, {"generator.iterations=500000000", "generator.compare=[\"flow\"]"}) ==
+          "");
+    check_message(check_refusal(kBase, {"generator.iterations=500000001",
+                                        "generator.compare=[\"flow\"]"}),
+                  "generator.compare");
+    CHECK(contains(check_refusal(kBase, {"learn.enabled=true", "umbrella.steps=100",
+                                         "umbrella.replicas=1"}),
+                   "28 samples, which are too few for 6 coordinates"));
+    CHECK(contains(check_refusal(kBase, {"umbrella.replicas=1000000"}),
+                   "more than the 4294967295 that a generator is trained on"));
+    CHECK(contains(check_refusal(kBase, {}, 1e6), "of memory"));
+    CHECK(contains(check_refusal(kBase, {"lifting.states=100000000"}, 1e10),
+                   "--set lifting.states=100000000: the lifted states take"));
+    CHECK(contains(check_refusal(kBase, {"closure.replicas=10000000"}, 1e9),
+                   "--set closure.replicas=10000000: the bursts take"));
+    CHECK(contains(check_refusal(kFormula, {"closure.committor_a=[0, 0, 0.1]",
+                                            "closure.committor_b=[1, 0, 0.1]",
+                                            "closure.committor_points=[0.5, 0]"}),
+                   "needs a system with a potential"));
+    check_message(check_refusal(kFormula, {"integrator.scheme=mala"}), "integrator.scheme");
+    // Every formula, each at its place.
+    const std::string formulas = check_refusal(
+        replaced(kFormula, "\"-x + y*a\", \"-(y - x)/eps\"", "\"-x + y*\", \"-(y - z)/eps\""));
+    CHECK(std::count(formulas.begin(), formulas.end(), '\n') == 1);
+    CHECK(contains(formulas, "run.toml:3:10: key 'system.drift[0]'"));
+    CHECK(contains(formulas, "run.toml:3:21: key 'system.drift[1]'"));
+    // Files.
+    const auto dir = std::filesystem::temp_directory_path() / "microlift_test_config";
+    std::filesystem::create_directories(dir);
+    write_file(dir / "two.csv", "x,y\n0.5,1\n-0.5,1\n");
+    write_file(dir / "three.csv", "x,y,z\n0.5,1,2\n");
+    write_file(dir / "none.csv", "no numbers here\n");
+    const auto initial = [&](const char* name) {
+        return check_refusal(kBase, {"umbrella.initial=" + (dir / name).string()});
+    };
+    CHECK(initial("two.csv") == "");
+    check_message(initial("three.csv"), "umbrella.initial");
+    check_message(initial("none.csv"), "umbrella.initial");
+    check_message(check_refusal(kBase, {"cv.variables=[{kind = \"diffusion_map\", file = \"" +
+                                        (dir / "two.csv").string() + "\"}]"}),
+                  "cv.variables");
+    std::filesystem::remove_all(dir);
+}
+
+TEST_CASE("config: every bound is what the whole check takes, and what the trainer enforces") {
+    // What has to go with a key at its bound.
+    const std::map<std::string, std::vector<std::string>> with{
+        {"umbrella.windows", {"umbrella.replicas=1"}},
+        {"umbrella.replicas", {"umbrella.windows=2", "umbrella.steps=100"}},
+        {"umbrella.steps <", {"umbrella.stride=1"}},
+        {"umbrella.steps >", {"umbrella.stride=1000000000000000"}},
+        {"umbrella.stride", {"umbrella.steps=1000000000000000"}},
+        {"umbrella.stride <", {"umbrella.steps=1000"}},
+        {"umbrella.exchange", {"umbrella.steps=1000000000000000", "umbrella.stride=500000000000000"}},
+    };
+    const Schema schema = run_schema("muller_brown");
+    int bounds = 0, trained = 0;
+    for (const KeySpec& spec : schema.keys) {
+        if (spec.path.find_first_of("[*") != std::string::npos) continue;
+        const bool whole = spec.type == KeyType::integer || spec.type == KeyType::integers;
+        for (const bool upper : {false, true}) {
+            const double bound = upper ? spec.most : spec.least;
+            if (!std::isfinite(bound)) continue;
+            CAPTURE(spec.path);
+            CAPTURE(bound);
+            const bool excluded = upper ? spec.most_excluded : spec.least_excluded;
+            const auto show = [&](double x) {
+                return whole ? std::to_string(static_cast<long long>(x)) : toml_number(x);
+            };
+            if (!excluded) {
+                std::vector<std::string> set{spec.path + "=" + show(bound)};
+                for (const std::string& key : {spec.path + (upper ? " >" : " <"), spec.path}) {
+                    if (const auto found = with.find(key); found != with.end()) {
+                        set.insert(set.end(), found->second.begin(), found->second.end());
+                        break;
+                    }
+                }
+                CHECK(check_refusal(kBase, set) == "");
+                ++bounds;
+            }
+            if (spec.section() != "generator") continue;
+            // The trainer takes the bound and refuses what is beyond; a kind need not look at every key.
+            const auto refused = [&](double x) {
+                for (const std::string& kind : generator_kinds()) {
+                    GeneratorConfig generator = generator_section.defaults();
+                    generator.kind = kind;
+                    for (const Key<GeneratorConfig>& key : generator_section.keys())
+                        if (key.spec.path == spec.path)
+                            key.read(generator, whole ? ConfigValue::of(static_cast<long long>(x))
+                                                      : ConfigValue::of(x));
+                    try {
+                        trainer_config(generator, {}, generator.iterations, 1).validate();
+                    } catch (const InputError&) {
+                        return true;
+                    }
+                }
+                return false;
+            };
+            const double step = upper ? 1 : -1;
+            const double beyond = excluded ? bound
+                                  : whole  ? bound + step
+                                           : std::nextafter(bound, step * HUGE_VAL);
+            const double within = excluded ? std::nextafter(bound, -step * HUGE_VAL) : bound;
+            CHECK(refused(beyond));
+            CHECK_FALSE(refused(within));
+            ++trained;
+        }
+    }
+    CHECK(bounds > 80);
+    CHECK(trained > 25);
+}
+
+TEST_CASE("config: --set takes strings without quotes, and refuses what looks like broken TOML") {
+    const auto initial = [](const std::string& value) {
+        return refusal(kBase, {"umbrella.initial=" + value});
+    };
+    for (const char* file : {"./x.csv", "../x.csv", "~/x.csv", "/tmp/no such file.csv", "start.npy",
+                             ".hidden", "../2024/x.csv", "m\u00fcller.csv"}) {
+        CAPTURE(file);
+        const std::string message = initial(file);
+        CHECK(contains(message, "names the file '" + std::string(file) + "', which does not exist"));
+    }
+    CHECK(parse(kBase, {"system.name=muller_brown"}).system.name == "muller_brown");
+    CHECK(parse(kBase, {"umbrella.initial=line"}).umbrella.initial_line);
+    CHECK(parse(kBase, {"umbrella.initial=\"line\""}).umbrella.initial_line);
+    CHECK(parse(kBase, {"umbrella.initial= [0.5, 1] "}).umbrella.initial_state ==
+          std::vector<double>{0.5, 1.0});
+    CHECK(parse(kBase, {"umbrella.from=-2"}).umbrella.from == std::vector<double>{-2.0});
+    for (const char* broken : {"1.5.2", "1e", "3x.csv", ".5", "-", "+", "-x", "[1, 2", "{a = 1",
+                               "\"open", "'open", "1_", "0x", "--3", "a\nb"}) {
+        CAPTURE(broken);
+        const std::string message = initial(broken);
+        CAPTURE(message);
+        CHECK(message.rfind("--set umbrella.initial=", 0) == 0);
+        CHECK(contains(message, "; "));
+        CHECK(!contains(message, "\n"));
+        CHECK(!contains(message, "does not exist"));
+    }
 }
 
 TEST_CASE("config: hostile files end in one message") {

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace microlift {
+
+// XXH64 of Yann Collet, fed in pieces.
+class Hash64 {
+public:
+    explicit Hash64(std::uint64_t seed = 0);
+    void add(const void* data, std::size_t bytes);
+    std::uint64_t value() const;
+
+private:
+    std::uint64_t lanes_[4];
+    std::uint64_t seed_;
+    std::uint64_t total_ = 0;
+    unsigned char pending_[32];
+    std::size_t held_ = 0;
+};
+
+}  // namespace microlift

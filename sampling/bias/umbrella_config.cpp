@@ -1,0 +1,213 @@
+#include "sampling/bias/umbrella_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numbers>
+
+#include "engine/config/section.h"
+#include "sampling/dynamics/limits.h"
+
+namespace microlift {
+namespace {
+
+void read_store(UmbrellaConfig& umbrella, const ConfigValue& value) {
+    umbrella.histogram = value.text == "histogram";
+}
+
+void read_initial(UmbrellaConfig& umbrella, const ConfigValue& value) {
+    if (value.kind == ConfigValue::Kind::array)
+        assign(umbrella.initial_state, value);
+    else if (value.text == "line")
+        umbrella.initial_line = true;
+    else
+        umbrella.initial_file = value.text;
+}
+
+}  // namespace
+
+using Umbrella = UmbrellaConfig;
+const Section<UmbrellaConfig> umbrella_section{"umbrella", {
+    required(&Umbrella::from, "from", "-1.5", "centre of the first window"),
+    required(&Umbrella::to, "to", "1.2", "centre of the last window"),
+    required(&Umbrella::windows, "windows", "28",
+             "number of windows of U = stiffness/2 (xi - centre)^2").from(2).to(1e6),
+    required(&Umbrella::stiffness, "stiffness", "500.0", "stiffness of the bias")
+        .above(0).unit("energy/xi^2"),
+    key(&Umbrella::replicas, "replicas", 64, "trajectories in each window").from(1).to(1e8),
+    key(&Umbrella::equilibrate, "equilibrate", 10000, "steps before the first sample")
+        .from(0).to(kMostSteps),
+    key(&Umbrella::steps, "steps", 100000, "steps sampled").from(1).to(kMostSteps),
+    key(&Umbrella::stride, "stride", 100, "steps between stored samples").from(1).to(kMostSteps),
+    key(&Umbrella::exchange, "exchange", 0,
+        "steps between exchange attempts of neighbouring windows; 0: none").from(0).to(kMostSteps),
+    key_read_by<Umbrella>(read_store, KeyType::text, "store", "\"samples\"",
+        "what sampling keeps: every sample, or counts in fine cells of the collective variable, "
+        "moments and nothing that grows with the steps (free energy by wham or umbrella_integration; "
+        "no generator, coupling or closure)").one_of({"samples", "histogram"}),
+    key_read_by<Umbrella>(read_initial, KeyType::state, "initial", "\"line\"",
+        "where trajectories start: a state, `\"line\"` (the state zero, moved to the window's centre "
+        "along grad xi), or a .npy or .csv file with one state a row"),
+}};
+
+index UmbrellaConfig::window_count() const {
+    index count = 1;
+    for (index n : windows) {
+        count *= n;
+    }
+    return count;
+}
+
+template <class T>
+void spread(Config& config, const char* path, std::vector<T>& values, int count) {
+    const auto n = static_cast<std::size_t>(count);
+    config.with({path, "cv.variables"}, [&] {
+        if (values.size() == 1 && n > 1) {
+            values.assign(n, values[0]);
+            config.set(path, ConfigValue::of(values));
+        } else if (values.size() == 1 && config.at(path).kind == ConfigValue::Kind::array) {
+            config.set(path, ConfigValue::of(values[0]));
+        }
+        if (values.size() != n) {
+            throw KeyError(path,
+                           "key '" + std::string(path) + "' has " +
+                               (values.size() == 1 ? std::string("1 entry")
+                                                   : std::to_string(values.size()) + " entries") +
+                               " for " + count_of(n, "collective variable"),
+                           "give one number, or one for each collective variable");
+        }
+    });
+}
+template void spread(Config&, const char*, std::vector<double>&, int);
+template void spread(Config&, const char*, std::vector<index>&, int);
+
+namespace {
+
+void check_range(const UmbrellaConfig& umbrella) {
+    for (std::size_t i = 0; i < umbrella.from.size(); ++i) {
+        if (!(umbrella.from[i] < umbrella.to[i])) {
+            throw KeyError("umbrella.to",
+                           "key 'umbrella.to' is " + toml_number(umbrella.to[i]) +
+                               ", not above 'umbrella.from' = " + toml_number(umbrella.from[i]),
+                           "let 'umbrella.from' be less than 'umbrella.to'");
+        }
+    }
+}
+
+void check_stride(const UmbrellaConfig& umbrella) {
+    if (umbrella.steps % umbrella.stride != 0) {
+        throw KeyError("umbrella.stride",
+                       "key 'umbrella.stride' = " + std::to_string(umbrella.stride) +
+                           " does not divide 'umbrella.steps' = " + std::to_string(umbrella.steps),
+                       "give a stride that divides the number of steps");
+    }
+}
+
+void check_exchange(const UmbrellaConfig& umbrella) {
+    if (umbrella.exchange > umbrella.steps) {
+        throw KeyError("umbrella.exchange",
+                       "key 'umbrella.exchange' = " + std::to_string(umbrella.exchange) +
+                           " is more than 'umbrella.steps' = " + std::to_string(umbrella.steps),
+                       "give fewer steps between attempts, or 0 for none");
+    }
+    if (umbrella.exchange % umbrella.stride != 0) {
+        throw KeyError("umbrella.exchange",
+                       "'umbrella.exchange' = " + std::to_string(umbrella.exchange) +
+                           " is not a multiple of 'umbrella.stride' = " +
+                           std::to_string(umbrella.stride),
+                       "exchange at steps that are sampled, for example every " +
+                           std::to_string(std::min(umbrella.stride * 10, umbrella.steps)));
+    }
+}
+
+// In double: the numbers may be larger than any integer.
+double trajectories_of(const UmbrellaConfig& umbrella) {
+    double trajectories = static_cast<double>(umbrella.replicas);
+    for (const index windows : umbrella.windows) {
+        trajectories *= static_cast<double>(windows);
+    }
+    return trajectories;
+}
+
+void check_trajectories(const UmbrellaConfig& umbrella) {
+    if (trajectories_of(umbrella) > kMostTrajectories) {
+        throw KeyError("umbrella.replicas",
+                       "'umbrella.windows' times 'umbrella.replicas' is more than " +
+                           std::to_string(static_cast<index>(kMostTrajectories)),
+                       "give fewer windows or replicas");
+    }
+}
+
+void check_samples(const UmbrellaConfig& umbrella) {
+    if (trajectories_of(umbrella) * static_cast<double>(umbrella.samples_per_trajectory()) > 1e12) {
+        throw KeyError("umbrella.stride",
+                       "with this 'umbrella.stride' more than 1e12 samples would be stored",
+                       "give a larger one, or fewer steps, windows or replicas");
+    }
+}
+
+void check_initial(const UmbrellaConfig& umbrella, const SystemConfig& system) {
+    const char* path = "umbrella.initial";
+    if (!umbrella.initial_state.empty()) {
+        check_count(path, umbrella.initial_state.size(),
+                    static_cast<std::size_t>(variable_count(system)), "variable");
+    }
+    std::error_code ignored;
+    if (!umbrella.initial_file.empty() &&
+        !std::filesystem::is_regular_file(umbrella.initial_file, ignored)) {
+        throw KeyError(path,
+                       "key 'umbrella.initial' names the file '" + umbrella.initial_file +
+                           "', which does not exist",
+                       "give a state such as [-0.5, 1.5], \"line\", or the path of a file");
+    }
+}
+
+// φ is cut opposite to the middle of the windows, so that it is continuous over all of them. Umbrellas pull
+// along it, not round the turn: none may reach the cut.
+void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
+    for (std::size_t k = 0; k < model.cv.variables.size(); ++k) {
+        if (model.cv.variables[k].atoms.empty()) continue;
+        const double beta = model.system.beta.value_or(1.0);
+        const double reach = 4.0 / std::sqrt(std::max(beta * umbrella.stiffness[k], 1e-300));
+        const double half = 0.5 * (umbrella.to[k] - umbrella.from[k]);
+        if (half + reach > std::numbers::pi) {
+            throw KeyError("umbrella.to",
+                           "the windows of the dihedral angle cover " + toml_number(2.0 * half) +
+                               " of a turn's 6.283, and their samples reach " + toml_number(reach) +
+                               " further",
+                           "leave room beside them, by a shorter range or a larger "
+                           "'umbrella.stiffness': umbrellas do not go round the turn");
+        }
+        const double middle = 0.5 * (umbrella.from[k] + umbrella.to[k]);
+        if (middle == 0.0) continue;
+        std::string& formula = model.cv.variables[k].formula;
+        const std::string center = toml_number(middle), off = formula + " - (" + center + ")";
+        formula = center + " + atan2(sin(" + off + "), cos(" + off + "))";
+    }
+}
+
+}  // namespace
+
+UmbrellaConfig read_umbrella(Config& config, ModelConfig& model) {
+    UmbrellaConfig umbrella = umbrella_section.read(config);
+    model.start = umbrella.initial_state;
+    const int cvs = model.cv.count();
+    spread(config, "umbrella.from", umbrella.from, cvs);
+    spread(config, "umbrella.to", umbrella.to, cvs);
+    spread(config, "umbrella.windows", umbrella.windows, cvs);
+    spread(config, "umbrella.stiffness", umbrella.stiffness, cvs);
+    config.with({"cv.variables", "umbrella.from", "umbrella.to"}, [&] { check_range(umbrella); });
+    config.with({"umbrella.steps", "umbrella.stride"}, [&] { check_stride(umbrella); });
+    config.with({"umbrella.steps", "umbrella.stride", "umbrella.exchange"},
+                [&] { check_exchange(umbrella); });
+    config.with({"umbrella.windows", "umbrella.replicas"}, [&] { check_trajectories(umbrella); });
+    config.with({"umbrella.windows", "umbrella.replicas", "umbrella.steps", "umbrella.stride"},
+                [&] { check_samples(umbrella); });
+    config.with({"umbrella.initial", "system.name", "system.variables"},
+                [&] { check_initial(umbrella, model.system); });
+    config.with({"cv.variables", "system.beta", "umbrella.from", "umbrella.to", "umbrella.stiffness"},
+                [&] { cut_dihedrals(umbrella, model); });
+    return umbrella;
+}
+
+}  // namespace microlift

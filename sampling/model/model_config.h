@@ -1,0 +1,79 @@
+// [system], [cv] and [integrator]: what a model is made of and how it moves.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/lane/lane.h"
+
+namespace microlift {
+
+class Config;
+class Schema;
+template <class Struct>
+class Section;
+
+struct SystemConfig {
+    std::string name;                    // a built-in, or empty for the user's own formulas
+    std::optional<double> beta;          // inverse temperature, 1/energy
+    std::vector<std::string> variables;  // of a formula system
+    std::string potential;               // formula; empty if drift is given
+    std::vector<std::string> drift;
+    std::vector<std::vector<std::string>> diffusion;  // one row: diagonal; else a matrix, by rows
+    bool diffusion_is_matrix = false;
+    std::vector<std::pair<std::string, double>> parameters;  // of the formulas, or the built-in
+    std::vector<std::string> observe;  // what the generator learns instead of the state
+
+    bool is_formula() const { return name.empty(); }
+};
+
+struct CvVariable {
+    std::string kind;          // formula | dihedral | diffusion_map
+    std::string formula;       // or, of a learned one, what stands for it in files and pictures
+    std::vector<index> atoms;  // of a dihedral angle: four, each three variables
+    std::string file;          // of a learned one: what `microlift learn` wrote
+    int coordinate = 0;        // its number there, from 1
+    std::string name;          // for file headers and pictures; the formula itself by default
+    std::string unit;          // empty: none
+    double period = 0;         // 0: not periodic
+};
+
+struct CvConfig {
+    std::vector<CvVariable> variables;
+    int count() const { return static_cast<int>(variables.size()); }
+};
+
+struct IntegratorConfig {
+    std::string scheme;
+    double dt = 0;
+    double mass = 0;           // baoab only
+    double friction = 0;       // baoab only, 1/time
+    int philox_rounds = 0;     // of the noise: 10 or 7
+    double compile_after = 0;  // trajectory-steps; formula systems on the CPU; below 0: never
+};
+
+// What Model is made from.
+struct ModelConfig {
+    SystemConfig system;
+    CvConfig cv;
+    IntegratorConfig integrator;
+    std::vector<double> start;  // a state that is not improbable; empty: 0
+};
+
+extern const Section<SystemConfig> system_section;
+extern const Section<CvVariable> cv_section;
+extern const Section<IntegratorConfig> integrator_section;
+
+// All keys of the three tables. A built-in system's own parameters are keys of [system], too.
+void add_model_keys(Schema& schema, const std::string& system_name);
+// Fills what a built-in leaves open, and keeps what is wrong.
+ModelConfig read_model(Config& config);
+// KeyError for a name that no built-in system has.
+void check_system_name(const std::string& name);
+
+// The number of fine-scale variables.
+int variable_count(const SystemConfig& system);
+
+}  // namespace microlift
