@@ -121,113 +121,107 @@ std::string Schema::markdown() const {
     return out;
 }
 
-void check_value(ConfigValue& value, const KeySpec& spec, const std::string& shown) {
+namespace {
+
+// Whether one value is what its key expects.
+class ValueCheck {
+public:
+    ValueCheck(ConfigValue& value, const KeySpec& spec, const std::string& shown)
+        : value_(value), spec_(spec), shown_(shown) {}
+
+    void run() {
+        switch (spec_.type) {
+            case KeyType::boolean:
+                if (value_.kind != Kind::boolean) wrong(value_);
+                break;
+            case KeyType::integer:
+            case KeyType::number: number(value_); break;
+            case KeyType::integers:
+            case KeyType::numbers: value_.kind == Kind::array ? numbers() : number(value_); break;
+            case KeyType::text: text(); break;
+            case KeyType::texts:
+                array();
+                texts(value_);
+                break;
+            case KeyType::rows: rows(); break;
+            case KeyType::state:
+                if (value_.kind != Kind::text || value_.text.empty()) numbers();
+                break;
+            case KeyType::entries: entries(); break;
+        }
+    }
+
+private:
     using Kind = ConfigValue::Kind;
-    const auto wrong = [&](const ConfigValue& found) {
-        const std::string& sample = spec.example.empty() ? spec.fallback : spec.example;
-        throw ValueFault{found.origin.source.empty() ? value.origin : found.origin,
-                         "key '" + shown + "' must be " + spec.expects() + ", found " +
+
+    [[noreturn]] void wrong(const ConfigValue& found) const {
+        const std::string& sample = spec_.example.empty() ? spec_.fallback : spec_.example;
+        fail(found, "for example " + last_part(shown_) + " = " + sample);
+    }
+    [[noreturn]] void fail(const ConfigValue& found, const std::string& right) const {
+        throw ValueFault{found.origin.source.empty() ? value_.origin : found.origin,
+                         "key '" + shown_ + "' must be " + spec_.expects() + ", found " +
                              printable(toml_value(found), kShownBytes),
-                         "for example " + last_part(shown) + " = " + sample};
-    };
-    const auto check_number = [&](ConfigValue& item, bool whole) {
-        if (whole ? item.kind != Kind::integer : !item.is_number()) {
-            wrong(item);
-        }
+                         right};
+    }
+
+    void number(ConfigValue& item) const {
+        const bool whole = spec_.type == KeyType::integer || spec_.type == KeyType::integers;
+        if (whole ? item.kind != Kind::integer : !item.is_number()) wrong(item);
         const double x = item.as_number();
-        const bool low = spec.least_excluded ? x > spec.least : x >= spec.least;
-        const bool high = spec.most_excluded ? x < spec.most : x <= spec.most;
-        if (!std::isfinite(x) || !low || !high) {
-            wrong(item);
-        }
+        const bool low = spec_.least_excluded ? x > spec_.least : x >= spec_.least;
+        const bool high = spec_.most_excluded ? x < spec_.most : x <= spec_.most;
+        if (!std::isfinite(x) || !low || !high) wrong(item);
         if (!whole) {
             item.kind = Kind::number;
             item.number = x;
         }
-    };
-    const auto check_array = [&] {
-        if (value.kind != Kind::array || value.items.empty()) {
-            wrong(value);
-        }
-    };
-    const auto check_texts = [&](const ConfigValue& array) {
-        for (const ConfigValue& item : array.items) {
-            if (item.kind != Kind::text || item.text.empty()) {
-                wrong(item);
-            }
-        }
-    };
-    switch (spec.type) {
-        case KeyType::boolean:
-            if (value.kind != Kind::boolean) {
-                wrong(value);
-            }
-            break;
-        case KeyType::integer:
-        case KeyType::number: check_number(value, spec.type == KeyType::integer); break;
-        case KeyType::integers:
-        case KeyType::numbers:
-            if (value.kind != Kind::array) {
-                check_number(value, spec.type == KeyType::integers);
-                break;
-            }
-            check_array();
-            for (ConfigValue& item : value.items) {
-                check_number(item, spec.type == KeyType::integers);
-            }
-            break;
-        case KeyType::text:
-            if (value.kind != Kind::text || value.text.empty()) {
-                wrong(value);
-            }
-            if (!spec.choices.empty() &&
-                std::find(spec.choices.begin(), spec.choices.end(), value.text) ==
-                    spec.choices.end()) {
-                const std::string near = nearest_name(value.text, spec.choices);
-                if (near.empty()) {
-                    wrong(value);
-                }
-                throw ValueFault{value.origin,
-                                 "key '" + shown + "' must be " + spec.expects() + ", found " +
-                                     printable(toml_value(value), kShownBytes),
-                                 "did you mean " + toml_string(near) + "?"};
-            }
-            break;
-        case KeyType::texts:
-            check_array();
-            check_texts(value);
-            break;
-        case KeyType::rows:
-            check_array();
-            if (value.items[0].kind != Kind::array) {
-                check_texts(value);
-                break;
-            }
-            for (const ConfigValue& row : value.items) {
-                if (row.kind != Kind::array || row.items.size() != value.items.size()) {
-                    wrong(value);
-                }
-                check_texts(row);
-            }
-            break;
-        case KeyType::state:
-            if (value.kind == Kind::text && !value.text.empty()) {
-                break;
-            }
-            check_array();
-            for (ConfigValue& item : value.items) {
-                check_number(item, false);
-            }
-            break;
-        case KeyType::entries:
-            check_array();
-            for (const ConfigValue& item : value.items) {
-                if (item.kind != Kind::table && (item.kind != Kind::text || item.text.empty())) {
-                    wrong(item);
-                }
-            }
-            break;
     }
+    void numbers() const {
+        array();
+        for (ConfigValue& item : value_.items) number(item);
+    }
+    void array() const {
+        if (value_.kind != Kind::array || value_.items.empty()) wrong(value_);
+    }
+    void texts(const ConfigValue& array) const {
+        for (const ConfigValue& item : array.items)
+            if (item.kind != Kind::text || item.text.empty()) wrong(item);
+    }
+    void text() const {
+        if (value_.kind != Kind::text || value_.text.empty()) wrong(value_);
+        const auto& choices = spec_.choices;
+        if (choices.empty() ||
+            std::find(choices.begin(), choices.end(), value_.text) != choices.end())
+            return;
+        const std::string near = nearest_name(value_.text, choices);
+        if (near.empty()) wrong(value_);
+        fail(value_, "did you mean " + toml_string(near) + "?");
+    }
+    void rows() const {
+        array();
+        if (value_.items[0].kind != Kind::array) return texts(value_);
+        for (const ConfigValue& row : value_.items) {
+            if (row.kind != Kind::array || row.items.size() != value_.items.size()) wrong(value_);
+            texts(row);
+        }
+    }
+    void entries() const {
+        array();
+        for (const ConfigValue& item : value_.items)
+            if (item.kind != Kind::table && (item.kind != Kind::text || item.text.empty()))
+                wrong(item);
+    }
+
+    ConfigValue& value_;
+    const KeySpec& spec_;
+    const std::string& shown_;
+};
+
+}  // namespace
+
+void check_value(ConfigValue& value, const KeySpec& spec, const std::string& shown) {
+    ValueCheck(value, spec, shown).run();
 }
 
 ConfigValue default_value(const KeySpec& key) {

@@ -10,6 +10,7 @@
 #include "nn/generators/latent_sampler.h"
 #include "nn/generators/penalty.h"
 #include "nn/layers/weights.h"
+#include "nn/train/limits.h"
 
 namespace microlift {
 namespace {

@@ -23,9 +23,7 @@ inline constexpr index kMostCriticSteps = 100;
 inline constexpr index kMostLatent = 4096;
 inline constexpr index kMostFlowSteps = 1000;
 inline constexpr index kLeastGroup = 2, kMostGroup = 64;  // and a power of two
-inline constexpr index kMostKernel = 63;  // an odd number
-inline constexpr index kLeastValidationSamples = 16, kMostValidationSamples = 10000000;
-inline constexpr index kMostColumns = (index{1} << 32) - 1;  // samples of the training data
+inline constexpr index kLeastValidationSamples = 16;
 
 // The defaults are those of a cgan; a kind's own: TrainerConfig::defaults.
 struct TrainerConfig {

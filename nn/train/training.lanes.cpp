@@ -6,6 +6,7 @@
 #include "engine/launch/lanes.h"
 #include "nn/layers/weights.h"
 #include "nn/train/checkpoint.h"
+#include "nn/train/limits.h"
 
 namespace microlift {
 

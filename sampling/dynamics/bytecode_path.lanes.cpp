@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdio>
 
-#include "engine/config/checks.h"
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/compiled_path.h"
 #include "sampling/dynamics/cuda_path.h"
@@ -666,11 +665,10 @@ SchemeRefusal scheme_refusal(const FormulaSystem& system, Scheme scheme) {
 std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const FormulaSystem> system,
                                                      const PathSetup& setup) {
     if (system->cvs.empty() || system->cvs.size() > static_cast<std::size_t>(kMaxCvs))
-        throw KeyError("cv.variables", "there are " + std::to_string(system->cvs.size()) +
-                                           " collective variables", "give 1 or 2");
+        throw InputError("cv.variables: give 1 or 2 collective variables");
     const Scheme scheme = effective_scheme(*system, setup);
     if (const SchemeRefusal no = scheme_refusal(*system, scheme); !no.wrong.empty())
-        throw KeyError("integrator.scheme", no.wrong, no.right);
+        throw InputError("integrator.scheme: " + no.wrong + "; " + no.right);
     switch (scheme) {
         case Scheme::euler_maruyama:
             return kernel_of(std::move(system), make_euler_maruyama(setup), setup);
@@ -682,7 +680,7 @@ std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const Formu
         case Scheme::mala: return kernel_of(std::move(system), make_mala(setup), setup);
         case Scheme::baoab: return kernel_of(std::move(system), make_baoab(setup), setup);
     }
-    throw KeyError("integrator.scheme", "the scheme is unknown", "use 'euler_maruyama'");
+    throw InputError("integrator.scheme: unknown");
 }
 
 }  // namespace microlift

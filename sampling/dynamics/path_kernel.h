@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/config/checks.h"
 #include "engine/error.h"
 #include "engine/launch/lanes.h"
 #include "kernels/dynamics/metropolis.h"
@@ -158,11 +157,9 @@ std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& 
                 return typed_path_kernel<HarmonicBias, kPhiloxFewRounds>(
                     system, cv, make_leimkuhler_matthews(s), portable);
         }
-        throw KeyError("integrator.philox_rounds",
-                       "integrator.philox_rounds: built-in systems have 7 rounds only with "
-                       "'euler_maruyama' or 'leimkuhler_matthews' and the first variable as the "
-                       "collective variable",
-                       "use 10");
+        throw InputError("integrator.philox_rounds: built-in systems have 7 rounds only with "
+                         "'euler_maruyama' or 'leimkuhler_matthews' and the first variable as the "
+                         "collective variable; use 10");
     }
     switch (s.scheme) {
         case Scheme::euler_maruyama:
@@ -175,14 +172,12 @@ std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& 
                 return typed_path_kernel<HarmonicBias>(system, cv, make_baoab(s), portable);
             break;
         default:
-            throw KeyError("integrator.scheme",
-                           "integrator.scheme: systems are compiled with 'euler_maruyama', 'leimkuhler_matthews' and "
-                           "'baoab'",
-                           "call typed_path_kernel with another integrator, or write the system as "
-                           "formulas");
+            throw InputError("integrator.scheme: systems are compiled with 'euler_maruyama', "
+                             "'leimkuhler_matthews' and 'baoab'; call typed_path_kernel with another "
+                             "integrator, or write the system as formulas");
     }
-    throw KeyError("integrator.scheme", "integrator.scheme: 'baoab' needs a system with a potential",
-                   "use 'euler_maruyama' or 'leimkuhler_matthews'");
+    throw InputError("integrator.scheme: 'baoab' needs a system with a potential; use "
+                     "'euler_maruyama' or 'leimkuhler_matthews'");
 }
 
 // The kernel for a system struct (kernels/dynamics/systems.h) and linear CVs. Compile the call in a *.ops.cpp
@@ -195,8 +190,8 @@ std::unique_ptr<PathKernel> make_path_kernel(const System& system, const PathSet
     if constexpr (D >= 2)
         if (s.cv_weight.size() == 2)
             return path_kernel_with_cv(system, make_linear_cv<2, D>(s), s);
-    throw KeyError("cv.variables", "there are more collective variables than the system has variables",
-                   "give 1 or 2, no more than the system has variables");
+    throw InputError("cv.variables: 1 or 2 collective variables, no more than the system has "
+                     "variables");
 }
 
 HOST_PASS_END

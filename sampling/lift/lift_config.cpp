@@ -4,6 +4,7 @@
 
 #include "engine/config/section.h"
 #include "nn/generators/registry.h"
+#include "nn/train/limits.h"
 #include "sampling/dynamics/limits.h"
 #include "sampling/model/model_config.h"
 

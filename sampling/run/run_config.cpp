@@ -7,7 +7,7 @@
 
 #include "engine/config/section.h"
 #include "engine/files/files.h"
-#include "nn/train/trainer.h"
+#include "nn/train/limits.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/model/model.h"
 #include "sampling/run/cost.h"
@@ -111,6 +111,18 @@ std::string read_config_file(const std::string& file) {
 
 // --- what the stages would refuse --------------------------------------------------------------------
 
+// Path kernels begin what they refuse with the key: "integrator.scheme: …; use …".
+void check_path_kernel(const Model& model, const IntegratorConfig& integrator) {
+    try {
+        (void)model.path_kernel(model.path_setup(integrator));
+    } catch (const InputError& error) {
+        const std::string text = error.what();
+        const std::size_t cut = std::min(text.rfind("; "), text.size());
+        throw KeyError(text.substr(0, text.find(": ")), text.substr(0, cut),
+                       cut + 2 < text.size() ? text.substr(cut + 2) : "choose another");
+    }
+}
+
 void check_initial_file(const UmbrellaConfig& umbrella, int dim) {
     if (umbrella.initial_file.empty()) return;
     const Table table = of_key("umbrella.initial", [&] { return read_table(umbrella.initial_file); });
@@ -151,7 +163,7 @@ void check_stages(RunConfig& run, double available_bytes) {
     check_formulas(config, run);
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
-        (void)model->path_kernel(model->path_setup(run.integrator));
+        check_path_kernel(*model, run.integrator);
     });
     if (model) {
         const std::size_t made = model->observed() ? static_cast<std::size_t>(model->target_dim())
