@@ -1,0 +1,262 @@
+// The closure stage: the reduced models, what follows from each, and the full model beside them.
+// close.cpp has the averages, close_bursts.cpp the bursts and the slowest rate, close_passages.cpp first
+// passages and committors, close_compare.cpp what follows from each model and what is not to be trusted,
+// close_of_two.cpp what is different with two collective variables.
+#pragma once
+
+#include <cmath>
+#include <type_traits>
+
+#include "engine/files/files.h"
+#include "kernels/random/streams.h"
+#include "sampling/closure/bursts.h"
+#include "sampling/closure/first_passage.h"
+#include "sampling/run/lifted.h"
+#include "sampling/run/run.h"
+#include "sampling/closure/reduced_of_two.h"
+#include "sampling/closure/slowest_rate.h"
+
+namespace microlift {
+
+// What follows from a reduced model, whatever the number of its variables.
+struct ClosureFigures {
+    std::string name;
+    double lag = 0;                   // bursts alone
+    std::vector<Figure> rates;        // the slowest first
+    std::vector<Figure> times;        // mean first passages, by target
+    std::vector<MeanTime> simulated;  // the same by the engine
+};
+
+// With the model itself and what it came from.
+template <class Model, class Estimate, index replicates_made>
+struct ClosureSourceOf : ClosureFigures {
+    static constexpr index kReplicates = replicates_made;
+    Estimate estimate;
+    Model model;
+    std::vector<Model> replicates;  // of the model, for errors
+
+    // Of every number in f(model).
+    template <class F>
+    std::vector<Figure> figures(const F& f) const {
+        std::vector<Figure> out;
+        for (const double value : f(model)) out.push_back({value, 0});
+        for (const Model& r : replicates) {
+            const auto values = f(r);
+            for (std::size_t i = 0; i < out.size(); ++i) {
+                const double d = values[i] - out[i].value;
+                out[i].error += d * d / static_cast<double>(replicates.size());
+            }
+        }
+        for (Figure& figure : out) figure.error = std::sqrt(figure.error);
+        return out;
+    }
+};
+using ClosureSource = ClosureSourceOf<ReducedModel, ClosureEstimate, 32>;
+using ClosureSourceOfTwo = ClosureSourceOf<ReducedModelOfTwo, EstimateOfTwo, 16>;  // which cost more
+
+class ClosureStage {
+public:
+    ClosureStage(Run& run, StageMeter& meter, index heal_steps)
+        : run_(run), config_(run.config), c_(run.config.closure), model_(run.model),
+          stream_(run.stream), grid_(run.grid), samples_(run.samples), free_energy_(run.free_energy),
+          progress_(run.progress), meter_(meter), heal_steps_(heal_steps), K_(run.model.n_cvs()),
+          dt_(c_.dt > 0 ? c_.dt : run.config.integrator.dt) {}
+
+    const Json& metrics() const { return metrics_; }
+    const std::vector<std::string>& warnings() const { return warnings_; }
+
+    void run(const ConditionalMoments& moments);
+
+private:
+    void add_warning(const std::string& text) { warnings_.push_back(text); }
+    void open_csv();
+
+    // value(output), error(output) of one row.
+    template <class V, class E>
+    void row(const CvValue& at, const V& value, const E& error, const std::string& source) {
+        std::vector<CsvWriter::Cell> cells;
+        for (int k = 0; k < K_; ++k) cells.emplace_back(at[static_cast<std::size_t>(k)]);
+        for (int o = 0; o < model_.closure_outputs(); ++o) {
+            cells.emplace_back(value(o));
+            cells.emplace_back(error(o));
+        }
+        cells.emplace_back(source);
+        csv_->row(cells);
+    }
+
+    CvValue centre(index b) const {
+        return {grid_.centre(0, b), K_ == 2 ? grid_.centre(1, b) : 0.0};
+    }
+
+    // Makes the model's replicates, where there are none, and takes it among the sources.
+    template <class Source>
+    void add_source(Source source);
+    template <class F>
+    void each_source(const F& f) {
+        for (ClosureSource& s : sources_) f(s);
+        for (ClosureSourceOfTwo& s : sources_of_two_) f(s);
+    }
+
+    // --- averages --------------------------------------------------------------------------------
+
+    void conditional(const ConditionalMoments& m);
+    // Of systems with a potential: the free energy's density with the diffusion of `conditional`. It needs
+    // no integral of drift over diffusion, which fails where the diffusion nearly vanishes.
+    template <class Source>
+    void reversible(const Source& conditional);
+    void conditional_of_two(const ConditionalMoments& m);
+    // ln of what the bins hold (of two variables: at their centres), up to a constant; of replicate r ≥ 0
+    // with blocks weighing more or less.
+    std::vector<double> log_density(index replicate) const;
+    // By (output, bin): what a normal deviate for each of the samples' blocks adds to the averages, so
+    // that errors of neighbouring bins go together.
+    std::vector<double> block_shifts(const ConditionalMoments& m, index replicate) const;
+
+    // Whether the bins go all round a periodic variable.
+    bool ring(int k) const;
+    // Two collective variables: where one closes on itself and the reduced models do not.
+    void warn_rings();
+    // Where ξ does not change along any direction that moves.
+    void warn_flat(const ConditionalMoments& m);
+    // Generated states at every bin, and the same healed.
+    void lifted();
+
+    void average(const std::string& name, const std::vector<CvValue>& values, Span<const float> x,
+                 index each);
+
+    // --- bursts ----------------------------------------------------------------------------------
+
+    std::vector<CvValue> burst_values();
+
+    // The longest run of the bursts' values that all have samples near them.
+    void covered(double& from, double& to);
+    void leave_out_bare(std::vector<CvValue>& values, index side);
+
+    Buffer<float> starts(const std::vector<CvValue>& values, index replicas, uint64 part);
+
+    void bursts();
+    std::vector<index> burst_lags(index bursts) const;
+    void bursts_of_one(const BurstMoments& m);
+    void bursts_of_two(const BurstMoments& m);
+    void describe_lags(const BurstClosure& closure);
+    ClosureSource burst_source(const BurstLag& lag, double period) const;
+
+    // Rates of the full model: the slowest from free trajectories, the next from the bursts'
+    // transition matrices where those tell it.
+    void relax(const SlowMotion& motion, index lag, const std::vector<Figure>& from_bursts);
+
+    void write_lags(const BurstClosure& closure);
+
+    // --- first passages --------------------------------------------------------------------------
+
+    PassageOptions passage_options(uint64 part);
+
+    std::size_t targets() const { return c_.passage_to.size() / static_cast<std::size_t>(K_); }
+    CvValue passage_from() const;
+    CvValue passage_to(std::size_t target) const;
+    // A threshold of one variable, and on a ring its image on the other side; an ellipse about a place of
+    // two.
+    std::array<PassageSet, 2> passage_sets(std::size_t target) const;
+    EllipseSet near(const CvValue& place) const;
+    // A value as files have it: a number, or two.
+    Json json_of(const CvValue& value) const;
+    std::string text_of(const CvValue& value) const;
+
+    void passages();
+
+    // The reduced model by the engine, from tables that reach beyond its ends.
+    void simulate(ClosureSource& s);
+    void simulate(ClosureSourceOfTwo& s);
+    void simulate(ClosureFigures& s, const PassageKernel& kernel);
+
+    // The committor between passage_from and the last of passage_to: reduced against full, from the
+    // states that bursts start from. And between two balls from given states.
+    void committors();
+    void committor_of_bursts();
+    std::vector<Figure> committor_at(const ClosureSource& s, const std::vector<CvValue>& x) const;
+    std::vector<Figure> committor_at(const ClosureSourceOfTwo& s,
+                                     const std::vector<CvValue>& x) const;
+
+    // --- what came out ---------------------------------------------------------------------------
+
+    void write_curves();
+    void write_surfaces();
+
+    // Rates and mean times of each model.
+    void follow(ClosureSource& s);
+    void follow(ClosureSourceOfTwo& s);
+
+    void compare();
+    Json describe(const ClosureFigures& s) const;
+    Json describe_full_model() const;
+    void warn_poor(const ClosureFigures* averages, const ClosureFigures* bursts);
+
+    const ClosureFigures* find(const std::string& name) const;
+
+    Run& run_;
+    const RunConfig& config_;
+    const ClosureConfig& c_;
+    const Model& model_;
+    Stream& stream_;
+    const Grid& grid_;
+    const SampleSet& samples_;
+    const FreeEnergy& free_energy_;
+    Json metrics_ = Json::object();
+    std::vector<std::string> warnings_;
+    Progress& progress_;
+    StageMeter& meter_;
+    const index heal_steps_;
+    int K_;
+    double dt_;
+    bool overdamped_ = true;
+    double typical_diffusion_ = 0;
+    CvValue spacing_{};
+    std::unique_ptr<CsvWriter> csv_;
+    std::vector<ClosureSource> sources_;
+    std::vector<ClosureSourceOfTwo> sources_of_two_;
+    Buffer<float> starts_;
+    std::vector<CvValue> burst_values_;
+    index burst_replicas_ = 0;
+    std::vector<Figure> full_rates_;
+    std::vector<MeanTime> direct_;
+};
+
+template <class Source>
+void ClosureStage::add_source(Source source) {
+    try {
+        if (source.replicates.empty()) {
+            source.model = decltype(source.model)(source.estimate);
+            for (index r = 0; r < Source::kReplicates; ++r)
+                source.replicates.push_back(source.model.with(perturbed(
+                    source.estimate, derived_seed(config_.seed, 5000), static_cast<uint64>(r))));
+        }
+        if constexpr (std::is_same_v<Source, ClosureSource>)
+            sources_.push_back(std::move(source));
+        else
+            sources_of_two_.push_back(std::move(source));
+    } catch (const NumericError& e) {
+        add_warning("closure, " + source.name + ": no reduced model: " + e.what());
+    }
+}
+
+template <class Source>
+void ClosureStage::reversible(const Source& conditional) {
+    if (!model_.gradient() || free_energy_.profile.size() != conditional.estimate.size()) return;
+    Source source;
+    source.name = "free_energy";
+    source.estimate = conditional.estimate;
+    try {
+        source.model = decltype(source.model)(source.estimate, log_density(-1));
+        for (index r = 0; r < Source::kReplicates; ++r) {
+            source.replicates.push_back(source.model.with(
+                perturbed(source.estimate, derived_seed(config_.seed, 5003), static_cast<uint64>(r)),
+                log_density(r)));
+        }
+    } catch (const NumericError& e) {
+        add_warning(std::string("closure, free energy: no reduced model: ") + e.what());
+        return;
+    }
+    add_source(std::move(source));
+}
+
+}  // namespace microlift

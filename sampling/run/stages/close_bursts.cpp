@@ -1,0 +1,262 @@
+// The closure from bursts: where they start, how long they last, which lag is taken.
+#include <algorithm>
+
+#include "sampling/run/stages/close.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr double kBurstWork = 1.5e9;  // trajectory-steps of bursts whose length is chosen
+constexpr double kReach = 0.15;       // of the range that the longest lag of a closure diffuses
+constexpr index kShortLags = 6;       // halvings below the longest lag
+constexpr index kStartsNear = 16;     // samples that a value needs for bursts to start there
+
+}  // namespace
+
+std::vector<CvValue> ClosureStage::burst_values() {
+    CvValue from = grid_.from, to = grid_.to;
+    if (c_.start == "physics" && K_ == 1) covered(from[0], to[0]);
+    std::vector<CvValue> values;
+    const index side =
+        K_ == 1 ? c_.values
+                : std::max<index>(4, static_cast<index>(
+                                         std::sqrt(static_cast<double>(c_.values))));
+    const auto at = [&](std::size_t k, index i) {
+        return from[k] + (to[k] - from[k]) * static_cast<double>(i) /
+                             static_cast<double>(side - 1);
+    };
+    for (index i = 0; i < side; ++i)
+        for (index j = 0; j < (K_ == 2 ? side : 1); ++j)
+            values.push_back({at(0, i), K_ == 2 ? at(1, j) : 0.0});
+    spacing_[0] = (to[0] - from[0]) / static_cast<double>(side - 1);
+    spacing_[1] = K_ == 2 ? (to[1] - from[1]) / static_cast<double>(side - 1) : 1.0;
+    if (K_ == 2 && c_.start == "physics") leave_out_bare(values, side);
+    return values;
+}
+
+// Of a square grid of values, those with samples near them.
+void ClosureStage::leave_out_bare(std::vector<CvValue>& values, index side) {
+    std::vector<float> xi[2];
+    for (int k = 0; k < 2; ++k)
+        xi[k] = to_host(stream_, Span<const float>(
+                                     samples_.xi.span().subspan(k * samples_.row, samples_.n)));
+    std::vector<index> near(values.size(), 0);
+    for (std::size_t j = 0; j < xi[0].size(); ++j) {
+        const double t = (static_cast<double>(xi[0][j]) - values[0][0]) / spacing_[0] + 0.5;
+        const double u = (static_cast<double>(xi[1][j]) - values[0][1]) / spacing_[1] + 0.5;
+        if (t >= 0 && u >= 0 && t < static_cast<double>(side) && u < static_cast<double>(side))
+            ++near[static_cast<std::size_t>(static_cast<index>(t) * side + static_cast<index>(u))];
+    }
+    std::vector<CvValue> kept;
+    for (std::size_t v = 0; v < values.size(); ++v)
+        if (near[v] >= kStartsNear) kept.push_back(values[v]);
+    if (kept.size() == values.size() || kept.size() < 8) return;
+    add_warning("closure: bursts start at " + std::to_string(kept.size()) + " of " +
+                std::to_string(values.size()) + " values; near the others lie fewer than " +
+                std::to_string(kStartsNear) + " stored samples");
+    values = std::move(kept);
+}
+
+void ClosureStage::covered(double& from, double& to) {
+    const std::vector<float> xi =
+        to_host(stream_, Span<const float>(samples_.xi.span().subspan(0, samples_.n)));
+    const index cells = c_.values - 1;
+    const double width = (to - from) / static_cast<double>(cells);
+    std::vector<index> near(static_cast<std::size_t>(c_.values), 0);
+    for (const float value : xi) {
+        const double t = (static_cast<double>(value) - from) / width + 0.5;
+        if (t >= 0 && t < static_cast<double>(c_.values)) ++near[static_cast<std::size_t>(t)];
+    }
+    index best = 0, end = -1, length = 0;
+    for (index v = 0; v < c_.values; ++v) {
+        length = near[static_cast<std::size_t>(v)] >= kStartsNear ? length + 1 : 0;
+        if (length > best) {
+            best = length;
+            end = v;
+        }
+    }
+    if (best == c_.values) return;
+    const double whole[2] = {from, to};
+    if (best >= 8) {
+        to = whole[0] + width * static_cast<double>(end);
+        from = whole[0] + width * static_cast<double>(end - best + 1);
+    }
+    add_warning("closure: bursts start between " + number(from) + " and " + number(to) +
+                " only: elsewhere between " + number(whole[0]) + " and " + number(whole[1]) +
+                " fewer than " + std::to_string(kStartsNear) +
+                " stored samples lie near a value; the closure from bursts takes those ends "
+                "for walls");
+}
+
+Buffer<float> ClosureStage::starts(const std::vector<CvValue>& values, index replicas,
+                                   uint64 part) {
+    const CvValue reach{0.5 * spacing_[0], 0.5 * spacing_[1]};
+    const uint64 seed = derived_seed(config_.seed, part);
+    if (c_.start == "constrained")
+        return constrained_starts(stream_, model_, config_.integrator, config_.umbrella.initial_state,
+                                  values, replicas, c_.equilibrate, seed);
+    if (c_.start == "physics" || model_.observed())
+        return physics_starts(stream_, model_, samples_, values, reach, replicas);
+    const index n = static_cast<index>(values.size()) * replicas;
+    Lifter lifter = make_lifter(run_);
+    const Buffer<float> s = conditions(run_, values, replicas);
+    Buffer<float> x(stream_.device(), model_.dim() * n);
+    lifter.lift(s.span(), n, seed, 0, x.span());
+    if (c_.start == "healed" && heal_steps_ > 0)
+        heal(run_, meter_, s, n, heal_steps_, part + 1, x);
+    return x;
+}
+
+// Lags of the closure, doubling.
+std::vector<index> ClosureStage::burst_lags(index bursts) const {
+    if (!c_.burst_lags.empty()) return c_.burst_lags;
+    index longest = c_.burst_steps;
+    if (longest == 0) {
+        const double range = kReach * (grid_.to[0] - grid_.from[0]);
+        const double steps = range * range / (2 * std::max(typical_diffusion_, 1e-300) * dt_);
+        longest = static_cast<index>(
+            std::clamp(steps, 8.0, std::max(8.0, kBurstWork / static_cast<double>(bursts))));
+    }
+    std::vector<index> lags;
+    for (index h = kShortLags; h >= 0; --h)
+        if (const index lag = longest >> h; lag > 0 && (lags.empty() || lag > lags.back()))
+            lags.push_back(lag);
+    return lags;
+}
+
+void ClosureStage::bursts() {
+    const std::vector<CvValue> values = burst_values();
+    const index replicas =
+        std::max<index>(1, c_.replicas / kBurstBlocks) * kBurstBlocks;
+    const index n = static_cast<index>(values.size()) * replicas;
+    BurstOptions options;
+    options.dt = dt_;
+    options.seed = derived_seed(config_.seed, 5020);
+    options.lags = burst_lags(n);
+    progress_.begin("bursts", static_cast<double>(options.lags.back()) * static_cast<double>(n),
+                    "steps");
+    options.after = [&](double done) {
+        progress_.update(done);
+        throw_if_stopped();
+    };
+    starts_ = starts(values, replicas, 5021);
+    if (c_.start == "constrained")
+        average("held", values, starts_.span(), replicas);
+    burst_values_ = values;
+    burst_replicas_ = replicas;
+    for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k)
+        options.periods[k] = config_.cv.variables[k].period;
+    const BurstMoments m = run_bursts(stream_, model_, config_.integrator, values, starts_.span(),
+                                      replicas, options);
+    meter_.work(m.steps, m.force_evaluations);
+    progress_.end();
+    if (K_ == 1)
+        bursts_of_one(m);
+    else
+        bursts_of_two(m);
+}
+
+void ClosureStage::bursts_of_one(const BurstMoments& m) {
+    const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
+    write_lags(closure);
+    const BurstLag& lag = closure.lags[closure.chosen];
+    relax(slow_motion(lag.model), m.lags.back(), burst_rates(m, 2));
+    describe_lags(closure);
+    for (std::size_t i = 0; i < lag.corrected.x.size(); ++i)
+        row({lag.corrected.x[i], 0},
+            [&](int o) { return o == 0 ? lag.corrected.drift[i] : lag.corrected.diffusion[i]; },
+            [&](int o) {
+                return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
+            },
+            "burst");
+    sources_.push_back(burst_source(lag, m.period));
+}
+
+void ClosureStage::describe_lags(const BurstClosure& closure) {
+    metrics_["lag"] = closure.lags[closure.chosen].tau;
+    metrics_["plateau"] = closure.plateau;
+    metrics_["start"] = c_.start;
+    Json list = Json::array();
+    for (const BurstLag& l : closure.lags) {
+        Json j{{"lag", l.tau}, {"rate", l.rate}, {"rate_error", l.rate_error},
+               {"plateau", l.plateau}};
+        Json times = Json::array();
+        for (double to : c_.passage_to)
+            times.push_back(l.model.mean_time(c_.passage_from[0], to));
+        if (!times.empty()) j["passages"] = times;
+        list.push_back(j);
+    }
+    metrics_["lags"] = list;
+    if (closure.plateau || closure.lags.size() < 2) return;
+    const BurstLag& last = closure.lags.back();
+    const BurstLag& before = closure.lags[closure.lags.size() - 2];
+    add_warning("the bursts show no plateau: from the lag " + number(before.tau) + " to " +
+                number(last.tau) + " the slowest rate of their closure goes from " +
+                number(before.rate) + " to " + number(last.rate) +
+                "; do not trust it, and give longer bursts (closure.burst_steps)");
+}
+
+// With replicates of the measured displacements, each inverted anew.
+ClosureSource ClosureStage::burst_source(const BurstLag& lag, double period) const {
+    ClosureSource source;
+    source.name = "burst";
+    source.lag = lag.tau;
+    source.estimate = lag.corrected;
+    source.model = lag.model;
+    for (uint64 r = 0; r < static_cast<uint64>(ClosureSource::kReplicates); ++r) {
+        const ClosureEstimate e = perturbed(lag.apparent, derived_seed(config_.seed, 5022), r);
+        std::vector<double> mean, mean_error, variance, variance_error;
+        for (std::size_t i = 0; i < e.x.size(); ++i) {
+            mean.push_back(e.drift[i] * lag.tau);
+            mean_error.push_back(e.drift_error[i] * lag.tau);
+            variance.push_back(e.diffusion[i] * 2 * lag.tau);
+            variance_error.push_back(e.diffusion_error[i] * 2 * lag.tau);
+        }
+        ReducedModel model;
+        invert_displacements(e.x, lag.tau, mean, mean_error, variance, variance_error, model,
+                             &lag.model, lag.model.drift_lambda(), lag.model.diffusion_lambda(),
+                             period);
+        source.replicates.push_back(std::move(model));
+    }
+    return source;
+}
+
+void ClosureStage::relax(const SlowMotion& motion, index lag,
+                         const std::vector<Figure>& from_bursts) {
+    if (c_.relaxation == 0) return;
+    SlowestRateOptions options;
+    options.dt = dt_;
+    options.seed = derived_seed(config_.seed, 5025);
+    options.lag = 2 * lag;
+    options.work = c_.relaxation;
+    options.after = [&](double done) {
+        progress_.update(done);
+        throw_if_stopped();
+    };
+    progress_.begin("relaxation of the full model", options.work, "steps");
+    const SlowestRate r = slowest_rate(stream_, model_, config_.integrator, burst_values_,
+                                      starts_.span(), burst_replicas_, motion, options);
+    progress_.end();
+    meter_.work(r.steps, r.force_evaluations);
+    if (!(r.rate.error < 0.3 * r.rate.value)) return;
+    full_rates_.push_back(r.rate);
+    metrics_["relaxation"] = {{"first", r.first}, {"second", r.second},
+                              {"trajectories", r.trajectories}};
+    if (from_bursts.size() > 1 && from_bursts[1].error < 0.3 * from_bursts[1].value)
+        full_rates_.push_back(from_bursts[1]);
+}
+
+void ClosureStage::write_lags(const BurstClosure& closure) {
+    CsvWriter csv(run_.dir / "bursts.csv",
+                  {"cv_1", "lag", "drift", "drift_se", "diffusion", "diffusion_se",
+                   "apparent_drift", "apparent_diffusion"});
+    for (const BurstLag& l : closure.lags)
+        for (std::size_t i = 0; i < l.corrected.x.size(); ++i)
+            csv.row({l.corrected.x[i], l.tau, l.corrected.drift[i], l.corrected.drift_error[i],
+                     l.corrected.diffusion[i], l.corrected.diffusion_error[i],
+                     l.apparent.drift[i], l.apparent.diffusion[i]});
+    csv.finish();
+}
+
+}  // namespace microlift

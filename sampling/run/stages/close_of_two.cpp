@@ -1,0 +1,188 @@
+// The closure of two collective variables, where it differs from that of one.
+#include <algorithm>
+
+#include "sampling/closure/bursts_of_two.h"
+#include "sampling/run/stages/close.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr index kMargin = 12;      // cells beyond the walls of a simulated model
+constexpr double kWall = 20;       // kT that its drift climbs over a quarter of the range
+constexpr index kSurfaceStride = 2;  // cells between the points of reduced.csv
+
+}  // namespace
+
+void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
+    ClosureSourceOfTwo source;
+    source.name = "conditional";
+    for (index b = 0; b < grid_.size(); ++b)
+        source.estimate.add(centre(b), [&](int o) { return m.mean[m.place(o, b)]; },
+                            [&](int o) { return m.mean_error[m.place(o, b)]; });
+    try {
+        source.model = ReducedModelOfTwo(source.estimate);
+        for (index r = 0; r < ClosureSourceOfTwo::kReplicates; ++r) {
+            EstimateOfTwo other = source.estimate;
+            const std::vector<double> shift = block_shifts(m, r);
+            for (std::size_t b = 0; b < other.at.size(); ++b) {
+                DriftAndDiffusion v = other.value[b];
+                for (std::size_t o = 0; o < 5; ++o) v[o] += shift[o * other.at.size() + b];
+                // A diffusion that its error turns negative stays what it was.
+                if (!(v[2] > 0) || !(v[2] * v[4] > v[3] * v[3]))
+                    std::copy_n(other.value[b].begin() + 2, 3, v.begin() + 2);
+                other.value[b] = v;
+            }
+            source.replicates.push_back(source.model.with(other));
+        }
+    } catch (const NumericError& problem) {
+        add_warning(std::string("closure, conditional: no reduced model: ") + problem.what());
+        return;
+    }
+    reversible(source);
+    add_source(std::move(source));
+}
+
+void ClosureStage::bursts_of_two(const BurstMoments& m) {
+    const TwoClosure closure = burst_closure_of_two(m, c_.tolerance);
+    const TwoLag& lag = closure.lags[closure.chosen];
+    metrics_["lag"] = lag.tau;
+    metrics_["plateau"] = closure.plateau;
+    metrics_["start"] = c_.start;
+    Json list = Json::array();
+    for (const TwoLag& l : closure.lags)
+        list.push_back({{"lag", l.tau}, {"change", l.change}, {"change_error", l.change_error},
+                        {"plateau", l.plateau}});
+    metrics_["lags"] = list;
+    if (!closure.plateau && closure.lags.size() > 1)
+        add_warning("the bursts show no plateau: from the lag " +
+                    number(closure.lags[closure.lags.size() - 2].tau) + " to " +
+                    number(closure.lags.back().tau) + " their diffusion changes by " +
+                    number(100 * closure.lags.back().change) +
+                    " per cent, and no two others agree; do not trust it, and give other lags "
+                    "(closure.burst_lags)");
+    for (std::size_t v = 0; v < m.values.size(); ++v)
+        row(m.values[v], [&](int o) { return lag.value[v][static_cast<std::size_t>(o)]; },
+            [&](int o) { return lag.error[v][static_cast<std::size_t>(o)]; }, "burst");
+    ClosureSourceOfTwo source;
+    source.name = "burst";
+    source.lag = lag.tau;
+    source.estimate = {m.values, lag.value, lag.error};
+    add_source(std::move(source));
+    if (find("burst"))
+        relax(slow_motion(sources_of_two_.back().model), m.lags.back(), {});
+    CsvWriter csv(run_.dir / "bursts.csv",
+                  {"cv_1", "cv_2", "lag", "drift_1", "drift_2", "diffusion_11", "diffusion_12",
+                   "diffusion_22", "apparent_drift_1", "apparent_drift_2", "apparent_diffusion_11",
+                   "apparent_diffusion_12", "apparent_diffusion_22"});
+    for (std::size_t l = 0; l < closure.lags.size(); ++l)
+        for (std::size_t v = 0; v < m.values.size(); ++v) {
+            std::vector<CsvWriter::Cell> cells{m.values[v][0], m.values[v][1], closure.lags[l].tau};
+            for (const double value : closure.lags[l].value[v]) cells.emplace_back(value);
+            for (const double value : closure.lags[l].apparent[v]) cells.emplace_back(value);
+            csv.row(cells);
+        }
+    csv.finish();
+}
+
+EllipseSet ClosureStage::near(const CvValue& place) const {
+    return {place, {c_.passage_radius[0], c_.passage_radius[1]}};
+}
+
+void ClosureStage::follow(ClosureSourceOfTwo& s) {
+    s.rates = s.figures([](const ReducedModelOfTwo& m) { return m.rates(2); });
+    s.times = s.figures([&](const ReducedModelOfTwo& m) {
+        std::vector<double> times;
+        for (std::size_t i = 0; i < targets(); ++i)
+            times.push_back(m.at(m.mean_times(near(passage_to(i))), passage_from()));
+        return times;
+    });
+}
+
+std::vector<Figure> ClosureStage::committor_at(const ClosureSourceOfTwo& s,
+                                               const std::vector<CvValue>& x) const {
+    return s.figures([&](const ReducedModelOfTwo& m) {
+        const std::vector<double> field =
+            m.committor(near(passage_from()), near(passage_to(targets() - 1)));
+        std::vector<double> q;
+        for (const CvValue& v : x) q.push_back(m.at(field, v));
+        return q;
+    });
+}
+
+void ClosureStage::simulate(ClosureSourceOfTwo& s) {
+    constexpr index side = ReducedModelOfTwo::kSide, wide = side + 2 * kMargin;
+    const ReducedModelOfTwo& m = s.model;
+    const CvValue first = m.centre(0), last = m.centre(side * side - 1);
+    CvValue h{}, low{}, high{};
+    for (std::size_t k = 0; k < 2; ++k) {
+        h[k] = (last[k] - first[k]) / static_cast<double>(side - 1);
+        low[k] = first[k] - static_cast<double>(kMargin) * h[k];
+        high[k] = last[k] + static_cast<double>(kMargin) * h[k];
+    }
+    const std::vector<index> nearest = m.nearest_inside();
+    const auto size = static_cast<std::size_t>(wide * wide);
+    std::vector<float> table(5 * size);
+    for (index p = 0; p < wide * wide; ++p) {
+        const index i = p / wide - kMargin, j = p % wide - kMargin;
+        const index cell = std::clamp<index>(i, 0, side - 1) * side +
+                           std::clamp<index>(j, 0, side - 1);
+        const index from = nearest[static_cast<std::size_t>(cell)];
+        DriftAndDiffusion v = m.coefficients(from);
+        // A drift that would lead out beyond the walls is turned back.
+        const double away[2] = {h[0] * static_cast<double>(i - from / side),
+                                h[1] * static_cast<double>(j - from % side)};
+        for (std::size_t k = 0; k < 2; ++k) {
+            const double push = kWall * v[2 + 2 * k] / (0.25 * static_cast<double>(side) * h[k]);
+            if (away[k] > 0) v[k] = std::min(v[k], -push);
+            if (away[k] < 0) v[k] = std::max(v[k], push);
+        }
+        // σσᵀ = 2 D.
+        const double s11 = std::sqrt(2 * v[2]), s21 = 2 * v[3] / s11;
+        const double values[5] = {v[0], v[1], s11, s21, std::sqrt(2 * v[4] - s21 * s21)};
+        for (std::size_t q = 0; q < 5; ++q)
+            table[q * size + static_cast<std::size_t>(p)] = static_cast<float>(values[q]);
+    }
+    Buffer<float> device_table(stream_.device(), static_cast<index>(table.size()));
+    copy_to_device(stream_, device_table.span(), table.data());
+    simulate(s, *plane_passage_kernel(low, high, {wide, wide}, device_table.span()));
+}
+
+void ClosureStage::write_surfaces() {
+    std::vector<std::string> columns{"cv_1", "cv_2"};
+    for (const char* name :
+         {"drift_1", "drift_2", "diffusion_11", "diffusion_12", "diffusion_22", "density"}) {
+        columns.emplace_back(name);
+        columns.emplace_back(std::string(name) + "_se");
+    }
+    columns.emplace_back("source");
+    CsvWriter csv(run_.dir / "reduced.csv", columns);
+    constexpr index side = ReducedModelOfTwo::kSide;
+    for (const ClosureSourceOfTwo& s : sources_of_two_) {
+        std::vector<index> cells;
+        for (index c = 0; c < side * side; ++c)
+            if (c / side % kSurfaceStride == 0 && c % side % kSurfaceStride == 0 && s.model.inside(c))
+                cells.push_back(c);
+        const std::vector<Figure> figures = s.figures([&](const ReducedModelOfTwo& m) {
+            const std::vector<double> density = m.density();
+            std::vector<double> all;
+            for (const index c : cells) {
+                const DriftAndDiffusion& v = m.coefficients(c);
+                all.insert(all.end(), v.begin(), v.end());
+                all.push_back(density[static_cast<std::size_t>(c)]);
+            }
+            return all;
+        });
+        for (std::size_t i = 0; i < cells.size(); ++i) {
+            const CvValue x = s.model.centre(cells[i]);
+            std::vector<CsvWriter::Cell> row{x[0], x[1]};
+            for (std::size_t q = 0; q < 6; ++q)
+                row.insert(row.end(), {figures[6 * i + q].value, figures[6 * i + q].error});
+            row.emplace_back(s.name);
+            csv.row(row);
+        }
+    }
+    csv.finish();
+}
+
+}  // namespace microlift
