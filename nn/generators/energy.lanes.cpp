@@ -25,18 +25,21 @@ public:
     }
 
 private:
-    void sweep(RowProgram<float>& program, Network& network) override {
-        const Matrix<float> in = network.input(), out = network.output();
-        const float scale = 1.0f / static_cast<float>(config_.batch);
-        const int group = static_cast<int>(config_.group);
+    int group() const { return static_cast<int>(config_.group); }
+    void fill(RowProgram<float>& program, Network& network) override {
+        const Matrix<float> in = network.input();
         program.each_row(EnergyBatchBody{held_out_.columns(), whitening_.view(), data_states_.data,
                                          data_conditions_.data, data_states_.stride, clock_.data(),
-                                         config_.seed, group, latent_, config_.ring, in.data,
-                                         target_.data(), in.stride, out.stride});
+                                         config_.seed, group(), latent_, config_.ring, in.data,
+                                         target_.data(), in.stride, network.output().stride});
         program.row_lanes(LatentBody{config_.seed, kStreamLatent, clock_.data(), 1, 0, 0, latent_,
                                      in.data, in.stride});
+    }
+    void sweep(RowProgram<float>& program, Network& network) override {
+        const Matrix<float> out = network.output();
         network.forward(program, generator_.parameters.data(), true);
-        program.each_row(EnergyGroupBody{states_, group, config_.batch, scale, out.data,
+        program.each_row(EnergyGroupBody{states_, group(), config_.batch,
+                                         1.0f / static_cast<float>(config_.batch), out.data,
                                          target_.data(), seed_.data, loss_.data(), out.stride});
         network.backward(program, generator_.parameters.data(), generator_.transposed.data());
     }

@@ -166,16 +166,18 @@ public:
     }
 
 private:
-    void sweep(RowProgram<float>& program, Network& network) override {
-        const Matrix<float> in = network.input(), out = network.output();
-        const float scale = 1.0f / static_cast<float>(config_.batch);
+    float scale() const { return 1.0f / static_cast<float>(config_.batch); }
+    void fill(RowProgram<float>& program, Network& network) override {
+        const Matrix<float> in = network.input();
         program.each_row(FlowBatchBody{held_out_.columns(), whitening_.view(), data_states_.data,
                                        data_conditions_.data, data_states_.stride, clock_.data(),
-                                       config_.seed, scale, shape_.waves, config_.ring,
+                                       config_.seed, scale(), shape_.waves, config_.ring,
                                        shape_.normal, in.data, target_.data(), in.stride,
-                                       out.stride});
+                                       network.output().stride});
+    }
+    void sweep(RowProgram<float>& program, Network& network) override {
         network.forward(program, generator_.parameters.data(), true);
-        network.squared_error(program, target_.data(), scale, loss_.data());
+        network.squared_error(program, target_.data(), scale(), loss_.data());
         network.backward(program, generator_.parameters.data(), generator_.transposed.data());
     }
     void describe(std::map<std::string, std::string>& metadata) const override {

@@ -16,7 +16,9 @@ protected:
     SingleNetworkTrainer(Stream& stream, const TrainerConfig& config, int states, int conditions);
     void set_network(std::unique_ptr<Network> network, std::unique_ptr<Sampler> sampler);
 
-    // From an empty input to the program's gradient and loss_, (batch) losses whose sum is the batch's.
+    // The batch: the network's input and target_.
+    virtual void fill(RowProgram<float>& program, Network& network) = 0;
+    // From there to the program's gradient and loss_, (batch) losses whose sum is the batch's.
     virtual void sweep(RowProgram<float>& program, Network& network) = 0;
 
     Buffer<float> loss_;

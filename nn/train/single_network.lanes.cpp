@@ -27,6 +27,14 @@ void SingleNetworkTrainer::iterate() {
     RowProgram<float> program(stream_, config_.batch, generator_.gradient.data(),
                               generator_.size(), ones_.data(), config_.precision,
                               RowPlaces::by_number, network.tile_rows());
+    // Gathering misses the cache: rows wait together, before a network that takes them one by one.
+    if (network.tile_rows() < kTileRows) {
+        RowProgram<float> batch(stream_, config_.batch);
+        fill(batch, network);
+        batch.finish();
+    } else {
+        fill(program, network);
+    }
     sweep(program, network);
     program.finish();
     for_each_index(stream_, 1, AdvanceBody{schedule_, clock_.data(), false});
