@@ -42,6 +42,7 @@ INSIDE = {
     "sampling/samples": {"sampling/numerics"},
     "sampling/formula": {"sampling/numerics"},
     "sampling/dynamics": BASE,
+    "sampling/dynamics/systems": BASE | {"sampling/dynamics"},
     "sampling/model": BASE | {"sampling/dynamics"},
     "sampling/bias": MODEL,
     "sampling/estimate": BIASED,
