@@ -39,18 +39,22 @@ struct GridBias {
     // U and ∂U/∂ξ.
     LANE_FN void interpolate(const L (&xi)[K], L& u, L (&slope)[K]) const {
         Weights w[K];
+LANE_UNROLL
         for (int k = 0; k < K; ++k) w[k] = weights(xi[k], k);
         u = broadcast<L>(0.0f);
         for (int k = 0; k < K; ++k) slope[k] = u;
-        const int first = view.cubic ? 0 : 1, last = view.cubic ? 3 : 2;
-        for (int a = first; a <= last; ++a) {
+LANE_UNROLL
+        for (int a = 0; a < 4; ++a) {
+            if (!takes_part(a)) continue;
             if constexpr (K == 1) {
                 const L p = gather(w, a, 0);
                 u = fma(w[0].value[a], p, u);
                 slope[0] = fma(w[0].slope[a], p, slope[0]);
             } else {
                 L row = broadcast<L>(0.0f), row_slope = row;
-                for (int b = first; b <= last; ++b) {
+LANE_UNROLL
+                for (int b = 0; b < 4; ++b) {
+                    if (!takes_part(b)) continue;
                     const L p = gather(w, a, b);
                     row = fma(w[1].value[b], p, row);
                     row_slope = fma(w[1].slope[b], p, row_slope);
@@ -69,6 +73,8 @@ private:
         int cell[kWidth<L>];
         L value[4], slope[4];
     };
+
+    LANE_FN bool takes_part(int a) const { return view.cubic || a == 1 || a == 2; }
 
     // The greatest whole number ≤ x (at a whole number perhaps the one before), |x| < 2²².
     static LANE_FN L whole_part(L x) {
@@ -118,6 +124,7 @@ private:
             w.slope[1] = c(-1.0f);
             w.slope[2] = c(1.0f);
         }
+LANE_UNROLL
         for (int a = 0; a < 4; ++a) w.slope[a] = select(beyond, c(0.0f), w.slope[a]);
         return w;
     }

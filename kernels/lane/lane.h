@@ -197,6 +197,7 @@ LANE_FN Uint<L> lane_numbers(index first) {
 
 LANE_FN float get_lane(float x, int) { return x; }
 LANE_FN double get_lane(double x, int) { return x; }
+LANE_FN uint32 get_lane(uint32 x, int) { return x; }
 LANE_FN bool get_lane(bool x, int) { return x; }
 
 // a*b - c, c - a*b and -a*b - c, in one rounding.
