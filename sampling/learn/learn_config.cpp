@@ -1,5 +1,7 @@
 #include "sampling/learn/learn_config.h"
 
+#include <algorithm>
+
 #include "engine/config/section.h"
 #include "sampling/learn/diffusion_map.h"
 
@@ -50,6 +52,16 @@ LearnConfig read_learn(Config& config, index stored) {
                                std::to_string(learn.coordinates) + " coordinates",
                            "sample longer, or give a shorter umbrella.stride; at least " +
                                std::to_string(least) + " are needed");
+        }
+    });
+    config.with({"learn", "umbrella"}, [&] {
+        const index points = std::min(learn.points, stored);
+        if (learn.enabled && points < learn.landmarks) {
+            throw KeyError("learn.landmarks",
+                           "[learn]: " + std::to_string(points) +
+                               " different points are too few for " +
+                               std::to_string(learn.landmarks) + " landmarks",
+                           "use fewer 'learn.landmarks', or more 'learn.points' and samples");
         }
     });
     return learn;

@@ -707,6 +707,7 @@ TEST_CASE("config: check refuses what a later stage would refuse") {
     CHECK(contains(check_refusal(kBase, {"learn.enabled=true", "umbrella.steps=100",
                                          "umbrella.replicas=1"}),
                    "28 samples, which are too few for 6 coordinates"));
+    check_message(check_refusal(kBase, {"learn.points=100"}), "learn.landmarks");
     CHECK(contains(check_refusal(kBase, {"umbrella.replicas=1000000"}),
                    "more than the 4294967295 that a generator is trained on"));
     CHECK(contains(check_refusal(kBase, {}, 1e6), "of memory"));
@@ -752,6 +753,7 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
         {"umbrella.steps >", {"umbrella.stride=1000000000000000"}},
         {"umbrella.stride", {"umbrella.steps=1000000000000000"}},
         {"umbrella.stride <", {"umbrella.steps=1000"}},
+        {"learn.points <", {"learn.landmarks=64"}},
         {"umbrella.exchange", {"umbrella.steps=1000000000000000", "umbrella.stride=500000000000000"}},
     };
     const Schema schema = run_schema("muller_brown");
