@@ -23,8 +23,8 @@ void start_histogram(Run& run, const RoundPlan& plan) {
 
 void write_histogram(Run& run) {
     const SampleAccumulator& histogram = *run.histogram.accumulator;
-    std::vector<std::string> columns = cv_columns(run.grid.dims, {"count"});
-    columns.insert(columns.begin(), "window");
+    std::vector<std::string> columns{"window"};
+    for (const std::string& name : cv_columns(run.grid.dims, {"count"})) columns.push_back(name);
     CsvWriter csv(run.dir / "histogram.csv", columns);
     const std::vector<uint64> counts = histogram.counts(run.stream);
     const std::vector<CvValue> centres = bin_centres(run.grid);
@@ -36,9 +36,9 @@ void write_histogram(Run& run) {
             all += static_cast<double>(count);
             if (b == row - 1) outside += static_cast<double>(count);
             if (count == 0 || b == row - 1) continue;
-            std::vector<CsvWriter::Cell> cells =
-                cv_cells(run.grid.dims, centres[static_cast<std::size_t>(b)]);
-            cells.insert(cells.begin(), static_cast<index>(w));
+            std::vector<CsvWriter::Cell> cells{w};
+            for (const auto& cell : cv_cells(run.grid.dims, centres[static_cast<std::size_t>(b)]))
+                cells.push_back(cell);
             cells.emplace_back(static_cast<index>(count));
             csv.row(cells);
         }

@@ -8,12 +8,33 @@ namespace microlift {
 
 namespace {
 
+SomeSamples some_samples(Run& run, const std::vector<index>& rows) {
+    const SampleSet& samples = run.samples;
+    SomeSamples some;
+    some.n = static_cast<index>(rows.size());
+    std::vector<float> column(static_cast<std::size_t>(samples.n));
+    for (int d = 0; d < run.model.dim(); ++d) {
+        copy_to_host(run.stream, column.data(),
+                     Span<const float>(samples.x.span().subspan(d * samples.row, samples.n)));
+        for (index row : rows) some.x.push_back(column[static_cast<std::size_t>(row)]);
+    }
+    // Estimators that weigh no samples leave none.
+    std::fill(column.begin(), column.end(), 0.0f);
+    if (run.samples.log_weight.size() >= samples.n)
+        copy_to_host(run.stream, column.data(),
+                     Span<const float>(run.samples.log_weight.span().subspan(0, samples.n)));
+    for (index row : rows)
+        some.log_weight.push_back(static_cast<double>(column[static_cast<std::size_t>(row)]));
+    return some;
+}
+
 LearnedSummary learn_from(Run& run) {
     StageMeter meter(run.record, "learn");
-    LearnOptions options;
-    static_cast<LearnConfig&>(options) = run.config.learn;
-    options.dir = run.dir.string();
-    return learn_coordinates(run.stream, run.config, options, run.progress);
+    const LearnConfig& config = run.config.learn;
+    const std::vector<index> rows = samples_to_read(run.samples.n, config, run.config.seed);
+    return learn_coordinates(run.stream, run.model, run.config.integrator, config,
+                             some_samples(run, rows), run.config.seed,
+                             (run.dir / "diffusion_map.json").string(), run.progress);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 //
 //   /axis_1 (n1), /axis_2 (n2)  float64: points evenly apart, of the first and the second variable; of one
 //                               variable from the least to the greatest of the samples above, of two the
-//                               box that all but a thousandth of them lie in, an eighth wider.
+//                               box that all but a thousandth of them lie in, 12 % wider on each side.
 //   /potential (n1), (n2, n1)   float64: V there, [j][i] at axis_1[i], axis_2[j]; absent like the other V.
 //   /cv (k, n1), (k, n2, n1)    float64: each collective variable there.
 //
@@ -27,6 +27,7 @@ namespace {
 
 constexpr index kDrawn = 9000;
 constexpr index kLinePoints = 600, kPlanePoints = 300;
+constexpr std::size_t kBytes = 8 * (3 * kDrawn + 3 * kPlanePoints * kPlanePoints);  // about
 
 // At most `most` of the numbers below n, in ascending order.
 std::vector<long long> drawn_rows(index n, index most, uint64 seed) {
@@ -85,73 +86,83 @@ std::vector<double> states_of(const std::vector<std::vector<double>>& axes) {
 
 class PotentialFile {
 public:
-    PotentialFile(const fs::path& file, std::size_t bytes) : file_(file, "potential", bytes) {
+    PotentialFile(const fs::path& file, const Model& model)
+        : model_(model), system_(model.formulas()), file_(file, "potential", kBytes) {
         file_.attribute("/", "format", std::string("microlift potential 1"));
     }
+    // x (variable, sample).
+    void put_samples(const std::vector<long long>& rows, const std::vector<std::vector<double>>& x);
+    void put_grid(const std::vector<std::vector<double>>& axes);
+    void commit() { file_.commit(); }
+
+private:
     template <class T>
     void put(const std::string& name, std::vector<index> shape, const std::vector<T>& values) {
         const index rows = shape[0];
         file_.add_array(name, {dtype_of<T>(), std::move(shape)});
         file_.write(name, 0, rows, values.data());
     }
-    void put_names(const std::string& name, const std::vector<std::string>& variables) {
-        file_.attribute(name, "variables", variables);
-    }
-    void commit() { file_.commit(); }
-
-private:
+    const Model& model_;
+    const FormulaSystem& system_;
     ArrayFileWriter file_;
 };
+
+void PotentialFile::put_samples(const std::vector<long long>& rows,
+                                const std::vector<std::vector<double>>& x) {
+    const auto m = static_cast<index>(rows.size());
+    std::vector<double> states;
+    for (const auto& values : x) states.insert(states.end(), values.begin(), values.end());
+    put("sample", {m}, rows);
+    if (model_.gradient())
+        put("sample_potential", {m}, values_at(system_, {system_.potential_node}, states));
+    if (!model_.observed()) return;
+    const auto o = static_cast<index>(system_.observe_nodes.size());
+    const std::vector<double> columns = values_at(system_, system_.observe_nodes, states);
+    std::vector<double> observed;
+    for (index i = 0; i < m; ++i)
+        for (index k = 0; k < o; ++k)
+            observed.push_back(columns[static_cast<std::size_t>(k * m + i)]);
+    put("observed", {m, o}, observed);
+}
+
+void PotentialFile::put_grid(const std::vector<std::vector<double>>& axes) {
+    std::vector<index> shape;
+    for (std::size_t d = 0; d < axes.size(); ++d) {
+        shape.insert(shape.begin(), static_cast<index>(axes[d].size()));
+        put("axis_" + std::to_string(d + 1), {shape.front()}, axes[d]);
+    }
+    const std::vector<double> grid = states_of(axes);
+    if (model_.gradient()) {
+        put("potential", shape, values_at(system_, {system_.potential_node}, grid));
+        file_.attribute("potential", "variables", system_.variables);
+    }
+    shape.insert(shape.begin(), model_.n_cvs());
+    put("cv", shape, values_at(system_, system_.cv_nodes, grid));
+    file_.attribute("cv", "variables", system_.variables);
+}
 
 }  // namespace
 
 void write_potential(Run& run) {
-    const FormulaSystem& system = run.model.formulas();
-    const std::vector<long long> rows = drawn_rows(run.samples.n, kDrawn, derived_seed(run.config.seed, 9400));
+    const SampleSet& samples = run.samples;
+    const std::vector<long long> rows =
+        drawn_rows(samples.n, kDrawn, derived_seed(run.config.seed, 9400));
     if (rows.empty()) return;
-    const auto D = static_cast<std::size_t>(run.model.dim());
-    const auto m = static_cast<index>(rows.size());
-    std::vector<std::vector<double>> seen(D);
-    std::vector<float> column(static_cast<std::size_t>(run.samples.n));
-    for (std::size_t d = 0; d < D; ++d) {
+    std::vector<std::vector<double>> seen;  // (variable, sample)
+    std::vector<float> column(static_cast<std::size_t>(samples.n));
+    for (int d = 0; d < run.model.dim(); ++d) {
         copy_to_host(run.stream, column.data(),
-                     Span<const float>(run.samples.x.span().subspan(
-                         static_cast<index>(d) * run.samples.row, run.samples.n)));
+                     Span<const float>(samples.x.span().subspan(d * samples.row, samples.n)));
+        seen.emplace_back();
         for (long long row : rows)
-            seen[d].push_back(static_cast<double>(column[static_cast<std::size_t>(row)]));
+            seen.back().push_back(static_cast<double>(column[static_cast<std::size_t>(row)]));
     }
-    std::vector<double> states;
-    for (const auto& values : seen) states.insert(states.end(), values.begin(), values.end());
-
-    PotentialFile file(run.dir / "potential.h5", 8 * states.size());
-    file.put("sample", {m}, rows);
-    const std::vector<NodeId> potential{system.potential_node};
-    if (run.model.gradient()) file.put("sample_potential", {m}, values_at(system, potential, states));
-    if (run.model.observed()) {
-        const auto o = static_cast<index>(system.observe_nodes.size());
-        const std::vector<double> columns = values_at(system, system.observe_nodes, states);
-        std::vector<double> observed;
-        for (index i = 0; i < m; ++i)
-            for (index k = 0; k < o; ++k)
-                observed.push_back(columns[static_cast<std::size_t>(k * m + i)]);
-        file.put("observed", {m, o}, observed);
-    }
-    if (D <= 2) {
+    PotentialFile file(run.dir / "potential.h5", run.model);
+    file.put_samples(rows, seen);
+    if (seen.size() <= 2) {
         std::vector<std::vector<double>> axes;
-        std::vector<index> shape;
-        for (std::size_t d = 0; d < D; ++d) {
-            axes.push_back(axis(seen[d], D == 2));
-            shape.insert(shape.begin(), static_cast<index>(axes[d].size()));
-            file.put("axis_" + std::to_string(d + 1), {shape.front()}, axes[d]);
-        }
-        const std::vector<double> grid = states_of(axes);
-        if (run.model.gradient()) {
-            file.put("potential", shape, values_at(system, potential, grid));
-            file.put_names("potential", system.variables);
-        }
-        shape.insert(shape.begin(), run.model.n_cvs());
-        file.put("cv", shape, values_at(system, system.cv_nodes, grid));
-        file.put_names("cv", system.variables);
+        for (const auto& values : seen) axes.push_back(axis(values, seen.size() == 2));
+        file.put_grid(axes);
     }
     file.commit();
 }
