@@ -1,3 +1,4 @@
+#include "engine/files/store.h"
 #include "sampling/bias/umbrella.h"
 
 #include "engine/files/array_file.h"

@@ -85,36 +85,7 @@ std::vector<index> samples_near(const Run& run, const std::vector<float>& xi, co
 }
 
 TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed) {
-    const GeneratorConfig& g = run.generator;
-    TrainerConfig c = TrainerConfig::defaults(g.kind);
-    c.widths = g.generator_widths;
-    c.critic_widths = g.critic_widths;
-    c.latent = static_cast<int>(g.latent);
-    c.activation = g.activation;
-    c.batch = g.batch;
-    c.iterations = iterations;
-    c.critic_steps = static_cast<int>(g.critic_steps);
-    c.rate = g.generator_rate;
-    c.critic_rate = g.critic_rate;
-    c.beta1 = g.beta1;
-    c.beta2 = g.beta2;
-    c.penalty = g.penalty == "r1r2" ? "relativistic" : g.penalty;
-    c.penalty_weight = g.penalty_weight;
-    c.energy_weight = g.energy_weight;
-    c.ema = g.ema;
-    c.flow_steps = static_cast<int>(g.flow_steps);
-    c.time_waves = static_cast<int>(g.time_waves);
-    c.group = static_cast<int>(g.group);
-    c.architecture = g.architecture;
-    c.kernel = static_cast<int>(g.kernel);
-    c.ring = g.ring;
-    c.precision = precision_from(g.precision);
-    c.held_out = g.held_out;
-    c.validation_every = g.validate_every;
-    c.validation_samples = g.validation_states;
-    for (const CvVariable& cv : run.cv.variables) c.periods.push_back(cv.period);
-    c.seed = seed;
-    return c;
+    return trainer_config(run.generator, run.cv, iterations, seed);
 }
 
 }  // namespace microlift
