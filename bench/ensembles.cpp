@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "bench/harness.h"
+#include "engine/at.h"
 #include "engine/error.h"
 #include "kernels/random/streams.h"
 #include "kernels/dynamics/systems.h"
@@ -16,10 +17,7 @@ namespace {
 
 constexpr uint64 kSeed = 20240607;
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
-
-// --- the law of the Euler chain
-// ---------------------------------------------------------------------
+// --- the law of the Euler chain ------------------------------------------------------------------
 
 // x' = m(x) + s z with m(x) = x + dt f(x): the density after a step is ∫ p(x) N(x'; m(x), s²) dx. On a
 // grid whose step is well under s the trapezoid rule is exact to rounding, so this is the law of the

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "bench/harness.h"
+#include "engine/at.h"
 #include "engine/error.h"
 #include "engine/files/files.h"
 #include "kernels/random/philox.h"
@@ -14,8 +15,6 @@ namespace microlift {
 namespace {
 
 constexpr uint64 kSeed = 20240607;
-
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 

@@ -130,8 +130,7 @@ double measure_clock() {
 #endif
 }
 
-// --- settings of a name
-// ---------------------------------------------------------------------------
+// --- settings of a name --------------------------------------------------------------------------
 
 BenchSettings::BenchSettings(const std::string& text) {
     std::istringstream in(text);

@@ -8,8 +8,7 @@
 
 namespace microlift {
 
-// --- what one block does, on the CPU
-// ---------------------------------------------------------------
+// --- what one block does, on the CPU -------------------------------------------------------------
 
 struct ReduceOnCpu {
     template <class Op, class T>

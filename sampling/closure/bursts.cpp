@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/at.h"
 #include "kernels/random/streams.h"
 #include "sampling/closure/burst_kernels.h"
 #include "sampling/numerics/statistics.h"
@@ -16,8 +17,6 @@ constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
 constexpr uint64 kRateReplicates = 12;
 constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
 constexpr double kSame = 0.005;  // change of ln rate from one lag to the next that is none
-
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
 constexpr index kPieceFloats = 24000000;  // of the states stored to see the martingales
 

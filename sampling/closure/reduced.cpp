@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/numerics/statistics.h"
 
@@ -15,8 +16,6 @@ constexpr index kCells = 800;         // of the rates' finite volumes
 constexpr index kWideCells = 480;     // of the displacements
 constexpr int kFixedPointRounds = 30;
 constexpr double kPi = 3.14159265358979323846;
-
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
 // Cells of a ring, folded so that the first and the last lie side by side: the number of a cell, and the
 // angle of a numbered one.

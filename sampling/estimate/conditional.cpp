@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/estimate/conditional_kernels.h"
 #include "sampling/numerics/statistics.h"
@@ -15,10 +16,6 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kFewestSamples = 8.0;  // in a bin, for a regression
 constexpr double kScratchBytes = 128.0 * (1 << 20);
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 struct Fit {
     double mean = kNaN, variance = kNaN;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/estimate/estimators.h"
 #include "sampling/estimate/histogram.h"
@@ -11,10 +12,6 @@
 namespace microlift {
 
 namespace {
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 // Fills the rest of `r`.
 void solve(const WindowStatistics& statistics, CellHistogram& cells, const BiasWindows& windows,

@@ -1,11 +1,13 @@
-#include "sampling/estimate/estimators.h"
+#include "sampling/estimate/mbar.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
+#include "engine/at.h"
 #include "kernels/lane/math.h"
+#include "sampling/estimate/estimators.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {
@@ -18,10 +20,6 @@ constexpr double kListSlack = 2.0;    // a may move this far before the lists ar
 // nothing, their difference stays where the start put it.
 constexpr double kLeastDamping = 1e-12;
 constexpr int kListCells1 = 512, kListCells2 = 48;
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 double residual_of(const std::vector<double>& gradient, const std::vector<double>& population) {
     double r = 0.0;
@@ -113,8 +111,7 @@ std::vector<double> factor_hessian(std::vector<double> hessian, index n, double 
     }
 }
 
-// --- the start
-// -------------------------------------------------------------------------------------
+// --- the start -----------------------------------------------------------------------------------
 
 namespace {
 
@@ -181,8 +178,7 @@ std::vector<double> gaussian_start(const Mixture& mixture, const std::vector<dou
     return a;
 }
 
-// --- Newton on the gathered samples
-// --------------------------------------------------------------------
+// --- Newton on the gathered samples --------------------------------------------------------------
 
 MixtureSolution solve_gathered(const Mixture& mixture, const GatheredSamples& samples,
                                std::vector<double> start, double tolerance, index max_iterations) {
@@ -228,8 +224,7 @@ MixtureSolution solve_gathered(const Mixture& mixture, const GatheredSamples& sa
     return s;
 }
 
-// --- all samples
-// -----------------------------------------------------------------------------------
+// --- all samples ---------------------------------------------------------------------------------
 
 namespace {
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/at.h"
 #include "sampling/estimate/estimators.h"
 #include "sampling/numerics/statistics.h"
 
@@ -11,10 +12,6 @@ namespace microlift {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 // ∂a/∂weight of each block (G, K), by the implicit function theorem: −H⁻¹ (Σ_{n∈g} P − N^g).
 std::vector<double> influence_of_blocks(const Mixture& mixture, const CellHistogram& cells,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/numerics/statistics.h"
 
@@ -12,10 +13,6 @@ namespace microlift {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 }  // namespace
 

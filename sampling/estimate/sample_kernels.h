@@ -71,8 +71,7 @@ void block_histogram(Stream& stream, const BiasedSamples& samples, const SampleB
                      const BlockDivision& division, const CellGrid& grid, Span<const int32> map,
                      index kept, Span<uint64> counts);
 
-// --- MBAR
-// ------------------------------------------------------------------------------------------
+// --- MBAR ----------------------------------------------------------------------------------------
 
 // Windows in groups of kWindowGroup: for CV k of padded window w, center[k*padded + w] and
 // half_stiffness (reduced, times ½). Cells of `lists` name the groups whose terms count there.

@@ -12,8 +12,7 @@ LANE_FN index max_index(index a, index b) {
     return a > b ? a : b;
 }
 
-// --- range
-// -----------------------------------------------------------------------------------------
+// --- range ---------------------------------------------------------------------------------------
 
 struct SampleRangeBody {
     static constexpr index kGrain = 1;
@@ -41,8 +40,7 @@ struct SampleRangeBody {
     }
 };
 
-// --- windows: moments and autocorrelation
-// --------------------------------------------------------------
+// --- windows: moments and autocorrelation --------------------------------------------------------
 
 struct WindowMomentsBody {
     static constexpr index kGrain = 1;
@@ -142,8 +140,7 @@ struct WindowInefficiencyBody {
     }
 };
 
-// --- histograms: integer sums, so the order of additions does not matter
-// ---------------------------------
+// --- histograms: integer sums, so the order of additions does not matter -------------------------
 
 struct CellHistogramBody {
     const float* xi;
@@ -183,8 +180,7 @@ struct BlockHistogramBody {
     }
 };
 
-// --- the mixture
-// -----------------------------------------------------------------------------------
+// --- the mixture ---------------------------------------------------------------------------------
 
 #if defined(__CUDACC__)
 using MixtureLane = double;

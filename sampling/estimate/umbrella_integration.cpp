@@ -4,16 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {
 
 namespace {
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 double mean_force(const WindowMoments& m, const std::vector<double>& center,
                   const std::vector<double>& stiffness, double x) {

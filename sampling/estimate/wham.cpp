@@ -1,7 +1,10 @@
-#include "sampling/estimate/estimators.h"
+#include "sampling/estimate/wham.h"
 
 #include <algorithm>
 #include <cmath>
+
+#include "engine/at.h"
+#include "sampling/estimate/estimators.h"
 
 namespace microlift {
 
@@ -11,10 +14,6 @@ namespace {
 constexpr double kCellsPerWidth[kMaxCvs] = {8.0, 4.0};
 constexpr index kMostCells[kMaxCvs] = {16384, 131072};
 constexpr index kMostMargin = 64;
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 // Cells with samples, numbered: −1 for the others.
 std::vector<int32> place_cells(const CellLayout& layout, const std::vector<uint64>& count,

@@ -5,6 +5,7 @@
 #include <limits>
 #include <sstream>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/estimate/sample_kernels.h"
 
@@ -13,10 +14,6 @@ namespace microlift {
 namespace {
 
 constexpr index kMostErrorBlocks = 64, kFewestReplicas = 16;
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 std::string window_name(const BiasWindows& windows, index w, int dims) {
     std::ostringstream text;

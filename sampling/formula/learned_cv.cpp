@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/at.h"
 #include "engine/files/files.h"
 #include "engine/files/json.h"
 
@@ -11,10 +12,6 @@ namespace microlift {
 namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 28;
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 }  // namespace
 

@@ -5,15 +5,12 @@
 #include <cstdio>
 #include <string>
 
+#include "engine/at.h"
 #include "engine/error.h"
 
 namespace microlift {
 
 namespace {
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 std::string number(double x) {
     char text[40];

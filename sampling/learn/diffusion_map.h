@@ -82,8 +82,7 @@ void nystrom(Stream& stream, const PointSet& points, const DiffusionMap& map,
 std::vector<double> regression_novelty(const std::vector<double>& functions, int count, index n,
                                        index most_points = 600);
 
-// --- the device pass (sampling/learn/diffusion_map.ops.cpp)
-// ----------------------------------------------
+// --- the device pass (sampling/learn/diffusion_map.ops.cpp) --------------------------------------
 
 // x_float = scale_i x, y = scale_i y_float (column-major to rows): the two sides of S = D K D.
 void scale_block(Stream& stream, index n, Span<const double> scale, Span<const double> x,

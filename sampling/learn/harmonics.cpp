@@ -3,19 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/at.h"
 #include "sampling/learn/landmarks.h"
 #include "sampling/learn/rows.h"
 #include "sampling/numerics/eigen.h"
 
 namespace microlift {
-
-namespace {
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
-
-}  // namespace
 
 GeometricHarmonics::GeometricHarmonics(std::span<const double> points, int dim, index n,
                                        std::span<const double> f, int columns, double least)

@@ -57,8 +57,7 @@ private:
     Buffer<uint32> neighbour_;  // ascending in every row
 };
 
-// --- the device pass (sampling/learn/kernel_operator.ops.cpp)
-// -------------------------------------------
+// --- the device pass (sampling/learn/kernel_operator.ops.cpp) ------------------------------------
 
 inline constexpr index kKernelTile = 16;  // rows that lie together in a stored matrix
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/at.h"
 #include "sampling/learn/rows.h"
 #include "sampling/numerics/eigen.h"
 
@@ -11,10 +12,6 @@ namespace microlift {
 namespace {
 
 constexpr double kFloor = LearnedCoordinates::kFloor;
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 // One choice of h: the rows of the fit, g_m / (Σ g + δ), and the share of c∞.
 struct LandmarkBasis {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engine/at.h"
 #include "engine/files/files.h"
 #include "engine/files/json.h"
 #include "sampling/learn/diffusion_map.h"
@@ -15,10 +16,6 @@ namespace {
 
 constexpr index kShown = 3000;          // points for pictures, at most
 constexpr double kPoorFit = 0.1;        // of a coordinate's deviation
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 std::string line(const char* format, auto... values) {
     char text[400];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/at.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/ensemble.h"
@@ -13,10 +14,6 @@ namespace microlift {
 namespace {
 
 constexpr index kReadPerPoint = 12;
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 // Variable-major.
 struct Weighted {

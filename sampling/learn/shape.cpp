@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/at.h"
 #include "sampling/learn/harmonics.h"
 
 namespace microlift {
@@ -10,10 +11,6 @@ namespace microlift {
 namespace {
 
 constexpr double kFlattest = 0.05;  // a slope is not less than so much of the steepest
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 }  // namespace
 

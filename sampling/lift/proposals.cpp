@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/at.h"
 #include "kernels/random/streams.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/lift/proposal_kernels.h"
@@ -13,10 +14,6 @@ namespace microlift {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 }  // namespace
 

@@ -43,8 +43,7 @@ LeadingPairs leading_eigenpairs(Stream& stream, index n, int wanted,
                                 const std::function<void(Span<const double>, Span<double>)>& apply,
                                 Span<const double> start = {}, const EigenOptions& options = {});
 
-// --- the device pass (sampling/numerics/eigen_blocks.ops.cpp)
-// ----------------------------------------------
+// --- the device pass (sampling/numerics/eigen_blocks.ops.cpp) ------------------------------------
 
 // Independent normal numbers; column 0 is `start` where it is given.
 void fill_eigen_block(Stream& stream, index n, Span<const double> start, Span<double> x);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/numerics/band_matrix.h"
 #include "sampling/numerics/statistics.h"
@@ -12,8 +13,6 @@ namespace microlift {
 namespace {
 
 constexpr int kProbes = 16;  // random signs that estimate the trace of a surface's smoother
-
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
 // Squared errors; those that vanish would make the problem singular.
 std::vector<double> usable_variances(const std::vector<double>& y, const std::vector<double>& se) {

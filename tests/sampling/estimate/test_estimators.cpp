@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/estimate/conditional.h"
 #include "sampling/estimate/estimators.h"
@@ -17,10 +18,6 @@
 
 namespace microlift {
 namespace {
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 Grid line_grid(double from, double to, index bins) {
     Grid g;
@@ -308,8 +305,7 @@ TEST_CASE("conditional averages: wide bins, no bias to second order; empty bins 
     }
 }
 
-// --- Müller–Brown
-// ---------------------------------------------------------------------------------------
+// --- Müller–Brown --------------------------------------------------------------------------------
 
 namespace {
 
@@ -423,8 +419,7 @@ TEST_CASE("Müller–Brown: free energy and conditional moments against quadratu
     }
 }
 
-// --- two collective variables
-// ---------------------------------------------------------------------------
+// --- two collective variables --------------------------------------------------------------------
 
 TEST_CASE("two collective variables: a correlated Gaussian") {
     // βU = ½(a x² + 2 b x y + c y²), windows of stiffness κ in both, different β per variable.
@@ -537,8 +532,7 @@ TEST_CASE("a second run at other windows, with other replicas, adds to the first
     }
 }
 
-// --- behaviour
-// ----------------------------------------------------------------------------------------
+// --- behaviour -----------------------------------------------------------------------------------
 
 TEST_CASE("the number of threads changes no bit") {
     const Harmonic system(spaced(-1.2, 1.2, 9));

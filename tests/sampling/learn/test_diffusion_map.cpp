@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
@@ -16,10 +17,6 @@ namespace microlift {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 // Points on a device, from x[d * n + i].
 struct Points {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/at.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 #include "sampling/formula/columns.h"
@@ -14,10 +15,6 @@
 
 namespace microlift {
 namespace {
-
-std::size_t at(index i) {
-    return static_cast<std::size_t>(i);
-}
 
 double uniform(index i, index draw) {
     const PhiloxStream<float> rng(21, kStreamTest, i);
