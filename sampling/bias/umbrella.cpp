@@ -1,7 +1,6 @@
-#include "engine/files/store.h"
 #include "sampling/bias/umbrella.h"
 
-#include "engine/files/array_file.h"
+#include "engine/files/store.h"
 #include "sampling/bias/energy.h"
 
 namespace microlift {
@@ -40,7 +39,7 @@ void Umbrella::step(Ensemble& ensemble, Span<const float> xi) {
         grid.windows[k] = options_.grid[static_cast<std::size_t>(k)];
         grid.beta[k] = static_cast<float>(setup_.beta[static_cast<std::size_t>(k)]);
     }
-    const int axis = grid.windows[1] > 1 ? static_cast<int>(attempt / 2 % 2) : 0;
+    const int axis = setup_.cvs == 2 ? static_cast<int>(attempt / 2 % 2) : 0;
     exchange_neighbours(stream_, ensemble, grid, axis, static_cast<int>(attempt % 2), setup_.seed,
                         attempt, xi, counters_.span());
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/at.h"
 #include "engine/files/files.h"
-#include "sampling/bias/exchange.h"
 #include "sampling/run/lifted.h"
 
 namespace microlift {
@@ -99,19 +99,25 @@ void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue
     }
 }
 
-void set_bias(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
-              const RoundPlan& plan) {
-    const index n = ensemble.size();
-    std::vector<float> center(static_cast<std::size_t>(run.grid.dims * n)), stiffness(center.size());
-    for (int k = 0; k < run.grid.dims; ++k)
-        for (index t = 0; t < n; ++t) {
-            const std::size_t w = first_window + static_cast<std::size_t>(t / plan.replicas);
-            const auto i = static_cast<std::size_t>(k), at = static_cast<std::size_t>(k * n + t);
-            center[at] = static_cast<float>(windows.center[w][i]);
-            stiffness[at] = static_cast<float>(windows.stiffness[w][i]);
-        }
-    copy_to_device(run.stream, ensemble.center(), center.data());
-    copy_to_device(run.stream, ensemble.stiffness(), stiffness.data());
+std::unique_ptr<Umbrella> umbrella_of(Run& run, const BiasWindows& windows,
+                                      std::size_t first_window, const RoundPlan& plan) {
+    const std::vector<index>& grid = run.config.umbrella.windows;
+    UmbrellaOptions options;
+    for (std::size_t w = first_window; w < first_window + at(plan.windows); ++w) {
+        options.windows.center.push_back(windows.center[w]);
+        options.windows.stiffness.push_back(windows.stiffness[w]);
+    }
+    options.grid[0] = plan.round == 0 ? grid[0] : plan.windows;
+    options.grid[1] = plan.round == 0 && run.grid.dims == 2 ? grid[1] : 1;
+    options.replicas = plan.replicas;
+    options.exchange = plan.exchange;
+    BiasSetup setup;
+    setup.cvs = run.grid.dims;
+    setup.trajectories = plan.trajectories();
+    setup.beta = run.model.cv_beta();
+    setup.seed = derived_seed(run.config.seed, 1000 + 1000000 * static_cast<uint64>(plan.round));
+    setup.options = std::move(options);
+    return std::make_unique<Umbrella>(run.stream, setup);
 }
 
 void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
@@ -138,25 +144,12 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
     run.stream.synchronize();
 }
 
-void try_exchange(Run& run, Ensemble& ensemble, const RoundPlan& plan, Buffer<uint64>& accepted) {
-    const int dims = run.grid.dims;
-    const index attempt = static_cast<index>(ensemble.step()) / plan.exchange;
-    const std::vector<index>& windows = run.config.umbrella.windows;
-    ExchangeGrid grid;
-    grid.windows[0] = plan.round == 0 ? windows[0] : plan.windows;
-    grid.windows[1] = plan.round == 0 && dims == 2 ? windows[1] : 1;
-    grid.replicas = plan.replicas;
-    for (int k = 0; k < dims; ++k)
-        grid.beta[k] = static_cast<float>(run.model.cv_beta()[static_cast<std::size_t>(k)]);
-    const int axis = dims == 2 ? static_cast<int>(attempt / 2 % 2) : 0;
+void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias) {
     const index n = ensemble.size();
     const int rows = static_cast<int>(run.model.formulas().cv.outputs.size());
-    if (run.exchange_xi.size() != rows * n) run.exchange_xi = Buffer<float>(run.device, rows * n);
-    run.model.evaluate_cvs(run.stream, ensemble.x(), n, n, run.exchange_xi.span(), n);
-    const uint64 part = 1000 + 1000000 * static_cast<uint64>(plan.round);
-    exchange_neighbours(run.stream, ensemble, grid, axis, static_cast<int>(attempt % 2),
-                        derived_seed(run.config.seed, part), static_cast<uint64>(attempt),
-                        run.exchange_xi.span(), accepted.span());
+    if (run.bias_xi.size() != rows * n) run.bias_xi = Buffer<float>(run.device, rows * n);
+    run.model.evaluate_cvs(run.stream, ensemble.x(), n, n, run.bias_xi.span(), n);
+    bias.step(ensemble, run.bias_xi.span());
     run.stream.synchronize();
 }
 

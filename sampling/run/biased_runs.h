@@ -1,7 +1,7 @@
 // Biased ensembles: the umbrella's windows, and those of later rounds of coupling.
 #pragma once
 
-#include "sampling/dynamics/ensemble.h"
+#include "sampling/bias/umbrella.h"
 #include "sampling/run/run.h"
 
 namespace microlift {
@@ -19,13 +19,13 @@ inline constexpr double kLaunchWork = 6e7;  // trajectory-steps
 std::vector<CvValue> umbrella_centers(const Run& run);
 void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue>& centers);
 
-// The biases of windows first_window …, each for its replicas.
-void set_bias(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
-              const RoundPlan& plan);
+// The bias method of windows first_window …, each for its replicas.
+std::unique_ptr<Umbrella> umbrella_of(Run& run, const BiasWindows& windows,
+                                      std::size_t first_window, const RoundPlan& plan);
 // Where the configuration says, or from the generator: physics need not find its own way there.
 void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
                  const RoundPlan& plan);
-// Replica exchange between neighbouring windows, at a step that is a multiple of plan.exchange.
-void try_exchange(Run& run, Ensemble& ensemble, const RoundPlan& plan, Buffer<uint64>& accepted);
+// What a method does between launches, at a step that is a multiple of its period.
+void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias);
 
 }  // namespace microlift

@@ -56,7 +56,7 @@ struct Run {
     std::vector<ComparedGenerator> compared;
     index healing = -1;  // steps, chosen by healing_steps()
 
-    Buffer<float> targets, exchange_xi;  // kept between calls, see targets() and try_exchange()
+    Buffer<float> targets, bias_xi;  // kept between calls, see targets() and step_bias()
 
     void warn(const std::string& text);
     void write_metrics() const;

@@ -38,7 +38,7 @@ private:
     Ensemble ensemble_;
     SampleSet samples_;
     BiasWindows windows_;
-    Buffer<uint64> accepted_;
+    std::unique_ptr<Umbrella> bias_;
     Buffer<float> targets_;
     index piece_, done_ = 0, variables_;
     TensorMap warm_;
@@ -63,13 +63,14 @@ UmbrellaAlone::UmbrellaAlone(Run& run, const std::vector<double>& levels)
                 kStreamNoise),
       samples_(run.device, run.model.dim(), run.model.n_cvs(),
                plan_.trajectories() * segments_.back()),
-      accepted_(run.device, 2), variables_(static_cast<index>(target_names(run).size())) {
+      variables_(static_cast<index>(target_names(run).size())) {
     const index stride = run.config.umbrella.stride;
     piece_ = plan_.exchange > 0 ? plan_.exchange
                                 : launch_steps(plan_.trajectories()) / stride * stride + stride;
     windows_.beta = run.windows.beta;
     add_windows(windows_, run, umbrella_centers(run));
-    set_bias(run, ensemble_, windows_, 0, plan_);
+    bias_ = umbrella_of(run, windows_, 0, plan_);
+    bias_->begin(ensemble_);
     set_initial(run, ensemble_, windows_, 0, plan_);
     equilibrate();
     targets_ = Buffer<float>(run.device, variables_ * samples_.row);
@@ -79,7 +80,7 @@ void UmbrellaAlone::equilibrate() {
     while (ensemble_.step() < static_cast<uint64>(plan_.equilibrate)) {
         const index left = plan_.equilibrate - static_cast<index>(ensemble_.step());
         ensemble_.advance(static_cast<uint64>(std::min(left, piece_)));
-        if (plan_.exchange > 0) try_exchange(run_, ensemble_, plan_, accepted_);
+        if (bias_->period() > 0) step_bias(run_, ensemble_, *bias_);
         throw_if_stopped();
     }
 }
@@ -90,7 +91,7 @@ void UmbrellaAlone::run_to(std::size_t level) {
         const index now = std::min(std::max<index>(1, piece_ / stride), segments_[level] - done_);
         ensemble_.sample(static_cast<uint64>(stride), now, samples_);
         done_ += now;
-        if (plan_.exchange > 0) try_exchange(run_, ensemble_, plan_, accepted_);
+        if (bias_->period() > 0) step_bias(run_, ensemble_, *bias_);
         run_.stream.synchronize();
         throw_if_stopped();
     }

@@ -35,7 +35,7 @@ private:
     void save();
     // Every now and then, or where a piece was the last.
     void look_after(bool last);
-    // Exchanges and jumps `done` steps after the start of equilibration or sampling.
+    // What the bias method does, and jumps, `done` steps after the start of equilibration or sampling.
     void rearrange(index done);
     std::string describe_window(index window) const;
     void record_steps(Json& record);
@@ -50,13 +50,14 @@ private:
     StageMeter meter_;
     Ensemble ensemble_;
     std::size_t first_window_;
+    std::unique_ptr<Umbrella> bias_;
     std::optional<Lifter> lifter_;  // behind the jumps
     std::optional<LiftedMoves> jumps_;
     index jump_ = 0, interval_;  // steps between jumps; between any rearrangements
     // So far: samples a trajectory, energies of jumps; attempts and acceptances.
     index sampled_ = 0;
     double energies_ = 0, before_ = 0;
-    Buffer<uint64> exchanged_, jumped_;
+    Buffer<uint64> jumped_;
     Clock::time_point saved_;
     uint64 checked_ = 0;
 };
@@ -72,11 +73,12 @@ SamplingRound::SamplingRound(Run& run)
       ensemble_(run.stream, run.kernel, plan_.trajectories(),
                 derived_seed(run.config.seed, static_cast<uint64>(plan_.round)), kStreamNoise),
       first_window_(static_cast<std::size_t>(windows_of(run.samples.blocks))),
-      exchanged_(run.device, 2), jumped_(run.device, LiftedMoves::kCounters) {
+      jumped_(run.device, LiftedMoves::kCounters) {
     if (run.windows.center.size() == first_window_)
         add_windows(run.windows, run,
                     plan_.round == 0 ? umbrella_centers(run) : run.coupling.places);
-    set_bias(run, ensemble_, run.windows, first_window_, plan_);
+    bias_ = umbrella_of(run, run.windows, first_window_, plan_);
+    bias_->begin(ensemble_);
     if (run.config.umbrella.histogram) start_histogram(run, plan_);
     if (plan_.jump > 0 && LiftedMoves::possible(run.model)) {
         lifter_.emplace(make_lifter(run));
@@ -87,7 +89,7 @@ SamplingRound::SamplingRound(Run& run)
                        moves_config(run, 500000 + static_cast<uint64>(plan_.round)));
         jump_ = plan_.jump;
     }
-    interval_ = std::gcd(plan_.exchange, jump_);
+    interval_ = std::gcd(bias_->period(), jump_);
     const bool resumed = !run.sampling.ensemble.empty();
     if (resumed)
         resume();
@@ -123,7 +125,7 @@ void SamplingRound::resume() {
         throw InputError("checkpoint.h5: it does not hold counters of this run; begin anew with "
                          "--force");
     const std::vector<uint64> counters(state.counters.begin(), state.counters.end());
-    copy_to_device(run_.stream, exchanged_.span(), counters.data());
+    copy_to_device(run_.stream, bias_->counters(), counters.data());
     copy_to_device(run_.stream, jumped_.span(), counters.data() + 2);
     if (run_.kernel->metropolis())
         ensemble_.load_accepted({state.accepted.begin(), state.accepted.end()});
@@ -137,8 +139,9 @@ void SamplingRound::save() {
     state.sampled = sampled_;
     state.steps = ensemble_.force_evaluations() - before_;
     state.energies = energies_;
-    for (const Buffer<uint64>* counts : {&exchanged_, &jumped_})
-        for (const uint64 count : to_host(run_.stream, Span<const uint64>(counts->span())))
+    for (const Span<const uint64> counts : {Span<const uint64>(bias_->counters()),
+                                            Span<const uint64>(jumped_.span())})
+        for (const uint64 count : to_host(run_.stream, counts))
             state.counters.push_back(static_cast<long long>(count));
     const std::vector<uint64> accepted = ensemble_.accepted();
     state.accepted.assign(accepted.begin(), accepted.end());
@@ -165,8 +168,7 @@ void SamplingRound::look_after(bool last) {
 }
 
 void SamplingRound::rearrange(index done) {
-    if (plan_.exchange > 0 && done % plan_.exchange == 0)
-        try_exchange(run_, ensemble_, plan_, exchanged_);
+    if (bias_->period() > 0 && done % bias_->period() == 0) step_bias(run_, ensemble_, *bias_);
     if (jump_ > 0 && done % jump_ == 0) {
         jumps_->attempt(ensemble_, plan_.replicas, ensemble_.step() / static_cast<uint64>(jump_),
                         jumped_.span());
@@ -207,7 +209,7 @@ void SamplingRound::finish() {
     Json& record = run_.record.stage(stage_);
     if (run_.kernel->metropolis()) record_steps(record);
     if (plan_.exchange > 0) {
-        const auto a = to_host(run_.stream, Span<const uint64>(exchanged_.span()));
+        const auto a = to_host(run_.stream, Span<const uint64>(bias_->counters()));
         record["exchange_acceptance"] = share(a[0], a[1]);
     }
     if (jump_ > 0) record_jumps(record);
