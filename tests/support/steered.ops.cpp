@@ -3,7 +3,7 @@
 // each move of the centre.
 #include "tests/support/steered.h"
 
-#include "engine/files/array_file.h"
+#include "engine/files/store.h"
 #include "engine/launch/lanes.h"
 #include "sampling/bias/energy.h"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <functional>
 
-#include "engine/files/array_file.h"
+#include "engine/files/store.h"
 #include "kernels/random/streams.h"
 #include "sampling/bias/table.h"
 #include "sampling/bias/umbrella.h"

@@ -21,7 +21,7 @@ Ensemble channel_windows(Stream& stream) {
     setup.dt = 1e-3;
     setup.beta = 3;
     setup.cv_weight = {{1, 0}, {0, 1}};
-    const double k[] = {10};
+    const std::vector<double> k{10};
     Ensemble ensemble(stream, find_system("channel").kernel(k, setup), kTrajectories, 11, 1);
     std::vector<float> x(2 * kTrajectories), center(2 * kTrajectories),
         stiffness(2 * kTrajectories, 20.0f);

@@ -6,7 +6,7 @@
 
 #include "sampling/numerics/local_law.h"
 
-using namespace microlift;
+namespace microlift {
 
 namespace {
 
@@ -82,3 +82,5 @@ TEST_CASE("quartiles at a value of a law whose parts trade weight, from correlat
     };
     for (double p : {0.25, 0.75}) check(repeats(1, p, 6, law, below), p);
 }
+
+}  // namespace microlift
