@@ -412,7 +412,7 @@ class Runs(Case):
                             "generator.flow_steps=2", "--set", "closure.enabled=false", "--set",
                             "lifting.proposals=1000")
         self.assertIn("hardly any of the generator's proposals is accepted", done.stdout)
-        self.assertIn("hardly any of the generator", (out / "report.html").read_text())
+        self.assertIn("Hardly any of the generator", (out / "report.html").read_text())
 
     def test_kinds_compared(self):
         """The run's kind and two others on the same samples: a table of the three."""

@@ -115,7 +115,7 @@ class TwoVariables(Case):
         self.assertEqual({r["source"] for r in table}, {"conditional", "free_energy", "burst"})
         page = (self.dir / "out" / "report.html").read_text()
         for words in ("Reduced model of both collective variables", "Stationary density",
-                      "Probability to reach the last place"):
+                      "the probability to reach the last place"):
             self.assertIn(words, page)
 
 

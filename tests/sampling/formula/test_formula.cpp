@@ -833,7 +833,7 @@ TEST_CASE("formula system: generated source computes the bits of the bytecode") 
                                system_source(system, "FormulaSample") +
                                cv_source(system, "FormulaSampleCv");
     if (const char* path = std::getenv("MICROLIFT_WRITE_SAMPLE")) std::ofstream(path) << source;
-    std::ifstream file(std::string(MICROLIFT_SOURCE_DIR) + "/tests/formula_sample.inc");
+    std::ifstream file(std::string(MICROLIFT_SOURCE_DIR) + "/tests/sampling/formula/formula_sample.inc");
     std::stringstream committed;
     committed << file.rdbuf();
     CHECK(committed.str() == source);  // what is compiled below is what is generated now
