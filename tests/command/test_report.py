@@ -11,6 +11,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -575,6 +576,19 @@ class TestPages(unittest.TestCase):
         self.assertEqual(page.sections, ["found", "free-energy", "samples", "figures"])
         self.assertIn("on the potential", page.text)
         self.assertIn("trained generator and closure", page.boxes["note"])
+
+    def test_names_of_any_kind(self):
+        """Of a collective variable: what LaTeX, a pattern or HTML would take for its own."""
+        for number, name in enumerate(("$\\phi$", "\\frac{a}{b}", "$x_{", "100%", "<b>&</b>", "日本語")):
+            folder = self.root / f"name_{number}"
+            shutil.copytree(mock("one_variable"), folder)
+            config = (folder / "config.toml").read_text(encoding="utf-8")
+            named = f'[{{ formula = "x", name = {json.dumps(name)} }}]'
+            (folder / "config.toml").write_text(
+                config.replace('[cv]\nvariables = ["x"]', f"[cv]\nvariables = {named}"), encoding="utf-8")
+            result = run_script(folder)
+            self.assertEqual((result.returncode, result.stderr), (0, ""), name)
+            self.assertIn(name, Page((folder / "report.html").read_text(encoding="utf-8")).text)
 
     def test_many_variables(self):
         page = self.page("many_variables")

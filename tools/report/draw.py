@@ -3,11 +3,13 @@ legend and titles in the page's own text."""
 import itertools
 import logging
 import math
+import warnings
 
 import matplotlib
 
 matplotlib.use("Agg")
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", "Glyph")  # letters are drawn by the reader's fonts
 import numpy as np  # noqa: E402
 from matplotlib import font_manager, ticker  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402

@@ -39,8 +39,8 @@ def inline(drawing, prefix, label):
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
     text = text.replace("<defs></defs>", "").replace("<g></g>", "")
     box = re.search(r'viewBox="[^"]*"', text)[0]
-    text = re.sub(r"<svg[^>]*>", f'<svg class=plot role=img aria-label="{esc(label)}" {box}>',
-                  text, 1)
+    head = f'<svg class=plot role=img aria-label="{esc(label)}" {box}>'
+    text = re.sub(r"<svg[^>]*>", lambda _: head, text, count=1)  # a label may hold backslashes
     return themed(text)
 
 
