@@ -74,6 +74,13 @@ const std::vector<std::string>& generator_kinds() {
     return names;
 }
 
+bool has_density(const std::string& kind) {
+    const auto& table = generator_table();
+    return std::any_of(table.begin(), table.end(), [&](const GeneratorKind& entry) {
+        return kind == entry.name && entry.density;
+    });
+}
+
 const GeneratorKind& generator_kind(const std::string& name, const std::string& architecture) {
     std::vector<std::string> architectures;
     for (const GeneratorKind& kind : generator_table()) {

@@ -34,6 +34,8 @@ const std::vector<GeneratorKind>& generator_table();
 // InputError for an unknown kind, or for an architecture that the kind is not built with.
 const GeneratorKind& generator_kind(const std::string& name,
                                     const std::string& architecture = "mlp");
+// Whether an architecture of this kind knows the density of its states.
+bool has_density(const std::string& kind);
 // Their names, in the order in which a comparison shows them.
 const std::vector<std::string>& generator_kinds();
 

@@ -23,7 +23,7 @@ std::unique_ptr<BiasMethod> make_bias_method(const std::string& name, Stream& st
         known.push_back(entry.name);
     }
     const std::string nearest = nearest_name(name, known);
-    throw InputError("bias.method: unknown method '" + name + "'" +
+    throw InputError("bias: unknown method '" + name + "'" +
                      (nearest.empty() ? "" : "; did you mean '" + nearest + "'?"));
 }
 

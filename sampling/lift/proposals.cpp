@@ -7,6 +7,7 @@
 #include "engine/at.h"
 #include "kernels/random/streams.h"
 #include "sampling/lift/lifting.h"
+#include "nn/generators/registry.h"
 #include "sampling/lift/proposal_kernels.h"
 
 namespace microlift {
@@ -18,7 +19,8 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 }  // namespace
 
 std::string proposals_refusal(const Model& model, const Generator& generator) {
-    if (generator.kind() != "flow") return "a generator of kind \"" + generator.kind() + "\" has no density";
+    if (!has_density(generator.kind()))
+        return "a generator of kind \"" + generator.kind() + "\" has no density";
     if (!generator.has_density()) return "the density of a flow is built for at most 16 variables";
     if (model.observed()) return "the generator makes observed functions, not the state";
     if (!model.gradient()) return "the system has no potential, so its conditional density is not known";

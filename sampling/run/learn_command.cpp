@@ -43,7 +43,7 @@ std::string learn_from_run(const LearnOptions& options, Progress& progress) {
     const Model model(run);
     const fs::path file = dir / "samples.h5";
     if (!fs::exists(file))
-        throw InputError(file.string() + ": there is none; run the configuration first");
+        throw InputError(file.string() + ": there is none; the run needs [estimate], which weighs and stores the samples");
     Stream stream(Device::pick(options.device, options.threads));
     const uint64 seed = options.seed.value_or(run.seed);
     const SamplesReader reader(file);

@@ -22,7 +22,7 @@ bool has_targets(const Run& run) {
 bool closes(const Run& run) { return run.config.closure.enabled && keeps_samples(run); }
 bool weighs(const Run& run) {
     return has_generator(run) && run.config.lifting.proposals > 0 &&
-           run.config.generator.kind == "flow";
+           has_density(run.config.generator.kind);
 }
 bool lifts_states(const Run& run) {  // of a known potential, not functions of them
     return has_generator(run) && !run.model.observed() && run.model.gradient() && !run.free.empty();

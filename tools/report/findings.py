@@ -107,7 +107,7 @@ def with_trust(run, said, status):
     if np.mean(np.abs(scaled[np.isfinite(scaled)]) > 3) > FAR_BINS:
         return "warn", said + ["It is off the exact free energy by more than its errors: they are "
                                "too small, or sampling is incomplete."]
-    return status, said + ["It agrees with the exact free energy within its errors."]
+    return status, said + ["It agrees with the exact free energy within three standard errors."]
 
 
 # ---------------------------------------------------------------- generator

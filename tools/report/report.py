@@ -76,9 +76,10 @@ TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system", 
 
 
 def run_in_words(run):
-    sample, windows = run.stage("sample"), len(run.centers)
-    trajectories = number(sample.get("trajectories"), windows * number(
-        dig(run.config, "umbrella").get("replicas")))
+    sample, umbrella = run.stage("sample"), dig(run.config, "umbrella")
+    along = np.atleast_1d(umbrella.get("windows") or [])  # of the first round, as are steps and seconds
+    windows = int(np.prod(along)) if along.size and along.dtype.kind == "i" else len(run.centers)
+    trajectories = windows * number(umbrella.get("replicas"))
     text = " in ".join([f"{fmt(trajectories)} trajectories"] * (trajectories > 0)
                        + [several(windows, "window")] * (windows > 0))
     for key, form in (("steps", ", {} trajectory-steps"), ("seconds", " in {}")):

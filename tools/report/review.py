@@ -233,7 +233,7 @@ def check_free_energy(run, warnings, notes, passed):
                             f"exact one in {share:.0%} of the bins: the errors are too small, or "
                             "sampling is incomplete.")
         else:
-            passed.append("the free energy agrees with the exact one within its errors")
+            passed.append("the free energy agrees with the exact one within three standard errors")
 
 
 def check_lifting(run, warnings, notes, passed):
