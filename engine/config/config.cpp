@@ -157,7 +157,9 @@ void Config::missing(const KeySpec& key, const ConfigOrigin& origin) {
 void Config::fill_defaults() {
     for (const std::string& section : schema_.optional_sections) {
         const ConfigValue* table = root_.find(section);
-        if (sound(section) && (table == nullptr || table->find("enabled") == nullptr)) {
+        // Whatever is wrong with its keys, a table that is there is wanted.
+        const bool readable = table == nullptr || table->kind == ConfigValue::Kind::table;
+        if (readable && (table == nullptr || table->find("enabled") == nullptr)) {
             set(section + ".enabled", ConfigValue::of(given(section)));
         }
     }

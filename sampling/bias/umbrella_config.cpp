@@ -94,6 +94,18 @@ void check_range(const UmbrellaConfig& umbrella) {
     }
 }
 
+void check_period(const UmbrellaConfig& umbrella, const CvConfig& cv) {
+    for (std::size_t k = 0; k < cv.variables.size(); ++k) {
+        const double period = cv.variables[k].period, range = umbrella.to[k] - umbrella.from[k];
+        if (period > 0 && range > period * (1 + 1e-6)) {
+            throw KeyError("umbrella.to",
+                           "the windows cover " + toml_number(range) + " of a collective variable whose "
+                           "period is " + toml_number(period),
+                           "give one period at most, or correct 'period'");
+        }
+    }
+}
+
 void check_stride(const UmbrellaConfig& umbrella) {
     if (umbrella.steps % umbrella.stride != 0) {
         throw KeyError("umbrella.stride",
@@ -196,7 +208,10 @@ UmbrellaConfig read_umbrella(Config& config, ModelConfig& model) {
     spread(config, "umbrella.to", umbrella.to, cvs);
     spread(config, "umbrella.windows", umbrella.windows, cvs);
     spread(config, "umbrella.stiffness", umbrella.stiffness, cvs);
-    config.with({"cv.variables", "umbrella.from", "umbrella.to"}, [&] { check_range(umbrella); });
+    config.with({"cv.variables", "umbrella.from", "umbrella.to"}, [&] {
+        check_range(umbrella);
+        check_period(umbrella, model.cv);
+    });
     config.with({"umbrella.steps", "umbrella.stride"}, [&] { check_stride(umbrella); });
     config.with({"umbrella.steps", "umbrella.stride", "umbrella.exchange"},
                 [&] { check_exchange(umbrella); });

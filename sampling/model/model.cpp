@@ -15,13 +15,14 @@ namespace {
 
 // The error of a formula as one of its key. FormulaError says "system.drift[0]" or "cv[0]".
 KeyError of_formula(const FormulaError& error) {
-    const std::string& name = error.key();
+    const std::string name = error.key().starts_with("cv[") ? "cv.variables" + error.key().substr(2)
+                                                            : error.key();
     const std::string where = error.column() > 0
                                   ? "at character " + std::to_string(error.column()) +
                                         " of the formula"
                                   : "in the formula";
-    return KeyError(name.starts_with("cv[") ? "cv.variables" + name.substr(2) : name,
-                    "key '" + name + "': " + where + ": " + error.message(), "correct the formula");
+    return KeyError(name, "key '" + name + "': " + where + ": " + error.message(),
+                    "correct the formula");
 }
 
 }  // namespace

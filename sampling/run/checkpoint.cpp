@@ -22,8 +22,12 @@ void load_checkpoint(Run& run) {
     const fs::path file = run.dir / "checkpoint.h5";
     if (!fs::exists(file)) return;
     const Store store = Store::load(file);
-    for (Product* product : run.products())
-        if (is_kept(run, product)) product->load(store);
+    try {
+        for (Product* product : run.products())
+            if (is_kept(run, product)) product->load(store);
+    } catch (const std::logic_error&) {
+        throw InputError(file.string() + ": it was written by another version; begin anew with --force");
+    }
 }
 
 }  // namespace microlift

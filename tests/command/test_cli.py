@@ -137,6 +137,17 @@ class Refusals(Case):
         self.assertIn("device     cpu", self.succeed("info").stdout)
         self.assertIn("`umbrella.windows`", self.succeed("check", "--keys").stdout)
 
+    def test_one_fault_is_one_line(self):
+        """A wrong key of an optional table does not make others say that the table is missing."""
+        for change in ("generator.latent=-1", "generator.iteration=3", "estimate.bin=3", "closure.values=3"):
+            for example in ("hidden_barrier", "muller_brown"):
+                done = run("check", EXAMPLES / f"{example}.toml", "--set", change, "--set",
+                           "closure.start=healed", "--set", "learn.enabled=true")
+                self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+                self.assertIn(change.split("=")[0].split(".")[1], done.stderr)
+        self.refused("check", self.config, "--set", 'cv.variables=[{formula="x", period=0.5}]',
+                     says="whose period is 0.5")
+
     def test_configuration(self):
         self.refused("check", self.dir / "no.toml", says="cannot read the configuration")
         self.refused("check", self.dir, says="it is a directory")
@@ -413,6 +424,13 @@ class Runs(Case):
                             "lifting.proposals=1000")
         self.assertIn("hardly any of the generator's proposals is accepted", done.stdout)
         self.assertIn("Hardly any of the generator", (out / "report.html").read_text())
+
+    def test_energies_that_are_all_equal(self):
+        """Given x, the potential is known: there is no histogram of it to compare."""
+        self.config.write_text(re.sub("potential = .*", 'potential = "(x^2-1)^2"', SMALL))
+        done = self.succeed("run", self.config, "-o", self.dir / "flat", "--no-report", "--set",
+                            "lifting.energies=3", "--set", "closure.enabled=false")
+        self.assertIn("there is no histogram", done.stdout)
 
     def test_kinds_compared(self):
         """The run's kind and two others on the same samples: a table of the three."""

@@ -226,6 +226,11 @@ void EnergyReport::add(const CvValue& value, const std::vector<const Seen*>& see
     std::sort(sorted.begin(), sorted.end());
     const auto tail = static_cast<std::size_t>(kTail * 0.5 * static_cast<double>(sorted.size()));
     const double low = sorted[tail], high = sorted[sorted.size() - 1 - tail];
+    if (!(high > low)) {
+        run_.warn("nearly all energies of the samples are equal at one of the values where they are to "
+                  "be compared: there is no histogram");
+        return;
+    }
     const std::vector<double> reference = shares(physics.energy, low, high);
     const double g =
         statistical_inefficiency(physics.energy.data(), reference_of(run_).count, kReplicas);
