@@ -653,7 +653,7 @@ batch = 10000000
     CAPTURE(message);
     const std::vector<std::pair<std::string, std::string>> expected{
         {"run.toml:1:1: ", "'seed' must be an integer"},
-        {"run.toml:5:", "key 'cv[1]': at character 3 of the formula"},
+        {"run.toml:5:", "key 'cv.variables[1]': at character 3 of the formula"},
         {"run.toml:10:1: ", "'umbrella.to' is -1.6, not above"},
         {"run.toml:11:1: ", "did you mean 'umbrella.windows'?"},
         {"run.toml:14:1: ", "does not divide 'umbrella.steps'"},
