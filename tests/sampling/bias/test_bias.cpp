@@ -364,7 +364,7 @@ TEST_CASE("umbrella: the table's method exchanges as exchange_neighbours does") 
     };
     CHECK(same_bits(run(true), run(false)));
     CHECK_THROWS_WITH(make_bias_method("umbrela", stream, setup),
-                      "bias.method: unknown method 'umbrela'; did you mean 'umbrella'?");
+                      "bias: unknown method 'umbrela'; did you mean 'umbrella'?");
     setup.options = TableOptions{};
     CHECK_THROWS_AS(make_bias_method("umbrella", stream, setup), InputError);
 }
