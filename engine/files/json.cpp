@@ -8,6 +8,7 @@ namespace microlift {
 
 namespace {
 
+constexpr std::size_t kMostEntries = 4096;  // of an object of strangers: its keys are searched in turn
 constexpr std::size_t kMostLevels = 200;  // of lists in lists: writing and freeing them recurse
 
 template <class T, class Value>
@@ -47,19 +48,21 @@ struct Builder : nlohmann::json_sax<nlohmann::json> {
             stack.back()->push_back(std::move(value));
             return &stack.back()->back();
         }
+        if (strict && (stack.back()->size() == kMostEntries || stack.back()->contains(keys.back())))
+            sound = false;
         Json& entry = (*stack.back())[keys.back()];
         entry = std::move(value);
         return &entry;
     }
     bool put(Json value) {
         place(std::move(value));
-        return true;
+        return sound;
     }
     bool open(Json value) {
         if (stack.size() == kMostLevels) return false;
         stack.push_back(place(std::move(value)));
         keys.emplace_back();
-        return true;
+        return sound;
     }
     bool close() {
         stack.pop_back();
@@ -67,6 +70,8 @@ struct Builder : nlohmann::json_sax<nlohmann::json> {
         return true;
     }
 
+    bool strict = false;
+    bool sound = true;
     Json root;
     std::vector<Json*> stack;       // the containers that are open
     std::vector<std::string> keys;  // the last key of each
@@ -105,6 +110,7 @@ Json Json::object() { return Json(Value(Object())); }
 
 bool Json::is_null() const { return std::holds_alternative<std::monostate>(value_); }
 bool Json::is_string() const { return std::holds_alternative<std::string>(value_); }
+bool Json::is_unsigned() const { return std::holds_alternative<std::uint64_t>(value_); }
 bool Json::is_array() const { return std::holds_alternative<Array>(value_); }
 bool Json::is_object() const { return std::holds_alternative<Object>(value_); }
 bool Json::is_number() const {
@@ -229,6 +235,13 @@ std::string Json::dump(int indent) const {
 
 std::optional<Json> Json::parse(std::string_view text) {
     Builder builder;
+    if (!nlohmann::json::sax_parse(text, &builder)) return std::nullopt;
+    return std::move(builder.root);
+}
+
+std::optional<Json> Json::parse_strictly(std::string_view text) {
+    Builder builder;
+    builder.strict = true;
     if (!nlohmann::json::sax_parse(text, &builder)) return std::nullopt;
     return std::move(builder.root);
 }

@@ -51,6 +51,7 @@ class Json {
     bool is_null() const;
     bool is_string() const;
     bool is_number() const;
+    bool is_unsigned() const;  // written without a sign, a point and an exponent
     bool is_array() const;
     bool is_object() const;
 
@@ -103,6 +104,8 @@ class Json {
     std::string dump(int indent = -1) const;
     // Nothing where the text is no JSON or nests over 200 levels deep. Of a repeated key the last counts.
     static std::optional<Json> parse(std::string_view text);
+    // Of a file that others may have made: nothing also where a key repeats or an object has over 4096.
+    static std::optional<Json> parse_strictly(std::string_view text);
 
     // Numbers compare by their values, objects in order.
     friend bool operator==(const Json& a, const Json& b);

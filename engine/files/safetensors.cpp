@@ -2,15 +2,13 @@
 
 #include <charconv>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
-#include "engine/files/hash.h"
 #include "engine/files/files.h"
+#include "engine/files/hash.h"
+#include "engine/files/json.h"
 
 namespace microlift {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr std::size_t kMostHeaderBytes = std::size_t{1} << 20;
 constexpr std::size_t kMostFileBytes = std::size_t{1} << 32;
@@ -59,36 +57,9 @@ std::string hexadecimal(uint64 value) {
 
 // A header entry that is a non-negative integer.
 bool whole(const Json& value, std::size_t& out) {
-    if (!value.is_number_unsigned()) return false;
+    if (!value.is_unsigned()) return false;
     out = value.get<std::size_t>();
     return true;
-}
-
-// The JSON value of a header; false if it is not JSON, nests deeper than a header does, or repeats a
-// name in one object.
-bool parse_header(const std::string& text, Json& out) {
-    std::vector<std::vector<std::string>> names;
-    int depth = 0;
-    bool good = true;
-    out = Json::parse(
-        text,
-        [&](int, Json::parse_event_t event, Json& value) {
-            using Event = Json::parse_event_t;
-            if (event == Event::object_start) names.emplace_back();
-            if (event == Event::object_start || event == Event::array_start) ++depth;
-            if (event == Event::object_end && !names.empty()) names.pop_back();
-            if (event == Event::object_end || event == Event::array_end) --depth;
-            if (depth > 3) good = false;
-            if (event == Event::key && !names.empty()) {
-                auto key = value.get<std::string>();
-                for (const auto& old : names.back()) good = good && old != key;
-                if (names.back().size() > 4096) good = false;
-                if (good) names.back().push_back(std::move(key));
-            }
-            return good;
-        },
-        false);
-    return good && !out.is_discarded();
 }
 
 // Of the data and of a header without its checksum.
@@ -144,9 +115,10 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
     const std::string header(reinterpret_cast<const char*>(bytes.data()) + 8, length);
     const auto data = bytes.subspan(8 + length);
 
-    Json json;
-    if (!parse_header(header, json) || !json.is_object())
+    const auto parsed = Json::parse_strictly(header);
+    if (!parsed || !parsed->is_object())
         refuse(name, "its header is not a JSON object of tensors");
+    Json json = *parsed;
     SafeTensors content;
     std::size_t total = 0;
     std::map<std::size_t, std::size_t> pieces;  // begin → end, must tile the data
@@ -215,18 +187,25 @@ SafeTensors read_safetensors(const std::filesystem::path& file) {
 
 std::vector<std::byte> format_safetensors(const SafeTensors& content) {
     std::vector<std::byte> data;
-    Json header = Json::object();
+    // The keys in order, so that equal content has equal bytes.
+    std::map<std::string, Json> entries;
     for (const auto& [name, tensor] : content.tensors) {
-        header[name] = {{"dtype", tensor.type},
-                        {"shape", tensor.shape},
-                        {"data_offsets", {data.size(), data.size() + tensor.data.size()}}};
+        entries[name] = {{"data_offsets", {data.size(), data.size() + tensor.data.size()}},
+                         {"dtype", tensor.type},
+                         {"shape", tensor.shape}};
         data.insert(data.end(), tensor.data.begin(), tensor.data.end());
     }
-    Json metadata = Json::object();
-    for (const auto& [key, text] : content.metadata) metadata[key] = text;
-    header["__metadata__"] = metadata;
-    header["__metadata__"][kChecksumKey] = checksum_text(data, header);
-    std::string text = header.dump();
+    const auto format = [&](const std::map<std::string, std::string>& metadata) {
+        Json texts = Json::object();
+        for (const auto& [key, text] : metadata) texts[key] = text;
+        entries["__metadata__"] = texts;
+        Json header = Json::object();
+        for (const auto& [key, entry] : entries) header[key] = entry;
+        return header;
+    };
+    auto metadata = content.metadata;
+    metadata[kChecksumKey] = checksum_text(data, format(content.metadata));
+    std::string text = format(metadata).dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
     const uint64 length = text.size();
     std::vector<std::byte> bytes(8 + text.size() + data.size());
