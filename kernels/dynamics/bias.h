@@ -4,8 +4,9 @@
 // pack, and has
 //   energy(xi, v)   v + U(ξ)
 //   pull(xi, p)     p_k = −∂U/∂ξ_k
-// and, where `holds`, instead of a pull constrain<M>(cv, start, x), applied after a step whose ∇ξ at its
-// start was `start`. A bias that can add its force in fewer roundings has add_force<Cv>(xi, f), too.
+// and, where `holds`, instead of a pull constrain<M>(cv, start, x), applied after a step at whose start
+// evaluate_pull's directions (cv.h) were `start`. A bias that can add its force in fewer roundings has
+// add_force<Cv>(xi, f), too.
 // The time loops know three: HarmonicBias, GridBias (grid_bias.h) and LevelSetConstraint.
 #pragma once
 
@@ -73,9 +74,9 @@ LANE_UNROLL
     }
 };
 
-// f += −∇U.
+// f += what the bias adds to the drift, along `direction` (evaluate_pull's).
 template <class Cv, class Bias, class L, int K, int D>
-LANE_FN void add_bias_force(const Bias& bias, const L (&xi)[K], const L (&gradient)[K][D],
+LANE_FN void add_bias_force(const Bias& bias, const L (&xi)[K], const L (&direction)[K][D],
                             L (&f)[D]) {
     if constexpr (requires { bias.template add_force<Cv>(xi, f); }) {
         bias.template add_force<Cv>(xi, f);
@@ -83,7 +84,7 @@ LANE_FN void add_bias_force(const Bias& bias, const L (&xi)[K], const L (&gradie
         L pull[K];
         bias.pull(xi, pull);
 LANE_UNROLL
-        for (int k = 0; k < K; ++k) add_cv_gradient<Cv>(pull[k], gradient, k, f);
+        for (int k = 0; k < K; ++k) add_cv_gradient<Cv>(pull[k], direction, k, f);
     }
 }
 
@@ -113,10 +114,10 @@ LANE_FN void newton_move(const L (&residual)[K], int dim, const Gradient& gradie
 // set may need four.
 LANE_FN constexpr int newton_steps(bool linear) { return linear ? 2 : 4; }
 
-// Holds ξ = center exactly (to rounding): free dynamics, then after every step a projection along ∇ξ of
-// the step's start (along ∇ξ of the unprojected point it would add a drift −2β⁻¹ ∇ln|∇ξ|). With the
-// Fixman term in the force (zero for linear ξ) it samples p(x | ξ = center); Ciccotti, Lelièvre,
-// Vanden-Eijnden, Comm. Pure Appl. Math. 61 (2008) 371.
+// Holds ξ = center exactly (to rounding): free dynamics, then after every step a projection along D∇ξ of
+// the step's start (along that of the unprojected point it would add a drift, −2β⁻¹ ∇ln|∇ξ| where
+// D = 1/β). With the Fixman term in the force (zero for linear ξ and constant noise) it samples
+// p(x | ξ = center); Ciccotti, Lelièvre, Vanden-Eijnden, Comm. Pure Appl. Math. 61 (2008) 371.
 template <class L, int K>
 struct LevelSetConstraint {
     using View = WindowView;

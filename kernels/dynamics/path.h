@@ -152,24 +152,24 @@ LANE_UNROLL
         const PathBody& p;
         const Bias<L, K> bias;
         L x[D], v[D], f[D], z_previous[D];
-        L gradient[K][D];                          // of ξ at the step's start, where the bias holds
+        L direction[K][D];                         // at the step's start, where the bias holds
         L x_start[D], f_start[D], energy_start;    // where a step may have to go back
         L energy;
         Uint<L> accepted;
 
         LANE_FN Trajectories(const PathBody& body, index i, int lanes)
             : p(body), bias(static_cast<typename Bias<L, K>::View>(body.a), i, lanes) {}
-        LANE_FN void keep_gradients() {
+        LANE_FN void keep_directions() {
             if constexpr (Bias<L, K>::holds) {
                 L xi[K];
-                p.cv.template evaluate<M>(x, xi, gradient);
+                evaluate_pull<M>(p.cv, x, xi, direction);
             }
         }
         LANE_FN void before(const Noise<L>& noise) { p.integrator.before(x, v, f, noise.z); }
         LANE_FN void force() {
             L xi[K], g[K][D];
             p.system.template force<M>(x, f);
-            p.cv.template evaluate<M>(x, xi, g);
+            evaluate_pull<M>(p.cv, x, xi, g);
             add_bias_force<Cv>(bias, xi, g, f);
             if constexpr (Integrator::metropolis)
                 energy = bias.energy(xi, p.system.template potential<M>(x));
@@ -211,7 +211,7 @@ LANE_UNROLL
             accepted = select(go, accepted + 1u, accepted);
         }
         LANE_FN void constrain() {
-            if constexpr (Bias<L, K>::holds) bias.template constrain<M>(p.cv, gradient, x);
+            if constexpr (Bias<L, K>::holds) bias.template constrain<M>(p.cv, direction, x);
         }
     };
 

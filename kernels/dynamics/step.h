@@ -1,7 +1,7 @@
 // One step of a scheme, for wherever its trajectories are kept: in registers (path.h), or in tiles of
 // many, whose force a program computes. `at` does the parts, each for all trajectories that it keeps,
 // and `z` names the step's noise to it:
-//   keep_gradients()     ∇ξ at the start, for constrain(), where a bias holds ξ; else both do nothing
+//   keep_directions()    of the projection by constrain(), where a bias holds ξ; else both do nothing
 //   before(z)            the integrator's part before the force
 //   force()              drift and bias at x; for Metropolis schemes the energy, too
 //   end_step(z)          the integrator's part after it
@@ -22,7 +22,7 @@ LANE_FN void take_step(State& at, const Noise& z) {
         at.force();
         at.decide(z);
     } else {
-        at.keep_gradients();
+        at.keep_directions();
         at.before(z);
         at.force();
         if constexpr (Integrator::averages_force) {

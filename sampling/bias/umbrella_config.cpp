@@ -32,7 +32,8 @@ const Section<UmbrellaConfig> umbrella_section{"umbrella", {
     required(&Umbrella::to, "to", "1.2", "centre of the last window"),
     required(&Umbrella::windows, "windows", "28",
              "number of windows of U = stiffness/2 (xi - centre)^2").from(2).to(1e6),
-    required(&Umbrella::stiffness, "stiffness", "500.0", "stiffness of the bias")
+    required(&Umbrella::stiffness, "stiffness", "500.0",
+             "stiffness of the bias; without a potential the rate, 1/time, of its pull on xi")
         .above(0).unit("energy/xi^2"),
     key(&Umbrella::replicas, "replicas", 64, "trajectories in each window").from(1).to(1e8),
     key(&Umbrella::equilibrate, "equilibrate", 10000, "steps before the first sample")

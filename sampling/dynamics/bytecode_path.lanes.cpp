@@ -75,7 +75,7 @@ public:
           common_(dim_ % 4 == 0 ? 4 : dim_ % 2 == 0 ? 2 : 1), group_steps_(4 / common_),
           blocks_(dim_ / common_),
           slots_(system.force.tile_floats()), cv_slots_(system.cv.tile_floats()),
-          fixman_slots_(system.fixman.tile_floats()),
+          pull_slots_(system.pull.tile_floats()), fixman_slots_(system.fixman.tile_floats()),
           scheme_slots_(kSchemeProgram ? scheme_program_.tile_floats() : 0),
           z_(static_cast<std::size_t>(4 * blocks_) * kTile), z_previous_(rows(dim_)),
           v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)),
@@ -93,6 +93,16 @@ public:
             outputs_.push_back(source(system.force, slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.cv.outputs.size()); ++o)
             cv_outputs_.push_back(source(system.cv, cv_slots_.data, o));
+        for (int o = 0; o < static_cast<int>(system.pull.outputs.size()); ++o)
+            pull_outputs_.push_back(source(system.pull, pull_slots_.data, o));
+        for (int k = 0; k < cvs_; ++k) {
+            const auto& cv = system.cvs[static_cast<std::size_t>(k)];
+            const double unit =
+                bias_ == BiasKind::grid ? system.pull_unit(static_cast<std::size_t>(k)) : 1.0;
+            unit_[k] = static_cast<float>(unit);
+            for (const double p : cv.pull) pulls_.push_back(static_cast<float>(unit * p));
+            if (cv.pull.empty()) pulls_.resize(pulls_.size() + static_cast<std::size_t>(dim_));
+        }
         for (int o = 0; o < static_cast<int>(system.fixman.outputs.size()); ++o)
             fixman_outputs_.push_back(source(system.fixman, fixman_slots_.data, o));
         if (kSchemeProgram)
@@ -159,13 +169,21 @@ public:
 
     // --- the parts of a step, kernels/dynamics/step.h; s: its number in the group of noise --------------
 
-    // ∇ξ at the start of a step: the direction of its projection (kernels/dynamics/bias.h says why).
-    void keep_gradients() {
+    // At the start of a step: the directions of its projection (kernels/dynamics/bias.h says why).
+    void keep_directions() {
         if (!held_) return;
-        evaluate_cvs();
-        for (int o = 0; o < cvs_ * dim_; ++o)
-            for (int i = 0; i < lanes_; i += W)
-                store(row(start_, o), i, cv_outputs_[static_cast<std::size_t>(cvs_ + o)].at(i));
+        const bool gradients = pull_outputs_.empty();
+        if (gradients) {
+            evaluate_cvs();
+        } else {
+            std::copy(slots_.data, slots_.data + rows(dim_), pull_slots_.data);
+            execute(system_.pull, pull_slots_.data, lanes_);
+        }
+        for (int o = 0; o < cvs_ * dim_; ++o) {
+            const Source& from = gradients ? cv_outputs_[static_cast<std::size_t>(cvs_ + o)]
+                                           : pull_outputs_[static_cast<std::size_t>(o)];
+            for (int i = 0; i < lanes_; i += W) store(row(start_, o), i, from.at(i));
+        }
     }
 
     void before(int s) {
@@ -341,10 +359,10 @@ private:
                 if (!held_) {
                     for (int k = 0; k < cvs_; ++k) {
                         const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
-                        if (!cv.linear)
-                            f = fma(pull[k], output(cv.gradient_output + d).at(i), f);
-                        else if (const float w = weight(cv, d); w != 0.0f)
-                            f = fma(pull[k], broadcast<L>(w), f);
+                        if (cv.pull.empty())
+                            f = fma(pull[k], output(cv.pull_output + d).at(i), f);
+                        else if (const float p = constant_pull(k, d); p != 0.0f)
+                            f = fma(pull[k], broadcast<L>(p), f);
                     }
                 } else if (has_fixman_) {
                     f = f - fixman_outputs_[static_cast<std::size_t>(d)].at(i);
@@ -365,6 +383,9 @@ private:
         for (int k = 0; k < cvs_; ++k) xi[k] = cv_value(k, i);
         if (bias_ == BiasKind::grid) {
             grid_pull(a_.grid, cvs_, xi, pull);
+            for (int k = 0; k < cvs_; ++k)
+                if (system_.cvs[static_cast<std::size_t>(k)].pull.empty())
+                    pull[k] = pull[k] * broadcast<L>(unit_[k]);
             return;
         }
         for (int k = 0; k < cvs_; ++k) {
@@ -386,6 +407,7 @@ private:
         return v;
     }
 
+    float constant_pull(int k, int d) const { return pulls_[static_cast<std::size_t>(k * dim_ + d)]; }
     static float weight(const FormulaSystem::Cv& cv, int d) {
         return static_cast<float>(cv.weights[static_cast<std::size_t>(d)]);
     }
@@ -439,7 +461,8 @@ private:
                 L pull[1];
                 window(k, i).pull(at, pull);
                 for (int d = 0; d < D; ++d)
-                    if (w[d] != 0.0f) f[d] = fma(pull[0], broadcast<L>(w[d]), f[d]);
+                    if (const float p = constant_pull(k, d); p != 0.0f)
+                        f[d] = fma(pull[0], broadcast<L>(p), f[d]);
             }
             for (int d = 0; d < D; ++d) {
                 L one_x[1] = {px[d]}, one_v[1], one_previous[1];
@@ -532,9 +555,9 @@ private:
     const bool held_;
     const PathArgs a_;
     const int dim_, cvs_, common_, group_steps_, blocks_;
-    AlignedFloats slots_, cv_slots_, fixman_slots_, scheme_slots_, z_, z_previous_, v_, f_, center_,
+    AlignedFloats slots_, cv_slots_, pull_slots_, fixman_slots_, scheme_slots_, z_, z_previous_, v_, f_, center_,
         stiffness_, start_, x_before_, f_before_, energy_, energy_before_, decisions_;
-    std::vector<Source> outputs_, cv_outputs_, fixman_outputs_, scheme_outputs_;
+    std::vector<Source> outputs_, cv_outputs_, pull_outputs_, fixman_outputs_, scheme_outputs_;
     std::uint32_t accepted_[kTile] = {};
     bool few_rounds_;
     bool scaled_ = false;  // by noise_amplitude(), as PathBody does
@@ -542,6 +565,8 @@ private:
     static constexpr int kPlainDim = 4;
     bool plain_ = false;
     float weights_[kMaxCvs][kPlainDim] = {}, offset_[kMaxCvs] = {};
+    std::vector<float> pulls_;  // (cv, variable), where they are constant; times the unit
+    float unit_[kMaxCvs] = {1.0f, 1.0f};  // of the pulls of a bias that is one function of all CVs
     bool has_fixman_ = false, all_linear_ = true;
     index first_ = 0;
     int count_ = 0, lanes_ = 0;

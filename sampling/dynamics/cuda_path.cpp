@@ -34,7 +34,8 @@ std::string formula_body_source(const FormulaSystem& system, const PathSetup& se
                  [&](const auto& scheme) { integrator = scheme.type; });
     const int rounds = setup.held() ? kPhiloxRounds : setup.philox_rounds;
     return "#include \"kernels/dynamics/path.h\"\n#include \"kernels/lane/special.h\"\nnamespace microlift {\n" +
-           system_source(system, "UserSystem", setup.held()) + "\n" + cv_source(system, "UserCv") +
+           system_source(system, "UserSystem", setup.held()) + "\n" +
+           cv_source(system, "UserCv", setup.bias == BiasKind::grid) +
            "\nusing UserIntegrator = " + integrator + ";\n"
            "using UserBody = PathBody<UserSystem, UserCv, " + bias_type(setup.bias) +
            ", UserIntegrator, " + policy +

@@ -45,12 +45,29 @@ LinearCv<K, D> make_linear_cv(const PathSetup& s) {
     return cv;
 }
 
-// True where the only CV is the first variable itself.
+// True where the only CV is the first variable itself, and it is what a bias pulls on.
 inline bool is_first_coordinate(const PathSetup& s) {
     if (s.cv_weight.size() != 1 || (!s.cv_offset.empty() && s.cv_offset[0] != 0)) return false;
-    for (std::size_t d = 0; d < s.cv_weight[0].size(); ++d)
-        if (s.cv_weight[0][d] != (d == 0 ? 1.0 : 0.0)) return false;
+    for (const auto& row : {s.cv_weight[0], s.cv_pull.empty() ? s.cv_weight[0] : s.cv_pull[0]})
+        for (std::size_t d = 0; d < row.size(); ++d)
+            if (row[d] != (d == 0 ? 1.0 : 0.0)) return false;
     return true;
+}
+
+// The CVs of a system: with directions of their own to pull along where its noise is its own.
+template <int K, class System>
+auto make_cvs_of(const PathSetup& s) {
+    constexpr int D = System::dim;
+    if constexpr (System::gradient) {
+        return make_linear_cv<K, D>(s);
+    } else {
+        PulledLinearCv<K, D> cv{make_linear_cv<K, D>(s), {}};
+        for (int k = 0; k < K; ++k)
+            for (int d = 0; d < D; ++d)
+                cv.pull[k][d] = static_cast<float>(
+                    s.cv_pull[static_cast<std::size_t>(k)][static_cast<std::size_t>(d)]);
+        return cv;
+    }
 }
 
 HOST_PASS_BEGIN
@@ -139,11 +156,15 @@ std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& 
 template <class System>
 std::unique_ptr<PathKernel> make_path_kernel(const System& system, const PathSetup& s) {
     constexpr int D = System::dim;
+    if (s.cv_pull.empty() ? !System::gradient : s.cv_pull.size() != s.cv_weight.size())
+        throw InputError("PathSetup::cv_pull: a system with a noise of its own needs the direction "
+                         "of the pull on each collective variable, D grad xi/(grad xi . D grad xi) "
+                         "with D = sigma sigma^T/2");
     if (is_first_coordinate(s)) return path_kernel_with_cv(system, CoordinateCv<0, D>{}, s);
-    if (s.cv_weight.size() == 1) return path_kernel_with_cv(system, make_linear_cv<1, D>(s), s);
+    if (s.cv_weight.size() == 1) return path_kernel_with_cv(system, make_cvs_of<1, System>(s), s);
     if constexpr (D >= 2)
         if (s.cv_weight.size() == 2)
-            return path_kernel_with_cv(system, make_linear_cv<2, D>(s), s);
+            return path_kernel_with_cv(system, make_cvs_of<2, System>(s), s);
     throw InputError("cv.variables: 1 or 2 collective variables, no more than the system has "
                      "variables");
 }

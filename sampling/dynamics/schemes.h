@@ -31,6 +31,9 @@ struct PathSetup {
     // Linear CVs: weight[k][d], offset[k]. Formula systems bring their own non-linear ones.
     std::vector<std::vector<double>> cv_weight;
     std::vector<double> cv_offset;
+    // Of a system without a potential, (k, d): what a bias pulls along, D∇ξ_k/(∇ξ_k·D∇ξ_k) with
+    // D = ½σσᵀ. Empty with a potential: ∇ξ_k.
+    std::vector<std::vector<double>> cv_pull;
     BiasKind bias = BiasKind::harmonic;
     bool portable_math = false;         // on CUDA; the CPU is always portable
     int philox_rounds = kPhiloxRounds;  // or kPhiloxFewRounds; held runs keep kPhiloxRounds

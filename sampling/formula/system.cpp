@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sampling/formula/mobility.h"
+
 namespace microlift {
 
 namespace {
@@ -37,8 +39,9 @@ public:
         noise();
         observe();
         cvs();
-        force();
         closure();
+        pull();
+        force();
         fixman();
         return std::move(system_);
     }
@@ -201,11 +204,15 @@ private:
             outputs.insert(outputs.end(), system_.noise_nodes.begin(), system_.noise_nodes.end());
         }
         for (std::size_t k = 0; k < system_.cvs.size(); ++k) {
-            if (system_.cvs[k].linear) continue;
-            system_.cvs[k].value_output = static_cast<int>(outputs.size());
-            outputs.push_back(system_.cv_nodes[k]);
-            system_.cvs[k].gradient_output = static_cast<int>(outputs.size());
-            outputs.insert(outputs.end(), cv_gradients_[k].begin(), cv_gradients_[k].end());
+            FormulaSystem::Cv& cv = system_.cvs[k];
+            if (!cv.linear) {
+                cv.value_output = static_cast<int>(outputs.size());
+                outputs.push_back(system_.cv_nodes[k]);
+            }
+            if (!cv.pull.empty()) continue;
+            cv.pull_output = static_cast<int>(outputs.size());
+            const auto first = system_.pull_nodes.begin() + static_cast<std::ptrdiff_t>(k * dim());
+            outputs.insert(outputs.end(), first, first + static_cast<std::ptrdiff_t>(dim()));
         }
         system_.force = lowered(system_.gradient ? "system.potential" : "system.drift", outputs);
     }
@@ -214,22 +221,6 @@ private:
         NodeId sum = graph_.constant(0.0);
         for (std::size_t i = 0; i < a.size(); ++i) sum = graph_.add(sum, graph_.mul(a[i], b[i]));
         return sum;
-    }
-
-    // σᵀ g
-    std::vector<NodeId> noise_transposed_times(const std::vector<NodeId>& g) {
-        std::vector<NodeId> result;
-        for (std::size_t j = 0; j < dim(); ++j) {
-            if (system_.noise == FormulaSystem::Noise::diagonal) {
-                result.push_back(graph_.mul(system_.noise_nodes[j], g[j]));
-                continue;
-            }
-            NodeId sum = graph_.constant(0.0);
-            for (std::size_t i = 0; i < dim(); ++i)
-                sum = graph_.add(sum, graph_.mul(system_.noise_nodes[i * dim() + j], g[i]));
-            result.push_back(sum);
-        }
-        return result;
     }
 
     // ½ σσᵀ:∇∇ξ for the gradient g of ξ.
@@ -272,8 +263,9 @@ private:
                                        dot(cv_gradients_[k], cv_gradients_[l])));
                     } else {
                         system_.closure_nodes.push_back(graph_.mul(
-                            graph_.constant(0.5), dot(noise_transposed_times(cv_gradients_[k]),
-                                                      noise_transposed_times(cv_gradients_[l]))));
+                            graph_.constant(0.5),
+                            dot(noise_transposed_times(system_, cv_gradients_[k]),
+                                noise_transposed_times(system_, cv_gradients_[l]))));
                     }
                 }
             }
@@ -281,9 +273,56 @@ private:
         system_.closure = lowered("cv.variables", system_.closure_nodes);
     }
 
+    // D∇ξ_k and the direction of the pull on each CV. Where no noise acts on ξ_k, no bias has a known law;
+    // then ∇ξ_k serves.
+    void pull() {
+        system_.pull.inputs = system_.pull.slots = system_.dim;
+        with_key("cv.variables", [&] {
+            for (std::size_t k = 0; k < system_.cvs.size(); ++k) pull_of(k);
+        });
+        if (!system_.gradient) system_.pull = lowered("cv.variables", system_.pull_nodes);
+    }
+
+    void pull_of(std::size_t k) {
+        FormulaSystem::Cv& cv = system_.cvs[k];
+        const std::vector<NodeId>& g = cv_gradients_[k];
+        std::vector<NodeId> direction = g;
+        if (system_.gradient) {
+            cv.diffusion = 1.0 / system_.beta;
+        } else {
+            along_.push_back(mobility_times(system_, g));
+            const NodeId d = system_.closure_nodes[diffusion_place(k, k)];
+            cv.diffusion = constant_value(graph_, d, system_.dim);
+            const NodeId unit = cv.diffusion ? graph_.constant(*cv.diffusion) : d;
+            if (!graph_.is_constant(unit, 0.0))
+                for (std::size_t i = 0; i < dim(); ++i)
+                    direction[i] = graph_.div(along_[k][i], unit);
+        }
+        const bool constant = std::all_of(direction.begin(), direction.end(),
+                                          [this](NodeId id) { return graph_.is_constant(id); });
+        if (cv.linear && constant)
+            for (NodeId id : direction) cv.pull.push_back(graph_.node(id).value);
+        system_.pull_nodes.insert(system_.pull_nodes.end(), direction.begin(), direction.end());
+    }
+
+    // Of ∇ξ_k·D∇ξ_l, k ≤ l, in closure_nodes.
+    std::size_t diffusion_place(std::size_t k, std::size_t l) const {
+        const std::size_t K = system_.cvs.size();
+        return K + k * K - k * (k + 1) / 2 + l;
+    }
+
     void fixman() {
         system_.fixman.inputs = system_.fixman.slots = system_.dim;
-        if (!system_.gradient || system_.linear_cvs() || system_.cvs.size() > 2) return;
+        if (!system_.gradient) {
+            const std::vector<NodeId> g(
+                system_.closure_nodes.begin() + static_cast<std::ptrdiff_t>(system_.cvs.size()),
+                system_.closure_nodes.end());
+            with_key("cv.variables",
+                     [&] { system_.fixman_nodes = held_correction(system_, along_, g); });
+            system_.fixman = lowered("cv.variables", system_.fixman_nodes);
+            return;
+        }
+        if (system_.linear_cvs() || system_.cvs.size() > 2) return;
         with_key("cv.variables", [&] {
             NodeId determinant = dot(cv_gradients_[0], cv_gradients_[0]);
             if (cv_gradients_.size() == 2) {
@@ -303,7 +342,7 @@ private:
     Symbols symbols_;
     FormulaSystem system_;
     Expressions& graph_;
-    std::vector<std::vector<NodeId>> cv_gradients_;
+    std::vector<std::vector<NodeId>> cv_gradients_, along_;  // ∇ξ_k; D∇ξ_k, without a potential
 };
 
 // --- source ------------------------------------------------------------------------------------------
@@ -342,6 +381,12 @@ float FormulaSystem::noise_amplitude() const {
     const bool one = std::all_of(noise_values.begin(), noise_values.end(),
                                  [sigma](double other) { return other == sigma; });
     return one && sigma > 0.0 ? static_cast<float>(sigma) : 0.0f;
+}
+
+double FormulaSystem::pull_unit(std::size_t k) const {
+    const std::optional<double>& first = cvs[0].diffusion;
+    const std::optional<double>& own = cvs[k].diffusion;
+    return first && own && *first > 0.0 ? *own / *first : 1.0;
 }
 
 std::string system_source(const FormulaSystem& system, const std::string& name, bool constrained) {
@@ -420,18 +465,35 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
     return text;
 }
 
-std::string cv_source(const FormulaSystem& system, const std::string& name) {
+std::string cv_source(const FormulaSystem& system, const std::string& name, bool one_unit) {
     const int dim = system.dim, n = static_cast<int>(system.cvs.size());
-    std::vector<std::string> targets = elements("xi", n);
-    for (int k = 0; k < n; ++k) {
-        for (std::string& element : elements("gradient[" + std::to_string(k) + "]", dim))
-            targets.push_back(std::move(element));
+    const std::string size = "[" + std::to_string(n) + "][" + std::to_string(dim) + "]";
+    // A function of x that gives ξ and a vector for each, the outputs of `program`.
+    const auto function = [&](const std::string& called, const std::string& vectors,
+                              const Program& program) {
+        std::vector<std::string> targets = elements("xi", n);
+        for (int k = 0; k < n; ++k)
+            for (std::string& element : elements(vectors + "[" + std::to_string(k) + "]", dim))
+                targets.push_back(std::move(element));
+        return "    template <class M, class L>\n    LANE_FN void " + called + "(const " +
+               array_type("x", dim) + ", " + array_type("xi", n) + ", L (&" + vectors + ")" + size +
+               ") const {\n" + indent(source_statements(program, elements("x", dim), targets)) +
+               "    }\n";
+    };
+    std::string text = "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) +
+                       ";\n" + function("evaluate", "gradient", system.cv);
+    if (!system.gradient) {
+        Expressions graph = system.graph;
+        std::vector<NodeId> outputs = system.cv_nodes;
+        for (std::size_t o = 0; o < system.pull_nodes.size(); ++o) {
+            const double unit = system.pull_unit(o / static_cast<std::size_t>(dim));
+            outputs.push_back(one_unit
+                                  ? graph.mul(graph.constant(unit), system.pull_nodes[o])
+                                  : system.pull_nodes[o]);
+        }
+        text += function("evaluate_pull", "pull", lower(graph, outputs, dim));
     }
-    return "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) +
-           ";\n    template <class M, class L>\n    LANE_FN void evaluate(const " +
-           array_type("x", dim) + ", " + array_type("xi", n) + ", L (&gradient)[" +
-           std::to_string(n) + "][" + std::to_string(dim) + "]) const {\n" +
-           indent(source_statements(system.cv, elements("x", dim), targets)) + "    }\n};\n";
+    return text + "};\n";
 }
 
 }  // namespace microlift

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,19 +30,26 @@ struct FormulaSystemText {
 };
 
 struct FormulaSystem {
-    // One collective variable. A linear one, ξ = Σ weights_d x_d + offset, needs no program.
+    // One collective variable. A linear one, ξ = Σ weights_d x_d + offset, needs no program. A bias acts
+    // along `pull`, D∇ξ/(∇ξ·D∇ξ) with D = ½σσᵀ (kernels/dynamics/cv.h); that is ∇ξ with a potential.
     struct Cv {
         bool linear = false;
         std::vector<double> weights;
         double offset = 0.0;
+        std::vector<double> pull;  // of a linear one, where it is the same at all states
         int value_output = -1;     // in `force`, non-linear only
-        int gradient_output = -1;  // in `force`: the first of dim outputs, non-linear only
+        int pull_output = -1;      // in `force`: the first of dim outputs, where `pull` is empty
+        // ∇ξ·D∇ξ where it is the same at all states: what kT is in the law exp(−U/kT) of a bias on ξ.
+        std::optional<double> diffusion;
     };
     enum class Noise { diagonal, matrix };
 
     bool linear_cvs() const;
     // σ where it is one positive constant for all variables, else 0: integrators draw normals with it.
     float noise_amplitude() const;
+    // A bias that is one function of all CVs has its energy in the unit of the first; one that is a sum has
+    // each CV's part in that CV's: what the pull on CV k is multiplied by in the first case.
+    double pull_unit(std::size_t k) const;
     // σ is diagonal, depends on the state, and σ_d on x_d alone.
     bool milstein_fits() const { return !noise_slope.outputs.empty(); }
 
@@ -56,23 +64,25 @@ struct FormulaSystem {
     std::vector<Cv> cvs;
 
     // Inputs of every program: the dim variables. An output may be flagged constant or input.
-    Program force;      // drift, dim; [noise]; of each non-linear CV its value, then its gradient
+    Program force;      // drift, dim; [noise]; of each non-linear CV its value; of each its pull if not constant
     Program potential;  // V; gradient systems only, else no outputs
     Program noise_slope;  // ½ σ_d ∂σ_d/∂x_d, dim; see milstein_fits()
     Program observe;    // one output a formula
     Program cv;         // every ξ_k, linear or not; then their gradients, [k][d]
+    Program pull;       // the directions of the pulls, [k][d]; no outputs where they are the gradients
     // What the closure averages over the conditional measure, K CVs:
     //   K of  b·∇ξ_k + ½ σσᵀ:∇∇ξ_k     (gradient systems −∇V·∇ξ + β⁻¹ Δξ),
     //   then for k ≤ l  ½ (σᵀ∇ξ_k)·(σᵀ∇ξ_l)  (β⁻¹ ∇ξ_k·∇ξ_l), order (0,0) (0,1) … (1,1) ….
     Program closure;
     // Gradient of (1/2β) ln det(∇ξ_k·∇ξ_l): add this term to V where dynamics is constrained to a
     // level set of ξ, then it samples the conditional measure. Gradient systems with a non-linear CV
-    // and at most 2 CVs; else no outputs. All constant 0 where the determinant is constant.
+    // and at most 2 CVs; else no outputs. All constant 0 where the determinant is constant. Without a
+    // potential what takes its place, see held_correction() in sampling/formula/mobility.h.
     Program fixman;
 
     Expressions graph;  // the expressions behind the programs, for double precision
     NodeId potential_node = -1;
-    std::vector<NodeId> drift_nodes, noise_nodes, observe_nodes, cv_nodes, closure_nodes,
+    std::vector<NodeId> drift_nodes, noise_nodes, observe_nodes, cv_nodes, pull_nodes, closure_nodes,
         fixman_nodes;
 };
 
@@ -85,7 +95,8 @@ FormulaSystem make_formula_system(const FormulaSystemText& text);
 // constrained: the force is that of V plus the Fixman term.
 std::string system_source(const FormulaSystem& system, const std::string& name,
                           bool constrained = false);
-// A struct `name` with the interface of kernels/dynamics/cv.h: n and evaluate<M>(x, xi, gradient).
-std::string cv_source(const FormulaSystem& system, const std::string& name);
+// A struct `name` with the interface of kernels/dynamics/cv.h: n, evaluate<M>(x, xi, gradient) and, where
+// it differs, evaluate_pull<M>(x, xi, pull). one_unit: of a bias that is one function of all CVs.
+std::string cv_source(const FormulaSystem& system, const std::string& name, bool one_unit = false);
 
 }  // namespace microlift

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "engine/config/checks.h"
 #include "sampling/dynamics/bytecode_path.h"
 #include "sampling/dynamics/path_kernel.h"
 #include "sampling/dynamics/systems.h"
 #include "sampling/formula/learned_cv.h"
+#include "sampling/formula/mobility.h"
 
 namespace microlift {
 
@@ -130,26 +132,9 @@ Model::Model(const ModelConfig& config) {
         throw KeyError("integrator.scheme", "key 'integrator.scheme': " + no.wrong, no.right);
     start_ = config.start;
     start_.resize(static_cast<std::size_t>(dim()), 0.0);
-    if (gradient()) {
-        cv_beta_ = {beta, beta};
-    } else {
-        // Without a potential the bias −κ(ξ − c) sees the noise along ξ: exp(−U/D) with D = ½|σᵀ∇ξ|².
-        const int K = n_cvs();
-        int output = K;
-        for (int k = 0; k < K; ++k)
-            for (int l = k; l < K; ++l, ++output) {
-                const auto o = static_cast<std::size_t>(output);
-                if (!formulas_->closure.is_constant(o))
-                    throw KeyError("cv.variables",
-                                   "the noise along '" + text_.cv[static_cast<std::size_t>(k)] +
-                                       "' depends on the state, so its bias has no known "
-                                       "stationary law",
-                                   "choose a collective variable with constant noise, or a system "
-                                   "with a potential");
-                const double d = static_cast<double>(formulas_->closure.outputs[o].value);
-                if (k == l) cv_beta_[static_cast<std::size_t>(k)] = 1 / d;
-            }
-    }
+    if (gradient()) cv_beta_ = {beta, beta};
+    for (int k = 0; k < n_cvs() && !gradient(); ++k)
+        cv_beta_[static_cast<std::size_t>(k)] = 1 / noise_along(k);
     if (observed()) {
         for (std::size_t o = 0; o < formulas_->observe_nodes.size(); ++o)
             target_names_.push_back("y" + std::to_string(o + 1));
@@ -160,6 +145,52 @@ Model::Model(const ModelConfig& config) {
     observe_ = std::make_unique<ColumnProgram>(host, formulas_->observe);
     cv_ = std::make_unique<ColumnProgram>(host, formulas_->cv);
     closure_ = std::make_unique<ColumnProgram>(host, formulas_->closure);
+}
+
+// D_k = ∇ξ_k·D∇ξ_k.
+double Model::noise_along(int k) const {
+    const std::optional<double>& d = formulas_->cvs[static_cast<std::size_t>(k)].diffusion;
+    const std::string key = "cv.variables[" + std::to_string(k) + "]";
+    const std::string along = "key '" + key + "': the noise along '" +
+                              text_.cv[static_cast<std::size_t>(k)] + "' ";
+    if (!d)
+        throw KeyError(key,
+                       along + "depends on the state, so no constant kT belongs to a bias on it",
+                       "choose a collective variable with constant noise (of one variable x the "
+                       "integral of dx/diffusion), or a system with a potential");
+    if (!(*d > 0))
+        throw KeyError(key, along + "is zero, so no bias on it has a stationary law",
+                       "choose a collective variable that noise acts on");
+    return static_cast<double>(static_cast<float>(*d));  // as the programs have it
+}
+
+std::string Model::energy_unit() const {
+    if (gradient()) return "that of the potential";
+    const auto six_digits = [](double value) {
+        char text[32];
+        std::snprintf(text, sizeof text, "%.6g", value);
+        return std::string(text);
+    };
+    std::string text = "kT = D = " + six_digits(kt()) + ", half the squared noise along " +
+                       cv_names_[0] + " (its square / time)";
+    if (n_cvs() == 2 && cv_beta_[0] != cv_beta_[1])
+        text += "; of umbrella.stiffness[1] kT = " + six_digits(1 / cv_beta_[1]) + ", along " +
+                cv_names_[1];
+    return text;
+}
+
+std::string Model::bias_remark() const {
+    const DetailedBalance balance = detailed_balance(*formulas_);
+    if (balance == DetailedBalance::holds) return "";
+    const std::string consequence =
+        "a bias then changes more than the weight exp(-U/D) of each value of the collective "
+        "variables, and the free energy is right only as far as the states at one value relax "
+        "faster than that value changes; compare runs of half the stiffness";
+    return balance == DetailedBalance::broken
+               ? "drift and noise have no detailed balance (the drift is not -D grad V + div D of "
+                 "any V, D half the squared noise): " + consequence
+               : "whether drift and noise have detailed balance could not be found out; where they "
+                 "have not, " + consequence;
 }
 
 bool Model::linear_cvs() const {
@@ -181,6 +212,7 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
         if (cv.linear) {
             setup.cv_weight.push_back(cv.weights);
             setup.cv_offset.push_back(cv.offset);
+            if (!gradient()) setup.cv_pull.push_back(cv.pull);
         }
     return setup;
 }

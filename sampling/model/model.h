@@ -33,9 +33,15 @@ public:
     const std::vector<std::string>& variables() const { return formulas_->variables; }
     const std::vector<std::string>& cv_names() const { return cv_names_; }
     bool gradient() const { return formulas_->gradient; }
-    // Inverse temperature that the bias on CV k sees: β, or 1/D_k of a system without potential.
+    // Inverse temperature that the bias on CV k sees: β, or 1/D_k of a system without a potential, where
+    // D_k = ∇ξ_k·D∇ξ_k, D = ½σσᵀ: the law under a bias U_k is exp(−Σ_k U_k/D_k) times the free one.
     const std::array<double, kMaxCvs>& cv_beta() const { return cv_beta_; }
-    double kt() const { return 1 / cv_beta_[0]; }  // energy unit of the free energy
+    // Of the free energy, and of a bias that is one function of all CVs: F = −kT ln p.
+    double kt() const { return 1 / cv_beta_[0]; }
+    // In words, of files and reports.
+    std::string energy_unit() const;
+    // What a bias does to the law besides exp(−U/kT), in words; empty: nothing.
+    std::string bias_remark() const;
     bool linear_cvs() const;
 
     // What the generator learns: the state, or the observed functions of it.
@@ -66,6 +72,8 @@ public:
                  Span<float> x, index row, int newton_steps = 3) const;
 
 private:
+    double noise_along(int k) const;
+
     std::string name_;
     std::vector<std::string> cv_names_, target_names_;
     std::array<double, kMaxCvs> cv_beta_{1, 1};

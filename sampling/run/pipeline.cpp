@@ -23,6 +23,7 @@ Json describe_system(const Model& model) {
     for (const auto& [name, value] : text.parameters) j["parameters"][name] = value;
     if (model.gradient()) j["beta"] = model.formulas().beta;
     j["kt"] = model.kt();
+    j["energy_unit"] = model.energy_unit();
     return j;
 }
 
@@ -73,6 +74,7 @@ void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& 
         progress.note("nothing to do: " + run.dir.string() + " is complete");
     } else {
         describe(run);
+        if (const std::string remark = run.model.bias_remark(); !remark.empty()) run.warn(remark);
         run_rounds(run);
         run_the_rest(run);
     }

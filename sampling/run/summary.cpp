@@ -12,7 +12,7 @@ std::string figure(const Json& tree, const char* name, double times = 1) {
     return number(times * tree.value(name, 0.0));
 }
 
-void print_stages(const Json& stages) {
+void print_stages(const Json& stages, const Json& system) {
     if (stages.contains("sample"))
         std::cout << "  sampled    " << figure(stages["sample"], "steps") << " trajectory-steps at "
                   << figure(stages["sample"], "steps_per_second") << "/s\n";
@@ -21,6 +21,9 @@ void print_stages(const Json& stages) {
         std::cout << "  estimate   " << estimate.value("method", "") << ", "
                   << (estimate.value("converged", false) ? "converged" : "not converged") << " in "
                   << estimate.value("iterations", 0) << " iterations\n";
+        if (!system.contains("beta"))
+            std::cout << "  energies   in the unit where " << system.value("energy_unit", "")
+                      << "\n";
     }
     if (stages.contains("train"))
         std::cout << "  generator  " << figure(stages["train"], "updates")
@@ -78,7 +81,7 @@ void print_summary(const Run& run) {
     double seconds = 0;
     for (const auto& [name, stage] : stages.items()) seconds += stage.value("seconds", 0.0);
     std::cout << "results in " << run.dir.string() << " (" << number(seconds) << " s of work)\n";
-    print_stages(stages);
+    print_stages(stages, part(metrics, "system"));
     print_lifting(part(metrics, "lifting"));
     print_proposals(part(metrics, "proposals"));
     print_energies(part(metrics, "energies"));

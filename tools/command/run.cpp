@@ -7,6 +7,7 @@
 #include "engine/device/device.h"
 #include "engine/files/files.h"
 #include "engine/progress.h"
+#include "sampling/model/model.h"
 #include "sampling/run/cost.h"
 #include "sampling/run/pipeline.h"
 #include "tools/command/commands.h"
@@ -134,12 +135,16 @@ void command_learn(const LearnOptions& options) {
 void command_check(const std::string& config_file, const RunOptions& options) {
     const RunConfig run = check_run_config(config_file, options, available_memory_bytes());
     const RunCost cost = run_cost(run);
+    const Model model(run);
     // Comments, so that the whole output is a configuration.
     std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)
               << "\n# samples stored: " << format_count(cost.samples)
               << "\n# force evaluations: " << format_count(cost.force_evaluations)
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
+    if (!model.gradient()) std::cout << "# energies: in the unit where " << model.energy_unit() << "\n";
+    if (const std::string remark = model.bias_remark(); !remark.empty())
+        std::cout << "# warning: " << remark << "\n";
 }
 
 }  // namespace microlift

@@ -621,7 +621,7 @@ TEST_CASE("formula system: non-linear CVs, Laplacian and Fixman term") {
         const FormulaSystem system = make_formula_system(text);
         CHECK_FALSE(system.cvs[0].linear);
         CHECK(system.cvs[0].value_output == 2);
-        CHECK(system.cvs[0].gradient_output == 3);
+        CHECK(system.cvs[0].pull_output == 3);
         CHECK(system.force.outputs.size() == 5);
         const double point[] = {0.6, 0.8};
         const auto at = [&](NodeId id) { return system.graph.evaluate(id, point); };

@@ -75,6 +75,10 @@ TEST_CASE("formula compiled: noise by a matrix, a curved variable and constraint
     setup.dt = 1e-3;
     setup.scheme = Scheme::euler_maruyama;
     check_same_bits(text, setup);
+    text.diffusion_matrix.clear();
+    text.diffusion = {"1", "0.5", "2"};
+    text.cv = {"x - 0.3*y", "2*z"};
+    check_same_bits(text, setup);
 
     FormulaSystemText curved = two_wells();
     curved.cv = {"sqrt(x^2 + y^2 + 0.1)"};

@@ -100,7 +100,10 @@ TEST_CASE("Mueller-Brown as a formula compiles with both mathematics") {
 TEST_CASE("drift with a state-dependent diffusion matrix and a non-linear CV compiles") {
     PathSetup setup;
     setup.scheme = Scheme::euler_maruyama;
-    check_compiles(matrix_noise(), setup);
+    for (const BiasKind bias : {BiasKind::harmonic, BiasKind::grid, BiasKind::level_set}) {
+        setup.bias = bias;
+        check_compiles(matrix_noise(), setup);
+    }
 }
 
 TEST_CASE("Heun, MALA, BAOAB and Milstein compile") {

@@ -51,7 +51,11 @@ def maps(run, table, value, error, scaled):
     panels = [free_energy] + [errors] * bool(np.isfinite(error).any())
     panels += [residuals] * (scaled is not None)
     return figure(panels, "Free energy of the two collective variables, minimum 0, contours every "
-                  f"{fmt(step)}. Grey: never visited." + agreement(scaled))
+                  f"{fmt(step)}. Grey: never visited." + energy_unit(run) + agreement(scaled))
+
+
+def energy_unit(run):
+    return f" Energies are in the unit where {run.energy_unit}." if run.energy_unit else ""
 
 
 def curve_panel(run, table, value, error, exact):
@@ -114,4 +118,4 @@ def section(run):
         caption += ", and the exact curve"
     caption += "; the difference is zero at the minimum by construction." * (scaled is not None)
     caption = caption.rstrip(".") + "."
-    return figure(panels, caption + agreement(scaled))
+    return figure(panels, caption + energy_unit(run) + agreement(scaled))
