@@ -465,6 +465,26 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
     return text;
 }
 
+namespace {
+
+// A linear CV as a statement: the sum in the order of the bytecode's.
+std::string linear_value(const FormulaSystem::Cv& cv, const std::string& target) {
+    const auto offset = static_cast<float>(cv.offset);
+    std::string sum = "broadcast<L>(" + source_literal(offset) + ")";
+    bool bare = offset == 0.0f;  // a coordinate needs no sum
+    for (std::size_t d = 0; d < cv.weights.size(); ++d) {
+        const auto w = static_cast<float>(cv.weights[d]);
+        if (w == 0.0f) continue;
+        const std::string x = "x[" + std::to_string(d) + "]";
+        sum = bare && w == 1.0f ? x
+                                : "fma(broadcast<L>(" + source_literal(w) + "), " + x + ", " + sum + ")";
+        bare = false;
+    }
+    return target + " = " + sum + ";\n";
+}
+
+}  // namespace
+
 std::string cv_source(const FormulaSystem& system, const std::string& name, bool one_unit) {
     const int dim = system.dim, n = static_cast<int>(system.cvs.size());
     const std::string size = "[" + std::to_string(n) + "][" + std::to_string(dim) + "]";
@@ -472,13 +492,20 @@ std::string cv_source(const FormulaSystem& system, const std::string& name, bool
     const auto function = [&](const std::string& called, const std::string& vectors,
                               const Program& program) {
         std::vector<std::string> targets = elements("xi", n);
+        std::string linear;
+        for (int k = 0; k < n; ++k) {
+            const FormulaSystem::Cv& cv = system.cvs[static_cast<std::size_t>(k)];
+            if (!cv.linear) continue;
+            linear += linear_value(cv, targets[static_cast<std::size_t>(k)]);
+            targets[static_cast<std::size_t>(k)].clear();
+        }
         for (int k = 0; k < n; ++k)
             for (std::string& element : elements(vectors + "[" + std::to_string(k) + "]", dim))
                 targets.push_back(std::move(element));
         return "    template <class M, class L>\n    LANE_FN void " + called + "(const " +
                array_type("x", dim) + ", " + array_type("xi", n) + ", L (&" + vectors + ")" + size +
-               ") const {\n" + indent(source_statements(program, elements("x", dim), targets)) +
-               "    }\n";
+               ") const {\n" +
+               indent(linear + source_statements(program, elements("x", dim), targets)) + "    }\n";
     };
     std::string text = "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) +
                        ";\n" + function("evaluate", "gradient", system.cv);

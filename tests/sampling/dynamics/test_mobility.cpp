@@ -124,20 +124,20 @@ TEST_CASE("bias without a potential: correlated noise, any linear CV, the law ex
     constexpr index n = 20000;
     for (const Device& device : test_devices()) {
         Stream stream(device);
-        for (const auto& [cv, w] : {std::pair{"x", std::array{1.0, 0.0}}, {"2*x", {2.0, 0.0}},
+        for (const auto& [cv, w] : {std::pair{std::string("x"), std::array{1.0, 0.0}}, {"2*x", {2.0, 0.0}},
                                     {"x - 0.5*y", {1.0, -0.5}}}) {
             CAPTURE(cv);
-            Biased run{kCorrelated, std::string("\"") + cv + "\""};
+            Biased run{kCorrelated, "\"" + cv + "\""};
             run.stiffness = 4, run.center = 1.5, run.dt = 0.02;
             const double u[2] = {w[0], w[1]};
             const double unit = form(kMobility, u, u);
             CHECK(Model(config(kCorrelated, run.cvs)).kt() == doctest::Approx(unit).epsilon(1e-6));
-            check_normal_law(run.states(stream, n, 1000), n, run, {w}, kFreePrecision, {unit});
+            check_normal_law(run.states(stream, n, 4000), n, run, {w}, kFreePrecision, {unit});
         }
         Biased two{kCorrelated, "\"x\", \"x + 2*y\""};
         two.stiffness = 2, two.center = 1, two.dt = 0.02;
         const double along[2] = {1, 2};
-        check_normal_law(two.states(stream, n, 1000), n, two, {{1.0, 0.0}, {1.0, 2.0}},
+        check_normal_law(two.states(stream, n, 4000), n, two, {{1.0, 0.0}, {1.0, 2.0}},
                          kFreePrecision, {1.0, form(kMobility, along, along)});
     }
 }
@@ -161,7 +161,7 @@ TEST_CASE("bias without a potential: a table is one function in the unit of the 
         Biased run{kCorrelated, "\"x\", \"x + 2*y\"", BiasKind::grid};
         run.grid = axes.view(table.span());
         run.dt = 0.02;
-        const std::vector<float> x = run.states(stream, n, 1000);
+        const std::vector<float> x = run.states(stream, n, 4000);
         run.stiffness = 2, run.center = 0.5;
         check_normal_law(x, n, run, {{1.0, 0.0}, {1.0, 2.0}}, kFreePrecision, {1.0, 1.0});
     }
@@ -177,10 +177,10 @@ TEST_CASE("bias without a potential: two mobilities, built-in and compiled, have
     const double unit = 0.5 * 1 + 2 * 0.25;
     Biased run{built_in, "\"x1 + 0.5*x2 - 0.5\""};
     run.stiffness = 2, run.center = 1, run.dt = 0.02, run.start = {0.0f, 1.0f};
-    std::vector<float> x = run.states(stream, n, 1000);
+    std::vector<float> x = run.states(stream, n, 4000);
     run.system = formula;
-    const std::vector<float> bytecode = run.states(stream, n, 1000);
-    CHECK(bytecode == run.states(stream, n, 1000, true));
+    const std::vector<float> bytecode = run.states(stream, n, 4000);
+    CHECK(bytecode == run.states(stream, n, 4000, true));
     // The built-in kernel rounds its force in another order.
     for (std::size_t i = 0; i < x.size(); ++i)
         REQUIRE(std::fabs(x[i] - bytecode[i]) < 1e-3f);
