@@ -439,7 +439,9 @@ private:
         float* state[D];
         float *z[D], *previous[D];
         L amplitude[D];
+        float pulls[kMaxCvs][D];
         for (int d = 0; d < D; ++d) {
+            for (int k = 0; k < cvs_; ++k) pulls[k][d] = constant_pull(k, d);
             drift[d] = output(d);
             state[d] = x(d);
             z[d] = row(z_, s * D + d);
@@ -461,8 +463,7 @@ private:
                 L pull[1];
                 window(k, i).pull(at, pull);
                 for (int d = 0; d < D; ++d)
-                    if (const float p = constant_pull(k, d); p != 0.0f)
-                        f[d] = fma(pull[0], broadcast<L>(p), f[d]);
+                    if (pulls[k][d] != 0.0f) f[d] = fma(pull[0], broadcast<L>(pulls[k][d]), f[d]);
             }
             for (int d = 0; d < D; ++d) {
                 L one_x[1] = {px[d]}, one_v[1], one_previous[1];

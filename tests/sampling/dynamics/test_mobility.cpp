@@ -46,7 +46,7 @@ struct Biased {
     double stiffness = 0, center = 0, dt = 0.01;
     std::string scheme = "leimkuhler_matthews";
     GridView grid = {};
-    std::array<float, 2> start{1.0f, 1.0f};
+    std::array<float, 3> start{1.0f, 1.0f, 1.0f};
 
     std::vector<float> states(Stream& stream, index n, uint64 steps, bool compiled = false) const {
         const RunConfig run = config(system, cvs, "scheme = \"" + scheme + "\"\ndt = " +
@@ -237,13 +237,13 @@ TEST_CASE("held without a potential: the conditional law, for correlated and sta
         Stream stream(device);
         Biased run{kCorrelated, "\"x\"", BiasKind::level_set};
         run.center = 1.5, run.dt = 0.02, run.start = {1.5f, 0.0f};
-        const auto y_of = [&](const std::vector<float>& x) {
+        const auto last_of = [&](const std::vector<float>& x) {
             Mean mean;
-            for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i)
-                mean.add(static_cast<double>(x[static_cast<std::size_t>(n) + i]));
+            for (std::size_t i = x.size() - static_cast<std::size_t>(n); i < x.size(); ++i)
+                mean.add(static_cast<double>(x[i]));
             return mean;
         };
-        Mean y = y_of(run.states(stream, n, 1500));  // E(y | x) = x, variance 1
+        Mean y = last_of(run.states(stream, n, 1500));  // E(y | x) = x, variance 1
         CHECK(std::fabs(y.deviation(1.5)) < 4.5);
         CHECK(y.error() * std::sqrt(n) == doctest::Approx(1).epsilon(4.5 / std::sqrt(2.0 * n)));
 
@@ -254,9 +254,20 @@ TEST_CASE("held without a potential: the conditional law, for correlated and sta
                     "diffusion = [[\"1\", \"0\"], [\"4*x\", \"1\"]]", "\"x\"", BiasKind::level_set};
         bent.scheme = "euler_maruyama";
         bent.center = 0.7, bent.dt = 2e-3, bent.start = {0.7f, 0.98f};
-        y = y_of(bent.states(stream, n, 3000));
+        y = last_of(bent.states(stream, n, 3000));
         CHECK(std::fabs(y.value() - 0.98) < 4.5 * y.error() + 2e-3);
         CHECK(y.error() * std::sqrt(n) == doctest::Approx(std::sqrt(0.5)).epsilon(0.025));
+
+        // Two of them held; z = w + u² + v².
+        Biased both{"variables = [\"x\", \"y\", \"z\"]\n"
+                    "drift = [\"-x\", \"-y\", \"-(z - x^2 - y^2) - 2*x^2 - 2*y^2 + 2\"]\n"
+                    "diffusion = [[\"1\", \"0\", \"0\"], [\"0\", \"1\", \"0\"], "
+                    "[\"2*x\", \"2*y\", \"1\"]]", "\"x\", \"x + y\"", BiasKind::level_set};
+        both.scheme = "euler_maruyama";
+        both.center = 0.7, both.dt = 2e-3, both.start = {0.7f, 0.0f, 0.49f};
+        const Mean z = last_of(both.states(stream, n, 3000));
+        CHECK(std::fabs(z.value() - 0.49) < 4.5 * z.error() + 2e-3);
+        CHECK(z.error() * std::sqrt(n) == doctest::Approx(std::sqrt(0.5)).epsilon(0.025));
     }
 }
 
@@ -270,11 +281,11 @@ TEST_CASE("bias without a potential: what has no known law is refused or said") 
         }
     };
     const std::string plane = "variables = [\"x\", \"y\"]\ndrift = [\"-x\", \"-y\"]\n";
-    CHECK(key_of(plane + "diffusion = [\"1\", \"1\"]", "\"x^2 + y\"").find("depends on the state") !=
+    CHECK(kelast_of(plane + "diffusion = [\"1\", \"1\"]", "\"x^2 + y\"").find("depends on the state") !=
           std::string::npos);
-    CHECK(key_of(plane + "diffusion = [\"1\", \"0\"]", "\"y\"").find("is zero") != std::string::npos);
-    CHECK(key_of(plane + "diffusion = [\"1\", \"1 + x^2\"]", "\"x\"").empty());
-    CHECK(key_of(plane + "diffusion = [\"1\", \"1\"]", "\"sqrt(x^2 + y^2)\"").empty());
+    CHECK(kelast_of(plane + "diffusion = [\"1\", \"0\"]", "\"y\"").find("is zero") != std::string::npos);
+    CHECK(kelast_of(plane + "diffusion = [\"1\", \"1 + x^2\"]", "\"x\"").empty());
+    CHECK(kelast_of(plane + "diffusion = [\"1\", \"1\"]", "\"sqrt(x^2 + y^2)\"").empty());
 
     const auto balance = [](const std::string& drift, const std::string& diffusion) {
         return detailed_balance(Model(config("variables = [\"x\", \"y\"]\ndrift = " + drift +
