@@ -98,6 +98,21 @@ class Mobility(Scratch):
                 # A bin is 0.1 wide, and x within it leans to the wells: less than 0.02.
                 self.assertLess(abs(off), 5 * float(row["mean_se"]) + 0.02)
 
+    def test_closure(self):
+        """By detailed balance the averaged drift is −kT dF/dξ with F in kT, and D is kT."""
+        for name, system, cv, kt in (("mobilities", TWO_MOBILITIES, '"x-y"', 1.25),
+                                     ("correlated", CORRELATED, '"x"', 1)):
+            with self.subTest(name):
+                text = config(system, cv, 1.4, 40 * kt) + "[closure]\nbursts = false\n"
+                folder, _ = self.finished(name, text)
+                found = [r for r in rows(folder / "closure.csv") if r["source"] == "conditional"]
+                self.assertEqual(28, len(found))
+                for row in found:
+                    x = float(row["cv_1"])
+                    self.assertAlmostEqual(-kt * 8 * x * (x * x - 1), float(row["drift"]),
+                                           delta=5 * float(row["drift_se"]))
+                    self.assertAlmostEqual(kt, float(row["diffusion"]), delta=1e-6)
+
     def test_other_estimators(self):
         text = config(TWO_MOBILITIES, '"x-y"', 1.4, 50)
         for method in ("wham", "umbrella_integration"):
