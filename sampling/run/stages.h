@@ -29,6 +29,7 @@ void compare_generators(Run& run);
 void learn(Run& run);
 void ablate(Run& run);
 void check_samples(Run& run);
+void check_accuracy(Run& run);
 void average_samples(Run& run);
 void close(Run& run);
 void lift(Run& run);
