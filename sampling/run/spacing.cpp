@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 
 #include "engine/config/checks.h"
@@ -14,6 +15,12 @@ namespace {
 constexpr double kMostOfNoise = 0.25;
 // Of the width 1/√(β stiffness) of a window: its centre and the bins within are rounded as much.
 constexpr double kMostOfWindow = 1.0 / 256;
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.7g", value);
+    return text;
+}
 
 // The variable that ξ is, up to a constant; −1 where it is none.
 int variable_of(const FormulaSystem::Cv& cv) {
@@ -52,29 +59,33 @@ void check_spacing(const RunConfig& run, const Model& model) {
     for (int k = 0; k < model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
         const double far = std::max(std::fabs(run.umbrella.from[i]), std::fabs(run.umbrella.to[i]));
-        const double middle = 0.5 * (run.umbrella.from[i] + run.umbrella.to[i]);
         const double spacing = float_spacing(far);
         const double window = 1 / std::sqrt(model.cv_beta()[i] * run.umbrella.stiffness[i]);
         const int variable = variable_of(model.formulas().cvs[i]);
         const double noise = variable < 0 ? 0 : step_noise(model, run.integrator, variable);
         const bool steps = noise > 0 && spacing > kMostOfNoise * noise;
         if (!steps && !(spacing > kMostOfWindow * window)) continue;
-        const std::string every = ", where single precision knows a number every " +
-                                  toml_number(spacing);
+        const std::string& name = model.cv_names()[i];
+        const std::string far_away = "the collective variable '" + name + "' goes up to " +
+                                     number(far) + ", where single precision knows a number every " +
+                                     number(spacing);
         const double half = 0.5 * std::fabs(run.umbrella.to[i] - run.umbrella.from[i]);
         if (steps && float_spacing(half) > kMostOfNoise * noise)
             throw KeyError("integrator.dt",
-                           "a step of integrator.dt moves '" + model.cv_names()[i] + "' by " +
-                               toml_number(noise) + ", and it goes up to " + toml_number(far) + every,
+                           far_away + ", and the noise of a step of integrator.dt moves it by " +
+                               number(noise),
                            "choose a larger integrator.dt");
+        const bool is_variable = variable >= 0 && model.text().cv[i] == model.variables()[
+                                                      static_cast<std::size_t>(variable)];
+        const std::string middle =
+            toml_number(std::round(0.5 * (run.umbrella.from[i] + run.umbrella.to[i])));
         throw KeyError("umbrella.from",
-                       "the collective variable '" + model.cv_names()[i] + "' goes up to " +
-                           toml_number(far) + every +
-                           (steps ? "; a step moves it by " + toml_number(noise)
-                                  : "; a window is " + toml_number(window) + " wide"),
-                       "count it from " + toml_number(std::round(middle)) + ": write (" +
-                           model.cv_names()[i] + " + " + toml_number(std::round(middle)) +
-                           ") for it in the formulas, and shift from, to and initial");
+                       far_away + (steps ? "; the noise of a step moves it by " + number(noise)
+                                         : "; a window is " + number(window) + " wide"),
+                       "count it from " + middle + ": " +
+                           (is_variable ? "write (" + name + " + " + middle + ") for it in the formulas"
+                                        : "give the variables behind it such an origin") +
+                           ", and shift from, to and initial");
     }
 }
 

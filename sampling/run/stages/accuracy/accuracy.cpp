@@ -8,7 +8,7 @@ namespace microlift {
 void check_accuracy(Run& run) {
     StageMeter meter(run.record, "accuracy");
     const BiasedDrift physics(run);
-    const std::vector<WindowStates> drawn = drawn_states(run);
+    const std::vector<WindowStates> drawn = drawn_states(run, physics.operations());
     check_precision(run, physics, drawn);
     check_steps(run, physics, drawn);
     check_bins(run);

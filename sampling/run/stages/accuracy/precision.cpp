@@ -12,7 +12,7 @@ namespace {
 
 using Rows = std::vector<std::vector<double>>;
 
-constexpr double kMostEnergy = 0.1;      // kT, over all that a variable goes through
+constexpr double kMostEnergy = 0.02;     // kT, over all that a variable goes through
 constexpr double kMostForce = 0.01;      // of the drift, where a variable has no noise
 constexpr double kMostRounding = 0.02;   // kT, of the energy that a Metropolis decision sees
 constexpr double kMostOfNoise = 1.0 / 16, kMostOfBin = 1.0 / 64;  // spacing of numbers

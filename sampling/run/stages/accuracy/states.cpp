@@ -6,15 +6,16 @@ namespace microlift {
 
 namespace {
 
-constexpr index kStates = 131072;                   // of all windows together, about
+constexpr index kStates = 131072, kWork = 20000000;  // of all windows together, about
 constexpr index kFewest = 128, kMost = 8192;        // of one window
 constexpr index kReplicas = 128;                    // of one window, at most
 
 }  // namespace
 
-std::vector<WindowStates> drawn_states(Run& run) {
+std::vector<WindowStates> drawn_states(Run& run, index operations) {
     const SampleSet& samples = run.samples;
-    const index each = std::clamp(kStates / std::max<index>(1, run.windows.size()), kFewest, kMost);
+    const index all = std::min(kStates, kWork / std::max<index>(1, operations));
+    const index each = std::clamp(all / std::max<index>(1, run.windows.size()), kFewest, kMost);
     std::vector<WindowStates> drawn;
     for (const SampleBlock& block : samples.blocks) {
         const index replicas = std::min({block.replicas, kReplicas, each});
@@ -45,9 +46,15 @@ BiasedDrift::BiasedDrift(const Run& run) : run_(run) {
     Expressions graph = system.graph;
     std::vector<NodeId> terms = system.drift_nodes;
     terms.insert(terms.end(), system.cv_nodes.begin(), system.cv_nodes.end());
-    for (const NodeId xi : system.cv_nodes)
-        for (const NodeId g : graph.gradient(xi, system.dim)) terms.push_back(g);
+    along_cv_.resize(dim());
+    for (const NodeId xi : system.cv_nodes) {
+        const std::vector<NodeId> gradient = graph.gradient(xi, system.dim);
+        terms.insert(terms.end(), gradient.begin(), gradient.end());
+        for (std::size_t d = 0; d < dim(); ++d)
+            if (!graph.is_constant(gradient[d], 0.0)) along_cv_[d] = true;
+    }
     terms_ = std::make_unique<BatchEvaluator>(graph, terms);
+    operations_ = static_cast<index>(graph.reachable(terms).size());
     noise_ = std::make_unique<BatchEvaluator>(graph, system.noise_nodes);
     if (!has_energy()) return;
     std::vector<NodeId> energy{system.potential_node};

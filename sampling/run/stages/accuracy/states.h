@@ -12,14 +12,18 @@ struct WindowStates {
     index count() const { return replicas * times; }
 };
 
-// Evenly spaced in time; of every window that the samples hold, a few thousand states at most.
-std::vector<WindowStates> drawn_states(Run& run);
+// Evenly spaced in time; of every window that the samples hold, a few thousand states at most, and fewer
+// where the formulas take many operations.
+std::vector<WindowStates> drawn_states(Run& run, index operations);
 
 // The drift of the biased dynamics, and the energy behind it where there is one, in double precision.
 class BiasedDrift {
 public:
     explicit BiasedDrift(const Run& run);
     bool has_energy() const { return run_.model.gradient(); }
+    index operations() const { return operations_; }  // of the formulas behind the drift
+    // Whether a collective variable depends on it.
+    bool along_cv(std::size_t variable) const { return along_cv_[variable]; }
     // drift[d][i] at the states x[d][i], under the bias of a window.
     std::vector<std::vector<double>> drift(index window, const std::vector<std::vector<double>>& x) const;
     // V + U.
@@ -34,6 +38,8 @@ private:
     std::size_t cvs() const { return static_cast<std::size_t>(run_.model.n_cvs()); }
 
     const Run& run_;
+    std::vector<bool> along_cv_;
+    index operations_ = 0;
     std::unique_ptr<BatchEvaluator> terms_;   // drift (dim), ξ (K), ∇ξ (K·dim)
     std::unique_ptr<BatchEvaluator> energy_;  // V, ξ (K)
     std::unique_ptr<BatchEvaluator> noise_;   // σ: dim, or dim·dim by rows

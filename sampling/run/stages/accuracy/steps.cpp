@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
@@ -14,26 +15,26 @@ using Rows = std::vector<std::vector<double>>;
 
 constexpr double kSignificant = 4;   // standard errors: many windows and variables are looked at
 constexpr double kNoticed = 0.05;    // of the temperature
+// Of variables behind ξ: the windows' own stiffness alone shifts no free energy.
+constexpr double kNoticedAlongCv = 0.25;
 constexpr double kExplains = 1.0 / 3;  // of an excess, by the order of magnitude of what a step does
 constexpr index kBlocks = 16;        // that an error is made of, at least
 constexpr std::size_t kTried = 64;   // steps tried in a window
+constexpr double kWay = 0.2;         // of a difference, in a step's noise
 constexpr double kGoodStep = 0.2;    // dt times the steepest change of the drift
 
 // A figure of a window.
 struct Excess {
-    double value = 0, error = 0, expected = 0;  // of ½ E[σσᵀ]
+    double value = 0, error = 0, expected = 0;
+    double noticed = kNoticed;
     bool found() const {
         return std::isfinite(value) && std::fabs(value) > kSignificant * error &&
-               std::fabs(value) > kNoticed && expected > kExplains * std::fabs(value);
+               std::fabs(value) > noticed && expected > kExplains * std::fabs(value);
     }
     // What a step may have done of it.
     double weight() const { return std::min(std::fabs(value), expected / kExplains); }
 };
 
-struct TriedSteps {
-    double acceptance = 1;  // of a Metropolis decision
-    double steepness = 0;   // the greatest |change of drift| / |way|
-};
 
 // What a step advances by the drift: dt, and of underdamped dynamics dt²/2m.
 double drift_time(const Run& run) {
@@ -48,32 +49,82 @@ double mean(const std::vector<double>& values) {
     return sum;
 }
 
-// −E[(x − E x) b] / ½E[σσᵀ] − 1 of one variable. Replicas are independent, and where there are few, so
-// nearly are long pieces of their times.
-Excess excess_of(const WindowStates& at, const std::vector<double>& x, const std::vector<double>& drift,
-                 const std::vector<double>& noise, double time) {
-    const double center = mean(x), half = 0.5 * mean(noise);
-    if (!(half > 0)) return {};
+// Σ of q over Σ of p, its error from blocks: replicas are independent, and where there are few, so nearly
+// are long pieces of their times.
+Excess ratio_of(const WindowStates& at, const std::vector<double>& q, const std::vector<double>& p) {
     const index pieces = std::min(at.times, (kBlocks + at.replicas - 1) / at.replicas);
-    std::vector<double> sum(static_cast<std::size_t>(at.replicas * pieces), 0.0), count = sum;
-    double square = 0;
+    std::vector<double> sum(static_cast<std::size_t>(at.replicas * pieces), 0.0), base = sum;
     for (index t = 0; t < at.times; ++t)
         for (index r = 0; r < at.replicas; ++r) {
             const auto i = static_cast<std::size_t>(t * at.replicas + r);
             const auto b = static_cast<std::size_t>(t * pieces / at.times * at.replicas + r);
-            sum[b] -= (x[i] - center) * drift[i] / half;
-            count[b] += 1;
-            square += drift[i] * drift[i] / static_cast<double>(at.count());
+            sum[b] += q[i];
+            base[b] += p[i];
         }
-    for (std::size_t b = 0; b < sum.size(); ++b) sum[b] /= count[b];
-    const double all = mean(sum), blocks = static_cast<double>(sum.size());
+    const double blocks = static_cast<double>(sum.size()), below = mean(base);
+    Excess excess;
+    excess.value = mean(sum) / below;
     double variance = 0;
-    for (const double s : sum) variance += (s - all) * (s - all) / (blocks - 1);
-    return {all - 1, std::sqrt(variance / blocks), 0.5 * time * square / half};
+    for (std::size_t b = 0; b < sum.size(); ++b)
+        variance += std::pow((sum[b] - excess.value * base[b]) / below, 2) / (blocks - 1);
+    excess.error = std::sqrt(variance / blocks);
+    return excess;
 }
 
-// A few steps from stored states, with noise of their own.
-TriedSteps try_steps(const Run& run, const BiasedDrift& physics, const WindowStates& at,
+// With a potential: E[b²] = ½σ² E[−∂b], which sees the steepest places best.
+Excess excess_of_force(const WindowStates& at, const std::vector<double>& drift,
+                       const std::vector<double>& slope, double half_noise, double time) {
+    std::vector<double> q, p;
+    double square = 0, steep = 0;
+    for (std::size_t i = 0; i < drift.size(); ++i) {
+        p.push_back(-half_noise * slope[i]);
+        q.push_back(drift[i] * drift[i] - p.back());
+        square += drift[i] * drift[i];
+        steep -= drift[i] * drift[i] * slope[i];
+    }
+    if (!(mean(p) > 0)) return {};
+    Excess excess = ratio_of(at, q, p);
+    excess.expected = 0.5 * time * steep / square;
+    return excess;
+}
+
+// Without: E[(x − E x) b] = −½σ².
+Excess excess_of_spread(const WindowStates& at, const std::vector<double>& x,
+                        const std::vector<double>& drift, double half_noise, double time) {
+    if (!(half_noise > 0)) return {};
+    const double center = mean(x);
+    std::vector<double> q;
+    double square = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        q.push_back(-(x[i] - center) * drift[i] - half_noise);
+        square += drift[i] * drift[i] / static_cast<double>(x.size());
+    }
+    Excess excess = ratio_of(at, q, std::vector<double>(x.size(), half_noise));
+    excess.expected = 0.5 * time * square / half_noise;
+    return excess;
+}
+
+// ∂b_d/∂x_d of every state, from a difference along random signs: its mean is right.
+Rows slopes_of(const Run& run, const BiasedDrift& physics, const WindowStates& at, const Rows& noise,
+               double time) {
+    Rows ahead = at.x, behind = at.x, way(at.x.size());
+    for (std::size_t d = 0; d < at.x.size(); ++d)
+        for (std::size_t i = 0; i < at.x[d].size(); ++i) {
+            const bool up = derived_seed(run.config.seed + d, 9600 + i) & 1;
+            way[d].push_back((up ? kWay : -kWay) * std::sqrt(noise[d][i] * time));
+            ahead[d][i] += way[d][i];
+            behind[d][i] -= way[d][i];
+        }
+    const Rows there = physics.drift(at.window, ahead), here = physics.drift(at.window, behind);
+    Rows slopes(at.x.size());
+    for (std::size_t d = 0; d < at.x.size(); ++d)
+        for (std::size_t i = 0; i < at.x[d].size(); ++i)
+            slopes[d].push_back((there[d][i] - here[d][i]) / (2 * way[d][i]));
+    return slopes;
+}
+
+// How often a Metropolis decision would accept a step from a stored state; noise of its own.
+double acceptance_of(const Run& run, const BiasedDrift& physics, const WindowStates& at,
                      const Rows& drift, const Rows& noise, double time) {
     const std::size_t n = std::min(kTried, static_cast<std::size_t>(at.count())), dims = at.x.size();
     const std::size_t apart = static_cast<std::size_t>(at.count()) / n;
@@ -93,29 +144,52 @@ TriedSteps try_steps(const Run& run, const BiasedDrift& physics, const WindowSta
         }
     }
     const Rows there = physics.drift(at.window, to);
-    TriedSteps tried;
-    std::vector<double> before, after;
-    if (physics.has_energy()) {
-        before = physics.energy(at.window, from);
-        after = physics.energy(at.window, to);
-        tried.acceptance = 0;
-    }
+    const std::vector<double> before = physics.energy(at.window, from);
+    const std::vector<double> after = physics.energy(at.window, to);
+    double acceptance = 0;
     for (std::size_t j = 0; j < n; ++j) {
-        double work = 0, change = 0, way = 0;
+        double work = 0;
         for (std::size_t d = 0; d < dims; ++d) {
-            const double h = push[d][j] + there[d][j], s = to[d][j] - from[d][j];
+            const double h = push[d][j] + there[d][j];
             work += 0.5 * h * (kick[d][j] + 0.5 * time * h);
-            change += (there[d][j] - push[d][j]) * (there[d][j] - push[d][j]);
-            way += s * s;
         }
-        if (way > 0 && std::isfinite(change))
-            tried.steepness = std::max(tried.steepness, std::sqrt(change / way));
-        if (!physics.has_energy()) continue;
         const double ratio = -run.model.formulas().beta * (after[j] - before[j] + work);
         if (std::isfinite(ratio))
-            tried.acceptance += std::exp(std::min(0.0, ratio)) / static_cast<double>(n);
+            acceptance += std::exp(std::min(0.0, ratio)) / static_cast<double>(n);
     }
-    return tried;
+    return acceptance;
+}
+
+// |change of the drift| / |way| along the drift, the greatest over the states that are pushed hardest.
+double steepness_of(const BiasedDrift& physics, const WindowStates& at, const Rows& drift,
+                    const Rows& noise, double time) {
+    const std::size_t dims = at.x.size(), n = std::min(kTried, static_cast<std::size_t>(at.count()));
+    std::vector<double> push(drift[0].size(), 0.0);
+    for (const auto& row : drift)
+        for (std::size_t i = 0; i < push.size(); ++i) push[i] += row[i] * row[i];
+    std::vector<std::size_t> order(push.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n), order.end(),
+                      [&](std::size_t a, std::size_t b) { return push[a] > push[b]; });
+    Rows to(dims);
+    std::vector<double> way;
+    for (std::size_t j = 0; j < n; ++j) {
+        const std::size_t i = order[j];
+        double thermal = 0;
+        for (const auto& row : noise) thermal += row[i] * time;
+        way.push_back(1e-3 * std::sqrt(thermal));
+        for (std::size_t d = 0; d < dims; ++d)
+            to[d].push_back(at.x[d][i] - way[j] * drift[d][i] / std::sqrt(push[i]));
+    }
+    const Rows there = physics.drift(at.window, to);
+    double steepest = 0;
+    for (std::size_t j = 0; j < n; ++j) {
+        double change = 0;
+        for (std::size_t d = 0; d < dims; ++d)
+            change += std::pow(there[d][j] - drift[d][order[j]], 2);
+        if (std::isfinite(change)) steepest = std::max(steepest, std::sqrt(change) / way[j]);
+    }
+    return steepest;
 }
 
 std::string place_of(const Run& run, index window) {
@@ -134,27 +208,48 @@ double rounded_down(double value) {
     return std::floor(value / unit) * unit;
 }
 
+void warn_of_steps(Run& run, const BiasedDrift& physics, const WindowStates& at,
+                   const Excess& excess, const std::string& variable) {
+    const double time = drift_time(run), dt = run.config.integrator.dt;
+    const double steepness = steepness_of(physics, at, physics.drift(at.window, at.x),
+                                          physics.noise(at.x), time);
+    // Of underdamped dynamics the time goes as dt².
+    const double shorter = std::min(0.5, kGoodStep / (steepness * time));
+    const double good = dt * (run.kernel->has_velocity() ? std::sqrt(shorter) : shorter);
+    run.warn("integrator.dt = " + number(dt) + " is too long: in the window at " +
+             place_of(run, at.window) + " the samples of " + variable +
+             " are as if the temperature were off by " + number(100 * excess.value) + " +- " +
+             number(100 * excess.error) + " %; try " + number(rounded_down(good)) +
+             (run.model.gradient() ? ", or the scheme mala" : ""));
+}
+
 }  // namespace
 
 void check_steps(Run& run, const BiasedDrift& physics, const std::vector<WindowStates>& drawn) {
-    const double time = drift_time(run), dt = run.config.integrator.dt;
+    if (drawn.empty()) return;
+    const double time = drift_time(run);
     Excess worst;
-    TriedSteps steepest;
-    index window = drawn.empty() ? -1 : drawn[0].window, lowest_window = -1;
+    const WindowStates* where = &drawn[0];
     std::size_t variable = 0;
     double acceptance = 0, lowest = 2;
+    index lowest_window = -1;
     for (const WindowStates& at : drawn) {
         const Rows drift = physics.drift(at.window, at.x), noise = physics.noise(at.x);
-        const TriedSteps tried = try_steps(run, physics, at, drift, noise, time);
-        acceptance += tried.acceptance / static_cast<double>(drawn.size());
-        if (tried.acceptance < lowest) lowest = tried.acceptance, lowest_window = at.window;
+        const Rows slopes = physics.has_energy() ? slopes_of(run, physics, at, noise, time) : Rows();
         for (std::size_t d = 0; d < at.x.size(); ++d) {
-            const Excess excess = excess_of(at, at.x[d], drift[d], noise[d], time);
-            const bool worse = excess.found() != worst.found()
-                                   ? excess.found()
-                                   : excess.weight() > worst.weight();
-            if (worse) worst = excess, window = at.window, variable = d, steepest = tried;
+            const double half_noise = 0.5 * mean(noise[d]);
+            Excess excess = physics.has_energy()
+                                ? excess_of_force(at, drift[d], slopes[d], half_noise, time)
+                                : excess_of_spread(at, at.x[d], drift[d], half_noise, time);
+            if (physics.along_cv(d)) excess.noticed = kNoticedAlongCv;
+            const bool worse = excess.found() != worst.found() ? excess.found()
+                                                               : excess.weight() > worst.weight();
+            if (worse) worst = excess, where = &at, variable = d;
         }
+        if (!physics.has_energy()) continue;
+        const double accepted = acceptance_of(run, physics, at, drift, noise, time);
+        acceptance += accepted / static_cast<double>(drawn.size());
+        if (accepted < lowest) lowest = accepted, lowest_window = at.window;
     }
     Json& record = run.record["accuracy"]["step"];
     if (physics.has_energy()) {
@@ -162,22 +257,13 @@ void check_steps(Run& run, const BiasedDrift& physics, const std::vector<WindowS
         record["lowest_acceptance"] = lowest;
         record["lowest_acceptance_window"] = lowest_window;
     }
-    if (window < 0) return;
     record["excess"] = worst.value;
     record["excess_error"] = worst.error;
     record["excess_expected"] = worst.expected;
-    record["excess_window"] = window;
+    record["excess_window"] = where->window;
     record["excess_variable"] = run.model.variables()[variable];
-    if (!worst.found() || run.kernel->metropolis()) return;
-    const double good = kGoodStep / steepest.steepness;
-    const double step = run.kernel->has_velocity()
-                            ? std::sqrt(2 * good * run.config.integrator.mass)
-                            : good;
-    run.warn("integrator.dt = " + number(dt) + " is too long: in the window at " +
-             place_of(run, window) + " the samples of " + run.model.variables()[variable] +
-             " are as if the temperature were off by " + number(100 * worst.value) + " +- " +
-             number(100 * worst.error) + " %; try " + number(rounded_down(std::min(step, 0.5 * dt))) +
-             ", or the scheme mala");
+    if (worst.found() && !run.kernel->metropolis())
+        warn_of_steps(run, physics, *where, worst, run.model.variables()[variable]);
 }
 
 }  // namespace microlift
