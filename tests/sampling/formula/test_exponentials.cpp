@@ -19,6 +19,7 @@ struct Case {
     const char* text;
     std::function<Wide(Wide)> f;
     double size;  // of the exponents, by |x|: single precision rounds them
+    double most = 1000;  // |x| where the formula as written, and its value, are within range
 };
 
 const Case kCases[] = {
@@ -27,7 +28,7 @@ const Case kCases[] = {
      [](Wide x) {
          return -std::log(std::exp(-5 * (x - 1) * (x - 1) - 200) + std::exp(-5 * (x + 1) * (x + 1) - 200));
      },
-     100},
+     100, 40},
     {"log(0.3*exp(2*x)+1e-30*exp(-3*x))",
      [](Wide x) { return std::log(0.3L * std::exp(2 * x) + 1e-30L * std::exp(-3 * x)); }, 70},
     {"log(exp(x)+exp(log(exp(2*x)+exp(-x))))",
@@ -45,7 +46,7 @@ const Case kCases[] = {
     {"1/(1+exp(20*x))^2", [](Wide x) { return 1 / std::pow(1 + std::exp(20 * x), 2); }, 20},
     {"1/sqrt(1+exp(2*x))", [](Wide x) { return 1 / std::sqrt(1 + std::exp(2 * x)); }, 2},
     {"(1+exp(20*x))^0.05*exp(-x)",
-     [](Wide x) { return std::pow(1 + std::exp(20 * x), 0.05L) * std::exp(-x); }, 20},
+     [](Wide x) { return std::pow(1 + std::exp(20 * x), 0.05L) * std::exp(-x); }, 20, 40},
     {"exp(x)/sqrt(1+exp(2*x))",
      [](Wide x) { return std::exp(x) / std::sqrt(1 + std::exp(2 * x)); }, 2},
     {"log(exp(x)/(1+exp(x)))", [](Wide x) { return x - std::log(1 + std::exp(x)); }, 1},
@@ -80,6 +81,7 @@ TEST_CASE("logarithms and quotients of sums of exponentials, at any size") {
         const std::vector<NodeId> outputs{f, graph.gradient(f, 1)[0], graph.derivative(f, 0)};
         const Program program = lower(graph, outputs, 1);
         for (const double x : kPoints) {
+            if (std::fabs(x) > c.most) continue;
             CAPTURE(c.text);
             CAPTURE(x);
             const double value = static_cast<double>(c.f(x)), gradient = slope(c, x);
@@ -89,10 +91,10 @@ TEST_CASE("logarithms and quotients of sums of exponentials, at any size") {
             execute_scalar(program, &at, single);
             for (int o = 0; o < 3; ++o) {
                 CAPTURE(o);
-                // A few roundings of the exponents and of the result; differences end at 1e-10.
+                // A few roundings of the exponents, of the result, and of slopes that cancel.
                 const double size = 1 + c.size * (1 + std::fabs(x)), scale = std::fabs(expected[o]);
                 CHECK(std::fabs(static_cast<double>(single[o]) - expected[o]) <=
-                      4 * 1.2e-7 * (size * std::fmin(1.0, scale) + scale) + 1e-10);
+                      4 * 1.2e-7 * (size * std::fmin(1.0, scale) + scale + c.size));
                 CHECK(std::fabs(graph.evaluate(outputs[static_cast<std::size_t>(o)], {&x, 1}) -
                                 expected[o]) <= 1e-8 * (1 + scale));
             }

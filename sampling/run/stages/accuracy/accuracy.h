@@ -6,9 +6,9 @@
 namespace microlift {
 
 // Do the samples obey the law that they should, whatever the scheme? Under a drift b with noise σ,
-// E[b²] = ½σ² E[−∂b] for every variable where there is a potential, and E[(x − E x) b] = −½σ² always. A step
-// that is too long breaks them, at walls first, by about half of dt times the steepness of b. Where the
-// excess is beyond chance and such a step explains it, the run warns.
+// E[b²] = ½σ² E[−∂b] for every variable where there is a potential, and E[L b²] = 0 with the generator L
+// always. A step that is too long breaks them, at walls first, by about half of dt times the steepness of
+// b. Where the excess is beyond chance and such a step explains it, the run warns.
 void check_steps(Run& run, const BiasedDrift& physics, const std::vector<WindowStates>& drawn);
 
 // The drift that trajectories took in single precision beside the one in double precision, at the states

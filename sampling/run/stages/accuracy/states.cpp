@@ -12,29 +12,29 @@ constexpr index kReplicas = 128;                    // of one window, at most
 
 }  // namespace
 
-std::vector<WindowStates> drawn_states(Run& run, index operations) {
-    const SampleSet& samples = run.samples;
+std::vector<WindowStates> drawn_states(Run& run, Span<const float> x, index row,
+                                       const std::vector<SampleBlock>& blocks, index operations) {
+    const int dim = run.model.dim();
     const index all = std::min(kStates, kWork / std::max<index>(1, operations));
     const index each = std::clamp(all / std::max<index>(1, run.windows.size()), kFewest, kMost);
     std::vector<WindowStates> drawn;
-    for (const SampleBlock& block : samples.blocks) {
+    for (const SampleBlock& block : blocks) {
         const index replicas = std::min({block.replicas, kReplicas, each});
         const index times = std::min(block.samples, std::max<index>(1, each / replicas));
         const index trajectories = block.trajectories();
         const std::size_t first = drawn.size();
         for (index w = 0; w < block.windows; ++w)
             drawn.push_back({block.first_window + w, replicas, times,
-                             std::vector<std::vector<double>>(static_cast<std::size_t>(samples.dim))});
-        std::vector<float> row(static_cast<std::size_t>(trajectories));
-        for (int d = 0; d < samples.dim; ++d)
+                             std::vector<std::vector<double>>(static_cast<std::size_t>(dim))});
+        std::vector<float> states(static_cast<std::size_t>(trajectories));
+        for (int d = 0; d < dim; ++d)
             for (index t = 0; t < times; ++t) {
                 const index at = block.first + (2 * t + 1) * block.samples / (2 * times) * trajectories;
-                copy_to_host(run.stream, row.data(),
-                             Span<const float>(samples.x.span().subspan(d * samples.row + at, trajectories)));
+                copy_to_host(run.stream, states.data(), x.subspan(d * row + at, trajectories));
                 for (index w = 0; w < block.windows; ++w) {
-                    auto& x = drawn[first + static_cast<std::size_t>(w)].x[static_cast<std::size_t>(d)];
-                    const auto from = row.begin() + w * block.replicas;
-                    x.insert(x.end(), from, from + replicas);
+                    auto& to = drawn[first + static_cast<std::size_t>(w)].x[static_cast<std::size_t>(d)];
+                    const auto from = states.begin() + w * block.replicas;
+                    to.insert(to.end(), from, from + replicas);
                 }
             }
     }
@@ -98,6 +98,19 @@ std::vector<double> BiasedDrift::energy(index window, const Rows& x) const {
             energy[i] += 0.5 * run_.windows.stiffness[w][k] * r * r;
         }
     return energy;
+}
+
+BiasedDrift::Rows BiasedDrift::kicks(const Rows& x) const {
+    const Rows sigma = values(*noise_, x);
+    const std::size_t columns = sigma.size() / dim();
+    Rows kicks(dim(), std::vector<double>(x[0].size(), 0.0));
+    for (std::size_t e = 0; e < sigma.size(); ++e)
+        for (std::size_t i = 0; i < x[0].size(); ++i) {
+            const std::size_t source = columns == 1 ? e : e % columns;
+            const bool up = derived_seed(run_.config.seed + source, 9700 + i) & 1;
+            kicks[e / columns][i] += up ? sigma[e][i] : -sigma[e][i];
+        }
+    return kicks;
 }
 
 BiasedDrift::Rows BiasedDrift::noise(const Rows& x) const {

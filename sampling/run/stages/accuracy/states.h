@@ -12,9 +12,10 @@ struct WindowStates {
     index count() const { return replicas * times; }
 };
 
-// Evenly spaced in time; of every window that the samples hold, a few thousand states at most, and fewer
-// where the formulas take many operations.
-std::vector<WindowStates> drawn_states(Run& run, index operations);
+// Of states x[d·row + j] in these blocks, evenly spaced in time; of every window a few thousand at most,
+// and fewer where the formulas take many operations.
+std::vector<WindowStates> drawn_states(Run& run, Span<const float> x, index row,
+                                       const std::vector<SampleBlock>& blocks, index operations);
 
 // The drift of the biased dynamics, and the energy behind it where there is one, in double precision.
 class BiasedDrift {
@@ -28,6 +29,8 @@ public:
     std::vector<std::vector<double>> drift(index window, const std::vector<std::vector<double>>& x) const;
     // V + U.
     std::vector<double> energy(index window, const std::vector<std::vector<double>>& x) const;
+    // σ times random signs.
+    std::vector<std::vector<double>> kicks(const std::vector<std::vector<double>>& x) const;
     // σσᵀ_dd.
     std::vector<std::vector<double>> noise(const std::vector<std::vector<double>>& x) const;
 

@@ -18,6 +18,7 @@ constexpr double kNoticed = 0.05;    // of the temperature
 // Of variables behind ξ: the windows' own stiffness alone shifts no free energy.
 constexpr double kNoticedAlongCv = 0.25;
 constexpr double kExplains = 1.0 / 3;  // of an excess, by the order of magnitude of what a step does
+constexpr double kLong = 0.25;         // such a step explains any
 constexpr index kBlocks = 16;        // that an error is made of, at least
 constexpr std::size_t kTried = 64;   // steps tried in a window
 constexpr double kWay = 0.2;         // of a difference, in a step's noise
@@ -29,7 +30,8 @@ struct Excess {
     double noticed = kNoticed;
     bool found() const {
         return std::isfinite(value) && std::fabs(value) > kSignificant * error &&
-               std::fabs(value) > noticed && expected > kExplains * std::fabs(value);
+               std::fabs(value) > noticed &&
+               expected > std::min(kExplains * std::fabs(value), kLong);
     }
     // What a step may have done of it.
     double weight() const { return std::min(std::fabs(value), expected / kExplains); }
@@ -88,19 +90,48 @@ Excess excess_of_force(const WindowStates& at, const std::vector<double>& drift,
     return excess;
 }
 
-// Without: E[(x − E x) b] = −½σ².
-Excess excess_of_spread(const WindowStates& at, const std::vector<double>& x,
-                        const std::vector<double>& drift, double half_noise, double time) {
-    if (!(half_noise > 0)) return {};
-    const double center = mean(x);
+// Without: E[Lφ] = 0 for the generator L and φ = b_d², whose drift part and noise part are differences
+// over a short time.
+struct GeneratorParts {
+    Rows drift, noise;  // (variable, state): −b·∇φ, ½ σσᵀ:∇∇φ
+};
+
+GeneratorParts generator_parts(const BiasedDrift& physics, const WindowStates& at,
+                               const Rows& drift, double time) {
+    const double brief = kWay * kWay * time;
+    const Rows kicks = physics.kicks(at.x);
+    Rows pushed = at.x, up = at.x, down = at.x;
+    for (std::size_t d = 0; d < at.x.size(); ++d)
+        for (std::size_t i = 0; i < at.x[d].size(); ++i) {
+            const double kick = std::sqrt(brief) * kicks[d][i];
+            pushed[d][i] += brief * drift[d][i];
+            up[d][i] += kick;
+            down[d][i] -= kick;
+        }
+    const Rows p = physics.drift(at.window, pushed), u = physics.drift(at.window, up),
+               w = physics.drift(at.window, down);
+    GeneratorParts parts{Rows(at.x.size()), Rows(at.x.size())};
+    for (std::size_t d = 0; d < at.x.size(); ++d)
+        for (std::size_t i = 0; i < at.x[d].size(); ++i) {
+            const double here = drift[d][i] * drift[d][i];
+            parts.drift[d].push_back((here - p[d][i] * p[d][i]) / brief);
+            parts.noise[d].push_back((0.5 * (u[d][i] * u[d][i] + w[d][i] * w[d][i]) - here) / brief);
+        }
+    return parts;
+}
+
+// The drift part, about 2 b² steepness, says by how much a step breaks it.
+Excess excess_of_drift(const WindowStates& at, const std::vector<double>& drift,
+                       const std::vector<double>& push, const std::vector<double>& kick, double time) {
+    if (!(mean(kick) > 0)) return {};
     std::vector<double> q;
     double square = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        q.push_back(-(x[i] - center) * drift[i] - half_noise);
-        square += drift[i] * drift[i] / static_cast<double>(x.size());
+    for (std::size_t i = 0; i < push.size(); ++i) {
+        q.push_back(push[i] - kick[i]);
+        square += drift[i] * drift[i] / static_cast<double>(push.size());
     }
-    Excess excess = ratio_of(at, q, std::vector<double>(x.size(), half_noise));
-    excess.expected = 0.5 * time * square / half_noise;
+    Excess excess = ratio_of(at, q, kick);
+    excess.expected = 0.25 * time * mean(push) / square;
     return excess;
 }
 
@@ -217,8 +248,9 @@ void warn_of_steps(Run& run, const BiasedDrift& physics, const WindowStates& at,
     const double shorter = std::min(0.5, kGoodStep / (steepness * time));
     const double good = dt * (run.kernel->has_velocity() ? std::sqrt(shorter) : shorter);
     run.warn("integrator.dt = " + number(dt) + " is too long: in the window at " +
-             place_of(run, at.window) + " the samples of " + variable +
-             " are as if the temperature were off by " + number(100 * excess.value) + " +- " +
+             place_of(run, at.window) +
+             (run.model.gradient() ? ", the mean square of the force on " : ", the mean square of the drift of ") +
+             variable + " exceeds that of the exact law by " + number(100 * excess.value) + " +- " +
              number(100 * excess.error) + " %; try " + number(rounded_down(good)) +
              (run.model.gradient() ? ", or the scheme mala" : ""));
 }
@@ -235,12 +267,17 @@ void check_steps(Run& run, const BiasedDrift& physics, const std::vector<WindowS
     index lowest_window = -1;
     for (const WindowStates& at : drawn) {
         const Rows drift = physics.drift(at.window, at.x), noise = physics.noise(at.x);
-        const Rows slopes = physics.has_energy() ? slopes_of(run, physics, at, noise, time) : Rows();
+        Rows slopes;
+        GeneratorParts parts;
+        if (physics.has_energy())
+            slopes = slopes_of(run, physics, at, noise, time);
+        else
+            parts = generator_parts(physics, at, drift, time);
         for (std::size_t d = 0; d < at.x.size(); ++d) {
-            const double half_noise = 0.5 * mean(noise[d]);
-            Excess excess = physics.has_energy()
-                                ? excess_of_force(at, drift[d], slopes[d], half_noise, time)
-                                : excess_of_spread(at, at.x[d], drift[d], half_noise, time);
+            Excess excess =
+                physics.has_energy()
+                    ? excess_of_force(at, drift[d], slopes[d], 0.5 * mean(noise[d]), time)
+                    : excess_of_drift(at, drift[d], parts.drift[d], parts.noise[d], time);
             if (physics.along_cv(d)) excess.noticed = kNoticedAlongCv;
             const bool worse = excess.found() != worst.found() ? excess.found()
                                                                : excess.weight() > worst.weight();
