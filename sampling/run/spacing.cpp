@@ -33,14 +33,7 @@ int variable_of(const FormulaSystem::Cv& cv) {
     return found;
 }
 
-}  // namespace
-
-double float_spacing(double value) {
-    const auto x = static_cast<float>(std::fabs(value));
-    return static_cast<double>(std::nextafter(x, std::numeric_limits<float>::max())) -
-           static_cast<double>(x);
-}
-
+// Standard deviation of what noise does to a variable in a step; 0 where it depends on the state.
 double step_noise(const Model& model, const IntegratorConfig& integrator, int variable) {
     const FormulaSystem& system = model.formulas();
     if (integrator.scheme == "baoab")
@@ -53,6 +46,14 @@ double step_noise(const Model& model, const IntegratorConfig& integrator, int va
     for (std::size_t e = 0; e < n; ++e)
         square += system.noise_values[d * n + e] * system.noise_values[d * n + e];
     return std::sqrt(square * integrator.dt);
+}
+
+}  // namespace
+
+double float_spacing(double value) {
+    const auto x = static_cast<float>(std::fabs(value));
+    return static_cast<double>(std::nextafter(x, std::numeric_limits<float>::max())) -
+           static_cast<double>(x);
 }
 
 void check_spacing(const RunConfig& run, const Model& model) {
@@ -75,6 +76,10 @@ void check_spacing(const RunConfig& run, const Model& model) {
                            far_away + ", and the noise of a step of integrator.dt moves it by " +
                                number(noise),
                            "choose a larger integrator.dt");
+        if (!steps && float_spacing(half) > kMostOfWindow * window)
+            throw KeyError("umbrella.stiffness",
+                           far_away + "; a window is " + number(window) + " wide",
+                           "choose a smaller umbrella.stiffness");
         const bool is_variable = variable >= 0 && model.text().cv[i] == model.variables()[
                                                       static_cast<std::size_t>(variable)];
         const std::string middle =

@@ -159,12 +159,19 @@ void check_drift(Run& run, const BiasedDrift& physics, const Rows& x, std::size_
 }
 
 // Numbers far from zero lie apart.
-void check_numbers(Run& run, const Rows& x) {
+void check_numbers(Run& run, const BiasedDrift& physics, const Rows& x) {
+    const IntegratorConfig& integrator = run.config.integrator;
+    const Rows squares = physics.noise(x);
     double worst = 0;
     for (std::size_t d = 0; d < x.size(); ++d) {
-        double far = 0;
-        for (const double v : x[d]) far += std::fabs(v) / static_cast<double>(x[d].size());
-        const double noise = step_noise(run.model, run.config.integrator, static_cast<int>(d));
+        const auto n = static_cast<double>(x[d].size());
+        double far = 0, square = 0;
+        for (const double v : x[d]) far += std::fabs(v) / n;
+        for (const double v : squares[d]) square += v / n;
+        // Of underdamped dynamics the way of a step at thermal velocity.
+        const double noise = run.kernel->has_velocity()
+                                 ? integrator.dt * std::sqrt(0.5 * square / integrator.mass)
+                                 : std::sqrt(square * integrator.dt);
         if (!(noise > 0)) continue;
         worst = std::max(worst, float_spacing(far) / noise);
         if (float_spacing(far) > kMostOfNoise * noise)
@@ -217,7 +224,7 @@ void check_precision(Run& run, const BiasedDrift& physics, const std::vector<Win
     if (drawn.empty()) return;
     const Rows x = some_states(drawn);
     check_drift(run, physics, x, drawn.size());
-    check_numbers(run, x);
+    check_numbers(run, physics, x);
     check_cvs(run, x);
     check_energies(run, x);
 }
