@@ -15,7 +15,8 @@ using Rows = std::vector<std::vector<double>>;
 constexpr double kMostEnergy = 0.02;     // kT, over all that a variable goes through
 constexpr double kMostForce = 0.01;      // of the drift, where a variable has no noise
 constexpr double kMostRounding = 0.02;   // kT, of the energy that a Metropolis decision sees
-constexpr double kMostOfNoise = 1.0 / 16, kMostOfBin = 1.0 / 64;  // spacing of numbers
+constexpr double kMostOfNoise = 1.0 / 16, kMostOfBin = 1.0 / 256;  // spacing of numbers
+constexpr double kMostOfError = 0.5;
 constexpr std::size_t kChecked = 256;    // states of a window
 // Beyond these single precision holds an exponential.
 constexpr double kLowest = -87.3, kHighest = 88.0;
@@ -184,6 +185,18 @@ void check_numbers(Run& run, const BiasedDrift& physics, const Rows& x) {
     run.record["accuracy"]["precision"]["spacing_of_step"] = worst;
 }
 
+// In kT, half of the bins have less; 0 without an estimate.
+double usual_error(const Run& run) {
+    std::vector<double> errors;
+    for (const double e : run.free_energy.error)
+        if (std::isfinite(e)) errors.push_back(e / run.model.kt());
+    if (errors.empty()) return 0;
+    const auto middle = errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2);
+    std::nth_element(errors.begin(), middle, errors.end());
+    return *middle;
+}
+
+// A bin's density, and so its free energy in kT, is off by about the spacing's part of its width.
 void check_cvs(Run& run, const Rows& x) {
     const FormulaSystem& system = run.model.formulas();
     const Rows single = in_single(system.cv, x), exact = in_double(system.graph, system.cv_nodes, x);
@@ -195,7 +208,7 @@ void check_cvs(Run& run, const Rows& x) {
         const double off = std::max(root_mean_square(by, 0, by.size()), float_spacing(far));
         const double part = off / run.grid.width(k);
         worst = std::max(worst, part);
-        if (part > kMostOfBin)
+        if (part > std::max(kMostOfBin, kMostOfError * usual_error(run)))
             run.warn("single precision knows " + run.model.cv_names()[i] + " to " + number(off) +
                      ", and a bin is " + number(run.grid.width(k)) +
                      " wide: bins are filled unevenly; give fewer estimate.bins, or count the "
