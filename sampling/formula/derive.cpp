@@ -15,7 +15,8 @@ NodeId Expressions::chain(NodeId id, int operand, NodeId t) {
         case Op::constant:
         case Op::variable:
         case Op::less:
-        case Op::sign: return constant(0.0);
+        case Op::sign:
+        case Op::fixed: return constant(0.0);
         case Op::neg: return neg(t);
         case Op::add: return t;
         case Op::sub: return operand == 0 ? t : neg(t);

@@ -49,6 +49,7 @@ enum class Op : std::uint8_t {
     less,  // 1 where a < b, else 0; only derivatives make it
     exp, log, sqrt, sin, cos, tan, tanh, sinh, cosh, atan, erf, abs,
     sign,  // -1, 0, 1; only derivatives make it
+    fixed,  // its operand, with derivative 0; exponentials.cpp
 };
 
 int operand_count(Op op);
@@ -74,6 +75,7 @@ public:
     NodeId pow(NodeId a, NodeId b);
     NodeId unary(Op op, NodeId a);
     NodeId binary(Op op, NodeId a, NodeId b);
+    NodeId fixed(NodeId a);
 
     const ExpressionNode& node(NodeId id) const { return nodes_[static_cast<std::size_t>(id)]; }
     NodeId size() const { return static_cast<NodeId>(nodes_.size()); }
@@ -109,8 +111,39 @@ private:
     std::pair<double, NodeId> split(NodeId id) const;          // coefficient and the rest
     bool integer_power(NodeId id, NodeId& base, int& n) const;
 
+    // --- exponentials.cpp ---
+    // What a node has among its factors and summands: exponentials, sums of them, and exponentials whose
+    // greatest exponent was taken out.
+    static constexpr unsigned kExponential = 1, kSum = 2, kShifted = 4;
+    // e^exponent · rest; exponent −1: none, and rest is the node itself.
+    struct Scaled {
+        NodeId exponent, rest;
+    };
+    unsigned traits(NodeId id) const { return traits_[static_cast<std::size_t>(id)]; }
+    unsigned traits_of(Op op, NodeId a, NodeId b) const;
+    std::pair<double, double> bounds(NodeId id, int depth);  // that the value certainly keeps
+    double constant_part(NodeId id) const;
+    NodeId plus_constant(NodeId id, double k);
+    NodeId shifted_exp(NodeId exponent);
+    Scaled times(const Scaled& a, const Scaled& b);
+    Scaled over(const Scaled& a, const Scaled& b);
+    std::vector<Scaled> exponential_terms(NodeId id, int depth);
+    bool is_moderate(const std::vector<Scaled>& terms);
+    Scaled scaled_sum(NodeId id, int depth);
+    Scaled scaled(NodeId id, int depth);
+    Scaled without_shifted(NodeId id, int depth);
+    NodeId product_of(const Scaled& s);
+    // The stable form of log(a), a/b, a^n, a·b; −1 where there is nothing to do.
+    NodeId log_of_exponentials(NodeId a);
+    NodeId quotient_of_exponentials(NodeId a, NodeId b);
+    NodeId power_of_exponentials(NodeId a, double n);
+    NodeId product_of_exponentials(NodeId a, NodeId b);
+
     std::vector<ExpressionNode> nodes_;
+    std::vector<unsigned char> traits_;  // by node
     std::unordered_map<Key, NodeId, KeyHash> known_;
+    std::unordered_map<NodeId, Scaled> scaled_;
+    std::unordered_map<NodeId, std::pair<double, double>> bounds_;
 };
 
 struct Symbols {

@@ -43,6 +43,7 @@ double apply(Op op, double a, double b) {
         case Op::erf: return std::erf(a);
         case Op::abs: return std::fabs(a);
         case Op::sign: return sign_of(a);
+        case Op::fixed: return a;
         case Op::constant:
         case Op::variable: break;
     }
@@ -127,6 +128,7 @@ NodeId Expressions::intern(Op op, NodeId a, NodeId b, double value) {
                            std::to_string(kMaxFormulaNodes) + " operations)");
     const NodeId id = size();
     nodes_.push_back({op, a, b, value});
+    traits_.push_back(static_cast<unsigned char>(traits_of(op, a, b)));
     known_.emplace(key, id);
     return id;
 }
@@ -226,6 +228,7 @@ NodeId Expressions::mul(NodeId a, NodeId b) {
         if (k == -1.0) return neg(b);
         return intern(Op::mul, a, b);
     }
+    if (const NodeId product = product_of_exponentials(a, b); product >= 0) return product;
     // Constants and signs move outwards.
     const auto [ca, ra] = split(a);
     const auto [cb, rb] = split(b);
@@ -247,6 +250,7 @@ NodeId Expressions::div(NodeId a, NodeId b) {
     }
     if (is_constant(a, 0.0)) return a;
     if (a == b) return constant(1.0);
+    if (const NodeId quotient = quotient_of_exponentials(a, b); quotient >= 0) return quotient;
     const auto [ca, ra] = split(a);
     const auto [cb, rb] = split(b);
     if ((ra != a || rb != b) && std::isfinite(ca / cb)) {
@@ -283,6 +287,8 @@ NodeId Expressions::pow(NodeId a, NodeId b) {
             const double top = std::pow(node(e.a).value, n);
             if (std::isfinite(top) && top != 0.0) return div(constant(top), pow(e.b, b));
         }
+    } else if (const NodeId power = power_of_exponentials(a, n); power >= 0) {
+        return power;
     }
     return intern(Op::pow, a, b);
 }
@@ -298,7 +304,10 @@ NodeId Expressions::unary(Op op, NodeId a) {
             return is_odd(op) ? neg(f) : f;
         }
     }
-    if (op == Op::log && n.op == Op::exp) return n.a;
+    if (op == Op::log)
+        if (const NodeId sum = log_of_exponentials(a); sum >= 0) return sum;
+    if (op == Op::sqrt)
+        if (const NodeId root = power_of_exponentials(a, 0.5); root >= 0) return root;
     if (op == Op::abs && (n.op == Op::abs || n.op == Op::exp || n.op == Op::sqrt)) return a;
     if (op == Op::sqrt && n.op == Op::pow && is_constant(n.b, 2.0)) return unary(Op::abs, n.a);
     return intern(op, a, -1);

@@ -583,6 +583,7 @@ private:
             case Op::erf: return result(emit(Code::erf, id_of(n.a)));
             case Op::abs: return result(emit(Code::abs, id_of(n.a)));
             case Op::sign: return result(emit(Code::sign, id_of(n.a)));
+            case Op::fixed: return value_[at(n.a)];
         }
         return number(0.0);
     }

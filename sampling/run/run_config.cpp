@@ -11,6 +11,7 @@
 #include "sampling/lift/lifting.h"
 #include "sampling/model/model.h"
 #include "sampling/run/cost.h"
+#include "sampling/run/spacing.h"
 
 namespace microlift {
 namespace {
@@ -172,6 +173,7 @@ void check_stages(RunConfig& run, double available_bytes) {
                         model->observed());
         config.with({"umbrella.initial"}, [&] { check_initial_file(run.umbrella, model->dim()); });
         config.with({"closure"}, [&] { check_committors(run, *model); });
+        config.with({"umbrella", "integrator"}, [&] { check_spacing(run, *model); });
     }
     check_memory(config, run, available_bytes);
     config.with({"umbrella", "coupling", "generator"}, [&] { check_training_samples(run); });

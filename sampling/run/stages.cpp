@@ -53,6 +53,7 @@ const std::vector<Stage>& stages() {
         {"learn", "learn", at_the_end, learns, learn, {"diffusion_map.json"}},
         {"ablation", "coupling", at_the_end, ablates, ablate, {}},
         {"check", "umbrella", at_the_end, keeps_samples, check_samples, {}},
+        {"accuracy", "umbrella", at_the_end, keeps_samples, check_accuracy, {}},
         {"conditional", "umbrella", at_the_end, has_targets, average_samples, {}},
         {"close", "closure", at_the_end, closes, close, {"closure.csv", "bursts.csv", "reduced.csv"}},
         {"lift", "lifting", at_the_end, has_generator, lift, {"lifted.h5"}},

@@ -29,6 +29,9 @@ void compare_generators(Run& run);
 void learn(Run& run);
 void ablate(Run& run);
 void check_samples(Run& run);
+void check_accuracy(Run& run);
+// The same where no samples are kept: of the states that trajectories end in.
+void check_last_states(Run& run, Ensemble& ensemble, const SampleBlock& block);
 void average_samples(Run& run);
 void close(Run& run);
 void lift(Run& run);

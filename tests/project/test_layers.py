@@ -52,6 +52,7 @@ INSIDE = {
     "sampling/closure": CLOSED,
     "sampling/run": CLOSED | {"sampling/lift", "sampling/learn"},
     "sampling/run/stages": STAGES,
+    "sampling/run/stages/accuracy": STAGES,
     "sampling/run/stages/close": STAGES,
     "sampling/run/stages/consistency": STAGES,
 }

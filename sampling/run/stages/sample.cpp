@@ -213,12 +213,16 @@ void SamplingRound::finish() {
         record["exchange_acceptance"] = share(a[0], a[1]);
     }
     if (jump_ > 0) record_jumps(record);
-    if (run_.histogram.kept())
+    SampleBlock block{run_.samples.n - ensemble_.size() * plan_.segments,
+                      static_cast<index>(first_window_), plan_.windows, plan_.replicas,
+                      plan_.segments};
+    if (run_.histogram.kept()) {
         write_histogram(run_);
-    else
-        run_.samples.blocks.push_back({run_.samples.n - ensemble_.size() * plan_.segments,
-                                       static_cast<index>(first_window_), plan_.windows,
-                                       plan_.replicas, plan_.segments});
+        block.first = 0, block.samples = 1;
+        check_last_states(run_, ensemble_, block);
+    } else {
+        run_.samples.blocks.push_back(block);
+    }
     const double steps = ensemble_.force_evaluations() - before_;
     meter_.work(steps, steps + energies_);
     run_.progress.end();
