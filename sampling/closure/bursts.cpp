@@ -15,6 +15,7 @@ namespace {
 
 constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
 constexpr uint64 kRateReplicates = 12;
+constexpr double kSpacing = 6e-8;  // of single precision, half of it
 constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
 constexpr double kSame = 0.005;  // change of ln rate from one lag to the next that is none
 
@@ -387,13 +388,20 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
     for (std::size_t l = 0; l < lags; ++l) {
         BurstLag lag;
         lag.tau = moments.tau(l);
+        lag.steps = moments.lags[l];
         std::vector<double> m, me, v, ve;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const BurstPoint& p = moments.point(l, i);
+            // Rounded once a step, to single precision.
+            const double rounding = kSpacing * std::fabs(x[i]) *
+                                    std::sqrt(static_cast<double>(lag.steps) /
+                                              static_cast<double>(moments.replicas));
+            const double wide = std::sqrt(std::max(0.0, p.covariance[0]));
             m.push_back(p.mean[0]);
-            me.push_back(p.mean_error[0]);
+            me.push_back(std::hypot(p.mean_error[0], rounding, kSpacing * p.mean[0]));
             v.push_back(p.covariance[0]);
-            ve.push_back(p.covariance_error[0]);
+            ve.push_back(std::hypot(p.covariance_error[0], 2 * wide * rounding,
+                                    kSpacing * p.covariance[0]));
             lag.apparent.drift.push_back(m[i] / lag.tau);
             lag.apparent.drift_error.push_back(me[i] / lag.tau);
             lag.apparent.diffusion.push_back(v[i] / (2 * lag.tau));
@@ -403,7 +411,7 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
         lag.apparent.period = moments.period;
         lag.corrected = invert_displacements(x, lag.tau, m, me, v, ve, lag.model,
                                              l > 0 ? &out.lags[l - 1].model : nullptr, -1, -1,
-                                             moments.period);
+                                             moments.period, lag.steps);
         lag.rate = lag.model.rates(1)[0];
         double square = 0;
         for (uint64 k = 0; k < kRateReplicates; ++k) {

@@ -86,6 +86,7 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
 
 struct BurstLag {
     double tau = 0;
+    index steps = 0;
     ClosureEstimate apparent;   // Δξ/τ and its variance/2τ as measured
     ClosureEstimate corrected;  // b and D of the reduced model that would give these
     ReducedModel model;

@@ -24,11 +24,13 @@ class Line:
         time = self.beta * self._sums(mass / self.weight)
         return abs(np.interp(end, self.x, time) - np.interp(start, self.x, time))
 
-    def committor(self, x, a, b):
+    def committor(self, x, a, b, points=4001):
         """The probability of reaching b before a."""
-        inside = (self.x >= a) & (self.x <= b)
-        scale = self._sums(np.where(inside, 1 / np.where(inside, self.weight, 1.0), 0.0))
-        return np.interp(x, self.x, scale) / scale[-1]
+        y = np.linspace(a, b, points)
+        v = self.beta * self.potential(y)
+        scale = np.exp(v - v.max())
+        scale = np.concatenate([[0.0], np.cumsum(0.5 * (scale[1:] + scale[:-1]))])
+        return np.interp(x, y, scale / scale[-1])
 
     def slowest_rate(self, cells=1600):
         """By finite volumes, the square's error taken out by those of half the width."""

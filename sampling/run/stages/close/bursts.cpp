@@ -161,7 +161,8 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
     const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
     write_lags(closure);
     const BurstLag& lag = closure.lags[closure.chosen];
-    relax(slow_motion(lag.model), m.lags.back(), burst_rates(m, 2));
+    const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
+    relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
     for (std::size_t i = 0; i < lag.corrected.x.size(); ++i)
         row({lag.corrected.x[i], 0},
@@ -216,9 +217,10 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag, double period) con
         ReducedModel model;
         invert_displacements(e.x, lag.tau, mean, mean_error, variance, variance_error, model,
                              &lag.model, lag.model.drift_lambda(), lag.model.diffusion_lambda(),
-                             period);
+                             period, lag.steps);
         source.replicates.push_back(std::move(model));
     }
+    add_variants(source);
     return source;
 }
 

@@ -34,6 +34,13 @@ struct ClosureSourceOf : ClosureFigures {
     Estimate estimate;
     Model model;
     std::vector<Model> replicates;  // of the model, for errors
+    // Models that differ from it in what estimates do not tell: walls, meshes, the values between
+    // estimates. This share of the difference is an error besides that of the replicates.
+    struct Variant {
+        Model model;
+        double share;
+    };
+    std::vector<Variant> variants;
 
     // Of every number in f(model).
     template <class F>
@@ -45,6 +52,13 @@ struct ClosureSourceOf : ClosureFigures {
             for (std::size_t i = 0; i < out.size(); ++i) {
                 const double d = values[i] - out[i].value;
                 out[i].error += d * d / static_cast<double>(replicates.size());
+            }
+        }
+        for (const Variant& v : variants) {
+            const auto values = f(v.model);
+            for (std::size_t i = 0; i < out.size(); ++i) {
+                const double d = v.share * (values[i] - out[i].value);
+                if (std::isfinite(d)) out[i].error += d * d;
             }
         }
         for (Figure& figure : out) figure.error = std::sqrt(figure.error);
@@ -88,9 +102,12 @@ private:
         return {grid_.centre(0, b), K_ == 2 ? grid_.centre(1, b) : 0.0};
     }
 
-    // Makes the model's replicates, where there are none, and takes it among the sources.
+    // Makes the model's replicates, where there are none, and its variants, and takes it among the
+    // sources.
     template <class Source>
     void add_source(Source source);
+    static void add_variants(ClosureSource& source);
+    static void add_variants(ClosureSourceOfTwo& source);
     template <class F>
     void each_source(const F& f) {
         for (ClosureSource& s : sources_) f(s);
@@ -230,6 +247,7 @@ void ClosureStage::add_source(Source source) {
                 source.replicates.push_back(source.model.with(perturbed(
                     source.estimate, derived_seed(config_.seed, 5000), static_cast<uint64>(r))));
         }
+        add_variants(source);
         if constexpr (std::is_same_v<Source, ClosureSource>)
             sources_.push_back(std::move(source));
         else
