@@ -75,7 +75,10 @@ BurstPoint burst_point(int cvs, const std::vector<double>& sums) {
             for (index j = 0; j < m; ++j)
                 value += w * weight[at(j * R + s)] * covariance(used[at(i)], used[at(j)]);
         }
-        return value * (n - 1) / std::max(1.0, n - 1 - static_cast<double>(m));
+        // Weights of m controls were fitted too: Lavenberg and Welch, Management Sci. 27 (1981) 322.
+        const double free = n - 2 - static_cast<double>(m);
+        return value * (n - 1) / std::max(1.0, n - 1 - static_cast<double>(m)) *
+               (free > 0 ? (n - 2) / free : n);
     };
     BurstPoint p;
     for (int k = 0; k < cvs; ++k) {

@@ -67,10 +67,13 @@ def summary(runs):
 
 def calibrate(command, names, seeds, jobs):
     found = {}
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool, \
+            tempfile.TemporaryDirectory(prefix="calibrate_") as prepared:
         waiting = []
         for name in names:
             case = CASES[name]()
+            if case.prepare:
+                case.text = case.prepare(command, Path(prepared))
             waiting += [(name, pool.submit(run, command, case, seed)) for seed in seeds]
         for name, future in waiting:
             own = {}  # one entry of a run for each quantity

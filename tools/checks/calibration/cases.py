@@ -2,10 +2,15 @@
 exact values."""
 import csv
 import json
+import subprocess
 
+import h5py
 import numpy as np
 
 from exact import Line
+
+
+UNTRAINED = {"generator", "healed"}  # off by what the training left, which no error bar counts
 
 
 def rows(path):
@@ -38,10 +43,12 @@ stride = 20
 
 
 class Case:
-    """name, text (TOML), changes (--set), figures(folder): (quantity, values, errors, exact values)."""
+    """name, text (TOML), changes (--set), figures(folder): (quantity, values, errors, exact values), and
+    prepare(command, folder): text of a case that needs a run before."""
 
-    def __init__(self, name, text, figures, changes=()):
+    def __init__(self, name, text, figures, changes=(), prepare=None):
         self.name, self.text, self.figures, self.changes = name, text, figures, tuple(changes)
+        self.prepare = prepare
 
 
 # --- what every run has ---------------------------------------------------------------------------
@@ -62,6 +69,8 @@ def coefficients(folder, exact):
     """Drift and diffusion of every source of closure.csv."""
     lines = rows(folder / "closure.csv")
     for source in dict.fromkeys(r["source"] for r in lines):
+        if source in UNTRAINED:
+            continue
         own = [r for r in lines if r["source"] == source]
         at = [column(own, name) for name in own[0] if name.startswith("cv_")]
         for name in own[0]:
@@ -74,16 +83,19 @@ def one(value, error, right):
     return np.array([value]), np.array([error]), np.array([right])
 
 
-def closure(folder, line=None, rate=None):
-    """Times, rates and committors of the closures and of the full model."""
+def closure(folder, line=None, rate=None, place=lambda cv: cv):
+    """Times, rates and committors of the closures and of the full model; place: x of a value of the
+    collective variable."""
     record = json.loads((folder / "metrics.json").read_text())["closure"]
     for source in record["sources"]:
         name = source["source"]
+        if name in UNTRAINED:
+            continue
         if rate is not None and source.get("rates"):
             r = source["rates"][0]
             yield (f"slowest rate, {name}", *one(r["value"], r["error"], rate))
         for p in source.get("passages", []) if line else []:
-            right = line.mean_time(p["from"], p["to"])
+            right = line.mean_time(place(p["from"]), place(p["to"]))
             yield (f"first passage, {name}", *one(p["value"], p["error"], right))
             if "simulated" in p:
                 yield (f"first passage, {name} simulated",
@@ -91,7 +103,9 @@ def closure(folder, line=None, rate=None):
     points = record.get("committor", []) if line else []
     ends = sorted((source_end(record, 0), source_end(record, 1))) if points else None
     for point in points:
-        right = line.committor(point["cv"], *ends)
+        low, high = (place(end) for end in ends)
+        right = line.committor(place(point["cv"]), min(low, high), max(low, high))
+        right = right if low < high else 1 - right
         for name in point:
             if name + "_error" in point:
                 yield (f"committor, {name}", *one(point[name], point[name + "_error"], right))
@@ -218,6 +232,38 @@ relaxation = 1e7
     return Case("plane", text, figures, ["umbrella.replicas=4"])
 
 
+def learned():
+    """The double well along a coordinate that was learned from samples of it: a curved function of x, of
+    which times, rates and committors know nothing."""
+    line = Line(lambda x: 2 * (x * x - 1) ** 2, 1.0, -2.6, 2.6)
+    base = double_well().text
+
+    def prepare(command, folder):
+        (folder / "map.toml").write_text(base.split("[closure]")[0] + "[learn]\npoints = 1000\n")
+        subprocess.run([command, "run", folder / "map.toml", "-o", folder / "map", "--no-report",
+                        "--quiet", "--threads", "1", "--set", "umbrella.steps=4000", "--seed", "1"],
+                       check=True, capture_output=True)
+        found = json.loads((folder / "map" / "diffusion_map.json").read_text())
+        low, high = found["low"][0], found["high"][0]
+        middle, reach = 0.5 * (low + high), 0.47 * (high - low)
+        more = CLOSURE.replace("-1.0", str(middle - 0.5 * reach)).replace(
+            "[0.0, 1.0]", f"[{middle}, {middle + 0.5 * reach}]").replace("values = 16", "values = 24")
+        return config(["x"], "2*(x^2-1)^2", middle - reach, middle + reach, 15, 60.0, f"""
+[cv]
+variables = [{{ kind = "diffusion_map", file = "{folder}/map/diffusion_map.json", name = "phi" }}]
+""" + more)
+
+    def figures(folder):
+        with h5py.File(folder / "samples.h5") as file:
+            x, phi = np.array(file["state"])[:, 0], np.array(file["cv"]).reshape(len(file["cv"]), -1)[:, 0]
+        order = np.argsort(phi)
+        for name, *figure in closure(folder, line, line.slowest_rate(),
+                                     lambda value: float(np.interp(value, phi[order], x[order]))):
+            yield (f"learned: {name}", *figure)
+
+    return Case("learned", None, figures, prepare=prepare)
+
+
 CASES = {
     "harmonic": harmonic,
     "double_well": double_well,
@@ -226,4 +272,5 @@ CASES = {
     "histogram": lambda: estimator("wham", "histogram"),
     "stiffness": stiffness,
     "plane": plane,
+    "learned": learned,
 }
