@@ -384,6 +384,11 @@ ClosureEstimate perturbed(const ClosureEstimate& estimate, uint64 seed, uint64 n
     return e;
 }
 
+double with_difference(double error, double difference, double other_error) {
+    const double noise = 4 * (error * error + other_error * other_error);
+    return std::sqrt(error * error + std::max(0.0, difference * difference - noise));
+}
+
 BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double tolerance) {
     BurstClosure out;
     std::vector<double> x;

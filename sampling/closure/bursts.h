@@ -112,6 +112,9 @@ struct Figure {
 // Estimates shifted by normal deviates of their errors; the same for the same seed and number.
 ClosureEstimate perturbed(const ClosureEstimate& estimate, uint64 seed, uint64 number);
 
+// An error that takes in how far another estimate lies from this one, beyond twice what errors explain.
+double with_difference(double error, double difference, double other_error);
+
 // Slowest relaxation rates −ln(μ(t₂)/μ(t₁))/(t₂ − t₁) of the transition matrices at the two longest
 // lags, with jackknife errors.
 std::vector<Figure> burst_rates(const BurstMoments& moments, int count);

@@ -239,15 +239,25 @@ def learned():
     base = double_well().text
 
     def prepare(command, folder):
-        (folder / "map.toml").write_text(base.split("[closure]")[0] + "[learn]\npoints = 1000\n")
+        (folder / "map.toml").write_text(base.split("[closure]")[0] + "[learn]\npoints = 1000\nepsilon = 0.02\n")
         subprocess.run([command, "run", folder / "map.toml", "-o", folder / "map", "--no-report",
                         "--quiet", "--threads", "1", "--set", "umbrella.steps=4000", "--seed", "1"],
                        check=True, capture_output=True)
         found = json.loads((folder / "map" / "diffusion_map.json").read_text())
         low, high = found["low"][0], found["high"][0]
         middle, reach = 0.5 * (low + high), 0.47 * (high - low)
-        more = CLOSURE.replace("-1.0", str(middle - 0.5 * reach)).replace(
-            "[0.0, 1.0]", f"[{middle}, {middle + 0.5 * reach}]").replace("values = 16", "values = 24")
+        ends = [str(middle + part * reach) for part in (-0.5, 0.0, 0.5)]
+        more = f"""
+[estimate]
+bins = 50
+[closure]
+values = 24
+replicas = 128
+relaxation = 2e6
+passage_from = {ends[0]}
+passage_to = [{ends[1]}, {ends[2]}]
+passages = 256
+"""
         return config(["x"], "2*(x^2-1)^2", middle - reach, middle + reach, 15, 60.0, f"""
 [cv]
 variables = [{{ kind = "diffusion_map", file = "{folder}/map/diffusion_map.json", name = "phi" }}]

@@ -160,7 +160,17 @@ void ClosureStage::bursts() {
 void ClosureStage::bursts_of_one(const BurstMoments& m) {
     const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
     write_lags(closure);
-    const BurstLag& lag = closure.lags[closure.chosen];
+    BurstLag lag = closure.lags[closure.chosen];
+    const BurstLag* shorter = closure.chosen > 0 ? &closure.lags[closure.chosen - 1] : nullptr;
+    ClosureEstimate& e = lag.corrected;
+    for (std::size_t i = 0; i < e.size() && shorter; ++i) {
+        const ClosureEstimate& other = shorter->corrected;
+        e.drift_error[i] = with_difference(e.drift_error[i], e.drift[i] - other.drift[i],
+                                           other.drift_error[i]);
+        e.diffusion_error[i] = with_difference(e.diffusion_error[i],
+                                               e.diffusion[i] - other.diffusion[i],
+                                               other.diffusion_error[i]);
+    }
     const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
     relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
@@ -171,7 +181,7 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
                 return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
             },
             "burst");
-    sources_.push_back(burst_source(lag, m.period));
+    sources_.push_back(burst_source(lag, shorter, m.period));
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {
@@ -199,7 +209,8 @@ void ClosureStage::describe_lags(const BurstClosure& closure) {
 }
 
 // With replicates of the measured displacements, each inverted anew.
-ClosureSource ClosureStage::burst_source(const BurstLag& lag, double period) const {
+ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* shorter,
+                                         double period) const {
     ClosureSource source;
     source.name = "burst";
     source.lag = lag.tau;
@@ -221,6 +232,7 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag, double period) con
         source.replicates.push_back(std::move(model));
     }
     add_variants(source);
+    if (shorter) source.variants.push_back({shorter->model, 1.0, true});
     return source;
 }
 

@@ -4,6 +4,7 @@
 // different with two collective variables.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -34,13 +35,18 @@ struct ClosureSourceOf : ClosureFigures {
     Estimate estimate;
     Model model;
     std::vector<Model> replicates;  // of the model, for errors
-    // Models that differ from it in what estimates do not tell: walls, meshes, the values between
-    // estimates. This share of the difference is an error besides that of the replicates.
+    // Models that differ from it in what estimates do not tell, walls and meshes: this share of the
+    // difference is an error besides that of the replicates. Where the variant has noise of its own, only
+    // what exceeds twice the replicates' spread.
     struct Variant {
         Model model;
-        double share;
+        double share = 1;
+        bool noisy = false;
     };
     std::vector<Variant> variants;
+    // From every second and every fourth estimate: the curves between estimates, by Richardson's rule
+    // with the order that the three show.
+    std::vector<Model> rougher;
 
     // Of every number in f(model).
     template <class F>
@@ -54,11 +60,22 @@ struct ClosureSourceOf : ClosureFigures {
                 out[i].error += d * d / static_cast<double>(replicates.size());
             }
         }
+        const std::vector<Figure> spread = out;  // squares, as yet
+        const auto add = [&](std::size_t i, double d, bool noisy, double share) {
+            d = share * share * std::max(0.0, d * d - (noisy ? 4 * spread[i].error : 0.0));
+            if (std::isfinite(d)) out[i].error += d;
+        };
         for (const Variant& v : variants) {
             const auto values = f(v.model);
+            for (std::size_t i = 0; i < out.size(); ++i)
+                add(i, values[i] - out[i].value, v.noisy, v.share);
+        }
+        if (rougher.size() == 2) {
+            const auto second = f(rougher[0]), fourth = f(rougher[1]);
             for (std::size_t i = 0; i < out.size(); ++i) {
-                const double d = v.share * (values[i] - out[i].value);
-                if (std::isfinite(d)) out[i].error += d * d;
+                const double d = second[i] - out[i].value;
+                const double ratio = std::fabs((fourth[i] - second[i]) / d);
+                add(i, d, true, 1 / (std::clamp(ratio, 2.0, 16.0) - 1));
             }
         }
         for (Figure& figure : out) figure.error = std::sqrt(figure.error);
@@ -108,6 +125,9 @@ private:
     void add_source(Source source);
     static void add_variants(ClosureSource& source);
     static void add_variants(ClosureSourceOfTwo& source);
+    // Of a model from a density: bins taken together by two and by four.
+    static void add_rougher(ClosureSource& source, const std::vector<double>& log_density);
+    static void add_rougher(ClosureSourceOfTwo&, const std::vector<double>&) {}
     template <class F>
     void each_source(const F& f) {
         for (ClosureSource& s : sources_) f(s);
@@ -156,7 +176,8 @@ private:
     void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
     void describe_lags(const BurstClosure& closure);
-    ClosureSource burst_source(const BurstLag& lag, double period) const;
+    // `shorter`: the lag before, if there is one.
+    ClosureSource burst_source(const BurstLag& lag, const BurstLag* shorter, double period) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
     // transition matrices where those tell it.
@@ -264,7 +285,9 @@ void ClosureStage::reversible(const Source& conditional) {
     source.name = "free_energy";
     source.estimate = conditional.estimate;
     try {
-        source.model = decltype(source.model)(source.estimate, log_density(-1));
+        const std::vector<double> density = log_density(-1);
+        source.model = decltype(source.model)(source.estimate, density);
+        add_rougher(source, density);
         for (index r = 0; r < Source::kReplicates; ++r) {
             source.replicates.push_back(source.model.with(
                 perturbed(source.estimate, derived_seed(config_.seed, 5003), static_cast<uint64>(r)),

@@ -22,29 +22,6 @@ std::string with_error(const Figure& f) { return number(f.value) + " +- " + numb
 
 }  // namespace
 
-// Curves through every second estimate miss sixteen times as much between them as curves through all.
-void ClosureStage::add_variants(ClosureSource& source) {
-    constexpr double kOfSecond = 1.0 / 15, kOfCoarser = 1.0 / 3;
-    source.variants.push_back({source.model.beyond_ends(), 1.0});
-    source.variants.push_back({source.model.coarser(), kOfCoarser});
-    if (source.name == "free_energy") return;  // its bins tell masses, not values
-    const ClosureEstimate& e = source.estimate;
-    ClosureEstimate second;
-    second.period = e.period;
-    const std::size_t odd = (e.size() - 1) % 2;  // both ends stay, or one of a ring
-    for (std::size_t i = 0; i < e.size(); i += i + 2 < e.size() || !odd || e.period > 0 ? 2 : 1) {
-        second.x.push_back(e.x[i]);
-        second.drift.push_back(e.drift[i]);
-        second.drift_error.push_back(e.drift_error[i]);
-        second.diffusion.push_back(e.diffusion[i]);
-        second.diffusion_error.push_back(e.diffusion_error[i]);
-    }
-    try {
-        source.variants.push_back({source.model.with(second), kOfSecond});
-    } catch (const NumericError&) {  // too few of them
-    }
-}
-
 void ClosureStage::write_curves() {
     CsvWriter csv(run_.dir / "reduced.csv",
                   {"cv_1", "drift", "drift_se", "diffusion", "diffusion_se", "density",
@@ -93,7 +70,8 @@ Json ClosureStage::describe(const ClosureFigures& s) const {
         p["to"] = json_of(passage_to(i));
         if (i < s.simulated.size()) {
             p["simulated"] = s.simulated[i].mean;
-            p["simulated_error"] = s.simulated[i].error;
+            // Of the model, too.
+            p["simulated_error"] = std::hypot(s.simulated[i].error, s.times[i].error);
         }
         j["passages"].push_back(p);
     }

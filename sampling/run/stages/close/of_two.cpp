@@ -1,6 +1,5 @@
 // The closure of two collective variables, where it differs from that of one.
 #include <algorithm>
-#include <functional>
 
 #include "sampling/closure/bursts_of_two.h"
 #include "sampling/run/stages/close/close.h"
@@ -44,40 +43,15 @@ void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
     add_source(std::move(source));
 }
 
-// Surfaces through every second value along each variable, and walls one value further in.
-void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
-    constexpr double kOfSecond = 1.0 / 15, kOfWalls = 1.0;
-    const EstimateOfTwo& e = source.estimate;
-    std::array<std::vector<double>, 2> values;
-    for (std::size_t k = 0; k < 2; ++k) {
-        for (const CvValue& x : e.at) values[k].push_back(x[k]);
-        std::sort(values[k].begin(), values[k].end());
-        values[k].erase(std::unique(values[k].begin(), values[k].end()), values[k].end());
-    }
-    const auto part = [&](const std::function<bool(std::size_t place, std::size_t count)>& keeps) {
-        EstimateOfTwo kept = e;
-        for (std::size_t i = 0; i < e.size(); ++i)
-            for (std::size_t k = 0; k < 2; ++k) {
-                const auto at = std::lower_bound(values[k].begin(), values[k].end(), e.at[i][k]);
-                if (!keeps(static_cast<std::size_t>(at - values[k].begin()), values[k].size()))
-                    kept.error[i].fill(std::nan(""));
-            }
-        return kept;
-    };
-    const auto add = [&](const EstimateOfTwo& other, double share) {
-        try {
-            source.variants.push_back({ReducedModelOfTwo(other), share});
-        } catch (const NumericError&) {  // too few values
-        }
-    };
-    if (source.name == "free_energy") return;
-    add(part([](std::size_t i, std::size_t n) { return i % 2 == 0 || i + 1 == n; }), kOfSecond);
-    add(part([](std::size_t i, std::size_t n) { return i > 0 && i + 1 < n; }), kOfWalls);
-}
-
 void ClosureStage::bursts_of_two(const BurstMoments& m) {
     const TwoClosure closure = burst_closure_of_two(m, c_.tolerance);
-    const TwoLag& lag = closure.lags[closure.chosen];
+    TwoLag lag = closure.lags[closure.chosen];
+    for (std::size_t v = 0; v < m.values.size() && closure.chosen > 0; ++v) {
+        const TwoLag& shorter = closure.lags[closure.chosen - 1];
+        for (std::size_t o = 0; o < 5; ++o)
+            lag.error[v][o] = with_difference(lag.error[v][o], lag.value[v][o] - shorter.value[v][o],
+                                              shorter.error[v][o]);
+    }
     metrics_["lag"] = lag.tau;
     metrics_["plateau"] = closure.plateau;
     metrics_["start"] = c_.start;
