@@ -45,19 +45,23 @@ def run(command, case, seed):
 
 
 def deviations(value, error, exact):
-    """z; where value and exact value agree to the last digits of single precision, as if the error were
-    one of these."""
+    """z, and whether errors and deviations are all within the last digits of single precision, whose
+    size is the least error that is taken."""
     floor = ROUNDING * np.maximum(np.abs(exact), np.abs(value))
     with np.errstate(divide="ignore", invalid="ignore"):
         z = (value - exact) / np.maximum(error, floor)
-    return z[np.isfinite(z)]
+    good = np.isfinite(z)
+    exactly = bool(np.all((error[good] <= floor[good]) & (np.abs(z[good]) <= 1)))
+    return z[good], exactly
 
 
 def summary(runs):
-    """Of the z of every run."""
+    """Of the z of every run; None where none is finite, or all is exact."""
+    exact = all(exactly for _, exactly in runs)
+    runs = [z for z, _ in runs]
     z = np.concatenate(runs)
-    if len(z) == 0:
-        return None
+    if len(z) == 0 or exact:
+        return {"exact": len(z) > 0, "values": len(z)}
     each = [float(np.mean(r * r)) for r in runs if len(r)]
     return {"values": len(z), "runs": len(each), "mean_z2": float(np.mean(z * z)),
             "spread": float(np.std(each, ddof=1) / math.sqrt(len(each))) if len(each) > 1 else None,
@@ -80,7 +84,8 @@ def calibrate(command, names, seeds, jobs):
             for quantity, value, error, exact in future.result():
                 own.setdefault((name, quantity), []).append(deviations(value, error, exact))
             for key, parts in own.items():
-                found.setdefault(key, []).append(np.concatenate(parts))
+                found.setdefault(key, []).append((np.concatenate([z for z, _ in parts]),
+                                                  all(exactly for _, exactly in parts)))
     return {key: summary(runs) for key, runs in found.items()}
 
 
@@ -88,8 +93,9 @@ def table(results):
     lines = ["| system | quantity | mean z² | within 1 | within 2 | mean z | worst |",
              "| --- | --- | --- | --- | --- | --- | --- |"]
     for (name, quantity), s in results.items():
-        if s is None:
-            lines.append(f"| {name} | {quantity} | no finite error | | | | |")
+        if "mean_z2" not in s:
+            word = "exact to 1e-6" if s["exact"] else "no finite error"
+            lines.append(f"| {name} | {quantity} | {word} | | | | |")
             continue
         spread = "" if s["spread"] is None else f" ± {s['spread']:.2g}"
         lines.append(f"| {name} | {quantity} | {s['mean_z2']:.3g}{spread} | {s['within_1']:.2f} | "
@@ -119,11 +125,11 @@ def main():
     print(table(results))
     if given.json:
         Path(given.json).write_text(json.dumps(
-            [{"system": name, "quantity": quantity, **(s or {})}
+            [{"system": name, "quantity": quantity, **s}
              for (name, quantity), s in results.items()], indent=1) + "\n")
     if given.check:
         low, high = given.check
-        bad = [key for key, s in results.items() if s is None or not low <= s["mean_z2"] <= high]
+        bad = [key for key, s in results.items() if not low <= s.get("mean_z2", 1.0) <= high]
         sys.exit(f"outside {low} to {high}: {bad}" if bad else 0)
 
 

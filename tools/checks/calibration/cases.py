@@ -256,7 +256,7 @@ replicas = 128
 relaxation = 2e6
 passage_from = {ends[0]}
 passage_to = [{ends[1]}, {ends[2]}]
-passages = 256
+passages = 32
 """
         return config(["x"], "2*(x^2-1)^2", middle - reach, middle + reach, 15, 60.0, f"""
 [cv]
