@@ -15,6 +15,7 @@ namespace {
 
 constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
 constexpr uint64 kRateReplicates = 12;
+constexpr double kSpacing = 6e-8;  // of single precision, half of it
 constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
 constexpr double kSame = 0.005;  // change of ln rate from one lag to the next that is none
 
@@ -74,7 +75,10 @@ BurstPoint burst_point(int cvs, const std::vector<double>& sums) {
             for (index j = 0; j < m; ++j)
                 value += w * weight[at(j * R + s)] * covariance(used[at(i)], used[at(j)]);
         }
-        return value * (n - 1) / std::max(1.0, n - 1 - static_cast<double>(m));
+        // Weights of m controls were fitted too: Lavenberg and Welch, Management Sci. 27 (1981) 322.
+        const double free = n - 2 - static_cast<double>(m);
+        return value * (n - 1) / std::max(1.0, n - 1 - static_cast<double>(m)) *
+               (free > 0 ? (n - 2) / free : n);
     };
     BurstPoint p;
     for (int k = 0; k < cvs; ++k) {
@@ -380,6 +384,11 @@ ClosureEstimate perturbed(const ClosureEstimate& estimate, uint64 seed, uint64 n
     return e;
 }
 
+double with_difference(double error, double difference, double other_error) {
+    const double noise = 4 * (error * error + other_error * other_error);
+    return std::sqrt(error * error + std::max(0.0, difference * difference - noise));
+}
+
 BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double tolerance) {
     BurstClosure out;
     std::vector<double> x;
@@ -387,13 +396,20 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
     for (std::size_t l = 0; l < lags; ++l) {
         BurstLag lag;
         lag.tau = moments.tau(l);
+        lag.steps = moments.lags[l];
         std::vector<double> m, me, v, ve;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const BurstPoint& p = moments.point(l, i);
+            // Rounded once a step, to single precision.
+            const double rounding = kSpacing * std::fabs(x[i]) *
+                                    std::sqrt(static_cast<double>(lag.steps) /
+                                              static_cast<double>(moments.replicas));
+            const double wide = std::sqrt(std::max(0.0, p.covariance[0]));
             m.push_back(p.mean[0]);
-            me.push_back(p.mean_error[0]);
+            me.push_back(std::hypot(p.mean_error[0], rounding, kSpacing * p.mean[0]));
             v.push_back(p.covariance[0]);
-            ve.push_back(p.covariance_error[0]);
+            ve.push_back(std::hypot(p.covariance_error[0], 2 * wide * rounding,
+                                    kSpacing * p.covariance[0]));
             lag.apparent.drift.push_back(m[i] / lag.tau);
             lag.apparent.drift_error.push_back(me[i] / lag.tau);
             lag.apparent.diffusion.push_back(v[i] / (2 * lag.tau));
@@ -403,7 +419,7 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
         lag.apparent.period = moments.period;
         lag.corrected = invert_displacements(x, lag.tau, m, me, v, ve, lag.model,
                                              l > 0 ? &out.lags[l - 1].model : nullptr, -1, -1,
-                                             moments.period);
+                                             moments.period, lag.steps);
         lag.rate = lag.model.rates(1)[0];
         double square = 0;
         for (uint64 k = 0; k < kRateReplicates; ++k) {

@@ -86,6 +86,7 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
 
 struct BurstLag {
     double tau = 0;
+    index steps = 0;
     ClosureEstimate apparent;   // Δξ/τ and its variance/2τ as measured
     ClosureEstimate corrected;  // b and D of the reduced model that would give these
     ReducedModel model;
@@ -110,6 +111,9 @@ struct Figure {
 };
 // Estimates shifted by normal deviates of their errors; the same for the same seed and number.
 ClosureEstimate perturbed(const ClosureEstimate& estimate, uint64 seed, uint64 number);
+
+// An error that takes in how far another estimate lies from this one, beyond twice what errors explain.
+double with_difference(double error, double difference, double other_error);
 
 // Slowest relaxation rates −ln(μ(t₂)/μ(t₁))/(t₂ − t₁) of the transition matrices at the two longest
 // lags, with jackknife errors.

@@ -131,19 +131,64 @@ Neighbours neighbours_of(const std::vector<CvValue>& values) {
     return all;
 }
 
-// The logarithm of the propagator at value v, 1 + the slope of the mean displacement by differences of
-// neighbours; 0 along a variable in which it has none.
+// The derivative at a value along a variable from values there: by neighbours on both sides, at the rim by
+// the three values next to it. Empty where it has no neighbour.
+struct Term {
+    std::size_t value;
+    double weight;
+};
+std::vector<Term> slope(const BurstMoments& m, const Neighbours& near, std::size_t v,
+                        std::size_t axis) {
+    const auto [low, high] = near[v][axis];
+    if (low == high) return {};
+    const double h = m.values[high][axis] - m.values[low][axis];
+    if (low != v && high != v) return {{high, 1 / h}, {low, -1 / h}};
+    const bool left = low == v;
+    const std::size_t next = left ? high : low, after = near[next][axis][left ? 1 : 0];
+    if (after == next) return {{high, 1 / h}, {low, -1 / h}};
+    const double sign = left ? 1 / h : -1 / h;
+    return {{v, -1.5 * sign}, {next, 2 * sign}, {after, -0.5 * sign}};
+}
+
+// The logarithm of the propagator at value v, 1 + the slope of the mean displacement; 0 along a variable
+// in which it has no neighbour.
 Matrix decay_at(const Fields& f, double tau, const BurstMoments& m, const Neighbours& near,
              std::size_t v, const Matrix& shift = {}) {
     Matrix j{1 + shift[0], shift[1], shift[2], 1 + shift[3]};
-    for (std::size_t axis = 0; axis < 2; ++axis) {
-        const auto [low, high] = near[v][axis];
-        if (low == high) continue;
-        const double width = m.values[high][axis] - m.values[low][axis];
-        for (std::size_t r = 0; r < 2; ++r)
-            j[2 * r + axis] += tau * (f[high][r] - f[low][r]) / width;
-    }
+    for (std::size_t axis = 0; axis < 2; ++axis)
+        for (const Term& t : slope(m, near, v, axis))
+            for (std::size_t r = 0; r < 2; ++r) j[2 * r + axis] += tau * t.weight * f[t.value][r];
     return logarithm(j);
+}
+
+// The drift's curvature and a diffusion that changes: to first order in the lag, displacements see
+// b + (τ − dt)/2 D:∇∇b beside what linear drifts do, and D + (τ − dt)/2 (b·∇D + D:∇∇D). Taken out by
+// differences of neighbours, along each variable; as much of it as higher orders may be is an error.
+void take_out_curvature(TwoLag& lag, const BurstMoments& m, const Neighbours& near) {
+    const Fields value = lag.value, error = lag.error;
+    const double half = 0.5 * (lag.tau - m.dt);
+    for (std::size_t v = 0; v < value.size() && half > 0; ++v) {
+        const Matrix decay = decay_at(lag.apparent, lag.tau, m, near, v);
+        double size = 0;
+        for (const double e : decay) size = std::max(size, std::fabs(e));
+        for (std::size_t axis = 0; axis < 2; ++axis) {
+            // At the rim, the curvature of the value beside it.
+            const auto own = near[v][axis];
+            const std::size_t c = own[0] != v && own[1] != v ? v : own[0] != v ? own[0] : own[1];
+            const auto [low, high] = near[c][axis];
+            if (low == c || high == c) continue;
+            const double h = 0.5 * (m.values[high][axis] - m.values[low][axis]);
+            const double spread = half * value[v][2 + 2 * axis] / (h * h);
+            for (std::size_t o = 0; o < 5; ++o) {
+                double seen = spread * (value[high][o] - 2 * value[c][o] + value[low][o]);
+                const double noise = spread * std::hypot(error[high][o], 2 * error[c][o], error[low][o]);
+                if (o > 1) seen += half * value[v][axis] * (value[high][o] - value[low][o]) / (2 * h);
+                lag.value[v][o] -= seen;
+                lag.error[v][o] =
+                    std::hypot(lag.error[v][o], noise, seen * std::min(1.0, size + spread));
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -176,12 +221,12 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
             }
             // And by what the errors of the slope make of it.
             for (std::size_t axis = 0; axis < 2; ++axis) {
-                const auto [low, high] = near[v][axis];
-                if (low == high) continue;
-                const double width = m.values[high][axis] - m.values[low][axis];
-                for (std::size_t r = 0; r < 2; ++r) {
+                const std::vector<Term> terms = slope(m, near, v, axis);
+                for (std::size_t r = 0; r < 2 && !terms.empty(); ++r) {
+                    double noise = 0;
+                    for (const Term& t : terms) noise = std::hypot(noise, t.weight * error[t.value][r]);
                     Matrix shift{};
-                    shift[2 * r + axis] = lag.tau * std::hypot(error[low][r], error[high][r]) / width;
+                    shift[2 * r + axis] = lag.tau * noise;
                     const Matrix moved = decay_at(lag.apparent, lag.tau, m, near, v, shift);
                     const auto other = local(lag.apparent[v], moved, m.lags[l]);
                     for (std::size_t o = 0; o < 5; ++o)
@@ -228,6 +273,7 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
     while (out.chosen > first &&
            change_to(out.chosen) < kSame + 2 * out.lags[out.chosen].change_error)
         --out.chosen;
+    for (TwoLag& lag : out.lags) take_out_curvature(lag, m, near);
     return out;
 }
 

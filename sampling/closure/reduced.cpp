@@ -5,37 +5,23 @@
 
 #include "engine/at.h"
 #include "engine/error.h"
-#include "sampling/numerics/statistics.h"
+#include "sampling/numerics/band_matrix.h"
 
 namespace microlift {
 
 namespace {
 
-constexpr index kPoints = 1601;       // of the quadratures
-constexpr index kCells = 800;         // of the rates' finite volumes
-constexpr index kWideCells = 480;     // of the displacements
 constexpr int kFixedPointRounds = 30;
 constexpr double kPi = 3.14159265358979323846;
 
 // Cells of a ring, folded so that the first and the last lie side by side: the number of a cell, and the
 // angle of a numbered one.
-index folded(index cell) { return cell < kCells / 2 ? 2 * cell : 2 * (kCells - 1 - cell) + 1; }
-double angle(index number) {
-    const index cell = number % 2 ? kCells - 1 - number / 2 : number / 2;
-    return 2 * kPi * static_cast<double>(cell) / static_cast<double>(kCells);
+index folded(index cell, index cells) {
+    return cell < cells / 2 ? 2 * cell : 2 * (cells - 1 - cell) + 1;
 }
-
-// Solves a tridiagonal system in place: sub, diag, super of each row.
-void solve_tridiagonal(const std::vector<double>& sub, std::vector<double> diag,
-                       const std::vector<double>& super, std::vector<double>& b) {
-    const std::size_t n = diag.size();
-    for (std::size_t i = 1; i < n; ++i) {
-        const double m = sub[i] / diag[i - 1];
-        diag[i] -= m * super[i - 1];
-        b[i] -= m * b[i - 1];
-    }
-    b[n - 1] /= diag[n - 1];
-    for (std::size_t i = n - 1; i-- > 0;) b[i] = (b[i] - super[i] * b[i + 1]) / diag[i];
+double angle(index number, index cells) {
+    const index cell = number % 2 ? cells - 1 - number / 2 : number / 2;
+    return 2 * kPi * static_cast<double>(cell) / static_cast<double>(cells);
 }
 
 }  // namespace
@@ -96,6 +82,7 @@ ReducedModel::ReducedModel(const ClosureEstimate& e, const std::vector<double>& 
                            double diffusion_lambda) {
     const std::vector<double> exactly(log_density.size(), 0.0);
     const Known known = take(e, "density", log_density, exactly, diffusion_lambda);
+    reversible_ = true;
     std::vector<double> x = known.x, y = known.y;
     double bin = 1e300;
     for (std::size_t i = 1; i < e.x.size(); ++i) bin = std::min(bin, e.x[i] - e.x[i - 1]);
@@ -141,11 +128,11 @@ double ReducedModel::diffusion(double x) const {
 }
 
 void ReducedModel::tabulate(const std::function<double(double)>& log_density) {
-    width_ = (to_ - from_) / static_cast<double>(kPoints - 1);
-    potential_.assign(at(kPoints), 0.0);
-    d_.resize(at(kPoints));
-    std::vector<double> force(at(kPoints));
-    for (index i = 0; i < kPoints; ++i) {
+    width_ = (to_ - from_) / static_cast<double>(points_ - 1);
+    potential_.assign(at(points_), 0.0);
+    d_.resize(at(points_));
+    std::vector<double> force(at(points_));
+    for (index i = 0; i < points_; ++i) {
         const double x = from_ + width_ * static_cast<double>(i);
         d_[at(i)] = diffusion(x);
         if (log_density) {
@@ -159,20 +146,24 @@ void ReducedModel::tabulate(const std::function<double(double)>& log_density) {
     }
     const double least = *std::min_element(potential_.begin(), potential_.end());
     for (double& p : potential_) p -= least;
+    integrate();
+}
+
+void ReducedModel::integrate() {
     // e^−Φ/D integrated from each end.
-    mass_left_.assign(at(kPoints), 0.0);
-    mass_right_.assign(at(kPoints), 0.0);
+    mass_left_.assign(at(points_), 0.0);
+    mass_right_.assign(at(points_), 0.0);
     const auto weight = [&](index i) { return std::exp(-potential_[at(i)]) / d_[at(i)]; };
-    for (index i = 1; i < kPoints; ++i)
+    for (index i = 1; i < points_; ++i)
         mass_left_[at(i)] = mass_left_[at(i - 1)] + 0.5 * width_ * (weight(i) + weight(i - 1));
-    for (index i = kPoints - 1; i-- > 0;)
+    for (index i = points_ - 1; i-- > 0;)
         mass_right_[at(i)] = mass_right_[at(i + 1)] + 0.5 * width_ * (weight(i) + weight(i + 1));
     if (!ring()) return;
     // p ~ e^−Φ/D ∫ e^Φ over the turn before, which holds for a tilted Φ too.
     const double highest = *std::max_element(potential_.begin(), potential_.end());
-    ring_density_.assign(at(kPoints), 0.0);
+    ring_density_.assign(at(points_), 0.0);
     double sum = 0;
-    for (index i = 0; i < kPoints; ++i) {
+    for (index i = 0; i < points_; ++i) {
         const double x = from_ + width_ * static_cast<double>(i);
         if (x < from()) continue;
         ring_density_[at(i)] = weight(i) * integral(x - period_, x, highest, nullptr);
@@ -231,8 +222,8 @@ double ReducedModel::integral(double a, double b, double shift,
 }
 
 double ReducedModel::cumulative(const std::vector<double>& table, double x) const {
-    const double t = std::clamp((x - from_) / width_, 0.0, static_cast<double>(kPoints - 1));
-    const index i = std::min(static_cast<index>(t), kPoints - 2);
+    const double t = std::clamp((x - from_) / width_, 0.0, static_cast<double>(points_ - 1));
+    const index i = std::min(static_cast<index>(t), points_ - 2);
     const double s = t - static_cast<double>(i);
     return table[at(i)] + s * (table[at(i + 1)] - table[at(i)]);
 }
@@ -264,7 +255,7 @@ double ReducedModel::committor(double x, double a, double b) const {
     }
     if (x <= a || x >= b) return x <= a ? 0.0 : 1.0;
     double shift = 0;
-    for (index i = 0; i < kPoints; ++i) {
+    for (index i = 0; i < points_; ++i) {
         const double y = from_ + width_ * static_cast<double>(i);
         if (y >= a && y <= b) shift = std::max(shift, potential_[at(i)]);
     }
@@ -273,13 +264,13 @@ double ReducedModel::committor(double x, double a, double b) const {
 
 // Finite volumes for L = π⁻¹ d(D π d): the off-diagonal is D/h².
 ReducedModel::Generator ReducedModel::generator() const {
-    Generator g{(to_ - from_) / static_cast<double>(kCells), std::vector<double>(at(kCells)),
-                std::vector<double>(at(kCells), 0.0), std::vector<double>(at(kCells), 0.0)};
-    for (index i = 0; i < kCells; ++i) {
+    Generator g{(to_ - from_) / static_cast<double>(cells_), std::vector<double>(at(cells_)),
+                std::vector<double>(at(cells_), 0.0), std::vector<double>(at(cells_), 0.0)};
+    for (index i = 0; i < cells_; ++i) {
         const double x = from_ + g.h * (static_cast<double>(i) + 0.5);
         g.log_pi[at(i)] = -cumulative(potential_, x) - std::log(diffusion(x));
     }
-    for (index i = 0; i + 1 < kCells; ++i) {
+    for (index i = 0; i + 1 < cells_; ++i) {
         const double d = diffusion(from_ + g.h * static_cast<double>(i + 1)) / (g.h * g.h);
         const double half = 0.5 * (g.log_pi[at(i + 1)] - g.log_pi[at(i)]);
         g.diag[at(i)] += d * std::exp(half);
@@ -293,20 +284,20 @@ std::vector<std::vector<double>> ReducedModel::eigenfunctions(int count,
                                                               const std::vector<double>& x) const {
     if (ring()) {
         std::vector<double> start, values;
-        for (index i = 0; i < kCells; ++i)
-            start.push_back(std::cos(angle(i)) + 0.6 * std::sin(angle(i)));
+        for (index i = 0; i < cells_; ++i)
+            start.push_back(std::cos(angle(i, cells_)) + 0.6 * std::sin(angle(i, cells_)));
         const std::vector<double> slow = ring_chain().slowest(std::move(start));
         for (const double at_x : x) {
             const index cell = std::min(
-                kCells - 1, static_cast<index>((wrapped(at_x) - from()) / period_ *
-                                               static_cast<double>(kCells)));
-            values.push_back(slow[at(folded(cell))]);
+                cells_ - 1, static_cast<index>((wrapped(at_x) - from()) / period_ *
+                                               static_cast<double>(cells_)));
+            values.push_back(slow[at(folded(cell, cells_))]);
         }
         return {values};  // the slowest alone
     }
     const Generator g = generator();
     std::vector<std::vector<double>> out;
-    const std::size_t n = at(kCells);
+    const std::size_t n = at(cells_);
     for (const double rate : rates(count)) {
         // Inverse iteration, a little off the eigenvalue; the symmetric form's vector is ψ sqrt(π).
         std::vector<double> sub(n), diag(n), super(n), v(n);
@@ -346,38 +337,38 @@ std::vector<std::vector<double>> ReducedModel::eigenfunctions(int count,
 }
 
 CellChain ReducedModel::ring_chain() const {
-    const double h = period_ / static_cast<double>(kCells);
+    const double h = period_ / static_cast<double>(cells_);
     const auto log_pi = [&](double x) {
         return -cumulative(potential_, x) - std::log(cumulative(d_, x));
     };
     std::vector<CellChain::Edge> edges;
     double slow = diffusion(from()) / (period_ * period_);
-    for (index i = 0; i < kCells; ++i) {
+    for (index i = 0; i < cells_; ++i) {
         const double x = from() + h * (static_cast<double>(i) + 0.5), d = diffusion(x + 0.5 * h);
-        edges.push_back({folded(i), folded((i + 1) % kCells), d / (h * h), log_pi(x + h) - log_pi(x)});
+        edges.push_back({folded(i, cells_), folded((i + 1) % cells_, cells_), d / (h * h), log_pi(x + h) - log_pi(x)});
         slow = std::min(slow, d / (period_ * period_));
     }
-    return CellChain(kCells, std::move(edges), slow);
+    return CellChain(cells_, std::move(edges), slow);
 }
 
 std::vector<double> ReducedModel::rates(int count) const {
     if (ring()) {
-        std::vector<std::vector<double>> waves(4, std::vector<double>(at(kCells)));
-        for (index i = 0; i < kCells; ++i)
+        std::vector<std::vector<double>> waves(4, std::vector<double>(at(cells_)));
+        for (index i = 0; i < cells_; ++i)
             for (int k = 0; k < 4; ++k)
                 waves[static_cast<std::size_t>(k)][at(i)] =
-                    k % 2 ? std::sin((k / 2 + 1) * angle(i)) : std::cos((k / 2 + 1) * angle(i));
+                    k % 2 ? std::sin((k / 2 + 1) * angle(i, cells_)) : std::cos((k / 2 + 1) * angle(i, cells_));
         return ring_chain().rates(count, std::move(waves));
     }
     const Generator g = generator();
     const std::vector<double>&diag = g.diag, &off = g.off;
     double most = 0;
-    for (index i = 0; i < kCells; ++i) most = std::max(most, 2 * diag[at(i)]);
+    for (index i = 0; i < cells_; ++i) most = std::max(most, 2 * diag[at(i)]);
     // Eigenvalues below s, by Sturm's sequence.
     const auto below = [&](double s) {
         index n = 0;
         double p = 1;
-        for (index i = 0; i < kCells; ++i) {
+        for (index i = 0; i < cells_; ++i) {
             const double o = i > 0 ? off[at(i - 1)] : 0.0;
             p = diag[at(i)] - s - (i > 0 ? o * o / p : 0.0);
             if (std::fabs(p) < 1e-280) p = -1e-280;
@@ -402,64 +393,6 @@ std::vector<double> ReducedModel::rates(int count) const {
     return found;
 }
 
-void ReducedModel::displacement(const std::vector<double>& start, double tau,
-                                std::vector<double>& mean, std::vector<double>& variance) const {
-    double most = 0;
-    for (double d : d_) most = std::max(most, d);
-    const double margin = std::min(5 * std::sqrt(2 * most * tau), to_ - from_);
-    const double low = from_ - margin, h = (to_ - from_ + 2 * margin) / kWideCells;
-    const std::size_t n = at(kWideCells + 1);
-    // L u = b u′ + D u″; at the two ends u″ = 0.
-    std::vector<double> sub(n), diag(n), super(n), u(n), w(n), x(n);
-    for (std::size_t i = 0; i < n; ++i) {
-        x[i] = low + h * static_cast<double>(i);
-        // Beyond the ends a drift that would drive outward is held.
-        const double edge = std::clamp(x[i], from_, to_);
-        double b = drift(x[i]);
-        if ((x[i] > to_ && b > 0) || (x[i] < from_ && b < 0)) b = drift(edge);
-        const double d = diffusion(x[i]) / (h * h);
-        const bool first = i == 0, last = i + 1 == n;
-        sub[i] = first ? 0.0 : last ? -b / h : d - 0.5 * b / h;
-        super[i] = last ? 0.0 : first ? b / h : d + 0.5 * b / h;
-        diag[i] = -sub[i] - super[i];
-        u[i] = x[i];
-        w[i] = x[i] * x[i];
-    }
-    const int steps = 48;
-    const double s = 0.5 * tau / steps;
-    std::vector<double> lower(n), middle(n), upper(n), rhs(n);
-    for (std::size_t i = 0; i < n; ++i) {
-        lower[i] = -s * sub[i];
-        middle[i] = 1 - s * diag[i];
-        upper[i] = -s * super[i];
-    }
-    for (int k = 0; k < steps; ++k)
-        for (std::vector<double>* f : {&u, &w}) {
-            for (std::size_t i = 0; i < n; ++i)
-                rhs[i] = (*f)[i] + s * (diag[i] * (*f)[i] + (i > 0 ? sub[i] * (*f)[i - 1] : 0.0) +
-                                        (i + 1 < n ? super[i] * (*f)[i + 1] : 0.0));
-            solve_tridiagonal(lower, middle, upper, rhs);
-            *f = rhs;
-        }
-    mean.resize(start.size());
-    variance.resize(start.size());
-    for (std::size_t j = 0; j < start.size(); ++j) {
-        const double t = (start[j] - low) / h;
-        const std::size_t i = std::min(static_cast<std::size_t>(std::max(t, 1.0)), n - 3);
-        const double f = t - static_cast<double>(i);
-        // Four-point Lagrange interpolation.
-        const double c[4] = {-f * (f - 1) * (f - 2) / 6, (f + 1) * (f - 1) * (f - 2) / 2,
-                             -(f + 1) * f * (f - 2) / 2, (f + 1) * f * (f - 1) / 6};
-        double m = 0, v = 0;
-        for (std::size_t k = 0; k < 4; ++k) {
-            m += c[k] * u[i + k - 1];
-            v += c[k] * w[i + k - 1];
-        }
-        mean[j] = m - start[j];
-        variance[j] = v - m * m;
-    }
-}
-
 ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& mean,
                                      const std::vector<double>& mean_error,
@@ -467,7 +400,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& variance_error,
                                      ReducedModel& model, const ReducedModel* guess,
                                      double drift_lambda, double diffusion_lambda,
-                                     double period) {
+                                     double period, index steps) {
     ClosureEstimate e;
     e.period = period;
     e.x = x;
@@ -497,7 +430,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
     }
     std::vector<double> m, v;
     for (int round = 0; round < kFixedPointRounds; ++round) {
-        model.displacement(x, tau, m, v);
+        model.displacement(x, tau, m, v, steps);
         double change = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const double drift = model.drift(x[i]) + (mean[i] - m[i]) / tau;

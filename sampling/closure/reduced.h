@@ -39,6 +39,12 @@ public:
         return ReducedModel(estimate, log_density, diffusion_lambda());
     }
 
+    // The same without walls: beyond the ends the drift goes on as a line, where it leads inwards, and D
+    // stays what it is. What walls do to times and rates is the difference.
+    ReducedModel beyond_ends() const;
+    // The same on half of the points and cells: a third of the difference is what meshes do.
+    ReducedModel coarser() const;
+
     double from() const { return ring() ? from_ + period_ : from_; }
     double to() const { return ring() ? from_ + 2 * period_ : to_; }
     bool ring() const { return period_ > 0; }
@@ -55,9 +61,11 @@ public:
     // The eigenfunctions of these rates at x, linear between the points of a grid.
     std::vector<std::vector<double>> eigenfunctions(int count, const std::vector<double>& x) const;
 
-    // E and variance of ξ(τ) − ξ(0) from each start, by Crank–Nicolson on a wider interval.
+    // E and variance of ξ(τ) − ξ(0) from each start, by Crank–Nicolson on a wider interval. After so
+    // many Euler–Maruyama steps instead, where `steps` > 0: as a chain, or where they are many with the
+    // coefficients whose continuous motion is the steps' to second order in their size.
     void displacement(const std::vector<double>& start, double tau, std::vector<double>& mean,
-                      std::vector<double>& variance) const;
+                      std::vector<double>& variance, index steps = 0) const;
 
 private:
     struct Generator {  // −L on cells of width h, made symmetric by sqrt(π)
@@ -79,7 +87,11 @@ private:
     Known take(const ClosureEstimate& estimate, const char* name, const std::vector<double>& y,
                const std::vector<double>& y_error, double diffusion_lambda);
     void tabulate(const std::function<double(double)>& log_density = {});
+    void integrate();  // what follows from the tables of Φ and D
     double cumulative(const std::vector<double>& table, double x) const;
+    index points_ = 1601;  // of the quadratures
+    index cells_ = 800;    // of the rates' finite volumes
+    bool reversible_ = false;               // Φ from a density
     double from_ = 0, to_ = 0, width_ = 0;  // of a ring: three turns
     double period_ = 0;                     // of a ring
     double first_ = 0, last_ = 0;           // where D is known; beyond, it is held
@@ -90,8 +102,8 @@ private:
     std::vector<double> ring_density_;
 };
 
-// b and D whose displacements over the lag τ are the given ones: mean Δξ and its variance at x with
-// their errors. A fixed point: estimates are shifted by what the present model misses. It begins with
+// b and D whose displacements over the lag τ, made of so many Euler–Maruyama steps (0: continuous), are
+// the given ones: mean Δξ and its variance at x with their errors. A fixed point: estimates are shifted by what the present model misses. It begins with
 // `guess` if there is one, for instance the model of a shorter lag, which stays where a long lag says
 // little (in narrow wells). Returns the corrected estimate; `model` its smooth curves.
 ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
@@ -101,7 +113,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& variance_error,
                                      ReducedModel& model, const ReducedModel* guess = nullptr,
                                      double drift_lambda = -1, double diffusion_lambda = -1,
-                                     double period = 0);
+                                     double period = 0, index steps = 0);
 
 // Real eigenvalues of largest modulus of a matrix by rows (n, n), by orthogonal iteration.
 std::vector<double> leading_eigenvalues(const std::vector<double>& matrix, index n, int count);

@@ -15,6 +15,7 @@ constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
 constexpr index kFewest = 2048, kUsual = 65536, kMost = 262144;  // trajectories
 constexpr double kDecay = 0.7;       // of the slowest motion, at most, in its relaxation times
 constexpr index kBlocks = 32;        // of the jackknife
+constexpr double kBeyondNoise = 2;   // errors that a difference must exceed to be one
 
 }  // namespace
 
@@ -56,7 +57,8 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
     const double affordable = options.work / length;
     if (affordable < static_cast<double>(kFewest)) return out;
     const index aim = std::min(kMost, static_cast<index>(affordable));
-    const uint64 first = static_cast<uint64>(length / 6),
+    const uint64 first = static_cast<uint64>(length / 3),
+                 middle = static_cast<uint64>(2 * length / 3),
                  second = static_cast<uint64>(length);
 
     std::vector<double> weight;
@@ -108,28 +110,42 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
         return motion.function(at);
     };
     const std::vector<double> a = motion.function(begin);
-    const std::vector<double> early = psi_at(first), late = psi_at(second);
+    const std::vector<double> early = psi_at(first), between = psi_at(middle), late = psi_at(second);
     ensemble.check_finite([](index t) { return "free trajectory " + std::to_string(t); });
 
-    // Sums of 1, a, ψ₁, ψ₂, aψ₁, aψ₂ by block; blocks take every 32nd trajectory.
-    std::array<std::array<double, 6>, kBlocks> sums{};
+    // Sums of 1, a, and each ψ and aψ by block; blocks take every 32nd trajectory.
+    std::array<std::array<double, 8>, kBlocks> sums{};
     for (std::size_t j = 0; j < a.size(); ++j) {
         auto& s = sums[j % static_cast<std::size_t>(kBlocks)];
-        const double terms[6] = {1, a[j], early[j], late[j], a[j] * early[j], a[j] * late[j]};
-        for (std::size_t k = 0; k < 6; ++k) s[k] += terms[k];
+        const double terms[8] = {1,       a[j],           early[j],          a[j] * early[j],
+                                 between[j], a[j] * between[j], late[j], a[j] * late[j]};
+        for (std::size_t k = 0; k < 8; ++k) s[k] += terms[k];
     }
-    const double span = options.dt * static_cast<double>(second - first);
-    const auto rate = [&](index without) {
-        std::array<double, 6> s{};
+    // By the decay over the whole span and over each half.
+    const auto rates = [&](index without) {
+        std::array<double, 8> s{};
         for (index b = 0; b < kBlocks; ++b)
             if (b != without)
-                for (std::size_t k = 0; k < 6; ++k) s[k] += sums[static_cast<std::size_t>(b)][k];
-        const double at_first = s[4] * s[0] - s[1] * s[2], at_second = s[5] * s[0] - s[1] * s[3];
-        return at_second / at_first > 0 ? std::log(at_first / at_second) / span : std::nan("");
+                for (std::size_t k = 0; k < 8; ++k) s[k] += sums[static_cast<std::size_t>(b)][k];
+        const auto covariance = [&](std::size_t k) { return s[k + 1] * s[0] - s[1] * s[k]; };
+        const auto rate = [&](std::size_t from, std::size_t to, uint64 steps) {
+            const double ratio = covariance(from) / covariance(to);
+            return ratio > 0 ? std::log(ratio) / (options.dt * static_cast<double>(steps))
+                             : std::nan("");
+        };
+        return std::array{rate(2, 6, second - first),
+                          rate(2, 4, middle - first) - rate(4, 6, second - middle)};
     };
-    std::vector<double> parts;
-    for (index b = 0; b < kBlocks; ++b) parts.push_back(rate(b));
-    out.rate = {rate(-1), jackknife_error(parts)};
+    std::vector<double> parts, differences;
+    for (index b = 0; b < kBlocks; ++b) {
+        parts.push_back(rates(b)[0]);
+        differences.push_back(rates(b)[1]);
+    }
+    // Other motions that have not died out: the halves differ by more than their noise.
+    const auto [rate, difference] = rates(-1);
+    const double noise = kBeyondNoise * jackknife_error(differences);
+    const double bias = std::sqrt(std::max(0.0, difference * difference - noise * noise));
+    out.rate = {rate, std::hypot(jackknife_error(parts), bias)};
     out.first = options.dt * static_cast<double>(first);
     out.second = options.dt * static_cast<double>(second);
     out.trajectories = n;

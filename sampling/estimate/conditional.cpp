@@ -19,7 +19,15 @@ constexpr double kScratchBytes = 128.0 * (1 << 20);
 
 struct Fit {
     double mean = kNaN, variance = kNaN;
+    double curvature[kMaxCvs] = {1.0 / 24.0, 1.0 / 24.0};  // what regression makes of z²/2 at z = 0
 };
+
+// 1/24 where samples lie evenly. Of their moments the third is taken from the first, as where density
+// changes along a line.
+double curvature_share(double m, double mm) {
+    const double spread = mm - m * m;
+    return spread > 1e-3 ? 0.5 * (mm - m * m * (0.15 - mm) / spread) : 1.0 / 24.0;
+}
 
 // Regression of y on z at z = 0, and the variance of the residuals. base = Σ1, Σz, Σzz; each = Σy,
 // Σyz, Σyy (conditional_kernels.h).
@@ -29,6 +37,9 @@ Fit regress(const double* base, const double* each, int dims) {
     if (n < kFewestSamples) return fit;
     const double y = each[0] / n;
     const double yy = each[dims + 1] / n - y * y;
+    for (int k = 0; k < dims; ++k)
+        fit.curvature[k] =
+            curvature_share(base[1 + k] / n, base[dims == 1 ? 2 : k == 0 ? 3 : 5] / n);
     // A direction along which the samples hardly spread has no slope.
     constexpr double narrow = 1e-8;
     if (dims == 1) {
@@ -84,6 +95,12 @@ struct PaddedGrid {
     index padded(index b) const {
         return grid.dims == 1 ? b + 1 : (grid.bin(0, b) + 1) * bins.bins[1] + grid.bin(1, b) + 1;
     }
+    // Whether bin c, on the line through p along variable k, is one of the grid.
+    bool inside(index c, index p, int k) const {
+        const index row = bins.bins[1];
+        const index place = grid.dims == 1 ? c : k == 0 ? c / row : c - p / row * row;
+        return place >= 1 && place <= grid.bins[k];
+    }
     Grid grid;
     ConditionalBins bins;
 };
@@ -122,11 +139,20 @@ public:
     double at_centre(index b, double Fit::*part) const {
         const index p = padded_.padded(b);
         double value = fits_[at(p)].*part;
+        const double least = std::max(2.0 * kFewestSamples, 0.1 * total_[at(p * width_)]);
         for (int k = 0; k < dims_; ++k) {
-            const index lo = p - padded_.step(k), hi = p + padded_.step(k);
-            const double least = std::max(2.0 * kFewestSamples, 0.1 * total_[at(p * width_)]);
-            if (total_[at(lo * width_)] < least || total_[at(hi * width_)] < least) continue;
-            value -= (fits_[at(lo)].*part - 2.0 * fits_[at(p)].*part + fits_[at(hi)].*part) / 24.0;
+            // Where the samples end, the curvature beside.
+            const index step = padded_.step(k);
+            for (const index c : {p, p - step, p + step}) {
+                if (!padded_.inside(c, p, k)) continue;
+                const index lo = c - step, hi = c + step;
+                if (total_[at(lo * width_)] < least || total_[at(c * width_)] < least ||
+                    total_[at(hi * width_)] < least)
+                    continue;
+                value -= fits_[at(p)].curvature[k] *
+                         (fits_[at(lo)].*part - 2.0 * fits_[at(c)].*part + fits_[at(hi)].*part);
+                break;
+            }
         }
         return value;
     }

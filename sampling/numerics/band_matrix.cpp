@@ -65,4 +65,16 @@ void BandMatrix::solve_transposed(double* b) const {
     }
 }
 
+void solve_tridiagonal(const std::vector<double>& sub, std::vector<double> diag,
+                       const std::vector<double>& super, std::vector<double>& b) {
+    const std::size_t n = diag.size();
+    for (std::size_t i = 1; i < n; ++i) {
+        const double m = sub[i] / diag[i - 1];
+        diag[i] -= m * super[i - 1];
+        b[i] -= m * b[i - 1];
+    }
+    b[n - 1] /= diag[n - 1];
+    for (std::size_t i = n - 1; i-- > 0;) b[i] = (b[i] - super[i] * b[i + 1]) / diag[i];
+}
+
 }  // namespace microlift

@@ -41,4 +41,8 @@ private:
     std::vector<double> a_;
 };
 
+// Solves a tridiagonal system in place: sub, diag, super of each row.
+void solve_tridiagonal(const std::vector<double>& sub, std::vector<double> diag,
+                       const std::vector<double>& super, std::vector<double>& b);
+
 }  // namespace microlift

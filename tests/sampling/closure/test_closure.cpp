@@ -141,6 +141,43 @@ TEST_CASE("displacements over a long lag give back drift and diffusion") {
     CHECK(model.mean_time(-1, 0) == doctest::Approx(12.698).epsilon(0.02));
 }
 
+TEST_CASE("displacements by Euler-Maruyama steps, and what walls and meshes do: a linear drift") {
+    ClosureEstimate e;
+    for (int i = 0; i < 51; ++i) {
+        e.x.push_back(-2.5 + 0.1 * i);
+        e.drift.push_back(-e.x.back());
+        e.diffusion.push_back(1);
+        e.drift_error.push_back(1e-9);
+        e.diffusion_error.push_back(1e-9);
+    }
+    const ReducedModel model(e, 0, 0);
+    // After n steps of dt: x (1 − dt)ⁿ, and the variance 2 dt Σ (1 − dt)²ⁱ. Few steps are a chain of
+    // Gaussian quadratures, exact here; many are a corrected continuous motion, right to dt² and to the
+    // square of Crank and Nicolson's 48 steps: (2λ)²/12 of it, λ = 1, at the variance's own rate.
+    const std::vector<double> x{-2.1, -0.4, 0.7, 1.93};
+    for (const auto& [dt, steps] : {std::pair{0.05, 1}, {0.05, 16}, {0.004, 200}}) {
+        const double kept = std::pow(1 - dt, steps);
+        const double wide = 2 * dt * (1 - kept * kept) / (1 - (1 - dt) * (1 - dt));
+        std::vector<double> mean, variance, flow_mean, flow_variance;
+        model.displacement(x, dt * steps, mean, variance, steps);
+        model.displacement(x, dt * steps, flow_mean, flow_variance);
+        const double step = dt * steps / 48;
+        const double tolerance = steps > 64 ? dt * dt + step * step / 3 : 1e-9;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            CHECK(std::fabs(mean[i] - x[i] * (kept - 1)) < tolerance * std::fabs(x[i]));
+            CHECK(std::fabs(variance[i] - wide) < tolerance);
+            CHECK(std::fabs(flow_variance[i] - wide) > 5 * tolerance);  // which is another motion
+        }
+    }
+    // Without walls the slowest rate is 1, to the finite volumes' h²/12 of it; with walls 1.083.
+    CHECK(model.rates(1)[0] > 1.08);
+    CHECK(model.beyond_ends().rates(1)[0] == doctest::Approx(1).epsilon(1e-4));
+    CHECK(model.beyond_ends().mean_time(-1, 0) == doctest::Approx(0.901908).epsilon(1e-4));
+    const double coarse = model.coarser().rates(1)[0] - model.rates(1)[0];
+    CHECK(std::fabs(coarse) < 1e-4);
+    CHECK(coarse != 0);
+}
+
 TEST_CASE("bursts of the channel close near the full model, averages do not") {
     for (const Device& device : test_devices()) {
         Stream stream(device);

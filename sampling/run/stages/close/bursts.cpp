@@ -160,8 +160,19 @@ void ClosureStage::bursts() {
 void ClosureStage::bursts_of_one(const BurstMoments& m) {
     const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
     write_lags(closure);
-    const BurstLag& lag = closure.lags[closure.chosen];
-    relax(slow_motion(lag.model), m.lags.back(), burst_rates(m, 2));
+    BurstLag lag = closure.lags[closure.chosen];
+    const BurstLag* shorter = closure.chosen > 0 ? &closure.lags[closure.chosen - 1] : nullptr;
+    ClosureEstimate& e = lag.corrected;
+    for (std::size_t i = 0; i < e.size() && shorter; ++i) {
+        const ClosureEstimate& other = shorter->corrected;
+        e.drift_error[i] = with_difference(e.drift_error[i], e.drift[i] - other.drift[i],
+                                           other.drift_error[i]);
+        e.diffusion_error[i] = with_difference(e.diffusion_error[i],
+                                               e.diffusion[i] - other.diffusion[i],
+                                               other.diffusion_error[i]);
+    }
+    const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
+    relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
     for (std::size_t i = 0; i < lag.corrected.x.size(); ++i)
         row({lag.corrected.x[i], 0},
@@ -170,7 +181,7 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
                 return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
             },
             "burst");
-    sources_.push_back(burst_source(lag, m.period));
+    sources_.push_back(burst_source(lag, shorter, m.period));
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {
@@ -198,7 +209,8 @@ void ClosureStage::describe_lags(const BurstClosure& closure) {
 }
 
 // With replicates of the measured displacements, each inverted anew.
-ClosureSource ClosureStage::burst_source(const BurstLag& lag, double period) const {
+ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* shorter,
+                                         double period) const {
     ClosureSource source;
     source.name = "burst";
     source.lag = lag.tau;
@@ -216,9 +228,11 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag, double period) con
         ReducedModel model;
         invert_displacements(e.x, lag.tau, mean, mean_error, variance, variance_error, model,
                              &lag.model, lag.model.drift_lambda(), lag.model.diffusion_lambda(),
-                             period);
+                             period, lag.steps);
         source.replicates.push_back(std::move(model));
     }
+    add_variants(source);
+    if (shorter) source.variants.push_back({shorter->model, 1.0, true});
     return source;
 }
 

@@ -4,6 +4,7 @@
 // different with two collective variables.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -34,6 +35,18 @@ struct ClosureSourceOf : ClosureFigures {
     Estimate estimate;
     Model model;
     std::vector<Model> replicates;  // of the model, for errors
+    // Models that differ from it in what estimates do not tell, walls and meshes: this share of the
+    // difference is an error besides that of the replicates. Where the variant has noise of its own, only
+    // what exceeds twice the replicates' spread.
+    struct Variant {
+        Model model;
+        double share = 1;
+        bool noisy = false;
+    };
+    std::vector<Variant> variants;
+    // From every second and every fourth estimate: the curves between estimates, by Richardson's rule
+    // with the order that the three show.
+    std::vector<Model> rougher;
 
     // Of every number in f(model).
     template <class F>
@@ -45,6 +58,24 @@ struct ClosureSourceOf : ClosureFigures {
             for (std::size_t i = 0; i < out.size(); ++i) {
                 const double d = values[i] - out[i].value;
                 out[i].error += d * d / static_cast<double>(replicates.size());
+            }
+        }
+        const std::vector<Figure> spread = out;  // squares, as yet
+        const auto add = [&](std::size_t i, double d, bool noisy, double share) {
+            d = share * share * std::max(0.0, d * d - (noisy ? 4 * spread[i].error : 0.0));
+            if (std::isfinite(d)) out[i].error += d;
+        };
+        for (const Variant& v : variants) {
+            const auto values = f(v.model);
+            for (std::size_t i = 0; i < out.size(); ++i)
+                add(i, values[i] - out[i].value, v.noisy, v.share);
+        }
+        if (rougher.size() == 2) {
+            const auto second = f(rougher[0]), fourth = f(rougher[1]);
+            for (std::size_t i = 0; i < out.size(); ++i) {
+                const double d = second[i] - out[i].value;
+                const double ratio = std::fabs((fourth[i] - second[i]) / d);
+                add(i, d, true, 1 / (std::clamp(ratio, 2.0, 16.0) - 1));
             }
         }
         for (Figure& figure : out) figure.error = std::sqrt(figure.error);
@@ -88,9 +119,15 @@ private:
         return {grid_.centre(0, b), K_ == 2 ? grid_.centre(1, b) : 0.0};
     }
 
-    // Makes the model's replicates, where there are none, and takes it among the sources.
+    // Makes the model's replicates, where there are none, and its variants, and takes it among the
+    // sources.
     template <class Source>
     void add_source(Source source);
+    static void add_variants(ClosureSource& source);
+    static void add_variants(ClosureSourceOfTwo& source);
+    // Of a model from a density: bins taken together by two and by four.
+    static void add_rougher(ClosureSource& source, const std::vector<double>& log_density);
+    static void add_rougher(ClosureSourceOfTwo&, const std::vector<double>&) {}
     template <class F>
     void each_source(const F& f) {
         for (ClosureSource& s : sources_) f(s);
@@ -139,7 +176,8 @@ private:
     void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
     void describe_lags(const BurstClosure& closure);
-    ClosureSource burst_source(const BurstLag& lag, double period) const;
+    // `shorter`: the lag before, if there is one.
+    ClosureSource burst_source(const BurstLag& lag, const BurstLag* shorter, double period) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
     // transition matrices where those tell it.
@@ -230,6 +268,7 @@ void ClosureStage::add_source(Source source) {
                 source.replicates.push_back(source.model.with(perturbed(
                     source.estimate, derived_seed(config_.seed, 5000), static_cast<uint64>(r))));
         }
+        add_variants(source);
         if constexpr (std::is_same_v<Source, ClosureSource>)
             sources_.push_back(std::move(source));
         else
@@ -246,7 +285,9 @@ void ClosureStage::reversible(const Source& conditional) {
     source.name = "free_energy";
     source.estimate = conditional.estimate;
     try {
-        source.model = decltype(source.model)(source.estimate, log_density(-1));
+        const std::vector<double> density = log_density(-1);
+        source.model = decltype(source.model)(source.estimate, density);
+        add_rougher(source, density);
         for (index r = 0; r < Source::kReplicates; ++r) {
             source.replicates.push_back(source.model.with(
                 perturbed(source.estimate, derived_seed(config_.seed, 5003), static_cast<uint64>(r)),

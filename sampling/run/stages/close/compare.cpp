@@ -70,7 +70,8 @@ Json ClosureStage::describe(const ClosureFigures& s) const {
         p["to"] = json_of(passage_to(i));
         if (i < s.simulated.size()) {
             p["simulated"] = s.simulated[i].mean;
-            p["simulated_error"] = s.simulated[i].error;
+            // Of the model, too.
+            p["simulated_error"] = std::hypot(s.simulated[i].error, s.times[i].error);
         }
         j["passages"].push_back(p);
     }

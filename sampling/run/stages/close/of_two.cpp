@@ -45,7 +45,13 @@ void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
 
 void ClosureStage::bursts_of_two(const BurstMoments& m) {
     const TwoClosure closure = burst_closure_of_two(m, c_.tolerance);
-    const TwoLag& lag = closure.lags[closure.chosen];
+    TwoLag lag = closure.lags[closure.chosen];
+    for (std::size_t v = 0; v < m.values.size() && closure.chosen > 0; ++v) {
+        const TwoLag& shorter = closure.lags[closure.chosen - 1];
+        for (std::size_t o = 0; o < 5; ++o)
+            lag.error[v][o] = with_difference(lag.error[v][o], lag.value[v][o] - shorter.value[v][o],
+                                              shorter.error[v][o]);
+    }
     metrics_["lag"] = lag.tau;
     metrics_["plateau"] = closure.plateau;
     metrics_["start"] = c_.start;

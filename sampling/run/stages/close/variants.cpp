@@ -1,0 +1,106 @@
+// What the errors of a closure's figures take in besides noise: walls, meshes, and what lies between the
+// values at which drift and diffusion are known.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "sampling/run/stages/close/close.h"
+
+namespace microlift {
+
+namespace {
+
+// Every so many estimates, both ends among them where there are ends.
+ClosureEstimate thinned(const ClosureEstimate& e, std::size_t stride) {
+    ClosureEstimate out;
+    out.period = e.period;
+    for (std::size_t i = 0; i < e.size(); ++i) {
+        if (i % stride != 0 && (i + 1 < e.size() || e.period > 0)) continue;
+        out.x.push_back(e.x[i]);
+        out.drift.push_back(e.drift[i]);
+        out.drift_error.push_back(e.drift_error[i]);
+        out.diffusion.push_back(e.diffusion[i]);
+        out.diffusion_error.push_back(e.diffusion_error[i]);
+    }
+    return out;
+}
+
+// Models of fewer and fewer estimates; none where they become too few.
+template <class F>
+void add_two(ClosureSource& source, const F& with_stride) {
+    try {
+        for (const std::size_t stride : {2, 4}) source.rougher.push_back(with_stride(stride));
+    } catch (const NumericError&) {
+        source.rougher.clear();
+    }
+}
+
+}  // namespace
+
+void ClosureStage::add_variants(ClosureSource& source) {
+    source.variants.push_back({source.model.beyond_ends()});
+    source.variants.push_back({source.model.coarser(), 1.0 / 3});
+    if (source.rougher.empty() && source.name != "free_energy")
+        add_two(source, [&](std::size_t stride) {
+            return source.model.with(thinned(source.estimate, stride));
+        });
+}
+
+void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>& log_density) {
+    const ClosureEstimate& e = source.estimate;
+    add_two(source, [&](std::size_t stride) {
+        ClosureEstimate merged;
+        merged.period = e.period;
+        std::vector<double> density;
+        for (std::size_t first = 0; first + stride <= e.size(); first += stride) {
+            double x = 0, held = 0, log_d = 0, error = 0;
+            for (std::size_t i = first; i < first + stride; ++i) {
+                const double n = static_cast<double>(stride);
+                x += e.x[i] / n;
+                held += std::exp(log_density[i] - log_density[first]) / n;
+                log_d += std::log(e.diffusion[i]) / n;
+                error = std::max(error, e.diffusion_error[i]);
+            }
+            merged.x.push_back(x);
+            merged.drift.push_back(0);
+            merged.drift_error.push_back(1);
+            merged.diffusion.push_back(std::exp(log_d));
+            merged.diffusion_error.push_back(error);
+            density.push_back(log_density[first] + std::log(held));
+        }
+        return source.model.with(merged, density);
+    });
+}
+
+// Surfaces through every second value along each variable, and walls one value further in.
+void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
+    constexpr double kOfSecond = 1.0 / 15;
+    if (source.name == "free_energy") return;
+    const EstimateOfTwo& e = source.estimate;
+    std::array<std::vector<double>, 2> values;
+    for (std::size_t k = 0; k < 2; ++k) {
+        for (const CvValue& x : e.at) values[k].push_back(x[k]);
+        std::sort(values[k].begin(), values[k].end());
+        values[k].erase(std::unique(values[k].begin(), values[k].end()), values[k].end());
+    }
+    const auto part = [&](const std::function<bool(std::size_t place, std::size_t count)>& keeps) {
+        EstimateOfTwo kept = e;
+        for (std::size_t i = 0; i < e.size(); ++i)
+            for (std::size_t k = 0; k < 2; ++k) {
+                const auto at = std::lower_bound(values[k].begin(), values[k].end(), e.at[i][k]);
+                if (!keeps(static_cast<std::size_t>(at - values[k].begin()), values[k].size()))
+                    kept.error[i].fill(std::nan(""));
+            }
+        return kept;
+    };
+    const auto add = [&](const EstimateOfTwo& other, double share) {
+        try {
+            source.variants.push_back({ReducedModelOfTwo(other), share, true});
+        } catch (const NumericError&) {  // too few values
+        }
+    };
+    add(part([](std::size_t i, std::size_t n) { return i % 2 == 0 || i + 1 == n; }), kOfSecond);
+    add(part([](std::size_t i, std::size_t n) { return i > 0 && i + 1 < n; }), 1.0);
+}
+
+}  // namespace microlift

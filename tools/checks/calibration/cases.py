@@ -1,0 +1,286 @@
+"""The systems of the calibration: a configuration each, and the figures of a finished run beside their
+exact values."""
+import csv
+import json
+import subprocess
+
+import h5py
+import numpy as np
+
+from exact import Line
+
+
+UNTRAINED = {"generator", "healed"}  # off by what the training left, which no error bar counts
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def column(lines, name):
+    return np.array([float(line[name]) for line in lines])
+
+
+def config(variables, potential, start, end, windows, stiffness, more):
+    return f"""
+[system]
+variables = [{", ".join(f'"{v}"' for v in variables)}]
+potential = "{potential}"
+beta = 1.0
+[integrator]
+dt = 2e-3
+[umbrella]
+from = {start}
+to = {end}
+windows = {windows}
+stiffness = {stiffness}
+replicas = 16
+equilibrate = 3000
+steps = 20000
+stride = 20
+""" + more
+
+
+class Case:
+    """name, text (TOML), changes (--set), figures(folder): (quantity, values, errors, exact values), and
+    prepare(command, folder): text of a case that needs a run before."""
+
+    def __init__(self, name, text, figures, changes=(), prepare=None):
+        self.name, self.text, self.figures, self.changes = name, text, figures, tuple(changes)
+        self.prepare = prepare
+
+
+# --- what every run has ---------------------------------------------------------------------------
+
+
+def free_energy(folder, exact):
+    """Relative to the bin of the least value, as the errors are."""
+    lines = [r for r in rows(folder / "free_energy.csv") if np.isfinite(float(r["free_energy"]))]
+    value, error = column(lines, "free_energy"), column(lines, "std_error")
+    at = [column(lines, name) for name in lines[0] if name.startswith("cv_")]
+    right = exact(*at)
+    least = int(np.argmin(value))
+    kept = np.arange(len(value)) != least
+    return (value - value[least])[kept], error[kept], (right - right[least])[kept]
+
+
+def coefficients(folder, exact):
+    """Drift and diffusion of every source of closure.csv."""
+    lines = rows(folder / "closure.csv")
+    for source in dict.fromkeys(r["source"] for r in lines):
+        if source in UNTRAINED:
+            continue
+        own = [r for r in lines if r["source"] == source]
+        at = [column(own, name) for name in own[0] if name.startswith("cv_")]
+        for name in own[0]:
+            if name + "_se" in own[0]:
+                right = exact(name, *at) + 0 * at[0]
+                yield f"{name}, {source}", column(own, name), column(own, name + "_se"), right
+
+
+def one(value, error, right):
+    return np.array([value]), np.array([error]), np.array([right])
+
+
+def closure(folder, line=None, rate=None, place=lambda cv: cv):
+    """Times, rates and committors of the closures and of the full model; place: x of a value of the
+    collective variable."""
+    record = json.loads((folder / "metrics.json").read_text())["closure"]
+    for source in record["sources"]:
+        name = source["source"]
+        if name in UNTRAINED:
+            continue
+        if rate is not None and source.get("rates"):
+            r = source["rates"][0]
+            yield (f"slowest rate, {name}", *one(r["value"], r["error"], rate))
+        for p in source.get("passages", []) if line else []:
+            right = line.mean_time(place(p["from"]), place(p["to"]))
+            yield (f"first passage, {name}", *one(p["value"], p["error"], right))
+            if "simulated" in p:
+                yield (f"first passage, {name} simulated",
+                       *one(p["simulated"], p["simulated_error"], right))
+    points = record.get("committor", []) if line else []
+    ends = sorted((source_end(record, 0), source_end(record, 1))) if points else None
+    for point in points:
+        low, high = (place(end) for end in ends)
+        right = line.committor(place(point["cv"]), min(low, high), max(low, high))
+        right = right if low < high else 1 - right
+        for name in point:
+            if name + "_error" in point:
+                yield (f"committor, {name}", *one(point[name], point[name + "_error"], right))
+
+
+def source_end(record, end):
+    passages = next(s["passages"] for s in record["sources"] if s.get("passages"))
+    return passages[-1]["to" if end else "from"]
+
+
+# --- the systems ----------------------------------------------------------------------------------
+
+CLOSURE = """
+[estimate]
+bins = 50
+[closure]
+values = 16
+replicas = 512
+relaxation = 2e7
+passage_from = -1.0
+passage_to = [0.0, 1.0]
+passages = 1024
+"""
+
+
+def line_case(name, formula, force, line, start, end, stiffness, changes=()):
+    text = config(["x"], formula, start, end, 11, stiffness, '[cv]\nvariables = ["x"]\n' + CLOSURE)
+    rate = line.slowest_rate()
+
+    def exact(quantity, x):
+        return force(x) if quantity == "drift" else 1.0
+
+    def figures(folder):
+        yield ("free energy, mbar", *free_energy(folder, line.potential))
+        yield from coefficients(folder, exact)
+        yield from closure(folder, line, rate)
+
+    return Case(name, text, figures, changes)
+
+
+def harmonic():
+    line = Line(lambda x: 0.5 * x * x, 1.0, -9.0, 9.0)
+    return line_case("harmonic", "0.5*x^2", lambda x: -x, line, -2.5, 2.5, 8.0)
+
+
+def double_well():
+    line = Line(lambda x: 2 * (x * x - 1) ** 2, 1.0, -2.6, 2.6)
+    return line_case("double_well", "2*(x^2-1)^2", lambda x: -8 * x * (x * x - 1), line, -1.8, 1.8,
+                     30.0)
+
+
+def estimator(method, store="samples"):
+    """The free energy of the double well."""
+    case = double_well()
+    line = Line(lambda x: 2 * (x * x - 1) ** 2, 1.0, -2.6, 2.6)
+    label = method + (", counts alone" if store == "histogram" else "")
+
+    def figures(folder):
+        yield (f"free energy, {label}", *free_energy(folder, line.potential))
+
+    return Case(f"{method}_{store}", case.text, figures,
+                ["closure.enabled=false", f'estimate.method="{method}"', f'umbrella.store="{store}"'])
+
+
+def stiffness():
+    """y about 0 with a stiffness k(x): what is averaged has noise."""
+    def k(x):
+        return 12 + 6 * np.sin(2 * x)
+
+    def slope(x):
+        return 12 * np.cos(2 * x)
+
+    def energy(x):
+        return 2 * (x * x - 1) ** 2 + 0.5 * np.log(k(x))
+
+    line = Line(energy, 1.0, -2.6, 2.6)
+    text = config(["x", "y"], "2*(x^2-1)^2 + 0.5*(12+6*sin(2*x))*(y-0.5*x)^2", -1.8, 1.8, 11, 30.0,
+                  '[cv]\nvariables = ["x"]\n[generator]\niterations = 20\n' + CLOSURE)
+
+    def exact(quantity, x):
+        return -8 * x * (x * x - 1) - 0.5 * slope(x) / k(x) if quantity == "drift" else 1.0
+
+    def figures(folder):
+        yield ("free energy, mbar", *free_energy(folder, energy))
+        means = [r for r in rows(folder / "conditional.csv")
+                 if r["source"] == "physics" and r["variable"] == "y"
+                 and np.isfinite(float(r["mean"]))]
+        x = column(means, "cv_1")
+        yield "conditional mean", column(means, "mean"), column(means, "mean_se"), 0.5 * x
+        yield from coefficients(folder, exact)
+        for figure in closure(folder, line, line.slowest_rate()):
+            if "full" not in figure[0] and "direct" not in figure[0]:
+                yield figure
+
+    return Case("stiffness", text, figures, ["closure.bursts=false", "lifting.heal_steps=0"])
+
+
+def plane():
+    """Two collective variables: a double well beside a spring."""
+    line = Line(lambda x: 2 * (x * x - 1) ** 2, 1.0, -2.6, 2.6)
+    text = config(["x", "y"], "2*(x^2-1)^2 + y^2", [-1.6, -1.6], [1.6, 1.6], [9, 7], [20.0, 8.0], """
+[cv]
+variables = ["x", "y"]
+[estimate]
+bins = [24, 20]
+[closure]
+values = 144
+replicas = 128
+relaxation = 1e7
+""")
+
+    def exact(quantity, x, y):
+        return {"drift_1": -8 * x * (x * x - 1), "drift_2": -2 * y, "diffusion_12": 0.0}.get(
+            quantity, 1.0)
+
+    def figures(folder):
+        yield ("free energy, two variables",
+               *free_energy(folder, lambda x, y: 2 * (x * x - 1) ** 2 + y * y))
+        for name, *figure in coefficients(folder, exact):
+            yield (f"two variables: {name}", *figure)
+        for name, *figure in closure(folder, rate=line.slowest_rate()):
+            yield (f"two variables: {name}", *figure)
+
+    return Case("plane", text, figures, ["umbrella.replicas=4"])
+
+
+def learned():
+    """The double well along a coordinate that was learned from samples of it: a curved function of x, of
+    which times, rates and committors know nothing."""
+    line = Line(lambda x: 2 * (x * x - 1) ** 2, 1.0, -2.6, 2.6)
+    base = double_well().text
+
+    def prepare(command, folder):
+        (folder / "map.toml").write_text(base.split("[closure]")[0] + "[learn]\npoints = 1000\nepsilon = 0.02\n")
+        subprocess.run([command, "run", folder / "map.toml", "-o", folder / "map", "--no-report",
+                        "--quiet", "--threads", "1", "--set", "umbrella.steps=4000", "--seed", "1"],
+                       check=True, capture_output=True)
+        found = json.loads((folder / "map" / "diffusion_map.json").read_text())
+        low, high = found["low"][0], found["high"][0]
+        middle, reach = 0.5 * (low + high), 0.47 * (high - low)
+        ends = [str(middle + part * reach) for part in (-0.5, 0.0, 0.5)]
+        more = f"""
+[estimate]
+bins = 50
+[closure]
+values = 24
+replicas = 128
+relaxation = 2e6
+passage_from = {ends[0]}
+passage_to = [{ends[1]}, {ends[2]}]
+passages = 32
+"""
+        return config(["x"], "2*(x^2-1)^2", middle - reach, middle + reach, 15, 60.0, f"""
+[cv]
+variables = [{{ kind = "diffusion_map", file = "{folder}/map/diffusion_map.json", name = "phi" }}]
+""" + more)
+
+    def figures(folder):
+        with h5py.File(folder / "samples.h5") as file:
+            x, phi = np.array(file["state"])[:, 0], np.array(file["cv"]).reshape(len(file["cv"]), -1)[:, 0]
+        order = np.argsort(phi)
+        for name, *figure in closure(folder, line, line.slowest_rate(),
+                                     lambda value: float(np.interp(value, phi[order], x[order]))):
+            yield (f"learned: {name}", *figure)
+
+    return Case("learned", None, figures, prepare=prepare)
+
+
+CASES = {
+    "harmonic": harmonic,
+    "double_well": double_well,
+    "wham": lambda: estimator("wham"),
+    "umbrella_integration": lambda: estimator("umbrella_integration"),
+    "histogram": lambda: estimator("wham", "histogram"),
+    "stiffness": stiffness,
+    "plane": plane,
+    "learned": learned,
+}
