@@ -22,9 +22,12 @@ void print_stages(const Json& stages) {
                   << (estimate.value("converged", false) ? "converged" : "not converged") << " in "
                   << estimate.value("iterations", 0) << " iterations\n";
     }
-    if (stages.contains("train"))
-        std::cout << "  generator  " << figure(stages["train"], "updates")
-                  << " updates, held-out W1/sigma " << figure(stages["train"], "best_w1")
+    if (!stages.contains("train")) return;
+    std::cout << "  generator  " << figure(stages["train"], "updates") << " updates, ";
+    if (stages["train"]["best_w1"].is_null())
+        std::cout << "validated by nothing\n";
+    else
+        std::cout << "held-out W1/sigma " << figure(stages["train"], "best_w1")
                   << " (sampling floor " << figure(stages["train"], "w1_floor") << ")\n";
 }
 
