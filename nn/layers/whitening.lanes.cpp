@@ -50,8 +50,9 @@ Whitening::Moments Whitening::moments(Stream& stream, Matrix<const float> values
             throw NumericError("the training data hold values that are not finite");
         m.mean.push_back(static_cast<double>(shift) + mean);
         const double deviation = std::sqrt(std::max(squares / n - mean * mean, 0.0));
-        // A constant variable is left at its scale.
-        m.deviation.push_back(deviation > 1e-12 * (1 + std::fabs(m.mean.back())) ? deviation : 1.0);
+        // A constant variable keeps its value, to rounding.
+        m.deviation.push_back(most > least ? deviation
+                                           : std::max(1e-6 * std::fabs(m.mean.back()), 1e-30));
         m.least.push_back(least);
         m.most.push_back(most);
     }
@@ -94,7 +95,7 @@ void Whitening::scale_conditions(const Moments& s, const std::vector<double>& pe
         view_.periodic[k] = period > 0;
         view_.center[k] = view_.periodic[k] ? 0.0f : static_cast<float>(s.mean[at]);
         view_.inverse_scale[k] = view_.periodic[k] ? 6.28318531f / period
-                                                   : static_cast<float>(1.0 / s.deviation[at]);
+                                                   : spread > 0 ? static_cast<float>(1.0 / s.deviation[at]) : 0.0f;
         view_.features += view_.periodic[k] ? 2 * kHarmonics : 1 + 2 * view_.waves;
     }
 }
@@ -108,7 +109,7 @@ void Whitening::lay_grid(const Moments& s, const std::vector<double>& periods) {
         const double range = view_.periodic[k]
                                  ? static_cast<double>(static_cast<float>(periods[at]))
                                  : s.most[at] - s.least[at];
-        if (!(range > 1e-12 * (1 + std::fabs(s.most[at])))) {
+        if (!(range > 0)) {
             view_.knots[k] = 1;
             view_.low[k] = static_cast<float>(s.least[at]);
             continue;

@@ -14,21 +14,22 @@ SampleAccumulator::SampleAccumulator(const Device& device, int dim, std::vector<
 }
 
 void SampleAccumulator::count_cells(const Device& device, const CellLayout& layout,
-                                    const ErrorBlocks& blocks) {
+                                    const ErrorBlocks& blocks, index total) {
     const auto cvs = static_cast<index>(axes_.size());
     layout_ = layout;
     blocks_ = blocks;
-    cell_counts_ = Buffer<uint64>(device, blocks.replica_groups * layout.cells.size() + 1);
+    total_ = total;
+    cell_counts_ = Buffer<uint64>(device, blocks.count() * layout.cells.size() + 1);
     cell_offsets_ = Buffer<uint64>(device, cvs * layout.cells.size());
-    xi_sums_ = Buffer<double>(device, 2 * cvs * windows_ * replicas_);
+    xi_sums_ = Buffer<double>(device, blocks.time_segments * 2 * cvs * windows_ * replicas_);
 }
 
 void SampleAccumulator::sample(Stream& stream, Ensemble& ensemble, uint64 stride, index segments) {
     const index n = windows_ * replicas_, most = chunk_.row / n;
     CountSamples count{n, chunk_.row, 0, replicas_, bins_, dim_, static_cast<int>(axes_.size()),
                        {}, {}, {1, 1}, chunk_.x.data(), chunk_.xi.data(), counts_.data(),
-                       sums_.data(), layout_.cells, blocks_.replica_groups,
-                       ensemble.center().data, cell_counts_.data(), cell_offsets_.data(),
+                       sums_.data(), layout_.cells, blocks_.replica_groups, blocks_.time_segments,
+                       0, total_, ensemble.center().data, cell_counts_.data(), cell_offsets_.data(),
                        xi_sums_.data()};
     for (std::size_t k = 0; k < axes_.size(); ++k) {
         count.from[k] = static_cast<float>(axes_[k].from);
@@ -38,6 +39,7 @@ void SampleAccumulator::sample(Stream& stream, Ensemble& ensemble, uint64 stride
     }
     while (segments > 0) {
         count.segments = segments < most ? segments : most;
+        count.first = samples_;
         chunk_.n = 0;
         ensemble.sample(stride, count.segments, chunk_);
         count_samples(stream, count);
@@ -82,6 +84,7 @@ HistogramSamples SampleAccumulator::histogram(Stream& stream) const {
         throw NumericError("the collective variable of " + std::to_string(h.counts.back()) +
                            " samples is not finite; check cv.variables");
     h.counts.pop_back();
+    merge_times(h);
     return h;
 }
 

@@ -24,7 +24,9 @@ public:
                       index replicas, index chunk_segments = 16);
 
     // From now on also what estimate_free_energy() needs of every window: before the first sample.
-    void count_cells(const Device& device, const CellLayout& layout, const ErrorBlocks& blocks);
+    // `total`: the samples of each trajectory in the end, where blocks are segments of time, too.
+    void count_cells(const Device& device, const CellLayout& layout, const ErrorBlocks& blocks,
+                     index total = 1);
 
     index windows() const { return windows_; }
     index bins() const { return bins_; }
@@ -59,6 +61,7 @@ private:
     Buffer<uint64> counts_;
     CellLayout layout_;
     ErrorBlocks blocks_;
+    index total_ = 1;
     Buffer<uint64> cell_counts_, cell_offsets_;
     Buffer<double> xi_sums_;
     Buffer<double> sums_;    // (2, dim, trajectory): Σ x, Σ x²; a trajectory's own, in the order of time

@@ -18,30 +18,48 @@ struct CountSamples {
     const float* xi;  // (cvs, row)
     uint64* counts;
     double* sums;
-    // Where cell_counts is not null: cells of all windows together, apart by group of replicas.
+    // Where cell_counts is not null: cells of all windows together, apart by group of replicas and by
+    // segment of time.
     CellGrid cells;
-    index groups;
+    index groups, times;   // segments of time
+    index first, total;    // samples of each trajectory: before this chunk, in the end
     const float* center;   // (cvs, trajectories)
-    uint64* cell_counts;   // (groups, cells), and the number of ξ that are not finite
+    uint64* cell_counts;   // (groups, times, cells), and the number of ξ that are not finite
     uint64* cell_offsets;  // (cvs, cells), as cell_histogram() makes them
-    double* xi_sums;       // (2, cvs, trajectory): Σ(ξ−c), Σ(ξ−c)²
+    double* xi_sums;       // (times, 2, cvs, trajectory): Σ(ξ−c), Σ(ξ−c)²
 
     LANE_FN void count_cells(index i) const {
+        if (times == 1) {
+            count_time(i, 0, 0, segments);
+            return;
+        }
+        for (index time = first * times / total; time < times; ++time) {
+            // Samples s with (first + s) · times / total = time, rounded down.
+            const index from = (time * total + times - 1) / times - first;
+            const index to = ((time + 1) * total + times - 1) / times - first;
+            if (from >= segments) return;
+            count_time(i, time, from > 0 ? from : 0, to < segments ? to : segments);
+        }
+    }
+
+    LANE_FN void count_time(index i, index time, index from_sample, index to_sample) const {
         const index size = cells.size();
-        uint64* const histogram = cell_counts + i % replicas * groups / replicas * size;
+        uint64* const histogram =
+            cell_counts + (i % replicas * groups / replicas * times + time) * size;
+        double* const sums_of_time = xi_sums + time * 2 * cvs * trajectories;
         double sum[2 * kMaxCvs];
         for (int k = 0; k < cvs; ++k) {
-            sum[2 * k] = xi_sums[k * trajectories + i];
-            sum[2 * k + 1] = xi_sums[(cvs + k) * trajectories + i];
+            sum[2 * k] = sums_of_time[k * trajectories + i];
+            sum[2 * k + 1] = sums_of_time[(cvs + k) * trajectories + i];
         }
-        for (index s = 0; s < segments; ++s) {
+        for (index s = from_sample; s < to_sample; ++s) {
             const index column = s * trajectories + i;
             double offset[kMaxCvs];
             index cell = 0;
             bool bad = false;
             for (int k = 0; k < cvs; ++k) bad = bad || is_bad(xi[k * row + column]);
             if (bad) {
-                atomic_add(&cell_counts[groups * size], 1);
+                atomic_add(&cell_counts[groups * times * size], 1);
                 continue;
             }
             for (int k = 0; k < cvs; ++k) {
@@ -58,8 +76,8 @@ struct CountSamples {
                            static_cast<uint64>(offset[k] * kOffsetScale));
         }
         for (int k = 0; k < cvs; ++k) {
-            xi_sums[k * trajectories + i] = sum[2 * k];
-            xi_sums[(cvs + k) * trajectories + i] = sum[2 * k + 1];
+            sums_of_time[k * trajectories + i] = sum[2 * k];
+            sums_of_time[(cvs + k) * trajectories + i] = sum[2 * k + 1];
         }
     }
 

@@ -202,13 +202,14 @@ void fill_errors(ConditionalMoments& r, index variable, index v, BinFits& fits) 
     for (index b = 0; b < bins; ++b) {
         jackknife_influence(mean_influence + b, count, bins);
         jackknife_influence(variance_influence + b, count, bins);
-        // An error needs samples of at least two blocks.
+        // Blocks without samples here tell nothing.
         index present = 0;
         for (index g = 0; g < count; ++g) present += fits.present(g, b);
-        if (present < 2) continue;
-        r.mean_error[r.place(variable, b)] = influence_error(mean_influence + b, count, bins);
+        const double factor = student_factor(present) / student_factor(count);
+        r.mean_error[r.place(variable, b)] =
+            factor * influence_error(mean_influence + b, count, bins);
         r.variance_error[r.place(variable, b)] =
-            influence_error(variance_influence + b, count, bins);
+            factor * influence_error(variance_influence + b, count, bins);
     }
 }
 

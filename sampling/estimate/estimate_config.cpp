@@ -31,7 +31,7 @@ const Section<EstimateConfig> estimate_section{"estimate", {
     key(&Estimate::bins, "bins", {100}, "bins of each collective variable over [from, to]")
         .from(1).to(1e7),
     key(&Estimate::blocks, "blocks", 32, "blocks that the standard errors are taken from")
-        .from(2).to(1e5),
+        .from(8).to(1e5),
     key(&Estimate::tolerance, "tolerance", 1e-9,
         "largest change of a window's free energy that counts as converged")
         .above(0).below(1).unit("kT"),

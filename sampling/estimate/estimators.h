@@ -27,6 +27,11 @@ struct Estimation {
     const KeptSamples* kept;  // null: histograms are all there is
     FreeEnergyResult& result;
     Mixture mixture{};  // the windows
+    // a_w of a second estimator, to compare with; what it is, and what a difference would mean.
+    std::vector<double> second{};
+    const char* second_name = "";
+    const char* second_cause = "";
+    std::vector<double> solution{};  // of the mixture, where the estimate is no solution of it
 };
 
 struct Estimator {
@@ -44,6 +49,13 @@ const Estimator& find_estimator(const std::string& name);
 
 // For estimators that are a mixture's weights: log weights of the samples where they were kept …
 void weigh_samples(Estimation& e, const std::vector<double>& a);
+// The influence of every block on a_w − a_0 (block, window), and the profile with that of every block.
+std::vector<double> mixture_influence(const Mixture& mixture, const CellHistogram& cells,
+                                      const WindowStatistics& statistics,
+                                      const std::vector<double>& a);
+void mixture_profile(const Mixture& mixture, const CellHistogram& cells,
+                     const std::vector<double>& a, const std::vector<double>& da, double kt,
+                     FreeEnergyProfile& profile);
 // … and, from the solution, profile, window free energies, their errors and covariance.
 std::vector<double> finish_mixture(Estimation& e, const MixtureSolution& solution);
 

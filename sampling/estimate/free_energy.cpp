@@ -2,16 +2,63 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 #include "engine/at.h"
 #include "engine/error.h"
+#include "sampling/estimate/agreement.h"
 #include "sampling/estimate/estimators.h"
 #include "sampling/estimate/histogram.h"
+#include "sampling/estimate/overlaps.h"
+#include "sampling/estimate/stationarity.h"
+#include "sampling/numerics/statistics.h"
 
 namespace microlift {
 
 namespace {
+
+// Errors of bins that few blocks reach, and of what no samples connect with the minimum.
+void judge_bins(Estimation& e, const std::vector<double>& a) {
+    FreeEnergyResult& r = e.result;
+    FreeEnergyProfile& profile = r.profile;
+    const index bins = profile.grid.size(), blocks = e.cells.blocks,
+                all = e.cells.bins[0] * e.cells.bins[1];
+    const std::vector<index> part = connected_parts(r);
+    std::vector<Mixture::Term> terms;
+    const auto part_of = [&](index b) {
+        const double x[2] = {profile.grid.centre(0, b),
+                             profile.grid.dims == 2 ? profile.grid.centre(1, b) : 0.0};
+        e.mixture.terms(a, x, terms);
+        return part[at(std::max_element(terms.begin(), terms.end(), [](const auto& u, const auto& v) {
+                           return u.p < v.p;
+                       })->window)];
+    };
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const index home = part_of(profile.minimum_bin);
+    profile.samples.assign(at(bins), 0.0);
+    index cut = 0;
+    for (index b = 0; b < bins; ++b) {
+        index present = 0;
+        for (index g = 0; g < blocks; ++g) {
+            const double count = e.cells.bin_count[at(g * all + e.cells.padded_bin(b))];
+            profile.samples[at(b)] += count;
+            present += count > 0;
+        }
+        if (!std::isfinite(profile.free_energy[at(b)])) continue;
+        if (b != profile.minimum_bin)
+            profile.std_error[at(b)] *= student_factor(present) / student_factor(blocks);
+        if (part_of(b) == home) continue;
+        profile.std_error[at(b)] = kInfinity;
+        profile.samples[at(b)] = 0;  // nothing to judge it by
+        ++cut;
+    }
+    for (std::size_t w = 0; w < part.size(); ++w)
+        if (part[w] != part[0]) r.window_f_error[w] = kInfinity;
+    if (cut > 0)
+        r.warnings.back() += "; no samples connect " + std::to_string(cut) +
+                             " bins with the minimum, and their std_error is inf";
+}
 
 // Fills the rest of `r`.
 void solve(const WindowStatistics& statistics, CellHistogram& cells, const BiasWindows& windows,
@@ -34,6 +81,8 @@ void solve(const WindowStatistics& statistics, CellHistogram& cells, const BiasW
     }
     find_overlaps(window_overlaps(e.mixture, cells.at_mean, a), windows, statistics.dims,
                   options.overlap_warning, r);
+    judge_bins(e, a);
+    check_agreement(e, a);
 }
 
 void check_estimator(const Estimator& estimator, int cvs, bool kept) {
@@ -45,9 +94,18 @@ void check_estimator(const Estimator& estimator, int cvs, bool kept) {
         throw InputError(name + " needs stored samples; use wham or umbrella_integration");
 }
 
-void warn_of_one_block(FreeEnergyResult& r) {
-    if (r.error_blocks.count() < 2)
-        r.warnings.push_back("one trajectory a window, too short to divide: no standard errors");
+void warn_of_few_blocks(FreeEnergyResult& r) {
+    const index blocks = r.error_blocks.count();
+    const std::string remedy = "; raise umbrella.replicas to " + std::to_string(kFewBlocks) +
+                               " or more, or umbrella.steps";
+    if (blocks < kLeastBlocks)
+        r.warnings.push_back("the trajectories divide into " + std::to_string(blocks) +
+                             " independent block" + (blocks == 1 ? "" : "s") +
+                             " only: no standard errors" + remedy);
+    else if (blocks < kFewBlocks)
+        r.warnings.push_back("standard errors rest on " + std::to_string(blocks) +
+                             " independent blocks only, and are widened by Student's factor for it" +
+                             remedy);
 }
 
 }  // namespace
@@ -61,13 +119,14 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
     check_range(stream, samples, range);
 
     FreeEnergyResult r;
+    check_moving(stream, samples, windows, r);
     r.profile.grid = grid;
     r.inefficiency.assign(at(windows.size()), 1.0);
     window_inefficiencies(stream, samples, r);
     r.error_blocks = choose_error_blocks(
         samples, *std::max_element(r.inefficiency.begin(), r.inefficiency.end()),
         options.error_blocks);
-    warn_of_one_block(r);
+    warn_of_few_blocks(r);
 
     const WindowStatistics statistics = window_statistics(stream, samples, windows, r.error_blocks);
     CellHistogram cells = gather_cells(stream, samples, range, windows, grid, r.error_blocks);
@@ -80,12 +139,12 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
 FreeEnergyResult estimate_free_energy(const HistogramSamples& samples, const BiasWindows& windows,
                                       const Grid& grid, const EstimateOptions& options) {
     check_estimator(find_estimator(options.method), grid.dims, false);
-    const index n = samples.windows, trajectories = n * samples.replicas;
-    const auto each = static_cast<double>(samples.samples);
+    const index n = samples.windows, times = samples.blocks.time_segments;
     FreeEnergyResult r;
     r.profile.grid = grid;
     r.error_blocks = samples.blocks;
-    warn_of_one_block(r);
+    warn_of_few_blocks(r);
+    check_moving(samples, windows, r);
 
     WindowStatistics statistics;
     statistics.windows = n;
@@ -93,32 +152,20 @@ FreeEnergyResult estimate_free_energy(const HistogramSamples& samples, const Bia
     statistics.dims = grid.dims;
     const index width = 1 + 2 * grid.dims;
     statistics.sums.assign(at(n * statistics.blocks * width), 0.0);
-    for (index t = 0; t < trajectories; ++t) {
-        const index g = t % samples.replicas * statistics.blocks / samples.replicas;
-        double* sum =
-            &statistics.sums[at((t / samples.replicas * statistics.blocks + g) * width)];
-        sum[0] += each;
-        for (int k = 0; k < 2 * grid.dims; ++k)
-            sum[1 + k] += samples.sums[at((k % 2 * grid.dims + k / 2) * trajectories + t)];
-    }
-    finish_statistics(windows, statistics);
-
-    // The variance of a trajectory's mean is g σ²/samples.
-    for (index w = 0; w < n; ++w) {
-        double worst = 1.0;
-        for (int k = 0; k < grid.dims && samples.replicas > 1; ++k) {
-            const double* sums = &samples.sums[at(k * trajectories + w * samples.replicas)];
-            const double mean = statistics.mean[at(w * grid.dims + k)] -
-                                windows.center[at(w)][static_cast<std::size_t>(k)];
-            double spread = 0.0;
-            for (index t = 0; t < samples.replicas; ++t)
-                spread += std::pow(sums[t] / each - mean, 2);
-            spread /= static_cast<double>(samples.replicas - 1);
-            worst = std::max(worst, std::min(each, each * spread /
-                                                       statistics.variance[at(w * grid.dims + k)]));
+    for (index t = 0; t < samples.trajectories(); ++t)
+        for (index time = 0; time < times; ++time) {
+            const index g = t % samples.replicas * samples.blocks.replica_groups / samples.replicas;
+            double* sum = &statistics.sums[at(
+                (t / samples.replicas * statistics.blocks + g * times + time) * width)];
+            sum[0] += static_cast<double>(samples.samples_in(time));
+            for (int k = 0; k < 2 * grid.dims; ++k)
+                sum[1 + k] += samples.sums[at((time * samples.moments() + k % 2 * grid.dims + k / 2) *
+                                                  samples.trajectories() + t)];
         }
-        r.inefficiency.push_back(worst);
-        r.effective_samples.push_back(statistics.population[at(w)] / worst);
+    finish_statistics(windows, statistics);
+    for (index w = 0; w < n; ++w) {
+        r.inefficiency.push_back(samples.inefficiency(w));
+        r.effective_samples.push_back(statistics.population[at(w)] / r.inefficiency.back());
     }
     CellHistogram cells = gather_cells(samples, grid);
     solve(statistics, cells, windows, options, nullptr, r);

@@ -21,15 +21,25 @@ CellLayout cell_layout(const double* range, const BiasWindows& windows, const Gr
 std::vector<double> expected_range(const BiasWindows& windows, int dims);
 
 // What SampleAccumulator counts. Window w has the trajectories w·replicas + r, r < replicas; the blocks
-// for errors are groups of replicas.
+// for errors are groups of replicas times segments of time.
 struct HistogramSamples {
     index windows = 0, replicas = 0, samples = 0;  // samples of each trajectory
     CellLayout layout;
     ErrorBlocks blocks;
     std::vector<uint64> counts;   // (block, cell)
     std::vector<uint64> offsets;  // (dims, cell), as cell_histogram() makes them
-    std::vector<double> sums;     // (2, dims, trajectory): Σ(ξ − centre), Σ(ξ − centre)²
+    std::vector<double> sums;     // (time, 2, dims, trajectory): Σ(ξ − centre), Σ(ξ − centre)²
+    // Of a trajectory, over all times.
+    double sum(index moment, index trajectory) const;
+    index samples_in(index time) const;  // of each trajectory
+    // Of a window, from the spread of its trajectories' means in each segment of time.
+    double inefficiency(index window) const;
+    index moments() const { return 2 * layout.cells.dims; }
+    index trajectories() const { return windows * replicas; }
 };
+
+// Joins segments of time (a power of two) until they are long against the windows' relaxation.
+void merge_times(HistogramSamples& samples);
 
 // As from the samples themselves, but for MBAR, which needs them, and log_weight, which stays empty.
 // The inefficiency of a window comes from the spread of its trajectories' means.

@@ -241,7 +241,8 @@ public:
         sort_windows();
         for (int k = 0; k < dims_; ++k) {
             low_[k] = range[2 * k];
-            const double width = std::max(range[2 * k + 1] - range[2 * k], 1e-30);
+            const double spread = range[2 * k + 1] - range[2 * k];
+            const double width = spread > 0 ? spread : 1.0;
             lists_.cells[k] = dims_ == 1 ? kListCells1 : kListCells2;
             lists_.from[k] = range[2 * k];
             cell_width_[k] = width / lists_.cells[k];
@@ -431,6 +432,9 @@ std::vector<double> estimate_mbar(Estimation& e) {
         e.kept->stream, e.mixture, e.kept->samples, e.kept->range, e.cells.at_mean, start.a,
         options.tolerance, options.max_iterations, e.result.log_weight.data());
     solution.iterations += start.iterations;
+    e.second = start.a;
+    e.second_name = "WHAM";
+    e.second_cause = "the estimate did not converge to one answer; do not trust it";
     return finish_mixture(e, solution);
 }
 

@@ -43,6 +43,8 @@ std::vector<double> influence_of_blocks(const Mixture& mixture, const CellHistog
     return result;
 }
 
+}  // namespace
+
 // ln p(ξ_b) = ln ρ(ξ_b) − D(ξ_b): the density of all samples, nearly flat, at the bin's centre,
 // times the weight at the very centre. A count is the mean of ρ over the bin; the centre's value is
 // that less h²ρ''/24, by second differences.
@@ -92,7 +94,14 @@ void mixture_profile(const Mixture& mixture, const CellHistogram& cells,
     profile.finish();
 }
 
-}  // namespace
+std::vector<double> mixture_influence(const Mixture& mixture, const CellHistogram& cells,
+                                      const WindowStatistics& statistics,
+                                      const std::vector<double>& a) {
+    const std::vector<double> factor =
+        factor_hessian(mixture_derivatives(mixture, cells.at_mean, a).hessian, mixture.windows,
+                       1e-12, mixture.population);
+    return influence_of_blocks(mixture, cells, statistics, a, factor);
+}
 
 void weigh_samples(Estimation& e, const std::vector<double>& a) {
     if (e.kept)

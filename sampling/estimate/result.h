@@ -30,7 +30,9 @@ class FreeEnergyProfile {
 public:
     Grid grid;
     std::vector<double> free_energy;  // minimum 0
-    std::vector<double> std_error;    // of F(bin) − F(minimum bin): 0 at the minimum
+    // Of F(bin) − F(minimum bin): 0 at the minimum, infinite where no samples connect the two.
+    std::vector<double> std_error;
+    std::vector<double> samples;  // in each bin
     index minimum_bin = 0;
     index blocks = 0;
     std::vector<double> influence;
@@ -56,11 +58,13 @@ struct FreeEnergyResult {
     index iterations = 0;
     double residual = 0.0;                        // max_w |Σ_n W_nw − 1| (MBAR, WHAM)
     std::vector<WindowOverlap> overlaps;          // neighbours
-    std::vector<WindowOverlap> missing_overlaps;  // links too weak to trust
+    std::vector<WindowOverlap> tree;              // the largest overlaps that connect all windows
+    std::vector<WindowOverlap> missing_overlaps;  // links of it too weak to trust
     std::vector<double> inefficiency;             // per window, in samples: g = 1 + 2Στ
     std::vector<double> effective_samples;
     ErrorBlocks error_blocks;
     std::vector<std::string> warnings;
+    std::vector<std::string> doubts;  // where the data disagree with themselves
 
     double asymptotic_error(index i, index j) const;
 };

@@ -63,6 +63,11 @@ void window_inefficiency(Stream& stream, Span<const float> xi, const SampleBlock
 // over its first half: out[t].
 void half_change(Stream& stream, Span<const float> x, const SampleBlock& run, Span<float> out);
 
+// 1 for each trajectory of one run whose x is the same in every sample (where there is one sample only, in
+// the window's first trajectory), else 0: out[t].
+void still_trajectories(Stream& stream, Span<const float> x, const SampleBlock& run,
+                        Span<int32> out);
+
 // counts[cell] and Σ offset (times kOffsetScale) in each cell, offsets[k*cells + cell].
 void cell_histogram(Stream& stream, const BiasedSamples& samples, const CellGrid& grid,
                     Span<uint64> counts, Span<uint64> offsets);

@@ -70,6 +70,20 @@ struct WindowMomentsBody {
     }
 };
 
+struct StillBody {
+    static constexpr index kGrain = 64;
+    const float* x;
+    index trajectories, replicas, samples;
+    int32* out;
+
+    LANE_FN void operator()(index t) const {
+        const float first = samples > 1 ? x[t] : x[t / replicas * replicas];
+        bool still = true;
+        for (index s = 0; s < samples && still; ++s) still = x[s * trajectories + t] == first;
+        out[t] = still ? 1 : 0;
+    }
+};
+
 struct HalfChangeBody {
     const float* x;
     index trajectories, samples;
@@ -314,6 +328,13 @@ void window_inefficiency(Stream& stream, Span<const float> xi, const SampleBlock
     for_each_index(stream, run.windows,
                    WindowInefficiencyBody{xi.data + run.first, run.trajectories(), run.replicas,
                                           run.samples, out.data});
+}
+
+void still_trajectories(Stream& stream, Span<const float> x, const SampleBlock& run,
+                        Span<int32> out) {
+    for_each_index(stream, run.trajectories(),
+                   StillBody{x.data + run.first, run.trajectories(), run.replicas, run.samples,
+                             out.data});
 }
 
 void half_change(Stream& stream, Span<const float> x, const SampleBlock& run, Span<float> out) {

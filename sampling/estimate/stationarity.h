@@ -1,10 +1,16 @@
-// Do samples still forget where their trajectories started? A slow variable that ξ does not see can
+// Do samples move at all, and do they still forget where their trajectories started? A slow variable that ξ does not see can
 // leave a window far from equilibrium while ξ itself looks well sampled.
 #pragma once
 
-#include "sampling/estimate/window_statistics.h"
+#include "sampling/estimate/histogram.h"
 
 namespace microlift {
+
+// Throws NumericError where no trajectory of a window ever moved along a CV; some that did not are a
+// warning.
+void check_moving(Stream& stream, const BiasedSamples& samples, const BiasWindows& windows,
+                  FreeEnergyResult& r);
+void check_moving(const HistogramSamples& samples, const BiasWindows& windows, FreeEnergyResult& r);
 
 struct Drifting {
     index window;

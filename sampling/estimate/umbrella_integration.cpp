@@ -117,11 +117,12 @@ std::vector<double> estimate_umbrella_integration(Estimation& e) {
             for (index g = 0; g < blocks; ++g)
                 for (int i = 0; i < 3 && g != without; ++i) sum[i] += statistics.sum(w, g)[i];
             const double mean = sum[0] > 0.0 ? sum[1] / sum[0] : 0.0;
+            const double least = sum[0] > 0.0 ? std::max(1e-12 * sum[2] / sum[0], 1e-300) : 1e-300;
             m.count.push_back(sum[0]);
             m.mean.push_back(center[at(w)] + mean);
             m.variance.push_back(
-                sum[0] > 1.0 ? std::max((sum[2] - sum[0] * mean * mean) / (sum[0] - 1.0), 1e-30)
-                             : 1e-30);
+                sum[0] > 1.0 ? std::max((sum[2] - sum[0] * mean * mean) / (sum[0] - 1.0), least)
+                             : least);
         }
         return m;
     };
@@ -166,6 +167,11 @@ std::vector<double> estimate_umbrella_integration(Estimation& e) {
     for (index w = 0; w < n; ++w)
         a.push_back(r.window_f[at(w)] + std::log(e.mixture.population[at(w)]));
     weigh_samples(e, a);
+    e.solution = solve_wham(e.mixture, cells, a, e.options.tolerance, e.options.max_iterations).a;
+    e.second = e.solution;
+    e.second_name = "WHAM";
+    e.second_cause = "umbrella integration takes every window for Gaussian, and these are not; use "
+                     "\"mbar\" or \"wham\"";
     return a;
 }
 

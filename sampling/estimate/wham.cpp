@@ -61,6 +61,7 @@ CellHistogram empty_histogram(const CellLayout& layout, const Grid& grid, const 
     h.blocks = blocks.count();
     for (int k = 0; k < kMaxCvs; ++k) {
         h.margin[k] = layout.margin[k];
+        if (k < grid.dims) h.cell_width[k] = grid.width(k) / static_cast<double>(layout.parts[k]);
         h.bins[k] = layout.bins[k];
     }
     return h;
@@ -176,6 +177,10 @@ std::vector<double> estimate_wham(Estimation& e) {
         solve_wham(e.mixture, e.cells, gaussian_start(e.mixture, e.statistics.mean, e.statistics.variance),
                    e.options.tolerance, e.options.max_iterations);
     weigh_samples(e, solution.a);
+    e.second = solve_gathered(e.mixture, e.cells.at_mean, solution.a,
+                              std::max(e.options.tolerance, 1e-4), e.options.max_iterations).a;
+    e.second_name = "MBAR";
+    e.second_cause = "the histogram is too coarse for windows this stiff; use \"mbar\"";
     e.cells.at_mean.x = e.cells.cell_centre;
     return finish_mixture(e, solution);
 }

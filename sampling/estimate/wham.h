@@ -16,6 +16,7 @@ struct CellHistogram {
     index blocks = 0;
     GatheredSamples at_mean;          // every cell at the mean of its samples
     std::vector<double> cell_centre;  // as at_mean.x, but the cells' centres
+    double cell_width[kMaxCvs]{};
     std::vector<double> bin_count;    // blocks × bins[0]*bins[1], by block
 
     index padded_bin(index b) const {

@@ -15,6 +15,8 @@ namespace {
 
 constexpr index kMostErrorBlocks = 64, kFewestReplicas = 16;
 
+}  // namespace
+
 std::string window_name(const BiasWindows& windows, index w, int dims) {
     std::ostringstream text;
     text << w << " (centre " << windows.center[at(w)][0];
@@ -22,8 +24,6 @@ std::string window_name(const BiasWindows& windows, index w, int dims) {
     text << ")";
     return text.str();
 }
-
-}  // namespace
 
 void check_estimate_input(const BiasedSamples& samples, const BiasWindows* windows,
                           const Grid& grid) {
@@ -102,10 +102,14 @@ ErrorBlocks choose_error_blocks(const BiasedSamples& samples, double inefficienc
     blocks.replica_groups = std::min(replicas, goal);
     const index enough = wanted > 0 ? wanted : kFewestReplicas;
     if (blocks.replica_groups < enough) {
-        const double longest = static_cast<double>(length) / (10.0 * std::max(inefficiency, 1.0));
-        const index most = static_cast<index>(std::max(1.0, std::floor(longest)));
-        const index need = (2 * enough + blocks.replica_groups - 1) / blocks.replica_groups;
-        blocks.time_segments = std::min(need, most);
+        const auto segments = [&](double inefficiencies, index wanted_blocks) {
+            const double longest =
+                static_cast<double>(length) / (inefficiencies * std::max(inefficiency, 1.0));
+            const index most = static_cast<index>(std::max(1.0, std::floor(longest)));
+            return std::min(most, (wanted_blocks + blocks.replica_groups - 1) / blocks.replica_groups);
+        };
+        // Shorter ones where there are too few otherwise: they depend on each other a little.
+        blocks.time_segments = std::max(segments(10.0, 2 * enough), segments(5.0, kFewBlocks));
     }
     std::ostringstream text;
     text << "jackknife over " << blocks.count() << " blocks: " << blocks.replica_groups
@@ -127,7 +131,9 @@ void finish_statistics(const BiasWindows& windows, WindowStatistics& s) {
                 xx += s.sum(w, g)[2 + 2 * k];
             }
             s.mean.push_back(windows.center[at(w)][k] + x / n);
-            s.variance.push_back(std::max(xx / n - x * x / (n * n), 1e-30));
+            // Of a single sample: small against its distance from the centre.
+            const double least = std::max(1e-12 * xx / n, 1e-300);
+            s.variance.push_back(std::max(xx / n - x * x / (n * n), least));
         }
     }
 }
@@ -176,64 +182,6 @@ void window_inefficiencies(Stream& stream, const BiasedSamples& samples, FreeEne
     }
     for (index w = 0; w < n; ++w) r.inefficiency[at(w)] = total[at(w)] / effective[at(w)];
     r.effective_samples = effective;
-}
-
-// Neighbours: in one dimension by centre, in two along the tree of largest overlaps. Links of that
-// tree under the threshold leave parts of the windows without a trustworthy common reference.
-void find_overlaps(const std::vector<double>& overlap, const BiasWindows& windows, int dims,
-                   double threshold, FreeEnergyResult& r) {
-    const index n = windows.size();
-    std::vector<char> done(at(n), 0);
-    std::vector<double> best(at(n), -1.0);
-    std::vector<index> parent(at(n), 0);
-    std::vector<WindowOverlap> tree;
-    index last = 0;
-    done[0] = 1;
-    for (index added = 1; added < n; ++added) {
-        index next = -1;
-        for (index w = 0; w < n; ++w) {
-            if (done[at(w)]) continue;
-            const double o = overlap[at(last * n + w)];
-            const auto apart = [&](index v) {
-                double d = 0.0;
-                for (int k = 0; k < dims; ++k)
-                    d += std::pow(windows.center[at(v)][k] - windows.center[at(w)][k], 2);
-                return d;
-            };
-            // Ties (no overlap at all) go to the nearer centre.
-            if (o > best[at(w)] || (o == best[at(w)] && apart(last) < apart(parent[at(w)]))) {
-                best[at(w)] = o;
-                parent[at(w)] = last;
-            }
-            if (next < 0 || best[at(w)] > best[at(next)]) next = w;
-        }
-        tree.push_back({parent[at(next)], next, best[at(next)]});
-        done[at(next)] = 1;
-        last = next;
-    }
-    if (dims == 1) {
-        std::vector<index> order(at(n));
-        for (index w = 0; w < n; ++w) order[at(w)] = w;
-        std::stable_sort(order.begin(), order.end(), [&](index a, index b) {
-            return windows.center[at(a)][0] < windows.center[at(b)][0];
-        });
-        for (index i = 0; i + 1 < n; ++i)
-            r.overlaps.push_back(
-                {order[at(i)], order[at(i + 1)], overlap[at(order[at(i)] * n + order[at(i + 1)])]});
-    } else {
-        r.overlaps = tree;
-    }
-    for (const WindowOverlap& link : tree) {
-        if (link.overlap >= threshold) continue;
-        r.missing_overlaps.push_back(link);
-        std::ostringstream text;
-        text.precision(2);
-        text << "windows " << window_name(windows, link.a, dims) << " and "
-             << window_name(windows, link.b, dims) << " hardly overlap (" << link.overlap
-             << "): their relative free energy is not to be trusted; add windows between them or "
-                "lower the stiffness";
-        r.warnings.push_back(text.str());
-    }
 }
 
 }  // namespace microlift

@@ -21,6 +21,8 @@ struct WindowStatistics {
     }
 };
 
+inline constexpr index kFewBlocks = 8;  // fewer tell their own spread badly
+
 // Fills population, mean and variance from the sums.
 void finish_statistics(const BiasWindows& windows, WindowStatistics& s);
 WindowStatistics window_statistics(Stream& stream, const BiasedSamples& samples,
@@ -29,10 +31,7 @@ WindowStatistics window_statistics(Stream& stream, const BiasedSamples& samples,
 // Fills inefficiency and effective_samples.
 void window_inefficiencies(Stream& stream, const BiasedSamples& samples, FreeEnergyResult& r);
 
-// Fills overlaps and missing_overlaps from those of every pair (K, K), with a warning for each link under
-// the threshold.
-void find_overlaps(const std::vector<double>& overlap, const BiasWindows& windows, int dims,
-                   double threshold, FreeEnergyResult& r);
+std::string window_name(const BiasWindows& windows, index w, int dims);  // for messages
 
 // Checks shapes and that the grid makes sense; throws InputError.
 void check_estimate_input(const BiasedSamples& samples, const BiasWindows* windows,

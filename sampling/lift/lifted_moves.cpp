@@ -88,7 +88,8 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
                 const double d = static_cast<double>(row[m]) - mean;
                 squares += d * d;
             }
-            const double unit = std::max(1e-6, std::sqrt(squares / static_cast<double>(P)));
+            double unit = std::max(1e-6 * std::fabs(mean), std::sqrt(squares / static_cast<double>(P)));
+            if (!(unit > 0)) unit = 1;
             scale[w * F + f] = static_cast<float>(unit);
             for (std::size_t m = 0; m < P; ++m)
                 points[(w * F + f) * P + m] =

@@ -7,31 +7,12 @@
 
 namespace microlift {
 
-namespace {
+ExactModel::ExactModel(int dim, int coordinate, double beta, std::vector<double> start,
+                       Potential potential, Bounds bounds)
+    : dim_(dim), coordinate_(coordinate), beta_(beta), start_(std::move(start)),
+      potential_(std::move(potential)), bounds_(std::move(bounds)) {}
 
-constexpr index kCoarse = 2001, kFine = 8001;
-constexpr double kNegligible = 36;  // e^−36 ≈ 2e−16 of the peak
-
-}  // namespace
-
-std::optional<ExactModel> ExactModel::make(int dim, int coordinate, double beta,
-                                           std::vector<double> start, Potential potential) {
-    if (dim < 1 || dim > 2 || beta <= 0) return std::nullopt;
-    ExactModel model;
-    model.dim_ = dim;
-    model.coordinate_ = coordinate;
-    model.beta_ = beta;
-    model.start_ = std::move(start);
-    model.potential_ = std::move(potential);
-    try {
-        model.at(model.start_[static_cast<std::size_t>(coordinate)]);
-    } catch (const NumericError&) {
-        return std::nullopt;
-    }
-    return model;
-}
-
-ExactConditional ExactModel::at(double s) const {
+std::optional<ExactConditional> ExactModel::law(double s, std::string* why) const {
     ExactConditional out;
     if (dim_ == 1) {
         double v = 0;
@@ -40,64 +21,40 @@ ExactConditional ExactModel::at(double s) const {
         return out;
     }
     const auto o = static_cast<std::size_t>(other()), c = static_cast<std::size_t>(coordinate_);
-    std::vector<double> x, u;
-    double low = 0, high = 0, least = 0;
-    const auto scan = [&](double from, double to, index n) {
-        x.assign(static_cast<std::size_t>(2 * n), s);
-        u.resize(static_cast<std::size_t>(n));
-        for (index p = 0; p < n; ++p)
-            x[o * static_cast<std::size_t>(n) + static_cast<std::size_t>(p)] =
-                from + (to - from) * static_cast<double>(p) / static_cast<double>(n - 1);
-        (void)c;
-        potential_(x.data(), n, u.data());
-        least = 1e300;
-        for (double& v : u) {
-            v *= beta_;
-            if (std::isfinite(v)) least = std::min(least, v);
-        }
-    };
-    // Widen until both ends are negligible, then narrow to what is not.
-    double reach = 0.5;
-    const double middle = start_[o];
-    for (;; reach *= 2) {
-        if (reach > 1e4)
-            throw NumericError("quadrature: the density of the other variable does not decay");
-        scan(middle - reach, middle + reach, kCoarse);
-        const double edge = least + 4 * kNegligible;
-        if (!(u.front() < edge) && !(u.back() < edge)) break;
+    std::vector<double> x;
+    const LineFunction u{
+        [&](const double* y, index n, double* values) {
+            x.assign(static_cast<std::size_t>(2 * n), s);
+            std::copy(y, y + n, x.begin() + static_cast<std::ptrdiff_t>(o) * n);
+            potential_(x.data(), n, values);
+            for (index p = 0; p < n; ++p) values[p] *= beta_;
+        },
+        [&](const Interval& y) {
+            Interval box[2];
+            box[c] = {s, s};
+            box[o] = y;
+            const Interval v = bounds_(box);
+            return v.empty() ? v : Interval{beta_ * v.low, beta_ * v.high};
+        }};
+    LineDensity line = integrate_line(u, start_[o]);
+    if (!line.refusal.empty()) {
+        if (why) *why = line.refusal;
+        return std::nullopt;
     }
-    index first = 0, last = kCoarse - 1;
-    while (!(u[static_cast<std::size_t>(first)] < least + kNegligible)) ++first;
-    while (!(u[static_cast<std::size_t>(last)] < least + kNegligible)) --last;
-    const double h = 2 * reach / static_cast<double>(kCoarse - 1);
-    low = middle - reach + h * static_cast<double>(first - 1);
-    high = middle - reach + h * static_cast<double>(last + 1);
-    scan(low, high, kFine);
-
-    const std::size_t n = static_cast<std::size_t>(kFine);
-    out.y.assign(x.begin() + static_cast<std::ptrdiff_t>(o * n),
-                 x.begin() + static_cast<std::ptrdiff_t>((o + 1) * n));
-    out.density.resize(n);
-    out.cdf.resize(n);
-    const double step = (high - low) / static_cast<double>(n - 1);
-    double z = 0;
-    for (std::size_t p = 0; p < n; ++p) {
-        out.density[p] = std::isfinite(u[p]) ? std::exp(least - u[p]) : 0.0;
-        if (p > 0) z += 0.5 * step * (out.density[p] + out.density[p - 1]);
-        out.cdf[p] = z;
-    }
-    double first_moment = 0, second_moment = 0;
-    for (std::size_t p = 0; p < n; ++p) {
-        out.density[p] /= z;
-        out.cdf[p] /= z;
-        const double weight = step * out.density[p] * (p == 0 || p + 1 == n ? 0.5 : 1.0);
-        first_moment += weight * out.y[p];
-        second_moment += weight * out.y[p] * out.y[p];
-    }
-    out.mean = first_moment;
-    out.variance = second_moment - first_moment * first_moment;
-    out.log_z = std::log(z) - least;
+    out.log_z = line.log_z;
+    out.mean = line.mean;
+    out.variance = line.variance;
+    out.y = std::move(line.y);
+    out.density = std::move(line.density);
+    out.cdf = std::move(line.cdf);
     return out;
+}
+
+ExactConditional ExactModel::at(double s) const {
+    std::string why;
+    std::optional<ExactConditional> found = law(s, &why);
+    if (!found) throw NumericError("quadrature over the other variable: " + why);
+    return std::move(*found);
 }
 
 double ExactConditional::quantile(double p) const {
@@ -133,7 +90,8 @@ double wasserstein_between(std::span<const float> a, std::span<const float> b) {
     return sum / static_cast<double>(a.size());
 }
 
-ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact)
+ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact,
+                           double spread)
     : samples_(std::move(samples)), exact_(std::move(exact)) {
     std::sort(samples_.begin(), samples_.end());
     if (exact_) {
@@ -145,7 +103,7 @@ ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactCondit
         for (const float v : samples_) mean_ += static_cast<double>(v) / count;
         for (const float v : samples_)
             squares += (static_cast<double>(v) - mean_) * (static_cast<double>(v) - mean_);
-        sigma_ = std::sqrt(squares / (count - 1));
+        sigma_ = spread > 0 ? spread : std::sqrt(squares / (count - 1));
     }
 }
 

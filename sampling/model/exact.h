@@ -5,13 +5,15 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/lane/lane.h"
+#include "sampling/model/quadrature.h"
 
 namespace microlift {
 
-// p(y | ξ = s) of the other variable on a uniform grid, trapezoid rule.
+// p(y | ξ = s) of the other variable; y ascends, as closely as the density asks for.
 struct ExactConditional {
     double log_z = 0;  // ln ∫ exp(−βV) dy; the free energy is −log_z/β
     double mean = 0, variance = 0;
@@ -24,14 +26,17 @@ class ExactModel {
 public:
     // V(points, n) evaluates the potential at n states stored variable-major, x[d*n + p].
     using Potential = std::function<void(const double* x, index n, double* v)>;
-    // `coordinate` is the variable that is ξ. Nothing if the density of the other variable does not
-    // decay within ±1e4 of `start`.
-    static std::optional<ExactModel> make(int dim, int coordinate, double beta,
-                                          std::vector<double> start, Potential potential);
+    // Bounds of V over intervals of the variables.
+    using Bounds = std::function<Interval(std::span<const Interval> x)>;
+    // `coordinate` is the variable that is ξ; `start` a state that is not improbable.
+    ExactModel(int dim, int coordinate, double beta, std::vector<double> start, Potential potential,
+               Bounds bounds);
 
     int dim() const { return dim_; }
     int other() const { return 1 - coordinate_; }  // the variable that is averaged; dim 2 only
-    // Throws NumericError if the integral does not converge at s.
+    // Nothing where no quadrature is sure of its answer at s: then `why` says why.
+    std::optional<ExactConditional> law(double s, std::string* why = nullptr) const;
+    // The same; throws NumericError.
     ExactConditional at(double s) const;
     double free_energy(double s) const { return -at(s).log_z / beta_; }
 
@@ -40,6 +45,7 @@ private:
     double beta_ = 1;
     std::vector<double> start_;
     Potential potential_;
+    Bounds bounds_;
 };
 
 // ∫ |F_n − F| dy between sorted samples and the exact distribution.
@@ -51,9 +57,12 @@ double wasserstein_between(std::span<const float> a, std::span<const float> b);
 // is one, else that of the samples nearby.
 class ReferenceLaw {
 public:
-    ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact);
-    // Are there enough samples, where they have to serve?
-    bool known() const { return exact_ || samples_.size() >= kLeastSamples; }
+    // `spread`: where ξ determines the variable, so that it has no deviation of its own, that of all
+    // samples; 0: it has.
+    ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact,
+                 double spread = 0);
+    // Are there enough samples, where they have to serve, and do they vary?
+    bool known() const { return (exact_ || samples_.size() >= kLeastSamples) && sigma_ > 0; }
     const char* name() const { return exact_ ? "exact" : "physics"; }
     const std::optional<ExactConditional>& exact() const { return exact_; }
     const std::vector<float>& samples() const { return samples_; }  // sorted

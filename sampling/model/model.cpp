@@ -227,7 +227,7 @@ std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
     return make_formula_path_kernel(formulas_, setup);
 }
 
-std::optional<ExactModel> Model::exact() const {
+std::optional<ExactModel> Model::exact(std::string* why) const {
     if (!gradient() || dim() > 2 || n_cvs() != 1 || !linear_cvs()) return std::nullopt;
     const FormulaSystem::Cv& cv = formulas_->cvs[0];
     int coordinate = -1;
@@ -241,11 +241,14 @@ std::optional<ExactModel> Model::exact() const {
     if (coordinate < 0 || cv.offset != 0) return std::nullopt;
     auto evaluator = std::make_shared<BatchEvaluator>(formulas_->graph,
                                                       std::vector<NodeId>{formulas_->potential_node});
-    return ExactModel::make(dim(), coordinate, formulas_->beta, start_,
-                            [evaluator](const double* x, index n, double* v) {
-                                (*evaluator)(x, static_cast<std::size_t>(n),
-                                             static_cast<std::size_t>(n), v);
-                            });
+    auto bounds = std::make_shared<IntervalEvaluator>(formulas_->graph, formulas_->potential_node);
+    ExactModel model(dim(), coordinate, formulas_->beta, start_,
+                     [evaluator](const double* x, index n, double* v) {
+                         (*evaluator)(x, static_cast<std::size_t>(n), static_cast<std::size_t>(n), v);
+                     },
+                     [bounds](std::span<const Interval> x) { return (*bounds)(x); });
+    if (!model.law(start_[static_cast<std::size_t>(coordinate)], why)) return std::nullopt;
+    return model;
 }
 
 void Model::observe(Stream& stream, Span<const float> x, index row, index n, Span<float> y,

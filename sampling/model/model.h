@@ -54,8 +54,9 @@ public:
 
     const FormulaSystem& formulas() const { return *formulas_; }
     const FormulaSystemText& text() const { return text_; }
-    // Quadrature, where the system is a gradient system of ≤ 2 variables and ξ is one of them.
-    std::optional<ExactModel> exact() const;
+    // Quadrature, where the system is a gradient system of ≤ 2 variables and ξ is one of them, and
+    // where its answer at `start` is sure.
+    std::optional<ExactModel> exact(std::string* why = nullptr) const;
 
     // targets (target_dim, row) of states x (dim, row): observed values, or a copy of the states.
     void observe(Stream& stream, Span<const float> x, index row, index n, Span<float> y,

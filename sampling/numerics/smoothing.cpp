@@ -24,7 +24,7 @@ std::vector<double> usable_variances(const std::vector<double>& y, const std::ve
     }
     std::vector<double> variance;
     for (const double e : se)
-        variance.push_back(std::max(e * e, 1e-10 * usual + 1e-14 * size + 1e-60));
+        variance.push_back(std::max(e * e, 1e-10 * usual + 1e-14 * size + 1e-300));
     return variance;
 }
 

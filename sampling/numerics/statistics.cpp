@@ -23,11 +23,17 @@ double statistical_inefficiency(const double* series, index samples, index repli
                                          [&](index lag) { return covariance(lag) / variance; });
 }
 
+double student_factor(index blocks) {
+    if (blocks < kLeastBlocks) return std::numeric_limits<double>::quiet_NaN();
+    return blocks < kManyBlocks ? 0.5 * t_of_normal(2.0, static_cast<double>(blocks - 1)) : 1.0;
+}
+
 double influence_error(const double* influence, index blocks, index stride) {
-    if (blocks < 2) return std::numeric_limits<double>::quiet_NaN();
+    const double factor = student_factor(blocks);
+    if (std::isnan(factor)) return factor;
     double sum = 0.0;
     for (index g = 0; g < blocks; ++g) sum += influence[g * stride] * influence[g * stride];
-    return std::sqrt(sum * static_cast<double>(blocks) / static_cast<double>(blocks - 1));
+    return factor * std::sqrt(sum * static_cast<double>(blocks) / static_cast<double>(blocks - 1));
 }
 
 void jackknife_influence(double* leave_one_out, index blocks, index stride) {
@@ -48,6 +54,20 @@ double jackknife_error(std::vector<double> leave_one_out) {
 double normal_of_t(double t, double degrees) {
     const double z = std::sqrt(degrees * std::log1p(t * t / degrees));
     return std::copysign(z * (8 * degrees + 1) / (8 * degrees + 3), t);
+}
+
+double t_of_normal(double z, double degrees) {
+    const double u = z * (8 * degrees + 3) / (8 * degrees + 1);
+    return std::copysign(std::sqrt(degrees * std::expm1(u * u / degrees)), z);
+}
+
+double largest_deviation(double tests, double false_alarm) {
+    double low = 0, high = 40;
+    for (int i = 0; i < 60; ++i) {
+        const double middle = 0.5 * (low + high);
+        (std::erfc(middle / std::sqrt(2.0)) > false_alarm / tests ? low : high) = middle;
+    }
+    return high;
 }
 
 bool cholesky_factor(std::vector<double>& a, index n) {

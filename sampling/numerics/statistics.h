@@ -55,8 +55,13 @@ inline double statistical_inefficiency(const std::vector<double>& series) {
     return statistical_inefficiency(series.data(), static_cast<index>(series.size()));
 }
 
-// Standard error from influences of G independent blocks: sqrt(G/(G−1) Σ_g influence_g²); NaN for G
-// < 2.
+// Few blocks tell their own spread badly: by Student's factor two standard errors cover 95 % all the
+// same. Of fewer than kLeastBlocks there is no error (NaN), from kManyBlocks on the factor is 1.
+inline constexpr index kLeastBlocks = 4, kManyBlocks = 16;
+double student_factor(index blocks);
+
+// Standard error from influences of G independent blocks: sqrt(G/(G−1) Σ_g influence_g²) times Student's
+// factor.
 double influence_error(const double* influence, index blocks, index stride = 1);
 
 // Delete-one-block jackknife: influences (θ̄ − θ_(−g))(G−1)/G, in place of leave-one-out values.
@@ -66,6 +71,9 @@ double jackknife_error(std::vector<double> leave_one_out);  // standard error, b
 // A standard normal number as improbable as Student's t, within 1 % (Wallace, Ann. Math. Stat. 30
 // (1959) 1124).
 double normal_of_t(double t, double degrees);
+double t_of_normal(double z, double degrees);
+// What the largest of `tests` standard normal numbers exceeds with probability `false_alarm` at most.
+double largest_deviation(double tests, double false_alarm);
 
 // Solves A x = b for a symmetric positive definite A (n, n); `columns` right-hand sides b[i*columns
 // + c] are overwritten. Returns false where A is not positive definite. Fixed order of operations.

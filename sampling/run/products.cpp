@@ -1,5 +1,6 @@
 #include "sampling/run/products.h"
 
+#include <sstream>
 #include <algorithm>
 
 #include "sampling/samples/samples_file.h"
@@ -232,6 +233,9 @@ void FreeEnergy::save(Store& store) const {
     store.put("free_energy", profile);
     store.put("free_energy_error", error);
     store.put("free_energy_influence", influence);
+    store.put("free_energy_samples", samples);
+    std::string& text = store.attributes["free_energy_doubts"];
+    for (const std::string& doubt : doubts) text += doubt + "\n";
     std::vector<std::array<double, 3>> links;
     for (const WindowOverlap& o : overlaps)
         links.push_back({static_cast<double>(o.a), static_cast<double>(o.b), o.overlap});
@@ -244,6 +248,13 @@ void FreeEnergy::load(const Store& store) {
     profile = values_of<double>(store, "free_energy");
     error = values_of<double>(store, "free_energy_error");
     influence = values_of<double>(store, "free_energy_influence");
+    samples = values_of<double>(store, "free_energy_samples");
+    if (const auto found = store.attributes.find("free_energy_doubts");
+        found != store.attributes.end()) {
+        std::istringstream lines(found->second);
+        doubts.clear();
+        for (std::string line; std::getline(lines, line);) doubts.push_back(line);
+    }
     for (const std::vector<double>& link : rows_of(store, "overlaps"))
         overlaps.push_back({static_cast<index>(link.at(0)), static_cast<index>(link.at(1)),
                             link.at(2)});

@@ -25,9 +25,12 @@ void print_stages(const Json& stages, const Json& system) {
             std::cout << "  energies   in the unit where " << system.value("energy_unit", "")
                       << "\n";
     }
-    if (stages.contains("train"))
-        std::cout << "  generator  " << figure(stages["train"], "updates")
-                  << " updates, held-out W1/sigma " << figure(stages["train"], "best_w1")
+    if (!stages.contains("train")) return;
+    std::cout << "  generator  " << figure(stages["train"], "updates") << " updates, ";
+    if (stages["train"]["best_w1"].is_null())
+        std::cout << "validated by nothing\n";
+    else
+        std::cout << "held-out W1/sigma " << figure(stages["train"], "best_w1")
                   << " (sampling floor " << figure(stages["train"], "w1_floor") << ")\n";
 }
 

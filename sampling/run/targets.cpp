@@ -1,5 +1,6 @@
 #include "sampling/run/targets.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -49,8 +50,14 @@ std::vector<float> host_column(Run& run, const Targets& y, index value) {
 }
 
 ConditionalMoments target_moments(Run& run) {
-    if (run.free_energy.error_blocks.count() <= 1)
-        run.free_energy.error_blocks = choose_error_blocks(run.samples.biased(), 1.0);
+    if (!run.config.estimate.enabled && run.free_energy.error_blocks.count() <= 1) {
+        FreeEnergyResult correlation;
+        correlation.inefficiency.assign(static_cast<std::size_t>(run.windows.size()), 1.0);
+        window_inefficiencies(run.stream, run.samples.biased(), correlation);
+        run.free_energy.error_blocks = choose_error_blocks(
+            run.samples.biased(), *std::max_element(correlation.inefficiency.begin(),
+                                                    correlation.inefficiency.end()));
+    }
     const Targets y = targets(run);
     return conditional_moments(run.stream, run.samples.biased(), y.values, y.row, y.count, run.grid,
                                run.free_energy.error_blocks);

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from data import column
+from data import column, ticks
 from thresholds import BASIN_ERRORS, BASIN_KT
 
 Basin = namedtuple("Basin", "at depth error saddle barrier barrier_error edge share")
@@ -12,7 +12,7 @@ Basin = namedtuple("Basin", "at depth error saddle barrier barrier_error edge sh
 
 def neighbours_of(table):
     """For each bin the bins that touch it on the grid of one or two collective variables."""
-    cells = [np.unique(np.round(c, 9), return_inverse=True)[1] for c in table["cv"].T]
+    cells = [ticks(c)[1] for c in table["cv"].T]
     where = {cell: i for i, cell in enumerate(zip(*cells))}
     steps = [(1,), (-1,)] if len(cells) == 1 else [(1, 0), (-1, 0), (0, 1), (0, -1)]
     return [[where[n] for s in steps if (n := tuple(np.add(cell, s))) in where]
@@ -57,7 +57,7 @@ def basins_of(run):
     for basin, deeper, saddle in meetings:
         joint = math.hypot(error[basin], error[saddle])
         height = value[saddle] - value[basin]
-        if height >= max(least, BASIN_ERRORS * joint, 1e-12):
+        if height >= max(least, BASIN_ERRORS * joint, 1e-12 * abs(value[saddle])):
             kept[basin] = (saddle, height, joint)
         else:
             into[basin] = deeper

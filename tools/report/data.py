@@ -76,6 +76,13 @@ def pick(table, **equal):
     return {name: column[rows] for name, column in table.items()}
 
 
+def ticks(values):
+    """The distinct values of a grid's axis, equal but for rounding, and the number of each one's."""
+    unit = np.abs(values).max() or 1.0
+    distinct, number_of = np.unique(np.round(values / unit, 9), return_inverse=True)
+    return distinct * unit, number_of
+
+
 def column(table, name):
     return table.get(name, np.full(len(table["cv"]), math.nan))
 
@@ -301,8 +308,9 @@ def exact_free_energy(run):
             or free["cv"].shape[1] != exact["cv"].shape[1]:
         return None
     values = free["free_energy"]
-    at = {tuple(np.round(c, 9)): f for c, f in zip(exact["cv"], exact["free_energy"])}
-    curve = np.array([at.get(tuple(np.round(c, 9)), math.nan) for c in free["cv"]])
+    unit = np.abs(free["cv"]).max() or 1.0
+    at = {tuple(np.round(c / unit, 9)): f for c, f in zip(exact["cv"], exact["free_energy"])}
+    curve = np.array([at.get(tuple(np.round(c / unit, 9)), math.nan) for c in free["cv"]])
     both = np.isfinite(values) & np.isfinite(curve)
     if not both.any():
         return None
@@ -317,7 +325,8 @@ def free_energy_residuals(run):
         return None
     free = run.tables["free_energy"]
     error = column(free, "std_error")
-    scaled = (free["free_energy"] - curve) / np.where(error > 0, error, math.nan)
+    known = np.isfinite(error) & (error > 0)
+    scaled = (free["free_energy"] - curve) / np.where(known, error, math.nan)
     scaled[~np.isfinite(scaled)] = math.nan
     return scaled if np.isfinite(scaled).any() else None
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure  # noqa: E402
 import layout  # noqa: E402
 import readout  # noqa: E402
 import svg  # noqa: E402
+from data import ticks  # noqa: E402
 from palette import COLOUR, EDGE, INK, LIGHT, MARKER, MUTED, PAGE, WINDOW_MAP  # noqa: E402
 from words import esc, plain, superscript  # noqa: E402
 
@@ -125,7 +126,8 @@ def points(axes, x, y, source, label=None, **more):
 
 
 def band(axes, x, y, se, colour, label=None, band_label=None, line="-"):
-    """A curve in a veil of two standard errors."""
+    """A curve in a veil of two standard errors, where they are known."""
+    se = np.where(np.isfinite(se), se, math.nan)
     if np.isfinite(se).any():
         axes.fill_between(x, y - 2 * se, y + 2 * se, lw=0, color=to_rgba(colour, VEIL),
                           label=band_label)
@@ -142,23 +144,23 @@ def colour_bar(axes, drawn, label):
 
 
 def heat_map(run, axes, table, values, label, cmap="cividis", limits=(None, None), contours=None):
-    ticks = [np.unique(np.round(c, 9), return_inverse=True) for c in table["cv"].T[:2]]
-    matrix = np.full((len(ticks[1][0]), len(ticks[0][0])), math.nan)
-    matrix[ticks[1][1], ticks[0][1]] = values
+    (x, column_of), (y, row_of) = (ticks(c) for c in table["cv"].T[:2])
+    matrix = np.full((len(y), len(x)), math.nan)
+    matrix[row_of, column_of] = values
     matrix = np.ma.masked_invalid(matrix)
     if limits == (None, None) and matrix.count() and matrix.ptp() < 1e-3 * np.abs(matrix).max():
         limits = tuple(np.mean(matrix) + np.array([-0.01, 0.01])
                        * np.abs(matrix).max())  # a constant
     axes.patch.set(visible=True, facecolor=LIGHT["empty"])
     axes.grid(False)
-    drawn = axes.pcolormesh(ticks[0][0], ticks[1][0], matrix, cmap=cmap, shading="nearest",
+    drawn = axes.pcolormesh(x, y, matrix, cmap=cmap, shading="nearest",
                             vmin=limits[0], vmax=limits[1], rasterized=True)
     if contours is not None and min(matrix.shape) > 1:
-        axes.contour(ticks[0][0], ticks[1][0], matrix, levels=contours, colors="#fefefe",
+        axes.contour(x, y, matrix, levels=contours, colors="#fefefe",
                      linewidths=0.6, alpha=0.8)
     colour_bar(axes, drawn, label)
     axes.set(xlabel=plain(run.cv_labels[0]), ylabel=plain(run.cv_labels[1]))
-    axes.grid_values = (ticks[0][0], ticks[1][0], matrix, label)
+    axes.grid_values = (x, y, matrix, label)
 
 
 def zoom(axes, values, bars=0, floor=None, symmetric=False):

@@ -26,7 +26,7 @@ def saddle_error(run, at):
     """The standard error of the free energy in a bin."""
     table = run.tables["free_energy"]
     return float(np.nan_to_num(column(table, "std_error")[
-        np.argmin(np.abs(table["cv"] - at).sum(axis=1))], posinf=0.0))
+        np.argmin(np.abs(table["cv"] - at).sum(axis=1))], posinf=math.inf))
 
 
 def free_energy(run):
@@ -96,7 +96,10 @@ def with_trust(run, said, status):
                                         ("not in equilibrium", "the samples are not in "
                                                                "equilibrium"),
                                         ("equilibrated for less", "some windows were hardly "
-                                                                  "equilibrated"))
+                                                                  "equilibrated"),
+                                        ("two halves of the data", "its halves in time differ"),
+                                        ("windows contradict", "windows contradict each other"),
+                                        ("is not the exact one", "it is not the exact one"))
                if any(key in str(w) for w in dig(run.metrics, "warnings", kind=list))]
     if against:
         return "warn", said + [f"Not to be taken as final: {listed(against)}; the errors do not "

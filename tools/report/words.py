@@ -44,6 +44,8 @@ def with_error(value, error):
     value, error = number(value), number(error)
     if not math.isfinite(value):
         return "–"
+    if error == math.inf:
+        return f"{fmt(value)}\u00a0±\u00a0∞"
     if not (math.isfinite(error) and error > 0):
         return fmt(value)
     decimals = 1 - math.floor(math.log10(error))

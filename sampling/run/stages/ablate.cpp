@@ -175,11 +175,12 @@ std::optional<CouplingProfile> exact_profile(const Run& run) {
     if (!exact || run.model.dim() != 2) return std::nullopt;
     CouplingProfile profile;
     for (const CouplingPlace& place : coupling_places(run)) {
-        const ExactConditional law =
-            exact->at(run.grid.centre(0, static_cast<index>(bin_of(run.grid, place.at))));
-        profile.mean.push_back(law.mean);
-        profile.variance.push_back(law.variance);
-        profile.free_energy.push_back(-law.log_z * run.model.kt());
+        const std::optional<ExactConditional> law =
+            exact->law(run.grid.centre(0, static_cast<index>(bin_of(run.grid, place.at))));
+        if (!law) return std::nullopt;
+        profile.mean.push_back(law->mean);
+        profile.variance.push_back(law->variance);
+        profile.free_energy.push_back(-law->log_z * run.model.kt());
     }
     return profile;
 }

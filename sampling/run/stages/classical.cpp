@@ -176,7 +176,7 @@ void ClassicalTable::judge_samples(std::size_t value, std::size_t variable,
     std::vector<float> one, other;
     double square = 0;
     for (std::size_t i = 0; i < near_.size(); ++i) {
-        (exact_ || i % 2 ? one : other).push_back(nearby[i]);
+        (reference.exact() || i % 2 ? one : other).push_back(nearby[i]);
         for (int k = 0; k < run_.grid.dims; ++k) {
             const double d = static_cast<double>(physics_.xi[static_cast<std::size_t>(
                                  k * run_.samples.n + near_[i])]) -
@@ -184,8 +184,8 @@ void ClassicalTable::judge_samples(std::size_t value, std::size_t variable,
             square += d * d;
         }
     }
-    row(value, variable, "samples", exact_ ? reference : ReferenceLaw(other, std::nullopt), one,
-        std::sqrt(square / static_cast<double>(near_.size())));
+    row(value, variable, "samples", reference.exact() ? reference : ReferenceLaw(other, std::nullopt),
+        one, std::sqrt(square / static_cast<double>(near_.size())));
 }
 
 void ClassicalTable::judge(std::size_t value, const std::vector<Lifted>& ways) {
@@ -196,7 +196,7 @@ void ClassicalTable::judge(std::size_t value, const std::vector<Lifted>& ways) {
         for (const index j : near_)
             nearby.push_back(physics_.variables[v][static_cast<std::size_t>(j)]);
         std::optional<ExactConditional> law;
-        if (exact_) law = exact_->at(values_[value][0]);
+        if (exact_) law = exact_->law(values_[value][0]);
         const ReferenceLaw reference(nearby, law);
         if (!reference.known()) continue;
         if (nearby.size() >= 2 * ReferenceLaw::kLeastSamples)

@@ -1,7 +1,9 @@
 #include "sampling/run/stages/distributions.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "sampling/numerics/statistics.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
 
@@ -11,13 +13,63 @@ namespace {
 
 constexpr index kPictures = 6;       // conditional densities shown in the report
 constexpr index kShown = 20000;      // states of each
-constexpr std::size_t kCurveStep = 16;  // of the points of an exact density
+constexpr std::size_t kCurvePoints = 500;  // of an exact density
 constexpr double kFar = 0.1;         // W1/σ that is worth a warning
 
 std::string label(const std::string& name, index number) {
     char text[16];
     std::snprintf(text, sizeof text, "_%03d", static_cast<int>(number));
     return name + text;
+}
+
+double deviation_of(const std::vector<float>& x) {
+    double mean = 0, squares = 0;
+    for (const float v : x) mean += static_cast<double>(v) / static_cast<double>(x.size());
+    for (const float v : x)
+        squares += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
+    return std::sqrt(squares / static_cast<double>(x.size()));
+}
+
+// Whether y is a function of ξ in a bin: a regression on z and z² (of two ξ: and on their product) leaves
+// hardly anything of it.
+bool determined_by(const std::vector<double>& z, int dims, const std::vector<float>& y) {
+    constexpr double kLeft = 0.01;  // of its variance
+    const std::size_t n = y.size(), terms = dims == 1 ? 3 : 6;
+    if (n < 4 * terms) return false;
+    const double spread = deviation_of(y);
+    if (!(spread > 0)) return false;
+    double unit[2] = {0, 0}, mean = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        mean += static_cast<double>(y[i]) / static_cast<double>(n);
+        for (int k = 0; k < dims; ++k)
+            unit[k] = std::max(unit[k], std::fabs(z[static_cast<std::size_t>(k) * n + i]));
+    }
+    std::vector<double> normal(terms * terms, 0.0), right(terms, 0.0);
+    const auto features = [&](std::size_t i, double* f) {
+        const double u = unit[0] > 0 ? z[i] / unit[0] : 0;
+        const double v = dims == 2 && unit[1] > 0 ? z[n + i] / unit[1] : 0;
+        f[0] = 1, f[1] = u, f[2] = u * u;
+        if (dims == 2) f[3] = v, f[4] = v * v, f[5] = u * v;
+    };
+    double f[6];
+    for (std::size_t i = 0; i < n; ++i) {
+        features(i, f);
+        for (std::size_t a = 0; a < terms; ++a) {
+            right[a] += f[a] * (static_cast<double>(y[i]) - mean) / spread;
+            for (std::size_t b = 0; b < terms; ++b) normal[a * terms + b] += f[a] * f[b];
+        }
+    }
+    for (std::size_t a = 0; a < terms; ++a) normal[a * (terms + 1)] *= 1 + 1e-9;
+    if (!cholesky_factor(normal, static_cast<index>(terms))) return false;
+    cholesky_solve(normal, static_cast<index>(terms), right.data(), 1);
+    double left = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        features(i, f);
+        double rest = (static_cast<double>(y[i]) - mean) / spread;
+        for (std::size_t a = 0; a < terms; ++a) rest -= right[a] * f[a];
+        left += rest * rest;
+    }
+    return left < kLeft * static_cast<double>(n);
 }
 
 class Judgement {
@@ -47,6 +99,7 @@ private:
     const std::vector<int> rows_;
     std::optional<ExactModel> exact_;  // where it gives the law of the one generated variable
     std::vector<std::vector<float>> physics_;  // (variable, sample)
+    std::vector<double> spread_;               // of each variable, over all samples
     std::vector<float> xi_;
     std::vector<index> near_;  // samples near the value at hand
     std::vector<ReferenceLaw> references_;  // of the value at hand, by variable
@@ -64,15 +117,25 @@ Judgement::Judgement(Run& run, const LiftedSets& sets)
     if (!run.model.observed() && run.model.dim() == 2 && rows_.size() == 1)
         exact_ = run.model.exact();
     const Targets y = targets(run);
-    for (index v = 0; v < y.count; ++v) physics_.push_back(host_column(run, y, v));
+    for (index v = 0; v < y.count; ++v) {
+        physics_.push_back(host_column(run, y, v));
+        spread_.push_back(deviation_of(physics_.back()));
+    }
 }
 
 ReferenceLaw Judgement::reference_of(std::size_t value, std::size_t variable) const {
     std::vector<float> nearby;
     for (index j : near_) nearby.push_back(physics_[variable][static_cast<std::size_t>(j)]);
     std::optional<ExactConditional> law;
-    if (exact_) law = exact_->at(sets_.values[value][0]);
-    return ReferenceLaw(std::move(nearby), std::move(law));
+    if (exact_) law = exact_->law(sets_.values[value][0]);
+    if (law) return ReferenceLaw(std::move(nearby), std::move(law));
+    std::vector<double> z;  // ξ of the samples less the value, (k, sample)
+    for (int k = 0; k < run_.grid.dims; ++k)
+        for (index j : near_)
+            z.push_back(static_cast<double>(xi_[static_cast<std::size_t>(k * run_.samples.n + j)]) -
+                        sets_.values[value][static_cast<std::size_t>(k)]);
+    const bool determined = determined_by(z, run_.grid.dims, nearby);
+    return ReferenceLaw(std::move(nearby), std::nullopt, determined ? spread_[variable] : 0);
 }
 
 std::vector<float> Judgement::sorted(const std::vector<float>& x, std::size_t value,
@@ -134,7 +197,8 @@ void Judgement::draw(std::size_t value) {
         const auto& law = references_[v].exact();
         if (!law) continue;
         std::vector<double> curve;
-        for (std::size_t i = 0; i < law->y.size(); i += kCurveStep)
+        const std::size_t step = std::max<std::size_t>(1, law->y.size() / kCurvePoints);
+        for (std::size_t i = 0; i < law->y.size(); i += step)
             curve.insert(curve.end(), {law->y[i], law->density[i]});
         const auto points = static_cast<index>(curve.size() / 2);
         pictures_.put(label("exact_" + names_[v], picture_), curve, {points, 2});

@@ -153,6 +153,8 @@ void estimate(Run& run) {
     run.free_energy.profile = result.profile.free_energy;
     run.free_energy.error = result.profile.std_error;
     run.free_energy.influence = result.profile.influence;
+    run.free_energy.samples = result.profile.samples;
+    run.free_energy.doubts = result.doubts;  // told at the end: another round may settle them
     run.free_energy.overlaps = result.overlaps;
     run.free_energy.error_blocks = result.error_blocks;
     for (const std::string& w : result.warnings) run.warn(w);

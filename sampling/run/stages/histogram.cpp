@@ -13,11 +13,17 @@ void start_histogram(Run& run, const RoundPlan& plan) {
         run.device, run.model.dim(), axes, plan.windows, plan.replicas);
     BiasedSamples shape;
     shape.blocks = {{0, 0, plan.windows, plan.replicas, plan.segments}};
-    // No segments of time: they would need to be long against a relaxation time not known yet.
-    const ErrorBlocks blocks = choose_error_blocks(shape, static_cast<double>(plan.segments),
-                                                   run.config.estimate.blocks);
+    ErrorBlocks blocks = choose_error_blocks(shape, static_cast<double>(plan.segments),
+                                             run.config.estimate.blocks);
+    // Few replicas: segments of time as well, joined later where they are short against a relaxation time
+    // that is not known yet.
+    constexpr index kReplicas = 16, kBlocks = 32, kShortest = 8;
+    if (blocks.replica_groups < kReplicas)
+        while (blocks.count() < kBlocks && 2 * blocks.time_segments * kShortest <= plan.segments)
+            blocks.time_segments *= 2;
     const std::vector<double> range = expected_range(run.windows, grid.dims);
-    counts.count_cells(run.device, cell_layout(range.data(), run.windows, grid), blocks);
+    counts.count_cells(run.device, cell_layout(range.data(), run.windows, grid), blocks,
+                       plan.segments);
     run.histogram.resume();
 }
 

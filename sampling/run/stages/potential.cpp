@@ -52,7 +52,8 @@ double quantile(std::vector<double> values, double p) {
 
 std::vector<double> axis(const std::vector<double>& seen, bool plane) {
     double from = quantile(seen, plane ? 0.0005 : 0), to = quantile(seen, plane ? 0.9995 : 1);
-    const double margin = (plane ? 0.12 : 0) * (to - from) + 1e-9;
+    double margin = (plane ? 0.12 : 1e-9) * (to - from);
+    if (!(to > from)) margin = from != 0 ? 1e-3 * std::fabs(from) : 1.0;
     from -= margin, to += margin;
     const index n = plane ? kPlanePoints : kLinePoints;
     std::vector<double> points(static_cast<std::size_t>(n));

@@ -98,9 +98,10 @@ void record_training(Run& run, const TrainingHistory& history, Precision precisi
     record["bytes_in_loop"] = run.generator.bytes_in_loop;
     record["updates"] = run.generator.updates;
     record["history"] = curves(history);
-    record["best_update"] = history.best_iteration;
-    record["best_w1"] = history.best;
-    record["w1_floor"] = history.floor;
+    const bool judged = !history.bin_conditions.empty();
+    record["best_update"] = judged ? Json(history.best_iteration) : Json();
+    record["best_w1"] = judged ? Json(history.best) : Json();
+    record["w1_floor"] = judged ? Json(history.floor) : Json();
     Json held = Json::array();
     for (std::size_t b = 0; b < history.distances.size(); ++b)
         held.push_back({{"cv", history.bin_conditions[b]}, {"w1_over_sigma", history.distances[b]}});
@@ -127,6 +128,10 @@ void train(Run& run) {
     generator.conditions = history.bin_conditions;
     generator.distances = history.distances;
     record_training(run, history, trainer->precision());
+    if (history.bin_conditions.empty())
+        run.warn("too few samples are held out for the generator to be validated by: its last state "
+                 "was taken, whatever it is worth; choose another generator.held_out (it is " +
+                 number(run.config.generator.held_out) + "), or give more samples");
     generator.weights = trainer->generator_tensors();
     generator.state = trainer->save_state();
     write_safetensors(run.dir / "generator.safetensors", generator.weights);

@@ -63,6 +63,8 @@ TEST_CASE("products: windows, free energy and coupling") {
     free_energy.profile = {0.5, 0};
     free_energy.error = {0.1, 0};
     free_energy.influence = {1, 2, 3, 4};
+    free_energy.samples = {10, 20};
+    free_energy.doubts = {"one", "another"};
     free_energy.overlaps = {{0, 1, 0.3}};
     free_energy.error_blocks.replica_groups = 4;
     free_energy.error_blocks.time_segments = 2;
@@ -70,6 +72,8 @@ TEST_CASE("products: windows, free energy and coupling") {
     CHECK(known.profile == free_energy.profile);
     CHECK(known.error == free_energy.error);
     CHECK(known.influence == free_energy.influence);
+    CHECK(known.samples == free_energy.samples);
+    CHECK(known.doubts == free_energy.doubts);
     REQUIRE(known.overlaps.size() == 1);
     CHECK(known.overlaps[0].b == 1);
     CHECK(known.overlaps[0].overlap == 0.3);

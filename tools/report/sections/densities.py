@@ -30,7 +30,7 @@ def wanted(run):
 def remark_of(run, entries, condition, name):
     """The distances that belong to one panel."""
     near = [e for e in entries if e["variable"] == name and e["cv"].shape == condition["cv"].shape
-            and np.allclose(e["cv"], condition["cv"], rtol=1e-6, atol=1e-9)]
+            and np.allclose(e["cv"], condition["cv"], rtol=1e-6, atol=1e-9 * np.abs(condition["cv"]).max())]
     text = ", ".join(f"{e['source']} {fmt(e['w1'], 2, strip=False)}" for e in near)
     return f"W₁/σ: {text}" if text else ""
 
@@ -50,7 +50,8 @@ def density_panel(run, entries, condition, name):
         if curve is not None:
             spans.append(curve[curve[:, 1] > 2e-3 * curve[:, 1].max(), 0][[0, -1]])
         low, high = np.min(spans), np.max(spans)
-        low, high = low - 0.06 * (high - low) - 1e-9, high + 0.06 * (high - low) + 1e-9
+        margin = 0.06 * (high - low) or 1e-3 * abs(low) or 1.0
+        low, high = low - margin, high + margin
         for source, v in states.items():
             edges = np.linspace(low, high, int(np.clip(2.2 * len(v) ** (1 / 3), 10, 44)) + 1)
             share = np.histogram(v, edges)[0] / (len(v) * (edges[1] - edges[0]))

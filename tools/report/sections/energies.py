@@ -21,7 +21,7 @@ def wanted(run):
 def rows_of(table, value, source):
     rows = table["source"] == source
     for k, c in enumerate(numbers(value.get("cv"))):
-        rows &= np.abs(table[f"cv_{k + 1}"] - c) < 1e-9 * (1 + abs(c))
+        rows &= np.abs(table[f"cv_{k + 1}"] - c) < 1e-9 * np.abs(table[f"cv_{k + 1}"]).max()
     return rows
 
 

@@ -83,7 +83,7 @@ def contours(run, axes):
     if "potential" in grid and "sample_potential" in grid:
         energy = grid["potential"]
         low, high = np.nanmin(energy), np.nanquantile(grid["sample_potential"], 0.995)
-        levels = ticker.MaxNLocator(12).tick_values(low, low + 1.35 * max(high - low, 1e-12))
+        levels = ticker.MaxNLocator(12).tick_values(low, low + 1.35 * (high - low or 1e-12 * abs(low) or 1.0))
         drawn = axes.contourf(x, y, np.minimum(energy, levels[-1]), levels, cmap=ENERGY_MAP)
         for part in drawn.collections:
             part.set_rasterized(True)

@@ -6,6 +6,7 @@
 // quartiles, of every generated variable over all states of a source, differ from the reference by
 // less than z joint standard errors (of as many independent states, and of the reference), where z is
 // such that perfect states would fail somewhere in the run in one of a hundred cases at most.
+#include "sampling/numerics/statistics.h"
 #include "sampling/run/stages/consistency/consistency.h"
 
 #include <algorithm>
@@ -31,16 +32,6 @@ constexpr double kFalseAlarm = 0.01;
 constexpr index kFraction = 4;
 constexpr index kLeastCompared = 200;  // states for distances
 constexpr int kProjections = 32;
-
-// |z| that the largest of `count` standard normal numbers exceeds with probability p at most.
-double largest_deviation(double count, double p) {
-    double low = 0, high = 40;
-    for (int i = 0; i < 60; ++i) {
-        const double middle = 0.5 * (low + high);
-        (std::erfc(middle / std::sqrt(2.0)) > p / count ? low : high) = middle;
-    }
-    return high;
-}
 
 // The worst of the moments of kEach states beside a reference, in joint standard errors.
 double worst_deviation(const float* states, const LocalReference& reference, double worst) {
@@ -98,13 +89,17 @@ private:
     std::vector<std::vector<double>> z_;  // (time, (source, value)): the worst moment
 };
 
-std::optional<ExactModel> exact_law(const Run& run) {
-    return run.model.dim() == 2 && run.free.size() == 1 ? run.model.exact() : std::nullopt;
+std::optional<ExactModel> exact_law(const Run& run, const std::vector<CvValue>& values) {
+    if (run.model.dim() != 2 || run.free.size() != 1) return std::nullopt;
+    const std::optional<ExactModel> exact = run.model.exact();
+    for (const CvValue& value : values)
+        if (exact && !exact->law(value[0])) return std::nullopt;
+    return exact;
 }
 
 Consistency::Consistency(Run& run)
     : run_(run), values_(some_of(judged_values(run), kValues)), xi_(stored_cvs(run)),
-      exact_(exact_law(run)), references_(local_references(run, values_, xi_, exact_)),
+      exact_(exact_law(run, values_)), references_(local_references(run, values_, xi_, exact_)),
       lifter_(make_lifter(run)), starts_(starting_states(run, lifter_, values_, xi_)),
       S_(starts_.sources.size()), V_(values_.size()), F_(run.free.size()),
       n_(S_ * V_ * static_cast<std::size_t>(kEach)) {

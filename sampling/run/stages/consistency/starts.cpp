@@ -59,12 +59,14 @@ void Starts::lift() {
     // As healing begins: outliers that no integrator bears are led back first.
     calm(run_.stream, run_.model, run_.config.integrator, s.span(), n, x.span());
     const std::vector<float> calmed = to_host(run_.stream, Span<const float>(x.span()));
+    // More than a small part of a step's noise.
+    const double outlier = 0.01 * std::sqrt(2 * run_.model.kt() * run_.config.integrator.dt);
     for (std::size_t i = 0; i < block_; ++i) {
         double moved = 0;
         for (std::size_t d = 0; d < D_; ++d)
             moved = std::max(moved, std::fabs(static_cast<double>(calmed[d * block_ + i]) -
                                               static_cast<double>(as_lifted[d * block_ + i])));
-        out_.outliers += moved > 1e-4;
+        out_.outliers += moved > outlier;
     }
     put(0, calmed);
     if (!moves_.coordinates()) return;
