@@ -9,10 +9,10 @@
 #include "engine/config/section.h"
 #include "engine/files/files.h"
 #include "nn/train/limits.h"
+#include "sampling/bias/cv_checks.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/model/model.h"
 #include "sampling/run/cost.h"
-#include "sampling/run/cv_checks.h"
 #include "sampling/run/inputs.h"
 #include "sampling/run/starts.h"
 
@@ -171,11 +171,24 @@ void check_passages(const RunConfig& run) {
     }
 }
 
+void check_numbers(RunConfig& run) {
+    const auto check = [&](const char* key, const std::vector<double>& values) {
+        check_single_precision(run.config, key, values);
+    };
+    if (run.system.beta) check("system.beta", {*run.system.beta});
+    check("integrator.dt", {run.integrator.dt});
+    check("umbrella.from", run.umbrella.from);
+    check("umbrella.to", run.umbrella.to);
+    check("umbrella.stiffness", run.umbrella.stiffness);
+    if (run.closure.enabled) check("closure.dt", {run.closure.dt});
+    if (run.learn.enabled) check("learn.epsilon", {run.learn.epsilon});
+}
+
 void check_stages(RunConfig& run, double available_bytes) {
     Config& config = run.config;
     std::optional<Model> model;
     check_formulas(config, run);
-    check_single_precision(config, run);
+    check_numbers(run);
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
         check_path_kernel(*model, run.integrator);
@@ -186,7 +199,7 @@ void check_stages(RunConfig& run, double available_bytes) {
         check_generator(config, run.generator, run.cv, static_cast<index>(made), model->dim(),
                         model->observed());
         config.with({"umbrella.initial"}, [&] { check_initial_file(run.umbrella); });
-        check_cvs(config, run, *model);
+        check_cvs(config, run, run.umbrella, *model);
         check_starts(config, run, *model);
         config.with({"closure"}, [&] { check_committors(run, *model); });
     }

@@ -22,10 +22,14 @@ void print_stages(const Json& stages) {
                   << (estimate.value("converged", false) ? "converged" : "not converged") << " in "
                   << estimate.value("iterations", 0) << " iterations\n";
     }
-    if (stages.contains("train"))
-        std::cout << "  generator  " << figure(stages["train"], "updates")
-                  << " updates, held-out W1/sigma " << figure(stages["train"], "best_w1")
-                  << " (sampling floor " << figure(stages["train"], "w1_floor") << ")\n";
+    if (!stages.contains("train")) return;
+    const Json& train = stages["train"];
+    std::cout << "  generator  " << figure(train, "updates") << " updates, ";
+    if (train.value("held_out", Json::array()).size() == 0)
+        std::cout << "nothing held out to judge them\n";
+    else
+        std::cout << "held-out W1/sigma " << figure(train, "best_w1") << " (sampling floor "
+                  << figure(train, "w1_floor") << ")\n";
 }
 
 void print_lifting(const Json& lifting) {

@@ -1,6 +1,8 @@
 #include "sampling/run/stages/distributions.h"
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
@@ -13,11 +15,46 @@ constexpr index kPictures = 6;       // conditional densities shown in the repor
 constexpr index kShown = 20000;      // states of each
 constexpr std::size_t kCurveStep = 16;  // of the points of an exact density
 constexpr double kFar = 0.1;         // W1/σ that is worth a warning
+constexpr double kExplained = 0.9;   // share of the variance near a value that ξ makes by itself
 
 std::string label(const std::string& name, index number) {
     char text[16];
     std::snprintf(text, sizeof text, "_%03d", static_cast<int>(number));
     return name + text;
+}
+
+template <class T>
+double variance_of(const std::vector<T>& x) {
+    const double n = static_cast<double>(x.size());
+    double mean = 0, square = 0;
+    for (const T v : x) mean += static_cast<double>(v);
+    for (const T v : x) square += std::pow(static_cast<double>(v) - mean / n, 2);
+    return square / n;
+}
+
+// What a linear function of the regressors leaves of y.
+std::vector<double> unexplained(std::vector<double> y, std::vector<std::vector<double>> regressors) {
+    const auto centre = [](std::vector<double>& x) {
+        double mean = 0;
+        for (const double v : x) mean += v / static_cast<double>(x.size());
+        for (double& v : x) v -= mean;
+    };
+    const auto take_out = [](std::vector<double>& from, const std::vector<double>& along) {
+        double product = 0, square = 0;
+        for (std::size_t i = 0; i < from.size(); ++i) {
+            product += from[i] * along[i];
+            square += along[i] * along[i];
+        }
+        if (!(square > 0)) return;
+        for (std::size_t i = 0; i < from.size(); ++i) from[i] -= product / square * along[i];
+    };
+    centre(y);
+    for (std::size_t k = 0; k < regressors.size(); ++k) {
+        centre(regressors[k]);
+        for (std::size_t l = 0; l < k; ++l) take_out(regressors[k], regressors[l]);
+        take_out(y, regressors[k]);
+    }
+    return y;
 }
 
 class Judgement {
@@ -31,12 +68,16 @@ private:
     ReferenceLaw reference_of(std::size_t value, std::size_t variable) const;
     std::vector<float> sorted(const std::vector<float>& x, std::size_t value,
                               std::size_t variable) const;
+    // The unit of distances, in deviations near the value: 1, or where these are mostly the range of ξ that
+    // the samples come from, the deviation of all samples. 0: they are all the same.
+    double unit_of(const ReferenceLaw& reference, std::size_t value, std::size_t variable) const;
     const float* states(const std::vector<float>& x, std::size_t value, std::size_t variable) const {
         return x.data() + rows_[variable] * sets_.count() + static_cast<index>(value) * sets_.each;
     }
     void judge_source(const std::string& source, const std::vector<float>& sorted,
-                      const ReferenceLaw& reference, std::size_t value, std::size_t variable,
-                      std::vector<double>& sink);
+                      const ReferenceLaw& reference, double unit, std::size_t value,
+                      std::size_t variable, std::vector<double>& sink);
+    void name_special();
     template <class F>
     void put_states(const std::string& source, index count, const F& state);
     void record_compared();
@@ -47,11 +88,13 @@ private:
     const std::vector<int> rows_;
     std::optional<ExactModel> exact_;  // where it gives the law of the one generated variable
     std::vector<std::vector<float>> physics_;  // (variable, sample)
+    std::vector<double> deviations_;           // of all samples
     std::vector<float> xi_;
     std::vector<index> near_;  // samples near the value at hand
     std::vector<ReferenceLaw> references_;  // of the value at hand, by variable
     Json list_ = Json::array();
     std::vector<double> physics_w1_, generated_w1_, healed_w1_;
+    std::set<std::string> determined_, constant_;  // variables
     std::vector<std::vector<double>> other_w1_;
     Store pictures_;
     std::vector<double> picture_cv_;
@@ -64,7 +107,10 @@ Judgement::Judgement(Run& run, const LiftedSets& sets)
     if (!run.model.observed() && run.model.dim() == 2 && rows_.size() == 1)
         exact_ = run.model.exact();
     const Targets y = targets(run);
-    for (index v = 0; v < y.count; ++v) physics_.push_back(host_column(run, y, v));
+    for (index v = 0; v < y.count; ++v) {
+        physics_.push_back(host_column(run, y, v));
+        deviations_.push_back(std::sqrt(variance_of(physics_.back())));
+    }
 }
 
 ReferenceLaw Judgement::reference_of(std::size_t value, std::size_t variable) const {
@@ -84,16 +130,16 @@ std::vector<float> Judgement::sorted(const std::vector<float>& x, std::size_t va
 }
 
 void Judgement::judge_source(const std::string& source, const std::vector<float>& sorted,
-                             const ReferenceLaw& reference, std::size_t value,
+                             const ReferenceLaw& reference, double unit, std::size_t value,
                              std::size_t variable, std::vector<double>& sink) {
-    sink.push_back(reference.distance(sorted));
+    sink.push_back(reference.distance(sorted) / unit);
     Json j;
     j["cv"] = cv_json(run_.grid.dims, sets_.values[value]);
     j["variable"] = names_[variable];
     j["source"] = source;
     j["against"] = reference.name();
     j["w1_over_sigma"] = sink.back();
-    j["floor"] = reference.floor(sorted.size());
+    j["floor"] = reference.floor(sorted.size()) / unit;
     list_.push_back(j);
 }
 
@@ -103,15 +149,61 @@ void Judgement::judge(std::size_t value) {
     for (std::size_t v = 0; v < names_.size(); ++v) {
         const ReferenceLaw& reference = references_.emplace_back(reference_of(value, v));
         if (!reference.known()) continue;
+        const double unit = unit_of(reference, value, v);
+        if (!(unit > 0)) {
+            constant_.insert(names_[v]);
+            continue;
+        }
+        if (unit != 1) determined_.insert(names_[v]);
         if (reference.exact() && reference.samples().size() >= ReferenceLaw::kLeastSamples)
-            judge_source("physics", reference.samples(), reference, value, v, physics_w1_);
-        judge_source("generator", sorted(sets_.generated, value, v), reference, value, v,
+            judge_source("physics", reference.samples(), reference, unit, value, v, physics_w1_);
+        judge_source("generator", sorted(sets_.generated, value, v), reference, unit, value, v,
                      generated_w1_);
         if (!sets_.healed.empty())
-            judge_source("healed", sorted(sets_.healed, value, v), reference, value, v, healed_w1_);
+            judge_source("healed", sorted(sets_.healed, value, v), reference, unit, value, v,
+                         healed_w1_);
         for (std::size_t o = 0; o < sets_.others.size(); ++o)
-            other_w1_[o].push_back(reference.distance(sorted(sets_.others[o], value, v)));
+            other_w1_[o].push_back(reference.distance(sorted(sets_.others[o], value, v)) / unit);
     }
+}
+
+double Judgement::unit_of(const ReferenceLaw& reference, std::size_t value,
+                          std::size_t variable) const {
+    if (reference.exact()) return 1;
+    const std::vector<float>& column = physics_[variable];
+    const double all = deviations_[variable];
+    std::vector<double> y;
+    std::vector<std::vector<double>> regressors;  // ξ, and its products
+    const auto K = static_cast<std::size_t>(run_.grid.dims);
+    for (std::size_t r = 0; r < K + K * (K + 1) / 2; ++r) regressors.emplace_back();
+    for (const index j : near_) {
+        const auto i = static_cast<std::size_t>(j);
+        y.push_back(static_cast<double>(column[i]));
+        std::size_t r = 0;
+        const auto off = [&](std::size_t k) {
+            return static_cast<double>(xi_[k * column.size() + i]) - sets_.values[value][k];
+        };
+        for (std::size_t k = 0; k < K; ++k) regressors[r++].push_back(off(k));
+        for (std::size_t k = 0; k < K; ++k)
+            for (std::size_t l = k; l < K; ++l) regressors[r++].push_back(off(k) * off(l));
+    }
+    const double near = variance_of(y);
+    if (!(all > 0) || !(near > 0)) return all > 0 ? 1 : 0;
+    const double left = variance_of(unexplained(std::move(y), std::move(regressors)));
+    return left > (1 - kExplained) * near ? 1 : all / std::sqrt(near);
+}
+
+void Judgement::name_special() {
+    const auto listed = [](const std::set<std::string>& names) {
+        std::string text;
+        for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+        return text;
+    };
+    Json& lifting = run_.record["lifting"];
+    if (!determined_.empty()) lifting["determined"] = listed(determined_);
+    if (!constant_.empty())
+        run_.warn("the same in every sample: " + listed(constant_) +
+                  "; the generator has nothing to learn of it, and its distances mean nothing");
 }
 
 template <class F>
@@ -166,6 +258,7 @@ void Judgement::finish() {
     if (!generated_w1_.empty()) lifting["generator_w1"] = median_and_worst(generated_w1_);
     if (!healed_w1_.empty()) lifting["healed_w1"] = median_and_worst(healed_w1_);
     record_compared();
+    name_special();
     lifting["against"] = exact_ ? "exact" : "physics";
     const double worst =
         generated_w1_.empty() ? 0 : *std::max_element(generated_w1_.begin(), generated_w1_.end());

@@ -127,6 +127,9 @@ void train(Run& run) {
     generator.conditions = history.bin_conditions;
     generator.distances = history.distances;
     record_training(run, history, trainer->precision());
+    if (history.distances.empty())
+        run.warn("nothing was held out of the training, so nothing judged it and its last state is kept; "
+                 "choose generator.held_out so that both parts have samples, or sample more");
     generator.weights = trainer->generator_tensors();
     generator.state = trainer->save_state();
     write_safetensors(run.dir / "generator.safetensors", generator.weights);

@@ -1,10 +1,11 @@
-#include "sampling/run/cv_checks.h"
+#include "sampling/bias/cv_checks.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
 
+#include "engine/config/checks.h"
 #include "engine/config/value.h"
 #include "sampling/formula/cuts.h"
 
@@ -21,14 +22,14 @@ double reach_of_window(const Model& model, const UmbrellaConfig& umbrella, std::
 }
 
 // A bias pulls along ξ, not across the cut of an angle, and trajectories that cross one are driven round.
-void check_cuts(const RunConfig& run, const Model& model) {
-    for (std::size_t k = 0; k < run.cv.variables.size(); ++k) {
+void check_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model) {
+    for (std::size_t k = 0; k < config.cv.variables.size(); ++k) {
         const std::optional<Cut> cut =
             cut_of(model.formulas().graph, model.formulas().cv_nodes[k]);
-        const bool periodic = run.cv.variables[k].period > 0;
+        const bool periodic = config.cv.variables[k].period > 0;
         if (!cut || (std::isinf(cut->low) && !periodic)) continue;
-        const double reach = reach_of_window(model, run.umbrella, k);
-        const double from = run.umbrella.from[k], to = run.umbrella.to[k];
+        const double reach = reach_of_window(model, umbrella, k);
+        const double from = umbrella.from[k], to = umbrella.to[k];
         if (!std::isinf(cut->low) && from - reach >= cut->low && to + reach <= cut->high) continue;
         const std::string ends =
             std::isinf(cut->low) ? "somewhere"
@@ -76,11 +77,11 @@ double largest_sine(const Model& model) {
     return largest;
 }
 
-void check_independent(const RunConfig& run, const Model& model) {
+void check_independent(const ModelConfig& config, const Model& model) {
     if (model.n_cvs() != 2) return;
     const std::vector<NodeId>& xi = model.formulas().cv_nodes;
     // Far from its landmarks a learned coordinate is flat: states of any length say nothing of it.
-    const bool learned = !run.cv.variables[0].file.empty() || !run.cv.variables[1].file.empty();
+    const bool learned = !config.cv.variables[0].file.empty() || !config.cv.variables[1].file.empty();
     const double sine = learned ? -1 : largest_sine(model);
     if (xi[0] != xi[1] && (sine < 0 || sine > kParallel)) return;
     throw KeyError("cv.variables[1]",
@@ -92,30 +93,24 @@ void check_independent(const RunConfig& run, const Model& model) {
 
 }  // namespace
 
-void check_single_precision(Checks& checks, const RunConfig& run) {
-    const auto check = [&](const char* key, const std::vector<double>& values) {
-        checks.with({key}, [&] {
-            for (const double value : values) {
-                const float single = static_cast<float>(value);
-                const bool lost = value != 0 && std::fabs(single) < std::numeric_limits<float>::min();
-                if (!std::isfinite(single) || lost)
-                    throw KeyError(key,
-                                   "key '" + std::string(key) + "' is " + toml_number(value) +
-                                       ", beyond single precision, in which trajectories are computed",
-                                   "choose other units");
-            }
-        });
-    };
-    if (run.system.beta) check("system.beta", {*run.system.beta});
-    check("integrator.dt", {run.integrator.dt});
-    check("umbrella.from", run.umbrella.from);
-    check("umbrella.to", run.umbrella.to);
-    check("umbrella.stiffness", run.umbrella.stiffness);
+void check_single_precision(Checks& checks, const char* key, const std::vector<double>& values) {
+    checks.with({key}, [&] {
+        for (const double value : values) {
+            const float single = static_cast<float>(value);
+            const bool lost = value != 0 && std::fabs(single) < std::numeric_limits<float>::min();
+            if (!std::isfinite(single) || lost)
+                throw KeyError(key,
+                               "key '" + std::string(key) + "' is " + toml_number(value) +
+                                   ", beyond single precision, in which it is used",
+                               "choose other units");
+        }
+    });
 }
 
-void check_cvs(Checks& checks, const RunConfig& run, const Model& model) {
-    checks.with({"umbrella", "cv.variables"}, [&] { check_cuts(run, model); });
-    checks.with({"cv.variables"}, [&] { check_independent(run, model); });
+void check_cvs(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
+               const Model& model) {
+    checks.with({"umbrella", "cv.variables"}, [&] { check_cuts(config, umbrella, model); });
+    checks.with({"cv.variables"}, [&] { check_independent(config, model); });
 }
 
 }  // namespace microlift
