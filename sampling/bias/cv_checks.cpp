@@ -93,11 +93,13 @@ void check_independent(const ModelConfig& config, const Model& model) {
 
 }  // namespace
 
-void check_single_precision(Checks& checks, const char* key, const std::vector<double>& values) {
+void check_single_precision(Checks& checks, const char* key, const std::vector<double>& values,
+                            bool may_vanish) {
     checks.with({key}, [&] {
         for (const double value : values) {
             const float single = static_cast<float>(value);
-            const bool lost = value != 0 && std::fabs(single) < std::numeric_limits<float>::min();
+            const bool lost = !may_vanish && value != 0 &&
+                              std::fabs(single) < std::numeric_limits<float>::min();
             if (!std::isfinite(single) || lost)
                 throw KeyError(key,
                                "key '" + std::string(key) + "' is " + toml_number(value) +

@@ -6,8 +6,9 @@
 
 namespace microlift {
 
-// Numbers of kernels that single precision cannot hold.
-void check_single_precision(Checks& checks, const char* key, const std::vector<double>& values);
+// Numbers of kernels that are too large for single precision; too small, where 0 would mean something else.
+void check_single_precision(Checks& checks, const char* key, const std::vector<double>& values,
+                            bool may_vanish);
 
 // Windows whose samples cross the cut of an angle, and collective variables that depend on one another.
 void check_cvs(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,

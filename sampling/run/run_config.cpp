@@ -172,16 +172,16 @@ void check_passages(const RunConfig& run) {
 }
 
 void check_numbers(RunConfig& run) {
-    const auto check = [&](const char* key, const std::vector<double>& values) {
-        check_single_precision(run.config, key, values);
+    const auto check = [&](const char* key, const std::vector<double>& values, bool may_vanish) {
+        check_single_precision(run.config, key, values, may_vanish);
     };
-    if (run.system.beta) check("system.beta", {*run.system.beta});
-    check("integrator.dt", {run.integrator.dt});
-    check("umbrella.from", run.umbrella.from);
-    check("umbrella.to", run.umbrella.to);
-    check("umbrella.stiffness", run.umbrella.stiffness);
-    if (run.closure.enabled) check("closure.dt", {run.closure.dt});
-    if (run.learn.enabled) check("learn.epsilon", {run.learn.epsilon});
+    if (run.system.beta) check("system.beta", {*run.system.beta}, false);
+    check("integrator.dt", {run.integrator.dt}, false);
+    check("umbrella.from", run.umbrella.from, true);
+    check("umbrella.to", run.umbrella.to, true);
+    check("umbrella.stiffness", run.umbrella.stiffness, true);
+    if (run.closure.enabled) check("closure.dt", {run.closure.dt}, false);
+    if (run.learn.enabled) check("learn.epsilon", {run.learn.epsilon}, false);
 }
 
 void check_stages(RunConfig& run, double available_bytes) {
