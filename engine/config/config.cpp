@@ -88,14 +88,13 @@ void Config::check_table(ConfigValue& table, const std::string& path) {
         const KeySpec* spec = plain ? schema_.find(full) : nullptr;
         if (spec != nullptr) {
             given_.push_back(full);
-            try {
-                check_value(value, *spec, full);
-                if (spec->type == KeyType::entries) {
-                    check_entries(value, *spec);
-                }
-            } catch (const ValueFault& found) {
-                faults_.push_back(found);
+            const std::vector<ValueFault> found = check_value(value, *spec, full);
+            faults_.insert(faults_.end(), found.begin(), found.end());
+            if (!found.empty()) {
                 distrust(full);
+            }
+            if (spec->type == KeyType::entries && value.kind == ConfigValue::Kind::array) {
+                check_entries(value, *spec);
             }
             continue;
         }
@@ -265,7 +264,7 @@ InputError Config::located(const KeyError& error) const {
 }
 
 void Config::throw_faults() const {
-    if (faults_.empty()) {
+    if (faults_.empty() && unread_.empty()) {
         return;
     }
     std::vector<ValueFault> sorted = faults_;
@@ -274,7 +273,7 @@ void Config::throw_faults() const {
         return std::tuple(a.origin.line == 0, a.origin.line, a.origin.column) <
                std::tuple(b.origin.line == 0, b.origin.line, b.origin.column);
     });
-    std::vector<std::string> lines;
+    std::vector<std::string> lines = unread_;
     for (const ValueFault& each : sorted) {
         std::string line = each.origin.str() + ": " + each.wrong + "; " + each.right;
         if (std::find(lines.begin(), lines.end(), line) == lines.end()) {

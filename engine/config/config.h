@@ -36,6 +36,8 @@ public:
     // --- faults
     bool sound(std::string_view key) const override;
     void keep(const KeyError& error) override;
+    // An option of the command line that could not be read, and says so itself.
+    void keep_unread(const InputError& error) { unread_.emplace_back(error.what()); }
     // No check may rely on the key, and nothing more is said of it.
     void distrust(std::string_view key) { unsound_.emplace_back(key); }
     // "file:line:column: what is wrong; what would be right", at the key or the nearest table that the
@@ -63,7 +65,7 @@ private:
     ConfigValue root_;
     Schema schema_;
     std::string file_;
-    std::vector<std::string> given_, unsound_;
+    std::vector<std::string> given_, unsound_, unread_;
     std::vector<ValueFault> faults_;
 };
 

@@ -123,13 +123,13 @@ std::string Schema::markdown() const {
 
 namespace {
 
-// Whether one value is what its key expects.
+// Whether one value is what its key expects, and each entry of an array.
 class ValueCheck {
 public:
     ValueCheck(ConfigValue& value, const KeySpec& spec, const std::string& shown)
         : value_(value), spec_(spec), shown_(shown) {}
 
-    void run() {
+    std::vector<ValueFault> run() {
         switch (spec_.type) {
             case KeyType::boolean:
                 if (value_.kind != Kind::boolean) wrong(value_);
@@ -140,8 +140,7 @@ public:
             case KeyType::numbers: value_.kind == Kind::array ? numbers() : number(value_); break;
             case KeyType::text: text(); break;
             case KeyType::texts:
-                array();
-                texts(value_);
+                if (array()) texts(value_);
                 break;
             case KeyType::rows: rows(); break;
             case KeyType::state:
@@ -149,65 +148,69 @@ public:
                 break;
             case KeyType::entries: entries(); break;
         }
+        return std::move(faults_);
     }
 
 private:
     using Kind = ConfigValue::Kind;
 
-    [[noreturn]] void wrong(const ConfigValue& found) const {
+    void wrong(const ConfigValue& found) {
         const std::string& sample = spec_.example.empty() ? spec_.fallback : spec_.example;
         fail(found, "for example " + last_part(shown_) + " = " + sample);
     }
-    [[noreturn]] void fail(const ConfigValue& found, const std::string& right) const {
-        throw ValueFault{found.origin.source.empty() ? value_.origin : found.origin,
-                         "key '" + shown_ + "' must be " + spec_.expects() + ", found " +
-                             printable(toml_value(found), kShownBytes),
-                         right};
+    void fail(const ConfigValue& found, const std::string& right) {
+        faults_.push_back({found.origin.source.empty() ? value_.origin : found.origin,
+                           "key '" + shown_ + "' must be " + spec_.expects() + ", found " +
+                               printable(toml_value(found), kShownBytes),
+                           right});
     }
 
-    void number(ConfigValue& item) const {
+    void number(ConfigValue& item) {
         const bool whole = spec_.type == KeyType::integer || spec_.type == KeyType::integers;
-        if (whole ? item.kind != Kind::integer : !item.is_number()) wrong(item);
+        if (whole ? item.kind != Kind::integer : !item.is_number()) return wrong(item);
         const double x = item.as_number();
         const bool low = spec_.least_excluded ? x > spec_.least : x >= spec_.least;
         const bool high = spec_.most_excluded ? x < spec_.most : x <= spec_.most;
-        if (!std::isfinite(x) || !low || !high) wrong(item);
+        if (!std::isfinite(x) || !low || !high) return wrong(item);
         if (!whole) {
             item.kind = Kind::number;
             item.number = x;
         }
     }
-    void numbers() const {
-        array();
+    void numbers() {
+        if (!array()) return;
         for (ConfigValue& item : value_.items) number(item);
     }
-    void array() const {
-        if (value_.kind != Kind::array || value_.items.empty()) wrong(value_);
+    bool array() {
+        if (value_.kind == Kind::array && !value_.items.empty()) return true;
+        wrong(value_);
+        return false;
     }
-    void texts(const ConfigValue& array) const {
+    void texts(const ConfigValue& array) {
         for (const ConfigValue& item : array.items)
             if (item.kind != Kind::text || item.text.empty()) wrong(item);
     }
-    void text() const {
-        if (value_.kind != Kind::text || value_.text.empty()) wrong(value_);
+    void text() {
+        if (value_.kind != Kind::text || value_.text.empty()) return wrong(value_);
         const auto& choices = spec_.choices;
         if (choices.empty() ||
             std::find(choices.begin(), choices.end(), value_.text) != choices.end())
             return;
         const std::string near = nearest_name(value_.text, choices);
-        if (near.empty()) wrong(value_);
+        if (near.empty()) return wrong(value_);
         fail(value_, "did you mean " + toml_string(near) + "?");
     }
-    void rows() const {
-        array();
+    void rows() {
+        if (!array()) return;
         if (value_.items[0].kind != Kind::array) return texts(value_);
         for (const ConfigValue& row : value_.items) {
-            if (row.kind != Kind::array || row.items.size() != value_.items.size()) wrong(value_);
+            if (row.kind != Kind::array || row.items.size() != value_.items.size())
+                return wrong(value_);
             texts(row);
         }
     }
-    void entries() const {
-        array();
+    void entries() {
+        if (!array()) return;
         for (const ConfigValue& item : value_.items)
             if (item.kind != Kind::table && (item.kind != Kind::text || item.text.empty()))
                 wrong(item);
@@ -216,12 +219,14 @@ private:
     ConfigValue& value_;
     const KeySpec& spec_;
     const std::string& shown_;
+    std::vector<ValueFault> faults_;
 };
 
 }  // namespace
 
-void check_value(ConfigValue& value, const KeySpec& spec, const std::string& shown) {
-    ValueCheck(value, spec, shown).run();
+std::vector<ValueFault> check_value(ConfigValue& value, const KeySpec& spec,
+                                    const std::string& shown) {
+    return ValueCheck(value, spec, shown).run();
 }
 
 ConfigValue default_value(const KeySpec& key) {

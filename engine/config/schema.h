@@ -66,9 +66,9 @@ struct ValueFault {
     ConfigOrigin origin;
     std::string wrong, right;
 };
-// Throws ValueFault unless the value is what the key expects; makes floats of numbers. `shown`: the
-// key as messages name it. Of KeyType::entries only the kinds of the entries are looked at.
-void check_value(ConfigValue& value, const KeySpec& key, const std::string& shown);
+// A fault for each part of the value that is not what the key expects; makes floats of numbers. `shown`:
+// the key as messages name it. Of KeyType::entries only the kinds of the entries are looked at.
+std::vector<ValueFault> check_value(ConfigValue& value, const KeySpec& key, const std::string& shown);
 ConfigValue default_value(const KeySpec& key);  // of a key that has one; it stands nowhere
 
 }  // namespace microlift

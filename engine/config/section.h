@@ -187,11 +187,8 @@ public:
     void set(Struct& to, const Key<Struct>& key, const std::string& text,
              const std::string& option) const {
         ConfigValue value = option_value(text, {option, 0, 0});
-        try {
-            check_value(value, key.spec, last_part(key.spec.path));
-        } catch (const ValueFault& fault) {
+        for (const ValueFault& fault : check_value(value, key.spec, last_part(key.spec.path)))
             refuse({option, 0, 0}, fault.wrong, fault.right);
-        }
         key.read(to, value);
     }
 

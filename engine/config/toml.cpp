@@ -1,8 +1,11 @@
 // Reading TOML: files, and values on the command line.
 #include <algorithm>
+#include <optional>
+#include <sstream>
 #include <utility>
 
 #include "engine/config/value.h"
+#include "engine/error.h"
 
 // The parser asserts on some broken files ("[" and a line end); that has to be an error of the file,
 // in every build.
@@ -62,8 +65,11 @@ ConfigValue from_node(const toml::node& node, const std::string& file, int depth
             }
         }
     } else {
-        refuse(value.origin, "dates and times have no use here",
-               "write a number, or a string in quotes");
+        // No key takes one, and each says what it takes.
+        std::ostringstream text;
+        node.visit([&text](const auto& held) { text << held; });
+        value.kind = ConfigValue::Kind::date;
+        value.text = text.str();
     }
     return value;
 }
@@ -153,6 +159,7 @@ const char* kind_name(ConfigValue::Kind kind) {
         case ConfigValue::Kind::text: return "a string";
         case ConfigValue::Kind::array: return "an array";
         case ConfigValue::Kind::table: return "a table";
+        case ConfigValue::Kind::date: return "a date";
     }
     return "a value";
 }
@@ -220,22 +227,12 @@ ConfigValue parse_toml(std::string_view text, const std::string& file) {
     return from_node(result.table(), file, 0);
 }
 
-// TOML begins with a quote, a bracket, a sign or a digit, or is one of four words; every other text is
-// a string as it stands, such as ./start.csv or muller_brown.
-static bool is_bare_string(std::string_view text) {
-    const std::size_t last = text.find_last_not_of(" \t");
-    text = text.substr(0, last + 1);
-    const std::size_t sign = text.find_first_not_of(" \t+-");
-    if (sign == std::string_view::npos) {
-        return false;
-    }
-    const std::string_view rest = text.substr(sign);
-    const bool number = rest[0] == '.' ? rest.size() > 1 && rest[1] >= '0' && rest[1] <= '9'
-                                       : rest[0] >= '0' && rest[0] <= '9';
-    const bool signed_text = text.find_first_of("+-") < sign;
-    const bool word = rest == "true" || rest == "false" || rest == "inf" || rest == "nan";
-    return !number && !signed_text && !word &&
-           std::string_view("[{\"'").find(rest[0]) == std::string_view::npos;
+// A quote or a bracket begins a text, an array or a table of TOML. Anything else that is not TOML is a
+// string as it stands: ./start.csv, muller_brown, 2*x^2, -x.
+static bool may_be_bare(std::string_view text) {
+    const std::size_t first = text.find_first_not_of(" \t");
+    return first != std::string_view::npos &&
+           std::string_view("[{\"'").find(text[first]) == std::string_view::npos;
 }
 
 ConfigValue option_value(const std::string& text, const ConfigOrigin& origin) {
@@ -243,27 +240,32 @@ ConfigValue option_value(const std::string& text, const ConfigOrigin& origin) {
         refuse(origin, "the value is empty", "write for example --set umbrella.windows=40");
     }
     ConfigValue value;
-    if (is_bare_string(text)) {
+    const auto parse = [&]() -> std::optional<toml::parse_result> {
+        try {
+            check_before_parsing(text, origin.source);
+            return parse_checked("v = " + text, origin.source);
+        } catch (const InputError&) {
+            return std::nullopt;
+        }
+    };
+    std::optional<toml::parse_result> parsed;
+    if (text.size() <= kMaxFileBytes) parsed = parse();
+    if (parsed && *parsed) {
+        ConfigValue tree = from_node(parsed->table(), origin.source, 0);
+        if (tree.items.size() != 1) {
+            refuse(origin, "the value holds more than one value", "give one --set for each key");
+        }
+        value = std::move(tree.items[0]);
+    } else if (may_be_bare(text)) {
         if (printable(text, text.size()) != text || text.size() > kMaxFileBytes) {
             refuse(origin, "the value holds control characters, or is larger than 1 MiB",
                    "give one line of text");
         }
         value = ConfigValue::of(text);
     } else {
-        const toml::parse_result parsed =
-            text.size() <= kMaxFileBytes ? (check_before_parsing(text, origin.source),
-                                            parse_checked("v = " + text, origin.source))
-                                         : toml::parse("v =");
-        if (!parsed) {
-            refuse(origin, "'" + printable(text) + "' is not a TOML value",
-                   "write a number, true, false, \"text\" or an array such as '[1, 2]'; a text that "
-                   "begins like one of them needs quotes: '\"1x.csv\"'");
-        }
-        ConfigValue tree = from_node(parsed.table(), origin.source, 0);
-        if (tree.items.size() != 1) {
-            refuse(origin, "the value holds more than one value", "give one --set for each key");
-        }
-        value = std::move(tree.items[0]);
+        refuse(origin, "'" + printable(text) + "' is not a TOML value",
+               "write a number, true, false, \"text\" or an array such as '[1, 2]'; a text that begins "
+               "like one of them needs quotes: '\"[x].csv\"'");
     }
     set_origin(value, origin);
     return value;

@@ -10,10 +10,14 @@
 namespace microlift {
 
 std::string printable(std::string_view text, std::size_t limit) {
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     std::string out;
-    for (char c : text.substr(0, limit)) {
-        const auto u = static_cast<unsigned char>(c);
-        out += (u < 0x20 || u == 0x7f) ? ' ' : c;
+    for (std::size_t i = 0; i < text.size() && out.size() < limit; ++i) {
+        // U+0080 to U+009F are control characters, too.
+        const bool high = byte(i) == 0xc2 && i + 1 < text.size() && byte(i + 1) >= 0x80 &&
+                          byte(i + 1) < 0xa0;
+        out += byte(i) < 0x20 || byte(i) == 0x7f || high ? ' ' : text[i];
+        i += high ? 1 : 0;
     }
     if (text.size() > limit) {
         while (!out.empty() && (static_cast<unsigned char>(out.back()) & 0xc0) == 0x80) {
@@ -167,6 +171,7 @@ std::string toml_value(const ConfigValue& value) {
         case ConfigValue::Kind::integer: return std::to_string(value.integer);
         case ConfigValue::Kind::number: return toml_number(value.number);
         case ConfigValue::Kind::text: return toml_string(value.text);
+        case ConfigValue::Kind::date: return value.text;
         case ConfigValue::Kind::array:
         case ConfigValue::Kind::table: break;
     }

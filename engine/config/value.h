@@ -18,13 +18,13 @@ struct ConfigOrigin {
 
 // One TOML value. A table keeps its keys in alphabetical order beside `items`.
 struct ConfigValue {
-    enum class Kind { boolean, integer, number, text, array, table };
+    enum class Kind { boolean, integer, number, text, array, table, date };
 
     Kind kind = Kind::boolean;
     bool boolean = false;
     long long integer = 0;
     double number = 0.0;
-    std::string text;
+    std::string text;                // of a date or a time as it is written, too
     std::vector<std::string> keys;   // of a table
     std::vector<ConfigValue> items;  // of an array or a table
     ConfigOrigin origin;

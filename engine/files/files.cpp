@@ -17,7 +17,6 @@ namespace microlift {
 namespace {
 
 constexpr std::size_t kPendingBytes = std::size_t{1} << 18;
-constexpr std::size_t kMostTableBytes = std::size_t{1} << 32;
 
 std::string reason(int error_number) { return std::generic_category().message(error_number); }
 
@@ -34,137 +33,6 @@ struct Descriptor {
 std::filesystem::path directory_of(const std::filesystem::path& file) {
     const std::filesystem::path parent = file.parent_path();
     return parent.empty() ? std::filesystem::path(".") : parent;
-}
-
-[[noreturn]] void bad_table(const std::filesystem::path& file, const std::string& wrong) {
-    throw InputError(file.string() + ": " + wrong +
-                     "; give a .npy file of float32 or float64 with one state a row, or a .csv file");
-}
-
-Table parse_npy(const std::filesystem::path& file, const std::string& bytes) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
-    if (bytes.size() < 12 || bytes.compare(0, 6, "\x93NUMPY") != 0) {
-        bad_table(file, "it is not a .npy file");
-    }
-    const bool long_header = byte(6) >= 2;
-    std::size_t length = byte(8) | static_cast<std::size_t>(byte(9)) << 8;
-    if (long_header) {
-        length |= static_cast<std::size_t>(byte(10)) << 16 | static_cast<std::size_t>(byte(11)) << 24;
-    }
-    const std::size_t start = long_header ? 12 : 10;
-    if (length > bytes.size() - start) {
-        bad_table(file, "its header is cut off");
-    }
-    const std::string_view header = std::string_view(bytes).substr(start, length);
-    const bool is_double = header.find("'<f8'") != std::string_view::npos;
-    if ((!is_double && header.find("'<f4'") == std::string_view::npos) ||
-        header.find("'fortran_order': False") == std::string_view::npos) {
-        bad_table(file, "its numbers are not little-endian float32 or float64 in C order");
-    }
-    const std::size_t open = header.find("'shape': (");
-    if (open == std::string_view::npos) {
-        bad_table(file, "its header has no shape");
-    }
-    std::vector<index> shape;
-    const char* at = header.data() + open + 10;
-    const char* end = header.data() + header.size();
-    while (at < end && *at != ')') {
-        index n = 0;
-        const auto parsed = std::from_chars(at, end, n);
-        if (parsed.ec != std::errc() || n < 0) {
-            bad_table(file, "its shape cannot be read");
-        }
-        shape.push_back(n);
-        at = parsed.ptr;
-        while (at < end && (*at == ',' || *at == ' ')) {
-            ++at;
-        }
-    }
-    if (shape.empty() || shape.size() > 2) {
-        bad_table(file, "it has " + std::to_string(shape.size()) + " dimensions, not one or two");
-    }
-    Table table;
-    table.rows = shape.size() == 2 ? shape[0] : 1;
-    table.columns = shape.back();
-    const std::size_t item = is_double ? 8 : 4;
-    const std::size_t available = (bytes.size() - start - length) / item;
-    if (table.columns <= 0 || table.rows <= 0 ||
-        static_cast<std::size_t>(table.columns) > available ||
-        static_cast<std::size_t>(table.rows) > available / static_cast<std::size_t>(table.columns)) {
-        bad_table(file, "it is empty or cut off");
-    }
-    const auto count = static_cast<std::size_t>(table.rows * table.columns);
-    table.values.resize(count);
-    const char* data = bytes.data() + start + length;
-    for (std::size_t i = 0; i < count; ++i) {
-        if (is_double) {
-            std::memcpy(&table.values[i], data + 8 * i, 8);
-        } else {
-            float value = 0.0F;
-            std::memcpy(&value, data + 4 * i, 4);
-            table.values[i] = static_cast<double>(value);
-        }
-    }
-    return table;
-}
-
-Table parse_csv(const std::filesystem::path& file, const std::string& bytes) {
-    Table table;
-    std::string_view rest = bytes;
-    for (int line = 1; !rest.empty(); ++line) {
-        const std::size_t end = rest.find('\n');
-        std::string_view row = rest.substr(0, end);
-        rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-        while (!row.empty() && (row.back() == '\r' || row.back() == ' ')) {
-            row.remove_suffix(1);
-        }
-        if (row.empty() || row[0] == '#') {
-            continue;
-        }
-        index columns = 0;
-        const char* at = row.data();
-        const char* stop = at + row.size();
-        bool numbers = true;
-        const std::size_t before = table.values.size();
-        while (numbers) {
-            while (at < stop && (*at == ' ' || *at == '\t' || *at == '+')) {
-                ++at;
-            }
-            double value = 0.0;
-            const auto parsed = std::from_chars(at, stop, value);
-            numbers = parsed.ec == std::errc();
-            at = parsed.ptr;
-            while (at < stop && (*at == ' ' || *at == '\t')) {
-                ++at;
-            }
-            numbers = numbers && (at == stop || *at == ',');
-            if (numbers) {
-                table.values.push_back(value);
-                ++columns;
-            }
-            if (at == stop) {
-                break;
-            }
-            ++at;
-        }
-        if (!numbers) {
-            table.values.resize(before);
-            if (table.rows == 0 && line == 1) {
-                continue;  // a line of names
-            }
-            bad_table(file, "line " + std::to_string(line) + " is not a row of numbers");
-        }
-        if (table.rows > 0 && columns != table.columns) {
-            bad_table(file, "line " + std::to_string(line) + " has " + std::to_string(columns) +
-                                " numbers, the lines above have " + std::to_string(table.columns));
-        }
-        table.columns = columns;
-        ++table.rows;
-    }
-    if (table.rows == 0) {
-        bad_table(file, "it holds no numbers");
-    }
-    return table;
 }
 
 }  // namespace
@@ -399,11 +267,6 @@ void NpyWriter::finish() {
         throw std::logic_error("NpyWriter: rows are missing");
     }
     file_.commit();
-}
-
-Table read_table(const std::filesystem::path& file) {
-    const std::string bytes = read_file(file, kMostTableBytes);
-    return file.extension() == ".npy" ? parse_npy(file, bytes) : parse_csv(file, bytes);
 }
 
 DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {

@@ -78,14 +78,6 @@ private:
     bool is_double_;
 };
 
-// Rows of numbers from a .npy (float32 or float64, one or two dimensions) or .csv file.
-struct Table {
-    index rows = 0;
-    index columns = 0;
-    std::vector<double> values;  // (row, column)
-};
-Table read_table(const std::filesystem::path& file);
-
 // One process at a time in a directory. The lock goes with the process, however it ends.
 class DirectoryLock {
 public:

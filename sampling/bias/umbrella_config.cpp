@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <numbers>
 
 #include "engine/config/section.h"
@@ -49,6 +48,9 @@ const Section<UmbrellaConfig> umbrella_section{"umbrella", {
     key_read_by<Umbrella>(read_initial, KeyType::state, "initial", "\"line\"",
         "where trajectories start: a state, `\"line\"` (the state zero, moved to the window's centre "
         "along grad xi), or a .npy or .csv file with one state a row"),
+    optional(&Umbrella::initial_checksum, "initial_checksum", "\"ef46db3751d8e999\"",
+             "XXH64 of that file; a run writes it into its own configuration, and another file is "
+             "refused"),
 }};
 
 index UmbrellaConfig::window_count() const {
@@ -164,14 +166,6 @@ void check_initial(const UmbrellaConfig& umbrella, const SystemConfig& system) {
     if (!umbrella.initial_state.empty()) {
         check_count(path, umbrella.initial_state.size(),
                     static_cast<std::size_t>(variable_count(system)), "variable");
-    }
-    std::error_code ignored;
-    if (!umbrella.initial_file.empty() &&
-        !std::filesystem::is_regular_file(umbrella.initial_file, ignored)) {
-        throw KeyError(path,
-                       "key 'umbrella.initial' names the file '" + umbrella.initial_file +
-                           "', which does not exist",
-                       "give a state such as [-0.5, 1.5], \"line\", or the path of a file");
     }
 }
 

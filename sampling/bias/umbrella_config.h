@@ -22,6 +22,7 @@ struct UmbrellaConfig {
     bool histogram = false;  // keep counts and sums, no samples
     std::vector<double> initial_state;
     std::string initial_file;
+    std::string initial_checksum;  // of that file; empty: any
     bool initial_line = false;
 
     index window_count() const;

@@ -1,5 +1,7 @@
 #include "sampling/closure/closure_config.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "engine/config/section.h"
@@ -102,6 +104,12 @@ void check_passage_sets(int cvs, ClosureConfig& c) {
     }
     check_count("closure.passage_from", c.passage_from.size(), K, "collective variable");
     if (cvs == 1) {
+        if (std::find(c.passage_to.begin(), c.passage_to.end(), c.passage_from[0]) !=
+            c.passage_to.end()) {
+            throw KeyError("closure.passage_to",
+                           "key 'closure.passage_to' holds 'closure.passage_from' itself",
+                           "give values that are still to be reached");
+        }
         return;
     }
     if (c.passage_to.size() % K != 0) {
@@ -136,7 +144,16 @@ void check_passage_sets(int cvs, ClosureConfig& c) {
 }
 
 void check_committors(const ClosureConfig& c, std::size_t dim) {
-    if (c.committor_points.empty()) return;
+    if (c.committor_points.empty()) {
+        for (const auto& [path, set] : {std::pair{"closure.committor_a", &c.committor_a},
+                                        std::pair{"closure.committor_b", &c.committor_b}})
+            if (!set->empty())
+                throw KeyError(path,
+                               "key '" + std::string(path) +
+                                   "' is given without 'closure.committor_points'",
+                               "say at which states the committor is wanted, or leave it out");
+        return;
+    }
     for (const auto& [path, set] : {std::pair{"closure.committor_a", &c.committor_a},
                                     std::pair{"closure.committor_b", &c.committor_b}}) {
         if (set->size() != dim + 1 || !(set->back() > 0)) {
@@ -145,6 +162,17 @@ void check_committors(const ClosureConfig& c, std::size_t dim) {
                                "' as a state and a radius, " + count_of(dim + 1, "number"),
                            "give the centre and then the radius of each ball");
         }
+    }
+    double distance = 0;
+    for (std::size_t d = 0; d < dim; ++d)
+        distance = std::hypot(distance, c.committor_a[d] - c.committor_b[d]);
+    if (distance <= c.committor_a.back() + c.committor_b.back()) {
+        throw KeyError("closure.committor_b",
+                       "the balls of 'closure.committor_a' and 'closure.committor_b' touch or overlap: "
+                       "their centres are " + toml_number(distance) + " apart, their radii " +
+                           toml_number(c.committor_a.back()) + " and " +
+                           toml_number(c.committor_b.back()),
+                       "give smaller radii, or centres further apart");
     }
     if (c.committor_points.size() % dim != 0) {
         throw KeyError("closure.committor_points",

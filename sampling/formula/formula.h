@@ -61,6 +61,11 @@ struct ExpressionNode {
     double value = 0.0;  // of a constant
 };
 
+// The angle of (x, y), a node made of several: from −π to π.
+struct TurnArguments {
+    NodeId y, x;
+};
+
 class Expressions {
 public:
     // Builders. Each simplifies (constants fold, 0*x, x+0, x^1, like terms, signs outwards) and
@@ -91,6 +96,11 @@ public:
     NodeId derivative(NodeId f, int variable);
 
     double evaluate(NodeId f, std::span<const double> variables) const;
+
+    // What an angle was made of; nullptr for any other node.
+    const TurnArguments* turn(NodeId id) const;
+    void set_turn(NodeId id, TurnArguments arguments) { turns_.try_emplace(id, arguments); }
+
     std::vector<NodeId> reachable(std::span<const NodeId> roots) const;  // ascending
     std::string to_string(NodeId f, std::span<const std::string> variables) const;
 
@@ -144,6 +154,7 @@ private:
     std::unordered_map<Key, NodeId, KeyHash> known_;
     std::unordered_map<NodeId, Scaled> scaled_;
     std::unordered_map<NodeId, std::pair<double, double>> bounds_;
+    std::unordered_map<NodeId, TurnArguments> turns_;
 };
 
 struct Symbols {

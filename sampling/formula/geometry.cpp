@@ -46,7 +46,9 @@ NodeId build_atan2(Expressions& graph, std::span<const NodeId> y_x) {
     const NodeId r = graph.unary(Op::sqrt, graph.add(graph.mul(x, x), graph.mul(y, y)));
     const NodeId part = graph.unary(Op::atan, graph.div(y, graph.add(r, graph.mul(side, x))));
     const NodeId half_turn = graph.mul(graph.constant(std::numbers::pi), graph.mul(left, above));
-    return graph.add(graph.mul(graph.mul(two, side), part), half_turn);
+    const NodeId angle = graph.add(graph.mul(graph.mul(two, side), part), half_turn);
+    if (!graph.is_constant(angle)) graph.set_turn(angle, {y, x});
+    return angle;
 }
 
 NodeId build_distance(Expressions& graph, std::span<const NodeId> atoms) {

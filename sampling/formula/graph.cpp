@@ -155,6 +155,11 @@ NodeId Expressions::neg(NodeId a) {
     return intern(Op::neg, a, -1);
 }
 
+const TurnArguments* Expressions::turn(NodeId id) const {
+    const auto found = turns_.find(id);
+    return found == turns_.end() ? nullptr : &found->second;
+}
+
 NodeId Expressions::combine(double ca, NodeId a, double cb, NodeId b) {
     if (a == b) return mul(constant(ca + cb), a);
     if (cb < 0.0) {

@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "engine/config/names.h"
+#include "sampling/formula/functions.h"
 #include "sampling/formula/geometry.h"
 
 namespace microlift {
@@ -32,6 +33,8 @@ constexpr Function kFunctions[] = {
     {"cosh", Op::cosh, 1}, {"atan", Op::atan, 1}, {"erf", Op::erf, 1},   {"abs", Op::abs, 1},
     {"min", Op::min, 2},   {"max", Op::max, 2},   {"pow", Op::pow, 2},
     {"atan2", Op::atan, 2, build_atan2},
+    {"asin", Op::atan, 1, build_asin},   {"acos", Op::atan, 1, build_acos},
+    {"log2", Op::log, 1, build_log2},    {"log10", Op::log, 1, build_log10},
     {"distance", Op::sqrt, 6, build_distance},
     {"angle", Op::atan, 9, build_angle},
     {"dihedral", Op::atan, 12, build_dihedral},
@@ -323,8 +326,8 @@ private:
         const std::string shown(word.substr(0, 40));
         std::string message = "unknown name '" + shown + "'; known: " + known;
         const std::string near = nearest_name(word, names);
-        if (word == "ln") {
-            message += "; the natural logarithm is log";
+        if (const std::string advice = function_advice(word); !advice.empty()) {
+            message += "; " + advice;
         } else if (!near.empty()) {
             message += "; did you mean '" + near + "'?";
         }

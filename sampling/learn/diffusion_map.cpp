@@ -12,6 +12,8 @@ namespace microlift {
 
 namespace {
 
+constexpr double kFlatEigenvalue = 1e-3;
+
 std::string number(double x) {
     char text[40];
     std::snprintf(text, sizeof text, "%.3g", x);
@@ -349,10 +351,7 @@ LeadingPairs eigenpairs(Kernel& kernel, const Normalisation& normal, int count, 
         first.span());
     map.residual = pairs.residual;
     map.products = pairs.products;
-    if (!pairs.converged)
-        map.warnings.push_back("the eigenproblem stopped at a residual of " +
-                               number(pairs.residual) + " after " + std::to_string(pairs.products) +
-                               " products; its last coordinates may be mixed");
+    map.converged = pairs.converged;
     return pairs;
 }
 
@@ -475,6 +474,25 @@ void warn_of_torn(double alone, int neighbours, DiffusionMap& map) {
         (neighbours > 0 ? ", more neighbours" : "") + ", or samples in between");
 }
 
+void warn_of_residual(DiffusionMap& map) {
+    if (!map.converged)
+        map.warnings.push_back("the eigenproblem stopped at a residual of " + number(map.residual) +
+                               " after " + std::to_string(map.products) +
+                               " products; its last coordinates may be mixed");
+}
+
+// Between samples that all lie within the bandwidth the kernel tells nothing: a single precision holds the
+// first eigenvalue, of the samples' variance over 2 epsilon, and none after it.
+void warn_of_flat(Stream& stream, const PointSet& points, DiffusionMap& map) {
+    map.flat = map.coordinates() > 0 && map.eigenvalues[1] < kFlatEigenvalue;
+    if (map.flat)
+        map.warnings.push_back("the bandwidth epsilon = " + number(map.epsilon) +
+                               " is far above the squared distances between the samples: the kernel is "
+                               "flat, and the coordinates mean nothing; choose one near " +
+                               number(choose_bandwidth(stream, points, {}).epsilon) +
+                               ", or 0 for that of the data");
+}
+
 }  // namespace
 
 DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
@@ -499,6 +517,9 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
     fill_functions(stream, points, pairs, normal.start, map);
     fill_without_weight(kernel, map);
     find_independent(map);
+    warn_of_flat(stream, points, map);
+    if (map.flat) return map;
+    warn_of_residual(map);
     warn_of_torn(normal.alone, options.neighbours, map);
     return map;
 }

@@ -45,6 +45,8 @@ struct DiffusionMap {
     int gap = 0;                   // coordinates before the widest gap of the rates
     double residual = 0.0;         // of the eigenproblem
     index left_out = 0;            // samples too far from all others to take part
+    bool converged = true;         // the eigenproblem
+    bool flat = false;             // is the bandwidth so large that all samples are the same to it?
     bool connected = true;         // does the kernel reach from every sample to every other?
     int products = 0;
     std::vector<std::string> warnings;

@@ -6,15 +6,17 @@
 #include <utility>
 
 #include "engine/error.h"
+#include "engine/files/files.h"
 
 namespace microlift {
 
 KernelOperator::KernelOperator(Stream& stream, const PointSet& points, double epsilon,
                                int neighbours, double stored_bytes)
     : stream_(stream), points_(points), epsilon_(epsilon) {
-    if (!(epsilon > 0) || !std::isfinite(epsilon))
-        throw InputError("diffusion map: the bandwidth is " + std::to_string(epsilon) +
-                         "; give a positive one");
+    if (!(epsilon > 0) || !std::isfinite(static_cast<float>(epsilon)) ||
+        !std::isfinite(static_cast<float>(0.25 / epsilon)))
+        throw InputError("diffusion map: the bandwidth is " + format_double(epsilon) +
+                         ", not a positive number of single precision; give another, or other units");
     if (neighbours > 0) {
         build_neighbours(neighbours);
         return;

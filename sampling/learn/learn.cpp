@@ -82,14 +82,14 @@ void correlate(const LearnPoints& points, int dim, Learned& learned) {
     }
 }
 
-// Of a torn map nothing else is worth saying.
+// Of a torn or flat map nothing else is worth saying.
 void add_warnings(Learned& learned, index n) {
     const LearnedCoordinates& c = learned.coordinates;
     const std::vector<double> square = squared_gradients(c, learned.features, n);
     std::vector<std::string>& warnings = learned.map.warnings;
     std::string flat;
     for (const int k : learned.map.independent) {
-        if (!learned.map.connected) break;
+        if (!learned.map.connected || learned.map.flat) break;
         if (c.fit_error[at(k - 1)] > kPoorFit)
             warnings.push_back(line("coordinate %d is off by %.2g of its deviation between the "
                                     "landmarks; take more landmarks",

@@ -90,8 +90,7 @@ double wasserstein_between(std::span<const float> a, std::span<const float> b) {
     return sum / static_cast<double>(a.size());
 }
 
-ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact,
-                           double spread)
+ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact)
     : samples_(std::move(samples)), exact_(std::move(exact)) {
     std::sort(samples_.begin(), samples_.end());
     if (exact_) {
@@ -103,7 +102,7 @@ ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactCondit
         for (const float v : samples_) mean_ += static_cast<double>(v) / count;
         for (const float v : samples_)
             squares += (static_cast<double>(v) - mean_) * (static_cast<double>(v) - mean_);
-        sigma_ = spread > 0 ? spread : std::sqrt(squares / (count - 1));
+        sigma_ = std::sqrt(squares / (count - 1));
     }
 }
 

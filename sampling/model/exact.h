@@ -57,10 +57,7 @@ double wasserstein_between(std::span<const float> a, std::span<const float> b);
 // is one, else that of the samples nearby.
 class ReferenceLaw {
 public:
-    // `spread`: where ξ determines the variable, so that it has no deviation of its own, that of all
-    // samples; 0: it has.
-    ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact,
-                 double spread = 0);
+    ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact);
     // Are there enough samples, where they have to serve, and do they vary?
     bool known() const { return (exact_ || samples_.size() >= kLeastSamples) && sigma_ > 0; }
     const char* name() const { return exact_ ? "exact" : "physics"; }

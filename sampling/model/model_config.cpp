@@ -1,7 +1,6 @@
 #include "sampling/model/model_config.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "engine/config/names.h"
 #include "engine/config/section.h"
@@ -62,6 +61,9 @@ const Section<CvVariable> cv_section{"cv.variables[]", {
              "3i + 1 and 3i + 2"),
     optional(&CvVariable::file, "file", "\"out/diffusion_map.json\"",
              "what `microlift learn` wrote, for kind = \"diffusion_map\""),
+    optional(&CvVariable::checksum, "checksum", "\"ef46db3751d8e999\"",
+             "XXH64 of that file; a run writes it into its own configuration, and another file is "
+             "refused"),
     optional(&CvVariable::coordinate, "coordinate", "1",
              "number of the learned coordinate; 1 if left out").from(1).to(48),
     optional(&CvVariable::name, "name", "\"phi\"",
@@ -307,13 +309,6 @@ void name_learned(CvVariable& variable) {
     }
     if (variable.coordinate == 0) variable.coordinate = 1;
     variable.formula = "phi_" + std::to_string(variable.coordinate);
-    std::error_code ignored;
-    if (!std::filesystem::is_regular_file(variable.file, ignored)) {
-        throw KeyError(path,
-                       "key 'cv.variables[].file' names the file '" + variable.file +
-                           "', which does not exist",
-                       "give the path of a file that 'microlift learn' wrote");
-    }
 }
 
 // A formula, a dihedral angle, or a coordinate that was learned.
@@ -324,6 +319,7 @@ void resolve_cv(const SystemConfig& system, CvVariable& variable) {
     } owners[] = {{"formula", "formula", !variable.formula.empty()},
                   {"atoms", "dihedral", !variable.atoms.empty()},
                   {"file", "diffusion_map", !variable.file.empty()},
+                  {"checksum", "diffusion_map", !variable.checksum.empty()},
                   {"coordinate", "diffusion_map", variable.coordinate != 0}};
     for (const auto& owner : owners) {
         if (owner.given && variable.kind != owner.kind) {
@@ -362,12 +358,18 @@ CvConfig read_cv(Config& config, const SystemConfig& system) {
                            "give one or two");
         }
     });
-    for (CvVariable& variable : cv.variables) {
+    for (std::size_t k = 0; k < cv.variables.size(); ++k) {
         // A dihedral angle is one of the system's variables.
-        const bool of_system = variable.kind == "dihedral";
-        config.with({"cv.variables", of_system ? "system.variables" : "cv.variables",
-                     of_system ? "system.name" : "cv.variables"},
-                    [&] { resolve_cv(system, variable); });
+        const std::string entry = "cv.variables[" + std::to_string(k) + "]";
+        const bool of_system = cv.variables[k].kind == "dihedral";
+        config.with({entry, of_system ? "system.variables" : std::string_view(entry),
+                     of_system ? "system.name" : std::string_view(entry)}, [&] {
+            try {
+                resolve_cv(system, cv.variables[k]);
+            } catch (const KeyError& error) {
+                throw KeyError(entry, error.wrong(), error.right());
+            }
+        });
     }
     return cv;
 }

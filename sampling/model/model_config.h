@@ -34,6 +34,7 @@ struct CvVariable {
     std::string formula;       // or, of a learned one, what stands for it in files and pictures
     std::vector<index> atoms;  // of a dihedral angle: four, each three variables
     std::string file;          // of a learned one: what `microlift learn` wrote
+    std::string checksum;      // of that file; empty: any
     int coordinate = 0;        // its number there, from 1
     std::string name;          // for file headers and pictures; the formula itself by default
     std::string unit;          // empty: none

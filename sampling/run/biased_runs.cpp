@@ -3,63 +3,10 @@
 #include <algorithm>
 
 #include "engine/at.h"
-#include "engine/files/files.h"
 #include "sampling/run/lifted.h"
+#include "sampling/run/starts.h"
 
 namespace microlift {
-
-namespace {
-
-index nearest_row(const Run& run, const Table& table, const CvValue& center) {
-    index best = 0;
-    double least = 1e300;
-    for (index r = 0; r < table.rows; ++r) {
-        double distance = 0;
-        for (int k = 0; k < run.grid.dims; ++k) {
-            const auto i = static_cast<std::size_t>(k);
-            const double xi = run.model.formulas().graph.evaluate(
-                run.model.formulas().cv_nodes[i], {table.values.data() + r * table.columns,
-                                                   static_cast<std::size_t>(table.columns)});
-            const double d = (xi - center[i]) / run.grid.width(k);
-            distance += d * d;
-        }
-        if (distance < least) {
-            least = distance;
-            best = r;
-        }
-    }
-    return best;
-}
-
-// One state for each window, (window, variable).
-std::vector<double> given_states(const Run& run, const BiasWindows& windows,
-                                 std::size_t first_window, const RoundPlan& plan) {
-    const UmbrellaConfig& u = run.config.umbrella;
-    const auto D = static_cast<std::size_t>(run.model.dim());
-    std::vector<double> states;
-    if (u.initial_file.empty()) {
-        const std::vector<double> state =
-            u.initial_state.empty() ? std::vector<double>(D, 0.0) : u.initial_state;
-        for (index w = 0; w < plan.windows; ++w)
-            states.insert(states.end(), state.begin(), state.end());
-        return states;
-    }
-    const Table table = read_table(u.initial_file);
-    if (table.columns != run.model.dim())
-        throw KeyError("umbrella.initial",
-                       u.initial_file + " has " + std::to_string(table.columns) +
-                           " columns, the system " + std::to_string(run.model.dim()) + " variables",
-                       "give one column for each variable");
-    for (index w = 0; w < plan.windows; ++w) {
-        const index row =
-            nearest_row(run, table, windows.center[first_window + static_cast<std::size_t>(w)]);
-        const double* state = table.values.data() + row * table.columns;
-        states.insert(states.end(), state, state + table.columns);
-    }
-    return states;
-}
-
-}  // namespace
 
 RoundPlan plan_of(const Run& run, index round) {
     const UmbrellaConfig& u = run.config.umbrella;
@@ -73,22 +20,6 @@ RoundPlan plan_of(const Run& run, index round) {
 
 index launch_steps(index trajectories) {
     return std::max<index>(1, static_cast<index>(kLaunchWork / static_cast<double>(trajectories)));
-}
-
-std::vector<CvValue> umbrella_centers(const Run& run) {
-    const UmbrellaConfig& u = run.config.umbrella;
-    const bool plane = run.grid.dims == 2;
-    const auto at = [&](std::size_t k, index i) {
-        return u.windows[k] == 1
-                   ? 0.5 * (u.from[k] + u.to[k])
-                   : u.from[k] + (u.to[k] - u.from[k]) * static_cast<double>(i) /
-                                     static_cast<double>(u.windows[k] - 1);
-    };
-    std::vector<CvValue> centers;
-    for (index i = 0; i < u.windows[0]; ++i)
-        for (index j = 0; j < (plane ? u.windows[1] : 1); ++j)
-            centers.push_back({at(0, i), plane ? at(1, j) : 0.0});
-    return centers;
 }
 
 void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue>& centers) {
@@ -131,7 +62,9 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
         run.stream.synchronize();
         return;
     }
-    const std::vector<double> states = given_states(run, windows, first_window, plan);
+    const std::vector<double> states =
+        given_states(run.config.umbrella, run.model, run.grid,
+                     std::span(windows.center).subspan(first_window, at(plan.windows)));
     const index D = run.model.dim();
     std::vector<float> x(static_cast<std::size_t>(D * n));
     for (index t = 0; t < n; ++t)
@@ -140,7 +73,7 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
                 static_cast<float>(states[static_cast<std::size_t>(t / plan.replicas * D + d)]);
     copy_to_device(run.stream, ensemble.x(), x.data());
     if (run.config.umbrella.initial_line)
-        run.model.project(run.stream, ensemble.center(), n, n, ensemble.x(), n, 10);
+        run.model.project(run.stream, ensemble.center(), n, n, ensemble.x(), n, kLineSteps);
     run.stream.synchronize();
 }
 

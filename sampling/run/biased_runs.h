@@ -16,7 +16,6 @@ RoundPlan plan_of(const Run& run, index round);
 index launch_steps(index trajectories);
 inline constexpr double kLaunchWork = 6e7;  // trajectory-steps
 
-std::vector<CvValue> umbrella_centers(const Run& run);
 void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue>& centers);
 
 // The bias method of windows first_window …, each for its replicas.

@@ -1,5 +1,6 @@
 // `microlift generate`.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -27,6 +28,11 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
     Lifter lifter(stream, model, Generator(stream, weights), run.generator.project);
     for (int k = 0; k < model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
+        if (!std::isfinite(static_cast<float>(options.at[i])))
+            throw InputError("--at " + format_double(options.at[i]) +
+                             ": it is beyond single precision; give a value near the range [" +
+                             toml_number(run.umbrella.from[i]) + ", " + toml_number(run.umbrella.to[i]) +
+                             "] that was sampled");
         if (!(options.at[i] >= run.umbrella.from[i] && options.at[i] <= run.umbrella.to[i]))
             std::fprintf(stderr, "microlift: warning: --at %g lies outside the range [%g, %g] that "
                          "was sampled; the generator extrapolates\n",
@@ -52,6 +58,9 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
             heal(stream, model, run.integrator, conditions.span(), n, options.heal_steps, seed,
                  static_cast<uint64>(first), x.span(), [](index) { throw_if_stopped(); });
         const std::vector<float> host = to_host(stream, Span<const float>(x.span()));
+        if (!std::all_of(host.begin(), host.end(), [](float v) { return std::isfinite(v); }))
+            throw NumericError("the generator gives states that are not finite at this --at; give a "
+                               "value within the range that was sampled");
         std::vector<float> rows(host.size());
         for (index i = 0; i < n; ++i)
             for (std::size_t d = 0; d < D; ++d)

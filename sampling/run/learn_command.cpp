@@ -23,7 +23,8 @@ SomeSamples read_some(const SamplesReader& file, const std::vector<index>& rows)
     index next = 0;
     for (index first = 0; first < samples && next < some.n; first += kPiece) {
         const index count = std::min(kPiece, samples - first);
-        file.read(first, count, state.data(), nullptr, nullptr, weight.data());
+        file.read(first, count, state.data(), nullptr, nullptr,
+                  file.info().weighted ? weight.data() : nullptr);
         for (; next < some.n && rows[static_cast<std::size_t>(next)] < first + count; ++next) {
             const index r = rows[static_cast<std::size_t>(next)] - first;
             for (index d = 0; d < D; ++d)
@@ -43,10 +44,13 @@ std::string learn_from_run(const LearnOptions& options, Progress& progress) {
     const Model model(run);
     const fs::path file = dir / "samples.h5";
     if (!fs::exists(file))
-        throw InputError(file.string() + ": there is none; the run needs [estimate], which weighs and stores the samples");
+        throw InputError(file.string() + ": there is none; run with umbrella.store = \"samples\"");
     Stream stream(Device::pick(options.device, options.threads));
     const uint64 seed = options.seed.value_or(run.seed);
     const SamplesReader reader(file);
+    if (!reader.info().weighted && !options.unweighted)
+        throw InputError(file.string() + ": its samples have no weights, which [estimate] finds; add "
+                         "that to the run, or take the biased samples as they are with --unweighted");
     const std::vector<index> rows = samples_to_read(reader.info().samples, options, seed);
     const std::string out =
         options.out_file.empty() ? (dir / "diffusion_map.json").string() : options.out_file;

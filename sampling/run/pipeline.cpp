@@ -1,6 +1,7 @@
 #include "sampling/run/pipeline.h"
 
 #include "sampling/run/checkpoint.h"
+#include "sampling/run/inputs.h"
 #include "sampling/run/stages.h"
 #include "sampling/run/summary.h"
 
@@ -83,6 +84,8 @@ void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& 
 
 std::vector<std::string> run_files() {
     std::vector<std::string> files{"config.toml", "metrics.json", "checkpoint.h5", "report.html"};
+    const std::vector<std::string> inputs = input_names();
+    files.insert(files.end(), inputs.begin(), inputs.end());
     for (const Stage& stage : stages())
         files.insert(files.end(), stage.files.begin(), stage.files.end());
     return files;

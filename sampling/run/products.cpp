@@ -192,7 +192,7 @@ void Samples::load_file() {
     if (weighted) log_weight = Buffer<float>(stream_->device(), count);
     for (index first = 0; first < count; first += piece) {
         const index here = std::min(piece, count - first);
-        file.read(first, here, state.data(), cv.data(), nullptr, weight.data());
+        file.read(first, here, state.data(), cv.data(), nullptr, weighted ? weight.data() : nullptr);
         const auto scatter = [&](const auto& rows, int width, Buffer<float>& to, index to_row) {
             for (int d = 0; d < width; ++d) {
                 for (index i = 0; i < here; ++i)

@@ -1,23 +1,12 @@
 #include "sampling/run/run.h"
 
+#include "engine/config/value.h"
 #include "engine/files/files.h"
 #include "sampling/lift/lifting.h"
 
 namespace microlift {
 
 namespace {
-
-Grid make_grid(const RunConfig& config) {
-    Grid grid;
-    grid.dims = config.cv.count();
-    for (int k = 0; k < grid.dims; ++k) {
-        const auto i = static_cast<std::size_t>(k);
-        grid.from[i] = config.umbrella.from[i];
-        grid.to[i] = config.umbrella.to[i];
-        grid.bins[i] = config.estimate.bins.empty() ? 100 : config.estimate.bins[i];
-    }
-    return grid;
-}
 
 index sample_capacity(const RunConfig& config) {
     const UmbrellaConfig& u = config.umbrella;
@@ -31,7 +20,7 @@ index sample_capacity(const RunConfig& config) {
 Run::Run(const RunConfig& of, const RunOptions& options, Progress& to)
     : config(of), dir(options.out_dir), progress(to),
       device(Device::pick(options.device, options.threads)), stream(device), model(of),
-      grid(make_grid(of)), free(free_variables(model)),
+      grid(of.grid()), free(free_variables(model)),
       kernel(model.path_kernel(model.path_setup(of.integrator))),
       samples(stream, dir / "samples.h5"), histogram(stream) {
     samples.reserve(model.dim(), model.n_cvs(), sample_capacity(config));
@@ -44,7 +33,8 @@ std::vector<Product*> Run::products() {
             &free_energy, &generator, &coupling, &sampling, &training};
 }
 
-void Run::warn(const std::string& text) {
+void Run::warn(const std::string& message) {
+    const std::string text = printable(message, message.size());  // names of the user's are in it
     if (record.add_warning(text)) progress.note("warning: " + text);
 }
 

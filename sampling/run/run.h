@@ -58,7 +58,7 @@ struct Run {
 
     Buffer<float> targets, bias_xi;  // kept between calls, see targets() and step_bias()
 
-    void warn(const std::string& text);
+    void warn(const std::string& message);
     void write_metrics() const;
 };
 

@@ -5,13 +5,17 @@
 #include <fstream>
 #include <utility>
 
+#include "engine/at.h"
 #include "engine/config/section.h"
 #include "engine/files/files.h"
 #include "nn/train/limits.h"
+#include "sampling/bias/cv_checks.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/model/model.h"
 #include "sampling/run/cost.h"
+#include "sampling/run/inputs.h"
 #include "sampling/run/spacing.h"
+#include "sampling/run/starts.h"
 
 namespace microlift {
 namespace {
@@ -66,8 +70,13 @@ std::string system_name(ConfigValue& root, std::optional<KeyError>& unknown) {
 RunConfig read_run_config(std::string_view text, const std::string& file,
                           const RunOptions& options) {
     ConfigValue root = parse_toml(text, file);
+    std::vector<InputError> unread;
     for (const std::string& change : options.set) {
-        apply_override(root, ConfigOverride::parse(change));
+        try {
+            apply_override(root, ConfigOverride::parse(change));
+        } catch (const InputError& error) {
+            unread.push_back(error);
+        }
     }
     if (options.seed) {
         const std::string seed = std::to_string(*options.seed);
@@ -76,6 +85,7 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     std::optional<KeyError> unknown;
     const std::string name = system_name(root, unknown);
     Config config(std::move(root), run_schema(name), file);
+    for (const InputError& error : unread) config.keep_unread(error);
     if (unknown) {
         config.keep(*unknown);
         config.distrust("system");
@@ -92,6 +102,7 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     run.learn = read_learn(config, config.sound("umbrella") ? run.umbrella.sample_count() : 0);
     check_store(config, run);
     run.config = std::move(config);
+    find_inputs(run, file, options);
     return run;
 }
 
@@ -124,18 +135,6 @@ void check_path_kernel(const Model& model, const IntegratorConfig& integrator) {
     }
 }
 
-void check_initial_file(const UmbrellaConfig& umbrella, int dim) {
-    if (umbrella.initial_file.empty()) return;
-    const Table table = of_key("umbrella.initial", [&] { return read_table(umbrella.initial_file); });
-    if (table.columns != dim) {
-        throw KeyError("umbrella.initial",
-                       "key 'umbrella.initial': " + umbrella.initial_file + " has " +
-                           count_of(static_cast<std::size_t>(table.columns), "column") +
-                           ", the system " + count_of(static_cast<std::size_t>(dim), "variable"),
-                       "give one column for each variable");
-    }
-}
-
 void check_training_samples(const RunConfig& run) {
     if (run.generator.enabled &&
         run.stored_samples() > static_cast<double>(kMostColumns)) {
@@ -158,10 +157,39 @@ void check_committors(const RunConfig& run, const Model& model) {
     }
 }
 
+// Passages begin at stored samples, and reduced models end where the windows do.
+void check_passages(const RunConfig& run) {
+    for (std::size_t k = 0; k < run.closure.passage_from.size(); ++k) {
+        const double from = run.closure.passage_from[k];
+        if (run.cv.variables[k].period > 0 ||
+            (from >= run.umbrella.from[k] && from <= run.umbrella.to[k]))
+            continue;
+        throw KeyError("closure.passage_from",
+                       "key 'closure.passage_from' has " + toml_number(from) +
+                           ", which lies outside the windows, " + toml_number(run.umbrella.from[k]) +
+                           " to " + toml_number(run.umbrella.to[k]),
+                       "give a value within them, or let them reach further");
+    }
+}
+
+void check_numbers(RunConfig& run) {
+    const auto check = [&](const char* key, const std::vector<double>& values, bool may_vanish) {
+        check_single_precision(run.config, key, values, may_vanish);
+    };
+    if (run.system.beta) check("system.beta", {*run.system.beta}, false);
+    check("integrator.dt", {run.integrator.dt}, false);
+    check("umbrella.from", run.umbrella.from, true);
+    check("umbrella.to", run.umbrella.to, true);
+    check("umbrella.stiffness", run.umbrella.stiffness, true);
+    if (run.closure.enabled) check("closure.dt", {run.closure.dt}, false);
+    if (run.learn.enabled) check("learn.epsilon", {run.learn.epsilon}, false);
+}
+
 void check_stages(RunConfig& run, double available_bytes) {
     Config& config = run.config;
     std::optional<Model> model;
     check_formulas(config, run);
+    check_numbers(run);
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
         check_path_kernel(*model, run.integrator);
@@ -171,11 +199,16 @@ void check_stages(RunConfig& run, double available_bytes) {
                                                    : free_variables(*model).size();
         check_generator(config, run.generator, run.cv, static_cast<index>(made), model->dim(),
                         model->observed());
-        config.with({"umbrella.initial"}, [&] { check_initial_file(run.umbrella, model->dim()); });
+        config.with({"umbrella.initial"}, [&] { check_initial_file(run.umbrella); });
+        check_cvs(config, run, run.umbrella, *model);
+        check_starts(config, run, *model);
         config.with({"closure"}, [&] { check_committors(run, *model); });
         config.with({"umbrella", "integrator"}, [&] { check_spacing(run, *model); });
     }
     check_memory(config, run, available_bytes);
+    config.with({"closure", "umbrella", "cv.variables"}, [&] {
+        if (run.closure.enabled) check_passages(run);
+    });
     config.with({"umbrella", "coupling", "generator"}, [&] { check_training_samples(run); });
 }
 
@@ -189,6 +222,17 @@ double RunConfig::stored_samples() const {
                    std::max(1.0, static_cast<double>(coupling.steps / umbrella.stride));
     }
     return samples;
+}
+
+Grid RunConfig::grid() const {
+    Grid grid;
+    grid.dims = cv.count();
+    for (std::size_t k = 0; k < at(grid.dims); ++k) {
+        grid.from[k] = umbrella.from[k];
+        grid.to[k] = umbrella.to[k];
+        grid.bins[k] = estimate.bins.empty() ? 100 : estimate.bins[k];
+    }
+    return grid;
 }
 
 Schema run_schema(const std::string& system_name) {

@@ -15,6 +15,7 @@
 #include "sampling/learn/learn_config.h"
 #include "sampling/lift/lift_config.h"
 #include "sampling/model/model_config.h"
+#include "sampling/numerics/grid.h"
 
 namespace microlift {
 
@@ -34,6 +35,8 @@ struct RunConfig : ModelConfig {
 
     // Samples that are stored, those of all rounds included.
     double stored_samples() const;
+    // Of the estimates, over the umbrella's range.
+    Grid grid() const;
 };
 
 // Options of `microlift run` that are not part of the configuration.

@@ -7,6 +7,7 @@ namespace {
 bool always(const Run&) { return true; }
 bool estimates(const Run& run) { return run.config.estimate.enabled; }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
+bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
 bool samples_in_file(const Run& run) { return estimates(run) && keeps_samples(run); }
 bool has_generator(const Run& run) { return run.config.generator.enabled && keeps_samples(run); }
 bool couples(const Run& run) { return run.config.coupling.enabled && run.config.coupling.rounds > 0; }
@@ -45,6 +46,7 @@ const std::vector<Stage>& stages() {
     static const std::vector<Stage> table{
         {"sample", "umbrella", every_round, always, sample, {"histogram.csv"}},
         {"discard", "coupling", every_round, discards, discard_outdated, {}},
+        {"store", "umbrella", every_round, only_stores, store, {}},
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},
         {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
         {"couple", "coupling", every_round, couples, plan_round, {}},

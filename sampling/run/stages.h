@@ -20,6 +20,7 @@ const std::vector<Stage>& stages();
 
 void sample(Run& run);
 void discard_outdated(Run& run);
+void store(Run& run);
 void estimate(Run& run);
 void train(Run& run);
 void plan_round(Run& run);

@@ -26,12 +26,13 @@ void print_stages(const Json& stages, const Json& system) {
                       << "\n";
     }
     if (!stages.contains("train")) return;
-    std::cout << "  generator  " << figure(stages["train"], "updates") << " updates, ";
-    if (stages["train"]["best_w1"].is_null())
-        std::cout << "validated by nothing\n";
+    const Json& train = stages["train"];
+    std::cout << "  generator  " << figure(train, "updates") << " updates, ";
+    if (train.value("held_out", Json::array()).size() == 0)
+        std::cout << "nothing held out to judge them\n";
     else
-        std::cout << "held-out W1/sigma " << figure(stages["train"], "best_w1")
-                  << " (sampling floor " << figure(stages["train"], "w1_floor") << ")\n";
+        std::cout << "held-out W1/sigma " << figure(train, "best_w1") << " (sampling floor "
+                  << figure(train, "w1_floor") << ")\n";
 }
 
 void print_lifting(const Json& lifting) {

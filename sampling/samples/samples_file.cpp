@@ -8,7 +8,7 @@ namespace {
 constexpr index kPieceRows = 1 << 16;
 
 std::size_t file_bytes(const SamplesInfo& info) {
-    const std::size_t row = 4 * (info.variables.size() + info.cvs.size()) + 8 + 8;
+    const std::size_t row = 4 * (info.variables.size() + info.cvs.size()) + 8 + (info.weighted ? 8 : 0);
     return static_cast<std::size_t>(info.samples) * row;
 }
 
@@ -31,13 +31,14 @@ SamplesWriter::SamplesWriter(const std::filesystem::path& file, const SamplesInf
     file_.add_array("state", {DType::f32, {info.samples, variables}});
     file_.add_array("cv", {DType::f32, {info.samples, cvs}});
     file_.add_array("window", {DType::i64, {info.samples}});
-    file_.add_array("weight", {DType::f64, {info.samples}});
+    if (info.weighted) file_.add_array("weight", {DType::f64, {info.samples}});
     file_.attribute("/", "system", info.system);
     file_.attribute("state", "variables", info.variables);
     file_.attribute("state", "units", or_empty(info.units, info.variables.size()));
     file_.attribute("cv", "variables", info.cvs);
     file_.attribute("cv", "units", or_empty(info.cv_units, info.cvs.size()));
-    file_.attribute("weight", "units", "1 (natural logarithm of the unbiasing weight)");
+    if (info.weighted)
+        file_.attribute("weight", "units", "1 (natural logarithm of the unbiasing weight)");
     if (!info.centers.empty()) {
         file_.attribute("window", "centers", info.centers);
         file_.attribute("window", "stiffness", info.stiffness);
@@ -65,7 +66,7 @@ void SamplesWriter::append(index count, const float* state, index stride, const 
         write_rows("cv", cv, cv_stride, first, rows, cvs);
         windows_.assign(window + first, window + first + rows);
         file_.write("window", written_, rows, windows_.data());
-        file_.write("weight", written_, rows, log_weight + first);
+        if (info_.weighted) file_.write("weight", written_, rows, log_weight + first);
         written_ += rows;
     }
 }
@@ -87,6 +88,7 @@ SamplesReader::SamplesReader(const std::filesystem::path& file) : file_(file, "s
     info_.cvs = file_.texts("cv", "variables");
     info_.cv_units = file_.texts("cv", "units");
     const auto found = file_.attributes().find("system");
+    info_.weighted = file_.has("weight");
     info_.system = found == file_.attributes().end() ? "" : found->second;
     const auto is_matrix = [&](const ArrayInfo& array, std::size_t columns) {
         return array.shape.size() == 2 && array.shape[0] == info_.samples &&
@@ -99,6 +101,7 @@ SamplesReader::SamplesReader(const std::filesystem::path& file) : file_(file, "s
         bad_shape(file_, "cv");
     }
     for (const auto& [name, type] : {std::pair("window", DType::i64), std::pair("weight", DType::f64)}) {
+        if (type == DType::f64 && !info_.weighted) continue;
         const ArrayInfo& array = file_.info(name, type);
         if (array.shape.size() != 1 || array.shape[0] != info_.samples) {
             bad_shape(file_, name);

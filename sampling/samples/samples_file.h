@@ -1,6 +1,7 @@
 #pragma once
 // samples.h5: the stored samples, readable with h5py. /state (sample, variable) and /cv (sample, cv)
-// are float32, /window (sample) int64, /weight (sample) float64, the log of the unbiasing weight.
+// are float32, /window (sample) int64, /weight (sample) float64, the log of the unbiasing weight, which is
+// missing where no free energy was estimated.
 // Attributes: variables, units of /state; variables, units of /cv; units of /weight.
 
 #include <filesystem>
@@ -15,6 +16,7 @@ namespace microlift {
 
 struct SamplesInfo {
     index samples = 0;
+    bool weighted = true;
     std::vector<std::string> variables;  // of the state
     std::vector<std::string> units;      // one for each variable, or empty for none
     std::vector<std::string> cvs;
@@ -28,7 +30,8 @@ class SamplesWriter {
 public:
     SamplesWriter(const std::filesystem::path& file, const SamplesInfo& info);
     // The next `count` samples from variable-major arrays: variable d of sample i is
-    // state[d * stride + i], collective variable c is cv[c * cv_stride + i].
+    // state[d * stride + i], collective variable c is cv[c * cv_stride + i]. Without weights the last is
+    // null.
     void append(index count, const float* state, index stride, const float* cv, index cv_stride,
                 const int* window, const double* log_weight);
     void finish();  // every sample must be there

@@ -198,7 +198,8 @@ class Refusals(Case):
         self.assertIn('initial = "./start.csv"', text)
         self.refused("check", self.config, "--set", "umbrella.initial=../no.csv",
                      says="names the file '../no.csv', which does not exist")
-        self.refused("check", self.config, "--set", "umbrella.initial=1.2.3", says="needs quotes")
+        self.refused("check", self.config, "--set", "umbrella.initial=1.2.3",
+                     says="names the file '1.2.3', which does not exist")
         start.write_text("x\n1\n")
         self.refused("check", self.config, "--set", f"umbrella.initial={start}", says="1 column")
 

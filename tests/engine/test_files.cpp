@@ -17,6 +17,7 @@
 #include "engine/files/hash.h"
 #include "engine/files/store.h"
 #include "engine/files/files.h"
+#include "engine/files/table.h"
 #include "engine/progress.h"
 #include "sampling/samples/samples_file.h"
 
@@ -240,6 +241,54 @@ TEST_CASE("files: tables come back from .npy and .csv, and broken ones are refus
     CHECK(contains(refusal([&] { (void)read_table(csv); }), "line 2"));
     overwrite(csv, "x,y\n");
     CHECK(contains(refusal([&] { (void)read_table(csv); }), "no numbers"));
+}
+
+TEST_CASE("files: what editors and other programs put into tables of states") {
+    const TemporaryDirectory dir;
+    const fs::path csv = dir.path / "a.csv", npy = dir.path / "a.npy";
+    const auto read = [&](const std::string& bytes) {
+        overwrite(csv, bytes);
+        return read_table(csv);
+    };
+    const auto refused = [&](const std::string& bytes) {
+        overwrite(csv, bytes);
+        return refusal([&] { (void)read_table(csv); });
+    };
+    const std::vector<double> rows{-1, 5, 0, 6};
+    const std::string mark = "\xef\xbb\xbf";
+    for (const std::string& bytes :
+         {std::string("-1,5\n0,6\n"), mark + "-1,5\n0,6\n", mark + "x,y\r\n-1,5\r\n0,6\r\n",
+          std::string(" -1 ,\t+5\n\n# between\n0,6"), std::string("\"x\", 'y'\n-1,5\n0,6\n"),
+          std::string("# x,y\n-1,5\n0,6\n")}) {
+        CAPTURE(bytes);
+        const Table table = read(bytes);
+        CHECK(table.rows == 2);
+        CHECK(table.values == rows);
+        const bool named = bytes.find('x') != std::string::npos;
+        CHECK(table.names == (named ? std::vector<std::string>{"x", "y"} : std::vector<std::string>{}));
+    }
+    CHECK(read("# a remark\n1,2\n").commented);
+    CHECK(contains(refused("1,nan\n0,6\n"), "line 1, column 2 is nan"));
+    CHECK(contains(refused("x,y\n1,2\n-inf,6\n"), "line 3, column 1 is -inf"));
+    CHECK(contains(refused("1,O.5\n0,6\n"), "line 1 is not a row of numbers"));
+    CHECK(contains(refused("x,y\nu,v\n1,2\n"), "line 2 is not a row of numbers"));
+    CHECK(contains(refused("1,2,\n"), "line 1 is not a row of numbers"));
+    CHECK(contains(refused("1;2\n3;4\n"), "not a row of numbers"));
+
+    const auto array = [&](std::string header, const std::string& data) {
+        header.resize(117, ' ');
+        overwrite(npy, std::string("\x93NUMPY\x01\x00\x76\x00", 10) + header + "\n" + data);
+        return refusal([&] { (void)read_table(npy); });
+    };
+    const std::string bytes(48, '\0');
+    CHECK(array("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 2), }", bytes) == "");
+    CHECK(contains(array("{'descr': [('v', '<f8'), ('w', '<i4')], 'fortran_order': False, "
+                         "'shape': (2, 2), }", bytes),
+                   "not little-endian float32 or float64"));
+    const float numbers[] = {1, 2, std::numeric_limits<float>::infinity(), 4};
+    CHECK(contains(array("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }",
+                         std::string(reinterpret_cast<const char*>(numbers), sizeof numbers)),
+                   "row 1, column 0 (counted from 0) is inf"));
 }
 
 TEST_CASE("files: one process at a time in a directory") {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <iostream>
 #include <new>
+#include <optional>
 
 #include "engine/config/names.h"
 #include "engine/config/section.h"
@@ -48,6 +49,24 @@ std::vector<double> parse_values(const std::string& option, const std::string& t
     }
 }
 
+constexpr std::uint64_t kMostSeed = 9200000000000000000u;  // as the key 'seed'
+
+std::uint64_t parse_seed(const std::string& text) {
+    std::uint64_t seed = 0;
+    const char* end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data(), end, seed);
+    if (parsed.ec != std::errc() || parsed.ptr != end || seed > kMostSeed) {
+        throw InputError("--seed " + text + ": not a seed; give an integer from 0 to 9.2e18");
+    }
+    return seed;
+}
+
+void add_seed_option(CLI::App& app, std::optional<std::uint64_t>& seed, const char* help) {
+    app.add_option_function<std::string>(
+           "--seed", [&seed](const std::string& text) { seed = parse_seed(text); }, help)
+        ->type_name("N");
+}
+
 // What the user typed, before any of it is acted on.
 struct CommandLine {
     RunOptions run;
@@ -59,7 +78,7 @@ struct CommandLine {
     std::string at;
     std::string json_file;
     std::vector<std::string> bench_names;
-    long long seed = -1;
+    std::optional<std::uint64_t> seed;
     std::string bench_device = "auto";
     int bench_threads = 0;
     bool markdown = false;
@@ -84,9 +103,7 @@ void add_set_options(CLI::App& app, CommandLine& line) {
                    "any number of times")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
-    app.add_option("--seed", line.seed, "replaces the seed of the configuration")
-        ->type_name("N")
-        ->check(CLI::NonNegativeNumber);
+    add_seed_option(app, line.seed, "replaces the seed of the configuration");
 }
 
 // The keys of [learn], as options.
@@ -154,9 +171,7 @@ void describe(CLI::App& app, CommandLine& line) {
                          "relaxes each state with this many steps of restrained dynamics")
         ->type_name("STEPS")
         ->check(CLI::Range(0LL, 1000000000000LL));
-    generate->add_option("--seed", line.seed, "seed of the states; that of the run if left out")
-        ->type_name("N")
-        ->check(CLI::NonNegativeNumber);
+    add_seed_option(*generate, line.seed, "seed of the states; that of the run if left out");
     add_device_options(*generate, line.generate.device, line.generate.threads);
     generate->add_flag("--quiet", line.generate.quiet, "shows no progress");
 
@@ -169,9 +184,7 @@ void describe(CLI::App& app, CommandLine& line) {
                      "file for the coordinates; DIR/diffusion_map.json if left out")
         ->type_name("FILE.json");
     add_learn_options(*learn, line.learn);
-    learn->add_option("--seed", line.seed, "seed; that of the run if left out")
-        ->type_name("N")
-        ->check(CLI::NonNegativeNumber);
+    add_seed_option(*learn, line.seed, "seed; that of the run if left out");
     add_device_options(*learn, line.learn.device, line.learn.threads);
     learn->add_flag("--quiet", line.learn.quiet, "shows no progress");
 
@@ -203,11 +216,7 @@ void describe(CLI::App& app, CommandLine& line) {
 }
 
 void act(const CLI::App& app, CommandLine& line) {
-    if (line.seed >= 0) {
-        line.run.seed = static_cast<std::uint64_t>(line.seed);
-        line.generate.seed = line.run.seed;
-        line.learn.seed = line.run.seed;
-    }
+    line.run.seed = line.generate.seed = line.learn.seed = line.seed;
     if (app.got_subcommand("run")) {
         install_signal_handlers();
         command_run(line.config_file, line.run);
@@ -315,7 +324,8 @@ int main(int argc, char** argv) {
     // A configuration may have several faults, one a line.
     for (std::size_t at = 0; at <= message.size();) {
         const std::size_t end = std::min(message.find('\n', at), message.size());
-        std::fprintf(stderr, "microlift: %s\n", message.substr(at, end - at).c_str());
+        const std::string line = microlift::printable(message.substr(at, end - at), message.size());
+        std::fprintf(stderr, "microlift: %s\n", line.c_str());
         at = end + 1;
     }
     return status;

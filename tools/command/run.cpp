@@ -9,6 +9,7 @@
 #include "engine/progress.h"
 #include "sampling/model/model.h"
 #include "sampling/run/cost.h"
+#include "sampling/run/inputs.h"
 #include "sampling/run/pipeline.h"
 #include "tools/command/commands.h"
 
@@ -19,19 +20,40 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 24;
 
+// Of a run that was stopped before it wrote anything the lock is left, and perhaps a temporary file.
 bool holds_nothing(const fs::path& dir) {
     for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
-        if (entry.path().filename() != ".lock") {
+        const std::string name = entry.path().filename().string();
+        if (name != ".lock" && name.rfind(".config.toml.", 0) != 0) {
             return false;
         }
     }
     return true;
 }
 
+// What a run would replace has to be files; a directory of the same name is not the run's.
+void check_replaceable(const fs::path& dir) {
+    for (const std::string& name : run_files()) {
+        std::error_code ignored;
+        const fs::file_status status = fs::status(dir / name, ignored);
+        if (fs::exists(status) && !fs::is_regular_file(status)) {
+            throw InputError((dir / name).string() +
+                             ": it is no file, and a run writes one of that name; move it away, or "
+                             "choose another directory");
+        }
+    }
+}
+
 // Refuses before anything is written.
 void check_out_dir(const RunOptions& options) {
     const fs::path dir = options.out_dir;
     if (!fs::exists(dir)) {
+        std::error_code ignored;
+        if (fs::is_symlink(fs::symlink_status(dir, ignored))) {
+            throw InputError(options.out_dir + ": it is a link to '" +
+                             fs::read_symlink(dir, ignored).string() +
+                             "', which does not exist; make that directory, or remove the link");
+        }
         return;
     }
     if (!fs::is_directory(dir)) {
@@ -42,6 +64,12 @@ void check_out_dir(const RunOptions& options) {
                          ": the directory is not empty; choose another, go on with --resume, or "
                          "replace its results with --force");
     }
+    if (options.resume && !fs::exists(dir / "config.toml") && !holds_nothing(dir)) {
+        throw InputError(options.out_dir +
+                         ": there is no run to go on with, and the directory is not empty; give the "
+                         "directory of a run, or begin one elsewhere");
+    }
+    check_replaceable(dir);
 }
 
 void check_same_config(const RunConfig& run, const fs::path& dir) {
@@ -70,7 +98,7 @@ std::string gigabytes(double bytes) {
 
 void command_run(const std::string& config_file, const RunOptions& options) {
     const Device device = Device::pick(options.device, options.threads);
-    const RunConfig run = check_run_config(
+    RunConfig run = check_run_config(
         config_file, options,
         device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes()));
     check_out_dir(options);
@@ -81,7 +109,9 @@ void command_run(const std::string& config_file, const RunOptions& options) {
         throw_write_error(dir, problem.value());
     }
     const DirectoryLock lock(dir);
+    const std::vector<RunInput> inputs = take_inputs(run);
     if (options.resume) {
+        check_same_inputs(inputs, dir);
         check_same_config(run, dir);
     }
     if (options.force) {
@@ -90,6 +120,7 @@ void command_run(const std::string& config_file, const RunOptions& options) {
         }
     }
     write_file(dir / "config.toml", run.config.to_toml());
+    keep_inputs(run, inputs, dir);
     Progress progress(options.quiet);
     try {
         run_pipeline(run, options, progress);

@@ -8,6 +8,7 @@
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/coupling_profile.h"
 #include "sampling/run/lifted.h"
+#include "sampling/run/starts.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
 
@@ -68,7 +69,7 @@ UmbrellaAlone::UmbrellaAlone(Run& run, const std::vector<double>& levels)
     piece_ = plan_.exchange > 0 ? plan_.exchange
                                 : launch_steps(plan_.trajectories()) / stride * stride + stride;
     windows_.beta = run.windows.beta;
-    add_windows(windows_, run, umbrella_centers(run));
+    add_windows(windows_, run, umbrella_centers(run.config.umbrella));
     bias_ = umbrella_of(run, windows_, 0, plan_);
     bias_->begin(ensemble_);
     set_initial(run, ensemble_, windows_, 0, plan_);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
-#include "sampling/numerics/statistics.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
 
@@ -15,6 +15,7 @@ constexpr index kPictures = 6;       // conditional densities shown in the repor
 constexpr index kShown = 20000;      // states of each
 constexpr std::size_t kCurvePoints = 500;  // of an exact density
 constexpr double kFar = 0.1;         // W1/σ that is worth a warning
+constexpr double kExplained = 0.9;   // share of the variance near a value that ξ makes by itself
 
 std::string label(const std::string& name, index number) {
     char text[16];
@@ -22,54 +23,38 @@ std::string label(const std::string& name, index number) {
     return name + text;
 }
 
-double deviation_of(const std::vector<float>& x) {
-    double mean = 0, squares = 0;
-    for (const float v : x) mean += static_cast<double>(v) / static_cast<double>(x.size());
-    for (const float v : x)
-        squares += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
-    return std::sqrt(squares / static_cast<double>(x.size()));
+template <class T>
+double variance_of(const std::vector<T>& x) {
+    const double n = static_cast<double>(x.size());
+    double mean = 0, square = 0;
+    for (const T v : x) mean += static_cast<double>(v);
+    for (const T v : x) square += std::pow(static_cast<double>(v) - mean / n, 2);
+    return square / n;
 }
 
-// Whether y is a function of ξ in a bin: a regression on z and z² (of two ξ: and on their product) leaves
-// hardly anything of it.
-bool determined_by(const std::vector<double>& z, int dims, const std::vector<float>& y) {
-    constexpr double kLeft = 0.01;  // of its variance
-    const std::size_t n = y.size(), terms = dims == 1 ? 3 : 6;
-    if (n < 4 * terms) return false;
-    const double spread = deviation_of(y);
-    if (!(spread > 0)) return false;
-    double unit[2] = {0, 0}, mean = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        mean += static_cast<double>(y[i]) / static_cast<double>(n);
-        for (int k = 0; k < dims; ++k)
-            unit[k] = std::max(unit[k], std::fabs(z[static_cast<std::size_t>(k) * n + i]));
-    }
-    std::vector<double> normal(terms * terms, 0.0), right(terms, 0.0);
-    const auto features = [&](std::size_t i, double* f) {
-        const double u = unit[0] > 0 ? z[i] / unit[0] : 0;
-        const double v = dims == 2 && unit[1] > 0 ? z[n + i] / unit[1] : 0;
-        f[0] = 1, f[1] = u, f[2] = u * u;
-        if (dims == 2) f[3] = v, f[4] = v * v, f[5] = u * v;
+// What a linear function of the regressors leaves of y.
+std::vector<double> unexplained(std::vector<double> y, std::vector<std::vector<double>> regressors) {
+    const auto centre = [](std::vector<double>& x) {
+        double mean = 0;
+        for (const double v : x) mean += v / static_cast<double>(x.size());
+        for (double& v : x) v -= mean;
     };
-    double f[6];
-    for (std::size_t i = 0; i < n; ++i) {
-        features(i, f);
-        for (std::size_t a = 0; a < terms; ++a) {
-            right[a] += f[a] * (static_cast<double>(y[i]) - mean) / spread;
-            for (std::size_t b = 0; b < terms; ++b) normal[a * terms + b] += f[a] * f[b];
+    const auto take_out = [](std::vector<double>& from, const std::vector<double>& along) {
+        double product = 0, square = 0;
+        for (std::size_t i = 0; i < from.size(); ++i) {
+            product += from[i] * along[i];
+            square += along[i] * along[i];
         }
+        if (!(square > 0)) return;
+        for (std::size_t i = 0; i < from.size(); ++i) from[i] -= product / square * along[i];
+    };
+    centre(y);
+    for (std::size_t k = 0; k < regressors.size(); ++k) {
+        centre(regressors[k]);
+        for (std::size_t l = 0; l < k; ++l) take_out(regressors[k], regressors[l]);
+        take_out(y, regressors[k]);
     }
-    for (std::size_t a = 0; a < terms; ++a) normal[a * (terms + 1)] *= 1 + 1e-9;
-    if (!cholesky_factor(normal, static_cast<index>(terms))) return false;
-    cholesky_solve(normal, static_cast<index>(terms), right.data(), 1);
-    double left = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        features(i, f);
-        double rest = (static_cast<double>(y[i]) - mean) / spread;
-        for (std::size_t a = 0; a < terms; ++a) rest -= right[a] * f[a];
-        left += rest * rest;
-    }
-    return left < kLeft * static_cast<double>(n);
+    return y;
 }
 
 class Judgement {
@@ -83,12 +68,16 @@ private:
     ReferenceLaw reference_of(std::size_t value, std::size_t variable) const;
     std::vector<float> sorted(const std::vector<float>& x, std::size_t value,
                               std::size_t variable) const;
+    // The unit of distances, in deviations near the value: 1, or where these are mostly the range of ξ that
+    // the samples come from, the deviation of all samples. 0: they are all the same.
+    double unit_of(const ReferenceLaw& reference, std::size_t value, std::size_t variable) const;
     const float* states(const std::vector<float>& x, std::size_t value, std::size_t variable) const {
         return x.data() + rows_[variable] * sets_.count() + static_cast<index>(value) * sets_.each;
     }
     void judge_source(const std::string& source, const std::vector<float>& sorted,
-                      const ReferenceLaw& reference, std::size_t value, std::size_t variable,
-                      std::vector<double>& sink);
+                      const ReferenceLaw& reference, double unit, std::size_t value,
+                      std::size_t variable, std::vector<double>& sink);
+    void name_special();
     template <class F>
     void put_states(const std::string& source, index count, const F& state);
     void record_compared();
@@ -99,12 +88,13 @@ private:
     const std::vector<int> rows_;
     std::optional<ExactModel> exact_;  // where it gives the law of the one generated variable
     std::vector<std::vector<float>> physics_;  // (variable, sample)
-    std::vector<double> spread_;               // of each variable, over all samples
+    std::vector<double> deviations_;           // of all samples
     std::vector<float> xi_;
     std::vector<index> near_;  // samples near the value at hand
     std::vector<ReferenceLaw> references_;  // of the value at hand, by variable
     Json list_ = Json::array();
     std::vector<double> physics_w1_, generated_w1_, healed_w1_;
+    std::set<std::string> determined_, constant_;  // variables
     std::vector<std::vector<double>> other_w1_;
     Store pictures_;
     std::vector<double> picture_cv_;
@@ -119,7 +109,7 @@ Judgement::Judgement(Run& run, const LiftedSets& sets)
     const Targets y = targets(run);
     for (index v = 0; v < y.count; ++v) {
         physics_.push_back(host_column(run, y, v));
-        spread_.push_back(deviation_of(physics_.back()));
+        deviations_.push_back(std::sqrt(variance_of(physics_.back())));
     }
 }
 
@@ -128,14 +118,7 @@ ReferenceLaw Judgement::reference_of(std::size_t value, std::size_t variable) co
     for (index j : near_) nearby.push_back(physics_[variable][static_cast<std::size_t>(j)]);
     std::optional<ExactConditional> law;
     if (exact_) law = exact_->law(sets_.values[value][0]);
-    if (law) return ReferenceLaw(std::move(nearby), std::move(law));
-    std::vector<double> z;  // ξ of the samples less the value, (k, sample)
-    for (int k = 0; k < run_.grid.dims; ++k)
-        for (index j : near_)
-            z.push_back(static_cast<double>(xi_[static_cast<std::size_t>(k * run_.samples.n + j)]) -
-                        sets_.values[value][static_cast<std::size_t>(k)]);
-    const bool determined = determined_by(z, run_.grid.dims, nearby);
-    return ReferenceLaw(std::move(nearby), std::nullopt, determined ? spread_[variable] : 0);
+    return ReferenceLaw(std::move(nearby), std::move(law));
 }
 
 std::vector<float> Judgement::sorted(const std::vector<float>& x, std::size_t value,
@@ -147,16 +130,16 @@ std::vector<float> Judgement::sorted(const std::vector<float>& x, std::size_t va
 }
 
 void Judgement::judge_source(const std::string& source, const std::vector<float>& sorted,
-                             const ReferenceLaw& reference, std::size_t value,
+                             const ReferenceLaw& reference, double unit, std::size_t value,
                              std::size_t variable, std::vector<double>& sink) {
-    sink.push_back(reference.distance(sorted));
+    sink.push_back(reference.distance(sorted) / unit);
     Json j;
     j["cv"] = cv_json(run_.grid.dims, sets_.values[value]);
     j["variable"] = names_[variable];
     j["source"] = source;
     j["against"] = reference.name();
     j["w1_over_sigma"] = sink.back();
-    j["floor"] = reference.floor(sorted.size());
+    j["floor"] = reference.floor(sorted.size()) / unit;
     list_.push_back(j);
 }
 
@@ -165,16 +148,63 @@ void Judgement::judge(std::size_t value) {
     references_.clear();
     for (std::size_t v = 0; v < names_.size(); ++v) {
         const ReferenceLaw& reference = references_.emplace_back(reference_of(value, v));
+        if (reference.samples().size() < ReferenceLaw::kLeastSamples && !reference.exact()) continue;
+        const double unit = unit_of(reference, value, v);
+        if (!(unit > 0)) {
+            constant_.insert(names_[v]);
+            continue;
+        }
         if (!reference.known()) continue;
+        if (unit != 1) determined_.insert(names_[v]);
         if (reference.exact() && reference.samples().size() >= ReferenceLaw::kLeastSamples)
-            judge_source("physics", reference.samples(), reference, value, v, physics_w1_);
-        judge_source("generator", sorted(sets_.generated, value, v), reference, value, v,
+            judge_source("physics", reference.samples(), reference, unit, value, v, physics_w1_);
+        judge_source("generator", sorted(sets_.generated, value, v), reference, unit, value, v,
                      generated_w1_);
         if (!sets_.healed.empty())
-            judge_source("healed", sorted(sets_.healed, value, v), reference, value, v, healed_w1_);
+            judge_source("healed", sorted(sets_.healed, value, v), reference, unit, value, v,
+                         healed_w1_);
         for (std::size_t o = 0; o < sets_.others.size(); ++o)
-            other_w1_[o].push_back(reference.distance(sorted(sets_.others[o], value, v)));
+            other_w1_[o].push_back(reference.distance(sorted(sets_.others[o], value, v)) / unit);
     }
+}
+
+double Judgement::unit_of(const ReferenceLaw& reference, std::size_t value,
+                          std::size_t variable) const {
+    if (reference.exact()) return 1;
+    const std::vector<float>& column = physics_[variable];
+    const double all = deviations_[variable];
+    std::vector<double> y;
+    std::vector<std::vector<double>> regressors;  // ξ, and its products
+    const auto K = static_cast<std::size_t>(run_.grid.dims);
+    for (std::size_t r = 0; r < K + K * (K + 1) / 2; ++r) regressors.emplace_back();
+    for (const index j : near_) {
+        const auto i = static_cast<std::size_t>(j);
+        y.push_back(static_cast<double>(column[i]));
+        std::size_t r = 0;
+        const auto off = [&](std::size_t k) {
+            return static_cast<double>(xi_[k * column.size() + i]) - sets_.values[value][k];
+        };
+        for (std::size_t k = 0; k < K; ++k) regressors[r++].push_back(off(k));
+        for (std::size_t k = 0; k < K; ++k)
+            for (std::size_t l = k; l < K; ++l) regressors[r++].push_back(off(k) * off(l));
+    }
+    const double near = variance_of(y);
+    if (!(all > 0) || !(near > 0)) return all > 0 ? 1 : 0;
+    const double left = variance_of(unexplained(std::move(y), std::move(regressors)));
+    return left > (1 - kExplained) * near ? 1 : all / std::sqrt(near);
+}
+
+void Judgement::name_special() {
+    const auto listed = [](const std::set<std::string>& names) {
+        std::string text;
+        for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+        return text;
+    };
+    Json& lifting = run_.record["lifting"];
+    if (!determined_.empty()) lifting["determined"] = listed(determined_);
+    if (!constant_.empty())
+        run_.warn("the same in every sample: " + listed(constant_) +
+                  "; the generator has nothing to learn of it, and its distances mean nothing");
 }
 
 template <class F>
@@ -230,6 +260,7 @@ void Judgement::finish() {
     if (!generated_w1_.empty()) lifting["generator_w1"] = median_and_worst(generated_w1_);
     if (!healed_w1_.empty()) lifting["healed_w1"] = median_and_worst(healed_w1_);
     record_compared();
+    name_special();
     lifting["against"] = exact_ ? "exact" : "physics";
     const double worst =
         generated_w1_.empty() ? 0 : *std::max_element(generated_w1_.begin(), generated_w1_.end());

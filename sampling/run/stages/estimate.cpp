@@ -3,7 +3,7 @@
 
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
-#include "sampling/samples/samples_file.h"
+#include "sampling/run/stages/store.h"
 
 namespace microlift {
 
@@ -96,54 +96,6 @@ void write_profile(const Run& run) {
     csv.finish();
 }
 
-SamplesInfo describe_samples(const Run& run) {
-    SamplesInfo info;
-    info.samples = run.samples.n;
-    info.variables = run.model.variables();
-    info.cvs = run.model.cv_names();
-    for (const CvVariable& cv : run.config.cv.variables) info.cv_units.push_back(cv.unit);
-    info.system = run.model.name();
-    for (const CvValue& center : run.windows.center)
-        info.centers.insert(info.centers.end(), center.begin(), center.begin() + run.grid.dims);
-    info.stiffness = run.config.umbrella.stiffness;
-    return info;
-}
-
-void write_samples(Run& run, const Buffer<float>& log_weights) {
-    const SampleSet& samples = run.samples;
-    SamplesWriter file(run.dir / "samples.h5", describe_samples(run));
-    constexpr index piece = 1 << 18;
-    const index D = run.model.dim(), K = run.model.n_cvs();
-    std::vector<float> x(static_cast<std::size_t>(D * piece)), xi(static_cast<std::size_t>(K * piece));
-    std::vector<float> weight(piece, 0.0f);
-    std::vector<double> log_weight(piece, 0.0);
-    std::vector<int> window(piece);
-    std::size_t block = 0;
-    for (index first = 0; first < samples.n; first += piece) {
-        const index count = std::min(piece, samples.n - first);
-        const auto to_columns = [&](const Buffer<float>& from, index rows, std::vector<float>& to) {
-            for (index r = 0; r < rows; ++r)
-                copy_to_host(run.stream, to.data() + r * piece,
-                             Span<const float>(from.span().subspan(r * samples.row + first, count)));
-        };
-        to_columns(samples.x, D, x);
-        to_columns(samples.xi, K, xi);
-        if (log_weights.size() >= samples.n)
-            copy_to_host(run.stream, weight.data(), log_weights.span().subspan(first, count));
-        for (index i = 0; i < count; ++i) {
-            const index j = first + i;
-            while (j >= samples.blocks[block].first + samples.blocks[block].size()) ++block;
-            const SampleBlock& b = samples.blocks[block];
-            const auto at = static_cast<std::size_t>(i);
-            window[at] = static_cast<int>(b.first_window +
-                                          (j - b.first) % b.trajectories() / b.replicas);
-            log_weight[at] = static_cast<double>(weight[at]);
-        }
-        file.append(count, x.data(), piece, xi.data(), piece, window.data(), log_weight.data());
-    }
-    file.finish();
-}
-
 }  // namespace
 
 void estimate(Run& run) {
@@ -161,8 +113,7 @@ void estimate(Run& run) {
     warn_equilibration(run, result.inefficiency);
     write_profile(run);
     if (!run.histogram.kept()) {
-        write_samples(run, result.log_weight);
-        run.samples.in_file = true;
+        write_samples(run, &result.log_weight);
         if (run.samples.weighted) run.samples.log_weight = std::move(result.log_weight);
     }
     run.write_metrics();

@@ -9,6 +9,7 @@
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/lifted.h"
+#include "sampling/run/starts.h"
 #include "sampling/run/stages/histogram.h"
 
 namespace microlift {
@@ -76,7 +77,7 @@ SamplingRound::SamplingRound(Run& run)
       jumped_(run.device, LiftedMoves::kCounters) {
     if (run.windows.center.size() == first_window_)
         add_windows(run.windows, run,
-                    plan_.round == 0 ? umbrella_centers(run) : run.coupling.places);
+                    plan_.round == 0 ? umbrella_centers(run.config.umbrella) : run.coupling.places);
     bias_ = umbrella_of(run, run.windows, first_window_, plan_);
     bias_->begin(ensemble_);
     if (run.config.umbrella.histogram) start_histogram(run, plan_);

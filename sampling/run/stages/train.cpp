@@ -98,7 +98,7 @@ void record_training(Run& run, const TrainingHistory& history, Precision precisi
     record["bytes_in_loop"] = run.generator.bytes_in_loop;
     record["updates"] = run.generator.updates;
     record["history"] = curves(history);
-    const bool judged = !history.bin_conditions.empty();
+    const bool judged = !history.distances.empty();
     record["best_update"] = judged ? Json(history.best_iteration) : Json();
     record["best_w1"] = judged ? Json(history.best) : Json();
     record["w1_floor"] = judged ? Json(history.floor) : Json();
@@ -128,10 +128,9 @@ void train(Run& run) {
     generator.conditions = history.bin_conditions;
     generator.distances = history.distances;
     record_training(run, history, trainer->precision());
-    if (history.bin_conditions.empty())
-        run.warn("too few samples are held out for the generator to be validated by: its last state "
-                 "was taken, whatever it is worth; choose another generator.held_out (it is " +
-                 number(run.config.generator.held_out) + "), or give more samples");
+    if (history.distances.empty())
+        run.warn("nothing was held out of the training, so nothing judged it and its last state is kept; "
+                 "choose generator.held_out so that both parts have samples, or sample more");
     generator.weights = trainer->generator_tensors();
     generator.state = trainer->save_state();
     write_safetensors(run.dir / "generator.safetensors", generator.weights);

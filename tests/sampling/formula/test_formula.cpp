@@ -170,6 +170,11 @@ TEST_CASE("formula: numbers, names, functions") {
     CHECK(value_of("min(x, y) + 10*max(x, y)", 2, 3) == 32.0);
     CHECK(value_of("abs(x)", -2) == 2.0);
     CHECK(value_of("2^x", 3) == doctest::Approx(8.0));
+    CHECK(value_of("asin(x)", 1) == doctest::Approx(std::asin(1.0)));
+    CHECK(value_of("acos(x)", 1) == 0.0);
+    CHECK(value_of("acos(x)", -1) == doctest::Approx(std::acos(-1.0)));
+    // No difference of like numbers: the small angle keeps its digits.
+    CHECK(value_of("acos(x)", 1 - 1e-10) == doctest::Approx(std::acos(1 - 1e-10)).epsilon(1e-6));
     for (double x : {-0.9, 0.4, 1.3}) {
         CHECK(value_of("exp(x)", x) == std::exp(x));
         CHECK(value_of("sin(x)*cos(x)", x) == doctest::Approx(std::sin(x) * std::cos(x)));
@@ -178,6 +183,12 @@ TEST_CASE("formula: numbers, names, functions") {
               doctest::Approx(std::tanh(x) + std::sinh(x) + std::cosh(x)));
         CHECK(value_of("atan(x)", x) == doctest::Approx(std::atan(x)));
         CHECK(value_of("erf(x)", x) == doctest::Approx(std::erf(x)));
+        if (std::fabs(x) < 1) {
+            CHECK(value_of("asin(x)", x) == doctest::Approx(std::asin(x)).epsilon(1e-14));
+            CHECK(value_of("acos(x)", x) == doctest::Approx(std::acos(x)).epsilon(1e-14));
+        }
+        CHECK(value_of("log2(x^2) + log10(x^2)", x) ==
+              doctest::Approx(std::log2(x * x) + std::log10(x * x)));
         CHECK(value_of("log(x^2)", x) == doctest::Approx(std::log(x * x)));
         CHECK(value_of("sqrt(x^2)", x) == doctest::Approx(std::fabs(x)));
     }
@@ -190,6 +201,12 @@ TEST_CASE("formula: refusals say what is wrong and where") {
     check_refused("x + yy", 5, "unknown name 'yy'; known: x, y, z, a, eps; did you mean 'y'?");
     check_refused("x + sine(y)", 5, "did you mean 'sin'?");
     check_refused("ln(x)", 1, "log");
+    check_refused("x + Sec(y)", 5, "write 1/cos(x)");
+    check_refused("sign(x)", 1, "write x/abs(x)");
+    for (const char* jump : {"step(x)", "heaviside(x)", "floor(x)", "ceil(x)", "round(x)", "where(x)"})
+        check_refused(jump, 1, "has no force that a time step feels");
+    check_refused("arcsin(x)", 1, "did you mean 'asin'?");
+    check_refused("sqr(x)", 1, "write x^2");
     check_refused("2x", 2, "write 2*x");
     check_refused("x y", 3, "operator is missing");
     check_refused("x**2", 2, "written ^");
@@ -287,6 +304,10 @@ TEST_CASE("formula: known derivatives") {
         {"tanh(x)", "1 - tanh(x)^2"},
         {"tan(x)", "1 + tan(x)^2"},
         {"atan(x)", "1/(1 + x^2)"},
+        {"asin(x)", "1/sqrt(1 - x^2)"},
+        {"acos(x)", "-1/sqrt(1 - x^2)"},
+        {"log2(x)", "1/(x*log(2))"},
+        {"log10(x)", "1/(x*log(10))"},
         {"erf(x)", "2/sqrt(pi)*exp(-x^2)"},
         {"sinh(x)", "cosh(x)"},
         {"cosh(x)", "sinh(x)"},
@@ -461,6 +482,8 @@ TEST_CASE("formula: every function in bytecode") {
         {"tanh(x)", -12, 12, 1e-6},       {"sinh(x)", -20, 20, 3e-6},
         {"cosh(x)", -20, 20, 3e-6},       {"atan(x)", -40, 40, 1e-6},
         {"atan2(x, y)", -4, 4, 1e-6},     {"atan2(x, -0.7)", 0.1, 4, 1e-6},
+        {"asin(x)", -0.9, 0.9, 1e-6},     {"acos(x)", -0.9, 0.9, 1e-6},
+        {"log2(x)", 0.01, 50, 1e-6},      {"log10(x)", 0.01, 50, 1e-6},
         {"erf(x)", -5, 5, 3e-7},          {"abs(x)", -2, 2, 1e-7},
         {"min(x, y)", -2, 2, 1e-7},       {"max(x, y)", -2, 2, 1e-7},
         {"min(x, 0.5)", -2, 2, 1e-7},     {"max(0.5, x)", -2, 2, 1e-7},

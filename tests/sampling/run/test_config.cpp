@@ -342,7 +342,7 @@ TEST_CASE("config: keys that contradict each other") {
                   "umbrella.exchange");
     check_message(refusal(replaced(kBase, "from = -1.5", "from = -1.5\ninitial = [1.0]")),
                   "umbrella.initial");
-    check_message(refusal(replaced(kBase, "from = -1.5", "from = -1.5\ninitial = \"nofile.npy\"")),
+    check_message(check_refusal(replaced(kBase, "from = -1.5", "from = -1.5\ninitial = \"no.npy\"")),
                   "umbrella.initial");
     check_message(refusal(replaced(kBase, "windows = 28", "windows = 1000000\nreplicas = 100000")),
                   "umbrella.replicas");
@@ -556,9 +556,51 @@ TEST_CASE("config: a closure's lags lie within its bursts, and its keys come tog
                                          "closure.committor_b=[1, 0, 0.1]",
                                          "closure.committor_points=[0.5, 0, 0.6]"};
     check_message(refusal(kBase, balls), "closure.committor_points");
+    // Sets that touch, overlap or lie within one another; sets for no point.
+    const auto sets = [](const std::string& a, const std::string& b, const std::string& points) {
+        std::vector<std::string> set{"closure.committor_a=" + a, "closure.committor_b=" + b};
+        if (!points.empty()) set.push_back("closure.committor_points=" + points);
+        return set;
+    };
+    CHECK(refusal(kBase, sets("[0, 0, 0.1]", "[1, 0, 0.1]", "[0.5, 0]")) == "");
+    check_message(refusal(kBase, sets("[0, 0, 0.6]", "[1, 0, 0.6]", "[0.5, 0]")),
+                  "closure.committor_b");
+    check_message(refusal(kBase, sets("[0, 0, 0.5]", "[1, 0, 0.5]", "[0.5, 0]")),
+                  "closure.committor_b");
+    check_message(refusal(kBase, sets("[0, 0, 2]", "[0, 0, 0.5]", "[0.5, 0]")), "closure.committor_b");
+    const std::string lone = refusal(kBase, sets("[0, 0, 0.1]", "[1, 0, 0.1]", ""));
+    CHECK(contains(lone, "'closure.committor_a' is given without 'closure.committor_points'"));
+    check_message(refusal(kBase, {"closure.committor_b=[1, 0, 0.1]"}), "closure.committor_b");
+    check_message(refusal(kBase, {"closure.passage_from=0.5", "closure.passage_to=[0.5]"}),
+                  "closure.passage_to");
+    check_message(check_refusal(kBase, {"closure.passage_from=1.3", "closure.passage_to=[0.5]"}),
+                  "closure.passage_from");
     check_message(refusal(replaced(kBase, "[generator]\n[coupling]\n", ""),
                           {"closure.start=healed"}),
                   "closure.start");
+}
+
+TEST_CASE("config: every fault of an array, a table or an option is named") {
+    const auto lines = [](const std::string& message) {
+        return message.empty() ? 0 : 1 + std::count(message.begin(), message.end(), '\n');
+    };
+    std::string faults = refusal(replaced(kBase, "windows = 28", "windows = [1, 1979-05-27, \"a\"]"));
+    CAPTURE(faults);
+    CHECK(lines(faults) == 3);
+    CHECK(contains(faults, "found 1979-05-27"));
+    faults = refusal(replaced(replaced(kBase, "seed = 1", "seed = 07:32:00"), "dt = 1e-4", "dt = 0"));
+    CHECK(lines(faults) == 2);
+    CHECK(contains(faults, "run.toml:1:1: key 'seed' must be an integer"));
+    CHECK(contains(faults, "'integrator.dt'"));
+    faults = refusal(replaced(kBase, "[\"x\"]", "[{ period = -1, kind = \"angle\" }, 3]"));
+    CHECK(lines(faults) == 3);
+    // Of two variables each says what it lacks.
+    faults = refusal(replaced(kBase, "[\"x\"]", "[{ name = \"a\" }, { kind = \"diffusion_map\" }]"));
+    CHECK(contains(faults, "'cv.variables[].formula' is missing"));
+    CHECK(contains(faults, "'cv.variables[].file' is missing"));
+    // An option that cannot be read hides nothing.
+    faults = refusal(replaced(kBase, "dt = 1e-4", "dt = 0"), {"umbrella.windows=[1", "nothing"});
+    CHECK(lines(faults) == 3);
 }
 
 TEST_CASE("config: a stage runs if its table is there and not switched off") {
@@ -815,10 +857,11 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
 
 TEST_CASE("config: --set takes strings without quotes, and refuses what looks like broken TOML") {
     const auto initial = [](const std::string& value) {
-        return refusal(kBase, {"umbrella.initial=" + value});
+        return check_refusal(kBase, {"umbrella.initial=" + value});
     };
     for (const char* file : {"./x.csv", "../x.csv", "~/x.csv", "/tmp/no such file.csv", "start.npy",
-                             ".hidden", "../2024/x.csv", "m\u00fcller.csv"}) {
+                             ".hidden", "../2024/x.csv", "m\u00fcller.csv", "3x.csv", "-x", "1.5.2",
+                             "1e", ".5", "-", "--3", "1_", "0x"}) {
         CAPTURE(file);
         const std::string message = initial(file);
         CHECK(contains(message, "names the file '" + std::string(file) + "', which does not exist"));
@@ -829,8 +872,12 @@ TEST_CASE("config: --set takes strings without quotes, and refuses what looks li
     CHECK(parse(kBase, {"umbrella.initial= [0.5, 1] "}).umbrella.initial_state ==
           std::vector<double>{0.5, 1.0});
     CHECK(parse(kBase, {"umbrella.from=-2"}).umbrella.from == std::vector<double>{-2.0});
-    for (const char* broken : {"1.5.2", "1e", "3x.csv", ".5", "-", "+", "-x", "[1, 2", "{a = 1",
-                               "\"open", "'open", "1_", "0x", "--3", "a\nb"}) {
+    CHECK(contains(refusal(kBase, {"umbrella.windows=1O"}), "must be an integer"));
+    CHECK(contains(refusal(kBase, {"umbrella.windows=1O"}), "found \"1O\""));
+    const std::string well = replaced(kMolecule, "potential = \"ax^2\"", "potential = \"ay\"");
+    for (const char* formula : {"2*ax^2", "-ax", "+ax", "0.5*ax^2", "-2*(1 - ax)", "ax^2 + 1"})
+        CHECK(parse(well, {std::string("system.potential=") + formula}).system.potential == formula);
+    for (const char* broken : {"[1, 2", "{a = 1", "\"open", "'open", "a\nb", "1\nseed = 2"}) {
         CAPTURE(broken);
         const std::string message = initial(broken);
         CAPTURE(message);

@@ -194,7 +194,8 @@ void ClosureStage::describe_lags(const BurstClosure& closure) {
                {"plateau", l.plateau}};
         Json times = Json::array();
         for (double to : c_.passage_to)
-            times.push_back(l.model.mean_time(c_.passage_from[0], to));
+            times.push_back(covers(l.model, to) ? l.model.mean_time(c_.passage_from[0], to)
+                                                : std::numeric_limits<double>::quiet_NaN());
         if (!times.empty()) j["passages"] = times;
         list.push_back(j);
     }

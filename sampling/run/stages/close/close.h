@@ -202,6 +202,12 @@ private:
 
     void passages();
 
+    // Whether a passage, or the set in which it ends, lies within the model. Of what does not, nothing is
+    // known: null, and a warning.
+    bool covers(const ReducedModel& m, double to) const;
+    bool covers(const ReducedModelOfTwo& m, const EllipseSet& set) const;
+    void warn_beyond(const ClosureFigures& s);
+
     // The reduced model by the engine, from tables that reach beyond its ends.
     void simulate(ClosureSource& s);
     void simulate(ClosureSourceOfTwo& s);

@@ -47,9 +47,12 @@ void ClosureStage::follow(ClosureSource& s) {
     s.times = s.figures([&](const ReducedModel& m) {
         std::vector<double> times;
         for (const double to : c_.passage_to)
-            times.push_back(m.mean_time(c_.passage_from[0], to));
+            times.push_back(covers(s.model, to)
+                                ? m.mean_time(c_.passage_from[0], to)
+                                : std::numeric_limits<double>::quiet_NaN());
         return times;
     });
+    warn_beyond(s);
 }
 
 const ClosureFigures* ClosureStage::find(const std::string& name) const {

@@ -100,14 +100,21 @@ void ClosureStage::follow(ClosureSourceOfTwo& s) {
     s.times = s.figures([&](const ReducedModelOfTwo& m) {
         std::vector<double> times;
         for (std::size_t i = 0; i < targets(); ++i)
-            times.push_back(m.at(m.mean_times(near(passage_to(i))), passage_from()));
+            times.push_back(covers(s.model, near(passage_to(i)))
+                                ? m.at(m.mean_times(near(passage_to(i))), passage_from())
+                                : std::numeric_limits<double>::quiet_NaN());
         return times;
     });
+    warn_beyond(s);
 }
 
 std::vector<Figure> ClosureStage::committor_at(const ClosureSourceOfTwo& s,
                                                const std::vector<CvValue>& x) const {
+    const bool known = covers(s.model, near(passage_from())) &&
+                       covers(s.model, near(passage_to(targets() - 1)));
     return s.figures([&](const ReducedModelOfTwo& m) {
+        if (!known)
+            return std::vector<double>(x.size(), std::numeric_limits<double>::quiet_NaN());
         const std::vector<double> field =
             m.committor(near(passage_from()), near(passage_to(targets() - 1)));
         std::vector<double> q;

@@ -1,6 +1,8 @@
 // First passages and committors, of the full model by direct simulation and of reduced models by the
 // same.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "sampling/run/stages/close/close.h"
 
@@ -8,6 +10,7 @@ namespace microlift {
 
 namespace {
 
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr index kTable = 2048;            // points of a simulated reduced model
 constexpr index kCommittorRuns = 48 * 1024;  // from all values between the sets
 constexpr index kReducedPassages = 4096;  // at most, of each reduced model: a check of its quadrature
@@ -51,6 +54,30 @@ Json ClosureStage::json_of(const CvValue& value) const {
 
 std::string ClosureStage::text_of(const CvValue& value) const {
     return K_ == 1 ? number(value[0]) : "(" + number(value[0]) + ", " + number(value[1]) + ")";
+}
+
+bool ClosureStage::covers(const ReducedModel& m, double to) const {
+    const double from = c_.passage_from[0];
+    return m.ring() || (std::min(from, to) >= m.from() && std::max(from, to) <= m.to());
+}
+
+bool ClosureStage::covers(const ReducedModelOfTwo& m, const EllipseSet& set) const {
+    constexpr index side = ReducedModelOfTwo::kSide;
+    EllipseSet reach = set;  // a set that is smaller than a cell lies in one
+    for (std::size_t k = 0; k < 2; ++k)
+        reach.radius[k] += (m.to()[k] - m.from()[k]) / static_cast<double>(side);
+    for (index cell = 0; cell < side * side; ++cell)
+        if (m.inside(cell) && reach.level(m.centre(cell)) <= 0) return true;
+    return false;
+}
+
+void ClosureStage::warn_beyond(const ClosureFigures& s) {
+    for (std::size_t i = 0; i < s.times.size(); ++i)
+        if (!std::isfinite(s.times[i].value))
+            add_warning("closure: the passage from " + text_of(passage_from()) + " to " +
+                        text_of(passage_to(i)) + " leads beyond the end of the reduced model (" + s.name +
+                        "), which knows nothing there; its time is null: sample further "
+                        "(umbrella.from, umbrella.to), or ask for a nearer value");
 }
 
 void ClosureStage::passages() {
@@ -114,6 +141,10 @@ void ClosureStage::simulate(ClosureFigures& s, const PassageKernel& kernel) {
     const CvValue from = passage_from();
     const Buffer<float> start = conditions(run_, {from}, n);
     for (std::size_t i = 0; i < targets(); ++i) {
+        if (!std::isfinite(s.times[i].value)) {
+            s.simulated.push_back({s.times[i].value, s.times[i].value});
+            continue;
+        }
         progress_.begin("reduced model, " + s.name, 1, "of its passages");
         const auto sets = passage_sets(i);
         const PassageResult r = run_passages(stream_, kernel, start.span(), n, sets[0], sets[1],
@@ -126,10 +157,11 @@ void ClosureStage::simulate(ClosureFigures& s, const PassageKernel& kernel) {
 std::vector<Figure> ClosureStage::committor_at(const ClosureSource& s,
                                                const std::vector<CvValue>& x) const {
     const double from = c_.passage_from[0], to = c_.passage_to.back();
+    const bool known = covers(s.model, to);
     return s.figures([&](const ReducedModel& m) {
         std::vector<double> q;
         for (const CvValue& v : x)
-            q.push_back(m.committor(v[0], std::min(from, to), std::max(from, to)));
+            q.push_back(known ? m.committor(v[0], std::min(from, to), std::max(from, to)) : kNone);
         return q;
     });
 }

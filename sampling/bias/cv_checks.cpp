@@ -1,0 +1,118 @@
+#include "sampling/bias/cv_checks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "engine/config/checks.h"
+#include "engine/config/value.h"
+#include "sampling/formula/cuts.h"
+
+namespace microlift {
+namespace {
+
+constexpr double kParallel = 1e-10;  // squared sine between gradients that are the same direction
+constexpr int kDecades = 12;         // of lengths, on both sides of 1, since no unit is known
+constexpr int kStatesOfDecade = 8;
+
+// Trajectories of a window reach this far beyond its centre, and seldom further.
+double reach_of_window(const Model& model, const UmbrellaConfig& umbrella, std::size_t k) {
+    return 4.0 / std::sqrt(std::max(model.cv_beta()[k] * umbrella.stiffness[k], 1e-300));
+}
+
+// A bias pulls along ξ, not across the cut of an angle, and trajectories that cross one are driven round.
+void check_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model) {
+    for (std::size_t k = 0; k < config.cv.variables.size(); ++k) {
+        const std::optional<Cut> cut =
+            cut_of(model.formulas().graph, model.formulas().cv_nodes[k]);
+        const bool periodic = config.cv.variables[k].period > 0;
+        if (!cut || (std::isinf(cut->low) && !periodic)) continue;
+        const double reach = reach_of_window(model, umbrella, k);
+        const double from = umbrella.from[k], to = umbrella.to[k];
+        if (!std::isinf(cut->low) && from - reach >= cut->low && to + reach <= cut->high) continue;
+        const std::string ends =
+            std::isinf(cut->low) ? "somewhere"
+                                 : "at " + toml_number(cut->low) + " and " + toml_number(cut->high);
+        throw KeyError("cv.variables[" + std::to_string(k) + "]",
+                       "the collective variable '" + printable(model.cv_names()[k], 80) +
+                           "' has a cut " + ends + ", where it jumps; the windows cover " +
+                           toml_number(from) + " to " + toml_number(to) + ", and their samples reach " +
+                           toml_number(reach) + " further",
+                       "leave room beside them, by a shorter range or a larger 'umbrella.stiffness', or "
+                       "turn the angle so that its cut lies elsewhere: umbrellas do not go round the "
+                       "turn");
+    }
+}
+
+// The largest squared sine between the two gradients at states of every length; negative if it has no value
+// at any of them.
+double largest_sine(const Model& model) {
+    Expressions graph = model.formulas().graph;
+    const auto D = static_cast<std::size_t>(model.dim());
+    std::vector<NodeId> gradients;
+    for (const NodeId xi : model.formulas().cv_nodes)
+        for (const NodeId g : graph.gradient(xi, model.dim())) gradients.push_back(g);
+    const BatchEvaluator evaluate(graph, gradients);
+    std::mt19937_64 random(1);
+    double largest = -1;
+    std::vector<double> x(D), g(gradients.size());
+    for (int decade = -kDecades; decade <= kDecades; ++decade)
+        for (int i = 0; i < kStatesOfDecade; ++i) {
+            for (double& v : x)
+                v = std::pow(10.0, decade) * (static_cast<double>(random() >> 11) * 0x1p-52 - 1.0);
+            evaluate(x.data(), 1, 1, g.data());
+            double a = 0, b = 0;
+            for (std::size_t d = 0; d < D; ++d) {
+                a = std::hypot(a, g[d]);
+                b = std::hypot(b, g[D + d]);
+            }
+            double along = 0;
+            for (std::size_t d = 0; d < D; ++d) along += g[d] / a * (g[D + d] / b);
+            double across = 0;
+            for (std::size_t d = 0; d < D; ++d)
+                across += std::pow(g[D + d] / b - along * (g[d] / a), 2);
+            if (std::isfinite(across)) largest = std::max(largest, across);
+        }
+    return largest;
+}
+
+void check_independent(const ModelConfig& config, const Model& model) {
+    if (model.n_cvs() != 2) return;
+    const std::vector<NodeId>& xi = model.formulas().cv_nodes;
+    // Far from its landmarks a learned coordinate is flat: states of any length say nothing of it.
+    const bool learned = !config.cv.variables[0].file.empty() || !config.cv.variables[1].file.empty();
+    const double sine = learned ? -1 : largest_sine(model);
+    if (xi[0] != xi[1] && (sine < 0 || sine > kParallel)) return;
+    throw KeyError("cv.variables[1]",
+                   "the collective variables '" + printable(model.cv_names()[0], 80) + "' and '" +
+                       printable(model.cv_names()[1], 80) +
+                       "' depend on one another: their gradients have the same direction everywhere",
+                   "leave one of them out, or choose another");
+}
+
+}  // namespace
+
+void check_single_precision(Checks& checks, const char* key, const std::vector<double>& values,
+                            bool may_vanish) {
+    checks.with({key}, [&] {
+        for (const double value : values) {
+            const float single = static_cast<float>(value);
+            const bool lost = !may_vanish && value != 0 &&
+                              std::fabs(single) < std::numeric_limits<float>::min();
+            if (!std::isfinite(single) || lost)
+                throw KeyError(key,
+                               "key '" + std::string(key) + "' is " + toml_number(value) +
+                                   ", beyond single precision, in which it is used",
+                               "choose other units");
+        }
+    });
+}
+
+void check_cvs(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
+               const Model& model) {
+    checks.with({"umbrella", "cv.variables"}, [&] { check_cuts(config, umbrella, model); });
+    checks.with({"cv.variables"}, [&] { check_independent(config, model); });
+}
+
+}  // namespace microlift

@@ -1,0 +1,17 @@
+// What a bias on the collective variables cannot work with.
+#pragma once
+
+#include "sampling/bias/umbrella_config.h"
+#include "sampling/model/model.h"
+
+namespace microlift {
+
+// Numbers of kernels that are too large for single precision; too small, where 0 would mean something else.
+void check_single_precision(Checks& checks, const char* key, const std::vector<double>& values,
+                            bool may_vanish);
+
+// Windows whose samples cross the cut of an angle, and collective variables that depend on one another.
+void check_cvs(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
+               const Model& model);
+
+}  // namespace microlift

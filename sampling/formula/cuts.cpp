@@ -1,0 +1,91 @@
+#include "sampling/formula/cuts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+namespace microlift {
+
+namespace {
+
+constexpr double kEndless = std::numeric_limits<double>::infinity();
+
+class Cuts {
+public:
+    explicit Cuts(const Expressions& graph) : graph_(graph) {}
+
+    std::optional<Cut> of(NodeId f) const {
+        const ExpressionNode n = graph_.node(f);
+        if (const double reach = reach_of(f); reach > 0) return Cut{-reach, reach};
+        switch (n.op) {
+            case Op::neg: return scaled(of(n.a), -1.0);
+            case Op::add: return sum(n.a, n.b, 1.0);
+            case Op::sub: return sum(n.a, n.b, -1.0);
+            case Op::mul:
+                if (graph_.is_constant(n.a)) return scaled(of(n.b), graph_.node(n.a).value);
+                if (graph_.is_constant(n.b)) return scaled(of(n.a), graph_.node(n.b).value);
+                return of(n.a) || of(n.b) ? std::optional(Cut{-kEndless, kEndless}) : std::nullopt;
+            case Op::div:
+                if (graph_.is_constant(n.b)) return scaled(of(n.a), 1.0 / graph_.node(n.b).value);
+                return of(n.a) || of(n.b) ? std::optional(Cut{-kEndless, kEndless}) : std::nullopt;
+            default: return std::nullopt;
+        }
+    }
+
+private:
+    // Half of the jump of an angle; 0 of anything else.
+    double reach_of(NodeId f) const {
+        if (const TurnArguments* turn = graph_.turn(f))
+            return never_negative(turn->y) || never_negative(turn->x) ? 0.0 : std::numbers::pi;
+        const ExpressionNode n = graph_.node(f);
+        if (n.op != Op::atan) return 0.0;
+        const ExpressionNode ratio = graph_.node(n.a);
+        return ratio.op == Op::div && !graph_.is_constant(ratio.b) && !never_negative(ratio.b)
+                   ? 0.5 * std::numbers::pi
+                   : 0.0;
+    }
+
+    static std::optional<Cut> scaled(const std::optional<Cut>& cut, double factor) {
+        if (!cut) return cut;
+        return Cut{std::min(factor * cut->low, factor * cut->high),
+                   std::max(factor * cut->low, factor * cut->high)};
+    }
+
+    std::optional<Cut> sum(NodeId a, NodeId b, double sign) const {
+        const std::optional<Cut> left = of(a), right = scaled(of(b), sign);
+        if (!left && !right) return std::nullopt;
+        const NodeId other = left ? b : a;
+        if (left && right) return Cut{-kEndless, kEndless};
+        if (!graph_.is_constant(other)) return Cut{-kEndless, kEndless};
+        const double shift = graph_.node(other).value * (left ? sign : 1.0);
+        const Cut& cut = left ? *left : *right;
+        return Cut{cut.low + shift, cut.high + shift};
+    }
+
+    bool never_negative(NodeId f) const {
+        const ExpressionNode n = graph_.node(f);
+        switch (n.op) {
+            case Op::constant: return n.value >= 0;
+            case Op::abs: case Op::exp: case Op::sqrt: case Op::cosh: case Op::less: return true;
+            case Op::add: return never_negative(n.a) && never_negative(n.b);
+            case Op::mul: case Op::div:
+                return n.a == n.b || (never_negative(n.a) && never_negative(n.b));
+            case Op::pow: {
+                const double power = graph_.is_constant(n.b) ? graph_.node(n.b).value : 1.0;
+                return std::fmod(power, 2.0) == 0.0 || never_negative(n.a);
+            }
+            case Op::max: return never_negative(n.a) || never_negative(n.b);
+            case Op::min: return never_negative(n.a) && never_negative(n.b);
+            default: return false;
+        }
+    }
+
+    const Expressions& graph_;
+};
+
+}  // namespace
+
+std::optional<Cut> cut_of(const Expressions& graph, NodeId f) { return Cuts(graph).of(f); }
+
+}  // namespace microlift

@@ -1,0 +1,20 @@
+// Where a formula jumps: atan2 and dihedral by a whole turn at their cut, atan of a quotient by half a
+// turn where the denominator changes its sign. A bias does not see such a jump, and samples cross it.
+#pragma once
+
+#include <optional>
+
+#include "sampling/formula/formula.h"
+
+namespace microlift {
+
+struct Cut {
+    // The values on its two sides, if they are the same everywhere; else −∞ and ∞.
+    double low, high;
+};
+
+// Of a formula that is an angle, times and plus what does not jump; of sums of several angles the first.
+// A function of an angle (its sine) counts as one that does not jump.
+std::optional<Cut> cut_of(const Expressions& graph, NodeId f);
+
+}  // namespace microlift

@@ -1,0 +1,191 @@
+#include "sampling/run/inputs.h"
+
+#include <cstdio>
+#include <filesystem>
+
+#include "engine/at.h"
+#include "engine/files/files.h"
+#include "engine/files/hash.h"
+
+namespace microlift {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t kMostBytes = std::size_t{1} << 32;
+constexpr const char* kInitial = "umbrella.initial";
+
+std::string checksum_of(std::string_view content) {
+    Hash64 hash;
+    hash.add(content.data(), content.size());
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash.value()));
+    return text;
+}
+
+std::string checksum_of(const fs::path& file) {
+    const std::string content = read_file(file, kMostBytes);
+    return checksum_of(std::string_view(content));
+}
+
+bool is_file(const fs::path& path) {
+    std::error_code ignored;
+    return fs::is_regular_file(path, ignored);
+}
+
+std::string initial_name(const std::string& file) {
+    return fs::path(file).extension() == ".npy" ? "input_initial.npy" : "input_initial.csv";
+}
+
+std::string learned_name(std::size_t k) { return "input_cv_" + std::to_string(k + 1) + ".json"; }
+
+std::string entry(std::size_t k) { return "cv.variables[" + std::to_string(k) + "]"; }
+
+// Of two different files of that name neither is taken.
+void check_one_meant(const std::string& key, const fs::path& beside, const fs::path& here) {
+    std::error_code ignored;
+    if (fs::equivalent(beside, here, ignored) || checksum_of(beside) == checksum_of(here)) return;
+    throw KeyError(key,
+                   "key '" + key + "' names the file '" + here.string() +
+                       "', and there are two: in the folder of the configuration, and in the working "
+                       "directory",
+                   "give the whole path, or remove one of them");
+}
+
+struct Search {
+    std::string key, given, checksum, copy;  // copy: the run's, with --resume
+    bool from_option = false;                // of the command line
+};
+
+// The path to use; as given where there is no such file.
+std::string found(const Search& search, const fs::path& folder) {
+    const fs::path given = search.given, beside = folder / given;
+    if (!search.from_option && is_file(beside)) {
+        if (search.checksum.empty() && is_file(given)) check_one_meant(search.key, beside, given);
+        return beside.string();
+    }
+    if (!is_file(given) && is_file(search.copy)) return search.copy;
+    return search.given;
+}
+
+void check_checksum(const std::string& key, const std::string& file, const std::string& given) {
+    if (given.empty()) return;
+    const std::string checksum = of_key(key.c_str(), [&] { return checksum_of(fs::path(file)); });
+    if (checksum != given)
+        throw KeyError(key,
+                       "key '" + key + "' names the file '" + file + "', whose checksum is " + checksum +
+                           ", not " + given + ": it is another file, or was altered",
+                       "put the file back, or leave its checksum out to use this one");
+}
+
+void find_learned(RunConfig& run, std::size_t k, Search search, const fs::path& folder) {
+    CvVariable& variable = run.cv.variables[k];
+    search.key = entry(k) + ".file";
+    variable.file = found(search, folder);
+    if (!is_file(variable.file))
+        throw KeyError(search.key,
+                       "key '" + search.key + "' names the file '" + variable.file +
+                           "', which does not exist",
+                       "give the path of a file that 'microlift learn' wrote");
+    check_checksum(search.key, variable.file, variable.checksum);
+}
+
+}  // namespace
+
+void find_inputs(RunConfig& run, const std::string& config_file, const RunOptions& options) {
+    const fs::path folder = fs::path(config_file).parent_path();
+    const auto search = [&](const std::string& key, const std::string& given,
+                            const std::string& checksum, const std::string& name) {
+        const ConfigValue* value = run.config.find(key);
+        return Search{key, given, checksum,
+                      options.resume ? (fs::path(options.out_dir) / name).string() : "",
+                      value != nullptr && value->origin.line == 0};
+    };
+    for (std::size_t k = 0; k < run.cv.variables.size(); ++k) {
+        const CvVariable& variable = run.cv.variables[k];
+        if (variable.file.empty()) continue;
+        run.config.with({entry(k)}, [&] {
+            find_learned(run, k, search(entry(k), variable.file, variable.checksum, learned_name(k)),
+                         folder);
+        });
+    }
+    UmbrellaConfig& umbrella = run.umbrella;
+    if (umbrella.initial_file.empty()) return;
+    run.config.with({kInitial}, [&] {
+        umbrella.initial_file = found(search(kInitial, umbrella.initial_file, umbrella.initial_checksum,
+                                             initial_name(umbrella.initial_file)),
+                                      folder);
+    });
+}
+
+void check_initial_file(const UmbrellaConfig& umbrella) {
+    if (umbrella.initial_file.empty()) {
+        if (umbrella.initial_checksum.empty()) return;
+        throw KeyError("umbrella.initial_checksum",
+                       "key 'umbrella.initial_checksum' is given without a file in 'umbrella.initial'",
+                       "leave it out");
+    }
+    if (!is_file(umbrella.initial_file))
+        throw KeyError(kInitial,
+                       "key 'umbrella.initial' names the file '" + umbrella.initial_file +
+                           "', which does not exist",
+                       "give a state such as [-0.5, 1.5], \"line\", or the path of a file");
+    check_checksum(kInitial, umbrella.initial_file, umbrella.initial_checksum);
+}
+
+std::vector<RunInput> take_inputs(RunConfig& run) {
+    std::vector<RunInput> inputs;
+    const auto take = [&](const std::string& key, const std::string& file, const std::string& name,
+                          const std::string& expected) {
+        RunInput input{key, name, read_file(file, kMostBytes), ""};
+        input.checksum = checksum_of(std::string_view(input.content));
+        if (!expected.empty() && expected != input.checksum)
+            throw InputError(file + ": it changed a moment ago; start again when it is finished");
+        inputs.push_back(std::move(input));
+    };
+    Config& config = run.config;
+    ConfigValue variables = config.at("cv.variables");
+    for (std::size_t k = 0; k < run.cv.variables.size(); ++k) {
+        const CvVariable& variable = run.cv.variables[k];
+        if (variable.file.empty()) continue;
+        take(entry(k) + ".file", variable.file, learned_name(k), variable.checksum);
+        variables.items[k].put("file", ConfigValue::of(inputs.back().name));
+        variables.items[k].put("checksum", ConfigValue::of(inputs.back().checksum));
+    }
+    if (!inputs.empty()) config.set("cv.variables", std::move(variables));
+    if (!run.umbrella.initial_file.empty()) {
+        take(kInitial, run.umbrella.initial_file, initial_name(run.umbrella.initial_file),
+             run.umbrella.initial_checksum);
+        config.set(kInitial, ConfigValue::of(inputs.back().name));
+        config.set("umbrella.initial_checksum", ConfigValue::of(inputs.back().checksum));
+    }
+    return inputs;
+}
+
+void check_same_inputs(const std::vector<RunInput>& inputs, const fs::path& dir) {
+    for (const RunInput& input : inputs) {
+        const fs::path copy = dir / input.name;
+        if (is_file(copy) && checksum_of(copy) != input.checksum)
+            throw InputError(copy.string() + ": the run there began with another file than '" +
+                             input.key + "' names now; put that file back to go on, or begin anew "
+                             "with --force");
+    }
+}
+
+void keep_inputs(RunConfig& run, const std::vector<RunInput>& inputs, const fs::path& dir) {
+    for (const RunInput& input : inputs) write_file(dir / input.name, input.content);
+    for (std::size_t k = 0; k < run.cv.variables.size(); ++k)
+        if (!run.cv.variables[k].file.empty())
+            run.cv.variables[k].file = (dir / learned_name(k)).string();
+    std::string& initial = run.umbrella.initial_file;
+    if (!initial.empty()) initial = (dir / initial_name(initial)).string();
+}
+
+std::vector<std::string> input_names() {
+    std::vector<std::string> names{initial_name("a.csv"), initial_name("a.npy")};
+    for (std::size_t k = 0; k < at(kMaxCvs); ++k) names.push_back(learned_name(k));
+    return names;
+}
+
+}  // namespace microlift

@@ -1,0 +1,36 @@
+// Files that a configuration names (states to start from, learned coordinates): where they lie, and the
+// copies that a run keeps, so that its directory needs nothing outside itself.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "sampling/run/run_config.h"
+
+namespace microlift {
+
+// A relative path is one in the folder of the configuration, or else in the working directory, where
+// options of the command line begin; where it is gone and `--resume` goes on, the run's copy. A fault
+// for learned coordinates that are missing or have another checksum than the configuration says.
+void find_inputs(RunConfig& run, const std::string& config_file, const RunOptions& options);
+// The same faults for the file of states, which only a run reads.
+void check_initial_file(const UmbrellaConfig& umbrella);
+
+struct RunInput {
+    std::string key;      // that names it
+    std::string name;     // of the copy in the run's directory
+    std::string content;
+    std::string checksum;
+};
+// Reads every file. From here on the configuration, as the run's directory keeps it, names the copies
+// and their checksums.
+std::vector<RunInput> take_inputs(RunConfig& run);
+// Refuses to go on where a copy there was made of another file.
+void check_same_inputs(const std::vector<RunInput>& inputs, const std::filesystem::path& dir);
+// Writes the copies, which the run then reads.
+void keep_inputs(RunConfig& run, const std::vector<RunInput>& inputs,
+                 const std::filesystem::path& dir);
+std::vector<std::string> input_names();  // that copies may have
+
+}  // namespace microlift
