@@ -110,6 +110,9 @@ TEST_CASE("path: widths 1, 4, 8, 16 give the same bits, hidden barrier and chann
 TEST_CASE("path: widths 1, 4, 8, 16 give the same bits, no gradient system") {
     const FastSlow system{1e-3f, 1e-3f, 0.1f, 0.1f};
     check_widths<HarmonicBias>("fast_slow", system, CoordinateCv<0, 2>{}, kEuler);
+    const PulledLinearCv<1, 2> projection{{{{0.8f, -0.6f}}, {0.1f}}, {{1.1f, -0.2f}}};
+    check_widths<HarmonicBias>("fast_slow, pulled", system, projection, kEuler);
+    check_widths<LevelSetConstraint>("fast_slow, held", system, projection, kEuler);
 }
 
 TEST_CASE("path: widths 1, 4, 8, 16 give the same bits, projections and level sets") {
