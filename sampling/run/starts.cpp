@@ -201,10 +201,10 @@ std::string StartCheck::describe(std::size_t output, std::span<const double> sta
     if (output < dim_) return force_fault(output, state);
     for (std::size_t k = 0; k < formulas_.cvs.size(); ++k) {
         const FormulaSystem::Cv& cv = formulas_.cvs[k];
-        if (cv.linear) continue;
-        if (output == at(cv.value_output)) return cv_fault(k);
-        if (output >= at(cv.gradient_output) && output < at(cv.gradient_output) + dim_)
-            return cv_fault(formulas_.cvs.size() + k * dim_ + output - at(cv.gradient_output));
+        if (cv.value_output >= 0 && output == at(cv.value_output)) return cv_fault(k);
+        if (cv.pull_output < 0) continue;
+        if (output >= at(cv.pull_output) && output < at(cv.pull_output) + dim_)
+            return cv_fault(formulas_.cvs.size() + k * dim_ + output - at(cv.pull_output));
     }
     return "the noise, 'system.diffusion', is not finite";
 }
