@@ -142,7 +142,8 @@ void check_steps(Run& run, const BiasedDrift& physics, const std::vector<WindowS
             Excess excess = all[d];
             excess.looks = static_cast<double>(drawn.size() * all.size());
             const bool worse = excess.found() != worst.found() ? excess.found()
-                                                               : excess.weight() > worst.weight();
+                               : worst.found() ? excess.significance() > worst.significance()
+                                               : excess.weight() > worst.weight();
             if (worse) worst = excess, where = &at, variable = d;
         }
         if (!physics.has_energy()) continue;
