@@ -13,7 +13,8 @@ namespace microlift {
 
 namespace {
 
-constexpr int kMaxDepth = 64;  // of sums in products in sums …: what lies deeper stays as it is
+constexpr int kMaxDepth = 64;    // of sums in products in sums …: what lies deeper stays as it is
+constexpr int kMaxFactors = 16;  // of products in products, which are walked anew each time
 
 }  // namespace
 
@@ -213,7 +214,7 @@ Expressions::Scaled Expressions::scaled(NodeId id, int depth) {
 // Exponentials with a fixed exponent taken out of a product.
 Expressions::Scaled Expressions::without_shifted(NodeId id, int depth) {
     const ExpressionNode n = node(id);
-    if (!(traits(id) & kShifted) || depth > kMaxDepth) return {-1, id};
+    if (!(traits(id) & kShifted) || depth > kMaxFactors) return {-1, id};
     switch (n.op) {
         case Op::exp: return {n.a, constant(1.0)};
         case Op::neg: {

@@ -1,6 +1,7 @@
 #include "sampling/run/stages/accuracy/accuracy.h"
 
 #include <cmath>
+#include <limits>
 
 #include "sampling/run/places.h"
 
@@ -10,6 +11,7 @@ namespace {
 
 constexpr double kSignificant = 4;  // standard errors
 constexpr double kNoticed = 0.5;    // kT
+constexpr double kVisited = 10;     // kT above the least: higher up a wall is steep, and matters to nobody
 
 // How far the free energy of a bin, −kT ln of its mean density, lies below the value at its centre where it
 // changes by `step` kT across the bin.
@@ -36,10 +38,12 @@ void check_bins(Run& run) {
     if (!run.model.gradient()) return;
     const std::vector<double>&profile = run.free_energy.profile, &error = run.free_energy.error;
     const double kt = run.model.kt();
+    double least = std::numeric_limits<double>::infinity();
+    for (const double f : profile) least = std::fmin(least, f);
     double worst = 0, step = 0, off = 0;
     index where = -1;
     for (std::size_t b = 0; b < profile.size(); ++b) {
-        if (!std::isfinite(profile[b]) || !std::isfinite(error[b])) continue;
+        if (!(profile[b] < least + kVisited * kt) || !std::isfinite(error[b])) continue;
         for (int k = 0; k < run.grid.dims; ++k) {
             const double across = step_across(run.grid, profile, static_cast<index>(b), k) / kt;
             const double lower = curvature_of(across), errors = lower * kt / error[b];

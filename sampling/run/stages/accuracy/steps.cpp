@@ -6,6 +6,7 @@
 
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
+#include "sampling/run/stages/accuracy/excess.h"
 
 namespace microlift {
 
@@ -13,145 +14,14 @@ namespace {
 
 using Rows = std::vector<std::vector<double>>;
 
-constexpr double kSignificant = 4;   // standard errors: many windows and variables are looked at
-constexpr double kNoticed = 0.05;    // of the temperature
-// Of variables behind ξ: the windows' own stiffness alone shifts no free energy.
-constexpr double kNoticedAlongCv = 0.25;
-constexpr double kExplains = 1.0 / 3;  // of an excess, by the order of magnitude of what a step does
-constexpr double kLong = 0.25;         // such a step explains any
-constexpr index kBlocks = 16;        // that an error is made of, at least
 constexpr std::size_t kTried = 64;   // steps tried in a window
-constexpr double kWay = 0.2;         // of a difference, in a step's noise
 constexpr double kGoodStep = 0.2;    // dt times the steepest change of the drift
-
-// A figure of a window.
-struct Excess {
-    double value = 0, error = 0, expected = 0;
-    double noticed = kNoticed;
-    bool found() const {
-        return std::isfinite(value) && std::fabs(value) > kSignificant * error &&
-               std::fabs(value) > noticed &&
-               expected > std::min(kExplains * std::fabs(value), kLong);
-    }
-    // What a step may have done of it.
-    double weight() const { return std::min(std::fabs(value), expected / kExplains); }
-};
-
 
 // What a step advances by the drift: dt, and of underdamped dynamics dt²/2m.
 double drift_time(const Run& run) {
     const IntegratorConfig& integrator = run.config.integrator;
     return run.kernel->has_velocity() ? 0.5 * integrator.dt * integrator.dt / integrator.mass
                                       : integrator.dt;
-}
-
-double mean(const std::vector<double>& values) {
-    double sum = 0;
-    for (const double v : values) sum += v / static_cast<double>(values.size());
-    return sum;
-}
-
-// Σ of q over Σ of p, its error from blocks: replicas are independent, and where there are few, so nearly
-// are long pieces of their times.
-Excess ratio_of(const WindowStates& at, const std::vector<double>& q, const std::vector<double>& p) {
-    const index pieces = std::min(at.times, (kBlocks + at.replicas - 1) / at.replicas);
-    std::vector<double> sum(static_cast<std::size_t>(at.replicas * pieces), 0.0), base = sum;
-    for (index t = 0; t < at.times; ++t)
-        for (index r = 0; r < at.replicas; ++r) {
-            const auto i = static_cast<std::size_t>(t * at.replicas + r);
-            const auto b = static_cast<std::size_t>(t * pieces / at.times * at.replicas + r);
-            sum[b] += q[i];
-            base[b] += p[i];
-        }
-    const double blocks = static_cast<double>(sum.size()), below = mean(base);
-    Excess excess;
-    excess.value = mean(sum) / below;
-    double variance = 0;
-    for (std::size_t b = 0; b < sum.size(); ++b)
-        variance += std::pow((sum[b] - excess.value * base[b]) / below, 2) / (blocks - 1);
-    excess.error = std::sqrt(variance / blocks);
-    return excess;
-}
-
-// With a potential: E[b²] = ½σ² E[−∂b], which sees the steepest places best.
-Excess excess_of_force(const WindowStates& at, const std::vector<double>& drift,
-                       const std::vector<double>& slope, double half_noise, double time) {
-    std::vector<double> q, p;
-    double square = 0, steep = 0;
-    for (std::size_t i = 0; i < drift.size(); ++i) {
-        p.push_back(-half_noise * slope[i]);
-        q.push_back(drift[i] * drift[i] - p.back());
-        square += drift[i] * drift[i];
-        steep -= drift[i] * drift[i] * slope[i];
-    }
-    if (!(mean(p) > 0)) return {};
-    Excess excess = ratio_of(at, q, p);
-    excess.expected = 0.5 * time * steep / square;
-    return excess;
-}
-
-// Without: E[Lφ] = 0 for the generator L and φ = b_d², whose drift part and noise part are differences
-// over a short time.
-struct GeneratorParts {
-    Rows drift, noise;  // (variable, state): −b·∇φ, ½ σσᵀ:∇∇φ
-};
-
-GeneratorParts generator_parts(const BiasedDrift& physics, const WindowStates& at,
-                               const Rows& drift, double time) {
-    const double brief = kWay * kWay * time;
-    const Rows kicks = physics.kicks(at.x);
-    Rows pushed = at.x, up = at.x, down = at.x;
-    for (std::size_t d = 0; d < at.x.size(); ++d)
-        for (std::size_t i = 0; i < at.x[d].size(); ++i) {
-            const double kick = std::sqrt(brief) * kicks[d][i];
-            pushed[d][i] += brief * drift[d][i];
-            up[d][i] += kick;
-            down[d][i] -= kick;
-        }
-    const Rows p = physics.drift(at.window, pushed), u = physics.drift(at.window, up),
-               w = physics.drift(at.window, down);
-    GeneratorParts parts{Rows(at.x.size()), Rows(at.x.size())};
-    for (std::size_t d = 0; d < at.x.size(); ++d)
-        for (std::size_t i = 0; i < at.x[d].size(); ++i) {
-            const double here = drift[d][i] * drift[d][i];
-            parts.drift[d].push_back((here - p[d][i] * p[d][i]) / brief);
-            parts.noise[d].push_back((0.5 * (u[d][i] * u[d][i] + w[d][i] * w[d][i]) - here) / brief);
-        }
-    return parts;
-}
-
-// The drift part, about 2 b² steepness, says by how much a step breaks it.
-Excess excess_of_drift(const WindowStates& at, const std::vector<double>& drift,
-                       const std::vector<double>& push, const std::vector<double>& kick, double time) {
-    if (!(mean(kick) > 0)) return {};
-    std::vector<double> q;
-    double square = 0;
-    for (std::size_t i = 0; i < push.size(); ++i) {
-        q.push_back(push[i] - kick[i]);
-        square += drift[i] * drift[i] / static_cast<double>(push.size());
-    }
-    Excess excess = ratio_of(at, q, kick);
-    excess.expected = 0.25 * time * mean(push) / square;
-    return excess;
-}
-
-// ∂b_d/∂x_d of every state, from a difference along random signs: its mean is right.
-Rows slopes_of(const Run& run, const BiasedDrift& physics, const WindowStates& at, const Rows& noise,
-               double time) {
-    Rows ahead = at.x, behind = at.x, way(at.x.size());
-    for (std::size_t d = 0; d < at.x.size(); ++d)
-        for (std::size_t i = 0; i < at.x[d].size(); ++i) {
-            const bool up = derived_seed(run.config.seed + d, 9600 + i) & 1;
-            way[d].push_back((up ? kWay : -kWay) * std::sqrt(noise[d][i] * time));
-            ahead[d][i] += way[d][i];
-            behind[d][i] -= way[d][i];
-        }
-    const Rows there = physics.drift(at.window, ahead), here = physics.drift(at.window, behind);
-    Rows slopes(at.x.size());
-    for (std::size_t d = 0; d < at.x.size(); ++d)
-        for (std::size_t i = 0; i < at.x[d].size(); ++i)
-            slopes[d].push_back((there[d][i] - here[d][i]) / (2 * way[d][i]));
-    return slopes;
 }
 
 // How often a Metropolis decision would accept a step from a stored state; noise of its own.
@@ -267,20 +137,13 @@ void check_steps(Run& run, const BiasedDrift& physics, const std::vector<WindowS
     index lowest_window = -1;
     for (const WindowStates& at : drawn) {
         const Rows drift = physics.drift(at.window, at.x), noise = physics.noise(at.x);
-        Rows slopes;
-        GeneratorParts parts;
-        if (physics.has_energy())
-            slopes = slopes_of(run, physics, at, noise, time);
-        else
-            parts = generator_parts(physics, at, drift, time);
-        for (std::size_t d = 0; d < at.x.size(); ++d) {
-            Excess excess =
-                physics.has_energy()
-                    ? excess_of_force(at, drift[d], slopes[d], 0.5 * mean(noise[d]), time)
-                    : excess_of_drift(at, drift[d], parts.drift[d], parts.noise[d], time);
-            if (physics.along_cv(d)) excess.noticed = kNoticedAlongCv;
+        const std::vector<Excess> all = excesses(run, physics, at, drift, noise, time);
+        for (std::size_t d = 0; d < all.size(); ++d) {
+            Excess excess = all[d];
+            excess.looks = static_cast<double>(drawn.size() * all.size());
             const bool worse = excess.found() != worst.found() ? excess.found()
-                                                               : excess.weight() > worst.weight();
+                               : worst.found() ? excess.significance() > worst.significance()
+                                               : excess.weight() > worst.weight();
             if (worse) worst = excess, where = &at, variable = d;
         }
         if (!physics.has_energy()) continue;
