@@ -148,10 +148,11 @@ void ClosureStage::bursts() {
     burst_replicas_ = replicas;
     for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k)
         options.periods[k] = config_.cv.variables[k].period;
-    const BurstMoments m = run_bursts(stream_, model_, config_.integrator, values, starts_.span(),
+    BurstMoments m = run_bursts(stream_, model_, config_.integrator, values, starts_.span(),
                                       replicas, options);
     meter_.work(m.steps, m.force_evaluations);
     progress_.end();
+    count_repeated_starts(m);
     if (K_ == 1)
         bursts_of_one(m);
     else

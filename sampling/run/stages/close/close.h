@@ -181,6 +181,9 @@ private:
     Buffer<float> starts(const std::vector<CvValue>& values, index replicas, uint64 part);
 
     void bursts();
+    // Bursts from the same stored sample tell of its hidden variables once: where few lie near a value,
+    // errors take in the spread of drift and diffusion over so few.
+    void count_repeated_starts(BurstMoments& m);
     std::vector<index> burst_lags(index bursts) const;
     void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
