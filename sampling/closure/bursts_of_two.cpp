@@ -181,7 +181,8 @@ void take_out_curvature(TwoLag& lag, const BurstMoments& m, const Neighbours& ne
             const double spread = half * value[v][2 + 2 * axis] / (h * h);
             for (std::size_t o = 0; o < 5; ++o) {
                 double seen = spread * (value[high][o] - 2 * value[c][o] + value[low][o]);
-                const double noise = spread * std::hypot(error[high][o], 2 * error[c][o], error[low][o]);
+                const double noise =
+                    spread * std::hypot(error[high][o], 2 * error[c][o], error[low][o]);
                 if (o > 1) seen += half * value[v][axis] * (value[high][o] - value[low][o]) / (2 * h);
                 lag.value[v][o] -= seen;
                 lag.error[v][o] =
@@ -224,7 +225,8 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
                 const std::vector<Term> terms = slope(m, near, v, axis);
                 for (std::size_t r = 0; r < 2 && !terms.empty(); ++r) {
                     double noise = 0;
-                    for (const Term& t : terms) noise = std::hypot(noise, t.weight * error[t.value][r]);
+                    for (const Term& t : terms)
+                        noise = std::hypot(noise, t.weight * error[t.value][r]);
                     Matrix shift{};
                     shift[2 * r + axis] = lag.tau * noise;
                     const Matrix moved = decay_at(lag.apparent, lag.tau, m, near, v, shift);

@@ -21,14 +21,13 @@ struct TwoClosure {
     bool plateau = false;  // at least two neighbouring lags agree
 };
 
-// Values lie on a grid, of which some may be missing. With the propagator M = 1 + ∂E[Δξ]/∂ξ of all n steps
-// from neighbouring values and S = M^(1/n) that of one, E[Δξ] = Σ_{i<n} S^i b dt and the covariance
-// 2 Σ S^i D S^iᵀ dt are solved for b and D: exact for linear drift, the error of Euler–Maruyama included. What the
-// drift's curvature and changes of D add is taken out to first order in the lag.
-// The plateau is the longest run of lags over which D changes by less than `tolerance` a doubling; of it
-// the lag is taken before which D changes least, or a shorter one that says the same. Forgotten motions
-// change D at short lags, the drift's curvature, which is not corrected for, at long ones: the plateau
-// need not reach the longest.
+// Values lie on a grid, of which some may be missing. With the propagator M = 1 + ∂E[Δξ]/∂ξ of all n
+// steps from neighbouring values and S = M^(1/n) that of one, E[Δξ] = Σ_{i<n} S^i b dt and the covariance
+// 2 Σ S^i D S^iᵀ dt are solved for b and D: exact for linear drift, the error of Euler–Maruyama included.
+// What the drift's curvature and changes of D add is taken out to first order in the lag. The plateau is
+// the longest run of lags over which D changes by less than `tolerance` a doubling; of it the lag is taken
+// before which D changes least, or a shorter one that says the same. Forgotten motions change D at short
+// lags, higher orders of the drift's curvature at long ones: the plateau need not reach the longest.
 TwoClosure burst_closure_of_two(const BurstMoments& moments, double tolerance = 0.1);
 
 }  // namespace microlift

@@ -345,7 +345,8 @@ CellChain ReducedModel::ring_chain() const {
     double slow = diffusion(from()) / (period_ * period_);
     for (index i = 0; i < cells_; ++i) {
         const double x = from() + h * (static_cast<double>(i) + 0.5), d = diffusion(x + 0.5 * h);
-        edges.push_back({folded(i, cells_), folded((i + 1) % cells_, cells_), d / (h * h), log_pi(x + h) - log_pi(x)});
+        edges.push_back({folded(i, cells_), folded((i + 1) % cells_, cells_), d / (h * h),
+                         log_pi(x + h) - log_pi(x)});
         slow = std::min(slow, d / (period_ * period_));
     }
     return CellChain(cells_, std::move(edges), slow);
@@ -357,7 +358,8 @@ std::vector<double> ReducedModel::rates(int count) const {
         for (index i = 0; i < cells_; ++i)
             for (int k = 0; k < 4; ++k)
                 waves[static_cast<std::size_t>(k)][at(i)] =
-                    k % 2 ? std::sin((k / 2 + 1) * angle(i, cells_)) : std::cos((k / 2 + 1) * angle(i, cells_));
+                    k % 2 ? std::sin((k / 2 + 1) * angle(i, cells_))
+                          : std::cos((k / 2 + 1) * angle(i, cells_));
         return ring_chain().rates(count, std::move(waves));
     }
     const Generator g = generator();

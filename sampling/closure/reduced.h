@@ -103,9 +103,10 @@ private:
 };
 
 // b and D whose displacements over the lag τ, made of so many Euler–Maruyama steps (0: continuous), are
-// the given ones: mean Δξ and its variance at x with their errors. A fixed point: estimates are shifted by what the present model misses. It begins with
-// `guess` if there is one, for instance the model of a shorter lag, which stays where a long lag says
-// little (in narrow wells). Returns the corrected estimate; `model` its smooth curves.
+// the given ones: mean Δξ and its variance at x with their errors. A fixed point: estimates are shifted by
+// what the present model misses. It begins with `guess` if there is one, for instance the model of a
+// shorter lag, which stays where a long lag says little (in narrow wells). Returns the corrected estimate;
+// `model` its smooth curves.
 ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& mean,
                                      const std::vector<double>& mean_error,

@@ -34,8 +34,8 @@ struct SlowestRate {
 
 // Starts (dim, values · replicas) at the values, drawn anew by the density of `motion`: where free
 // trajectories spend their time. rate = −ln(cov(ψ(0), ψ(t₂)) / cov(ψ(0), ψ(t₁))) / (t₂ − t₁), with a
-// jackknife error and, where the two halves of the span differ by more than it, their difference; ψ need not be exact, nor the starts in equilibrium, once other motions have died
-// out by t₁.
+// jackknife error and, where the two halves of the span differ by more than twice theirs, the difference;
+// ψ need not be exact, nor the starts in equilibrium, once other motions have died out by t₁.
 SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorConfig& integrator,
                         const std::vector<CvValue>& values, Span<const float> start, index replicas,
                         const SlowMotion& motion, const SlowestRateOptions& options);

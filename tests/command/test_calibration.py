@@ -28,8 +28,10 @@ class Calibration(unittest.TestCase):
             else:
                 self.assertTrue(s["exact"], quantity)
 
-    QUANTITIES = [f"{what}, {source}" for what in ("drift", "diffusion", "slowest rate", "first passage")
-                  for source in ("conditional", "burst")] + ["slowest rate, full", "first passage, full"]
+    QUANTITIES = [f"{what}, {source}"
+                  for what in ("drift", "diffusion", "slowest rate", "first passage")
+                  for source in ("conditional", "burst")]
+    QUANTITIES += ["slowest rate, full", "first passage, full"]
 
     def test_harmonic_well(self):
         self.check("harmonic", self.QUANTITIES)

@@ -239,7 +239,8 @@ def learned():
     base = double_well().text
 
     def prepare(command, folder):
-        (folder / "map.toml").write_text(base.split("[closure]")[0] + "[learn]\npoints = 1000\nepsilon = 0.02\n")
+        (folder / "map.toml").write_text(base.split("[closure]")[0] +
+                                         "[learn]\npoints = 1000\nepsilon = 0.02\n")
         subprocess.run([command, "run", folder / "map.toml", "-o", folder / "map", "--no-report",
                         "--quiet", "--threads", "1", "--set", "umbrella.steps=4000", "--seed", "1"],
                        check=True, capture_output=True)
@@ -265,7 +266,8 @@ variables = [{{ kind = "diffusion_map", file = "{folder}/map/diffusion_map.json"
 
     def figures(folder):
         with h5py.File(folder / "samples.h5") as file:
-            x, phi = np.array(file["state"])[:, 0], np.array(file["cv"]).reshape(len(file["cv"]), -1)[:, 0]
+            x = np.array(file["state"])[:, 0]
+            phi = np.array(file["cv"]).reshape(len(x), -1)[:, 0]
         order = np.argsort(phi)
         for name, *figure in closure(folder, line, line.slowest_rate(),
                                      lambda value: float(np.interp(value, phi[order], x[order]))):

@@ -1,5 +1,6 @@
 // The closure from bursts: where they start, how long they last, which lag is taken.
 #include <algorithm>
+#include <limits>
 
 #include "sampling/run/stages/close/close.h"
 
@@ -147,10 +148,11 @@ void ClosureStage::bursts() {
     burst_replicas_ = replicas;
     for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k)
         options.periods[k] = config_.cv.variables[k].period;
-    const BurstMoments m = run_bursts(stream_, model_, config_.integrator, values, starts_.span(),
+    BurstMoments m = run_bursts(stream_, model_, config_.integrator, values, starts_.span(),
                                       replicas, options);
     meter_.work(m.steps, m.force_evaluations);
     progress_.end();
+    count_repeated_starts(m);
     if (K_ == 1)
         bursts_of_one(m);
     else
@@ -161,16 +163,23 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
     const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
     write_lags(closure);
     BurstLag lag = closure.lags[closure.chosen];
-    const BurstLag* shorter = closure.chosen > 0 ? &closure.lags[closure.chosen - 1] : nullptr;
-    ClosureEstimate& e = lag.corrected;
-    for (std::size_t i = 0; i < e.size() && shorter; ++i) {
-        const ClosureEstimate& other = shorter->corrected;
-        e.drift_error[i] = with_difference(e.drift_error[i], e.drift[i] - other.drift[i],
-                                           other.drift_error[i]);
-        e.diffusion_error[i] = with_difference(e.diffusion_error[i],
-                                               e.diffusion[i] - other.diffusion[i],
-                                               other.diffusion_error[i]);
-    }
+    std::vector<const BurstLag*> beside;
+    if (closure.chosen > 0) beside.push_back(&closure.lags[closure.chosen - 1]);
+    if (closure.chosen + 1 < closure.lags.size()) beside.push_back(&closure.lags[closure.chosen + 1]);
+    const auto widen = [&](std::vector<double> ClosureEstimate::*value,
+                           std::vector<double> ClosureEstimate::*error) {
+        for (std::size_t i = 0; i < lag.corrected.size(); ++i) {
+            double& own = (lag.corrected.*error)[i];
+            double least = std::numeric_limits<double>::infinity();
+            for (const BurstLag* l : beside)
+                least = std::min(least, with_difference(own, (lag.corrected.*value)[i] -
+                                                                 (l->corrected.*value)[i],
+                                                        (l->corrected.*error)[i]));
+            if (!beside.empty()) own = least;
+        }
+    };
+    widen(&ClosureEstimate::drift, &ClosureEstimate::drift_error);
+    widen(&ClosureEstimate::diffusion, &ClosureEstimate::diffusion_error);
     const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
     relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
@@ -181,7 +190,7 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
                 return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
             },
             "burst");
-    sources_.push_back(burst_source(lag, shorter, m.period));
+    sources_.push_back(burst_source(lag, beside, m.period));
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {
@@ -210,7 +219,8 @@ void ClosureStage::describe_lags(const BurstClosure& closure) {
 }
 
 // With replicates of the measured displacements, each inverted anew.
-ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* shorter,
+ClosureSource ClosureStage::burst_source(const BurstLag& lag,
+                                         const std::vector<const BurstLag*>& beside,
                                          double period) const {
     ClosureSource source;
     source.name = "burst";
@@ -233,7 +243,10 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* sh
         source.replicates.push_back(std::move(model));
     }
     add_variants(source);
-    if (shorter) source.variants.push_back({shorter->model, 1.0, true});
+    if (!beside.empty()) {
+        source.variants.push_back({beside[0]->model, 1.0, true});
+        if (beside.size() > 1) source.variants.back().nearer.push_back(beside[1]->model);
+    }
     return source;
 }
 

@@ -1,7 +1,7 @@
 // The closure stage: the reduced models, what follows from each, and the full model beside them.
 // close.cpp has the averages, bursts.cpp the bursts and the slowest rate, passages.cpp first passages and
 // committors, compare.cpp what follows from each model and what is not to be trusted, of_two.cpp what is
-// different with two collective variables.
+// different with two collective variables, variants.cpp what errors count besides noise.
 #pragma once
 
 #include <algorithm>
@@ -37,11 +37,13 @@ struct ClosureSourceOf : ClosureFigures {
     std::vector<Model> replicates;  // of the model, for errors
     // Models that differ from it in what estimates do not tell, walls and meshes: this share of the
     // difference is an error besides that of the replicates. Where the variant has noise of its own, only
-    // what exceeds twice the replicates' spread.
+    // what exceeds twice the replicates' spread. Of two models the nearer counts: bursts of the lags before
+    // and after, since the estimate of the lag between may still approach its plateau, or leave it.
     struct Variant {
         Model model;
         double share = 1;
         bool noisy = false;
+        std::vector<Model> nearer{};
     };
     std::vector<Variant> variants;
     // From every second and every fourth estimate: the curves between estimates, by Richardson's rule
@@ -67,8 +69,15 @@ struct ClosureSourceOf : ClosureFigures {
         };
         for (const Variant& v : variants) {
             const auto values = f(v.model);
+            std::vector<double> distance;
             for (std::size_t i = 0; i < out.size(); ++i)
-                add(i, values[i] - out[i].value, v.noisy, v.share);
+                distance.push_back(std::fabs(values[i] - out[i].value));
+            for (const Model& other : v.nearer) {
+                const auto others = f(other);
+                for (std::size_t i = 0; i < out.size(); ++i)
+                    distance[i] = std::min(distance[i], std::fabs(others[i] - out[i].value));
+            }
+            for (std::size_t i = 0; i < out.size(); ++i) add(i, distance[i], v.noisy, v.share);
         }
         if (rougher.size() == 2) {
             const auto second = f(rougher[0]), fourth = f(rougher[1]);
@@ -172,12 +181,16 @@ private:
     Buffer<float> starts(const std::vector<CvValue>& values, index replicas, uint64 part);
 
     void bursts();
+    // Bursts from the same stored sample tell of its hidden variables once: where few lie near a value,
+    // errors take in the spread of drift and diffusion over so few.
+    void count_repeated_starts(BurstMoments& m);
     std::vector<index> burst_lags(index bursts) const;
     void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
     void describe_lags(const BurstClosure& closure);
-    // `shorter`: the lag before, if there is one.
-    ClosureSource burst_source(const BurstLag& lag, const BurstLag* shorter, double period) const;
+    // Besides the lag, those before and after it, as far as there are any.
+    ClosureSource burst_source(const BurstLag& lag, const std::vector<const BurstLag*>& beside,
+                               double period) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
     // transition matrices where those tell it.

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <set>
 
+#include "sampling/closure/burst_kernels.h"
 #include "sampling/run/stages/close/close.h"
 
 namespace microlift {
@@ -36,6 +38,35 @@ void add_two(ClosureSource& source, const F& with_stride) {
 }
 
 }  // namespace
+
+void ClosureStage::count_repeated_starts(BurstMoments& m) {
+    if (c_.start != "physics" || model_.dim() == K_) return;
+    const index values = std::ssize(m.values), replicas = m.replicas, n = values * replicas;
+    const std::vector<float> x = to_host(stream_, Span<const float>(starts_.span()));
+    const AveragedClosure a = average_closure(stream_, model_, starts_.span(), values, replicas);
+    for (index v = 0; v < values; ++v) {
+        std::set<std::vector<float>> different;
+        for (index j = v * replicas; j < (v + 1) * replicas; ++j) {
+            std::vector<float> state;
+            for (int d = 0; d < model_.dim(); ++d)
+                state.push_back(x[static_cast<std::size_t>(d * n + j)]);
+            different.insert(std::move(state));
+        }
+        // Of the mean over so few beside the mean over all bursts, as if these were independent.
+        const double all = static_cast<double>(replicas);
+        const double more = std::sqrt(
+            (all - 1) * (1 / static_cast<double>(different.size()) - 1 / all));
+        for (std::size_t l = 0; l < m.lags.size(); ++l) {
+            BurstPoint& p = m.points[l * m.values.size() + static_cast<std::size_t>(v)];
+            for (int o = 0; o < burst_outputs(K_); ++o) {
+                const double extra =
+                    more * a.error[static_cast<std::size_t>(o * values + v)] * m.tau(l);
+                double& error = o < K_ ? p.mean_error[o] : p.covariance_error[o - K_];
+                error = std::hypot(error, o < K_ ? extra : 2 * extra);
+            }
+        }
+    }
+}
 
 void ClosureStage::add_variants(ClosureSource& source) {
     source.variants.push_back({source.model.beyond_ends()});
