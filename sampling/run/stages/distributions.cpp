@@ -31,8 +31,8 @@ double deviation_of(const std::vector<float>& x) {
 }
 
 // Whether y is a function of ξ in a bin: a regression on z and z² (of two ξ: and on their product) leaves
-// hardly anything of it.
-bool determined_by(const std::vector<double>& z, int dims, const std::vector<float>& y) {
+// hardly anything of it. Then y becomes what it would be at z = 0.
+bool determined_by(const std::vector<double>& z, int dims, std::vector<float>& y) {
     constexpr double kLeft = 0.01;  // of its variance
     const std::size_t n = y.size(), terms = dims == 1 ? 3 : 6;
     if (n < 4 * terms) return false;
@@ -63,13 +63,17 @@ bool determined_by(const std::vector<double>& z, int dims, const std::vector<flo
     if (!cholesky_factor(normal, static_cast<index>(terms))) return false;
     cholesky_solve(normal, static_cast<index>(terms), right.data(), 1);
     double left = 0;
+    std::vector<float> at_value;
     for (std::size_t i = 0; i < n; ++i) {
         features(i, f);
         double rest = (static_cast<double>(y[i]) - mean) / spread;
         for (std::size_t a = 0; a < terms; ++a) rest -= right[a] * f[a];
         left += rest * rest;
+        at_value.push_back(static_cast<float>(mean + spread * (right[0] + rest)));
     }
-    return left < kLeft * static_cast<double>(n);
+    if (left >= kLeft * static_cast<double>(n)) return false;
+    y = std::move(at_value);
+    return true;
 }
 
 class Judgement {
@@ -104,6 +108,7 @@ private:
     std::vector<index> near_;  // samples near the value at hand
     std::vector<ReferenceLaw> references_;  // of the value at hand, by variable
     Json list_ = Json::array();
+    double worst_ = 0;  // of the generator
     std::vector<double> physics_w1_, generated_w1_, healed_w1_;
     std::vector<std::vector<double>> other_w1_;
     Store pictures_;
@@ -150,6 +155,9 @@ void Judgement::judge_source(const std::string& source, const std::vector<float>
                              const ReferenceLaw& reference, std::size_t value,
                              std::size_t variable, std::vector<double>& sink) {
     sink.push_back(reference.distance(sorted));
+    // As far as the samples can tell.
+    if (source == "generator" && sink.back() > 2 * reference.floor(sorted.size()))
+        worst_ = std::max(worst_, sink.back());
     Json j;
     j["cv"] = cv_json(run_.grid.dims, sets_.values[value]);
     j["variable"] = names_[variable];
@@ -231,10 +239,8 @@ void Judgement::finish() {
     if (!healed_w1_.empty()) lifting["healed_w1"] = median_and_worst(healed_w1_);
     record_compared();
     lifting["against"] = exact_ ? "exact" : "physics";
-    const double worst =
-        generated_w1_.empty() ? 0 : *std::max_element(generated_w1_.begin(), generated_w1_.end());
-    if (worst > kFar)
-        run_.warn("the generator is far from physics somewhere: worst W1/sigma " + number(worst) +
+    if (worst_ > kFar)
+        run_.warn("the generator is far from physics somewhere: worst W1/sigma " + number(worst_) +
                   "; see the conditional densities before using it there, or heal");
 }
 

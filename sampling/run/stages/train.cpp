@@ -98,7 +98,7 @@ void record_training(Run& run, const TrainingHistory& history, Precision precisi
     record["bytes_in_loop"] = run.generator.bytes_in_loop;
     record["updates"] = run.generator.updates;
     record["history"] = curves(history);
-    const bool judged = !history.bin_conditions.empty();
+    const bool judged = history.floor > 0;
     record["best_update"] = judged ? Json(history.best_iteration) : Json();
     record["best_w1"] = judged ? Json(history.best) : Json();
     record["w1_floor"] = judged ? Json(history.floor) : Json();
@@ -128,7 +128,10 @@ void train(Run& run) {
     generator.conditions = history.bin_conditions;
     generator.distances = history.distances;
     record_training(run, history, trainer->precision());
-    if (history.bin_conditions.empty())
+    if (!history.bin_conditions.empty() && !(history.floor > 0))
+        run.warn("what the generator learns does not vary in the samples, so that there is nothing to "
+                 "validate; check the system, or leave out [generator]");
+    else if (history.bin_conditions.empty())
         run.warn("too few samples are held out for the generator to be validated by: its last state "
                  "was taken, whatever it is worth; choose another generator.held_out (it is " +
                  number(run.config.generator.held_out) + "), or give more samples");
