@@ -52,7 +52,7 @@ LANE_FN SetDistance<L> distance_to_set(const PassageSet& set, int dim, int cvs, 
     if (set.kind == PassageSet::cv)
         return {broadcast<L>(set.sign) * (broadcast<L>(set.bound) - xi(set.k)), broadcast<L>(1.0f)};
     const bool is_ball = set.kind == PassageSet::ball;
-    L r2 = broadcast<L>(is_ball ? 1e-20f : 1e-12f);
+    L r2 = broadcast<L>(is_ball ? 1e-14f * set.radius * set.radius : 1e-12f);
     if (is_ball) {
         for (int d = 0; d < dim; ++d) {
             const L u = x(d) - broadcast<L>(set.center[d]);
@@ -76,7 +76,7 @@ struct StepEnds {
     // The Brownian bridge between the ends reaches set b with probability e^(−exponent), where both lie
     // outside.
     LANE_FN L exponent(int b) const {
-        return broadcast<L>(2.0f) * before[b] * after[b] / max(variance[b], broadcast<L>(1e-30f));
+        return broadcast<L>(2.0f) * before[b] * after[b] / max(variance[b], broadcast<L>(1.2e-38f));
     }
     LANE_FN Mask<L> ends_in(int b) const {
         const L zero = broadcast<L>(0.0f);
@@ -92,7 +92,7 @@ struct StepEnds {
 LANE_FN float bridge_moment(float d0, float d1, float variance, float normal, float uniform) {
     if (!(d0 > 0.0f)) return 0.0f;
     const float mean = d0 / max(abs(d1), 1e-6f * d0);
-    const float shape = max(d0 * d0 / max(variance, 1e-30f), 1e-20f);
+    const float shape = min(max(d0 * d0 / max(variance, 1.2e-38f), 1e-20f), 1e30f);
     const float w = mean * normal * normal;
     const float low =
         mean / fma(w + sqrt_exact(w * fma(4.0f, shape, w)), 0.5f / shape, 1.0f);

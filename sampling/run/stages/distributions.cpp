@@ -93,6 +93,7 @@ private:
     std::vector<index> near_;  // samples near the value at hand
     std::vector<ReferenceLaw> references_;  // of the value at hand, by variable
     Json list_ = Json::array();
+    double worst_ = 0;  // of the generator
     std::vector<double> physics_w1_, generated_w1_, healed_w1_;
     std::set<std::string> determined_, constant_;  // variables
     std::vector<std::vector<double>> other_w1_;
@@ -133,6 +134,9 @@ void Judgement::judge_source(const std::string& source, const std::vector<float>
                              const ReferenceLaw& reference, double unit, std::size_t value,
                              std::size_t variable, std::vector<double>& sink) {
     sink.push_back(reference.distance(sorted) / unit);
+    // As far as the samples can tell.
+    if (source == "generator" && sink.back() > 2 * reference.floor(sorted.size()) / unit)
+        worst_ = std::max(worst_, sink.back());
     Json j;
     j["cv"] = cv_json(run_.grid.dims, sets_.values[value]);
     j["variable"] = names_[variable];
@@ -262,10 +266,8 @@ void Judgement::finish() {
     record_compared();
     name_special();
     lifting["against"] = exact_ ? "exact" : "physics";
-    const double worst =
-        generated_w1_.empty() ? 0 : *std::max_element(generated_w1_.begin(), generated_w1_.end());
-    if (worst > kFar)
-        run_.warn("the generator is far from physics somewhere: worst W1/sigma " + number(worst) +
+    if (worst_ > kFar)
+        run_.warn("the generator is far from physics somewhere: worst W1/sigma " + number(worst_) +
                   "; see the conditional densities before using it there, or heal");
 }
 

@@ -110,7 +110,7 @@ void write_exact(Run& run) {
     std::vector<std::string> columns{"cv_1", "free_energy"};
     const bool other = run.model.dim() == 2;
     if (other) {
-        const std::string& name = target_names(run).at(0);
+        const std::string name = target_names(run).at(0);
         columns.insert(columns.end(), {"mean_" + name, "variance_" + name});
     }
     const double kt = run.model.kt();

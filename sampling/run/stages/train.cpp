@@ -98,7 +98,7 @@ void record_training(Run& run, const TrainingHistory& history, Precision precisi
     record["bytes_in_loop"] = run.generator.bytes_in_loop;
     record["updates"] = run.generator.updates;
     record["history"] = curves(history);
-    const bool judged = !history.distances.empty();
+    const bool judged = !history.distances.empty() && history.floor > 0;
     record["best_update"] = judged ? Json(history.best_iteration) : Json();
     record["best_w1"] = judged ? Json(history.best) : Json();
     record["w1_floor"] = judged ? Json(history.floor) : Json();
@@ -131,6 +131,9 @@ void train(Run& run) {
     if (history.distances.empty())
         run.warn("nothing was held out of the training, so nothing judged it and its last state is kept; "
                  "choose generator.held_out so that both parts have samples, or sample more");
+    else if (!(history.floor > 0))
+        run.warn("what the generator learns does not vary in the samples, so that there is nothing to "
+                 "validate; check the system, or leave out [generator]");
     generator.weights = trainer->generator_tensors();
     generator.state = trainer->save_state();
     write_safetensors(run.dir / "generator.safetensors", generator.weights);
