@@ -24,13 +24,13 @@ namespace {
 
 constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
 constexpr int kMaxDotsPerLine = 128;  // dotted keys nest; this bounds the depth of the tree
-constexpr int kMaxDepth = 16;
+constexpr std::size_t kMaxDepth = 16;
 
 ConfigOrigin origin_of(const toml::source_region& region, const std::string& file) {
     return {file, static_cast<int>(region.begin.line), static_cast<int>(region.begin.column)};
 }
 
-ConfigValue from_node(const toml::node& node, const std::string& file, int depth) {
+ConfigValue from_node(const toml::node& node, const std::string& file, std::size_t depth) {
     ConfigValue value;
     value.origin = origin_of(node.source(), file);
     if (depth > kMaxDepth) {
@@ -271,40 +271,47 @@ ConfigValue option_value(const std::string& text, const ConfigOrigin& origin) {
     return value;
 }
 
-void apply_override(ConfigValue& root, const ConfigOverride& change) {
-    const ConfigOrigin origin{change.option, 0, 0};
-    ConfigValue value = option_value(change.value, origin);
-
-    ConfigValue* table = &root;
-    std::string_view rest = change.key;
-    for (int depth = 0;; ++depth) {
+// The parts of "umbrella.windows".
+static std::vector<std::string> key_parts(const ConfigOverride& change, const ConfigOrigin& origin) {
+    std::vector<std::string> parts;
+    for (std::string_view rest = change.key;;) {
         const std::size_t dot = rest.find('.');
-        const std::string part(rest.substr(0, dot));
+        const std::string_view part = rest.substr(0, dot);
         const bool bare =
             !part.empty() && part.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR"
                                                     "STUVWXYZ0123456789_-") == std::string::npos;
-        if (!bare || depth >= kMaxDepth) {
+        if (!bare || parts.size() >= kMaxDepth) {
             refuse(origin, "'" + printable(change.key) + "' is not the name of a key",
                    "write for example --set umbrella.windows=40");
         }
+        parts.emplace_back(part);
         if (dot == std::string_view::npos) {
-            table->put(part, std::move(value));
-            return;
+            return parts;
         }
-        ConfigValue* next = table->find(part);
+        rest = rest.substr(dot + 1);
+    }
+}
+
+void apply_override(ConfigValue& root, const ConfigOverride& change) {
+    const ConfigOrigin origin{change.option, 0, 0};
+    ConfigValue value = option_value(change.value, origin);
+    const std::vector<std::string> parts = key_parts(change, origin);
+    ConfigValue* table = &root;
+    for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
+        ConfigValue* next = table->find(parts[i]);
         if (next == nullptr) {
             ConfigValue empty;
             empty.kind = ConfigValue::Kind::table;
             empty.origin = origin;
-            next = &table->put(part, std::move(empty));
+            next = &table->put(parts[i], std::move(empty));
         }
         if (next->kind != ConfigValue::Kind::table) {
-            refuse(origin, "'" + part + "' is " + kind_name(next->kind) + ", not a table",
+            refuse(origin, "'" + parts[i] + "' is " + kind_name(next->kind) + ", not a table",
                    "write for example --set umbrella.windows=40");
         }
         table = next;
-        rest = rest.substr(dot + 1);
     }
+    table->put(parts.back(), std::move(value));
 }
 
 }  // namespace microlift

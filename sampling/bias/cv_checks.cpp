@@ -1,6 +1,7 @@
 #include "sampling/bias/cv_checks.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -22,7 +23,7 @@ double reach_of_window(const Model& model, const UmbrellaConfig& umbrella, std::
 }
 
 // A bias pulls along ξ, not across the cut of an angle, and trajectories that cross one are driven round.
-void check_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model) {
+void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model) {
     for (std::size_t k = 0; k < config.cv.variables.size(); ++k) {
         const std::optional<Cut> cut =
             cut_of(model.formulas().graph, model.formulas().cv_nodes[k]);
@@ -47,12 +48,11 @@ void check_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const
 
 // The largest squared sine between the two gradients at states of every length; negative if it has no value
 // at any of them.
-double largest_sine(const Model& model) {
-    Expressions graph = model.formulas().graph;
-    const auto D = static_cast<std::size_t>(model.dim());
+double largest_sine(Expressions& graph, const std::array<NodeId, 2>& xi, int dim) {
+    const auto D = static_cast<std::size_t>(dim);
     std::vector<NodeId> gradients;
-    for (const NodeId xi : model.formulas().cv_nodes)
-        for (const NodeId g : graph.gradient(xi, model.dim())) gradients.push_back(g);
+    for (const NodeId f : xi)
+        for (const NodeId g : graph.gradient(f, dim)) gradients.push_back(g);
     const BatchEvaluator evaluate(graph, gradients);
     std::mt19937_64 random(1);
     double largest = -1;
@@ -77,16 +77,22 @@ double largest_sine(const Model& model) {
     return largest;
 }
 
-void check_independent(const ModelConfig& config, const Model& model) {
-    if (model.n_cvs() != 2) return;
-    const std::vector<NodeId>& xi = model.formulas().cv_nodes;
+void find_dependent(const ModelConfig& config) {
+    const CvVariable &a = config.cv.variables[0], &b = config.cv.variables[1];
+    bool dependent = !a.file.empty() && a.file == b.file && a.coordinate == b.coordinate;
     // Far from its landmarks a learned coordinate is flat: states of any length say nothing of it.
-    const bool learned = !config.cv.variables[0].file.empty() || !config.cv.variables[1].file.empty();
-    const double sine = learned ? -1 : largest_sine(model);
-    if (xi[0] != xi[1] && (sine < 0 || sine > kParallel)) return;
+    if (a.file.empty() && b.file.empty()) {
+        Expressions graph;
+        const Symbols symbols = symbols_of(config.system);
+        const std::array<NodeId, 2> xi{parse_formula(graph, a.formula, symbols),
+                                       parse_formula(graph, b.formula, symbols)};
+        const double sine = largest_sine(graph, xi, static_cast<int>(symbols.variables.size()));
+        dependent = xi[0] == xi[1] || (sine >= 0 && sine < kParallel);
+    }
+    if (!dependent) return;
     throw KeyError("cv.variables[1]",
-                   "the collective variables '" + printable(model.cv_names()[0], 80) + "' and '" +
-                       printable(model.cv_names()[1], 80) +
+                   "the collective variables '" + printable(a.name, 80) + "' and '" +
+                       printable(b.name, 80) +
                        "' depend on one another: their gradients have the same direction everywhere",
                    "leave one of them out, or choose another");
 }
@@ -109,10 +115,14 @@ void check_single_precision(Checks& checks, const char* key, const std::vector<d
     });
 }
 
-void check_cvs(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
-               const Model& model) {
-    checks.with({"umbrella", "cv.variables"}, [&] { check_cuts(config, umbrella, model); });
-    checks.with({"cv.variables"}, [&] { check_independent(config, model); });
+void check_independent(Checks& checks, const ModelConfig& config) {
+    if (config.cv.count() != 2) return;
+    checks.with({"system", "cv.variables"}, [&] { find_dependent(config); });
+}
+
+void check_cuts(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
+                const Model& model) {
+    checks.with({"umbrella", "cv.variables"}, [&] { find_cuts(config, umbrella, model); });
 }
 
 }  // namespace microlift

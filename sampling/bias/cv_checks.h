@@ -10,8 +10,11 @@ namespace microlift {
 void check_single_precision(Checks& checks, const char* key, const std::vector<double>& values,
                             bool may_vanish);
 
-// Windows whose samples cross the cut of an angle, and collective variables that depend on one another.
-void check_cvs(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
-               const Model& model);
+// Two collective variables that depend on one another. No model can be made of such.
+void check_independent(Checks& checks, const ModelConfig& config);
+
+// Windows whose samples cross the cut of an angle.
+void check_cuts(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
+                const Model& model);
 
 }  // namespace microlift

@@ -90,7 +90,8 @@ double wasserstein_between(std::span<const float> a, std::span<const float> b) {
     return sum / static_cast<double>(a.size());
 }
 
-ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact)
+ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact,
+                           double unit)
     : samples_(std::move(samples)), exact_(std::move(exact)) {
     std::sort(samples_.begin(), samples_.end());
     if (exact_) {
@@ -104,22 +105,24 @@ ReferenceLaw::ReferenceLaw(std::vector<float> samples, std::optional<ExactCondit
             squares += (static_cast<double>(v) - mean_) * (static_cast<double>(v) - mean_);
         sigma_ = std::sqrt(squares / (count - 1));
     }
+    unit_ = unit > 0 ? unit : sigma_;
 }
 
 double ReferenceLaw::distance(const std::vector<float>& sorted) const {
-    if (exact_) return wasserstein_to_exact(sorted, *exact_) / sigma_;
+    if (exact_) return wasserstein_to_exact(sorted, *exact_) / unit_;
     // As many quantiles as there are samples.
     const std::size_t count = samples_.size();
     std::vector<float> quantiles(count);
     for (std::size_t i = 0; i < count; ++i)
         quantiles[i] = sorted[(2 * i + 1) * sorted.size() / (2 * count)];
-    return wasserstein_between(quantiles, samples_) / sigma_;
+    return wasserstein_between(quantiles, samples_) / unit_;
 }
 
 double ReferenceLaw::floor(std::size_t states) const {
     constexpr double kGaussian = 1.822;  // √n W1/σ of two samples of n
     const double other = exact_ ? 0.0 : 1 / static_cast<double>(samples_.size());
-    return kGaussian / std::sqrt(2.0) * std::sqrt(1 / static_cast<double>(states) + other);
+    return sigma_ / unit_ * kGaussian / std::sqrt(2.0) *
+           std::sqrt(1 / static_cast<double>(states) + other);
 }
 
 }  // namespace microlift

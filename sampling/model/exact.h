@@ -57,7 +57,8 @@ double wasserstein_between(std::span<const float> a, std::span<const float> b);
 // is one, else that of the samples nearby.
 class ReferenceLaw {
 public:
-    ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact);
+    // `unit`: of distances; 0: the law's own deviation.
+    ReferenceLaw(std::vector<float> samples, std::optional<ExactConditional> exact, double unit = 0);
     // Are there enough samples, where they have to serve, and do they vary?
     bool known() const { return (exact_ || samples_.size() >= kLeastSamples) && sigma_ > 0; }
     const char* name() const { return exact_ ? "exact" : "physics"; }
@@ -65,7 +66,7 @@ public:
     const std::vector<float>& samples() const { return samples_; }  // sorted
     double mean() const { return mean_; }
     double sigma() const { return sigma_; }
-    // W1 of sorted states from it, in its deviations, and what as many states drawn from it show.
+    // W1 of sorted states from it, in that unit, and what as many states drawn from it show.
     double distance(const std::vector<float>& sorted) const;
     double floor(std::size_t states) const;
 
@@ -74,7 +75,7 @@ public:
 private:
     std::vector<float> samples_;
     std::optional<ExactConditional> exact_;
-    double mean_ = 0, sigma_ = 1;
+    double mean_ = 0, sigma_ = 1, unit_ = 1;
 };
 
 }  // namespace microlift

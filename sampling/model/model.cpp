@@ -29,13 +29,14 @@ KeyError of_formula(const FormulaError& error) {
 
 }  // namespace
 
+Symbols symbols_of(const SystemConfig& system) {
+    return {system.is_formula() ? system.variables : find_system(system.name).variables,
+            system.parameters};
+}
+
 void check_formulas(Checks& checks, const ModelConfig& config) {
     const SystemConfig& system = config.system;
-    Symbols symbols{system.variables, system.parameters};
-    if (!system.is_formula()) {
-        const SystemInfo& info = find_system(system.name);
-        symbols = {info.variables, system.parameters};
-    }
+    const Symbols symbols = symbols_of(system);
     const auto check = [&](const std::string& key, const std::string& shown,
                            const std::string& formula) {
         checks.with({"system.name", "system.variables", "system.parameters", key}, [&] {

@@ -22,6 +22,9 @@ class Checks;
 // "cv.variables[0]".
 void check_formulas(Checks& checks, const ModelConfig& config);
 
+// Names of a system's variables, and its parameters.
+Symbols symbols_of(const SystemConfig& system);
+
 class Model {
 public:
     // Throws KeyError.

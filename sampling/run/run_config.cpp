@@ -190,6 +190,7 @@ void check_stages(RunConfig& run, double available_bytes) {
     std::optional<Model> model;
     check_formulas(config, run);
     check_numbers(run);
+    check_independent(config, run);
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
         check_path_kernel(*model, run.integrator);
@@ -200,7 +201,7 @@ void check_stages(RunConfig& run, double available_bytes) {
         check_generator(config, run.generator, run.cv, static_cast<index>(made), model->dim(),
                         model->observed());
         config.with({"umbrella.initial"}, [&] { check_initial_file(run.umbrella); });
-        check_cvs(config, run, run.umbrella, *model);
+        check_cuts(config, run, run.umbrella, *model);
         check_starts(config, run, *model);
         config.with({"closure"}, [&] { check_committors(run, *model); });
         config.with({"umbrella", "integrator"}, [&] { check_spacing(run, *model); });

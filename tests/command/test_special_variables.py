@@ -63,7 +63,8 @@ class SpecialVariables(Scratch):
         said, told = self.start(WELL + 'observe = ["x^2", "sin(3*x)", "y"]\n' + REST,
                                 "umbrella.steps=100000")
         self.assertEqual(told["lifting"]["determined"], "y1, y2")
-        # They follow x, and are judged by how far they go: the generator knows them well.
+        # They follow x alone: at a value of x they have one value. A generator that misses it by a tenth of
+        # the spread that they have over all samples has learned nothing of them to speak of.
         of = {name: [row["w1_over_sigma"] for row in told["lifting"]["w1"] if row["variable"] == name]
               for name in ("y1", "y2", "y3")}
         self.assertLess(max(of["y1"] + of["y2"]), 0.1)

@@ -32,25 +32,19 @@ double variance_of(const std::vector<T>& x) {
     return square / n;
 }
 
-// What a linear function of the regressors leaves of y.
+// y less what a linear function of the regressors makes of it. The last entry of each is a place of its own,
+// not a sample: there y is 0, and what is left is minus the function's value.
 std::vector<double> unexplained(std::vector<double> y, std::vector<std::vector<double>> regressors) {
-    const auto centre = [](std::vector<double>& x) {
-        double mean = 0;
-        for (const double v : x) mean += v / static_cast<double>(x.size());
-        for (double& v : x) v -= mean;
-    };
     const auto take_out = [](std::vector<double>& from, const std::vector<double>& along) {
         double product = 0, square = 0;
-        for (std::size_t i = 0; i < from.size(); ++i) {
+        for (std::size_t i = 0; i + 1 < from.size(); ++i) {
             product += from[i] * along[i];
             square += along[i] * along[i];
         }
         if (!(square > 0)) return;
         for (std::size_t i = 0; i < from.size(); ++i) from[i] -= product / square * along[i];
     };
-    centre(y);
     for (std::size_t k = 0; k < regressors.size(); ++k) {
-        centre(regressors[k]);
         for (std::size_t l = 0; l < k; ++l) take_out(regressors[k], regressors[l]);
         take_out(y, regressors[k]);
     }
@@ -68,15 +62,15 @@ private:
     ReferenceLaw reference_of(std::size_t value, std::size_t variable) const;
     std::vector<float> sorted(const std::vector<float>& x, std::size_t value,
                               std::size_t variable) const;
-    // The unit of distances, in deviations near the value: 1, or where these are mostly the range of ξ that
-    // the samples come from, the deviation of all samples. 0: they are all the same.
-    double unit_of(const ReferenceLaw& reference, std::size_t value, std::size_t variable) const;
+    // Where the samples near the value differ mostly because their ξ does, they are moved to it along a
+    // smooth function of ξ, and distances are in deviations of all samples.
+    std::optional<ReferenceLaw> determined_at(std::size_t value, std::size_t variable) const;
     const float* states(const std::vector<float>& x, std::size_t value, std::size_t variable) const {
         return x.data() + rows_[variable] * sets_.count() + static_cast<index>(value) * sets_.each;
     }
     void judge_source(const std::string& source, const std::vector<float>& sorted,
-                      const ReferenceLaw& reference, double unit, std::size_t value,
-                      std::size_t variable, std::vector<double>& sink);
+                      const ReferenceLaw& reference, std::size_t value, std::size_t variable,
+                      std::vector<double>& sink);
     void name_special();
     template <class F>
     void put_states(const std::string& source, index count, const F& state);
@@ -131,11 +125,11 @@ std::vector<float> Judgement::sorted(const std::vector<float>& x, std::size_t va
 }
 
 void Judgement::judge_source(const std::string& source, const std::vector<float>& sorted,
-                             const ReferenceLaw& reference, double unit, std::size_t value,
+                             const ReferenceLaw& reference, std::size_t value,
                              std::size_t variable, std::vector<double>& sink) {
-    sink.push_back(reference.distance(sorted) / unit);
+    sink.push_back(reference.distance(sorted));
     // As far as the samples can tell.
-    if (source == "generator" && sink.back() > 2 * reference.floor(sorted.size()) / unit)
+    if (source == "generator" && sink.back() > 2 * reference.floor(sorted.size()))
         worst_ = std::max(worst_, sink.back());
     Json j;
     j["cv"] = cv_json(run_.grid.dims, sets_.values[value]);
@@ -143,7 +137,7 @@ void Judgement::judge_source(const std::string& source, const std::vector<float>
     j["source"] = source;
     j["against"] = reference.name();
     j["w1_over_sigma"] = sink.back();
-    j["floor"] = reference.floor(sorted.size()) / unit;
+    j["floor"] = reference.floor(sorted.size());
     list_.push_back(j);
 }
 
@@ -152,50 +146,55 @@ void Judgement::judge(std::size_t value) {
     references_.clear();
     for (std::size_t v = 0; v < names_.size(); ++v) {
         const ReferenceLaw& reference = references_.emplace_back(reference_of(value, v));
-        if (reference.samples().size() < ReferenceLaw::kLeastSamples && !reference.exact()) continue;
-        const double unit = unit_of(reference, value, v);
-        if (!(unit > 0)) {
+        if (!reference.exact() && !(deviations_[v] > 0)) {
             constant_.insert(names_[v]);
             continue;
         }
         if (!reference.known()) continue;
-        if (unit != 1) determined_.insert(names_[v]);
-        if (reference.exact() && reference.samples().size() >= ReferenceLaw::kLeastSamples)
-            judge_source("physics", reference.samples(), reference, unit, value, v, physics_w1_);
-        judge_source("generator", sorted(sets_.generated, value, v), reference, unit, value, v,
-                     generated_w1_);
+        const std::optional<ReferenceLaw> determined =
+            reference.exact() ? std::nullopt : determined_at(value, v);
+        if (determined) determined_.insert(names_[v]);
+        const ReferenceLaw& law = determined ? *determined : reference;
+        if (law.exact() && law.samples().size() >= ReferenceLaw::kLeastSamples)
+            judge_source("physics", law.samples(), law, value, v, physics_w1_);
+        judge_source("generator", sorted(sets_.generated, value, v), law, value, v, generated_w1_);
         if (!sets_.healed.empty())
-            judge_source("healed", sorted(sets_.healed, value, v), reference, unit, value, v,
-                         healed_w1_);
+            judge_source("healed", sorted(sets_.healed, value, v), law, value, v, healed_w1_);
         for (std::size_t o = 0; o < sets_.others.size(); ++o)
-            other_w1_[o].push_back(reference.distance(sorted(sets_.others[o], value, v)) / unit);
+            other_w1_[o].push_back(law.distance(sorted(sets_.others[o], value, v)));
     }
 }
 
-double Judgement::unit_of(const ReferenceLaw& reference, std::size_t value,
-                          std::size_t variable) const {
-    if (reference.exact()) return 1;
+std::optional<ReferenceLaw> Judgement::determined_at(std::size_t value, std::size_t variable) const {
     const std::vector<float>& column = physics_[variable];
-    const double all = deviations_[variable];
-    std::vector<double> y;
-    std::vector<std::vector<double>> regressors;  // ξ, and its products
+    std::vector<double> y, left;
     const auto K = static_cast<std::size_t>(run_.grid.dims);
-    for (std::size_t r = 0; r < K + K * (K + 1) / 2; ++r) regressors.emplace_back();
+    // 1, ξ, and its products, from the value.
+    std::vector<std::vector<double>> regressors(1 + K + K * (K + 1) / 2);
+    const auto add = [&](double state, const CvValue& off) {
+        y.push_back(state);
+        std::size_t r = 0;
+        regressors[r++].push_back(1);
+        for (std::size_t k = 0; k < K; ++k) regressors[r++].push_back(off[k]);
+        for (std::size_t k = 0; k < K; ++k)
+            for (std::size_t l = k; l < K; ++l) regressors[r++].push_back(off[k] * off[l]);
+    };
     for (const index j : near_) {
         const auto i = static_cast<std::size_t>(j);
-        y.push_back(static_cast<double>(column[i]));
-        std::size_t r = 0;
-        const auto off = [&](std::size_t k) {
-            return static_cast<double>(xi_[k * column.size() + i]) - sets_.values[value][k];
-        };
-        for (std::size_t k = 0; k < K; ++k) regressors[r++].push_back(off(k));
+        CvValue off{};
         for (std::size_t k = 0; k < K; ++k)
-            for (std::size_t l = k; l < K; ++l) regressors[r++].push_back(off(k) * off(l));
+            off[k] = static_cast<double>(xi_[k * column.size() + i]) - sets_.values[value][k];
+        add(static_cast<double>(column[i]), off);
     }
     const double near = variance_of(y);
-    if (!(all > 0) || !(near > 0)) return all > 0 ? 1 : 0;
-    const double left = variance_of(unexplained(std::move(y), std::move(regressors)));
-    return left > (1 - kExplained) * near ? 1 : all / std::sqrt(near);
+    add(0, {});
+    left = unexplained(std::move(y), std::move(regressors));
+    const double there = -left.back();
+    left.pop_back();
+    if (!(near > 0) || variance_of(left) > (1 - kExplained) * near) return std::nullopt;
+    std::vector<float> moved;
+    for (const double v : left) moved.push_back(static_cast<float>(there + v));
+    return ReferenceLaw(std::move(moved), std::nullopt, deviations_[variable]);
 }
 
 void Judgement::name_special() {

@@ -204,7 +204,7 @@ void ClosureStage::describe_lags(const BurstClosure& closure) {
         Json times = Json::array();
         for (double to : c_.passage_to)
             times.push_back(covers(l.model, to) ? l.model.mean_time(c_.passage_from[0], to)
-                                                : std::numeric_limits<double>::quiet_NaN());
+                                                : kUnknown);
         if (!times.empty()) j["passages"] = times;
         list.push_back(j);
     }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "engine/files/files.h"
@@ -93,6 +94,9 @@ struct ClosureSourceOf : ClosureFigures {
 };
 using ClosureSource = ClosureSourceOf<ReducedModel, ClosureEstimate, 32>;
 using ClosureSourceOfTwo = ClosureSourceOf<ReducedModelOfTwo, EstimateOfTwo, 16>;  // which cost more
+
+// In place of a number; null in files.
+inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 class ClosureStage {
 public:
@@ -219,7 +223,7 @@ private:
     // known: null, and a warning.
     bool covers(const ReducedModel& m, double to) const;
     bool covers(const ReducedModelOfTwo& m, const EllipseSet& set) const;
-    void warn_beyond(const ClosureFigures& s);
+    void warn_beyond();
 
     // The reduced model by the engine, from tables that reach beyond its ends.
     void simulate(ClosureSource& s);

@@ -49,10 +49,9 @@ void ClosureStage::follow(ClosureSource& s) {
         for (const double to : c_.passage_to)
             times.push_back(covers(s.model, to)
                                 ? m.mean_time(c_.passage_from[0], to)
-                                : std::numeric_limits<double>::quiet_NaN());
+                                : kUnknown);
         return times;
     });
-    warn_beyond(s);
 }
 
 const ClosureFigures* ClosureStage::find(const std::string& name) const {
@@ -94,6 +93,7 @@ Json ClosureStage::describe_full_model() const {
 }
 
 void ClosureStage::compare() {
+    warn_beyond();
     Json sources = Json::array();
     each_source([&](const ClosureFigures& s) { sources.push_back(describe(s)); });
     sources.push_back(describe_full_model());

@@ -109,10 +109,9 @@ void ClosureStage::follow(ClosureSourceOfTwo& s) {
         for (std::size_t i = 0; i < targets(); ++i)
             times.push_back(covers(s.model, near(passage_to(i)))
                                 ? m.at(m.mean_times(near(passage_to(i))), passage_from())
-                                : std::numeric_limits<double>::quiet_NaN());
+                                : kUnknown);
         return times;
     });
-    warn_beyond(s);
 }
 
 std::vector<Figure> ClosureStage::committor_at(const ClosureSourceOfTwo& s,
@@ -121,7 +120,7 @@ std::vector<Figure> ClosureStage::committor_at(const ClosureSourceOfTwo& s,
                        covers(s.model, near(passage_to(targets() - 1)));
     return s.figures([&](const ReducedModelOfTwo& m) {
         if (!known)
-            return std::vector<double>(x.size(), std::numeric_limits<double>::quiet_NaN());
+            return std::vector<double>(x.size(), kUnknown);
         const std::vector<double> field =
             m.committor(near(passage_from()), near(passage_to(targets() - 1)));
         std::vector<double> q;

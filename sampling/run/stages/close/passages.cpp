@@ -2,7 +2,6 @@
 // same.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "sampling/run/stages/close/close.h"
 
@@ -10,7 +9,6 @@ namespace microlift {
 
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr index kTable = 2048;            // points of a simulated reduced model
 constexpr index kCommittorRuns = 48 * 1024;  // from all values between the sets
 constexpr index kReducedPassages = 4096;  // at most, of each reduced model: a check of its quadrature
@@ -71,13 +69,18 @@ bool ClosureStage::covers(const ReducedModelOfTwo& m, const EllipseSet& set) con
     return false;
 }
 
-void ClosureStage::warn_beyond(const ClosureFigures& s) {
-    for (std::size_t i = 0; i < s.times.size(); ++i)
-        if (!std::isfinite(s.times[i].value))
-            add_warning("closure: the passage from " + text_of(passage_from()) + " to " +
-                        text_of(passage_to(i)) + " leads beyond the end of the reduced model (" + s.name +
-                        "), which knows nothing there; its time is null: sample further "
-                        "(umbrella.from, umbrella.to), or ask for a nearer value");
+void ClosureStage::warn_beyond() {
+    for (std::size_t i = 0; i < targets(); ++i) {
+        std::string names;
+        each_source([&](const ClosureFigures& s) {
+            if (!std::isfinite(s.times[i].value)) names += (names.empty() ? "" : ", ") + s.name;
+        });
+        if (names.empty()) continue;
+        add_warning("closure: the passage from " + text_of(passage_from()) + " to " +
+                    text_of(passage_to(i)) + " leads beyond the end of the reduced model (" + names +
+                    "), which knows nothing there; its time is null: sample further (umbrella.from, "
+                    "umbrella.to), or ask for a nearer value");
+    }
 }
 
 void ClosureStage::passages() {
@@ -161,7 +164,7 @@ std::vector<Figure> ClosureStage::committor_at(const ClosureSource& s,
     return s.figures([&](const ReducedModel& m) {
         std::vector<double> q;
         for (const CvValue& v : x)
-            q.push_back(known ? m.committor(v[0], std::min(from, to), std::max(from, to)) : kNone);
+            q.push_back(known ? m.committor(v[0], std::min(from, to), std::max(from, to)) : kUnknown);
         return q;
     });
 }
