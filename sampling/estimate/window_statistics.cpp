@@ -7,6 +7,7 @@
 
 #include "engine/at.h"
 #include "engine/error.h"
+#include "engine/stop.h"
 #include "sampling/estimate/sample_kernels.h"
 
 namespace microlift {
@@ -190,6 +191,7 @@ void find_overlaps(const std::vector<double>& overlap, const BiasWindows& window
     index last = 0;
     done[0] = 1;
     for (index added = 1; added < n; ++added) {
+        check_stop();
         index next = -1;
         for (index w = 0; w < n; ++w) {
             if (done[at(w)]) continue;

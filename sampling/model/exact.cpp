@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "engine/stop.h"
 
 namespace microlift {
 
@@ -32,6 +33,7 @@ std::optional<ExactModel> ExactModel::make(int dim, int coordinate, double beta,
 }
 
 ExactConditional ExactModel::at(double s) const {
+    check_stop();
     ExactConditional out;
     if (dim_ == 1) {
         double v = 0;

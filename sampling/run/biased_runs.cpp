@@ -71,10 +71,6 @@ RoundPlan plan_of(const Run& run, index round) {
             c.steps / u.stride, c.exchange, (c.jump + u.stride - 1) / u.stride * u.stride};
 }
 
-index launch_steps(index trajectories) {
-    return std::max<index>(1, static_cast<index>(kLaunchWork / static_cast<double>(trajectories)));
-}
-
 std::vector<CvValue> umbrella_centers(const Run& run) {
     const UmbrellaConfig& u = run.config.umbrella;
     const bool plane = run.grid.dims == 2;

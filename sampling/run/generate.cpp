@@ -1,5 +1,6 @@
 // `microlift generate`.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -52,6 +53,9 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
             heal(stream, model, run.integrator, conditions.span(), n, options.heal_steps, seed,
                  static_cast<uint64>(first), x.span(), [](index) { throw_if_stopped(); });
         const std::vector<float> host = to_host(stream, Span<const float>(x.span()));
+        if (!std::all_of(host.begin(), host.end(), [](float v) { return std::isfinite(v); }))
+            throw NumericError("the generator leaves the range of numbers there; give --at a value nearer "
+                               "to those that were sampled");
         std::vector<float> rows(host.size());
         for (index i = 0; i < n; ++i)
             for (std::size_t d = 0; d < D; ++d)

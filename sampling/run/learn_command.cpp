@@ -11,6 +11,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
+void check_names(const SamplesInfo& info, const Model& model, const fs::path& file) {
+    if (info.variables == model.variables()) return;
+    std::string names;
+    for (const std::string& name : info.variables) names += (names.empty() ? "" : ", ") + name;
+    throw InputError(file.string() + ": its samples are of the variables " + names +
+                     ", which are not those of " + (file.parent_path() / "config.toml").string() +
+                     "; take the file that belongs to this run, or run again");
+}
+
 SomeSamples read_some(const SamplesReader& file, const std::vector<index>& rows) {
     const index samples = file.info().samples;
     const auto D = static_cast<index>(file.info().variables.size());
@@ -47,6 +56,7 @@ std::string learn_from_run(const LearnOptions& options, Progress& progress) {
     Stream stream(Device::pick(options.device, options.threads));
     const uint64 seed = options.seed.value_or(run.seed);
     const SamplesReader reader(file);
+    check_names(reader.info(), model, file);
     const std::vector<index> rows = samples_to_read(reader.info().samples, options, seed);
     const std::string out =
         options.out_file.empty() ? (dir / "diffusion_map.json").string() : options.out_file;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/stop.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
 
@@ -79,7 +80,11 @@ std::vector<float> Judgement::sorted(const std::vector<float>& x, std::size_t va
                                      std::size_t variable) const {
     const float* first = states(x, value, variable);
     std::vector<float> copy(first, first + sets_.each);
-    std::sort(copy.begin(), copy.end());
+    // Of many states this takes seconds.
+    std::sort(copy.begin(), copy.end(), [compared = 0u](float a, float b) mutable {
+        if (++compared % 65536 == 0) check_stop();
+        return a < b;
+    });
     return copy;
 }
 
