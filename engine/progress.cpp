@@ -5,10 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 
-#include "engine/error.h"
+#include "engine/text.h"
 
 namespace microlift {
 namespace {
@@ -16,15 +15,6 @@ namespace {
 constexpr double kTerminalSeconds = 0.1;
 constexpr double kPlainSeconds = 5.0;
 constexpr int kBarWidth = 24;
-
-volatile std::sig_atomic_t stop_signal = 0;
-
-void on_signal(int signal) {
-    if (stop_signal != 0) {
-        _exit(128 + signal);
-    }
-    stop_signal = signal;
-}
 
 int terminal_width() {
     winsize size{};
@@ -82,7 +72,7 @@ void Progress::note(const std::string& line) {
     if (drawn_) {
         clear_line();
     }
-    std::fprintf(stderr, "%s\n", line.c_str());
+    std::fprintf(stderr, "%s\n", for_terminal(line).c_str());
 }
 
 void Progress::clear_line() {
@@ -154,28 +144,6 @@ std::string format_seconds(double seconds) {
         std::snprintf(text, sizeof text, "%lldh %02lldm", whole / 3600, whole / 60 % 60);
     }
     return text;
-}
-
-void install_signal_handlers() {
-    struct sigaction action {};
-    action.sa_handler = on_signal;
-    sigemptyset(&action.sa_mask);
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
-    std::signal(SIGPIPE, SIG_IGN);
-}
-
-void ignore_write_signals() {
-    std::signal(SIGXFSZ, SIG_IGN);
-}
-
-int pending_signal() { return static_cast<int>(stop_signal); }
-
-void throw_if_stopped() {
-    if (stop_signal != 0) {
-        throw Interrupted(static_cast<int>(stop_signal));
-    }
 }
 
 }  // namespace microlift

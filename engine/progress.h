@@ -1,8 +1,10 @@
 #pragma once
-// What a long run shows on stderr, and how it learns that it should stop.
+// What a long run shows on stderr.
 
 #include <chrono>
 #include <string>
+
+#include "engine/stop.h"
 
 namespace microlift {
 
@@ -46,13 +48,5 @@ private:
 // "3.2e8" as people read it: 320M, 1.2k; "1h 02m", "3m 20s", "12s".
 std::string format_count(double value);
 std::string format_seconds(double seconds);
-
-// SIGINT and SIGTERM only set a flag; a second one of them ends the process at once. A closed pipe
-// behind stderr ends nothing.
-void install_signal_handlers();
-// A file that outgrows its limit becomes an error of the write that met it.
-void ignore_write_signals();
-int pending_signal();     // 0, or the signal that came
-void throw_if_stopped();  // Interrupted, if one came
 
 }  // namespace microlift

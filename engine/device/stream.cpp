@@ -1,6 +1,7 @@
 #include "engine/device/stream.h"
 
 #include "engine/error.h"
+#include "engine/stop.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
 #include <cuda_runtime_api.h>
@@ -24,7 +25,10 @@ Graph::~Graph() {
 }
 
 void Graph::replay(Stream& stream) const {
-    for (const auto& call : calls_) call();
+    for (const auto& call : calls_) {
+        check_stop();
+        call();
+    }
 #if defined(MICROLIFT_HAVE_CUDA)
     if (executable_)
         CUDA_CHECK(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_),

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/device/device.h"
+#include "engine/stop.h"
 
 namespace microlift {
 
@@ -44,10 +45,12 @@ public:
     // Runs a host call now, or keeps it for the graph that is being recorded. CPU only.
     template <class Call>
     void submit(const Call& call) {
-        if (recording_)
+        if (recording_) {
             recording_->calls_.emplace_back(call);
-        else
-            call();
+            return;
+        }
+        check_stop();
+        call();
     }
 
     template <class Work>

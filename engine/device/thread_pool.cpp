@@ -1,5 +1,10 @@
 #include "engine/device/thread_pool.h"
 
+#include <string>
+#include <system_error>
+
+#include "engine/error.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -22,10 +27,20 @@ void pause_briefly() {
 thread_local int ThreadPool::worker_ = 0;
 
 ThreadPool::ThreadPool(int threads) {
-    for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
+    try {
+        for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
+    } catch (const std::system_error& error) {
+        const std::string started = std::to_string(workers_.size() + 1);
+        end_workers();
+        throw DeviceError("--threads: only " + started + " of " + std::to_string(threads) +
+                          " threads could be started (" + error.code().message() +
+                          "); give fewer with --threads, or raise the limit on processes");
+    }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end_workers(); }
+
+void ThreadPool::end_workers() {
     stop_ = true;
     epoch_.fetch_add(1);
     epoch_.notify_all();
@@ -40,8 +55,10 @@ void ThreadPool::take_tasks(uint32 epoch) {
                                            std::memory_order_acquire))
             continue;
         try {
-            if (!failed_.load(std::memory_order_relaxed))
+            if (!failed_.load(std::memory_order_relaxed)) {
+                check_stop();
                 call_(context_, tasks_ - static_cast<index>(ticket & kLeft));
+            }
         } catch (...) {
             if (!failed_.exchange(true)) error_ = std::current_exception();
         }

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/stop.h"
 #include "kernels/lane/lane.h"
 
 namespace microlift {
@@ -25,11 +26,15 @@ public:
     int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
     // Calls task(t) for every t < tasks, in any order and on any thread; returns when all are done.
-    // One call at a time; tasks must not call run() again. An exception of a task is rethrown here.
+    // One call at a time; tasks must not call run() again. An exception of a task is rethrown here; a
+    // signal that stops the process is one, between tasks.
     template <class Task>
     void run(index tasks, const Task& task) {
         if (workers_.empty() || tasks <= 1) {
-            for (index t = 0; t < tasks; ++t) task(t);
+            for (index t = 0; t < tasks; ++t) {
+                check_stop();
+                task(t);
+            }
             return;
         }
         run_erased(tasks, [](const void* context, index t) {
@@ -40,6 +45,7 @@ public:
 private:
     using Call = void (*)(const void*, index);
     void run_erased(index tasks, Call call, const void* context);
+    void end_workers();
     void work(int number);
     void take_tasks(uint32 epoch);
 

@@ -22,6 +22,7 @@ constexpr std::size_t kSealBytes = 512;  // the smallest user block that HDF5 al
 constexpr std::size_t kPieceBytes = std::size_t{1} << 22;
 constexpr std::size_t kOverheadBytes = std::size_t{1} << 16;
 constexpr int kMaxDimensions = 8;
+constexpr hssize_t kMostNumbers = 1 << 24;  // of an attribute
 constexpr const char* kRemedy = "take a copy that is whole, or run again";
 
 // --- HDF5 handles --------------------------------------------------------------------------------
@@ -74,6 +75,14 @@ int last_hdf5_errno() {
 
 [[noreturn]] void hdf5_write_failed(const std::filesystem::path& file) {
     throw_write_error(file, last_hdf5_errno());
+}
+
+// Without HDF5's own locks: some file systems have none, and the files here are read whole or written under
+// a name that nobody else uses.
+Handle access_without_locks() {
+    Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+    H5Pset_file_locking(access, false, true);
+    return access;
 }
 
 hid_t native_type(DType type) {
@@ -185,7 +194,7 @@ void write_seal(const AtomicFile& file, const std::string& kind) {
 }
 
 void check_seal(const std::filesystem::path& file, const std::string& kind) {
-    const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) {
         throw InputError("cannot read " + file.string() + ": " +
                          std::generic_category().message(errno) + "; check the path");
@@ -274,7 +283,7 @@ ArrayFileWriter::ArrayFileWriter(const std::filesystem::path& file, const std::s
     const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
     H5Pset_userblock(creation, kSealBytes);
     state_->hdf5 = Handle(H5Fcreate(state_->file.temporary().c_str(), H5F_ACC_TRUNC, creation,
-                                    H5P_DEFAULT),
+                                    access_without_locks()),
                           H5Fclose);
     if (state_->hdf5 < 0) {
         hdf5_write_failed(file);
@@ -404,23 +413,57 @@ static std::vector<std::string> read_texts(hid_t owner, const char* name, bool& 
     return out;
 }
 
-static herr_t visit_link(hid_t group, const char* name, const H5L_info_t*, void* out) {
-    auto* state = static_cast<std::pair<std::map<std::string, ArrayInfo>*, bool*>*>(out);
+// What a reader collects. `left`: bytes of the file that no array has claimed yet.
+struct Found {
+    std::map<std::string, ArrayInfo>& arrays;
+    std::uint64_t left;
+    bool bad = false;
+};
+
+// Only what the writer makes: a data set in this file, in one piece, all of it there. A shape alone may
+// claim more than any memory holds, and other layouts may name other files.
+static bool is_whole(hid_t set, const ArrayInfo& info, std::uint64_t& left) {
+    std::uint64_t bytes = dtype_bytes(info.type);
+    for (const index size : info.shape) {
+        if (size < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes)) {
+            return false;
+        }
+    }
+    const Handle creation(H5Dget_create_plist(set), H5Pclose);
+    const H5D_layout_t layout = creation < 0 ? H5D_LAYOUT_ERROR : H5Pget_layout(creation);
+    if ((layout != H5D_CONTIGUOUS && layout != H5D_COMPACT) ||
+        H5Pget_external_count(creation) != 0 || H5Pget_nfilters(creation) != 0 ||
+        bytes > left || (bytes > 0 && H5Dget_storage_size(set) != bytes)) {
+        return false;
+    }
+    left -= bytes;
+    return true;
+}
+
+static herr_t visit_link(hid_t group, const char* name, const H5L_info_t* link, void* out) {
+    auto& found = *static_cast<Found*>(out);
+    found.bad = true;
+    if (link->type != H5L_TYPE_HARD) {
+        return 1;
+    }
     const Handle set(H5Dopen2(group, name, H5P_DEFAULT), H5Dclose);
     const Handle type(set < 0 ? -1 : H5Dget_type(set), H5Tclose);
     const Handle space(set < 0 ? -1 : H5Dget_space(set), H5Sclose);
     ArrayInfo info;
     const int dimensions = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
     if (dimensions < 0 || dimensions > kMaxDimensions || type < 0 || !find_type(type, info.type)) {
-        *state->second = true;
-        return 0;
+        return 1;
     }
     hsize_t size[kMaxDimensions] = {};
     H5Sget_simple_extent_dims(space, size, nullptr);
     for (int i = 0; i < dimensions; ++i) {
         info.shape.push_back(static_cast<index>(size[i]));
     }
-    state->first->emplace(name, info);
+    if (!is_whole(set, info, found.left)) {
+        return 1;
+    }
+    found.arrays.emplace(name, info);
+    found.bad = false;
     return 0;
 }
 
@@ -439,20 +482,22 @@ ArrayFileReader::ArrayFileReader(const std::filesystem::path& file, const std::s
     state_->file = file;
     quiet_hdf5();
     check_seal(file, kind);
-    state_->hdf5 = Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+    state_->hdf5 = Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access_without_locks()), H5Fclose);
     bool bad = state_->hdf5 < 0;
     if (!bad) {
-        std::pair<std::map<std::string, ArrayInfo>*, bool*> links(&state_->arrays, &bad);
+        std::error_code unknown;
+        const std::uintmax_t length = std::filesystem::file_size(file, unknown);
+        Found found{state_->arrays, unknown ? 0 : length};
         hsize_t at = 0;
-        bad = H5Literate(state_->hdf5, H5_INDEX_NAME, H5_ITER_INC, &at, visit_link, &links) < 0 ||
-              bad;
+        bad = H5Literate(state_->hdf5, H5_INDEX_NAME, H5_ITER_INC, &at, visit_link, &found) < 0 ||
+              found.bad;
         std::pair<std::map<std::string, std::string>*, bool*> texts(&state_->attributes, &bad);
         at = 0;
         const Handle root(H5Gopen2(state_->hdf5, "/", H5P_DEFAULT), H5Gclose);
         bad = H5Aiterate2(root, H5_INDEX_NAME, H5_ITER_INC, &at, visit_attribute, &texts) < 0 || bad;
     }
     if (bad) {
-        bad_array_file(file, "it is not the HDF5 that microlift writes");
+        bad_array_file(file, "it is not the HDF5 that microlift writes, or claims more than it holds");
     }
 }
 
@@ -502,6 +547,30 @@ std::vector<std::string> ArrayFileReader::texts(const std::string& object,
     }
     if (bad) {
         bad_array_file(state_->file, "'" + object + "' has no attribute '" + name + "'");
+    }
+    return out;
+}
+
+bool ArrayFileReader::has_attribute(const std::string& object, const std::string& name) const {
+    return H5Aexists_by_name(state_->hdf5, object.c_str(), name.c_str(), H5P_DEFAULT) > 0;
+}
+
+std::vector<double> ArrayFileReader::numbers(const std::string& object,
+                                             const std::string& name) const {
+    const Handle attribute(
+        H5Aopen_by_name(state_->hdf5, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
+        H5Aclose);
+    const Handle space(attribute < 0 ? -1 : H5Aget_space(attribute), H5Sclose);
+    const Handle type(attribute < 0 ? -1 : H5Aget_type(attribute), H5Tclose);
+    const hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    std::vector<double> out;
+    bool bad = count < 0 || count > kMostNumbers || H5Tequal(type, H5T_IEEE_F64LE) <= 0;
+    if (!bad) {
+        out.resize(static_cast<std::size_t>(count));
+        bad = count > 0 && H5Aread(attribute, H5T_IEEE_F64LE, out.data()) < 0;
+    }
+    if (bad) {
+        bad_array_file(state_->file, "'" + object + "' has no attribute '" + name + "' of numbers");
     }
     return out;
 }

@@ -89,6 +89,8 @@ public:
     const ArrayInfo& info(const std::string& name, DType type) const;
     void read(const std::string& name, index first, index count, void* rows) const;
     std::vector<std::string> texts(const std::string& object, const std::string& name) const;
+    bool has_attribute(const std::string& object, const std::string& name) const;
+    std::vector<double> numbers(const std::string& object, const std::string& name) const;
     const std::filesystem::path& file() const;
 
 private:

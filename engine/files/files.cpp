@@ -1,10 +1,11 @@
 #include "engine/files/files.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -17,6 +18,7 @@ namespace microlift {
 namespace {
 
 constexpr std::size_t kPendingBytes = std::size_t{1} << 18;
+constexpr std::size_t kMostRead = std::size_t{1} << 24;
 
 std::string reason(int error_number) { return std::generic_category().message(error_number); }
 
@@ -33,6 +35,16 @@ struct Descriptor {
 std::filesystem::path directory_of(const std::filesystem::path& file) {
     const std::filesystem::path parent = file.parent_path();
     return parent.empty() ? std::filesystem::path(".") : parent;
+}
+
+constexpr std::string_view kPartial = ".partial";
+
+// No two processes, and no two files of one, share a name.
+std::string temporary_name(const std::string& name) {
+    static std::atomic<unsigned> number{0};
+    constexpr std::size_t kMostName = 200;  // of the 255 letters that a name may have
+    return "." + name.substr(0, kMostName) + "." + std::to_string(::getpid()) + "-" +
+           std::to_string(number++) + std::string(kPartial);
 }
 
 }  // namespace
@@ -72,12 +84,15 @@ AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)
         throw InputError("cannot write " + target_.string() +
                          ": it is not a regular file; give the name of a file");
     }
-    temporary_ = directory_of(target_) / ("." + target_.filename().string() + ".partial");
-    descriptor_ = ::open(temporary_.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC | O_NOFOLLOW,
-                         0666);
+    do {
+        temporary_ = directory_of(target_) / temporary_name(target_.filename().string());
+        descriptor_ = ::open(temporary_.c_str(),
+                             O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
+    } while (descriptor_ < 0 && errno == EEXIST);
     if (descriptor_ < 0) {
         throw_write_error(target_, errno);
     }
+    removed_.watch(temporary_.string());
 }
 
 AtomicFile::~AtomicFile() {
@@ -91,6 +106,7 @@ void AtomicFile::flush() {
     const char* data = pending_.data();
     std::size_t left = pending_.size();
     while (left > 0) {
+        check_stop();
         const ssize_t done = ::write(descriptor_, data, left);
         if (done < 0) {
             if (errno == EINTR) {
@@ -139,6 +155,7 @@ void AtomicFile::commit() {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
         throw_write_error(target_, errno);
     }
+    removed_.forget();
     const int closed = ::close(descriptor_);
     descriptor_ = -1;
     if (closed != 0 && errno != EINTR) {
@@ -159,7 +176,7 @@ void write_file(const std::filesystem::path& file, std::string_view content) {
 }
 
 std::string read_file(const std::filesystem::path& file, std::size_t most_bytes) {
-    const Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+    const Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     struct stat status {};
     if (in.value < 0 || ::fstat(in.value, &status) != 0) {
         throw InputError("cannot read " + file.string() + ": " + reason(errno) + "; check the path");
@@ -175,7 +192,9 @@ std::string read_file(const std::filesystem::path& file, std::size_t most_bytes)
     std::string content(static_cast<std::size_t>(status.st_size), '\0');
     std::size_t done = 0;
     while (done < content.size()) {
-        const ssize_t now = ::read(in.value, content.data() + done, content.size() - done);
+        check_stop();
+        const ssize_t now = ::read(in.value, content.data() + done,
+                                   std::min(content.size() - done, kMostRead));
         if (now < 0 && errno == EINTR) {
             continue;
         }
@@ -267,27 +286,6 @@ void NpyWriter::finish() {
         throw std::logic_error("NpyWriter: rows are missing");
     }
     file_.commit();
-}
-
-DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
-    const std::filesystem::path file = directory / ".lock";
-    descriptor_ = ::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) {
-        throw_write_error(file, errno);
-    }
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-        ::close(descriptor_);
-        descriptor_ = -1;
-        throw InputError(directory.string() +
-                         ": another microlift is at work there; wait for it, or choose another "
-                         "directory");
-    }
-}
-
-DirectoryLock::~DirectoryLock() {
-    if (descriptor_ >= 0) {
-        ::close(descriptor_);
-    }
 }
 
 }  // namespace microlift

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/stop.h"
 #include "kernels/lane/lane.h"
 
 namespace microlift {
@@ -22,7 +23,7 @@ std::string format_double(double value);
 
 class AtomicFile {
 public:
-    // Opens ".NAME.partial" beside the target; leftovers of a killed run are overwritten.
+    // Opens ".NAME.PROCESS-NUMBER.partial" beside the target: a name of its own.
     explicit AtomicFile(std::filesystem::path target);
     ~AtomicFile();  // without commit(): the target is as it was before
     AtomicFile(const AtomicFile&) = delete;
@@ -46,6 +47,7 @@ private:
     std::filesystem::path temporary_;
     std::string pending_;
     int descriptor_ = -1;
+    RemovedAtStop removed_;
 };
 
 void write_file(const std::filesystem::path& file, std::string_view content);
@@ -78,10 +80,12 @@ private:
     bool is_double_;
 };
 
-// One process at a time in a directory. The lock goes with the process, however it ends.
+// One process at a time in a directory, or several that only read it. The lock goes with the process,
+// however it ends. Whoever has the directory alone removes what killed processes left unfinished in it.
 class DirectoryLock {
 public:
-    explicit DirectoryLock(const std::filesystem::path& directory);
+    enum class Use { alone, reading };
+    explicit DirectoryLock(const std::filesystem::path& directory, Use use = Use::alone);
     ~DirectoryLock();
     DirectoryLock(const DirectoryLock&) = delete;
     DirectoryLock& operator=(const DirectoryLock&) = delete;

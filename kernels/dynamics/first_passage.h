@@ -36,7 +36,7 @@ struct PassageArgs {
     uint64* born;        // (slots): the step at which the present one began
     float* time;         // (total): of the passage
     int32* entered;      // (total): 0 not yet, 1 or 2 the set
-    uint64* status;      // {non-finite, min over (step << 32 | slot), passages}
+    uint64* status;      // {non-finite, min over (step of the launch << 32 | slot), passages}
 };
 
 // Signed distance of a point from a set, and of a ball or an ellipse its distance from the centre in the
@@ -332,7 +332,7 @@ public:
         for (int j = 0; j < lanes; ++j) {
             if (get_lane(bad, j)) {
                 atomic_add(&a.status[0], 1);
-                atomic_min(&a.status[1], step << 32 | static_cast<uint64>(i + j));
+                atomic_min(&a.status[1], (step - a.first_step) << 32 | static_cast<uint64>(i + j));
             }
             a.turn[i + j] = static_cast<uint32>((slots.current[j] - i - j) / a.slots);
             a.born[i + j] = slots.born[j];

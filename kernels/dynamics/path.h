@@ -25,9 +25,10 @@ struct PathArgs {
     float* sample_x;         // (dim, sample_row), or null: column s · trajectories + i
     float* sample_xi;        // (K, sample_row)
     index sample_row;
-    uint64* status;  // {non-finite lanes, min over (step << 32 | trajectory)}
+    uint64* status;  // {non-finite lanes, min over (step − checked << 32 | trajectory)}
     uint64* accepted = nullptr;  // (trajectories): steps not refused so far, of Metropolis schemes
     GridView grid;               // of a bias that is a table
+    uint64 checked = 0;          // the step from which the status counts
 
     // What each bias reads.
     LANE_FN explicit operator WindowView() const { return {center, stiffness, trajectories}; }
@@ -60,10 +61,12 @@ LANE_UNROLL
 template <class L>
 LANE_FN void report_bad(const PathArgs& a, index i, int lanes, uint64 step, Mask<L> bad) {
     if (!any(bad)) return;
+    const uint64 since = step - a.checked, most = 0xffffffffull;
+    const uint64 stamp = (since < most ? since : most) << 32;
     for (int j = 0; j < lanes; ++j) {
         if (!get_lane(bad, j)) continue;
         atomic_add(&a.status[0], 1);
-        atomic_min(&a.status[1], step << 32 | static_cast<uint64>(i + j));
+        atomic_min(&a.status[1], stamp | static_cast<uint64>(i + j));
     }
 }
 

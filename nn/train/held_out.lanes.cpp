@@ -225,7 +225,7 @@ void HeldOut::save(Stream& stream, TensorMap& map) {
 void HeldOut::load(Stream& stream, const TensorMap& map) {
     if (best_.size() == 0) return;
     const auto top = checkpoint_struct<BestState>(map, "best");
-    if (static_cast<index>(top.rows) * kValidationColumns > rows_.size())
+    if (static_cast<index>(top.rows) * kValidationColumns > rows_.size() || !(top.best >= 0))
         throw InputError("the training checkpoint is past the end of this training");
     const auto rows = checkpoint_tensor(map, "validation", rows_.size() * 4).floats();
     if (bins_ > 0) {

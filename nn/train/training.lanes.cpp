@@ -204,6 +204,8 @@ void Training::load_state(const TensorMap& state) {
     if (time.iteration > static_cast<uint64>(config_.iterations))
         throw InputError("the training checkpoint is past the end of this training");
     Whitening whitening(stream_, state);
+    if (whitening.view().states != states_ || whitening.view().conditions != conditions_)
+        throw InputError("the training checkpoint is of other states or conditions");
     held_out_.load(stream_, state);
     for (const auto& [name, buffer] : saved_buffers())
         copy_to_device(stream_, buffer->span(), state.at(name).floats().data());

@@ -64,6 +64,7 @@ public:
             path.sample_xi = xi_.data();
             path.sample_row = row;
             path.status = args.status;
+            path.checked = args.first_step;
             kernel_->launch(stream, path);
             const index stored = static_cast<index>(now) * args.slots;
             model_.closure(stream, x_.span(), row, stored, closure_.span(), row);
@@ -181,7 +182,8 @@ PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<con
         if (word[0])
             throw NumericError("a first-passage run blew up: slot " +
                                std::to_string(word[1] & 0xffffffffull) +
-                               " was no longer finite at step " + std::to_string(word[1] >> 32) +
+                               " was no longer finite at step " +
+                               std::to_string(a.first_step - a.steps + (word[1] >> 32)) +
                                "; choose a smaller time step for it");
         if (options.after) options.after(static_cast<double>(word[2]) / static_cast<double>(n));
         if (static_cast<index>(word[2]) == n) break;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "engine/stop.h"
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/compiled_path.h"
 #include "sampling/dynamics/cuda_path.h"
@@ -152,6 +153,7 @@ public:
                 const int from = static_cast<int>(step - group * steps());
                 const int to = static_cast<int>(std::min(end - group * steps(), steps()));
                 draw_group(group);
+                check_stop();
                 for (int s = from; s < to; ++s)
                     if (!plain_)
                         take_step<Integrator>(*this, s);
@@ -586,6 +588,14 @@ public:
         return integrator_force_evaluations<Integrator>(steps);
     }
     bool metropolis() const override { return Integrator::metropolis; }
+    double step_cost() const override {
+        constexpr double kTogether = 20;  // instructions that a step of a built-in system is worth
+        const Program* programs[] = {&system_->force, &system_->cv, &system_->potential};
+        double instructions = 0;
+        for (const Program* program : programs)
+            instructions += static_cast<double>(program->instructions.size());
+        return std::max(1.0, instructions / kTogether);
+    }
 
     void launch(Stream& stream, const PathArgs& args) const override {
         if (!stream.device().is_cpu()) {

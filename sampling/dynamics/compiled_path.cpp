@@ -2,11 +2,10 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -14,10 +13,9 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/process.h"
 #include "sampling/dynamics/cuda_path.h"
 #include "sampling/dynamics/kernel_headers.h"
-
-extern char** environ;
 
 namespace microlift {
 
@@ -25,21 +23,47 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A folder that goes with this object, or, of a process that was killed, with the next one made here: its
+// owner holds a lock on it meanwhile.
 struct TemporaryFolder {
     fs::path path;
     TemporaryFolder() {
         std::error_code error;
         fs::path base = fs::temp_directory_path(error);
         if (error) base = "/tmp";
-        std::string name = (base / "microlift-XXXXXX").string();
-        if (mkdtemp(name.data())) path = name;
+        remove_abandoned(base);
+        std::string name = (base / (std::string(kName) + "XXXXXX")).string();
+        if (!mkdtemp(name.data())) return;
+        path = name;
+        lock_ = open((path / "lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+        if (lock_ >= 0) flock(lock_, LOCK_EX | LOCK_NB);
     }
     ~TemporaryFolder() {
         std::error_code ignored;
         if (!path.empty()) fs::remove_all(path, ignored);
+        if (lock_ >= 0) close(lock_);
     }
     TemporaryFolder(const TemporaryFolder&) = delete;
     TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+private:
+    static constexpr const char* kName = "microlift-formula-";
+    static void remove_abandoned(const fs::path& base) {
+        std::error_code ignored;
+        for (const auto& entry : fs::directory_iterator(base, ignored)) {
+            if (!entry.path().filename().string().starts_with(kName)) continue;
+            struct stat status {};
+            if (lstat(entry.path().c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
+                status.st_uid != geteuid())
+                continue;
+            const int lock = open((entry.path() / "lock").c_str(),
+                                  O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+            if (lock < 0) continue;
+            if (flock(lock, LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), ignored);
+            close(lock);
+        }
+    }
+    int lock_ = -1;
 };
 
 bool write_text(const fs::path& file, const std::string& text) {
@@ -49,25 +73,6 @@ bool write_text(const fs::path& file, const std::string& text) {
     out << text;
     out.close();
     return static_cast<bool>(out);
-}
-
-// Runs a program without a shell, what it prints thrown away; its exit status, −1 if it did not start.
-int run_program(const std::vector<std::string>& arguments) {
-    std::vector<char*> argv;
-    for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    for (int descriptor : {0, 1, 2})
-        posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0);
-    pid_t child = 0;
-    const int failed = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (failed) return -1;
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 std::vector<std::string> compilers() {
@@ -86,13 +91,18 @@ CompiledPath compile(const std::string& source, const std::string& arch, std::st
     }
     const std::string library = (folder.path / "formula.so").string();
     for (const std::string& compiler : compilers()) {
-        const int status = run_program(
+        const ProgramEnd end = run_program(
             {compiler, "-std=c++20", "-O3", "-march=" + arch, "-ffp-contract=off",
              "-fschedule-insns", "-w", "-shared", "-fPIC", "-I", folder.path.string(),
              (folder.path / "formula.cpp").string(), "-o", library});
-        if (status == 0) break;
+        std::error_code missing;
+        if (end.status == 0 && fs::exists(library, missing)) break;
         why_not = "'" + compiler + "' " +
-                  (status < 0 || status == 127 ? "did not start" : "failed on the generated source");
+                  (end.stopped                            ? "was stopped"
+                   : end.status < 0 || end.status == 127 ? "did not start"
+                   : end.status == 0                     ? "made no library from the generated source"
+                                                         : "failed on the generated source");
+        if (end.stopped) return nullptr;
     }
     std::error_code error;
     if (!fs::exists(library, error)) return nullptr;

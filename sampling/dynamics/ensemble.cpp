@@ -25,38 +25,64 @@ Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, ind
 PathArgs Ensemble::args(uint64 stride, index segments) {
     return {n_, first_, seed_, rng_stream_, step_, stride, segments, x_.data(), v_.data(),
             center_.data(), stiffness_.data(), nullptr, nullptr, 0, status_.data(),
-            accepted_.size() ? accepted_.data() : nullptr, grid_};
+            accepted_.size() ? accepted_.data() : nullptr, grid_, checked_};
+}
+
+void Ensemble::launch(const PathArgs& args) {
+    kernel_->launch(stream_, args);
+    const uint64 steps = args.stride * static_cast<uint64>(args.segments);
+    step_ += steps;
+    force_evaluations_ +=
+        static_cast<double>(kernel_->force_evaluations(steps)) * static_cast<double>(n_);
+}
+
+uint64 Ensemble::launch_steps() const {
+    constexpr double kLaunchWork = 6e7;  // trajectory-steps
+    // Fewer trajectories than a core works on at once take as long.
+    constexpr double kTogether = 64;
+    constexpr double kGpu = 256;  // times as much in a launch there
+    const double work = stream_.device().is_cpu() ? kLaunchWork : kGpu * kLaunchWork;
+    return static_cast<uint64>(std::max(
+        1.0, work / (std::max(static_cast<double>(n_), kTogether) * kernel_->step_cost())));
 }
 
 void Ensemble::advance(uint64 steps) {
-    if (steps == 0) return;
-    kernel_->launch(stream_, args(steps, 1));
-    step_ += steps;
-    force_evaluations_ +=
-        static_cast<double>(kernel_->force_evaluations(steps)) * static_cast<double>(n_);
+    for (const uint64 most = launch_steps(); steps > 0;) {
+        const uint64 now = std::min(steps, most);
+        launch(args(now, 1));
+        steps -= now;
+    }
 }
 
 void Ensemble::sample(uint64 stride, index segments, SampleSet& samples) {
-    if (segments == 0) return;
     if (samples.n + segments * n_ > samples.row)
         throw std::logic_error("sample set: more samples than it was made for");
-    PathArgs a = args(stride, segments);
-    a.sample_x = samples.x.data() + samples.n;
-    a.sample_xi = samples.xi.data() + samples.n;
-    a.sample_row = samples.row;
-    kernel_->launch(stream_, a);
-    samples.n += segments * n_;
-    const uint64 steps = stride * static_cast<uint64>(segments);
-    step_ += steps;
-    force_evaluations_ +=
-        static_cast<double>(kernel_->force_evaluations(steps)) * static_cast<double>(n_);
+    const uint64 most = launch_steps();
+    const auto together = static_cast<index>(std::max<uint64>(1, most / std::max<uint64>(stride, 1)));
+    while (segments > 0) {
+        uint64 left = stride;
+        if (stride > most) {
+            left = (stride - 1) % most + 1;
+            advance(stride - left);
+        }
+        PathArgs a = args(left, std::min(segments, together));
+        a.sample_x = samples.x.data() + samples.n;
+        a.sample_xi = samples.xi.data() + samples.n;
+        a.sample_row = samples.row;
+        launch(a);
+        samples.n += a.segments * n_;
+        segments -= a.segments;
+    }
 }
 
 void Ensemble::check_finite(const std::function<std::string(index)>& describe) {
     uint64 status[2];
     copy_to_host(stream_, status, Span<const uint64>(status_.span()));
-    if (status[0] == 0) return;
-    const uint64 step = status[1] >> 32;
+    if (status[0] == 0) {
+        checked_ = step_;
+        return;
+    }
+    const uint64 step = checked_ + (status[1] >> 32);
     const index trajectory = static_cast<index>(status[1] & 0xffffffffull);
     throw NumericError("a trajectory blew up: trajectory " + std::to_string(trajectory) + " (" +
                        describe(trajectory) + ") was no longer finite at step " +
@@ -88,7 +114,7 @@ void Ensemble::load_state(const std::vector<float>& state, uint64 step) {
         throw InputError("checkpoint: the stored ensemble has another size");
     copy_to_device(stream_, x_.span(), state.data());
     if (v_.size()) copy_to_device(stream_, v_.span(), state.data() + x_.size());
-    step_ = step;
+    step_ = checked_ = step;
 }
 
 }  // namespace microlift

@@ -32,9 +32,13 @@ public:
     // Of kernels whose bias is a table: the table from the next step on. Its memory is the caller's.
     void set_grid(const GridView& grid) { grid_ = grid; }
 
+    // Both launch pieces of launch_steps() steps at most.
     void advance(uint64 steps);
     // `segments` times: advance `stride` steps, then append every trajectory's state to `samples`.
     void sample(uint64 stride, index segments, SampleSet& samples);
+
+    // Steps that a launch takes at most: a fraction of a second, between which a run may be stopped.
+    uint64 launch_steps() const;
 
     // Throws NumericError if a state became infinite or NaN; `describe(trajectory)` says where the
     // trajectory belongs.
@@ -50,6 +54,7 @@ public:
 
 private:
     PathArgs args(uint64 stride, index segments);
+    void launch(const PathArgs& args);
 
     Stream& stream_;
     std::shared_ptr<const PathKernel> kernel_;
@@ -58,6 +63,7 @@ private:
     uint64 seed_;
     uint32 rng_stream_;
     uint64 step_ = 0;
+    uint64 checked_ = 0;  // the step from which the status word counts
     double force_evaluations_ = 0;
     Buffer<float> x_, v_, center_, stiffness_;
     GridView grid_;

@@ -24,6 +24,8 @@ public:
     virtual bool metropolis() const { return false; }
     // Advances every trajectory of `args`; the arrays are on the stream's device.
     virtual void launch(Stream& stream, const PathArgs& args) const = 0;
+    // What a step of one trajectory takes, in steps of a built-in system of two variables.
+    virtual double step_cost() const { return 1; }
     // Force evaluations of one trajectory over a launch of so many steps.
     virtual uint64 force_evaluations(uint64 steps) const { return steps; }
 };

@@ -6,6 +6,7 @@
 
 #include "engine/at.h"
 #include "engine/error.h"
+#include "engine/stop.h"
 #include "sampling/estimate/conditional_kernels.h"
 #include "sampling/numerics/statistics.h"
 
@@ -174,6 +175,7 @@ private:
 void fill_moments(ConditionalMoments& r, index variable, index v, BinFits& fits) {
     fits.fit(v, -1);
     for (index b = 0; b < r.grid.size(); ++b) {
+        check_stop();
         double& mean = r.mean[r.place(variable, b)];
         double& variance = r.variance[r.place(variable, b)];
         r.count[at(b)] = fits.count(b);
@@ -195,6 +197,7 @@ void fill_errors(ConditionalMoments& r, index variable, index v, BinFits& fits) 
     for (index g = 0; g < count; ++g) {
         fits.fit(v, g);
         for (index b = 0; b < bins; ++b) {
+            check_stop();
             mean_influence[g * bins + b] = fits.at_centre(b, &Fit::mean);
             variance_influence[g * bins + b] = fits.at_centre(b, &Fit::variance);
         }

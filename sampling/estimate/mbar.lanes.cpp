@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "engine/at.h"
+#include "engine/stop.h"
 #include "kernels/lane/math.h"
 #include "sampling/estimate/estimators.h"
 #include "sampling/numerics/statistics.h"
@@ -38,6 +39,7 @@ double largest_change(const std::vector<double>& step) {
 }  // namespace
 
 double Mixture::terms(const std::vector<double>& a, const double* x, std::vector<Term>& out) const {
+    check_stop();
     out.clear();
     thread_local std::vector<double> t;
     t.resize(a.size());
@@ -148,6 +150,7 @@ std::vector<double> gaussian_start(const Mixture& mixture, const std::vector<dou
     index last = 0;
     done[0] = 1;
     for (index added = 1; added < n; ++added) {
+        check_stop();
         index next = -1;
         for (index w = 0; w < n; ++w) {
             if (done[at(w)]) continue;
@@ -322,6 +325,7 @@ private:
         std::vector<int32> start{0}, groups;
         std::vector<double> upper(at(n_)), lower(at(n_));
         for (index cell = 0; cell < cells; ++cell) {
+            check_stop();
             const index part[2] = {dims_ == 1 ? cell : cell / lists_.cells[1],
                                    dims_ == 1 ? 0 : cell % lists_.cells[1]};
             for (index i = 0; i < n_; ++i) upper[at(i)] = lower[at(i)] = a[at(order_[at(i)])];

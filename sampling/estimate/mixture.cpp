@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "engine/at.h"
+#include "engine/stop.h"
 #include "sampling/estimate/estimators.h"
 #include "sampling/numerics/statistics.h"
 
@@ -54,7 +55,7 @@ void mixture_profile(const Mixture& mixture, const CellHistogram& cells,
     const Grid& grid = profile.grid;
     const index n = mixture.windows, blocks = cells.blocks, all = cells.bins[0] * cells.bins[1];
     std::vector<double> total(at(all), 0.0);
-    for (index g = 0; g < blocks; ++g)
+    for (index g = 0; g < blocks; ++g, check_stop())
         for (index b = 0; b < all; ++b) total[at(b)] += cells.bin_count[at(g * all + b)];
     const index step[2] = {grid.dims == 1 ? 1 : cells.bins[1], 1};
     const auto at_centre = [&](const double* count, index b) {
@@ -68,6 +69,7 @@ void mixture_profile(const Mixture& mixture, const CellHistogram& cells,
     profile.blocks = blocks;
     std::vector<Mixture::Term> terms;
     for (index b = 0; b < grid.size(); ++b) {
+        check_stop();
         const index padded = cells.padded_bin(b);
         const double count = total[at(padded)];
         if (count <= 0.0) continue;
@@ -86,6 +88,7 @@ void mixture_profile(const Mixture& mixture, const CellHistogram& cells,
     }
     // A block's influence is relative to its share of the whole: centre it.
     for (index b = 0; b < grid.size(); ++b) {
+        check_stop();
         double mean = 0.0;
         for (index g = 0; g < blocks; ++g)
             mean += profile.influence[at(g * grid.size() + b)] / static_cast<double>(blocks);

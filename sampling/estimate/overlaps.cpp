@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "engine/at.h"
+#include "engine/stop.h"
 
 namespace microlift {
 
@@ -20,6 +21,7 @@ void find_overlaps(const std::vector<double>& overlap, const BiasWindows& window
     index last = 0;
     done[0] = 1;
     for (index added = 1; added < n; ++added) {
+        check_stop();
         index next = -1;
         for (index w = 0; w < n; ++w) {
             if (done[at(w)]) continue;

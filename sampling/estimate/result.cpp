@@ -6,6 +6,7 @@
 
 #include "engine/at.h"
 #include "engine/error.h"
+#include "engine/stop.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {
@@ -50,6 +51,7 @@ void FreeEnergyProfile::finish() {
     std_error.assign(at(grid.size()), kNaN);
     std::vector<double> g(at(blocks));
     for (index b = 0; b < grid.size(); ++b) {
+        check_stop();
         free_energy[at(b)] -= least;
         if (!std::isfinite(free_energy[at(b)])) continue;
         for (index i = 0; i < blocks; ++i)

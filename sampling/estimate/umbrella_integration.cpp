@@ -6,6 +6,7 @@
 
 #include "engine/at.h"
 #include "engine/error.h"
+#include "engine/stop.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {
@@ -14,6 +15,7 @@ namespace {
 
 double mean_force(const WindowMoments& m, const std::vector<double>& center,
                   const std::vector<double>& stiffness, double x) {
+    check_stop();
     // Relative to the largest weight, so that far from all windows the nearest one speaks.
     double top = -1e300;
     const std::size_t n = m.mean.size();

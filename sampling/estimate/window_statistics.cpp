@@ -7,6 +7,7 @@
 
 #include "engine/at.h"
 #include "engine/error.h"
+#include "engine/stop.h"
 #include "sampling/estimate/sample_kernels.h"
 
 namespace microlift {

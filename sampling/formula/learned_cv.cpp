@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <stdexcept>
 
 #include "engine/at.h"
+#include "engine/files/checked_json.h"
 #include "engine/files/files.h"
-#include "engine/files/json.h"
 
 namespace microlift {
 
@@ -48,33 +50,41 @@ NodeId LearnedCoordinates::build(Expressions& graph, const Symbols& symbols, int
     return graph.div(top, bottom);
 }
 
-LearnedCoordinates load_learned(const std::string& file) {
+LearnedCoordinates parse_learned(std::string_view text, const std::string& file) {
+    const std::optional<Json> j = parse_checked_json(text);
+    if (!j)
+        throw InputError(file + ": not a file that 'microlift learn' wrote, or it was altered: its "
+                         "checksum does not match; learn it again");
     LearnedCoordinates learned;
     try {
-        const Json j = Json::parse(read_file(file, kMostBytes)).value();
-        if (j.at("format") != LearnedCoordinates::kFormat) throw InputError("");
-        learned.variables = j.at("variables").get<std::vector<std::string>>();
-        learned.features = j.at("features").get<std::vector<std::string>>();
-        learned.length2 = j.at("length2").get<double>();
-        learned.landmarks = j.at("landmarks").get<std::vector<double>>();
-        learned.values = j.at("values").get<std::vector<double>>();
-        learned.outside = j.at("outside").get<std::vector<double>>();
-        learned.fit_error = j.at("fit_error").get<std::vector<double>>();
-        learned.low = j.at("low").get<std::vector<double>>();
-        learned.high = j.at("high").get<std::vector<double>>();
+        if (j->at("format") != LearnedCoordinates::kFormat) throw std::out_of_range("format");
+        learned.variables = j->at("variables").get<std::vector<std::string>>();
+        learned.features = j->at("features").get<std::vector<std::string>>();
+        learned.length2 = j->at("length2").get<double>();
+        learned.landmarks = j->at("landmarks").get<std::vector<double>>();
+        learned.values = j->at("values").get<std::vector<double>>();
+        learned.outside = j->at("outside").get<std::vector<double>>();
+        learned.fit_error = j->at("fit_error").get<std::vector<double>>();
+        learned.low = j->at("low").get<std::vector<double>>();
+        learned.high = j->at("high").get<std::vector<double>>();
     } catch (const std::exception&) {
-        throw InputError(file + ": not a file that 'microlift learn' wrote; learn it again");
+        throw InputError(file + ": not a file that this version of 'microlift learn' wrote; learn it "
+                         "again");
     }
     const auto finite = [](const std::vector<double>& v) {
         return std::all_of(v.begin(), v.end(), [](double x) { return std::isfinite(x); });
     };
     const bool sound =
-        !learned.variables.empty() && learned.length2 > 0 && !learned.landmarks.empty() &&
+        !learned.variables.empty() && learned.length2 > 0 && std::isfinite(learned.length2) && !learned.landmarks.empty() &&
         learned.landmarks.size() % at(learned.feature_count()) == 0 && !learned.outside.empty() &&
         learned.values.size() == at(learned.landmark_count()) * learned.outside.size() &&
         finite(learned.landmarks) && finite(learned.values) && finite(learned.outside);
     if (!sound) throw InputError(file + ": its arrays do not fit together; learn it again");
     return learned;
+}
+
+LearnedCoordinates load_learned(const std::string& file) {
+    return parse_learned(read_file(file, kMostBytes), file);
 }
 
 }  // namespace microlift

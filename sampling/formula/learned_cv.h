@@ -9,6 +9,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sampling/formula/formula.h"
@@ -41,5 +42,7 @@ struct LearnedCoordinates {
 
 // Of a file that `microlift learn` wrote; InputError for anything else.
 LearnedCoordinates load_learned(const std::string& file);
+// Of its text; `file` is for messages.
+LearnedCoordinates parse_learned(std::string_view text, const std::string& file);
 
 }  // namespace microlift

@@ -7,6 +7,7 @@
 
 #include "engine/at.h"
 #include "engine/error.h"
+#include "engine/stop.h"
 
 namespace microlift {
 
@@ -201,11 +202,13 @@ std::vector<double> regression_novelty(const std::vector<double>& functions, int
     std::vector<double> novelty(at(count), 1.0);
     std::vector<double> distance2(at(m * m), 0.0);
     for (int k = 1; k < count; ++k) {
-        for (index i = 0; i < m; ++i)
+        for (index i = 0; i < m; ++i) {
+            check_stop();
             for (index j = 0; j < m; ++j) {
                 const double d = f[at((k - 1) * m + i)] - f[at((k - 1) * m + j)];
                 distance2[at(i * m + j)] += d * d;
             }
+        }
         std::vector<double> sorted = distance2;
         std::nth_element(sorted.begin(), sorted.begin() + static_cast<long>(sorted.size() / 2),
                          sorted.end());
@@ -214,6 +217,7 @@ std::vector<double> regression_novelty(const std::vector<double>& functions, int
         const int unknowns = k + 1;
         std::vector<double> a(at(unknowns * unknowns)), b(at(unknowns)), row(at(unknowns));
         for (index i = 0; i < m; ++i) {
+            check_stop();
             std::fill(a.begin(), a.end(), 0.0);
             std::fill(b.begin(), b.end(), 0.0);
             for (index j = 0; j < m; ++j) {

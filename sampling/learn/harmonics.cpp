@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/at.h"
+#include "engine/stop.h"
 #include "sampling/learn/landmarks.h"
 #include "sampling/learn/rows.h"
 #include "sampling/numerics/eigen.h"
@@ -34,6 +35,7 @@ GeometricHarmonics::GeometricHarmonics(std::span<const double> points, int dim, 
     // ε: the median squared distance to the 16th neighbour, wide enough to join the centres.
     std::vector<double> reach;
     for (index i = 0; i < m; ++i) {
+        check_stop();
         std::vector<double> d2;
         for (index j = 0; j < m; ++j)
             d2.push_back(distance2(&centres_[at(i * dim)], &centres_[at(j * dim)], dim));
@@ -65,6 +67,7 @@ GeometricHarmonics::GeometricHarmonics(std::span<const double> points, int dim, 
 }
 
 void GeometricHarmonics::operator()(const double* point, double* out) const {
+    check_stop();
     std::copy(mean_.begin(), mean_.end(), out);
     const index m = static_cast<index>(centres_.size()) / dim_;
     for (index j = 0; j < m; ++j) {

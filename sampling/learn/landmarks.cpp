@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/at.h"
+#include "engine/stop.h"
 #include "sampling/learn/rows.h"
 #include "sampling/numerics/eigen.h"
 
@@ -23,6 +24,7 @@ struct LandmarkBasis {
         const index m = static_cast<index>(landmarks.size()) / dim;
         rows.resize(at(n * m));
         for (index i = 0; i < n; ++i) {
+            check_stop();
             double sum = kFloor;
             for (index l = 0; l < m; ++l) {
                 const double g =
@@ -44,6 +46,7 @@ std::vector<double> solve_values(const LandmarkBasis& basis, index n, index m,
                                  const std::vector<double>& prior, int leave_out) {
     std::vector<double> normal(at(m * m), 0.0), right(at(coordinates * m), 0.0);
     for (index i = 0; i < n; ++i) {
+        check_stop();
         if (i % 5 == leave_out) continue;
         const double* r = &basis.rows[at(i * m)];
         std::vector<double> target;
@@ -84,6 +87,7 @@ std::vector<index> farthest_points(const std::vector<double>& rows, int dim, ind
     std::vector<index> chosen, which(at(n), 0);
     spacing = 0;
     while (static_cast<index>(chosen.size()) < std::min(count, n)) {
+        check_stop();
         chosen.push_back(next);
         for (index i = 0; i < n; ++i) {
             const double d = distance2(&rows[at(i * dim)], &rows[at(next * dim)], dim);

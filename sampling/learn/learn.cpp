@@ -4,8 +4,8 @@
 #include <cstdio>
 
 #include "engine/at.h"
+#include "engine/files/checked_json.h"
 #include "engine/files/files.h"
-#include "engine/files/json.h"
 #include "sampling/learn/diffusion_map.h"
 #include "sampling/learn/landmarks.h"
 #include "sampling/learn/shape.h"
@@ -214,7 +214,7 @@ LearnedSummary learn_coordinates(Stream& stream, const Model& model,
         lifting_error(learned.features, points.features, points.n, learned.map);
     correlate(points, model.dim(), learned);
     add_warnings(learned, points.n);
-    write_file(out_file, file_of(model, config, points, learned).dump() + "\n");
+    write_file(out_file, checked_json(file_of(model, config, points, learned)));
     progress.update(3);
     progress.end();
     LearnedSummary summary = summary_of(learned, points.n);

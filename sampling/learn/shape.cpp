@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/at.h"
+#include "engine/stop.h"
 #include "sampling/learn/harmonics.h"
 
 namespace microlift {
@@ -77,6 +78,7 @@ std::vector<double> squared_gradients(const LearnedCoordinates& learned,
     const index m = learned.landmark_count();
     std::vector<double> out(at(K * n)), weight(at(m)), diff(at(m * dim));
     for (index i = 0; i < n; ++i) {
+        check_stop();
         double sum = 0;
         for (index l = 0; l < m; ++l) {
             double d2 = 0;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "engine/stop.h"
 
 namespace microlift {
 
@@ -13,6 +14,7 @@ ExactModel::ExactModel(int dim, int coordinate, double beta, std::vector<double>
       potential_(std::move(potential)), bounds_(std::move(bounds)) {}
 
 std::optional<ExactConditional> ExactModel::law(double s, std::string* why) const {
+    check_stop();
     ExactConditional out;
     if (dim_ == 1) {
         double v = 0;

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "engine/stop.h"
+
 namespace microlift {
 
 template <class F>
 void BandMatrix::eliminate(index k, const F& also) {
+    check_stop();
     const double* pivot = row_of(k);
     const index last = std::min(n_ - 1, k + half_);
     for (index i = k + 1; i <= last; ++i) {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/error.h"
+#include "engine/stop.h"
 
 namespace microlift {
 
@@ -35,6 +36,7 @@ struct SymmetricQl {
     void tridiagonalise() {
         for (int j = 0; j < n; ++j) D(j) = V(n - 1, j);
         for (int i = n - 1; i > 0; --i) {
+            check_stop();
             double scale = 0, h = 0;
             for (int k = 0; k < i; ++k) scale += std::abs(D(k));
             if (scale == 0) {
@@ -83,6 +85,7 @@ struct SymmetricQl {
 
     void accumulate() {
         for (int i = 0; i < n - 1; ++i) {
+            check_stop();
             V(n - 1, i) = V(i, i);
             V(i, i) = 1;
             const double h = D(i + 1);
@@ -113,6 +116,7 @@ struct SymmetricQl {
             int m = l;
             while (m < n - 1 && std::abs(E(m)) > 0x1p-52 * largest) ++m;
             for (int iteration = 0; m > l && iteration < 200; ++iteration) {
+                check_stop();
                 double g = D(l), p = (D(l + 1) - g) / (2 * E(l)), r = std::hypot(p, 1.0);
                 if (p < 0) r = -r;
                 D(l) = E(l) / (p + r);
@@ -177,6 +181,7 @@ bool solve_positive(int n, std::vector<double>& a, std::vector<double>& b, int c
                static_cast<std::size_t>(j);
     };
     for (int j = 0; j < n; ++j) {
+        check_stop();
         double pivot = a[at(j, j)];
         for (int k = 0; k < j; ++k) pivot -= a[at(j, k)] * a[at(j, k)];
         if (!(pivot > 1e-14 * a[at(j, j)])) return false;

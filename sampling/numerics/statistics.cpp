@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/stop.h"
+
 namespace microlift {
 
 double statistical_inefficiency(const double* series, index samples, index replicas) {
@@ -12,6 +14,7 @@ double statistical_inefficiency(const double* series, index samples, index repli
     for (index i = 0; i < n; ++i) mean += series[i];
     mean /= static_cast<double>(n);
     const auto covariance = [&](index lag) {
+        check_stop();
         double sum = 0.0;
         for (index i = 0; i < n - lag * replicas; ++i)
             sum += (series[i] - mean) * (series[i + lag * replicas] - mean);
@@ -73,6 +76,7 @@ double largest_deviation(double tests, double false_alarm) {
 bool cholesky_factor(std::vector<double>& a, index n) {
     // Right-looking on rows of the upper triangle: A = UᵀU, so that inner loops run along rows.
     for (index k = 0; k < n; ++k) {
+        check_stop();
         double* row = &a[static_cast<std::size_t>(k * n)];
         if (!(row[k] > 0.0) || !std::isfinite(row[k])) return false;
         const double pivot = std::sqrt(row[k]);
@@ -81,6 +85,7 @@ bool cholesky_factor(std::vector<double>& a, index n) {
         for (index i = k + 1; i < n; ++i) {
             const double factor = row[i];
             if (factor == 0.0) continue;
+            check_stop();
             double* below = &a[static_cast<std::size_t>(i * n)];
             for (index j = i; j < n; ++j) below[j] -= factor * row[j];
         }
@@ -91,6 +96,7 @@ bool cholesky_factor(std::vector<double>& a, index n) {
 void cholesky_solve(const std::vector<double>& factor, index n, double* b, index columns) {
     const double* u = factor.data();
     for (index i = 0; i < n; ++i) {
+        check_stop();
         for (index c = 0; c < columns; ++c) b[i * columns + c] /= u[i * n + i];
         for (index j = i + 1; j < n; ++j) {
             const double f = u[i * n + j];
@@ -99,6 +105,7 @@ void cholesky_solve(const std::vector<double>& factor, index n, double* b, index
         }
     }
     for (index i = n - 1; i >= 0; --i) {
+        check_stop();
         for (index j = i + 1; j < n; ++j) {
             const double f = u[i * n + j];
             if (f == 0.0) continue;

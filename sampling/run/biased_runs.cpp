@@ -18,10 +18,6 @@ RoundPlan plan_of(const Run& run, index round) {
             c.steps / u.stride, c.exchange, (c.jump + u.stride - 1) / u.stride * u.stride};
 }
 
-index launch_steps(index trajectories) {
-    return std::max<index>(1, static_cast<index>(kLaunchWork / static_cast<double>(trajectories)));
-}
-
 void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue>& centers) {
     const std::vector<double>& stiffness = run.config.umbrella.stiffness;
     for (const CvValue& center : centers) {

@@ -12,10 +12,6 @@ struct RoundPlan {
 };
 RoundPlan plan_of(const Run& run, index round);
 
-// Steps in one launch: a fraction of a second.
-index launch_steps(index trajectories);
-inline constexpr double kLaunchWork = 6e7;  // trajectory-steps
-
 void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue>& centers);
 
 // The bias method of windows first_window …, each for its replicas.

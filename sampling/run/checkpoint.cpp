@@ -1,5 +1,7 @@
 #include "sampling/run/checkpoint.h"
 
+#include "sampling/run/agreement.h"
+
 namespace microlift {
 
 namespace {
@@ -21,12 +23,17 @@ void save_checkpoint(Run& run) {
 void load_checkpoint(Run& run) {
     const fs::path file = run.dir / "checkpoint.h5";
     if (!fs::exists(file)) return;
-    const Store store = Store::load(file);
+    load_checkpoint(run, Store::load(file));
+}
+
+void load_checkpoint(Run& run, const Store& store) {
     try {
         for (Product* product : run.products())
             if (is_kept(run, product)) product->load(store);
+        if (!run.position.done()) check_agreement(run);
     } catch (const std::logic_error&) {
-        throw InputError(file.string() + ": it was written by another version; begin anew with --force");
+        throw InputError((run.dir / "checkpoint.h5").string() +
+                         ": it was written by another version; begin anew with --force");
     }
 }
 

@@ -10,5 +10,6 @@ inline constexpr double kCheckpointSeconds = 10;
 void save_checkpoint(Run& run);
 // Nothing where the run was stopped before its first checkpoint.
 void load_checkpoint(Run& run);
+void load_checkpoint(Run& run, const Store& store);
 
 }  // namespace microlift

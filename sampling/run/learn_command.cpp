@@ -11,6 +11,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
+void check_names(const SamplesInfo& info, const Model& model, const fs::path& file) {
+    if (info.variables == model.variables()) return;
+    std::string names;
+    for (const std::string& name : info.variables) names += (names.empty() ? "" : ", ") + name;
+    throw InputError(file.string() + ": its samples are of the variables " + names +
+                     ", which are not those of " + (file.parent_path() / "config.toml").string() +
+                     "; take the file that belongs to this run, or run again");
+}
+
 SomeSamples read_some(const SamplesReader& file, const std::vector<index>& rows) {
     const index samples = file.info().samples;
     const auto D = static_cast<index>(file.info().variables.size());
@@ -51,6 +60,7 @@ std::string learn_from_run(const LearnOptions& options, Progress& progress) {
     if (!reader.info().weighted && !options.unweighted)
         throw InputError(file.string() + ": its samples have no weights, which [estimate] finds; add "
                          "that to the run, or take the biased samples as they are with --unweighted");
+    check_names(reader.info(), model, file);
     const std::vector<index> rows = samples_to_read(reader.info().samples, options, seed);
     const std::string out =
         options.out_file.empty() ? (dir / "diffusion_map.json").string() : options.out_file;

@@ -1,5 +1,8 @@
 #include "sampling/run/pipeline.h"
 
+#include <stdexcept>
+#include <string_view>
+
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/inputs.h"
 #include "sampling/run/stages.h"
@@ -66,13 +69,9 @@ void run_the_rest(Run& run) {
     save_checkpoint(run);
 }
 
-}  // namespace
-
-void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& progress) {
-    Run run(config, options, progress);
-    if (options.resume) load_checkpoint(run);
+void go_on(Run& run) {
     if (run.position.done()) {
-        progress.note("nothing to do: " + run.dir.string() + " is complete");
+        run.progress.note("nothing to do: " + run.dir.string() + " is complete");
     } else {
         describe(run);
         if (const std::string remark = run.model.bias_remark(); !remark.empty()) run.warn(remark);
@@ -80,6 +79,23 @@ void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& 
         run_the_rest(run);
     }
     print_summary(run);
+}
+
+}  // namespace
+
+void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& progress) {
+    Run run(config, options, progress);
+    if (options.resume) load_checkpoint(run);
+    try {
+        go_on(run);
+    } catch (const Error&) {
+        throw;
+    } catch (const std::runtime_error& error) {
+        // Metrics of a checkpoint that hold another kind of value than stages put there.
+        if (!options.resume || !std::string_view(error.what()).starts_with("JSON: ")) throw;
+        throw InputError((run.dir / "checkpoint.h5").string() +
+                         ": its metrics are not those of a run; begin anew with --force");
+    }
 }
 
 std::vector<std::string> run_files() {

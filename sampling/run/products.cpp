@@ -2,6 +2,7 @@
 
 #include <sstream>
 #include <algorithm>
+#include <cmath>
 
 #include "sampling/samples/samples_file.h"
 
@@ -35,9 +36,27 @@ void put_rows(Store& store, const std::string& name, const Rows& rows) {
     store.put(name, std::move(flat), {count, rows.empty() ? 0 : static_cast<index>(rows[0].size())});
 }
 
+[[noreturn]] void bad_checkpoint(const std::string& wrong) {
+    throw InputError("checkpoint.h5: " + wrong + "; begin anew with --force");
+}
+
+void need(bool sound, const char* what) {
+    if (!sound) bad_checkpoint(std::string("its ") + what + " cannot be those of a run");
+}
+
+bool all_finite(std::span<const double> values) {
+    return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+}
+
+bool none_negative(std::span<const long long> values) {
+    return std::all_of(values.begin(), values.end(), [](long long v) { return v >= 0; });
+}
+
 std::vector<std::vector<double>> rows_of(const Store& store, const std::string& name) {
     const auto flat = store.get<double>(name);
     const index count = store.info(name).shape.at(0), width = store.info(name).shape.at(1);
+    constexpr index kMostEmpty = 4096;  // rows without a number cost no bytes of the file
+    need(width > 0 || count <= kMostEmpty, "tables");
     std::vector<std::vector<double>> rows;
     for (index r = 0; r < count; ++r)
         rows.emplace_back(flat.begin() + r * width, flat.begin() + (r + 1) * width);
@@ -47,8 +66,9 @@ std::vector<std::vector<double>> rows_of(const Store& store, const std::string& 
 std::vector<CvValue> cv_values_of(const Store& store, const std::string& name) {
     std::vector<CvValue> values;
     for (const std::vector<double>& row : rows_of(store, name)) {
-        values.emplace_back();
-        std::copy_n(row.begin(), std::min(row.size(), values.back().size()), values.back().begin());
+        CvValue& value = values.emplace_back();
+        need(row.size() == value.size() && all_finite(row), "windows");
+        std::copy(row.begin(), row.end(), value.begin());
     }
     return values;
 }
@@ -56,7 +76,7 @@ std::vector<CvValue> cv_values_of(const Store& store, const std::string& name) {
 const std::string& text_of(const Store& store, const std::string& name, const std::string& what) {
     const auto found = store.attributes.find(name);
     if (found == store.attributes.end())
-        throw InputError("checkpoint.h5: it does not hold " + what + "; begin anew with --force");
+        bad_checkpoint("it does not hold " + what);
     return found->second;
 }
 
@@ -70,6 +90,7 @@ void Position::save(Store& store) const {
 void Position::load(const Store& store) {
     stage = text_of(store, "stage", "a run");
     round = store.scalar<long long>("round");
+    need(round >= 0, "rounds");
 }
 
 void Record::add_cost(const std::string& stage, const StageCost& more) {
@@ -112,13 +133,37 @@ void Record::save(Store& store) const {
                                       c.bytes_to_host, c.kernel_launches});
 }
 
+namespace {
+
+// What stages add to: everything else they write anew.
+bool sound_metrics(const Json& metrics) {
+    if (!metrics.is_object()) return false;
+    if (const Json* stages = metrics.find("stages")) {
+        if (!stages->is_object()) return false;
+        for (const auto& [name, stage] : stages->items()) {
+            if (!stage.is_object()) return false;
+            for (const char* key : {"seconds", "steps", "steps_per_second", "force_evaluations",
+                                    "bytes_to_device", "bytes_to_host", "kernel_launches"})
+                if (const Json* figure = stage.find(key); figure && !figure->is_number()) return false;
+        }
+    }
+    if (const Json* warnings = metrics.find("warnings")) {
+        if (!warnings->is_array()) return false;
+        for (const Json& warning : *warnings)
+            if (!warning.is_string()) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
 void Record::load(const Store& store) {
     metrics = Json::parse(text_of(store, "metrics", "metrics")).value_or(Json());
-    if (!metrics.is_object())
-        throw InputError("checkpoint.h5: it does not hold readable metrics; begin anew with --force");
+    if (!sound_metrics(metrics)) bad_checkpoint("it does not hold readable metrics");
     for (const std::string& name : store.names())
         if (name.starts_with("cost_")) {
             const auto c = store.get<double>(name, 6);
+            need(all_finite(c), "costs");
             costs_[name.substr(5)] = {c[0], c[1], c[2], c[3], c[4], c[5]};
         }
 }
@@ -131,6 +176,10 @@ void Windows::save(Store& store) const {
 void Windows::load(const Store& store) {
     center = cv_values_of(store, "window_center");
     stiffness = cv_values_of(store, "window_stiffness");
+    need(center.size() == stiffness.size() &&
+             std::all_of(stiffness.begin(), stiffness.end(),
+                         [](const CvValue& s) { return s[0] >= 0 && s[1] >= 0; }),
+         "windows");
 }
 
 void Samples::reserve(int dims, int cvs, index capacity) {
@@ -158,17 +207,30 @@ void Samples::save(Store& store) const {
 
 void Samples::load(const Store& store) {
     const auto shapes = store.get<long long>("blocks");
-    for (std::size_t b = 0; b + 5 <= shapes.size(); b += 5)
-        blocks.push_back({shapes[b], shapes[b + 1], shapes[b + 2], shapes[b + 3], shapes[b + 4]});
+    need(shapes.size() % 5 == 0 && none_negative(shapes), "blocks of samples");
+    index next = 0;
+    for (std::size_t b = 0; b < shapes.size(); b += 5) {
+        const SampleBlock& block = blocks.emplace_back(
+            SampleBlock{shapes[b], shapes[b + 1], shapes[b + 2], shapes[b + 3], shapes[b + 4]});
+        // Of row columns, one block after the other; so no product is larger than row.
+        const auto fits = [this](index a, index times) { return a > 0 && times > 0 && a <= row / times; };
+        need(block.first == next && fits(block.windows, block.replicas) &&
+                 fits(block.trajectories(), block.samples) && block.first_window <= row,
+             "blocks of samples");
+        next += block.size();
+    }
     in_file = store.scalar<long long>("samples_in_file") != 0;
     if (in_file) return load_file();
     if (!store.has("samples_x")) return;
     const index count = store.info("samples_x").shape.at(1);
-    if (count > row)
-        throw InputError("checkpoint.h5: it does not hold samples of this configuration; begin anew "
-                         "with --force");
-    load_rows(x, store.get<float>("samples_x", dim * count), count);
-    load_rows(xi, store.get<float>("samples_xi", n_cvs * count), count);
+    if (count < 0 || count > row) bad_checkpoint("it does not hold samples of this configuration");
+    const auto states = store.get<float>("samples_x", dim * count);
+    const auto cvs = store.get<float>("samples_xi", n_cvs * count);
+    for (const auto values : {states, cvs})
+        need(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }),
+             "samples");
+    load_rows(x, states, count);
+    load_rows(xi, cvs, count);
     n = count;
 }
 
@@ -180,6 +242,9 @@ void Samples::load_rows(Buffer<float>& to, std::span<const float> from, index co
 void Samples::load_file() {
     const SamplesReader file(file_);
     const index count = file.info().samples;
+    if (static_cast<int>(file.info().variables.size()) != dim ||
+        static_cast<int>(file.info().cvs.size()) != n_cvs)
+        throw InputError(file_.string() + ": it holds samples of another system; begin anew with --force");
     if (count > row)
         throw InputError(file_.string() +
                          ": it holds more samples than this configuration makes; begin anew with "
@@ -189,10 +254,11 @@ void Samples::load_file() {
     std::vector<float> state(static_cast<std::size_t>(dim) * size), column(size);
     std::vector<float> cv(static_cast<std::size_t>(n_cvs) * size);
     std::vector<double> weight(size);
+    std::vector<long long> window(size);
     if (weighted) log_weight = Buffer<float>(stream_->device(), count);
     for (index first = 0; first < count; first += piece) {
         const index here = std::min(piece, count - first);
-        file.read(first, here, state.data(), cv.data(), nullptr, weighted ? weight.data() : nullptr);
+        file.read(first, here, state.data(), cv.data(), window.data(), weighted ? weight.data() : nullptr);
         const auto scatter = [&](const auto& rows, int width, Buffer<float>& to, index to_row) {
             for (int d = 0; d < width; ++d) {
                 for (index i = 0; i < here; ++i)
@@ -220,6 +286,8 @@ void Histogram::load(const Store& store) {
     samples_ = store.scalar<long long>("histogram_samples");
     counts_ = values_of<long long>(store, "histogram_counts");
     sums_ = values_of<double>(store, "histogram_sums");
+    need(samples_ >= 0 && !counts_.empty() && none_negative(counts_) && all_finite(sums_),
+         "histograms");
 }
 
 void Histogram::resume() {
@@ -255,10 +323,18 @@ void FreeEnergy::load(const Store& store) {
         doubts.clear();
         for (std::string line; std::getline(lines, line);) doubts.push_back(line);
     }
-    for (const std::vector<double>& link : rows_of(store, "overlaps"))
+    for (const std::vector<double>& link : rows_of(store, "overlaps")) {
+        constexpr double kMost = 1e9;
+        for (const std::size_t end : {std::size_t{0}, std::size_t{1}})
+            need(link.at(end) >= 0 && link.at(end) < kMost, "overlaps");
         overlaps.push_back({static_cast<index>(link.at(0)), static_cast<index>(link.at(1)),
                             link.at(2)});
+    }
     const auto blocks = store.get<long long>("error_blocks", 2);
+    constexpr long long kMostBlocks = 1 << 20;  // of one kind
+    need(std::all_of(blocks.begin(), blocks.end(),
+                     [](long long n) { return n >= 1 && n <= kMostBlocks; }),
+         "blocks for errors");
     error_blocks.replica_groups = blocks[0];
     error_blocks.time_segments = blocks[1];
 }
@@ -280,6 +356,8 @@ void TrainedGenerator::load(const Store& store) {
     updates = figures[0], bytes_in_loop = figures[1], best = figures[2], floor = figures[3];
     conditions = rows_of(store, "generator_conditions");
     distances = rows_of(store, "generator_distances");
+    need(updates >= 0 && bytes_in_loop >= 0 && conditions.size() == distances.size(),
+         "figures of the training");
 }
 
 void Coupling::save(Store& store) const {
@@ -311,6 +389,7 @@ void Coupling::load(const Store& store) {
     into(&CouplingProfile::mean, "coupling_mean");
     into(&CouplingProfile::variance, "coupling_variance");
     into(&CouplingProfile::free_energy, "coupling_free_energy");
+    need(discarded >= 0, "discarded windows");
 }
 
 void SamplingState::save(Store& store) const {
@@ -327,11 +406,18 @@ void SamplingState::load(const Store& store) {
     if (!store.has("ensemble")) return;
     ensemble = values_of<float>(store, "ensemble");
     const auto counts = store.get<long long>("ensemble_counts", 2);
+    need(!ensemble.empty() && none_negative(counts), "steps");
+    need(std::all_of(ensemble.begin(), ensemble.end(), [](float v) { return std::isfinite(v); }),
+         "states");
     step = static_cast<uint64>(counts[0]), sampled = counts[1];
     const auto work = store.get<double>("ensemble_work", 2);
     steps = work[0], energies = work[1];
     counters = values_of<long long>(store, "ensemble_counters");
     accepted = values_of<long long>(store, "ensemble_accepted");
+    need(steps >= 0 && energies >= 0 && all_finite(work) && none_negative(counters), "counters");
+    need(std::all_of(accepted.begin(), accepted.end(),
+                     [&](long long n) { return n >= 0 && n <= counts[0]; }),
+         "accepted steps");
 }
 
 void TrainingState::save(Store& store) const {

@@ -90,6 +90,9 @@ public:
     explicit Histogram(Stream& stream) : stream_(&stream) {}
     std::optional<SampleAccumulator> accumulator;
     bool kept() const { return accumulator.has_value(); }
+    // What a checkpoint held, before resume().
+    bool restored() const { return !counts_.empty(); }
+    index restored_samples() const { return samples_; }
     // Once the accumulator is made: what a checkpoint held of it.
     void resume();
     void save(Store& store) const override;

@@ -1,6 +1,10 @@
 #include "sampling/samples/samples_file.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/stop.h"
 
 namespace microlift {
 namespace {
@@ -61,6 +65,7 @@ void SamplesWriter::append(index count, const float* state, index stride, const 
         file_.write(name, written_, rows, rows_.data());
     };
     for (index first = 0; first < count; first += kPieceRows) {
+        check_stop();
         const index rows = std::min(kPieceRows, count - first);
         write_rows("state", state, stride, first, rows, variables);
         write_rows("cv", cv, cv_stride, first, rows, cvs);
@@ -100,12 +105,48 @@ SamplesReader::SamplesReader(const std::filesystem::path& file) : file_(file, "s
     if (!is_matrix(cv, info_.cvs.size())) {
         bad_shape(file_, "cv");
     }
+    if (file_.has_attribute("window", "centers")) {
+        info_.centers = file_.numbers("window", "centers");
+        if (info_.cvs.empty() || info_.centers.size() % info_.cvs.size() != 0) {
+            bad_shape(file_, "window");
+        }
+    }
     for (const auto& [name, type] : {std::pair("window", DType::i64), std::pair("weight", DType::f64)}) {
         if (type == DType::f64 && !info_.weighted) continue;
         const ArrayInfo& array = file_.info(name, type);
         if (array.shape.size() != 1 || array.shape[0] != info_.samples) {
             bad_shape(file_, name);
         }
+    }
+}
+
+[[noreturn]] void SamplesReader::refuse(index sample, const std::string& what) const {
+    throw InputError(file_.file().string() + ": sample " + std::to_string(sample) + " has " + what +
+                     "; take a copy that is whole, or run again");
+}
+
+void SamplesReader::check(index first, index count, const float* state, const float* cv,
+                          const long long* window, const double* log_weight) const {
+    const auto finite = [&](const float* rows, const std::vector<std::string>& names,
+                            const char* what) {
+        const auto columns = static_cast<index>(names.size());
+        for (index i = 0; rows != nullptr && i < count * columns; ++i)
+            if (!std::isfinite(rows[i]))
+                refuse(first + i / columns, std::string("a ") + what + " '" +
+                                                names[static_cast<std::size_t>(i % columns)] +
+                                                "' that is not finite");
+    };
+    finite(state, info_.variables, "variable");
+    finite(cv, info_.cvs, "collective variable");
+    const auto columns = static_cast<index>(info_.cvs.size());
+    const index windows = columns > 0 ? static_cast<index>(info_.centers.size()) / columns : 0;
+    for (index i = 0; i < count; ++i) {
+        if (window != nullptr && (window[i] < 0 || (windows > 0 && window[i] >= windows)))
+            refuse(first + i, "window " + std::to_string(window[i]) + ", which does not exist");
+        // A sample without weight has the logarithm −∞.
+        if (log_weight != nullptr &&
+            !(log_weight[i] < std::numeric_limits<double>::infinity()))
+            refuse(first + i, "a weight that is not finite");
     }
 }
 
@@ -118,6 +159,7 @@ void SamplesReader::read(index first, index count, float* state, float* cv, long
             file_.read(name, first, count, out);
         }
     }
+    check(first, count, state, cv, window, log_weight);
 }
 
 }  // namespace microlift

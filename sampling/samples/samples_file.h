@@ -49,11 +49,15 @@ class SamplesReader {
 public:
     explicit SamplesReader(const std::filesystem::path& file);
     const SamplesInfo& info() const { return info_; }
-    // Samples [first, first + count), by rows; a null pointer leaves that array out.
+    // Samples [first, first + count), by rows; a null pointer leaves that array out. InputError names a
+    // sample that no run can have left.
     void read(index first, index count, float* state, float* cv, long long* window,
               double* log_weight) const;
 
 private:
+    void check(index first, index count, const float* state, const float* cv,
+               const long long* window, const double* log_weight) const;
+    [[noreturn]] void refuse(index sample, const std::string& what) const;
     ArrayFileReader file_;
     SamplesInfo info_;
 };

@@ -387,7 +387,11 @@ class Runs(Case):
         self.assertIn("<html", page)
         copy = self.damaged("metrics.json", lambda b: b[:50])
         self.refused("report", copy, says="metrics.json")
-        self.refused("report", self.out, env={**os.environ, "PYTHONHOME": "/nonexistent"},
+        # A machine without Python: no program can be started.
+        (self.dir / "lie.c").write_text("#include <errno.h>\nint execve(const char *f, char *const a[], "
+                                        "char *const e[]) { errno = ENOENT; return -1; }\n")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.dir / "lie.so", self.dir / "lie.c"], check=True)
+        self.refused("report", self.out, env={**os.environ, "LD_PRELOAD": str(self.dir / "lie.so")},
                      says="python3 with numpy, matplotlib and h5py")
 
     def test_full_disk(self):

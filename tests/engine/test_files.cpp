@@ -14,11 +14,13 @@
 #include <locale>
 #include <string>
 
+#include "engine/files/checked_json.h"
 #include "engine/files/hash.h"
 #include "engine/files/store.h"
 #include "engine/files/files.h"
 #include "engine/files/table.h"
 #include "engine/progress.h"
+#include "engine/text.h"
 #include "sampling/samples/samples_file.h"
 
 using namespace microlift;
@@ -184,6 +186,44 @@ TEST_CASE("files: an atomic file is whole or absent") {
     CHECK(fs::is_character_file("/dev/null"));
     CHECK(contains(refusal([&] { (void)read_file(dir.path / "none", 10); }), "No such file"));
     CHECK(contains(refusal([&] { (void)read_file(file, 10); }), "larger than 10"));
+}
+
+TEST_CASE("files: two writers of one file do not share a temporary name") {
+    const TemporaryDirectory dir;
+    const fs::path file = dir.path / "a.txt";
+    AtomicFile first(file), second(file);
+    first.write("one");
+    second.write("second");
+    CHECK(first.temporary() != second.temporary());
+    second.commit();
+    CHECK(content(file) == "second");
+    first.commit();
+    CHECK(content(file) == "one");
+    CHECK(entries(dir.path) == 1);
+    const AtomicFile long_name(dir.path / std::string(250, 'n'));
+    CHECK(long_name.temporary().filename().string().size() <= 255);
+}
+
+TEST_CASE("files: JSON with a checksum notices every changed letter") {
+    Json object;
+    object["values"] = std::vector<double>{0.5, 1e-300, -7};
+    object["name"] = "x";
+    const std::string text = checked_json(object);
+    REQUIRE(parse_checked_json(text).has_value());
+    CHECK(parse_checked_json(text)->at("values")[1] == Json(1e-300));
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        std::string other = text;
+        other[i] = other[i] == '1' ? '2' : '1';
+        if (other[i] != text[i]) CHECK_FALSE(parse_checked_json(other).has_value());
+        CHECK_FALSE(parse_checked_json(text.substr(0, i)).has_value());
+    }
+    CHECK_FALSE(parse_checked_json(object.dump()).has_value());
+}
+
+TEST_CASE("messages hold nothing that a terminal obeys") {
+    CHECK(for_terminal("a\x1b[2J\x07" "b\x7f") == "a\\x1b[2J\\x07b\\x7f");
+    CHECK(for_terminal("\xc2\x9b" "1m") == "\\xc2\\x9b1m");
+    CHECK(for_terminal("two\nlines\tö ξ") == "two\nlines\tö ξ");
 }
 
 TEST_CASE("files: CSV does not depend on the locale") {

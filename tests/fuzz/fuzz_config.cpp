@@ -8,6 +8,16 @@
 #include <string>
 
 #include "sampling/run/run_config.h"
+#include "tests/fuzz/fuzz.h"
+
+std::vector<std::string> fuzz_seeds() {
+    const std::string plain =
+        "seed = 1\n[system]\nvariables = [\"x\", \"y\"]\npotential = \"(x^2-1)^2 + y^2\"\nbeta = 2.0\n"
+        "[cv]\nvariables = [\"x\"]\n[umbrella]\nfrom = -1\nto = 1\nwindows = 5\nstiffness = 20\n"
+        "[estimate]\nbins = 10\n[generator]\n[closure]\n";
+    return {plain, "--set umbrella.steps=2000\n" + plain,
+            "[system]\nname = \"muller_brown\"\n[umbrella]\nfrom = -1.5\nto = 1.2\nwindows = 9\nstiffness = 500\n"};
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace microlift;

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "sampling/formula/system.h"
+#include "tests/fuzz/fuzz.h"
 
 namespace microlift {
 
@@ -87,6 +88,11 @@ void fuzz_formula(std::string_view text) {
 }
 
 }  // namespace microlift
+
+std::vector<std::string> fuzz_seeds() {
+    return {"\1(x^2-1)^2 + a*y^2;x;y", "\7x*exp(-y)/eps;sin(x)+y;z", "\2-x;-y;-z", "\x0f" "x^4;x*y;z;tanh(x)",
+            "\0x;atan2(y, x);sqrt(z)"};
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     microlift::fuzz_formula({reinterpret_cast<const char*>(data), size});

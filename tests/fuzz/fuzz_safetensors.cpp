@@ -7,6 +7,17 @@
 
 #include "engine/error.h"
 #include "engine/files/safetensors.h"
+#include "tests/fuzz/fuzz.h"
+
+std::vector<std::string> fuzz_seeds() {
+    using namespace microlift;
+    SafeTensors content;
+    content.tensors["a"] = Tensor::of(std::vector<float>{1, 2, 3, 4}, {2, 2});
+    content.tensors["b"] = Tensor::of(std::vector<double>{5});
+    content.metadata["kind"] = "cgan";
+    const std::vector<std::byte> bytes = format_safetensors(content);
+    return {std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), std::string(8, '\0') + "{}"};
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace microlift;

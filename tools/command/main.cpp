@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +14,7 @@
 #include "engine/config/section.h"
 #include "engine/device/cpu.h"
 #include "engine/progress.h"
+#include "engine/text.h"
 #include "tools/command/commands.h"
 
 namespace microlift {
@@ -268,6 +270,12 @@ void refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
                      (near.empty() ? "the commands are " + known : "did you mean '" + near + "'?"));
 }
 
+// A file opened later would get the number of a standard stream that is closed, and what is said its text.
+void open_standard_streams() {
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) _exit(kInternalError);
+}
+
 int run_command_line(int argc, char** argv) {
     ignore_write_signals();
     CLI::App app(kDescription, "microlift");
@@ -301,6 +309,7 @@ int run_command_line(int argc, char** argv) {
 }  // namespace microlift
 
 int main(int argc, char** argv) {
+    microlift::open_standard_streams();
     std::string message;
     int status = 0;
     try {
@@ -324,8 +333,7 @@ int main(int argc, char** argv) {
     // A configuration may have several faults, one a line.
     for (std::size_t at = 0; at <= message.size();) {
         const std::size_t end = std::min(message.find('\n', at), message.size());
-        const std::string line = microlift::printable(message.substr(at, end - at), message.size());
-        std::fprintf(stderr, "microlift: %s\n", line.c_str());
+        std::fprintf(stderr, "microlift: %s\n", microlift::for_terminal(message.substr(at, end - at)).c_str());
         at = end + 1;
     }
     return status;

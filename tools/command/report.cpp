@@ -1,20 +1,17 @@
 // report: finds a Python with matplotlib and runs tools/report/report.py with it.
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <system_error>
 
 #include "engine/error.h"
+#include "engine/process.h"
+#include "engine/stop.h"
+#include "engine/text.h"
 #include "tools/command/commands.h"
-
-extern char** environ;
 
 namespace microlift {
 namespace {
@@ -23,51 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kPythons[] = {"python3", "/usr/bin/python3"};
 constexpr const char* kImports = "import matplotlib, numpy, h5py";
-
-struct Outcome {
-    int status = -1;     // exit status, or -1 if the program cannot be started
-    std::string errors;  // what it wrote to stderr
-};
-
-// Runs a program without a shell.
-Outcome run_program(const std::vector<std::string>& words) {
-    Outcome outcome;
-    std::vector<char*> argv;
-    for (const std::string& word : words) {
-        argv.push_back(const_cast<char*>(word.c_str()));
-    }
-    argv.push_back(nullptr);
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        return outcome;
-    }
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    pid_t child = 0;
-    const int failed = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    char buffer[4096];
-    for (ssize_t n = 0; (n = read(ends[0], buffer, sizeof buffer)) != 0;) {
-        if (n > 0) {
-            outcome.errors.append(buffer, static_cast<std::size_t>(n));
-        } else if (errno != EINTR) {
-            break;
-        }
-    }
-    close(ends[0]);
-    int status = 0;
-    while (failed == 0 && waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return outcome;
-        }
-    }
-    if (failed == 0) {
-        outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    }
-    return outcome;
-}
 
 // The last line: of a Python traceback it is the one that says what happened.
 std::string last_line(std::string text) {
@@ -79,25 +31,61 @@ std::string last_line(std::string text) {
     return text.compare(0, prefix.size(), prefix) == 0 ? text.substr(prefix.size()) : text;
 }
 
+// Whether nobody but root, the user and the owner of this program may have put it there: of what only
+// others could write, code is not executed.
+bool is_trusted(const fs::path& path, uid_t owner, bool folder_of_ours) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) return false;
+    const bool ours = status.st_uid == 0 || status.st_uid == ::geteuid() || status.st_uid == owner;
+    // In a folder of everybody's with the sticky bit, others cannot touch what is ours.
+    const bool open = (status.st_mode & S_IWOTH) != 0 && (folder_of_ours || !(status.st_mode & S_ISVTX));
+    return ours && !open;
+}
+
+// The script, its folder and every folder above; of the first `ours` the sticky bit is not enough.
+bool is_safe_script(const fs::path& script, int ours, uid_t owner) {
+    std::error_code problem;
+    fs::path path = fs::canonical(script, problem);
+    if (problem || !fs::is_regular_file(path, problem)) return false;
+    for (int level = 0;; ++level, path = path.parent_path()) {
+        if (!is_trusted(path, owner, level <= ours)) return false;
+        if (path == path.root_path()) return true;
+    }
+}
+
+// Beside a program that stands in the bin of an installation, or where this one was built from or was to
+// be installed.
 fs::path find_script() {
     std::error_code ignored;
-    const fs::path self = fs::read_symlink("/proc/self/exe", ignored);
-    const fs::path candidates[] = {self.parent_path() / "../share/microlift/report/report.py",
-                                   MICROLIFT_REPORT_SOURCE, MICROLIFT_REPORT_INSTALLED};
-    for (const fs::path& candidate : candidates) {
-        if (fs::is_regular_file(candidate, ignored)) {
-            return candidate;
-        }
+    const fs::path self = fs::read_symlink("/proc/self/exe", ignored), bin = self.parent_path();
+    struct stat status {};
+    const uid_t owner = ::stat(self.c_str(), &status) == 0 ? status.st_uid : 0;
+    // Folders of the installation: report, microlift, share and the prefix; of the sources: report,
+    // tools and the root.
+    constexpr int kInstalled = 4, kSource = 3;
+    if (bin.filename() == "bin") {
+        const fs::path beside = bin.parent_path() / "share/microlift/report/report.py";
+        if (is_trusted(bin, owner, true) && is_safe_script(beside, kInstalled, owner)) return beside;
     }
-    throw InputError("report.py was not found; install microlift, or keep its source tree");
+    if (is_safe_script(MICROLIFT_REPORT_SOURCE, kSource, owner)) return MICROLIFT_REPORT_SOURCE;
+    if (is_safe_script(MICROLIFT_REPORT_INSTALLED, kInstalled, owner)) return MICROLIFT_REPORT_INSTALLED;
+    throw InputError("report.py was not found in a folder that only you or root may write to; install "
+                     "microlift, or keep its source tree");
+}
+
+// Isolated (-I): neither the folder where the user stands nor the environment says what is imported.
+// It runs in "/", where no matplotlibrc of the user's folder is read.
+ProgramEnd run_python(const std::string& python, const std::vector<std::string>& more) {
+    std::vector<std::string> words{python, "-I"};
+    words.insert(words.end(), more.begin(), more.end());
+    ProgramEnd end = run_program(words);
+    if (end.stopped) throw_if_stopped();
+    return end;
 }
 
 std::string find_python() {
-    for (const char* python : kPythons) {
-        if (run_program({python, "-c", kImports}).status == 0) {
-            return python;
-        }
-    }
+    for (const char* python : kPythons)
+        if (run_python(python, {"-c", kImports}).status == 0) return python;
     throw InputError("the report needs python3 with numpy, matplotlib and h5py; install them, on "
                      "Debian with: apt-get install python3-numpy python3-matplotlib python3-h5py");
 }
@@ -106,7 +94,8 @@ std::string find_python() {
 
 void write_report(const std::string& dir) {
     const std::string script = find_script().string();
-    const Outcome outcome = run_program({find_python(), script, dir, "--quiet"});
+    const ProgramEnd outcome = run_python(
+        find_python(), {script, "--quiet", "--", fs::absolute(dir).lexically_normal().string()});
     if (outcome.status == 2) {
         const std::string message = last_line(outcome.errors);
         throw InputError(message + (message.find("; ") == std::string::npos
@@ -128,7 +117,7 @@ void command_report(const std::string& dir) {
         throw InputError(dir + ": there is no config.toml in it; give the directory of a run");
     }
     write_report(dir);
-    std::cout << (fs::path(dir) / "report.html").string() << "\n";
+    std::cout << for_terminal((fs::path(dir) / "report.html").string()) << "\n";
 }
 
 }  // namespace microlift

@@ -8,6 +8,7 @@
 #include "engine/files/files.h"
 #include "engine/progress.h"
 #include "sampling/model/model.h"
+#include "engine/text.h"
 #include "sampling/run/cost.h"
 #include "sampling/run/inputs.h"
 #include "sampling/run/pipeline.h"
@@ -135,7 +136,8 @@ void command_run(const std::string& config_file, const RunOptions& options) {
         write_report(options.out_dir);
     } catch (const InputError& error) {
         // The results are there; only their pictures are not.
-        std::fprintf(stderr, "microlift: warning: no report.html: %s\n", error.what());
+        std::fprintf(stderr, "microlift: warning: no report.html: %s\n",
+                     for_terminal(error.what()).c_str());
     }
 }
 
@@ -148,6 +150,7 @@ void command_generate(const GenerateOptions& options) {
         throw InputError("-o " + options.out_file +
                          ": not the name of a .npy file; write for example -o states.npy");
     }
+    const DirectoryLock lock(options.dir, DirectoryLock::Use::reading);
     Progress progress(options.quiet);
     generate_states(options, progress);
     progress.end();
@@ -158,8 +161,10 @@ void command_learn(const LearnOptions& options) {
         throw InputError(options.dir +
                          ": there is no such directory; give the directory of a run");
     }
+    const DirectoryLock lock(options.dir, options.out_file.empty() ? DirectoryLock::Use::alone
+                                                                   : DirectoryLock::Use::reading);
     Progress progress(options.quiet);
-    std::cout << learn_from_run(options, progress);
+    std::cout << for_terminal(learn_from_run(options, progress));
     progress.end();
 }
 

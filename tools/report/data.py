@@ -10,11 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from words import number
+from words import number, shortened
 
 SOURCES = ("physics", "generator", "healed", "importance", "metropolis")
 
 CLOUD_POINTS = 9000
+MOST_OF_UNIT, MOST_OF_NAME = 24, 40  # letters that an axis has room for
 
 
 class Broken(Exception):
@@ -144,6 +145,8 @@ class Run:
         if path.is_file():
             try:
                 reader(path)
+            except RecursionError:
+                raise Broken(f"{path}: cannot be read: it nests too deeply") from None
             except (OSError, KeyError, ValueError, TypeError, AttributeError, csv.Error) as problem:
                 raise Broken(f"{path}: cannot be read: {problem}") from None
         return path.is_file()
@@ -241,7 +244,7 @@ class Run:
 
     def unit(self, of, i):
         units = self.units.get(of) or [""]
-        unit = units[min(i, len(units) - 1)]
+        unit = shortened(units[min(i, len(units) - 1)], MOST_OF_UNIT)
         return f"  ({unit})" if unit not in ("", "1") else ""
 
     def find_cvs(self):
@@ -284,7 +287,7 @@ class Run:
         return dig(self.metrics, "stages", name)
 
     def label(self, name):
-        return name + (self.unit("state", self.variables.index(name))
+        return shortened(name, MOST_OF_NAME) + (self.unit("state", self.variables.index(name))
                        if name in self.variables else "")
 
     def lifted_columns(self):

@@ -46,7 +46,10 @@ from pathlib import Path
 
 import numpy as np
 
-import palette
+# An isolated Python (-I) does not look beside the script by itself.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import palette  # noqa: E402
 from data import Broken, Run, dig
 from draw import style
 from findings import findings
@@ -195,6 +198,10 @@ def main(arguments=None):
         write_atomically(output, page(Run(options.dir)))
     except Broken as problem:
         print(f"microlift: {problem}", file=sys.stderr)
+        return 2
+    except Exception as problem:  # whatever files hold, people get one line
+        what = " ".join(f"{type(problem).__name__}: {problem}".split())[:300]
+        print(f"microlift: {options.dir}: its pictures cannot be drawn: {what}", file=sys.stderr)
         return 2
     if not options.quiet:
         print(output)

@@ -18,6 +18,10 @@ def plain(text):
     return str(text).replace("$", r"\$")
 
 
+def shortened(text, most):
+    return text if len(text) <= most else text[:most - 1] + "…"
+
+
 def superscript(exponent):
     return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 

@@ -67,7 +67,7 @@ UmbrellaAlone::UmbrellaAlone(Run& run, const std::vector<double>& levels)
       variables_(static_cast<index>(target_names(run).size())) {
     const index stride = run.config.umbrella.stride;
     piece_ = plan_.exchange > 0 ? plan_.exchange
-                                : launch_steps(plan_.trajectories()) / stride * stride + stride;
+                                : static_cast<index>(ensemble_.launch_steps()) / stride * stride + stride;
     windows_.beta = run.windows.beta;
     add_windows(windows_, run, umbrella_centers(run.config.umbrella));
     bias_ = umbrella_of(run, windows_, 0, plan_);

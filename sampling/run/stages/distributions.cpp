@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "engine/stop.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
 
@@ -120,7 +121,11 @@ std::vector<float> Judgement::sorted(const std::vector<float>& x, std::size_t va
                                      std::size_t variable) const {
     const float* first = states(x, value, variable);
     std::vector<float> copy(first, first + sets_.each);
-    std::sort(copy.begin(), copy.end());
+    // Of many states this takes seconds.
+    std::sort(copy.begin(), copy.end(), [compared = 0u](float a, float b) mutable {
+        if (++compared % 65536 == 0) check_stop();
+        return a < b;
+    });
     return copy;
 }
 

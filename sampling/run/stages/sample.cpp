@@ -2,6 +2,7 @@
 #include "sampling/run/stages.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <optional>
 
@@ -38,6 +39,8 @@ private:
     void look_after(bool last);
     // What the bias method does, and jumps, `done` steps after the start of equilibration or sampling.
     void rearrange(index done);
+    index until_rearranged(index done) const;  // steps
+    void store(index stride, index samples);   // of each trajectory, `stride` steps apart
     std::string describe_window(index window) const;
     void record_steps(Json& record);
     void record_jumps(Json& record);
@@ -55,12 +58,14 @@ private:
     std::optional<Lifter> lifter_;  // behind the jumps
     std::optional<LiftedMoves> jumps_;
     index jump_ = 0, interval_;  // steps between jumps; between any rearrangements
+    const index launch_;         // steps of a launch, at most
     // So far: samples a trajectory, energies of jumps; attempts and acceptances.
     index sampled_ = 0;
     double energies_ = 0, before_ = 0;
     Buffer<uint64> jumped_;
     Clock::time_point saved_;
     uint64 checked_ = 0;
+    const StopLater later_;  // look_after() saves first
 };
 
 index windows_of(const std::vector<SampleBlock>& blocks) {
@@ -74,6 +79,7 @@ SamplingRound::SamplingRound(Run& run)
       ensemble_(run.stream, run.kernel, plan_.trajectories(),
                 derived_seed(run.config.seed, static_cast<uint64>(plan_.round)), kStreamNoise),
       first_window_(static_cast<std::size_t>(windows_of(run.samples.blocks))),
+      launch_(static_cast<index>(ensemble_.launch_steps())),
       jumped_(run.device, LiftedMoves::kCounters) {
     if (run.windows.center.size() == first_window_)
         add_windows(run.windows, run,
@@ -153,7 +159,9 @@ void SamplingRound::save() {
 void SamplingRound::look_after(bool last) {
     const double since = static_cast<double>(ensemble_.step() - checked_) *
                          static_cast<double>(ensemble_.size());
-    if (!last && since < 0.25 * kLaunchWork) return;
+    if (!last && !pending_signal() && since < 0.25 * static_cast<double>(launch_) *
+                                                  static_cast<double>(ensemble_.size()))
+        return;
     checked_ = ensemble_.step();
     run_.stream.synchronize();
     ensemble_.check_finite([&](index t) {
@@ -177,12 +185,16 @@ void SamplingRound::rearrange(index done) {
     }
 }
 
+index SamplingRound::until_rearranged(index done) const {
+    return interval_ > 0 ? interval_ - done % interval_ : std::numeric_limits<index>::max();
+}
+
 void SamplingRound::equilibrate() {
-    const index piece = interval_ > 0 ? interval_ : launch_steps(ensemble_.size());
     const auto end = static_cast<uint64>(plan_.equilibrate);
     while (ensemble_.step() < end) {
-        const index left = plan_.equilibrate - static_cast<index>(ensemble_.step());
-        ensemble_.advance(static_cast<uint64>(std::min(left, piece)));
+        const auto done = static_cast<index>(ensemble_.step());
+        ensemble_.advance(static_cast<uint64>(
+            std::min({plan_.equilibrate - done, until_rearranged(done), launch_})));
         rearrange(static_cast<index>(ensemble_.step()));
         look_after(ensemble_.step() >= end);
     }
@@ -190,20 +202,31 @@ void SamplingRound::equilibrate() {
 
 void SamplingRound::collect() {
     const index stride = run_.config.umbrella.stride;
-    const index piece = interval_ > 0
-                            ? interval_ / stride
-                            : std::max<index>(1, launch_steps(ensemble_.size()) / stride);
     while (sampled_ < plan_.segments) {
-        const index now = std::min(piece, plan_.segments - sampled_);
-        if (run_.histogram.kept())
-            run_.histogram.accumulator->sample(run_.stream, ensemble_, static_cast<uint64>(stride),
-                                               now);
-        else
-            ensemble_.sample(static_cast<uint64>(stride), now, run_.samples);
+        const index done = sampled_ * stride;
+        // A long stride is taken in several launches; a run may be stopped between them.
+        const index into = static_cast<index>(ensemble_.step()) - plan_.equilibrate - done;
+        if (stride - into > launch_) {
+            ensemble_.advance(static_cast<uint64>(launch_));
+            look_after(false);
+            continue;
+        }
+        const index most = into > 0 ? 1 : std::max<index>(1, launch_ / stride);
+        const index now =
+            std::min({most, plan_.segments - sampled_, until_rearranged(done) / stride});
+        store(stride - into, now);
         sampled_ += now;
         if (sampled_ < plan_.segments) rearrange(sampled_ * stride);
         look_after(sampled_ == plan_.segments);
     }
+}
+
+void SamplingRound::store(index stride, index samples) {
+    const auto steps = static_cast<uint64>(stride);
+    if (run_.histogram.kept())
+        run_.histogram.accumulator->sample(run_.stream, ensemble_, steps, samples);
+    else
+        ensemble_.sample(steps, samples, run_.samples);
 }
 
 void SamplingRound::finish() {

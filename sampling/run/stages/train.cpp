@@ -11,6 +11,9 @@ namespace microlift {
 
 namespace {
 
+constexpr index kMostUpdates = 100;  // between two looks at the clock
+constexpr double kPieceSeconds = 0.5;
+
 std::unique_ptr<GeneratorTrainer> trainer_of(Run& run, const TrainerConfig& config) {
     const Targets y = targets(run);
     auto trainer =
@@ -54,16 +57,20 @@ void resume_or_begin(Run& run, GeneratorTrainer& trainer) {
 // Returns the bytes that moved between host and device meanwhile.
 double train_to_the_end(Run& run, GeneratorTrainer& trainer, index iterations) {
     StageMeter meter(run.record, "train");
+    const StopLater later;  // the loop saves first
     uint64 moved = 0;
     auto saved = Clock::now();
+    index piece = 1;  // updates; a wide network's take seconds
     while (!trainer.done()) {
+        const auto began = Clock::now();
         const TransferCounters start = transfer_counters();
-        trainer.advance(std::min<index>(100, iterations - trainer.iteration()));
+        trainer.advance(std::min<index>(piece, iterations - trainer.iteration()));
         run.stream.synchronize();
         const TransferCounters end = transfer_counters();
         moved += end.bytes_to_device - start.bytes_to_device + end.bytes_to_host -
                  start.bytes_to_host;
         trainer.check();
+        piece = seconds_since(began) < kPieceSeconds ? std::min<index>(2 * piece, kMostUpdates) : 1;
         run.progress.update(static_cast<double>(trainer.iteration()));
         if (pending_signal() || seconds_since(saved) > kCheckpointSeconds) {
             save_training(run, trainer);

@@ -72,6 +72,48 @@ TEST_CASE("a built-in and its formula take the same steps") {
             }
 }
 
+TEST_CASE("a launch is cut, and the pieces make the same bits") {
+    const std::string system = "variables = [\"x\"]\nbeta = 3.0\npotential = \"(x^2 - 1)^2\"";
+    for (const char* scheme : {"leimkuhler_matthews", "mala", "baoab"}) {
+        CAPTURE(scheme);
+        const RunConfig run = config(system, "\"x\"", scheme);
+        const Model model(run);
+        Stream stream(Device::cpu(1));
+        const std::shared_ptr<const PathKernel> kernel =
+            model.path_kernel(model.path_setup(run.integrator));
+        // More than two launches, and a part of one.
+        Ensemble whole(stream, kernel, 3, 5, 1), pieces(stream, kernel, 3, 5, 1);
+        const uint64 stride = 2 * whole.launch_steps() + whole.launch_steps() / 3 + 1;
+        SampleSet a(stream.device(), 1, 1, 3), b(stream.device(), 1, 1, 3);
+        whole.sample(stride, 1, a);
+        pieces.advance(stride - 12345);
+        pieces.sample(12345, 1, b);
+        CHECK(to_host(stream, Span<const float>(a.x.span())) ==
+              to_host(stream, Span<const float>(b.x.span())));
+        CHECK(whole.save_state() == pieces.save_state());
+        CHECK(whole.accepted() == pieces.accepted());
+        CHECK(whole.step() == stride);
+    }
+}
+
+TEST_CASE("steps beyond 2^32 are named as they are") {
+    const RunConfig run = config("variables = [\"x\"]\nbeta = 3.0\npotential = \"(x^2 - 1)^2\"");
+    const Model model(run);
+    Stream stream(Device::cpu(1));
+    Ensemble ensemble(stream, model.path_kernel(model.path_setup(run.integrator)), 2, 5, 1);
+    const uint64 far = (uint64{1} << 33) + 7;
+    ensemble.load_state({0.5f, 1e30f}, far);  // its cube is infinite
+    ensemble.advance(1);
+    std::string message;
+    try {
+        ensemble.check_finite([](index) { return "here"; });
+    } catch (const NumericError& error) {
+        message = error.what();
+    }
+    CHECK(message.find("at step " + std::to_string(far + 1) + ";") != std::string::npos);
+    CHECK(message.find("trajectory 1 (here)") != std::string::npos);
+}
+
 TEST_CASE("constrained dynamics samples p(x | xi = s) for a non-linear xi") {
     // V = (x² + y²)/2, β = 2, ξ = x² + y²: on the circle of radius sqrt(s) every angle is alike, and
     // ∇ξ depends on s alone. With V = (x² + 4y²)/2, ξ = x² + 4y² + ... a Gaussian shows the Fixman

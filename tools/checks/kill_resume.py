@@ -1,0 +1,177 @@
+#!/usr/bin/python3
+"""Kills a run at random moments of all its stages, lets it go on, and compares every result file.
+
+    kill_resume.py BINARY [--trials N] [--seed S] [--signal KILL|TERM] [--keep DIR]
+
+One run is left alone. Each trial starts the same run, ends it at a random moment (with SIGKILL, or with
+SIGTERM, where it must be gone within five seconds), goes on with --resume, now and then ends that, too,
+and finishes. Then all files but those with times in them have to hold the bytes of the run that was left
+alone. Exit status 1 and a line for each difference, where there are any.
+"""
+import argparse
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONFIG = """
+seed = 11
+[system]
+variables = ["x", "y"]
+potential = "(x^2-1)^2 + 2*(y^2-1)^2 + 0.3*x*y"
+beta = 1.0
+[cv]
+variables = ["x"]
+[integrator]
+scheme = "leimkuhler_matthews"
+dt = 2e-3
+[umbrella]
+from = -1.2
+to = 1.2
+windows = 7
+stiffness = 20.0
+replicas = 32
+equilibrate = 400
+steps = 8000
+stride = 400
+[estimate]
+bins = 24
+[generator]
+generator_widths = [16, 16]
+critic_widths = [16, 16]
+batch = 64
+iterations = 150
+validate_every = 50
+compare = ["flow"]
+[lifting]
+values = 3
+states = 300
+heal_steps = 60
+[coupling]
+rounds = 2
+windows = 4
+replicas = 16
+equilibrate = 200
+steps = 4000
+iterations = 100
+discard = 3.0
+[learn]
+enabled = true
+points = 600
+landmarks = 40
+[closure]
+enabled = true
+"""
+# What stages took differs from run to run, and the checkpoint holds it.
+WITH_TIMES = {"metrics.json", "checkpoint.h5", ".lock", "report.html"}
+STOPPED_WITHIN = 5.0  # seconds, of SIGTERM
+
+
+def command(binary, folder, *more):
+    return [binary, "run", folder / "run.toml", "-o", folder / "out", "--threads", "1", "--no-report",
+            "--quiet", *more]
+
+
+def results(out):
+    return {p.name: p.read_bytes() for p in sorted(out.iterdir()) if p.name not in WITH_TIMES}
+
+
+def figures(out):
+    """metrics.json without what depends on the clock."""
+    text = (out / "metrics.json").read_text()
+    return re.sub(r'"(seconds|steps_per_second|states_per_second|bytes_to_device|bytes_to_host|'
+                  r'bytes_in_loop|kernel_launches|force_evaluations)": *[^,\n]*', "", text)
+
+
+class Trial:
+    def __init__(self, binary, folder, how, seconds, chance):
+        self.binary, self.folder, self.how = binary, folder, how
+        self.seconds, self.chance = seconds, chance
+        self.slowest = 0.0
+
+    def start(self, *more):
+        return subprocess.Popen(command(self.binary, self.folder, *more), stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE)
+
+    def end_at_random(self, process):
+        """Whether it was still running."""
+        try:
+            process.wait(self.chance.uniform(0, self.seconds))
+            return False
+        except subprocess.TimeoutExpired:
+            pass
+        process.send_signal(self.how)
+        begun = time.monotonic()
+        process.wait()
+        self.slowest = max(self.slowest, time.monotonic() - begun)
+        return True
+
+    def run(self):
+        out = self.folder / "out"
+        process = self.start()
+        kills = 0
+        while self.end_at_random(process):
+            kills += 1
+            process = self.start("--resume")
+            if kills == 3 or self.chance.random() < 0.6:
+                break
+        error = process.communicate()[1].decode()
+        if process.returncode != 0:
+            return kills, f"status {process.returncode}: {error.strip()}"
+        partial = [p.name for p in out.iterdir() if p.name.endswith(".partial")]
+        return kills, f"left behind {partial}" if partial else ""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("binary", type=Path)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
+    parser.add_argument("--keep", type=Path, help="where the directory of a failed trial is kept")
+    options = parser.parse_args()
+    binary = options.binary.resolve()
+    with tempfile.TemporaryDirectory(prefix="microlift_kill_") as name:
+        folder = Path(name)
+        (folder / "run.toml").write_text(CONFIG)
+        begun = time.monotonic()
+        subprocess.run(command(binary, folder), check=True, stdout=subprocess.DEVNULL)
+        seconds = time.monotonic() - begun
+        right, right_figures = results(folder / "out"), figures(folder / "out")
+        print(f"{len(right)} files, {sum(map(len, right.values()))} bytes, in {seconds:.1f} s", flush=True)
+        failed = kills = 0
+        slowest = 0.0
+        for number in range(options.trials):
+            shutil.rmtree(folder / "out")
+            chance = random.Random(f"{options.seed} {number}")
+            trial = Trial(binary, folder, getattr(signal, "SIG" + options.signal), seconds, chance)
+            killed, wrong = trial.run()
+            kills += killed
+            slowest = max(slowest, trial.slowest)
+            if not wrong:
+                mine = results(folder / "out")
+                different = [n for n in sorted(right.keys() | mine.keys()) if right.get(n) != mine.get(n)]
+                if figures(folder / "out") != right_figures:
+                    different.append("metrics.json")
+                wrong = f"other bytes in {', '.join(different)}" if different else ""
+            if options.signal == "TERM" and trial.slowest > STOPPED_WITHIN:
+                wrong = f"stopped after {trial.slowest:.1f} s"
+            if wrong:
+                failed += 1
+                print(f"trial {number} of seed {options.seed}, {killed} kills: {wrong}", flush=True)
+                if options.keep:
+                    shutil.copytree(folder / "out", options.keep / f"trial{number}", dirs_exist_ok=True)
+            if (number + 1) % 10 == 0 and number + 1 < options.trials:
+                print(f"{number + 1} trials, {kills} kills, {failed} failed", flush=True)
+        print(f"{options.trials} trials, {kills} kills, {failed} failed"
+              + (f", slowest stop {slowest:.2f} s" if options.signal == "TERM" else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
