@@ -281,11 +281,11 @@ TEST_CASE("bias without a potential: what has no known law is refused or said") 
         }
     };
     const std::string plane = "variables = [\"x\", \"y\"]\ndrift = [\"-x\", \"-y\"]\n";
-    CHECK(kelast_of(plane + "diffusion = [\"1\", \"1\"]", "\"x^2 + y\"").find("depends on the state") !=
+    CHECK(key_of(plane + "diffusion = [\"1\", \"1\"]", "\"x^2 + y\"").find("depends on the state") !=
           std::string::npos);
-    CHECK(kelast_of(plane + "diffusion = [\"1\", \"0\"]", "\"y\"").find("is zero") != std::string::npos);
-    CHECK(kelast_of(plane + "diffusion = [\"1\", \"1 + x^2\"]", "\"x\"").empty());
-    CHECK(kelast_of(plane + "diffusion = [\"1\", \"1\"]", "\"sqrt(x^2 + y^2)\"").empty());
+    CHECK(key_of(plane + "diffusion = [\"1\", \"0\"]", "\"y\"").find("is zero") != std::string::npos);
+    CHECK(key_of(plane + "diffusion = [\"1\", \"1 + x^2\"]", "\"x\"").empty());
+    CHECK(key_of(plane + "diffusion = [\"1\", \"1\"]", "\"sqrt(x^2 + y^2)\"").empty());
 
     const auto balance = [](const std::string& drift, const std::string& diffusion) {
         return detailed_balance(Model(config("variables = [\"x\", \"y\"]\ndrift = " + drift +
