@@ -61,7 +61,7 @@ std::vector<T> halved(const std::vector<T>& from, index outer, index times, inde
 }  // namespace
 
 void merge_times(HistogramSamples& h) {
-    constexpr double kLength = 5;  // inefficiencies
+    constexpr double kLength = 10;  // inefficiencies
     while (h.blocks.time_segments > 1) {
         const index times = h.blocks.time_segments;
         double worst = 1;

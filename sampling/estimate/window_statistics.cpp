@@ -103,14 +103,10 @@ ErrorBlocks choose_error_blocks(const BiasedSamples& samples, double inefficienc
     blocks.replica_groups = std::min(replicas, goal);
     const index enough = wanted > 0 ? wanted : kFewestReplicas;
     if (blocks.replica_groups < enough) {
-        const auto segments = [&](double inefficiencies, index wanted_blocks) {
-            const double longest =
-                static_cast<double>(length) / (inefficiencies * std::max(inefficiency, 1.0));
-            const index most = static_cast<index>(std::max(1.0, std::floor(longest)));
-            return std::min(most, (wanted_blocks + blocks.replica_groups - 1) / blocks.replica_groups);
-        };
-        // Shorter ones where there are too few otherwise: they depend on each other a little.
-        blocks.time_segments = std::max(segments(10.0, 2 * enough), segments(5.0, kFewBlocks));
+        const double longest = static_cast<double>(length) / (10.0 * std::max(inefficiency, 1.0));
+        const index most = static_cast<index>(std::max(1.0, std::floor(longest)));
+        const index need = (2 * enough + blocks.replica_groups - 1) / blocks.replica_groups;
+        blocks.time_segments = std::min(need, most);
     }
     std::ostringstream text;
     text << "jackknife over " << blocks.count() << " blocks: " << blocks.replica_groups
