@@ -184,7 +184,8 @@ TEST_CASE("collective variables: samples that would cross the cut of an angle ar
 TEST_CASE("collective variables: two that depend on one another are refused") {
     Job job;
     job.from = "[-1, -1]", job.to = "[1, 1]", job.windows = "[3, 3]";
-    for (const char* pair : {R"("x", "x")", R"("x", "2*x")", R"("x", "x^3")", R"cv("x*y", "log(1+(x*y)^2)")cv",
+    for (const char* pair : {R"("x", "x")", R"("x", "2*x")", R"("x", "x^3")",
+                             R"cv("x*y", "log(1+(x*y)^2)")cv",
                              R"("x - y", "0.5*y - 0.5*x")"}) {
         CAPTURE(pair);
         job.cvs = "[" + std::string(pair) + "]";
