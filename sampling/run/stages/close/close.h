@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <type_traits>
 
@@ -44,9 +45,9 @@ struct ClosureSourceOf : ClosureFigures {
         bool noisy = false;
     };
     std::vector<Variant> variants;
-    // From every second and every fourth estimate: the curves between estimates, by Richardson's rule
-    // with the order that the three show.
-    std::vector<Model> rougher;
+    // Two models each that are off by more and more: of every second and every fourth estimate, or with
+    // walls further and further in. What is left follows by Richardson's rule from the ratio they show.
+    std::vector<std::array<Model, 2>> series;
 
     // Of every number in f(model).
     template <class F>
@@ -70,11 +71,11 @@ struct ClosureSourceOf : ClosureFigures {
             for (std::size_t i = 0; i < out.size(); ++i)
                 add(i, values[i] - out[i].value, v.noisy, v.share);
         }
-        if (rougher.size() == 2) {
-            const auto second = f(rougher[0]), fourth = f(rougher[1]);
+        for (const auto& models : series) {
+            const auto near = f(models[0]), far = f(models[1]);
             for (std::size_t i = 0; i < out.size(); ++i) {
-                const double d = second[i] - out[i].value;
-                const double ratio = std::fabs((fourth[i] - second[i]) / d);
+                const double d = near[i] - out[i].value;
+                const double ratio = std::fabs((far[i] - near[i]) / d);
                 add(i, d, true, 1 / (std::clamp(ratio, 2.0, 16.0) - 1));
             }
         }
