@@ -49,7 +49,7 @@ def deviations(value, error, exact):
     size is the least error that is taken."""
     floor = ROUNDING * np.maximum(np.abs(exact), np.abs(value))
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = (value - exact) / np.maximum(error, floor)
+        z = np.where(value == exact, 0.0, (value - exact) / np.maximum(error, floor))
     good = np.isfinite(z)
     exactly = bool(np.all((error[good] <= floor[good]) & (np.abs(z[good]) <= 1)))
     return z[good], exactly

@@ -1,6 +1,5 @@
 // The closure from bursts: where they start, how long they last, which lag is taken.
 #include <algorithm>
-#include <limits>
 
 #include "sampling/run/stages/close/close.h"
 
@@ -163,23 +162,15 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
     const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
     write_lags(closure);
     BurstLag lag = closure.lags[closure.chosen];
-    std::vector<const BurstLag*> beside;
-    if (closure.chosen > 0) beside.push_back(&closure.lags[closure.chosen - 1]);
-    if (closure.chosen + 1 < closure.lags.size()) beside.push_back(&closure.lags[closure.chosen + 1]);
-    const auto widen = [&](std::vector<double> ClosureEstimate::*value,
-                           std::vector<double> ClosureEstimate::*error) {
-        for (std::size_t i = 0; i < lag.corrected.size(); ++i) {
-            double& own = (lag.corrected.*error)[i];
-            double least = std::numeric_limits<double>::infinity();
-            for (const BurstLag* l : beside)
-                least = std::min(least, with_difference(own, (lag.corrected.*value)[i] -
-                                                                 (l->corrected.*value)[i],
-                                                        (l->corrected.*error)[i]));
-            if (!beside.empty()) own = least;
-        }
-    };
-    widen(&ClosureEstimate::drift, &ClosureEstimate::drift_error);
-    widen(&ClosureEstimate::diffusion, &ClosureEstimate::diffusion_error);
+    const BurstLag* other = beside(closure);
+    ClosureEstimate& e = lag.corrected;
+    for (std::size_t i = 0; i < e.size() && other; ++i) {
+        const ClosureEstimate& o = other->corrected;
+        e.drift_error[i] =
+            with_difference(e.drift_error[i], e.drift[i] - o.drift[i], o.drift_error[i]);
+        e.diffusion_error[i] = with_difference(e.diffusion_error[i],
+                                               e.diffusion[i] - o.diffusion[i], o.diffusion_error[i]);
+    }
     const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
     relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
@@ -190,7 +181,7 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
                 return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
             },
             "burst");
-    sources_.push_back(burst_source(lag, beside, m.period));
+    sources_.push_back(burst_source(lag, other, m.period));
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {
@@ -219,8 +210,7 @@ void ClosureStage::describe_lags(const BurstClosure& closure) {
 }
 
 // With replicates of the measured displacements, each inverted anew.
-ClosureSource ClosureStage::burst_source(const BurstLag& lag,
-                                         const std::vector<const BurstLag*>& beside,
+ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* beside,
                                          double period) const {
     ClosureSource source;
     source.name = "burst";
@@ -243,10 +233,7 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag,
         source.replicates.push_back(std::move(model));
     }
     add_variants(source);
-    if (!beside.empty()) {
-        source.variants.push_back({beside[0]->model, 1.0, true});
-        if (beside.size() > 1) source.variants.back().nearer.push_back(beside[1]->model);
-    }
+    if (beside) source.variants.push_back({beside->model, 1.0, true});
     return source;
 }
 

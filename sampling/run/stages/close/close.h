@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -38,18 +39,16 @@ struct ClosureSourceOf : ClosureFigures {
     std::vector<Model> replicates;  // of the model, for errors
     // Models that differ from it in what estimates do not tell, walls and meshes: this share of the
     // difference is an error besides that of the replicates. Where the variant has noise of its own, only
-    // what exceeds twice the replicates' spread. Of two models the nearer counts: bursts of the lags before
-    // and after, since the estimate of the lag between may still approach its plateau, or leave it.
+    // what exceeds twice the replicates' spread.
     struct Variant {
         Model model;
         double share = 1;
         bool noisy = false;
-        std::vector<Model> nearer{};
     };
     std::vector<Variant> variants;
-    // From every second and every fourth estimate: the curves between estimates, by Richardson's rule
-    // with the order that the three show.
-    std::vector<Model> rougher;
+    // Two models each that are off by more and more: of every second and every fourth estimate, or with
+    // walls further and further in. What is left follows by Richardson's rule from the ratio they show.
+    std::vector<std::array<Model, 2>> series;
 
     // Of every number in f(model).
     template <class F>
@@ -70,21 +69,14 @@ struct ClosureSourceOf : ClosureFigures {
         };
         for (const Variant& v : variants) {
             const auto values = f(v.model);
-            std::vector<double> distance;
             for (std::size_t i = 0; i < out.size(); ++i)
-                distance.push_back(std::fabs(values[i] - out[i].value));
-            for (const Model& other : v.nearer) {
-                const auto others = f(other);
-                for (std::size_t i = 0; i < out.size(); ++i)
-                    distance[i] = std::min(distance[i], std::fabs(others[i] - out[i].value));
-            }
-            for (std::size_t i = 0; i < out.size(); ++i) add(i, distance[i], v.noisy, v.share);
+                add(i, values[i] - out[i].value, v.noisy, v.share);
         }
-        if (rougher.size() == 2) {
-            const auto second = f(rougher[0]), fourth = f(rougher[1]);
+        for (const auto& models : series) {
+            const auto near = f(models[0]), far = f(models[1]);
             for (std::size_t i = 0; i < out.size(); ++i) {
-                const double d = second[i] - out[i].value;
-                const double ratio = std::fabs((fourth[i] - second[i]) / d);
+                const double d = near[i] - out[i].value;
+                const double ratio = std::fabs((far[i] - near[i]) / d);
                 add(i, d, true, 1 / (std::clamp(ratio, 2.0, 16.0) - 1));
             }
         }
@@ -189,12 +181,18 @@ private:
     // errors take in the spread of drift and diffusion over so few.
     void count_repeated_starts(BurstMoments& m);
     std::vector<index> burst_lags(index bursts) const;
+    // What the chosen lag is compared with: the lag before it where that is on the plateau, too, else the
+    // one after it, or null.
+    template <class Closure>
+    static auto beside(const Closure& c) {
+        const std::size_t before = c.chosen - 1, after = c.chosen + 1, lags = c.lags.size();
+        if (before < lags && (c.lags[before].plateau || after >= lags)) return &c.lags[before];
+        return after < lags ? &c.lags[after] : nullptr;
+    }
     void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
     void describe_lags(const BurstClosure& closure);
-    // Besides the lag, those before and after it, as far as there are any.
-    ClosureSource burst_source(const BurstLag& lag, const std::vector<const BurstLag*>& beside,
-                               double period) const;
+    ClosureSource burst_source(const BurstLag& lag, const BurstLag* beside, double period) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
     // transition matrices where those tell it.

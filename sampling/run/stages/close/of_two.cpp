@@ -1,6 +1,5 @@
 // The closure of two collective variables, where it differs from that of one.
 #include <algorithm>
-#include <limits>
 
 #include "sampling/closure/bursts_of_two.h"
 #include "sampling/run/stages/close/close.h"
@@ -47,18 +46,11 @@ void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
 void ClosureStage::bursts_of_two(const BurstMoments& m) {
     const TwoClosure closure = burst_closure_of_two(m, c_.tolerance);
     TwoLag lag = closure.lags[closure.chosen];
-    for (std::size_t v = 0; v < m.values.size(); ++v)
-        for (std::size_t o = 0; o < 5; ++o) {
-            const double own = lag.error[v][o];
-            double least = std::numeric_limits<double>::infinity();
-            for (const std::size_t l : {closure.chosen - 1, closure.chosen + 1}) {
-                if (l >= closure.lags.size()) continue;  // also before the first, which wraps
-                const TwoLag& beside = closure.lags[l];
-                least = std::min(least, with_difference(own, lag.value[v][o] - beside.value[v][o],
-                                                        beside.error[v][o]));
-            }
-            if (std::isfinite(least)) lag.error[v][o] = least;
-        }
+    const TwoLag* other = beside(closure);
+    for (std::size_t v = 0; v < m.values.size() && other; ++v)
+        for (std::size_t o = 0; o < 5; ++o)
+            lag.error[v][o] = with_difference(
+                lag.error[v][o], lag.value[v][o] - other->value[v][o], other->error[v][o]);
     metrics_["lag"] = lag.tau;
     metrics_["plateau"] = closure.plateau;
     metrics_["start"] = c_.start;

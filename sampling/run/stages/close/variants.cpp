@@ -27,13 +27,12 @@ ClosureEstimate thinned(const ClosureEstimate& e, std::size_t stride) {
     return out;
 }
 
-// Models of fewer and fewer estimates; none where they become too few.
-template <class F>
-void add_two(ClosureSource& source, const F& with_stride) {
+// Models near and far from the source's; none where their estimates are too few.
+template <class Source, class F>
+void add_two(Source& source, std::size_t near, std::size_t far, const F& model) {
     try {
-        for (const std::size_t stride : {2, 4}) source.rougher.push_back(with_stride(stride));
+        source.series.push_back({model(near), model(far)});
     } catch (const NumericError&) {
-        source.rougher.clear();
     }
 }
 
@@ -71,15 +70,15 @@ void ClosureStage::count_repeated_starts(BurstMoments& m) {
 void ClosureStage::add_variants(ClosureSource& source) {
     source.variants.push_back({source.model.beyond_ends()});
     source.variants.push_back({source.model.coarser(), 1.0 / 3});
-    if (source.rougher.empty() && source.name != "free_energy")
-        add_two(source, [&](std::size_t stride) {
+    if (source.name != "free_energy")
+        add_two(source, 2, 4, [&](std::size_t stride) {
             return source.model.with(thinned(source.estimate, stride));
         });
 }
 
 void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>& log_density) {
     const ClosureEstimate& e = source.estimate;
-    add_two(source, [&](std::size_t stride) {
+    add_two(source, 2, 4, [&](std::size_t stride) {
         ClosureEstimate merged;
         merged.period = e.period;
         std::vector<double> density;
@@ -103,7 +102,7 @@ void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>&
     });
 }
 
-// Surfaces through every second value along each variable, and walls one value further in.
+// Surfaces through every second value along each variable, and walls one and two values further in.
 void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
     constexpr double kOfSecond = 1.0 / 15;
     if (source.name == "free_energy") return;
@@ -124,14 +123,15 @@ void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
             }
         return kept;
     };
-    const auto add = [&](const EstimateOfTwo& other, double share) {
-        try {
-            source.variants.push_back({ReducedModelOfTwo(other), share, true});
-        } catch (const NumericError&) {  // too few values
-        }
-    };
-    add(part([](std::size_t i, std::size_t n) { return i % 2 == 0 || i + 1 == n; }), kOfSecond);
-    add(part([](std::size_t i, std::size_t n) { return i > 0 && i + 1 < n; }), 1.0);
+    try {
+        const auto second = [](std::size_t i, std::size_t n) { return i % 2 == 0 || i + 1 == n; };
+        source.variants.push_back({ReducedModelOfTwo(part(second)), kOfSecond, true});
+    } catch (const NumericError&) {  // too few values
+    }
+    add_two(source, 1, 2, [&](std::size_t rim) {
+        return ReducedModelOfTwo(
+            part([rim](std::size_t i, std::size_t n) { return i >= rim && i + rim < n; }));
+    });
 }
 
 }  // namespace microlift
