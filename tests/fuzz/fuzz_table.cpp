@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "engine/files/files.h"
+#include "engine/files/table.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {
