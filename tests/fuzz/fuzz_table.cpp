@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "engine/error.h"
 #include "engine/files/table.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -49,10 +49,10 @@ BiasedDrift::BiasedDrift(const Run& run) : run_(run) {
     along_cv_.resize(dim());
     for (const NodeId xi : system.cv_nodes) {
         const std::vector<NodeId> gradient = graph.gradient(xi, system.dim);
-        terms.insert(terms.end(), gradient.begin(), gradient.end());
         for (std::size_t d = 0; d < dim(); ++d)
             if (!graph.is_constant(gradient[d], 0.0)) along_cv_[d] = true;
     }
+    terms.insert(terms.end(), system.pull_nodes.begin(), system.pull_nodes.end());
     terms_ = std::make_unique<BatchEvaluator>(graph, terms);
     operations_ = static_cast<index>(graph.reachable(terms).size());
     noise_ = std::make_unique<BatchEvaluator>(graph, system.noise_nodes);
@@ -80,10 +80,10 @@ BiasedDrift::Rows BiasedDrift::drift(index window, const Rows& x) const {
     Rows drift(terms.begin(), terms.begin() + static_cast<std::ptrdiff_t>(dim()));
     for (std::size_t k = 0; k < cvs(); ++k)
         for (std::size_t d = 0; d < dim(); ++d) {
-            const std::vector<double>&xi = terms[dim() + k], &g = terms[dim() + cvs() + k * dim() + d];
+            const std::vector<double>&xi = terms[dim() + k], &pull = terms[dim() + cvs() + k * dim() + d];
             for (std::size_t i = 0; i < drift[d].size(); ++i)
                 drift[d][i] +=
-                    run_.windows.stiffness[w][k] * (run_.windows.center[w][k] - xi[i]) * g[i];
+                    run_.windows.stiffness[w][k] * (run_.windows.center[w][k] - xi[i]) * pull[i];
         }
     return drift;
 }
