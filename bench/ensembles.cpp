@@ -9,7 +9,7 @@
 #include "kernels/random/streams.h"
 #include "kernels/dynamics/systems.h"
 #include "sampling/model/model.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 namespace microlift {
 

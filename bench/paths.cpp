@@ -8,7 +8,7 @@
 #include "kernels/random/streams.h"
 #include "sampling/model/model.h"
 #include "sampling/dynamics/systems.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
 #include <cuda_runtime_api.h>

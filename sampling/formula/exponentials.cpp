@@ -16,6 +16,20 @@ namespace {
 constexpr int kMaxDepth = 64;    // of sums in products in sums …: what lies deeper stays as it is
 constexpr int kMaxFactors = 16;  // of products in products, which are walked anew each time
 
+// What is left of a product or quotient is one, too, and is looked at in turn: at a sum that keeps its form
+// without end.
+class Nested {
+public:
+    explicit Nested(int& depth) : depth_(++depth) {}
+    ~Nested() { --depth_; }
+    Nested(const Nested&) = delete;
+    Nested& operator=(const Nested&) = delete;
+    bool too_deep() const { return depth_ > 6; }
+
+private:
+    int& depth_;
+};
+
 }  // namespace
 
 NodeId Expressions::fixed(NodeId a) {
@@ -234,7 +248,8 @@ Expressions::Scaled Expressions::without_shifted(NodeId id, int depth) {
 }
 
 NodeId Expressions::product_of(const Scaled& s) {
-    return s.exponent < 0 ? s.rest : mul(shifted_exp(s.exponent), s.rest);
+    if (s.exponent < 0) return s.rest;
+    return mul(shifted_exp(s.exponent), s.rest);
 }
 
 NodeId Expressions::log_of_exponentials(NodeId a) {
@@ -248,6 +263,8 @@ NodeId Expressions::log_of_exponentials(NodeId a) {
 
 NodeId Expressions::quotient_of_exponentials(NodeId a, NodeId b) {
     if (!(traits(b) & (kSum | kShifted))) return -1;
+    const Nested nested(rewriting_);
+    if (nested.too_deep()) return -1;
     const Scaled outer = scaled(b, 0), inner = without_shifted(outer.rest, 0);
     if (inner.exponent < 0)
         return outer.exponent < 0 ? -1 : product_of(over(scaled(a, 0), outer));
@@ -258,12 +275,16 @@ NodeId Expressions::quotient_of_exponentials(NodeId a, NodeId b) {
 
 NodeId Expressions::power_of_exponentials(NodeId a, double n) {
     if (!(traits(a) & kSum)) return -1;
+    const Nested nested(rewriting_);
+    if (nested.too_deep()) return -1;
     const Scaled s = scaled(a, 0);
     if (s.exponent < 0) return -1;
     return product_of({mul(constant(n), s.exponent), pow(s.rest, constant(n))});
 }
 
 NodeId Expressions::product_of_exponentials(NodeId a, NodeId b) {
+    const Nested nested(rewriting_);
+    if (nested.too_deep()) return -1;
     const auto one_of = [&](NodeId x, NodeId y) {
         if (!(traits(x) & kExponential) || !(traits(y) & kShifted)) return NodeId{-1};
         const Scaled inner = without_shifted(y, 0);

@@ -153,6 +153,7 @@ private:
     std::vector<unsigned char> traits_;  // by node
     std::unordered_map<Key, NodeId, KeyHash> known_;
     std::unordered_map<NodeId, Scaled> scaled_;
+    int rewriting_ = 0;  // products and quotients that are being looked at, one in another
     std::unordered_map<NodeId, std::pair<double, double>> bounds_;
     std::unordered_map<NodeId, TurnArguments> turns_;
 };

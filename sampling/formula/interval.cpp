@@ -115,6 +115,7 @@ Interval unary(Op op, const Interval& a) {
         case Op::erf: return increasing(a, [](double x) { return std::erf(x); });
         case Op::abs: return even(a, [](double x) { return std::fabs(x); });
         case Op::sign: return {-1, 1};
+        case Op::fixed: return a;
         default: return kAll;
     }
 }
@@ -144,8 +145,17 @@ IntervalEvaluator::IntervalEvaluator(const Expressions& graph, NodeId output) {
         if (operands > 1) n.b = place.at(n.b);
         place.emplace(id, static_cast<NodeId>(tape_.size()));
         tape_.push_back(n);
+        below_.push_back(n.op == Op::sub && greatest_has(n.b, n.a));
     }
     values_.resize(tape_.size());
+}
+
+// Whether a is among those that the place `of` is the greatest of: how sums of exponentials are shifted.
+bool IntervalEvaluator::greatest_has(NodeId of, NodeId a) const {
+    const ExpressionNode& n = tape_[static_cast<std::size_t>(of)];
+    if (n.op == Op::fixed) return greatest_has(n.a, a);
+    if (n.op == Op::max) return greatest_has(n.a, a) || n.b == a;
+    return of == a;
 }
 
 Interval IntervalEvaluator::operator()(std::span<const Interval> variables) const {
@@ -162,6 +172,7 @@ Interval IntervalEvaluator::operator()(std::span<const Interval> variables) cons
             out = a.empty() || b.empty()      ? kNone
                   : operand_count(n.op) == 1 ? unary(n.op, a)
                                              : binary(n.op, a, b);
+            if (below_[t] && !out.empty()) out.high = std::min(out.high, 0.0);
         }
     }
     return values_.back();

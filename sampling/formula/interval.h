@@ -21,7 +21,10 @@ public:
     Interval operator()(std::span<const Interval> variables) const;
 
 private:
+    bool greatest_has(NodeId of, NodeId a) const;
+
     std::vector<ExpressionNode> tape_;  // operands are places on it
+    std::vector<char> below_;           // by place: a difference that is never positive
     mutable std::vector<Interval> values_;
 };
 

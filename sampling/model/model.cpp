@@ -159,10 +159,19 @@ double Model::noise_along(int k) const {
                        along + "depends on the state, so no constant kT belongs to a bias on it",
                        "choose a collective variable with constant noise (of one variable x the "
                        "integral of dx/diffusion), or a system with a potential");
-    if (!(*d > 0))
-        throw KeyError(key, along + "is zero, so no bias on it has a stationary law",
-                       "choose a collective variable that noise acts on");
     return static_cast<double>(static_cast<float>(*d));  // as the programs have it
+}
+
+void Model::check_bias() const {
+    for (int k = 0; k < n_cvs(); ++k) {
+        if (std::isfinite(cv_beta_[static_cast<std::size_t>(k)])) continue;
+        const std::string key = "cv.variables[" + std::to_string(k) + "]";
+        throw KeyError(key,
+                       "key '" + key + "': the noise along '" +
+                           text_.cv[static_cast<std::size_t>(k)] +
+                           "' is zero, so no bias on it has a stationary law",
+                       "choose a collective variable that noise acts on");
+    }
 }
 
 std::string Model::energy_unit() const {

@@ -39,6 +39,8 @@ public:
     // Inverse temperature that the bias on CV k sees: β, or 1/D_k of a system without a potential, where
     // D_k = ∇ξ_k·D∇ξ_k, D = ½σσᵀ: the law under a bias U_k is exp(−Σ_k U_k/D_k) times the free one.
     const std::array<double, kMaxCvs>& cv_beta() const { return cv_beta_; }
+    // Throws KeyError where no noise acts on a collective variable: it can be held, but not biased.
+    void check_bias() const;
     // Of the free energy, and of a bias that is one function of all CVs: F = −kT ln p.
     double kt() const { return 1 / cv_beta_[0]; }
     // In words, of files and reports.

@@ -4,7 +4,7 @@
 
 #include "engine/at.h"
 #include "sampling/run/lifted.h"
-#include "sampling/run/starts.h"
+#include "sampling/run/config/starts.h"
 
 namespace microlift {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "sampling/run/checkpoint.h"
-#include "sampling/run/inputs.h"
+#include "sampling/run/config/inputs.h"
 #include "sampling/run/stages.h"
 #include "sampling/run/summary.h"
 

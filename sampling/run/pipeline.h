@@ -3,7 +3,7 @@
 
 #include "engine/progress.h"
 #include "sampling/learn/learn.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 namespace microlift {
 

@@ -30,6 +30,8 @@ void print_stages(const Json& stages, const Json& system) {
     std::cout << "  generator  " << figure(train, "updates") << " updates, ";
     if (train.value("held_out", Json::array()).size() == 0)
         std::cout << "nothing held out to judge them\n";
+    else if (train["best_w1"].is_null())
+        std::cout << "of what does not vary: nothing to judge\n";
     else
         std::cout << "held-out W1/sigma " << figure(train, "best_w1") << " (sampling floor "
                   << figure(train, "w1_floor") << ")\n";

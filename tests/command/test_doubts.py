@@ -91,9 +91,10 @@ class Doubts(Scratch):
             self.assertEqual(self.warnings(WELL, f"seed={seed}"), [])
 
     def test_never_moves(self):
-        for changes in (["integrator.dt=1e-20"],
-                        ["integrator.dt=1000.0", "integrator.scheme='mala'"],
-                        ["integrator.dt=1e-20", "umbrella.store='histogram'"]):
+        said = self.error(WELL, "integrator.dt=1e-20", status=2)  # known before the first step
+        self.assertIn("choose a larger integrator.dt", said)
+        frozen = ["integrator.dt=1000.0", "integrator.scheme='mala'"]
+        for changes in (frozen, frozen + ["umbrella.store='histogram'"]):
             said = self.error(WELL, *changes, status=4)
             self.assertIn("never move", said)
             self.assertIn("integrator.dt", said)

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 #include "tests/fuzz/fuzz.h"
 
 std::vector<std::string> fuzz_seeds() {

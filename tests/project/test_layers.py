@@ -24,7 +24,7 @@ BASE = {"sampling/numerics", "sampling/samples", "sampling/formula"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
 CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
-STAGES = CLOSED | {"sampling/lift", "sampling/learn", "sampling/run"}
+STAGES = CLOSED | {"sampling/lift", "sampling/learn", "sampling/run", "sampling/run/config"}
 INSIDE = {
     "kernels/lane": set(),
     "kernels/random": {"kernels/lane"},
@@ -50,7 +50,8 @@ INSIDE = {
     "sampling/lift": BIASED,
     "sampling/learn": BIASED,
     "sampling/closure": CLOSED,
-    "sampling/run": CLOSED | {"sampling/lift", "sampling/learn"},
+    "sampling/run/config": CLOSED | {"sampling/lift", "sampling/learn"},
+    "sampling/run": CLOSED | {"sampling/lift", "sampling/learn", "sampling/run/config"},
     "sampling/run/stages": STAGES,
     "sampling/run/stages/accuracy": STAGES,
     "sampling/run/stages/close": STAGES,

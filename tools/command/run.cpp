@@ -9,8 +9,8 @@
 #include "engine/progress.h"
 #include "sampling/model/model.h"
 #include "engine/text.h"
-#include "sampling/run/cost.h"
-#include "sampling/run/inputs.h"
+#include "sampling/run/config/cost.h"
+#include "sampling/run/config/inputs.h"
 #include "sampling/run/pipeline.h"
 #include "tools/command/commands.h"
 

@@ -8,7 +8,7 @@
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/coupling_profile.h"
 #include "sampling/run/lifted.h"
-#include "sampling/run/starts.h"
+#include "sampling/run/config/starts.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
 

@@ -10,7 +10,7 @@
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/lifted.h"
-#include "sampling/run/starts.h"
+#include "sampling/run/config/starts.h"
 #include "sampling/run/stages/histogram.h"
 
 namespace microlift {

@@ -9,7 +9,7 @@
 #include "sampling/closure/bursts_of_two.h"
 #include "sampling/closure/first_passage.h"
 #include "sampling/closure/slowest_rate.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 #include "tests/support/devices.h"
 
 namespace microlift {

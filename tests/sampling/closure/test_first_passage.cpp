@@ -5,7 +5,7 @@
 
 #include "sampling/closure/first_passage.h"
 #include "sampling/model/model.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 #include "tests/support/devices.h"
 #include "tests/support/laws.h"
 

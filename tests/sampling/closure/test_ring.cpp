@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "sampling/closure/bursts.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 namespace microlift {
 

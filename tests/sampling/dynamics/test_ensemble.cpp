@@ -7,7 +7,7 @@
 #include "sampling/bias/exchange.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/model/model.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 namespace microlift {
 namespace {

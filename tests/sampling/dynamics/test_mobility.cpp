@@ -9,7 +9,7 @@
 #include "sampling/bias/table.h"
 #include "sampling/formula/mobility.h"
 #include "sampling/model/model.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 #include "tests/support/devices.h"
 #include "tests/support/laws.h"
 

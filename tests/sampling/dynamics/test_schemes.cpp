@@ -8,7 +8,7 @@
 #include "sampling/dynamics/bytecode_path.h"
 #include "sampling/estimate/free_energy.h"
 #include "sampling/model/model.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 #include "tests/support/devices.h"
 #include "tests/support/laws.h"
 

@@ -5,7 +5,7 @@
 #include <random>
 
 #include "sampling/formula/formula.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 using namespace microlift;
 

@@ -11,7 +11,7 @@
 #include "sampling/lift/lifted_moves.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/lift/proposals.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 #include "tests/support/devices.h"
 
 namespace microlift {

@@ -15,8 +15,8 @@
 #include "nn/generators/registry.h"
 #include "sampling/dynamics/systems.h"
 #include "sampling/model/model.h"
-#include "sampling/run/cost.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/cost.h"
+#include "sampling/run/config/run_config.h"
 
 using namespace microlift;
 

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "sampling/run/products.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 #include "sampling/run/stages.h"
 
 namespace microlift {

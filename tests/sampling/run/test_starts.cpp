@@ -7,8 +7,8 @@
 #include <string>
 
 #include "engine/files/files.h"
-#include "sampling/run/run_config.h"
-#include "sampling/run/starts.h"
+#include "sampling/run/config/run_config.h"
+#include "sampling/run/config/starts.h"
 
 using namespace microlift;
 

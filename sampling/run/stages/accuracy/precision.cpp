@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "sampling/run/spacing.h"
+#include "sampling/run/config/spacing.h"
 
 namespace microlift {
 

@@ -1,4 +1,4 @@
-#include "sampling/run/spacing.h"
+#include "sampling/run/config/spacing.h"
 
 #include <algorithm>
 #include <cmath>

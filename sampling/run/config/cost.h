@@ -1,7 +1,7 @@
 // What a run will take: trajectories, samples, force evaluations, memory, disk.
 #pragma once
 
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 namespace microlift {
 

@@ -1,4 +1,4 @@
-#include "sampling/run/starts.h"
+#include "sampling/run/config/starts.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "sampling/run/inputs.h"
+#include "sampling/run/config/inputs.h"
 
 #include <cstdio>
 #include <filesystem>

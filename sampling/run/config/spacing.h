@@ -2,7 +2,7 @@
 #pragma once
 
 #include "sampling/model/model.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 namespace microlift {
 

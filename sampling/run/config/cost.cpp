@@ -1,4 +1,4 @@
-#include "sampling/run/cost.h"
+#include "sampling/run/config/cost.h"
 
 #include <unistd.h>
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 namespace microlift {
 

@@ -5,7 +5,7 @@
 
 #include "sampling/model/model.h"
 #include "sampling/numerics/grid.h"
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 namespace microlift {
 

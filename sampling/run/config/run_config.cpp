@@ -1,4 +1,4 @@
-#include "sampling/run/run_config.h"
+#include "sampling/run/config/run_config.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -12,10 +12,10 @@
 #include "sampling/bias/cv_checks.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/model/model.h"
-#include "sampling/run/cost.h"
-#include "sampling/run/inputs.h"
-#include "sampling/run/spacing.h"
-#include "sampling/run/starts.h"
+#include "sampling/run/config/cost.h"
+#include "sampling/run/config/inputs.h"
+#include "sampling/run/config/spacing.h"
+#include "sampling/run/config/starts.h"
 
 namespace microlift {
 namespace {
@@ -193,6 +193,7 @@ void check_stages(RunConfig& run, double available_bytes) {
     check_independent(config, run);
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
+        model->check_bias();
         check_path_kernel(*model, run.integrator);
     });
     if (model) {
