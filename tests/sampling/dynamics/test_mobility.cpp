@@ -274,7 +274,7 @@ TEST_CASE("held without a potential: the conditional law, for correlated and sta
 TEST_CASE("bias without a potential: what has no known law is refused or said") {
     const auto key_of = [](const std::string& system, const std::string& cv) {
         try {
-            const Model model(config(system, cv, "dt = 0.01\nscheme = \"euler_maruyama\""));
+            Model(config(system, cv, "dt = 0.01\nscheme = \"euler_maruyama\"")).check_bias();
             return std::string();
         } catch (const std::exception& error) {
             return std::string(error.what());
