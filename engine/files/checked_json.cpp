@@ -1,7 +1,5 @@
 #include "engine/files/checked_json.h"
 
-#include <cstdio>
-
 #include "engine/files/hash.h"
 
 namespace microlift {
@@ -14,9 +12,7 @@ constexpr std::size_t kDigits = 16;
 std::string digits_of(std::string_view text) {
     Hash64 hash;
     hash.add(text.data(), text.size());
-    char digits[kDigits + 1];
-    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash.value()));
-    return digits;
+    return hash.digits();
 }
 
 }  // namespace

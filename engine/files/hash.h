@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace microlift {
 
@@ -11,6 +12,7 @@ public:
     explicit Hash64(std::uint64_t seed = 0);
     void add(const void* data, std::size_t bytes);
     std::uint64_t value() const;
+    std::string digits() const;  // the value as 16 hexadecimal digits
 
 private:
     std::uint64_t lanes_[4];

@@ -1,6 +1,5 @@
 #include "engine/files/safetensors.h"
 
-#include <charconv>
 #include <cstring>
 
 #include "engine/files/files.h"
@@ -48,13 +47,6 @@ std::vector<T> take(const Tensor& tensor, const char* type) {
     return values;
 }
 
-std::string hexadecimal(uint64 value) {
-    char text[17] = {};
-    std::to_chars(text, text + 16, value, 16);
-    std::string out(text);
-    return std::string(16 - out.size(), '0') + out;
-}
-
 // A header entry that is a non-negative integer.
 bool whole(const Json& value, std::size_t& out) {
     if (!value.is_unsigned()) return false;
@@ -68,7 +60,7 @@ std::string checksum_text(std::span<const std::byte> data, const Json& header) {
     Hash64 hash;
     hash.add(data.data(), data.size());
     hash.add(text.data(), text.size());
-    return hexadecimal(hash.value());
+    return hash.digits();
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "sampling/run/config/inputs.h"
 
-#include <cstdio>
 #include <filesystem>
 
 #include "engine/at.h"
@@ -19,9 +18,7 @@ constexpr const char* kInitial = "umbrella.initial";
 std::string checksum_of(std::string_view content) {
     Hash64 hash;
     hash.add(content.data(), content.size());
-    char text[17];
-    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash.value()));
-    return text;
+    return hash.digits();
 }
 
 std::string checksum_of(const fs::path& file) {
