@@ -10,8 +10,11 @@ took() {
 }
 
 start=$begin
-"$here/tools/build/setup.sh"
+"$here/tools/build/setup.sh" build
 took "set-up" "$start"
+# What the report needs comes while the compiler works.
+"$here/tools/build/setup.sh" report &
+report=$!
 
 start=$(date +%s)
 mkdir -p "$here/build"
@@ -22,11 +25,13 @@ if [ -f "$here/build/CMakeCache.txt" ]; then generator=; fi
 echo "quickstart: building in $here/build"
 if ! { cmake -S "$here" -B "$here/build" $generator -DMICROLIFT_TESTS=OFF &&
     cmake --build "$here/build" --target microlift_command; } >"$log" 2>&1; then
+    wait "$report" || true
     tail -n 40 "$log" >&2
     echo "quickstart: the build failed; all of its output is in $log" >&2
     exit 1
 fi
 took "the build" "$start"
+wait "$report"
 
 if [ $# -gt 0 ]; then
     out=$1

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs the Debian packages that microlift needs and this machine lacks, and says which.
+#   setup.sh [build] [report]     what building needs, what the report needs; neither named: both
 set -eu
 
-packages="
+build="
 g++
 cmake
 ninja-build
@@ -13,11 +14,25 @@ libcli11-dev
 libtomlplusplus-dev
 nlohmann-json3-dev
 libhdf5-dev
+"
+report="
 python3
 python3-numpy
 python3-matplotlib
 python3-h5py
 "
+
+packages=
+for part in ${*:-build report}; do
+    case $part in
+        build) packages="$packages$build" ;;
+        report) packages="$packages$report" ;;
+        *)
+            echo "setup: '$part' is neither build nor report" >&2
+            exit 2
+            ;;
+    esac
+done
 
 missing=
 for package in $packages; do
@@ -33,7 +48,7 @@ for package in $packages; do
 done
 
 if [ -z "$missing" ]; then
-    echo "setup: every package is there"
+    echo "setup: every package is there:" ${*:-build report}
     exit 0
 fi
 
