@@ -88,6 +88,7 @@ void compare_halves(const Estimation& e, const std::vector<double>& a) {
                     2 * (halves[at((2 * g + 1) * bins + b)] - halves[at(2 * g * bins + b)]);
     }
     if (independent < kFewBlocks) return;
+    r.compared.emplace_back("halves");
     std::vector<double> total(at(bins), 0.0);
     for (index g = 0; g < independent; ++g)
         for (index b = 0; b < bins; ++b) total[at(b)] += change[at(g * bins + b)];
@@ -134,6 +135,7 @@ void compare_windows(const Estimation& e, const std::vector<double>& a) {
     const double work = static_cast<double>(e.cells.at_mean.points()) * static_cast<double>(blocks) *
                         std::min<double>(static_cast<double>(n), 20);
     if (blocks < kFewBlocks || n < 2 || work > kMostWork) return;
+    e.result.compared.emplace_back("windows");
     const double beyond =
         largest_deviation(static_cast<double>(n * e.mixture.dims), kFalseAlarm);
     index worst = -1;
@@ -174,10 +176,12 @@ bool cells_resolve(const Estimation& e) {
 
 // The windows' free energies beside those of the second estimator.
 void compare_estimators(const Estimation& e, const std::vector<double>& a) {
+    if (e.second.empty()) return;
+    e.result.compared.emplace_back("estimators");
     const FreeEnergyResult& r = e.result;
     double most = 0;
     index worst = -1;
-    for (index w = 0; w < e.mixture.windows && !e.second.empty(); ++w) {
+    for (index w = 0; w < e.mixture.windows; ++w) {
         const double error = r.window_f_error[at(w)];
         if (!std::isfinite(error)) continue;
         const double apart = std::fabs((e.second[at(w)] - e.second[0]) - (a[at(w)] - a[0])) -

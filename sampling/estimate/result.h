@@ -64,7 +64,8 @@ struct FreeEnergyResult {
     std::vector<double> effective_samples;
     ErrorBlocks error_blocks;
     std::vector<std::string> warnings;
-    std::vector<std::string> doubts;  // where the data disagree with themselves
+    std::vector<std::string> compared;  // with one another: "halves", "windows", "estimators"
+    std::vector<std::string> doubts;    // where the data disagree with themselves
 
     double asymptotic_error(index i, index j) const;
 };

@@ -268,6 +268,9 @@ NodeId Expressions::div(NodeId a, NodeId b) {
 NodeId Expressions::pow(NodeId a, NodeId b) {
     if (!is_constant(b)) {
         if (is_constant(a, 1.0)) return a;
+        // As exponentials they are kept from overflow in sums.
+        if (is_constant(a) && node(a).value > 0.0)
+            return unary(Op::exp, mul(constant(std::log(node(a).value)), b));
         return intern(Op::pow, a, b);
     }
     const double n = node(b).value;

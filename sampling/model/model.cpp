@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "engine/config/checks.h"
 #include "sampling/dynamics/bytecode_path.h"
@@ -164,8 +165,18 @@ double Model::noise_along(int k) const {
 
 void Model::check_bias() const {
     for (int k = 0; k < n_cvs(); ++k) {
-        if (std::isfinite(cv_beta_[static_cast<std::size_t>(k)])) continue;
+        const double beta = cv_beta_[static_cast<std::size_t>(k)];
         const std::string key = "cv.variables[" + std::to_string(k) + "]";
+        if (std::isfinite(beta)) {
+            if (1 / beta >= std::numeric_limits<float>::min() &&
+                1 / beta <= std::numeric_limits<float>::max())
+                continue;
+            throw KeyError(key,
+                           "key '" + key + "': the squared noise along '" +
+                               text_.cv[static_cast<std::size_t>(k)] +
+                               "' is beyond single precision",
+                           "choose other units");
+        }
         throw KeyError(key,
                        "key '" + key + "': the noise along '" +
                            text_.cv[static_cast<std::size_t>(k)] +

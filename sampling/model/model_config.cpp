@@ -134,7 +134,7 @@ bool is_identifier(const std::string& name) {
 void check_names(const char* path, const std::vector<std::string>& names) {
     for (std::size_t i = 0; i < names.size(); ++i) {
         if (!is_identifier(names[i])) {
-            throw KeyError(path, "'" + names[i] + "' in '" + path + "' is not a name",
+            throw KeyError(path, "'" + printable(names[i]) + "' in '" + path + "' is not a name",
                            "use letters, digits and _, a letter first");
         }
         if (std::find(names.begin(), names.begin() + static_cast<long>(i), names[i]) !=

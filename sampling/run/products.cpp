@@ -302,6 +302,7 @@ void FreeEnergy::save(Store& store) const {
     store.put("free_energy_error", error);
     store.put("free_energy_influence", influence);
     store.put("free_energy_samples", samples);
+    if (start_shows) store.attributes["free_energy_start"] = "shows";
     std::string& text = store.attributes["free_energy_doubts"];
     for (const std::string& doubt : doubts) text += doubt + "\n";
     std::vector<std::array<double, 3>> links;
@@ -317,6 +318,7 @@ void FreeEnergy::load(const Store& store) {
     error = values_of<double>(store, "free_energy_error");
     influence = values_of<double>(store, "free_energy_influence");
     samples = values_of<double>(store, "free_energy_samples");
+    start_shows = store.attributes.contains("free_energy_start");
     if (const auto found = store.attributes.find("free_energy_doubts");
         found != store.attributes.end()) {
         std::istringstream lines(found->second);

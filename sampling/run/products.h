@@ -110,6 +110,7 @@ struct FreeEnergy final : Product {
     std::vector<double> influence;       // of blocks on it, (block, bin)
     std::vector<double> samples;         // by bin; 0 where the data do not reach
     std::vector<std::string> doubts;     // where the data disagree with themselves
+    bool start_shows = false;            // equilibrated for less than five relaxation times
     std::vector<WindowOverlap> overlaps;
     ErrorBlocks error_blocks;
     void save(Store& store) const override;

@@ -146,6 +146,12 @@ class Doubts(Scratch):
         self.assertSaid("is not the exact one", warnings)
         self.assertSaid("integrator.dt", warnings)
 
+    def test_a_start_that_still_shows(self):
+        """A step too short for the motion is not called too large."""
+        warnings = self.warnings(WELL, "system.potential='5/(1+exp(200*x))+x^2'", "integrator.dt=1e-7")
+        self.assertSaid("is not the exact one", warnings)
+        self.assertSaid("the likely cause: the start still shows", warnings)
+
     def test_windows_stuck_in_a_hidden_well(self):
         hidden = WELL.replace('["x"]\npotential = "3*(x^2-1)^2+0.5*x"',
                               '["x", "y"]\npotential = '

@@ -306,6 +306,18 @@ class Signals(Case):
         self.assertIn("'/bin/true' made no library", done.stderr)
         self.assertEqual(list(temporary.iterdir()), [])
 
+    def test_commands_that_cannot_be_resumed(self):
+        self.succeed("run", self.config, "-o", "o", *PLAIN, "--set", "umbrella.steps=400000")
+        process = subprocess.Popen([BINARY, "learn", "o", "--points", "60000", "--landmarks", "300",
+                                    "--threads", "1", "--quiet", "-o", "map.json"], cwd=self.dir,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stderr.close)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(WITHIN), 143)
+        self.assertEqual(process.stderr.read(), "microlift: stopped by signal 15\n")
+        self.assertFalse((self.dir / "map.json").exists())
+
     def test_waiting_for_a_pipe(self):
         os.mkfifo(self.dir / "pipe")
         self.stopped(0.5, "pipe", "-o", "o", *PLAIN)

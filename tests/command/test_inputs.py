@@ -193,6 +193,12 @@ class Inputs(Scratch):
         self.assertFalse((self.dir / "s.npy").exists())
 
     def test_no_control_characters_on_the_terminal(self):
+        done = run(BINARY, "check", self.project / "job.toml", "--set",
+                   'system.variables=["x","y\\u0000"]', status=2)
+        self.assertIn("is not a name; use letters", done.stderr)
+        done = run(BINARY, "check", self.project / "job.toml", "--set", "umbrella.initial=data",
+                   cwd=self.project, status=2)
+        self.assertIn("'data', which is no file; give", done.stderr)
         escape, high = "\x1b[31mred", "\u009b31m"
         done = run(BINARY, "check", self.project / "job.toml", "--set", f"umbrella.initial=a{high}.csv",
                    status=2)

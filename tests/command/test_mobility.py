@@ -136,6 +136,14 @@ class Mobility(Scratch):
         for part in ("c.toml:", "cv.variables", "depends on the state"):
             self.assertIn(part, message)
         self.assertEqual(1, message.count("\n"))
+        # One fault is said once, whatever follows from it.
+        for noise, says in (('["0", "1"]', "is zero"), ('["1e-20", "1"]', "beyond single precision")):
+            still = config('\nvariables = ["x", "y"]\ndrift = ["-x", "-y"]\n'
+                           f"diffusion = {noise}\n", '"x"', 1, 10)
+            (self.dir / "c.toml").write_text(still)
+            message = run(*command_line(self.dir / "c.toml", self.dir / "c"), status=2).stderr
+            self.assertIn(says, message)
+            self.assertEqual(1, message.count("\n"), message)
         currents = PLANE.replace("-1.2*x - 2*y", "3*x - 2*y")
         folder, _ = self.finished("currents", config(currents, '"x"', 1, 10), "umbrella.steps=1000",
                                   "umbrella.equilibrate=10")

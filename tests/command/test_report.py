@@ -8,6 +8,7 @@ import base64
 import csv
 import html.parser
 import json
+import math
 import os
 import re
 import resource
@@ -35,6 +36,7 @@ import findings  # noqa: E402
 import layout  # noqa: E402
 import palette  # noqa: E402
 import report  # noqa: E402
+import review  # noqa: E402
 import words  # noqa: E402
 
 MULLER_BROWN = ("-200*exp(-(x-1)^2 - 10*y^2) - 100*exp(-x^2 - 10*(y-0.5)^2)"
@@ -736,6 +738,35 @@ class TestFindings(unittest.TestCase):
         self.assertIn("after up to 12 healing steps", " ".join(told(0, 12, 0).sentences))
         self.assertEqual(told(0, None, 0).status, "warn")
         self.assertEqual(told(None, None, 0).status, "bad")
+
+    def test_bins_without_a_link(self):
+        """Errors that are infinite are said to be; only what no error counts is added to them."""
+        rows = [(x, 4 * (x * x - 1) ** 2, math.inf if x > 0 else 0.1)
+                for x in map(float, np.linspace(-1.5, 1.5, 31))]
+        hardly = "windows 1 and 2 hardly overlap (0.01): their relative free energy is not to be trusted"
+        for warnings, told in (([hardly], False), ([hardly, "the windows contradict each other: x"], True)):
+            run = self.run_with({"system": {"beta": 1.0}, "warnings": warnings}, rows)
+            found = findings.free_energy(run)
+            said = " ".join(found.sentences)
+            self.assertEqual(found.status, "warn")
+            self.assertIn("No samples connect 15 bins of 31", said)
+            self.assertEqual("errors do not include that" in said, told, said)
+            self.assertNotIn("hardly overlap", said)
+
+    def test_checks_that_were_passed(self):
+        metrics = {"stages": {"estimate": {"converged": True, "compared": ["halves", "windows"]}},
+                   "accuracy": {"step": {"excess": 0.0}, "precision": {"drift_error": 1e-7}}}
+        passed = Page(report.page(self.run_with(metrics))).boxes["good"]
+        for words_of in ("two halves of the data agree", "what its neighbours say", "too long a time step",
+                         "enough at the run's own states"):
+            self.assertIn(words_of, passed)
+        self.assertNotIn("two estimators", passed)
+        # What the run warned of, or did not look at, is not among them.
+        metrics["warnings"] = ["the two halves of the data give free energies that differ"]
+        del metrics["accuracy"]
+        run = self.run_with(metrics)
+        self.assertEqual(review.review(run)[2], ["the estimator converged",
+                                                 "every window agrees with what its neighbours say of it"])
 
     def test_a_warning_is_said_once(self):
         """Six warnings of one kind are one sentence and a table, and no section repeats them."""

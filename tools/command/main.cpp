@@ -289,6 +289,9 @@ int run_command_line(int argc, char** argv) {
         refuse_unknown_command(app, argc, argv);
         app.parse(argc, argv);
         act(app, line);
+    } catch (const Interrupted& stopped) {
+        if (app.got_subcommand("run")) throw;
+        throw Error("stopped by signal " + std::to_string(stopped.signal()), stopped.exit_code());
     } catch (const CLI::Success& request) {
         app.exit(request, std::cout, std::cerr);  // --help, --version
     } catch (const CLI::ParseError& error) {

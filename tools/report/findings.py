@@ -101,6 +101,13 @@ def with_trust(run, said, status):
                                         ("windows contradict", "windows contradict each other"),
                                         ("is not the exact one", "it is not the exact one"))
                if any(key in str(w) for w in dig(run.metrics, "warnings", kind=list))]
+    cut = np.isinf(column(run.tables["free_energy"], "std_error"))
+    if cut.any():
+        against = [words for words in against if words != "some windows hardly overlap"]
+        said = said + [f"No samples connect {several(int(cut.sum()), 'bin')} of {len(cut)} with the "
+                       "minimum: how high these lie beside it is not known (± ∞)."]
+        if not against:
+            return "warn", said
     if against:
         return "warn", said + [f"Not to be taken as final: {listed(against)}; the errors do not "
                                "include that."]

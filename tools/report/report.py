@@ -182,7 +182,8 @@ def write_atomically(path, text):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as problem:
-        raise Broken(f"{path}: cannot be written: {problem.strerror}") from None
+        raise Broken(f"{path}: cannot be written: {problem.strerror}; free some space, or "
+                     "make the directory writable") from None
     finally:
         temporary.unlink(missing_ok=True)
 

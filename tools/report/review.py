@@ -236,6 +236,26 @@ def check_free_energy(run, warnings, notes, passed):
             passed.append("the free energy agrees with the exact one within three standard errors")
 
 
+COMPARED = {"halves": "the two halves of the data agree",
+            "windows": "every window agrees with what its neighbours say of it",
+            "estimators": "two estimators agree"}
+DOUBTED = {"halves": "two halves of the data", "windows": "windows contradict",
+           "estimators": " differ by "}
+
+
+def check_data(run, warnings, notes, passed):
+    """What the run compared and checked by itself, where it warned of nothing."""
+    given = " ".join(str(w) for w in dig(run.metrics, "warnings", kind=list))
+    for what in dig(run.stage("estimate"), "compared", kind=list):
+        if what in COMPARED and DOUBTED[what] not in given:
+            passed.append(COMPARED[what])
+    accuracy = dig(run.metrics, "accuracy")
+    if dig(accuracy, "step") and "is too long" not in given:
+        passed.append("forces at the run's own states show no sign of too long a time step")
+    if dig(accuracy, "precision") and "single precision" not in given:
+        passed.append("single precision is enough at the run's own states")
+
+
 def check_lifting(run, warnings, notes, passed):
     for source, what in (("generator", "generated"), ("healed", "healed")):
         found = w1_entries(run, source)
@@ -305,7 +325,7 @@ def check_presence(run, warnings, notes, passed):
 def review(run):
     """(warnings, notes, checks passed)."""
     warnings, notes, passed = [], [], []
-    for check in (check_stages, check_windows, check_free_energy, check_lifting, check_closure,
+    for check in (check_stages, check_windows, check_free_energy, check_data, check_lifting, check_closure,
                   check_presence):
         check(run, warnings, notes, passed)
     return told_by_run(run, warnings), notes, passed

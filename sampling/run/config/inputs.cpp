@@ -31,6 +31,11 @@ bool is_file(const fs::path& path) {
     return fs::is_regular_file(path, ignored);
 }
 
+std::string no_file(const fs::path& path) {
+    std::error_code ignored;
+    return fs::exists(path, ignored) ? "which is no file" : "which does not exist";
+}
+
 std::string initial_name(const std::string& file) {
     return fs::path(file).extension() == ".npy" ? "input_initial.npy" : "input_initial.csv";
 }
@@ -83,7 +88,7 @@ void find_learned(RunConfig& run, std::size_t k, Search search, const fs::path& 
     if (!is_file(variable.file))
         throw KeyError(search.key,
                        "key '" + search.key + "' names the file '" + variable.file +
-                           "', which does not exist",
+                           "', " + no_file(variable.file),
                        "give the path of a file that 'microlift learn' wrote");
     check_checksum(search.key, variable.file, variable.checksum);
 }
@@ -126,7 +131,7 @@ void check_initial_file(const UmbrellaConfig& umbrella) {
     if (!is_file(umbrella.initial_file))
         throw KeyError(kInitial,
                        "key 'umbrella.initial' names the file '" + umbrella.initial_file +
-                           "', which does not exist",
+                           "', " + no_file(umbrella.initial_file),
                        "give a state such as [-0.5, 1.5], \"line\", or the path of a file");
     check_checksum(kInitial, umbrella.initial_file, umbrella.initial_checksum);
 }

@@ -57,6 +57,7 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
     record["residual"] = result.residual;
     record["converged"] = result.converged;
     record["error_blocks"] = result.error_blocks.count();
+    record["compared"] = result.compared;
     record["samples"] =
         run.histogram.kept()
             ? run.histogram.accumulator->samples() * run.config.umbrella.trajectories()
@@ -78,6 +79,7 @@ void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
             slow += (slow.empty() ? "" : ", ") + std::to_string(w) + " (" + number(relaxation) +
                     " steps)";
     }
+    run.free_energy.start_shows = !slow.empty();
     if (!slow.empty())
         run.warn("equilibrated for less than five relaxation times, so the start may still show, "
                  "and the error bars do not include it: windows " + slow +

@@ -74,6 +74,9 @@ std::string likely_cause(Run& run, const std::vector<ExactConditional>& at) {
     if (!run.histogram.kept() && precision_loss(run) > 0.05)
         return "single precision: the coordinates are so large that a step's noise is lost in "
                "rounding; move the origin of the variables nearer to the samples";
+    if (run.free_energy.start_shows)
+        return "the start still shows; raise umbrella.equilibrate or integrator.dt, or use "
+               "umbrella.exchange";
     if (run.config.integrator.scheme != "mala")
         return "a time step too large for the steepest parts of the potential (lower integrator.dt, "
                "or use integrator.scheme = \"mala\"), or a formula that leaves the range of single "

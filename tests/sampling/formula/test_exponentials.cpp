@@ -29,6 +29,13 @@ const Case kCases[] = {
          return -std::log(std::exp(-5 * (x - 1) * (x - 1) - 200) + std::exp(-5 * (x + 1) * (x + 1) - 200));
      },
      100, 40},
+    {"-log(2^(-500-7*(x-1)^2)+2^(-500-7*(x+1)^2))",
+     [](Wide x) {
+         return -std::log(std::exp2(-500 - 7 * (x - 1) * (x - 1)) +
+                          std::exp2(-500 - 7 * (x + 1) * (x + 1)));
+     },
+     250, 40},
+    {"10^x/(1+10^x)", [](Wide x) { return std::pow(10.0L, x) / (1 + std::pow(10.0L, x)); }, 2.4},
     {"log(0.3*exp(2*x)+1e-30*exp(-3*x))",
      [](Wide x) { return std::log(0.3L * std::exp(2 * x) + 1e-30L * std::exp(-3 * x)); }, 70},
     {"log(exp(x)+exp(log(exp(2*x)+exp(-x))))",

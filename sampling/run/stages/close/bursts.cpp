@@ -164,24 +164,25 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
     BurstLag lag = closure.lags[closure.chosen];
     const BurstLag* other = beside(closure);
     ClosureEstimate& e = lag.corrected;
-    for (std::size_t i = 0; i < e.size() && other; ++i) {
-        const ClosureEstimate& o = other->corrected;
-        e.drift_error[i] =
-            with_difference(e.drift_error[i], e.drift[i] - o.drift[i], o.drift_error[i]);
-        e.diffusion_error[i] = with_difference(e.diffusion_error[i],
-                                               e.diffusion[i] - o.diffusion[i], o.diffusion_error[i]);
-    }
+    std::vector<Inverted> replicates = inverted(lag, m.period);
+    ClosureEstimate told = e;
+    raise_errors(told, replicates);
+    for (ClosureEstimate* errors_of : {&e, &told})
+        for (std::size_t i = 0; i < e.size() && other; ++i) {
+            const ClosureEstimate& o = other->corrected;
+            double& drift = errors_of->drift_error[i];
+            double& diffusion = errors_of->diffusion_error[i];
+            drift = with_difference(drift, e.drift[i] - o.drift[i], o.drift_error[i]);
+            diffusion =
+                with_difference(diffusion, e.diffusion[i] - o.diffusion[i], o.diffusion_error[i]);
+        }
     const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
     relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
-    for (std::size_t i = 0; i < lag.corrected.x.size(); ++i)
-        row({lag.corrected.x[i], 0},
-            [&](int o) { return o == 0 ? lag.corrected.drift[i] : lag.corrected.diffusion[i]; },
-            [&](int o) {
-                return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
-            },
-            "burst");
-    sources_.push_back(burst_source(lag, other, m.period));
+    for (std::size_t i = 0; i < told.size(); ++i)
+        row({told.x[i], 0}, [&](int o) { return o == 0 ? told.drift[i] : told.diffusion[i]; },
+            [&](int o) { return o == 0 ? told.drift_error[i] : told.diffusion_error[i]; }, "burst");
+    sources_.push_back(burst_source(lag, std::move(replicates), other));
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {
@@ -209,14 +210,9 @@ void ClosureStage::describe_lags(const BurstClosure& closure) {
                 "; do not trust it, and give longer bursts (closure.burst_steps)");
 }
 
-// With replicates of the measured displacements, each inverted anew.
-ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* beside,
-                                         double period) const {
-    ClosureSource source;
-    source.name = "burst";
-    source.lag = lag.tau;
-    source.estimate = lag.corrected;
-    source.model = lag.model;
+// Replicates of the measured displacements, each inverted anew.
+std::vector<ClosureStage::Inverted> ClosureStage::inverted(const BurstLag& lag, double period) const {
+    std::vector<Inverted> result;
     for (uint64 r = 0; r < static_cast<uint64>(ClosureSource::kReplicates); ++r) {
         const ClosureEstimate e = perturbed(lag.apparent, derived_seed(config_.seed, 5022), r);
         std::vector<double> mean, mean_error, variance, variance_error;
@@ -227,11 +223,37 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* be
             variance_error.push_back(e.diffusion_error[i] * 2 * lag.tau);
         }
         ReducedModel model;
-        invert_displacements(e.x, lag.tau, mean, mean_error, variance, variance_error, model,
-                             &lag.model, lag.model.drift_lambda(), lag.model.diffusion_lambda(),
-                             period, lag.steps);
-        source.replicates.push_back(std::move(model));
+        ClosureEstimate estimate = invert_displacements(
+            e.x, lag.tau, mean, mean_error, variance, variance_error, model, &lag.model,
+            lag.model.drift_lambda(), lag.model.diffusion_lambda(), period, lag.steps);
+        result.push_back({std::move(estimate), std::move(model)});
     }
+    return result;
+}
+
+// Neighbours blur into each other during a burst, and taking that out raises the noise.
+void ClosureStage::raise_errors(ClosureEstimate& e, const std::vector<Inverted>& replicates) {
+    const auto raise = [&](std::vector<double> ClosureEstimate::*value,
+                           std::vector<double>& error) {
+        for (std::size_t i = 0; i < e.size(); ++i) {
+            double square = 0;
+            for (const Inverted& r : replicates)
+                square += std::pow((r.estimate.*value)[i] - (e.*value)[i], 2);
+            error[i] = std::max(error[i], std::sqrt(square / static_cast<double>(replicates.size())));
+        }
+    };
+    raise(&ClosureEstimate::drift, e.drift_error);
+    raise(&ClosureEstimate::diffusion, e.diffusion_error);
+}
+
+ClosureSource ClosureStage::burst_source(const BurstLag& lag, std::vector<Inverted> replicates,
+                                         const BurstLag* beside) const {
+    ClosureSource source;
+    source.name = "burst";
+    source.lag = lag.tau;
+    source.estimate = lag.corrected;
+    source.model = lag.model;
+    for (Inverted& r : replicates) source.replicates.push_back(std::move(r.model));
     add_variants(source);
     if (beside) source.variants.push_back({beside->model, 1.0, true});
     return source;

@@ -192,7 +192,14 @@ private:
     void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
     void describe_lags(const BurstClosure& closure);
-    ClosureSource burst_source(const BurstLag& lag, const BurstLag* beside, double period) const;
+    struct Inverted {
+        ClosureEstimate estimate;
+        ReducedModel model;
+    };
+    std::vector<Inverted> inverted(const BurstLag& lag, double period) const;
+    static void raise_errors(ClosureEstimate& e, const std::vector<Inverted>& replicates);
+    ClosureSource burst_source(const BurstLag& lag, std::vector<Inverted> replicates,
+                               const BurstLag* beside) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
     // transition matrices where those tell it.
