@@ -117,6 +117,30 @@ double SmoothingSpline::operator()(double x) const {
            ((a * a * a - a) * second_[i] + (b * b * b - b) * second_[i + 1]) * h * h / 6;
 }
 
+SmoothingSpline SmoothingSpline::of_fifth_degree() const {
+    constexpr std::size_t kParts = 8, kMost = 6;  // of an interval; knots of a polynomial
+    const std::size_t n = x_.size(), used = std::min(kMost, n);
+    std::vector<double> x, y;
+    for (std::size_t i = 0; i + 1 < n; ++i)
+        for (std::size_t part = 0; part < (i + 2 < n ? kParts : kParts + 1); ++part) {
+            const double share = static_cast<double>(part) / static_cast<double>(kParts);
+            const double at_x = x_[i] + share * (x_[i + 1] - x_[i]);
+            const std::size_t first =
+                std::min(n - used, i + 1 > used / 2 ? i + 1 - used / 2 : std::size_t{0});
+            double sum = 0;
+            for (std::size_t j = first; j < first + used; ++j) {
+                double weight = 1;
+                for (std::size_t k = first; k < first + used; ++k)
+                    if (k != j) weight *= (at_x - x_[k]) / (x_[j] - x_[k]);
+                sum += weight * g_[j];
+            }
+            x.push_back(at_x);
+            y.push_back(sum);
+        }
+    const std::vector<double> exactly(x.size(), 0.0);
+    return SmoothingSpline(std::move(x), y, exactly, 0);
+}
+
 // --- surfaces ------------------------------------------------------------------------------------
 
 // What the data's places and errors decide: N + λ P in factors, N = Bᵀ W B of the splines' values B.

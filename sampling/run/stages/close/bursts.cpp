@@ -1,6 +1,7 @@
 // The closure from bursts: where they start, how long they last, which lag is taken.
 #include <algorithm>
 
+#include "sampling/closure/lag_bias.h"
 #include "sampling/run/stages/close/close.h"
 
 namespace microlift {
@@ -161,27 +162,28 @@ void ClosureStage::bursts() {
 void ClosureStage::bursts_of_one(const BurstMoments& m) {
     const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
     write_lags(closure);
-    BurstLag lag = closure.lags[closure.chosen];
+    const BurstLag& lag = closure.lags[closure.chosen];
     const BurstLag* other = beside(closure);
-    ClosureEstimate& e = lag.corrected;
-    for (std::size_t i = 0; i < e.size() && other; ++i) {
-        const ClosureEstimate& o = other->corrected;
-        e.drift_error[i] =
-            with_difference(e.drift_error[i], e.drift[i] - o.drift[i], o.drift_error[i]);
-        e.diffusion_error[i] = with_difference(e.diffusion_error[i],
-                                               e.diffusion[i] - o.diffusion[i], o.diffusion_error[i]);
-    }
+    const BurstBias curves = curve_bias(lag), lags = other ? lag_bias(lag, *other) : BurstBias{};
     const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
     relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
-    for (std::size_t i = 0; i < lag.corrected.x.size(); ++i)
-        row({lag.corrected.x[i], 0},
-            [&](int o) { return o == 0 ? lag.corrected.drift[i] : lag.corrected.diffusion[i]; },
+    const ClosureEstimate& e = lag.corrected;
+    const auto with_bias = [](double error, const std::vector<double>& a,
+                              const std::vector<double>& b, std::size_t i) {
+        return std::hypot(error, a[i], b.empty() ? 0.0 : b[i]);
+    };
+    for (std::size_t i = 0; i < e.size(); ++i)
+        row({e.x[i], 0}, [&](int o) { return o == 0 ? e.drift[i] : e.diffusion[i]; },
             [&](int o) {
-                return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
+                return o == 0 ? with_bias(e.drift_error[i], curves.drift, lags.drift, i)
+                              : with_bias(e.diffusion_error[i], curves.diffusion, lags.diffusion, i);
             },
             "burst");
-    sources_.push_back(burst_source(lag, other, m.period));
+    ClosureSource source = burst_source(lag, m.period);
+    add_variants(source, shifted(e, curves));
+    if (other) source.variants.push_back({source.model.with(shifted(e, lags)), 1.0, true});
+    sources_.push_back(std::move(source));
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {
@@ -210,8 +212,7 @@ void ClosureStage::describe_lags(const BurstClosure& closure) {
 }
 
 // With replicates of the measured displacements, each inverted anew.
-ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* beside,
-                                         double period) const {
+ClosureSource ClosureStage::burst_source(const BurstLag& lag, double period) const {
     ClosureSource source;
     source.name = "burst";
     source.lag = lag.tau;
@@ -232,8 +233,6 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag, const BurstLag* be
                              period, lag.steps);
         source.replicates.push_back(std::move(model));
     }
-    add_variants(source);
-    if (beside) source.variants.push_back({beside->model, 1.0, true});
     return source;
 }
 
