@@ -25,15 +25,23 @@ std::vector<double> beyond_noise(const std::vector<double>& difference,
 }
 
 BurstBias curve_bias(const BurstLag& lag) {
-    const std::vector<double>& x = lag.corrected.x;
-    BurstBias out{std::vector<double>(x.size(), 0.0), std::vector<double>(x.size(), 0.0)};
+    const ClosureEstimate &e = lag.corrected, &seen = lag.apparent;
+    BurstBias out{std::vector<double>(e.size(), 0.0), std::vector<double>(e.size(), 0.0)};
     if (lag.steps == 1) return out;
-    std::vector<double> mean, variance, finer_mean, finer_variance;
-    lag.model.displacement(x, lag.tau, mean, variance, lag.steps);
-    lag.model.with_finer_curves().displacement(x, lag.tau, finer_mean, finer_variance, lag.steps);
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        out.drift[i] = (mean[i] - finer_mean[i]) / lag.tau;
-        out.diffusion[i] = (variance[i] - finer_variance[i]) / (2 * lag.tau);
+    std::vector<double> mean, mean_error, variance, variance_error;
+    for (std::size_t i = 0; i < e.size(); ++i) {
+        mean.push_back(seen.drift[i] * lag.tau);
+        mean_error.push_back(seen.drift_error[i] * lag.tau);
+        variance.push_back(seen.diffusion[i] * 2 * lag.tau);
+        variance_error.push_back(seen.diffusion_error[i] * 2 * lag.tau);
+    }
+    ReducedModel model;
+    const ClosureEstimate finer = invert_displacements(
+        e.x, lag.tau, mean, mean_error, variance, variance_error, model, &lag.model,
+        lag.model.drift_lambda(), lag.model.diffusion_lambda(), seen.period, lag.steps, true);
+    for (std::size_t i = 0; i < e.size(); ++i) {
+        out.drift[i] = finer.drift[i] - e.drift[i];
+        out.diffusion[i] = finer.diffusion[i] - e.diffusion[i];
     }
     return out;
 }

@@ -10,8 +10,8 @@ struct BurstBias {
     std::vector<double> drift, diffusion;
 };
 
-// By what a lag's own displacements would be with finer curves between the values. Nothing after one step,
-// whose displacements are drift and diffusion at the values themselves.
+// By how much drift and diffusion change where a lag is inverted with finer curves between the values.
+// Nothing after one step, whose displacements are drift and diffusion at the values themselves.
 BurstBias curve_bias(const BurstLag& lag);
 
 // By how far the displacements over another lag lie from those of this lag's model with finer curves. 0

@@ -433,7 +433,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& variance_error,
                                      ReducedModel& model, const ReducedModel* guess,
                                      double drift_lambda, double diffusion_lambda,
-                                     double period, index steps) {
+                                     double period, index steps, bool finer) {
     ClosureEstimate e;
     e.period = period;
     e.x = x;
@@ -463,7 +463,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
     }
     std::vector<double> m, v;
     for (int round = 0; round < kFixedPointRounds; ++round) {
-        model.displacement(x, tau, m, v, steps);
+        (finer ? model.with_finer_curves() : model).displacement(x, tau, m, v, steps);
         double change = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const double drift = model.drift(x[i]) + (mean[i] - m[i]) / tau;

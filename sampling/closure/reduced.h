@@ -111,7 +111,7 @@ private:
 // the given ones: mean Δξ and its variance at x with their errors. A fixed point: estimates are shifted by
 // what the present model misses. It begins with `guess` if there is one, for instance the model of a
 // shorter lag, which stays where a long lag says little (in narrow wells). Returns the corrected estimate;
-// `model` its smooth curves.
+// `model` its smooth curves. With `finer` curves of fifth degree between the values, which `model` has not.
 ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& mean,
                                      const std::vector<double>& mean_error,
@@ -119,7 +119,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& variance_error,
                                      ReducedModel& model, const ReducedModel* guess = nullptr,
                                      double drift_lambda = -1, double diffusion_lambda = -1,
-                                     double period = 0, index steps = 0);
+                                     double period = 0, index steps = 0, bool finer = false);
 
 // Real eigenvalues of largest modulus of a matrix by rows (n, n), by orthogonal iteration.
 std::vector<double> leading_eigenvalues(const std::vector<double>& matrix, index n, int count);

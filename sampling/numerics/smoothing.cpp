@@ -137,8 +137,26 @@ SmoothingSpline SmoothingSpline::of_fifth_degree() const {
             x.push_back(at_x);
             y.push_back(sum);
         }
-    const std::vector<double> exactly(x.size(), 0.0);
-    return SmoothingSpline(std::move(x), y, exactly, 0);
+    return interpolating(std::move(x), std::move(y));
+}
+
+SmoothingSpline SmoothingSpline::interpolating(std::vector<double> x, std::vector<double> y) {
+    SmoothingSpline s;
+    s.x_ = std::move(x);
+    s.g_ = std::move(y);
+    const std::size_t n = s.x_.size();
+    // R γ = Qᵀ g with γ = 0 at the ends.
+    std::vector<double> sub(n, 0.0), diag(n, 1.0), super(n, 0.0);
+    s.second_.assign(n, 0.0);
+    for (std::size_t i = 1; i + 1 < n; ++i) {
+        const double left = s.x_[i] - s.x_[i - 1], right = s.x_[i + 1] - s.x_[i];
+        sub[i] = left / 6;
+        diag[i] = (left + right) / 3;
+        super[i] = right / 6;
+        s.second_[i] = (s.g_[i + 1] - s.g_[i]) / right - (s.g_[i] - s.g_[i - 1]) / left;
+    }
+    solve_tridiagonal(sub, diag, super, s.second_);
+    return s;
 }
 
 // --- surfaces ------------------------------------------------------------------------------------
