@@ -17,6 +17,7 @@ constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
 constexpr uint64 kRateReplicates = 12;
 constexpr double kSpacing = 6e-8;  // of single precision, half of it
 constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
+constexpr double kFalseAlarm = 0.05;  // of lags that differ by noise alone
 constexpr double kSame = 0.005;  // change of ln rate from one lag to the next that is none
 
 constexpr index kPieceFloats = 24000000;  // of the states stored to see the martingales
@@ -444,11 +445,13 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
     out.chosen = first;
     while (out.chosen + 1 < lags && kSafe * out.lags[out.chosen].tau < out.lags.back().tau)
         ++out.chosen;
-    // Shorter lags tell drift and diffusion better, and serve as long as the rate stays what it is.
+    // Shorter lags tell drift and diffusion better, and serve as long as the rate stays what it is, within
+    // what noise makes of so many comparisons.
+    const double most = largest_deviation(static_cast<double>(lags), kFalseAlarm);
     while (out.chosen > first) {
         const BurstLag &late = out.lags[out.chosen], &early = out.lags[out.chosen - 1];
         const double noise = std::hypot(late.rate_error / late.rate, early.rate_error / early.rate);
-        if (std::fabs(std::log(late.rate / early.rate)) > kSame + 2 * noise) break;
+        if (std::fabs(std::log(late.rate / early.rate)) > kSame + most * noise) break;
         --out.chosen;
     }
     return out;

@@ -103,7 +103,7 @@ struct BurstClosure {
 // The first `lags` of the moments. The plateau is the longest run of lags, ending at the longest, over
 // which the slowest rate changes by less than `tolerance` a doubling (and one error) from one to the
 // next. Taken is its lag of half the longest, or a shorter one if the rate stays the same
-// within two errors at every lag between.
+// within errors at every lag between.
 BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double tolerance = 0.1);
 
 struct Figure {

@@ -170,8 +170,16 @@ ReducedModel ReducedModel::beyond_ends() const {
     m.from_ -= width_ * static_cast<double>(left.size());
     m.to_ += width_ * static_cast<double>(right.size());
     m.points_ = static_cast<index>(m.potential_.size());
-    m.cells_ = cells_ * (m.points_ - 1) / (points_ - 1);
+    m.cells_ = 2 * (cells_ * (m.points_ - 1) / (points_ - 1) / 2);  // which halve
     m.integrate();
+    return m;
+}
+
+ReducedModel ReducedModel::with_finer_curves() const {
+    ReducedModel m = *this;
+    m.drift_ = drift_.of_fifth_degree();
+    m.log_diffusion_ = log_diffusion_.of_fifth_degree();
+    m.tabulate();
     return m;
 }
 

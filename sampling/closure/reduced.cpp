@@ -24,6 +24,28 @@ double angle(index number, index cells) {
     return 2 * kPi * static_cast<double>(cell) / static_cast<double>(cells);
 }
 
+// Integrals from the first of evenly spaced points to each, by cubics through four points. Those of
+// positive functions grow, where a function leaps, too.
+std::vector<double> running_integral(const std::vector<double>& f, double h, bool positive) {
+    const std::size_t n = f.size();
+    std::vector<double> sum(n, 0.0);
+    for (std::size_t i = 0; i + 1 < n; ++i) {
+        double mean = (13 * (f[i] + f[i + 1]) - (i > 0 ? f[i - 1] : 0.0) -
+                       (i + 2 < n ? f[i + 2] : 0.0)) / 24;
+        if (i == 0) mean = (9 * f[0] + 19 * f[1] - 5 * f[2] + f[3]) / 24;
+        if (i + 2 == n) mean = (9 * f[n - 1] + 19 * f[n - 2] - 5 * f[n - 3] + f[n - 4]) / 24;
+        if (positive)
+            mean = std::clamp(mean, 0.5 * std::min(f[i], f[i + 1]), 2 * std::max(f[i], f[i + 1]));
+        sum[i + 1] = sum[i] + h * mean;
+    }
+    return sum;
+}
+
+// What a finite-volume rate, off by the square of the cells' width, is on cells of no width.
+void extrapolate(std::vector<double>& rates, const std::vector<double>& on_half_the_cells) {
+    for (std::size_t i = 0; i < rates.size(); ++i) rates[i] += (rates[i] - on_half_the_cells[i]) / 3;
+}
+
 }  // namespace
 
 // --- the model -----------------------------------------------------------------------------------
@@ -129,21 +151,15 @@ double ReducedModel::diffusion(double x) const {
 
 void ReducedModel::tabulate(const std::function<double(double)>& log_density) {
     width_ = (to_ - from_) / static_cast<double>(points_ - 1);
-    potential_.assign(at(points_), 0.0);
+    potential_.resize(at(points_));
     d_.resize(at(points_));
-    std::vector<double> force(at(points_));
     for (index i = 0; i < points_; ++i) {
         const double x = from_ + width_ * static_cast<double>(i);
         d_[at(i)] = diffusion(x);
-        if (log_density) {
-            potential_[at(i)] = -log_density(x) - std::log(d_[at(i)]);
-            continue;
-        }
-        force[at(i)] = drift(x) / d_[at(i)];
-        if (i > 0)
-            potential_[at(i)] =
-                potential_[at(i - 1)] - 0.5 * width_ * (force[at(i)] + force[at(i - 1)]);
+        potential_[at(i)] =
+            log_density ? -log_density(x) - std::log(d_[at(i)]) : -drift(x) / d_[at(i)];
     }
+    if (!log_density) potential_ = running_integral(potential_, width_, false);
     const double least = *std::min_element(potential_.begin(), potential_.end());
     for (double& p : potential_) p -= least;
     integrate();
@@ -151,13 +167,12 @@ void ReducedModel::tabulate(const std::function<double(double)>& log_density) {
 
 void ReducedModel::integrate() {
     // e^−Φ/D integrated from each end.
-    mass_left_.assign(at(points_), 0.0);
-    mass_right_.assign(at(points_), 0.0);
-    const auto weight = [&](index i) { return std::exp(-potential_[at(i)]) / d_[at(i)]; };
-    for (index i = 1; i < points_; ++i)
-        mass_left_[at(i)] = mass_left_[at(i - 1)] + 0.5 * width_ * (weight(i) + weight(i - 1));
-    for (index i = points_ - 1; i-- > 0;)
-        mass_right_[at(i)] = mass_right_[at(i + 1)] + 0.5 * width_ * (weight(i) + weight(i + 1));
+    std::vector<double> weight(at(points_));
+    for (index i = 0; i < points_; ++i)
+        weight[at(i)] = std::exp(-potential_[at(i)]) / d_[at(i)];
+    mass_left_ = running_integral(weight, width_, true);
+    mass_right_ = running_integral({weight.rbegin(), weight.rend()}, width_, true);
+    std::reverse(mass_right_.begin(), mass_right_.end());
     if (!ring()) return;
     // p ~ e^−Φ/D ∫ e^Φ over the turn before, which holds for a tilted Φ too.
     const double highest = *std::max_element(potential_.begin(), potential_.end());
@@ -166,7 +181,7 @@ void ReducedModel::integrate() {
     for (index i = 0; i < points_; ++i) {
         const double x = from_ + width_ * static_cast<double>(i);
         if (x < from()) continue;
-        ring_density_[at(i)] = weight(i) * integral(x - period_, x, highest, nullptr);
+        ring_density_[at(i)] = weight[at(i)] * integral(x - period_, x, highest, nullptr);
         if (x < to()) sum += width_ * ring_density_[at(i)];
     }
     for (double& p : ring_density_) p /= sum;
@@ -178,35 +193,35 @@ double ReducedModel::wrapped(double x) const {
 
 ReducedModel::Exit ReducedModel::exit(double x, double left, double right) const {
     // Scale S = ∫ e^Φ and speed m = e^−Φ/D: T = (1 − q) ∫_l^x (S − S_l) m + q ∫_x^r (S_r − S) m.
-    constexpr index kSteps = 2000;
-    const double h = (right - left) / static_cast<double>(kSteps);
+    const index steps = 5 * (points_ - 1) / 4;
+    const double h = (right - left) / static_cast<double>(steps);
     double highest = 0;
-    for (index i = 0; i <= kSteps; ++i)
+    for (index i = 0; i <= steps; ++i)
         highest = std::max(highest, cumulative(potential_, left + h * static_cast<double>(i)));
-    std::vector<double> scale(at(kSteps + 1), 0.0), speed;
+    std::vector<double> scale(at(steps + 1), 0.0), speed;
     double before = 0;
-    for (index i = 0; i <= kSteps; ++i) {
+    for (index i = 0; i <= steps; ++i) {
         const double y = left + h * static_cast<double>(i);
         const double phi = cumulative(potential_, y), now = std::exp(phi - highest);
         if (i > 0) scale[at(i)] = scale[at(i - 1)] + 0.5 * h * (before + now);
         before = now;
         speed.push_back(std::exp(highest - phi) / cumulative(d_, y));
     }
-    const double t = std::clamp((x - left) / h, 0.0, static_cast<double>(kSteps));
-    const index c = std::min(static_cast<index>(t), kSteps - 1);
+    const double t = std::clamp((x - left) / h, 0.0, static_cast<double>(steps));
+    const index c = std::min(static_cast<index>(t), steps - 1);
     const double all = scale.back(),
                  here = scale[at(c)] + (t - static_cast<double>(c)) * (scale[at(c + 1)] - scale[at(c)]);
     const double q = here / all;
     double time = 0;
-    for (index i = 0; i <= kSteps; ++i) {
+    for (index i = 0; i <= steps; ++i) {
         const double s = scale[at(i)];
-        time += h * (i == 0 || i == kSteps ? 0.5 : 1.0) * speed[at(i)] *
+        time += h * (i == 0 || i == steps ? 0.5 : 1.0) * speed[at(i)] *
                 (s < here ? (1 - q) * s : q * (all - s));
     }
     return {time, q};
 }
 
-// ∫_a^b e^(Φ − shift) f, f by linear interpolation between the points.
+// ∫_a^b e^(Φ − shift) f, by Simpson's rule.
 double ReducedModel::integral(double a, double b, double shift,
                               const std::vector<double>* f) const {
     const auto value = [&](double x) {
@@ -214,18 +229,28 @@ double ReducedModel::integral(double a, double b, double shift,
     };
     a = std::clamp(a, from_, to_);
     b = std::clamp(b, from_, to_);
-    const index n = std::max<index>(2, static_cast<index>(std::ceil((b - a) / width_)) + 1);
-    const double h = (b - a) / static_cast<double>(n - 1);
-    double sum = 0.5 * (value(a) + value(b));
-    for (index i = 1; i + 1 < n; ++i) sum += value(a + h * static_cast<double>(i));
-    return sum * h;
+    const index pairs = std::max<index>(1, static_cast<index>(std::ceil(0.5 * (b - a) / width_)));
+    const double h = 0.5 * (b - a) / static_cast<double>(pairs);
+    double sum = value(b) - value(a);
+    for (index i = 0; i < pairs; ++i) {
+        const double x = a + 2 * h * static_cast<double>(i);
+        sum += 2 * value(x) + 4 * value(x + h);
+    }
+    return sum * h / 3;
 }
 
+// By a cubic through four points, between the values at the two beside x: tables may leap.
 double ReducedModel::cumulative(const std::vector<double>& table, double x) const {
     const double t = std::clamp((x - from_) / width_, 0.0, static_cast<double>(points_ - 1));
     const index i = std::min(static_cast<index>(t), points_ - 2);
-    const double s = t - static_cast<double>(i);
-    return table[at(i)] + s * (table[at(i + 1)] - table[at(i)]);
+    const double s = t - static_cast<double>(i), a = table[at(i)], b = table[at(i + 1)];
+    const double line = a + s * (b - a);
+    if (i == 0 || i + 2 == points_) return line;
+    const double before = table[at(i - 1)], after = table[at(i + 2)];
+    // Newton's form, about the line.
+    const double second = 0.5 * (before - 2 * a + b), third = (after - 3 * b + 3 * a - before) / 6;
+    return std::clamp(line + s * (s - 1) * (second + (s + 1) * third), std::min(a, b),
+                      std::max(a, b));
 }
 
 double ReducedModel::density(double x) const {
@@ -263,14 +288,14 @@ double ReducedModel::committor(double x, double a, double b) const {
 }
 
 // Finite volumes for L = π⁻¹ d(D π d): the off-diagonal is D/h².
-ReducedModel::Generator ReducedModel::generator() const {
-    Generator g{(to_ - from_) / static_cast<double>(cells_), std::vector<double>(at(cells_)),
-                std::vector<double>(at(cells_), 0.0), std::vector<double>(at(cells_), 0.0)};
-    for (index i = 0; i < cells_; ++i) {
+ReducedModel::Generator ReducedModel::generator(index cells) const {
+    Generator g{(to_ - from_) / static_cast<double>(cells), std::vector<double>(at(cells)),
+                std::vector<double>(at(cells), 0.0), std::vector<double>(at(cells), 0.0)};
+    for (index i = 0; i < cells; ++i) {
         const double x = from_ + g.h * (static_cast<double>(i) + 0.5);
         g.log_pi[at(i)] = -cumulative(potential_, x) - std::log(diffusion(x));
     }
-    for (index i = 0; i + 1 < cells_; ++i) {
+    for (index i = 0; i + 1 < cells; ++i) {
         const double d = diffusion(from_ + g.h * static_cast<double>(i + 1)) / (g.h * g.h);
         const double half = 0.5 * (g.log_pi[at(i + 1)] - g.log_pi[at(i)]);
         g.diag[at(i)] += d * std::exp(half);
@@ -286,7 +311,7 @@ std::vector<std::vector<double>> ReducedModel::eigenfunctions(int count,
         std::vector<double> start, values;
         for (index i = 0; i < cells_; ++i)
             start.push_back(std::cos(angle(i, cells_)) + 0.6 * std::sin(angle(i, cells_)));
-        const std::vector<double> slow = ring_chain().slowest(std::move(start));
+        const std::vector<double> slow = ring_chain(cells_).slowest(std::move(start));
         for (const double at_x : x) {
             const index cell = std::min(
                 cells_ - 1, static_cast<index>((wrapped(at_x) - from()) / period_ *
@@ -295,10 +320,10 @@ std::vector<std::vector<double>> ReducedModel::eigenfunctions(int count,
         }
         return {values};  // the slowest alone
     }
-    const Generator g = generator();
+    const Generator g = generator(cells_);
     std::vector<std::vector<double>> out;
     const std::size_t n = at(cells_);
-    for (const double rate : rates(count)) {
+    for (const double rate : rates_on(cells_, count)) {
         // Inverse iteration, a little off the eigenvalue; the symmetric form's vector is ψ sqrt(π).
         std::vector<double> sub(n), diag(n), super(n), v(n);
         for (std::size_t i = 0; i < n; ++i) {
@@ -336,41 +361,47 @@ std::vector<std::vector<double>> ReducedModel::eigenfunctions(int count,
     return out;
 }
 
-CellChain ReducedModel::ring_chain() const {
-    const double h = period_ / static_cast<double>(cells_);
+CellChain ReducedModel::ring_chain(index cells) const {
+    const double h = period_ / static_cast<double>(cells);
     const auto log_pi = [&](double x) {
         return -cumulative(potential_, x) - std::log(cumulative(d_, x));
     };
     std::vector<CellChain::Edge> edges;
     double slow = diffusion(from()) / (period_ * period_);
-    for (index i = 0; i < cells_; ++i) {
+    for (index i = 0; i < cells; ++i) {
         const double x = from() + h * (static_cast<double>(i) + 0.5), d = diffusion(x + 0.5 * h);
-        edges.push_back({folded(i, cells_), folded((i + 1) % cells_, cells_), d / (h * h),
+        edges.push_back({folded(i, cells), folded((i + 1) % cells, cells), d / (h * h),
                          log_pi(x + h) - log_pi(x)});
         slow = std::min(slow, d / (period_ * period_));
     }
-    return CellChain(cells_, std::move(edges), slow);
+    return CellChain(cells, std::move(edges), slow);
 }
 
 std::vector<double> ReducedModel::rates(int count) const {
+    std::vector<double> found = rates_on(cells_, count);
+    extrapolate(found, rates_on(cells_ / 2, count));
+    return found;
+}
+
+std::vector<double> ReducedModel::rates_on(index cells, int count) const {
     if (ring()) {
-        std::vector<std::vector<double>> waves(4, std::vector<double>(at(cells_)));
-        for (index i = 0; i < cells_; ++i)
+        std::vector<std::vector<double>> waves(4, std::vector<double>(at(cells)));
+        for (index i = 0; i < cells; ++i)
             for (int k = 0; k < 4; ++k)
                 waves[static_cast<std::size_t>(k)][at(i)] =
-                    k % 2 ? std::sin((k / 2 + 1) * angle(i, cells_))
-                          : std::cos((k / 2 + 1) * angle(i, cells_));
-        return ring_chain().rates(count, std::move(waves));
+                    k % 2 ? std::sin((k / 2 + 1) * angle(i, cells))
+                          : std::cos((k / 2 + 1) * angle(i, cells));
+        return ring_chain(cells).rates(count, std::move(waves));
     }
-    const Generator g = generator();
+    const Generator g = generator(cells);
     const std::vector<double>&diag = g.diag, &off = g.off;
     double most = 0;
-    for (index i = 0; i < cells_; ++i) most = std::max(most, 2 * diag[at(i)]);
+    for (index i = 0; i < cells; ++i) most = std::max(most, 2 * diag[at(i)]);
     // Eigenvalues below s, by Sturm's sequence.
     const auto below = [&](double s) {
         index n = 0;
         double p = 1;
-        for (index i = 0; i < cells_; ++i) {
+        for (index i = 0; i < cells; ++i) {
             const double o = i > 0 ? off[at(i - 1)] : 0.0;
             p = diag[at(i)] - s - (i > 0 ? o * o / p : 0.0);
             if (std::fabs(p) < 1e-280) p = -1e-280;
@@ -402,7 +433,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& variance_error,
                                      ReducedModel& model, const ReducedModel* guess,
                                      double drift_lambda, double diffusion_lambda,
-                                     double period, index steps) {
+                                     double period, index steps, bool finer) {
     ClosureEstimate e;
     e.period = period;
     e.x = x;
@@ -432,7 +463,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
     }
     std::vector<double> m, v;
     for (int round = 0; round < kFixedPointRounds; ++round) {
-        model.displacement(x, tau, m, v, steps);
+        (finer ? model.with_finer_curves() : model).displacement(x, tau, m, v, steps);
         double change = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const double drift = model.drift(x[i]) + (mean[i] - m[i]) / tau;

@@ -42,7 +42,11 @@ public:
     // The same without walls: beyond the ends the drift goes on as a line, where it leads inwards, and D
     // stays what it is. What walls do to times and rates is the difference.
     ReducedModel beyond_ends() const;
-    // The same on half of the points and cells: a third of the difference is what meshes do.
+    // The same with curves of fifth degree through the values of its own at the estimates' places: the
+    // difference is what curves miss between them. Not of a model from a density.
+    ReducedModel with_finer_curves() const;
+    // The same on half of the points and cells: a fifteenth of the difference is what meshes do, which
+    // are right to the fourth order.
     ReducedModel coarser() const;
 
     double from() const { return ring() ? from_ + period_ : from_; }
@@ -72,8 +76,9 @@ private:
         double h;
         std::vector<double> log_pi, diag, off;
     };
-    Generator generator() const;
-    CellChain ring_chain() const;
+    Generator generator(index cells) const;
+    CellChain ring_chain(index cells) const;
+    std::vector<double> rates_on(index cells, int count) const;
     double wrapped(double x) const;  // onto [from(), to()) of a ring
     // From x until left or right of it is reached: the mean time, and the probability of the right.
     struct Exit {
@@ -106,7 +111,7 @@ private:
 // the given ones: mean Δξ and its variance at x with their errors. A fixed point: estimates are shifted by
 // what the present model misses. It begins with `guess` if there is one, for instance the model of a
 // shorter lag, which stays where a long lag says little (in narrow wells). Returns the corrected estimate;
-// `model` its smooth curves.
+// `model` its smooth curves. With `finer` curves of fifth degree between the values, which `model` has not.
 ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& mean,
                                      const std::vector<double>& mean_error,
@@ -114,7 +119,7 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
                                      const std::vector<double>& variance_error,
                                      ReducedModel& model, const ReducedModel* guess = nullptr,
                                      double drift_lambda = -1, double diffusion_lambda = -1,
-                                     double period = 0, index steps = 0);
+                                     double period = 0, index steps = 0, bool finer = false);
 
 // Real eigenvalues of largest modulus of a matrix by rows (n, n), by orthogonal iteration.
 std::vector<double> leading_eigenvalues(const std::vector<double>& matrix, index n, int count);

@@ -117,6 +117,48 @@ double SmoothingSpline::operator()(double x) const {
            ((a * a * a - a) * second_[i] + (b * b * b - b) * second_[i + 1]) * h * h / 6;
 }
 
+SmoothingSpline SmoothingSpline::of_fifth_degree() const {
+    constexpr std::size_t kParts = 8, kMost = 6;  // of an interval; knots of a polynomial
+    const std::size_t n = x_.size(), used = std::min(kMost, n);
+    std::vector<double> x, y;
+    for (std::size_t i = 0; i + 1 < n; ++i)
+        for (std::size_t part = 0; part < (i + 2 < n ? kParts : kParts + 1); ++part) {
+            const double share = static_cast<double>(part) / static_cast<double>(kParts);
+            const double at_x = x_[i] + share * (x_[i + 1] - x_[i]);
+            const std::size_t first =
+                std::min(n - used, i + 1 > used / 2 ? i + 1 - used / 2 : std::size_t{0});
+            double sum = 0;
+            for (std::size_t j = first; j < first + used; ++j) {
+                double weight = 1;
+                for (std::size_t k = first; k < first + used; ++k)
+                    if (k != j) weight *= (at_x - x_[k]) / (x_[j] - x_[k]);
+                sum += weight * g_[j];
+            }
+            x.push_back(at_x);
+            y.push_back(sum);
+        }
+    return interpolating(std::move(x), std::move(y));
+}
+
+SmoothingSpline SmoothingSpline::interpolating(std::vector<double> x, std::vector<double> y) {
+    SmoothingSpline s;
+    s.x_ = std::move(x);
+    s.g_ = std::move(y);
+    const std::size_t n = s.x_.size();
+    // R γ = Qᵀ g with γ = 0 at the ends.
+    std::vector<double> sub(n, 0.0), diag(n, 1.0), super(n, 0.0);
+    s.second_.assign(n, 0.0);
+    for (std::size_t i = 1; i + 1 < n; ++i) {
+        const double left = s.x_[i] - s.x_[i - 1], right = s.x_[i + 1] - s.x_[i];
+        sub[i] = left / 6;
+        diag[i] = (left + right) / 3;
+        super[i] = right / 6;
+        s.second_[i] = (s.g_[i + 1] - s.g_[i]) / right - (s.g_[i] - s.g_[i - 1]) / left;
+    }
+    solve_tridiagonal(sub, diag, super, s.second_);
+    return s;
+}
+
 // --- surfaces ------------------------------------------------------------------------------------
 
 // What the data's places and errors decide: N + λ P in factors, N = Bᵀ W B of the splines' values B.

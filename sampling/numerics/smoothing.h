@@ -19,6 +19,11 @@ public:
                     const std::vector<double>& se, double lambda = -1);
     double operator()(double x) const;  // a line beyond the ends
     double lambda() const { return lambda_; }
+    // The curve of fifth degree through the same values at the knots. What cubic pieces, and ends without
+    // curvature, miss between the knots is the difference, where knots are close enough for either.
+    SmoothingSpline of_fifth_degree() const;
+    // Through all values, by work that is linear in their number.
+    static SmoothingSpline interpolating(std::vector<double> x, std::vector<double> y);
 
 private:
     std::vector<double> x_, g_, second_;  // values and second derivatives at the knots

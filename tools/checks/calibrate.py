@@ -45,23 +45,23 @@ def run(command, case, seed):
 
 
 def deviations(value, error, exact):
-    """z, and whether errors and deviations are all within the last digits of single precision, whose
-    size is the least error that is taken."""
+    """z, but of values that are right and known to the last digits of single precision, and whether there
+    are such. The size of these digits is the least error that is taken."""
     floor = ROUNDING * np.maximum(np.abs(exact), np.abs(value))
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(value == exact, 0.0, (value - exact) / np.maximum(error, floor))
     good = np.isfinite(z)
-    exactly = bool(np.all((error[good] <= floor[good]) & (np.abs(z[good]) <= 1)))
-    return z[good], exactly
+    exactly = (error <= floor) & (np.abs(z) <= 1)
+    return z[good & ~exactly], bool(np.any(exactly[good]))
 
 
 def summary(runs):
-    """Of the z of every run; None where none is finite, or all is exact."""
-    exact = all(exactly for _, exactly in runs)
-    runs = [z for z, _ in runs]
+    """Of the z of every run, where there are any."""
+    exact = any(exactly for _, exactly in runs)
+    runs = [z for z, _ in runs if len(z)]
+    if not runs:
+        return {"exact": exact}
     z = np.concatenate(runs)
-    if len(z) == 0 or exact:
-        return {"exact": len(z) > 0, "values": len(z)}
     each = [float(np.mean(r * r)) for r in runs if len(r)]
     return {"values": len(z), "runs": len(each), "mean_z2": float(np.mean(z * z)),
             "spread": float(np.std(each, ddof=1) / math.sqrt(len(each))) if len(each) > 1 else None,
@@ -85,7 +85,7 @@ def calibrate(command, names, seeds, jobs):
                 own.setdefault((name, quantity), []).append(deviations(value, error, exact))
             for key, parts in own.items():
                 found.setdefault(key, []).append((np.concatenate([z for z, _ in parts]),
-                                                  all(exactly for _, exactly in parts)))
+                                                  any(exactly for _, exactly in parts)))
     return {key: summary(runs) for key, runs in found.items()}
 
 

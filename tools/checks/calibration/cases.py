@@ -157,6 +157,13 @@ def double_well():
                      30.0)
 
 
+def tilted():
+    """Two wells of unequal depth: estimates of bias were not chosen on it."""
+    line = Line(lambda x: 3 * (x * x - 1) ** 2 + 0.5 * x, 1.0, -2.6, 2.6)
+    return line_case("tilted", "3*(x^2-1)^2 + 0.5*x", lambda x: -12 * x * (x * x - 1) - 0.5, line, -1.7,
+                     1.7, 40.0)
+
+
 def estimator(method, store="samples"):
     """The free energy of the double well."""
     case = double_well()
@@ -279,6 +286,7 @@ variables = [{{ kind = "diffusion_map", file = "{folder}/map/diffusion_map.json"
 CASES = {
     "harmonic": harmonic,
     "double_well": double_well,
+    "tilted": tilted,
     "wham": lambda: estimator("wham"),
     "umbrella_integration": lambda: estimator("umbrella_integration"),
     "histogram": lambda: estimator("wham", "histogram"),

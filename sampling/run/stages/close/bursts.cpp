@@ -1,6 +1,7 @@
 // The closure from bursts: where they start, how long they last, which lag is taken.
 #include <algorithm>
 
+#include "sampling/closure/lag_bias.h"
 #include "sampling/run/stages/close/close.h"
 
 namespace microlift {
@@ -161,28 +162,32 @@ void ClosureStage::bursts() {
 void ClosureStage::bursts_of_one(const BurstMoments& m) {
     const BurstClosure closure = burst_closure(m, m.lags.size(), c_.tolerance);
     write_lags(closure);
-    BurstLag lag = closure.lags[closure.chosen];
+    const BurstLag& lag = closure.lags[closure.chosen];
     const BurstLag* other = beside(closure);
-    ClosureEstimate& e = lag.corrected;
+    const BurstBias curves = curve_bias(lag), lags = other ? lag_bias(lag, *other) : BurstBias{};
     std::vector<Inverted> replicates = inverted(lag, m.period);
-    ClosureEstimate told = e;
-    raise_errors(told, replicates);
-    for (ClosureEstimate* errors_of : {&e, &told})
-        for (std::size_t i = 0; i < e.size() && other; ++i) {
-            const ClosureEstimate& o = other->corrected;
-            double& drift = errors_of->drift_error[i];
-            double& diffusion = errors_of->diffusion_error[i];
-            drift = with_difference(drift, e.drift[i] - o.drift[i], o.drift_error[i]);
-            diffusion =
-                with_difference(diffusion, e.diffusion[i] - o.diffusion[i], o.diffusion_error[i]);
-        }
     const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
     relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
+    const ClosureEstimate& e = lag.corrected;
+    ClosureEstimate told = e;
+    raise_errors(told, replicates);
+    const auto with_bias = [](double error, const std::vector<double>& a,
+                              const std::vector<double>& b, std::size_t i) {
+        return std::hypot(error, a[i], b.empty() ? 0.0 : b[i]);
+    };
     for (std::size_t i = 0; i < told.size(); ++i)
         row({told.x[i], 0}, [&](int o) { return o == 0 ? told.drift[i] : told.diffusion[i]; },
-            [&](int o) { return o == 0 ? told.drift_error[i] : told.diffusion_error[i]; }, "burst");
-    sources_.push_back(burst_source(lag, std::move(replicates), other));
+            [&](int o) {
+                return o == 0
+                           ? with_bias(told.drift_error[i], curves.drift, lags.drift, i)
+                           : with_bias(told.diffusion_error[i], curves.diffusion, lags.diffusion, i);
+            },
+            "burst");
+    ClosureSource source = burst_source(lag, std::move(replicates));
+    add_variants(source, shifted(e, curves));
+    if (other) source.variants.push_back({source.model.with(shifted(e, lags)), 1.0, true});
+    sources_.push_back(std::move(source));
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {
@@ -246,16 +251,13 @@ void ClosureStage::raise_errors(ClosureEstimate& e, const std::vector<Inverted>&
     raise(&ClosureEstimate::diffusion, e.diffusion_error);
 }
 
-ClosureSource ClosureStage::burst_source(const BurstLag& lag, std::vector<Inverted> replicates,
-                                         const BurstLag* beside) const {
+ClosureSource ClosureStage::burst_source(const BurstLag& lag, std::vector<Inverted> replicates) const {
     ClosureSource source;
     source.name = "burst";
     source.lag = lag.tau;
     source.estimate = lag.corrected;
     source.model = lag.model;
     for (Inverted& r : replicates) source.replicates.push_back(std::move(r.model));
-    add_variants(source);
-    if (beside) source.variants.push_back({beside->model, 1.0, true});
     return source;
 }
 

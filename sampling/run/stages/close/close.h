@@ -37,9 +37,9 @@ struct ClosureSourceOf : ClosureFigures {
     Estimate estimate;
     Model model;
     std::vector<Model> replicates;  // of the model, for errors
-    // Models that differ from it in what estimates do not tell, walls and meshes: this share of the
+    // Models that differ from it in what estimates do not tell, walls, curves and meshes: this share of the
     // difference is an error besides that of the replicates. Where the variant has noise of its own, only
-    // what exceeds twice the replicates' spread.
+    // what exceeds twice the replicates' spread. Differences of one sign add up, as biases do.
     struct Variant {
         Model model;
         double share = 1;
@@ -63,23 +63,29 @@ struct ClosureSourceOf : ClosureFigures {
             }
         }
         const std::vector<Figure> spread = out;  // squares, as yet
-        const auto add = [&](std::size_t i, double d, bool noisy, double share) {
-            d = share * share * std::max(0.0, d * d - (noisy ? 4 * spread[i].error : 0.0));
-            if (std::isfinite(d)) out[i].error += d;
+        const auto beyond = [&](std::size_t i, double d, bool noisy) {
+            const double square = std::max(0.0, d * d - (noisy ? 4 * spread[i].error : 0.0));
+            return std::isfinite(square) ? std::sqrt(square) : 0.0;
         };
+        std::vector<std::array<double, 2>> biases(out.size());  // down, up
         for (const Variant& v : variants) {
             const auto values = f(v.model);
-            for (std::size_t i = 0; i < out.size(); ++i)
-                add(i, values[i] - out[i].value, v.noisy, v.share);
+            for (std::size_t i = 0; i < out.size(); ++i) {
+                const double d = v.share * (values[i] - out[i].value);
+                biases[i][d > 0] += std::fabs(v.share) * beyond(i, values[i] - out[i].value, v.noisy);
+            }
         }
         for (const auto& models : series) {
             const auto near = f(models[0]), far = f(models[1]);
             for (std::size_t i = 0; i < out.size(); ++i) {
                 const double d = near[i] - out[i].value;
                 const double ratio = std::fabs((far[i] - near[i]) / d);
-                add(i, d, true, 1 / (std::clamp(ratio, 2.0, 16.0) - 1));
+                const double left = beyond(i, d, true) / (std::clamp(ratio, 2.0, 16.0) - 1);
+                if (std::isfinite(left)) out[i].error += left * left;
             }
         }
+        for (std::size_t i = 0; i < out.size(); ++i)
+            out[i].error += biases[i][0] * biases[i][0] + biases[i][1] * biases[i][1];
         for (Figure& figure : out) figure.error = std::sqrt(figure.error);
         return out;
     }
@@ -128,7 +134,9 @@ private:
     // sources.
     template <class Source>
     void add_source(Source source);
-    static void add_variants(ClosureSource& source);
+    static void add_variants(ClosureSource& source) { add_variants(source, source.estimate); }
+    // `finer`: what the estimate would be with finer curves between its values.
+    static void add_variants(ClosureSource& source, const ClosureEstimate& finer);
     static void add_variants(ClosureSourceOfTwo& source);
     // Of a model from a density: bins taken together by two and by four.
     static void add_rougher(ClosureSource& source, const std::vector<double>& log_density);
@@ -198,8 +206,7 @@ private:
     };
     std::vector<Inverted> inverted(const BurstLag& lag, double period) const;
     static void raise_errors(ClosureEstimate& e, const std::vector<Inverted>& replicates);
-    ClosureSource burst_source(const BurstLag& lag, std::vector<Inverted> replicates,
-                               const BurstLag* beside) const;
+    ClosureSource burst_source(const BurstLag& lag, std::vector<Inverted> replicates) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
     // transition matrices where those tell it.

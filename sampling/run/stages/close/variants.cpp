@@ -12,21 +12,6 @@ namespace microlift {
 
 namespace {
 
-// Every so many estimates, both ends among them where there are ends.
-ClosureEstimate thinned(const ClosureEstimate& e, std::size_t stride) {
-    ClosureEstimate out;
-    out.period = e.period;
-    for (std::size_t i = 0; i < e.size(); ++i) {
-        if (i % stride != 0 && (i + 1 < e.size() || e.period > 0)) continue;
-        out.x.push_back(e.x[i]);
-        out.drift.push_back(e.drift[i]);
-        out.drift_error.push_back(e.drift_error[i]);
-        out.diffusion.push_back(e.diffusion[i]);
-        out.diffusion_error.push_back(e.diffusion_error[i]);
-    }
-    return out;
-}
-
 // Models near and far from the source's; none where their estimates are too few.
 template <class Source, class F>
 void add_two(Source& source, std::size_t near, std::size_t far, const F& model) {
@@ -67,13 +52,12 @@ void ClosureStage::count_repeated_starts(BurstMoments& m) {
     }
 }
 
-void ClosureStage::add_variants(ClosureSource& source) {
+void ClosureStage::add_variants(ClosureSource& source, const ClosureEstimate& finer) {
+    const double mesh = source.model.ring() ? 1.0 / 3 : 1.0 / 15;  // by Richardson's rule
     source.variants.push_back({source.model.beyond_ends()});
-    source.variants.push_back({source.model.coarser(), 1.0 / 3});
+    source.variants.push_back({source.model.coarser(), -mesh});
     if (source.name != "free_energy")
-        add_two(source, 2, 4, [&](std::size_t stride) {
-            return source.model.with(thinned(source.estimate, stride));
-        });
+        source.variants.push_back({source.model.with(finer).with_finer_curves(), 1.0, true});
 }
 
 void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>& log_density) {
