@@ -301,6 +301,7 @@ void FreeEnergy::save(Store& store) const {
     store.put("free_energy", profile);
     store.put("free_energy_error", error);
     store.put("free_energy_influence", influence);
+    if (!bias.empty()) store.put("free_energy_bias", bias);
     store.put("free_energy_samples", samples);
     std::string& text = store.attributes["free_energy_doubts"];
     for (const std::string& doubt : doubts) text += doubt + "\n";
@@ -316,6 +317,7 @@ void FreeEnergy::load(const Store& store) {
     profile = values_of<double>(store, "free_energy");
     error = values_of<double>(store, "free_energy_error");
     influence = values_of<double>(store, "free_energy_influence");
+    if (store.has("free_energy_bias")) bias = values_of<double>(store, "free_energy_bias");
     samples = values_of<double>(store, "free_energy_samples");
     if (const auto found = store.attributes.find("free_energy_doubts");
         found != store.attributes.end()) {

@@ -142,6 +142,12 @@ std::vector<double> ClosureStage::log_density(index replicate) const {
         for (std::size_t b = 0; b < bins; ++b)
             out[b] -= z * free_energy_.influence[g * bins + b] / model_.kt();
     }
+    if (replicate >= 0 && !free_energy_.bias.empty()) {
+        float z[4];
+        normal_block<Portable>(rng, static_cast<uint64>(blocks), z);
+        for (std::size_t b = 0; b < bins; ++b)
+            out[b] -= static_cast<double>(z[0]) * free_energy_.bias[b] / model_.kt();
+    }
     if (K_ == 2) return out;
     // The profile is that of the bins' centres: what they hold, by the same second differences.
     const std::vector<double> centre = out;

@@ -12,7 +12,7 @@
 
 #include "engine/files/files.h"
 #include "kernels/random/streams.h"
-#include "sampling/closure/bursts.h"
+#include "sampling/closure/bursts_of_two.h"
 #include "sampling/closure/first_passage.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/run.h"
@@ -132,7 +132,8 @@ private:
     static void add_variants(ClosureSourceOfTwo& source);
     // Of a model from a density: bins taken together by two and by four.
     static void add_rougher(ClosureSource& source, const std::vector<double>& log_density);
-    static void add_rougher(ClosureSourceOfTwo&, const std::vector<double>&) {}
+    // Of two variables, its surfaces and walls.
+    static void add_rougher(ClosureSourceOfTwo& source, const std::vector<double>& log_density);
     template <class F>
     void each_source(const F& f) {
         for (ClosureSource& s : sources_) f(s);
@@ -191,6 +192,8 @@ private:
     }
     void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
+    // Drift and diffusion in the very states that bursts of two variables start from.
+    TwoLag without_lag(const BurstMoments& m) const;
     void describe_lags(const BurstClosure& closure);
     ClosureSource burst_source(const BurstLag& lag, const BurstLag* beside, double period) const;
 

@@ -102,10 +102,13 @@ void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>&
     });
 }
 
+namespace {
+
 // Surfaces through every second value along each variable, and walls one and two values further in.
-void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
+// model: of the estimates that are left.
+template <class F>
+void vary_surfaces(ClosureSourceOfTwo& source, const F& model) {
     constexpr double kOfSecond = 1.0 / 15;
-    if (source.name == "free_energy") return;
     const EstimateOfTwo& e = source.estimate;
     std::array<std::vector<double>, 2> values;
     for (std::size_t k = 0; k < 2; ++k) {
@@ -121,17 +124,27 @@ void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
                 if (!keeps(static_cast<std::size_t>(at - values[k].begin()), values[k].size()))
                     kept.error[i].fill(std::nan(""));
             }
-        return kept;
+        return model(kept);
     };
     try {
         const auto second = [](std::size_t i, std::size_t n) { return i % 2 == 0 || i + 1 == n; };
-        source.variants.push_back({ReducedModelOfTwo(part(second)), kOfSecond, true});
+        source.variants.push_back({part(second), kOfSecond, true});
     } catch (const NumericError&) {  // too few values
     }
     add_two(source, 1, 2, [&](std::size_t rim) {
-        return ReducedModelOfTwo(
-            part([rim](std::size_t i, std::size_t n) { return i >= rim && i + rim < n; }));
+        return part([rim](std::size_t i, std::size_t n) { return i >= rim && i + rim < n; });
     });
+}
+
+}  // namespace
+
+void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
+    if (source.name != "free_energy")
+        vary_surfaces(source, [](const EstimateOfTwo& e) { return ReducedModelOfTwo(e); });
+}
+
+void ClosureStage::add_rougher(ClosureSourceOfTwo& source, const std::vector<double>& log_density) {
+    vary_surfaces(source, [&](const EstimateOfTwo& e) { return ReducedModelOfTwo(e, log_density); });
 }
 
 }  // namespace microlift
