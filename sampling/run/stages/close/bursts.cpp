@@ -174,14 +174,10 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
     const ReducedModel free = lag.model.beyond_ends();  // as the full model, which has no walls
     relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
-    for (std::size_t i = 0; i < lag.corrected.x.size(); ++i)
-        row({lag.corrected.x[i], 0},
-            [&](int o) { return o == 0 ? lag.corrected.drift[i] : lag.corrected.diffusion[i]; },
-            [&](int o) {
-                return o == 0 ? lag.corrected.drift_error[i] : lag.corrected.diffusion_error[i];
-            },
-            "burst");
-    sources_.push_back(burst_source(lag, other, m.period));
+    ClosureSource source = burst_source(lag, other, m.period);
+    count_structure(lag.corrected, source);
+    rows_of(lag.corrected, source.name);
+    sources_.push_back(std::move(source));
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {

@@ -101,7 +101,8 @@ public:
     const Json& metrics() const { return metrics_; }
     const std::vector<std::string>& warnings() const { return warnings_; }
 
-    void run(const ConditionalMoments& moments);
+    // narrow: of one variable, the same averages on bins a third as wide.
+    void run(const ConditionalMoments& moments, const ConditionalMoments* narrow);
 
 private:
     void add_warning(const std::string& text) { warnings_.push_back(text); }
@@ -119,6 +120,8 @@ private:
         cells.emplace_back(source);
         csv_->row(cells);
     }
+
+    void rows_of(const ClosureEstimate& e, const std::string& source);
 
     CvValue centre(index b) const {
         return {grid_.centre(0, b), K_ == 2 ? grid_.centre(1, b) : 0.0};
@@ -154,6 +157,15 @@ private:
     // By (output, bin): what a normal deviate for each of the samples' blocks adds to the averages, so
     // that errors of neighbouring bins go together.
     std::vector<double> block_shifts(const ConditionalMoments& m, index replicate) const;
+
+    // --- structure along one variable, as narrow bins show it
+    void take_narrow(const ConditionalMoments& m);
+    // With errors that take in the difference of wide and narrow bins.
+    ClosureEstimate with_narrow(ClosureEstimate e) const;
+    // What wide bins leave out of a model from averages.
+    void vary_bins(ClosureSource& source) const;
+    // What the values of bursts leave out, where they are too few: into the errors of estimate and model.
+    void count_structure(ClosureEstimate& e, ClosureSource& source);
 
     // Whether the bins go all round a periodic variable.
     bool ring(int k) const;
@@ -272,6 +284,7 @@ private:
     double dt_;
     bool overdamped_ = true;
     double typical_diffusion_ = 0;
+    ClosureEstimate narrow_;
     CvValue spacing_{};
     std::unique_ptr<CsvWriter> csv_;
     std::vector<ClosureSource> sources_;
@@ -312,6 +325,7 @@ void ClosureStage::reversible(const Source& conditional) {
         const std::vector<double> density = log_density(-1);
         source.model = decltype(source.model)(source.estimate, density);
         add_rougher(source, density);
+        if constexpr (std::is_same_v<Source, ClosureSource>) vary_bins(source);
         for (index r = 0; r < Source::kReplicates; ++r) {
             source.replicates.push_back(source.model.with(
                 perturbed(source.estimate, derived_seed(config_.seed, 5003), static_cast<uint64>(r)),

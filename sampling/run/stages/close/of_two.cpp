@@ -15,6 +15,9 @@ constexpr index kSurfaceStride = 2;  // cells between the points of reduced.csv
 }  // namespace
 
 void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
+    for (index b = 0; b < grid_.size(); ++b)
+        row(centre(b), [&](int o) { return m.mean[m.place(o, b)]; },
+            [&](int o) { return m.mean_error[m.place(o, b)]; }, "conditional");
     ClosureSourceOfTwo source;
     source.name = "conditional";
     for (index b = 0; b < grid_.size(); ++b)

@@ -83,18 +83,18 @@ void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>&
         merged.period = e.period;
         std::vector<double> density;
         for (std::size_t first = 0; first + stride <= e.size(); first += stride) {
-            double x = 0, held = 0, log_d = 0, error = 0;
+            double x = 0, held = 0, inverse_d = 0, error = 0;
             for (std::size_t i = first; i < first + stride; ++i) {
                 const double n = static_cast<double>(stride);
                 x += e.x[i] / n;
                 held += std::exp(log_density[i] - log_density[first]) / n;
-                log_d += std::log(e.diffusion[i]) / n;
+                inverse_d += 1 / (n * e.diffusion[i]);  // which times have in them
                 error = std::max(error, e.diffusion_error[i]);
             }
             merged.x.push_back(x);
             merged.drift.push_back(0);
             merged.drift_error.push_back(1);
-            merged.diffusion.push_back(std::exp(log_d));
+            merged.diffusion.push_back(1 / inverse_d);
             merged.diffusion_error.push_back(error);
             density.push_back(log_density[first] + std::log(held));
         }
