@@ -13,7 +13,7 @@ using Fields = std::vector<std::array<double, 5>>;
 constexpr int kRoots = 6;          // square roots before the series of a logarithm
 constexpr double kMostDecay = 2.5;  // of |J| τ: beyond it displacements say little about b and D
 constexpr double kSame = 0.005;    // change of D that is none
-constexpr double kHalfSpacing = 6e-8;  // half the spacing of single precision
+constexpr double kRounded = 3.4e-8;  // to single precision: half a spacing, at most, over √3
 
 Matrix times(const Matrix& a, const Matrix& b) {
     return {a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2],
@@ -199,16 +199,16 @@ std::array<double, 5> measured_error(const BurstMoments& m, std::size_t lag, std
     const double t = m.tau(lag);
     double rounding[2], wide[2];
     for (std::size_t k = 0; k < 2; ++k) {
-        rounding[k] = kHalfSpacing * std::fabs(m.values[v][k]) *
+        rounding[k] = kRounded * std::fabs(m.values[v][k]) *
                       std::sqrt(static_cast<double>(m.lags[lag]) / static_cast<double>(m.replicas));
         wide[k] = std::sqrt(std::max(0.0, p.covariance[2 * k]));
     }
     const auto mean = [&](std::size_t k) {
-        return std::hypot(p.mean_error[k], rounding[k], kHalfSpacing * p.mean[k]) / t;
+        return std::hypot(p.mean_error[k], rounding[k], kRounded * p.mean[k]) / t;
     };
     const auto covariance = [&](std::size_t o, std::size_t a, std::size_t b) {
         return std::hypot(p.covariance_error[o], wide[a] * rounding[b] + wide[b] * rounding[a],
-                          kHalfSpacing * wide[a] * wide[b]) / (2 * t);
+                          kRounded * wide[a] * wide[b]) / (2 * t);
     };
     return {mean(0), mean(1), covariance(0, 0, 0), covariance(1, 0, 1), covariance(2, 1, 1)};
 }

@@ -247,7 +247,7 @@ def learned():
         found = json.loads((folder / "map" / "diffusion_map.json").read_text())
         low, high = found["low"][0], found["high"][0]
         middle, reach = 0.5 * (low + high), 0.47 * (high - low)
-        ends = [str(middle + part * reach) for part in (-0.5, 0.0, 0.5)]
+        ends = [str(middle + part * reach) for part in (-0.5, 0.0)]
         more = f"""
 [estimate]
 bins = 50
@@ -256,8 +256,8 @@ values = 24
 replicas = 128
 relaxation = 3e5
 passage_from = {ends[0]}
-passage_to = [{ends[1]}, {ends[2]}]
-passages = 64
+passage_to = [{ends[1]}]
+passages = 128
 """
         text = config(["x"], "2*(x^2-1)^2", middle - reach, middle + reach, 15, 60.0, f"""
 [cv]

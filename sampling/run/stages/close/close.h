@@ -48,7 +48,11 @@ struct ClosureSourceOf : ClosureFigures {
     std::vector<Variant> variants;
     // Two models each that are off by more and more: of every second and every fourth estimate, or with
     // walls further and further in. What is left follows by Richardson's rule from the ratio they show.
-    std::vector<std::array<Model, 2>> series;
+    struct Series {
+        std::array<Model, 2> models;
+        bool noisy = true;  // as of variants
+    };
+    std::vector<Series> series;
 
     // Of every number in f(model).
     template <class F>
@@ -72,12 +76,12 @@ struct ClosureSourceOf : ClosureFigures {
             for (std::size_t i = 0; i < out.size(); ++i)
                 add(i, values[i] - out[i].value, v.noisy, v.share);
         }
-        for (const auto& models : series) {
-            const auto near = f(models[0]), far = f(models[1]);
+        for (const Series& s : series) {
+            const auto near = f(s.models[0]), far = f(s.models[1]);
             for (std::size_t i = 0; i < out.size(); ++i) {
                 const double d = near[i] - out[i].value;
                 const double ratio = std::fabs((far[i] - near[i]) / d);
-                add(i, d, true, 1 / (std::clamp(ratio, 2.0, 16.0) - 1));
+                add(i, d, s.noisy, 1 / (std::clamp(ratio, 2.0, 16.0) - 1));
             }
         }
         for (Figure& figure : out) figure.error = std::sqrt(figure.error);
@@ -131,7 +135,7 @@ private:
     // sources.
     template <class Source>
     void add_source(Source source);
-    static void add_variants(ClosureSource& source);
+    void add_variants(ClosureSource& source) const;
     static void add_variants(ClosureSourceOfTwo& source);
     // Of a model from a density: bins taken together by two and by four.
     static void add_rougher(ClosureSource& source, const std::vector<double>& log_density);
@@ -162,6 +166,9 @@ private:
     void take_narrow(const ConditionalMoments& m);
     // With errors that take in the difference of wide and narrow bins.
     ClosureEstimate with_narrow(ClosureEstimate e) const;
+    ClosureEstimate narrow_within(double from, double to) const;  // where they are known
+    // Whether drift or diffusion change between the knots as no curve through these does.
+    bool unresolved(const std::vector<double>& knots) const;
     // What wide bins leave out of a model from averages.
     void vary_bins(ClosureSource& source) const;
     // What the values of bursts leave out, where they are too few: into the errors of estimate and model.

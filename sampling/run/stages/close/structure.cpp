@@ -1,6 +1,7 @@
 // Structure along one collective variable: what averages on narrower bins show of drift and diffusion that
 // wider bins, or the few values at which bursts start, do not.
 #include <cmath>
+#include <vector>
 
 #include "sampling/run/stages/close/close.h"
 
@@ -29,38 +30,15 @@ double squares(const std::vector<double>& v) {
     return sum;
 }
 
-// What a curve through the knots leaves out, where that is more than noise and falls with the distance of
-// knots as no smooth function's does; else zeros.
-std::vector<double> rough_part(const std::vector<double>& x, const std::vector<double>& y,
-                               const std::vector<double>& error, const std::vector<double>& knots) {
+// Whether what a curve through the knots leaves out is more than noise, and falls with the distance of
+// knots as no smooth function's does.
+bool rough(const std::vector<double>& x, const std::vector<double>& y,
+           const std::vector<double>& error, const std::vector<double>& knots) {
     std::vector<double> second;
     for (std::size_t i = 0; i < knots.size(); ++i)
         if (i % 2 == 0 || i + 1 == knots.size()) second.push_back(knots[i]);
-    std::vector<double> rest = left_out(x, y, knots);
-    const double size = squares(rest), wider = squares(left_out(x, y, second));
-    if (size < 4 * squares(error) || kFallsBy * kFallsBy * size < wider)
-        std::fill(rest.begin(), rest.end(), 0.0);
-    return rest;
-}
-
-bool any(const std::vector<double>& v) { return squares(v) > 0; }
-
-// Root mean square of v, less that of noise, over what lies within reach of each knot.
-std::vector<double> around(const std::vector<double>& x, const std::vector<double>& v,
-                           const std::vector<double>& noise, const std::vector<double>& knots) {
-    const double reach =
-        1.001 * (knots.back() - knots.front()) / static_cast<double>(knots.size() - 1);
-    std::vector<double> out;
-    for (const double k : knots) {
-        double sum = 0, count = 0;
-        for (std::size_t j = 0; j < x.size(); ++j)
-            if (std::fabs(x[j] - k) <= reach) {
-                sum += v[j] * v[j] - (v[j] != 0 ? noise[j] * noise[j] : 0.0);
-                count += 1;
-            }
-        out.push_back(count > 0 ? std::sqrt(std::max(0.0, sum / count)) : 0.0);
-    }
-    return out;
+    const double size = squares(left_out(x, y, knots)), wider = squares(left_out(x, y, second));
+    return size > 4 * squares(error) && kFallsBy * kFallsBy * size > wider;
 }
 
 }  // namespace
@@ -96,6 +74,32 @@ ClosureEstimate ClosureStage::with_narrow(ClosureEstimate e) const {
     return e;
 }
 
+ClosureEstimate ClosureStage::narrow_within(double from, double to) const {
+    ClosureEstimate e;
+    e.period = narrow_.period;
+    for (std::size_t j = 0; j < narrow_.size(); ++j) {
+        const bool known = narrow_.diffusion[j] > 0 && std::isfinite(narrow_.drift_error[j]) &&
+                           std::isfinite(narrow_.diffusion_error[j]);
+        if (!known || narrow_.x[j] < from || narrow_.x[j] > to) continue;
+        e.x.push_back(narrow_.x[j]);
+        e.drift.push_back(narrow_.drift[j]);
+        e.drift_error.push_back(narrow_.drift_error[j]);
+        e.diffusion.push_back(narrow_.diffusion[j]);
+        e.diffusion_error.push_back(narrow_.diffusion_error[j]);
+    }
+    return e;
+}
+
+bool ClosureStage::unresolved(const std::vector<double>& knots) const {
+    if (knots.size() < 8 || ring(0)) return false;
+    const ClosureEstimate e = narrow_within(knots.front(), knots.back());
+    if (e.size() < 2 * knots.size() || e.x.front() > knots[1] ||
+        e.x.back() < knots[knots.size() - 2])
+        return false;
+    return rough(e.x, e.drift, e.drift_error, knots) ||
+           rough(e.x, e.diffusion, e.diffusion_error, knots);
+}
+
 void ClosureStage::vary_bins(ClosureSource& source) const {
     try {
         if (source.name == "conditional") {
@@ -105,13 +109,11 @@ void ClosureStage::vary_bins(ClosureSource& source) const {
         // Times have 1/D in them: its mean over each wide bin.
         ClosureEstimate e = source.estimate;
         for (std::size_t b = 0; b < e.size(); ++b) {
-            double sum = 0, count = 0;
-            for (std::size_t j = 0; j < narrow_.size(); ++j)
-                if (std::fabs(narrow_.x[j] - e.x[b]) < 0.5 * grid_.width(0)) {
-                    sum += 1 / narrow_.diffusion[j];
-                    count += 1;
-                }
-            if (count > 0 && std::isfinite(sum) && sum > 0) e.diffusion[b] = count / sum;
+            const double half = 0.5 * grid_.width(0);
+            const ClosureEstimate parts = narrow_within(e.x[b] - half, e.x[b] + half);
+            double sum = 0;
+            for (const double d : parts.diffusion) sum += 1 / d;
+            if (sum > 0) e.diffusion[b] = static_cast<double>(parts.size()) / sum;
         }
         source.variants.push_back({source.model.with(e, log_density(-1)), 1.0, true});
     } catch (const NumericError&) {  // too few samples in narrow bins
@@ -121,45 +123,26 @@ void ClosureStage::vary_bins(ClosureSource& source) const {
 // --- bursts --------------------------------------------------------------------------------------
 
 void ClosureStage::count_structure(ClosureEstimate& e, ClosureSource& source) {
-    if (e.size() < 8 || ring(0)) return;
-    std::vector<double> x, drift, drift_error, log_d, log_error;
-    for (std::size_t j = 0; j < narrow_.size(); ++j) {
-        const double d = narrow_.diffusion[j], error = narrow_.drift_error[j];
-        if (!(d > 0) || !std::isfinite(error) || !std::isfinite(narrow_.diffusion_error[j])) continue;
-        x.push_back(narrow_.x[j]);
-        drift.push_back(narrow_.drift[j]);
-        drift_error.push_back(error);
-        log_d.push_back(std::log(d));
-        log_error.push_back(narrow_.diffusion_error[j] / d);
-    }
-    if (x.size() < 2 * e.size() || x.front() > e.x[1] || x.back() < e.x[e.size() - 2]) return;
-    const std::vector<double> of_drift = rough_part(x, drift, drift_error, e.x),
-                              of_d = rough_part(x, log_d, log_error, e.x);
-    if (!any(of_drift) && !any(of_d)) return;
-    const std::vector<double> b = around(x, of_drift, drift_error, e.x),
-                              d = around(x, of_d, log_error, e.x);
-    ClosureEstimate whole;
-    for (std::size_t j = 0; j < x.size(); ++j) {
-        if (x[j] < e.x.front() || x[j] > e.x.back()) continue;
-        whole.x.push_back(x[j]);
-        whole.drift.push_back(source.model.drift(x[j]) + of_drift[j]);
-        whole.diffusion.push_back(source.model.diffusion(x[j]) * std::exp(of_d[j]));
-        whole.drift_error.push_back(1);
-        whole.diffusion_error.push_back(whole.diffusion.back());
-    }
-    source.variants.push_back({ReducedModel(whole, 0, 0)});
-    source.series.clear();  // what is left out is known
+    if (!unresolved(e.x)) return;
+    // What the values of bursts leave out cannot be told from what averages lack: all of the difference.
+    const ClosureEstimate whole = narrow_within(e.x.front(), e.x.back());
+    const std::vector<double> exactly(whole.size(), 0.0);
+    const SmoothingSpline drift(whole.x, whole.drift, exactly, 0),
+        diffusion(whole.x, whole.diffusion, exactly, 0);
     double most = 0;
     for (std::size_t i = 0; i < e.size(); ++i) {
-        e.drift_error[i] = std::hypot(e.drift_error[i], b[i]);
-        e.diffusion_error[i] = std::hypot(e.diffusion_error[i], d[i] * e.diffusion[i]);
-        most = std::max(most, d[i]);
+        const double apart = e.diffusion[i] - diffusion(e.x[i]);
+        e.drift_error[i] = std::hypot(e.drift_error[i], e.drift[i] - drift(e.x[i]));
+        e.diffusion_error[i] = std::hypot(e.diffusion_error[i], apart);
+        most = std::max(most, std::fabs(apart) / e.diffusion[i]);
     }
+    source.variants.push_back({ReducedModel(whole, 0, 0)});
+    source.series.clear();
     add_warning("closure: drift and diffusion have structure between the " +
-                std::to_string(e.size()) + " values at which bursts start (diffusion up to " +
-                number(100 * most) + " per cent), which bursts do not resolve; errors count it: "
-                "raise closure.values, or take a smoother collective variable (learn.epsilon of a "
-                "learned one)");
+                std::to_string(e.size()) + " values at which bursts start, which bursts do not "
+                "resolve (their diffusion is up to " + number(100 * most) +
+                " per cent from averages on narrow bins); errors count it: raise closure.values, or "
+                "take a smoother collective variable (learn.epsilon of a learned one)");
 }
 
 }  // namespace microlift

@@ -29,9 +29,9 @@ ClosureEstimate thinned(const ClosureEstimate& e, std::size_t stride) {
 
 // Models near and far from the source's; none where their estimates are too few.
 template <class Source, class F>
-void add_two(Source& source, std::size_t near, std::size_t far, const F& model) {
+void add_two(Source& source, std::size_t near, std::size_t far, bool noisy, const F& model) {
     try {
-        source.series.push_back({model(near), model(far)});
+        source.series.push_back({{model(near), model(far)}, noisy});
     } catch (const NumericError&) {
     }
 }
@@ -67,18 +67,21 @@ void ClosureStage::count_repeated_starts(BurstMoments& m) {
     }
 }
 
-void ClosureStage::add_variants(ClosureSource& source) {
+void ClosureStage::add_variants(ClosureSource& source) const {
     source.variants.push_back({source.model.beyond_ends()});
     source.variants.push_back({source.model.coarser(), 1.0 / 3});
-    if (source.name != "free_energy")
-        add_two(source, 2, 4, [&](std::size_t stride) {
-            return source.model.with(thinned(source.estimate, stride));
-        });
+    // Of averages that narrower bins tell more of, the difference to these says all.
+    if (source.name == "free_energy" ||
+        (source.name == "conditional" && unresolved(source.estimate.x)))
+        return;
+    add_two(source, 2, 4, true, [&](std::size_t stride) {
+        return source.model.with(thinned(source.estimate, stride));
+    });
 }
 
 void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>& log_density) {
     const ClosureEstimate& e = source.estimate;
-    add_two(source, 2, 4, [&](std::size_t stride) {
+    add_two(source, 2, 4, true, [&](std::size_t stride) {
         ClosureEstimate merged;
         merged.period = e.period;
         std::vector<double> density;
@@ -131,7 +134,8 @@ void vary_surfaces(ClosureSourceOfTwo& source, const F& model) {
         source.variants.push_back({part(second), kOfSecond, true});
     } catch (const NumericError&) {  // too few values
     }
-    add_two(source, 1, 2, [&](std::size_t rim) {
+    // Walls move rates by the same in every replicate.
+    add_two(source, 1, 2, false, [&](std::size_t rim) {
         return part([rim](std::size_t i, std::size_t n) { return i >= rim && i + rim < n; });
     });
 }
