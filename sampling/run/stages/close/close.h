@@ -1,7 +1,8 @@
 // The closure stage: the reduced models, what follows from each, and the full model beside them.
 // close.cpp has the averages, bursts.cpp the bursts and the slowest rate, passages.cpp first passages and
 // committors, compare.cpp what follows from each model and what is not to be trusted, of_two.cpp what is
-// different with two collective variables, variants.cpp what errors count besides noise.
+// different with two collective variables, variants.cpp what errors count besides noise, structure.cpp
+// what bins and values do not resolve.
 #pragma once
 
 #include <algorithm>
