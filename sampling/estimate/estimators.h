@@ -32,6 +32,7 @@ struct Estimation {
     const char* second_name = "";
     const char* second_cause = "";
     std::vector<double> solution{};  // of the mixture, where the estimate is no solution of it
+    std::vector<double> window_bias{};  // of window_f, for its errors; empty: none
 };
 
 struct Estimator {

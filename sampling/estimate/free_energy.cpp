@@ -83,6 +83,8 @@ void solve(const WindowStatistics& statistics, CellHistogram& cells, const BiasW
                   options.overlap_warning, r);
     judge_bins(e, a);
     check_agreement(e, a);
+    for (std::size_t w = 0; w < e.window_bias.size(); ++w)
+        r.window_f_error[w] = std::hypot(r.window_f_error[w], e.window_bias[w]);
 }
 
 void check_estimator(const Estimator& estimator, int cvs, bool kept) {

@@ -36,14 +36,20 @@ public:
     index minimum_bin = 0;
     index blocks = 0;
     std::vector<double> influence;
+    // By bin, what the estimator's own assumptions may have moved; empty: nothing.
+    std::vector<double> bias;
 
     // Cubic interpolation; NaN where a bin in reach has no data.
     double value_at(double x0, double x1 = 0.0) const;
     // Standard error of F(x) − F(y).
     double difference_error(const std::array<double, 2>& x, const std::array<double, 2>& y) const;
 
-    // Subtracts the minimum and fills std_error from the influence.
+    // Subtracts the minimum and fills std_error from influence, bias, and how much too low noise makes
+    // the bin that it chose as the minimum.
     void finish();
+
+private:
+    double lowered_by_choice() const;
 };
 
 struct FreeEnergyResult {

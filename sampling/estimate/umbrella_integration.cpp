@@ -51,6 +51,50 @@ double least_width(const WindowMoments& m) {
     return std::sqrt(*std::min_element(m.variance.begin(), m.variance.end()));
 }
 
+// A difference from which noise of this size is taken out, in the mean square.
+double beyond_noise(double difference, double noise) {
+    return std::copysign(
+        std::sqrt(std::max(0.0, difference * difference - noise * noise)), difference);
+}
+
+// What windows that are not Gaussian do: the difference to WHAM, which takes the same samples and assumes
+// nothing of them, less the noise of that difference. window_influence: (block, window).
+void estimate_bias(Estimation& e, const std::vector<double>& window_influence) {
+    FreeEnergyProfile& profile = e.result.profile;
+    const index n = e.statistics.windows, blocks = e.statistics.blocks, bins = profile.grid.size();
+    const std::vector<double> da =
+        mixture_influence(e.mixture, e.cells, e.statistics, e.solution);
+    FreeEnergyProfile free;
+    free.grid = profile.grid;
+    mixture_profile(e.mixture, e.cells, e.solution, da, e.options.kt, free);
+    const index home = free.minimum_bin;
+    std::vector<double> g(at(blocks));
+    profile.bias.assign(at(bins), 0.0);
+    for (index b = 0; b < bins; ++b) {
+        const auto apart = [&](const double* own, const double* other) {
+            return (own[b] - own[home]) - (other[b] - other[home]);
+        };
+        for (index i = 0; i < blocks; ++i)
+            g[at(i)] = apart(&profile.influence[at(i * bins)], &free.influence[at(i * bins)]);
+        const double difference = apart(profile.free_energy.data(), free.free_energy.data());
+        if (std::isfinite(difference))
+            profile.bias[at(b)] = beyond_noise(difference, influence_error(g.data(), blocks));
+    }
+    for (index w = 0; w < n; ++w) {
+        // f = a − ln N, and N counts the block too.
+        const auto share = [&](index window, index i) {
+            return e.statistics.sum(window, i)[0] / e.mixture.population[at(window)];
+        };
+        for (index i = 0; i < blocks; ++i)
+            g[at(i)] = window_influence[at(i * n + w)] -
+                       (da[at(i * n + w)] - share(w, i) + share(0, i));
+        const double other = e.solution[at(w)] - std::log(e.mixture.population[at(w)]) -
+                             e.solution[0] + std::log(e.mixture.population[0]);
+        e.window_bias.push_back(beyond_noise(e.result.window_f[at(w)] - other,
+                                             influence_error(g.data(), blocks)));
+    }
+}
+
 }  // namespace
 
 std::vector<double> umbrella_integration(const WindowMoments& moments,
@@ -164,12 +208,13 @@ std::vector<double> estimate_umbrella_integration(Estimation& e) {
         if (count <= 0.0) r.profile.free_energy[at(b)] = std::numeric_limits<double>::quiet_NaN();
     }
     r.converged = true;
-    r.profile.finish();
     std::vector<double> a;
     for (index w = 0; w < n; ++w)
         a.push_back(r.window_f[at(w)] + std::log(e.mixture.population[at(w)]));
     weigh_samples(e, a);
     e.solution = solve_wham(e.mixture, cells, a, e.options.tolerance, e.options.max_iterations).a;
+    estimate_bias(e, f);
+    r.profile.finish();
     e.second = e.solution;
     e.second_name = "WHAM";
     e.second_cause = "umbrella integration takes every window for Gaussian, and these are not; use "

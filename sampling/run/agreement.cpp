@@ -75,6 +75,7 @@ void check_estimate(const Run& run) {
          "free energies");
     const auto blocks = static_cast<std::size_t>(f.error_blocks.count());
     need(f.profile.empty() || f.influence.size() == blocks * bins, "errors of the free energy");
+    need(f.bias.empty() || f.bias.size() == f.profile.size(), "bias of the free energy");
     index replicas = 1, samples = 1;
     for (const SampleBlock& block : run.samples.blocks) {
         replicas = std::max(replicas, block.replicas);

@@ -301,6 +301,7 @@ void FreeEnergy::save(Store& store) const {
     store.put("free_energy", profile);
     store.put("free_energy_error", error);
     store.put("free_energy_influence", influence);
+    if (!bias.empty()) store.put("free_energy_bias", bias);
     store.put("free_energy_samples", samples);
     if (start_shows) store.attributes["free_energy_start"] = "shows";
     std::string& text = store.attributes["free_energy_doubts"];
@@ -317,6 +318,7 @@ void FreeEnergy::load(const Store& store) {
     profile = values_of<double>(store, "free_energy");
     error = values_of<double>(store, "free_energy_error");
     influence = values_of<double>(store, "free_energy_influence");
+    if (store.has("free_energy_bias")) bias = values_of<double>(store, "free_energy_bias");
     samples = values_of<double>(store, "free_energy_samples");
     start_shows = store.attributes.contains("free_energy_start");
     if (const auto found = store.attributes.find("free_energy_doubts");

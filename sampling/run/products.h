@@ -108,6 +108,7 @@ private:
 struct FreeEnergy final : Product {
     std::vector<double> profile, error;  // by bin
     std::vector<double> influence;       // of blocks on it, (block, bin)
+    std::vector<double> bias;            // by bin, as errors count it; empty: none
     std::vector<double> samples;         // by bin; 0 where the data do not reach
     std::vector<std::string> doubts;     // where the data disagree with themselves
     bool start_shows = false;            // equilibrated for less than five relaxation times

@@ -44,14 +44,14 @@ def run(command, case, seed):
         return list(case.figures(folder / "out"))
 
 
-def deviations(value, error, exact):
-    """z, but of values that are right and known to the last digits of single precision, and whether there
-    are such. The size of these digits is the least error that is taken."""
-    floor = ROUNDING * np.maximum(np.abs(exact), np.abs(value))
+def deviations(value, error, exact, least=ROUNDING):
+    """z, with errors of no less than `least` of what is compared, but of values that are right and known to
+    the last digits of single precision, and whether there are such."""
+    size = np.maximum(np.abs(exact), np.abs(value))
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(value == exact, 0.0, (value - exact) / np.maximum(error, floor))
+        z = np.where(value == exact, 0.0, (value - exact) / np.maximum(error, least * size))
     good = np.isfinite(z)
-    exactly = (error <= floor) & (np.abs(z) <= 1)
+    exactly = np.maximum(error, np.abs(value - exact)) <= ROUNDING * size
     return z[good & ~exactly], bool(np.any(exactly[good]))
 
 
@@ -73,16 +73,18 @@ def calibrate(command, names, seeds, jobs):
     found = {}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool, \
             tempfile.TemporaryDirectory(prefix="calibrate_") as prepared:
-        waiting = []
+        waiting, least = [], {}
         for name in names:
             case = CASES[name]()
+            least[name] = case.least or ROUNDING
             if case.prepare:
                 case.text = case.prepare(command, Path(prepared))
             waiting += [(name, pool.submit(run, command, case, seed)) for seed in seeds]
         for name, future in waiting:
             own = {}  # one entry of a run for each quantity
             for quantity, value, error, exact in future.result():
-                own.setdefault((name, quantity), []).append(deviations(value, error, exact))
+                own.setdefault((name, quantity), []).append(
+                    deviations(value, error, exact, least[name]))
             for key, parts in own.items():
                 found.setdefault(key, []).append((np.concatenate([z for z, _ in parts]),
                                                   any(exactly for _, exactly in parts)))

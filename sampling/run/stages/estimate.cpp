@@ -107,6 +107,7 @@ void estimate(Run& run) {
     run.free_energy.profile = result.profile.free_energy;
     run.free_energy.error = result.profile.std_error;
     run.free_energy.influence = result.profile.influence;
+    run.free_energy.bias = result.profile.bias;
     run.free_energy.samples = result.profile.samples;
     run.free_energy.doubts = result.doubts;  // told at the end: another round may settle them
     run.free_energy.overlaps = result.overlaps;

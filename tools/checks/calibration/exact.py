@@ -1,5 +1,7 @@
 """Exact answers of one-dimensional gradient systems dX = -V' dt + sqrt(2/beta) dW, by quadrature on a
-fine mesh over [low, high], beyond which next to nothing ever is."""
+fine mesh over [low, high], beyond which next to nothing ever is; and learned coordinates as functions."""
+import json
+
 import numpy as np
 
 
@@ -48,3 +50,27 @@ class Line:
         matrix[at + 1, at + 1] += jump / half
         matrix[at, at + 1] = matrix[at + 1, at] = -jump
         return np.linalg.eigvalsh(matrix)[1]
+
+
+class LearnedMap:
+    """The first coordinate of a learned map of one variable: value, first and second derivative at x."""
+
+    FLOOR = 1e-10  # beside the weights of landmarks
+
+    def __init__(self, path):
+        found = json.loads(path.read_text())
+        self.landmarks = np.array(found["landmarks"])
+        self.values = np.array(found["values"][:len(self.landmarks)])
+        self.square, self.outside = found["length2"], found["outside"][0]
+
+    def __call__(self, x):
+        apart = np.asarray(x, float)[..., None] - self.landmarks
+        weight = np.exp(-apart ** 2 / self.square)
+        weights = [weight, -2 * apart / self.square * weight,
+                   (4 * apart ** 2 / self.square ** 2 - 2 / self.square) * weight]
+        above, below = [w @ self.values for w in weights], [w.sum(-1) for w in weights]
+        above[0] = above[0] + self.FLOOR * self.outside
+        below[0] = below[0] + self.FLOOR
+        value = above[0] / below[0]
+        first = (above[1] - value * below[1]) / below[0]
+        return value, first, (above[2] - 2 * first * below[1] - value * below[2]) / below[0]

@@ -170,23 +170,21 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
     relax(slow_motion(free), m.lags.back(), burst_rates(m, 2));
     describe_lags(closure);
     const ClosureEstimate& e = lag.corrected;
-    ClosureEstimate told = e;
-    raise_errors(told, replicates);
-    const auto with_bias = [](double error, const std::vector<double>& a,
-                              const std::vector<double>& b, std::size_t i) {
-        return std::hypot(error, a[i], b.empty() ? 0.0 : b[i]);
-    };
-    for (std::size_t i = 0; i < told.size(); ++i)
-        row({told.x[i], 0}, [&](int o) { return o == 0 ? told.drift[i] : told.diffusion[i]; },
-            [&](int o) {
-                return o == 0
-                           ? with_bias(told.drift_error[i], curves.drift, lags.drift, i)
-                           : with_bias(told.diffusion_error[i], curves.diffusion, lags.diffusion, i);
-            },
-            "burst");
-    ClosureSource source = burst_source(lag, std::move(replicates));
+    ClosureSource source = burst_source(lag, replicates);
     add_variants(source, shifted(e, curves));
     if (other) source.variants.push_back({source.model.with(shifted(e, lags)), 1.0, true});
+    ClosureEstimate told = e;
+    raise_errors(told, replicates);
+    const auto add_bias = [](double& error, const std::vector<double>& a,
+                             const std::vector<double>& b, std::size_t i) {
+        error = std::hypot(error, a[i], b.empty() ? 0.0 : b[i]);
+    };
+    for (std::size_t i = 0; i < told.size(); ++i) {
+        add_bias(told.drift_error[i], curves.drift, lags.drift, i);
+        add_bias(told.diffusion_error[i], curves.diffusion, lags.diffusion, i);
+    }
+    count_structure(told, source);
+    rows_of(told, source.name);
     sources_.push_back(std::move(source));
 }
 

@@ -28,8 +28,9 @@ double block_factor(const PhiloxStream<float>& rng, index g, index blocks) {
 
 }  // namespace
 
-void ClosureStage::run(const ConditionalMoments& moments) {
+void ClosureStage::run(const ConditionalMoments& moments, const ConditionalMoments* narrow) {
     open_csv();
+    if (narrow) take_narrow(*narrow);
     warn_rings();
     conditional(moments);
     lifted();
@@ -72,9 +73,6 @@ void ClosureStage::open_csv() {
 }
 
 void ClosureStage::conditional(const ConditionalMoments& m) {
-    for (index b = 0; b < grid_.size(); ++b)
-        row(centre(b), [&](int o) { return m.mean[m.place(o, b)]; },
-            [&](int o) { return m.mean_error[m.place(o, b)]; }, "conditional");
     double weight = 0;
     for (index b = 0; b < grid_.size(); ++b)
         if (const double d = m.mean[m.place(K_, b)]; std::isfinite(d)) {
@@ -95,6 +93,7 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
         e.diffusion.push_back(m.mean[m.place(1, b)]);
         e.diffusion_error.push_back(m.mean_error[m.place(1, b)]);
     }
+    rows_of(with_narrow(e), source.name);
     try {
         source.model = ReducedModel(e);
     } catch (const NumericError& problem) {
@@ -112,7 +111,14 @@ void ClosureStage::conditional(const ConditionalMoments& m) {
         source.replicates.push_back(source.model.with(other));
     }
     reversible(source);
+    vary_bins(source);
     add_source(std::move(source));
+}
+
+void ClosureStage::rows_of(const ClosureEstimate& e, const std::string& source) {
+    for (std::size_t i = 0; i < e.size(); ++i)
+        row({e.x[i], 0}, [&](int o) { return o == 0 ? e.drift[i] : e.diffusion[i]; },
+            [&](int o) { return o == 0 ? e.drift_error[i] : e.diffusion_error[i]; }, source);
 }
 
 std::vector<double> ClosureStage::block_shifts(const ConditionalMoments& m, index replicate) const {
@@ -141,6 +147,12 @@ std::vector<double> ClosureStage::log_density(index replicate) const {
         const double z = block_factor(rng, static_cast<index>(g), static_cast<index>(blocks));
         for (std::size_t b = 0; b < bins; ++b)
             out[b] -= z * free_energy_.influence[g * bins + b] / model_.kt();
+    }
+    if (replicate >= 0 && !free_energy_.bias.empty()) {
+        float z[4];
+        normal_block<Portable>(rng, static_cast<uint64>(blocks), z);
+        for (std::size_t b = 0; b < bins; ++b)
+            out[b] -= static_cast<double>(z[0]) * free_energy_.bias[b] / model_.kt();
     }
     if (K_ == 2) return out;
     // The profile is that of the bins' centres: what they hold, by the same second differences.
@@ -230,7 +242,9 @@ void ClosureStage::average(const std::string& name, const std::vector<CvValue>& 
 }
 
 void close(Run& run) {
-    ConditionalMoments moments;
+    ConditionalMoments moments, narrow;
+    constexpr index kParts = 3;  // odd: the middle one has the centre of the whole
+    const bool one = run.model.n_cvs() == 1;
     StageMeter meter(run.record, "close");
     run.progress.begin("close", 1, "pass");
     {
@@ -239,12 +253,18 @@ void close(Run& run) {
         Buffer<float> values(run.device, outputs * samples.n);
         run.model.closure(run.stream, samples.x.span(), samples.row, samples.n, values.span(),
                           samples.n);
-        moments = conditional_moments(run.stream, samples.biased(), values.span(), samples.n, outputs,
-                                      run.grid, run.free_energy.error_blocks);
+        const auto averages = [&](index parts) {
+            Grid grid = run.grid;
+            grid.bins[0] *= parts;
+            return conditional_moments(run.stream, samples.biased(), values.span(), samples.n, outputs,
+                                       grid, run.free_energy.error_blocks);
+        };
+        moments = averages(1);
+        if (one) narrow = averages(kParts);
     }
     run.progress.end();
     ClosureStage stage(run, meter, healing_steps(run));
-    stage.run(moments);
+    stage.run(moments, one ? &narrow : nullptr);
     run.record["closure"] = stage.metrics();
     for (const std::string& text : stage.warnings()) run.warn(text);
 }

@@ -1,7 +1,8 @@
 // The closure stage: the reduced models, what follows from each, and the full model beside them.
 // close.cpp has the averages, bursts.cpp the bursts and the slowest rate, passages.cpp first passages and
 // committors, compare.cpp what follows from each model and what is not to be trusted, of_two.cpp what is
-// different with two collective variables, variants.cpp what errors count besides noise.
+// different with two collective variables, variants.cpp what errors count besides noise, structure.cpp
+// what bins and values do not resolve.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 
 #include "engine/files/files.h"
 #include "kernels/random/streams.h"
-#include "sampling/closure/bursts.h"
+#include "sampling/closure/bursts_of_two.h"
 #include "sampling/closure/first_passage.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/run.h"
@@ -48,7 +49,11 @@ struct ClosureSourceOf : ClosureFigures {
     std::vector<Variant> variants;
     // Two models each that are off by more and more: of every second and every fourth estimate, or with
     // walls further and further in. What is left follows by Richardson's rule from the ratio they show.
-    std::vector<std::array<Model, 2>> series;
+    struct Series {
+        std::array<Model, 2> models;
+        bool noisy = true;  // as of variants
+    };
+    std::vector<Series> series;
 
     // Of every number in f(model).
     template <class F>
@@ -75,12 +80,12 @@ struct ClosureSourceOf : ClosureFigures {
                 biases[i][d > 0] += std::fabs(v.share) * beyond(i, values[i] - out[i].value, v.noisy);
             }
         }
-        for (const auto& models : series) {
-            const auto near = f(models[0]), far = f(models[1]);
+        for (const Series& s : series) {
+            const auto near = f(s.models[0]), far = f(s.models[1]);
             for (std::size_t i = 0; i < out.size(); ++i) {
                 const double d = near[i] - out[i].value;
                 const double ratio = std::fabs((far[i] - near[i]) / d);
-                const double left = beyond(i, d, true) / (std::clamp(ratio, 2.0, 16.0) - 1);
+                const double left = beyond(i, d, s.noisy) / (std::clamp(ratio, 2.0, 16.0) - 1);
                 if (std::isfinite(left)) out[i].error += left * left;
             }
         }
@@ -107,7 +112,8 @@ public:
     const Json& metrics() const { return metrics_; }
     const std::vector<std::string>& warnings() const { return warnings_; }
 
-    void run(const ConditionalMoments& moments);
+    // narrow: of one variable, the same averages on bins a third as wide.
+    void run(const ConditionalMoments& moments, const ConditionalMoments* narrow);
 
 private:
     void add_warning(const std::string& text) { warnings_.push_back(text); }
@@ -126,6 +132,8 @@ private:
         csv_->row(cells);
     }
 
+    void rows_of(const ClosureEstimate& e, const std::string& source);
+
     CvValue centre(index b) const {
         return {grid_.centre(0, b), K_ == 2 ? grid_.centre(1, b) : 0.0};
     }
@@ -134,13 +142,14 @@ private:
     // sources.
     template <class Source>
     void add_source(Source source);
-    static void add_variants(ClosureSource& source) { add_variants(source, source.estimate); }
+    void add_variants(ClosureSource& source) const { add_variants(source, source.estimate); }
     // `finer`: what the estimate would be with finer curves between its values.
-    static void add_variants(ClosureSource& source, const ClosureEstimate& finer);
+    void add_variants(ClosureSource& source, const ClosureEstimate& finer) const;
     static void add_variants(ClosureSourceOfTwo& source);
     // Of a model from a density: bins taken together by two and by four.
     static void add_rougher(ClosureSource& source, const std::vector<double>& log_density);
-    static void add_rougher(ClosureSourceOfTwo&, const std::vector<double>&) {}
+    // Of two variables, its surfaces and walls.
+    static void add_rougher(ClosureSourceOfTwo& source, const std::vector<double>& log_density);
     template <class F>
     void each_source(const F& f) {
         for (ClosureSource& s : sources_) f(s);
@@ -161,6 +170,18 @@ private:
     // By (output, bin): what a normal deviate for each of the samples' blocks adds to the averages, so
     // that errors of neighbouring bins go together.
     std::vector<double> block_shifts(const ConditionalMoments& m, index replicate) const;
+
+    // --- structure along one variable, as narrow bins show it
+    void take_narrow(const ConditionalMoments& m);
+    // With errors that take in the difference of wide and narrow bins.
+    ClosureEstimate with_narrow(ClosureEstimate e) const;
+    ClosureEstimate narrow_within(double from, double to) const;  // where they are known
+    // Whether drift or diffusion change between the knots as no curve through these does.
+    bool unresolved(const std::vector<double>& knots) const;
+    // What wide bins leave out of a model from averages.
+    void vary_bins(ClosureSource& source) const;
+    // What the values of bursts leave out, where they are too few: into the errors of estimate and model.
+    void count_structure(ClosureEstimate& e, ClosureSource& source);
 
     // Whether the bins go all round a periodic variable.
     bool ring(int k) const;
@@ -199,6 +220,8 @@ private:
     }
     void bursts_of_one(const BurstMoments& m);
     void bursts_of_two(const BurstMoments& m);
+    // Drift and diffusion in the very states that bursts of two variables start from.
+    TwoLag without_lag(const BurstMoments& m) const;
     void describe_lags(const BurstClosure& closure);
     struct Inverted {
         ClosureEstimate estimate;
@@ -283,6 +306,7 @@ private:
     double dt_;
     bool overdamped_ = true;
     double typical_diffusion_ = 0;
+    ClosureEstimate narrow_;
     CvValue spacing_{};
     std::unique_ptr<CsvWriter> csv_;
     std::vector<ClosureSource> sources_;
@@ -323,6 +347,7 @@ void ClosureStage::reversible(const Source& conditional) {
         const std::vector<double> density = log_density(-1);
         source.model = decltype(source.model)(source.estimate, density);
         add_rougher(source, density);
+        if constexpr (std::is_same_v<Source, ClosureSource>) vary_bins(source);
         for (index r = 0; r < Source::kReplicates; ++r) {
             source.replicates.push_back(source.model.with(
                 perturbed(source.estimate, derived_seed(config_.seed, 5003), static_cast<uint64>(r)),

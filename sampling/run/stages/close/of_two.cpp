@@ -15,6 +15,9 @@ constexpr index kSurfaceStride = 2;  // cells between the points of reduced.csv
 }  // namespace
 
 void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
+    for (index b = 0; b < grid_.size(); ++b)
+        row(centre(b), [&](int o) { return m.mean[m.place(o, b)]; },
+            [&](int o) { return m.mean_error[m.place(o, b)]; }, "conditional");
     ClosureSourceOfTwo source;
     source.name = "conditional";
     for (index b = 0; b < grid_.size(); ++b)
@@ -43,10 +46,27 @@ void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
     add_source(std::move(source));
 }
 
+TwoLag ClosureStage::without_lag(const BurstMoments& m) const {
+    const index values = std::ssize(m.values);
+    const AveragedClosure a =
+        average_closure(stream_, model_, starts_.span(), values, m.replicas);
+    TwoLag none;
+    none.value.resize(m.values.size());
+    none.error.resize(m.values.size());
+    for (std::size_t v = 0; v < m.values.size(); ++v)
+        for (std::size_t o = 0; o < 5; ++o) {
+            none.value[v][o] = a.mean[o * m.values.size() + v];
+            none.error[v][o] = a.error[o * m.values.size() + v];
+        }
+    return none;
+}
+
 void ClosureStage::bursts_of_two(const BurstMoments& m) {
     const TwoClosure closure = burst_closure_of_two(m, c_.tolerance);
     TwoLag lag = closure.lags[closure.chosen];
-    const TwoLag* other = beside(closure);
+    // Before the first lag comes none at all: averages over the states in which bursts start.
+    const TwoLag none = lag.plateau && closure.chosen == 0 ? without_lag(m) : TwoLag{};
+    const TwoLag* other = none.value.empty() ? beside(closure) : &none;
     for (std::size_t v = 0; v < m.values.size() && other; ++v)
         for (std::size_t o = 0; o < 5; ++o)
             lag.error[v][o] = with_difference(

@@ -14,9 +14,9 @@ namespace {
 
 // Models near and far from the source's; none where their estimates are too few.
 template <class Source, class F>
-void add_two(Source& source, std::size_t near, std::size_t far, const F& model) {
+void add_two(Source& source, std::size_t near, std::size_t far, bool noisy, const F& model) {
     try {
-        source.series.push_back({model(near), model(far)});
+        source.series.push_back({{model(near), model(far)}, noisy});
     } catch (const NumericError&) {
     }
 }
@@ -52,33 +52,36 @@ void ClosureStage::count_repeated_starts(BurstMoments& m) {
     }
 }
 
-void ClosureStage::add_variants(ClosureSource& source, const ClosureEstimate& finer) {
+void ClosureStage::add_variants(ClosureSource& source, const ClosureEstimate& finer) const {
     const double mesh = source.model.ring() ? 1.0 / 3 : 1.0 / 15;  // by Richardson's rule
     source.variants.push_back({source.model.beyond_ends()});
     source.variants.push_back({source.model.coarser(), -mesh});
-    if (source.name != "free_energy")
-        source.variants.push_back({source.model.with(finer).with_finer_curves(), 1.0, true});
+    // Of averages that narrower bins tell more of, the difference to these says all.
+    if (source.name == "free_energy" ||
+        (source.name == "conditional" && unresolved(source.estimate.x)))
+        return;
+    source.variants.push_back({source.model.with(finer).with_finer_curves(), 1.0, true});
 }
 
 void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>& log_density) {
     const ClosureEstimate& e = source.estimate;
-    add_two(source, 2, 4, [&](std::size_t stride) {
+    add_two(source, 2, 4, true, [&](std::size_t stride) {
         ClosureEstimate merged;
         merged.period = e.period;
         std::vector<double> density;
         for (std::size_t first = 0; first + stride <= e.size(); first += stride) {
-            double x = 0, held = 0, log_d = 0, error = 0;
+            double x = 0, held = 0, inverse_d = 0, error = 0;
             for (std::size_t i = first; i < first + stride; ++i) {
                 const double n = static_cast<double>(stride);
                 x += e.x[i] / n;
                 held += std::exp(log_density[i] - log_density[first]) / n;
-                log_d += std::log(e.diffusion[i]) / n;
+                inverse_d += 1 / (n * e.diffusion[i]);  // which times have in them
                 error = std::max(error, e.diffusion_error[i]);
             }
             merged.x.push_back(x);
             merged.drift.push_back(0);
             merged.drift_error.push_back(1);
-            merged.diffusion.push_back(std::exp(log_d));
+            merged.diffusion.push_back(1 / inverse_d);
             merged.diffusion_error.push_back(error);
             density.push_back(log_density[first] + std::log(held));
         }
@@ -86,10 +89,13 @@ void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>&
     });
 }
 
+namespace {
+
 // Surfaces through every second value along each variable, and walls one and two values further in.
-void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
+// model: of the estimates that are left.
+template <class F>
+void vary_surfaces(ClosureSourceOfTwo& source, const F& model) {
     constexpr double kOfSecond = 1.0 / 15;
-    if (source.name == "free_energy") return;
     const EstimateOfTwo& e = source.estimate;
     std::array<std::vector<double>, 2> values;
     for (std::size_t k = 0; k < 2; ++k) {
@@ -105,17 +111,28 @@ void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
                 if (!keeps(static_cast<std::size_t>(at - values[k].begin()), values[k].size()))
                     kept.error[i].fill(std::nan(""));
             }
-        return kept;
+        return model(kept);
     };
     try {
         const auto second = [](std::size_t i, std::size_t n) { return i % 2 == 0 || i + 1 == n; };
-        source.variants.push_back({ReducedModelOfTwo(part(second)), kOfSecond, true});
+        source.variants.push_back({part(second), kOfSecond, true});
     } catch (const NumericError&) {  // too few values
     }
-    add_two(source, 1, 2, [&](std::size_t rim) {
-        return ReducedModelOfTwo(
-            part([rim](std::size_t i, std::size_t n) { return i >= rim && i + rim < n; }));
+    // Walls move rates by the same in every replicate.
+    add_two(source, 1, 2, false, [&](std::size_t rim) {
+        return part([rim](std::size_t i, std::size_t n) { return i >= rim && i + rim < n; });
     });
+}
+
+}  // namespace
+
+void ClosureStage::add_variants(ClosureSourceOfTwo& source) {
+    if (source.name != "free_energy")
+        vary_surfaces(source, [](const EstimateOfTwo& e) { return ReducedModelOfTwo(e); });
+}
+
+void ClosureStage::add_rougher(ClosureSourceOfTwo& source, const std::vector<double>& log_density) {
+    vary_surfaces(source, [&](const EstimateOfTwo& e) { return ReducedModelOfTwo(e, log_density); });
 }
 
 }  // namespace microlift
