@@ -66,7 +66,7 @@ class DoubleWell(Case):
 
 class Averaging(Case):
     def test_drift(self):
-        self.run_example("averaging.toml", "closure.replicas=2048", "umbrella.steps=2000",
+        self.run_example("averaging.toml", "closure.replicas=2560", "umbrella.steps=2000",
                          "umbrella.equilibrate=1000")
         table = rows(self.dir / "out" / "closure.csv")
         for source in ("held", "burst"):

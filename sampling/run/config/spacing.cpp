@@ -59,7 +59,8 @@ double float_spacing(double value) {
 void check_spacing(const RunConfig& run, const Model& model) {
     for (int k = 0; k < model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
-        if (!std::isfinite(model.cv_beta()[i])) continue;  // no noise along it, refused elsewhere
+        const auto noise_along = static_cast<float>(1 / model.cv_beta()[i]);
+        if (!std::isnormal(noise_along)) continue;  // none that single precision knows, refused elsewhere
         const double far = std::max(std::fabs(run.umbrella.from[i]), std::fabs(run.umbrella.to[i]));
         const double spacing = float_spacing(far);
         const double window = 1 / std::sqrt(model.cv_beta()[i] * run.umbrella.stiffness[i]);

@@ -1,6 +1,7 @@
 // Structure along one collective variable: what averages on narrower bins show of drift and diffusion that
 // wider bins, or the few values at which bursts start, do not.
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "sampling/run/stages/close/close.h"
@@ -34,11 +35,13 @@ double squares(const std::vector<double>& v) {
 // knots as no smooth function's does.
 bool rough(const std::vector<double>& x, const std::vector<double>& y,
            const std::vector<double>& error, const std::vector<double>& knots) {
-    std::vector<double> second;
+    std::vector<double> second, noise;
+    for (std::size_t j = 0; j < x.size(); ++j)  // of states in single precision
+        noise.push_back(std::hypot(error[j], std::numeric_limits<float>::epsilon() * y[j]));
     for (std::size_t i = 0; i < knots.size(); ++i)
         if (i % 2 == 0 || i + 1 == knots.size()) second.push_back(knots[i]);
     const double size = squares(left_out(x, y, knots)), wider = squares(left_out(x, y, second));
-    return size > 4 * squares(error) && kFallsBy * kFallsBy * size > wider;
+    return size > 4 * squares(noise) && kFallsBy * kFallsBy * size > wider;
 }
 
 }  // namespace
