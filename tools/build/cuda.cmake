@@ -29,7 +29,12 @@ macro(microlift_enable_cuda nvcc)
   if(NOT CMAKE_CUDA_COMPILER)
     set(CMAKE_CUDA_COMPILER ${nvcc})
   endif()
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # a static one beside it would be a second runtime
   enable_language(CUDA)
+  # PTX alone stays text, which tools/checks/emulated.sh can execute without a GPU.
+  if(NOT CMAKE_CUDA_ARCHITECTURES MATCHES "real|all|native|[0-9](;|$)")
+    string(APPEND CMAKE_CUDA_FLAGS " --no-compress")
+  endif()
   set(CMAKE_CUDA_STANDARD 20)
   if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25.1 knows none later than 17
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)

@@ -1,0 +1,145 @@
+#include "tests/emulator/runtime/work.h"
+
+#include <unordered_set>
+
+#include "tests/emulator/fault.h"
+
+namespace emulator {
+
+namespace {
+
+// About what a device's queues hold; then the host has to wait.
+constexpr std::size_t kMostPending = 4096;
+
+// A piece of work and all that it waits for.
+std::unordered_set<const Work*> needed_for(const Work& work) {
+    std::unordered_set<const Work*> found{&work};
+    std::vector<const Work*> open{&work};
+    while (!open.empty()) {
+        const Work* next = open.back();
+        open.pop_back();
+        for (const WorkPtr& other : next->before)
+            if (!other->done && found.insert(other.get()).second) open.push_back(other.get());
+    }
+    return found;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(std::uint64_t seed) : random_(seed) {
+    if (seed == 0) return;
+    const double eagerness[] = {0, 0.3, 0.8, 1};
+    const std::uint64_t lateness[] = {0, 1, 2, 5};
+    eager_ = eagerness[random_() % 4];
+    aside_ = random_() % 2 ? 0.5 : 0.1;
+    in_order_ = random_() % 4 == 0;
+    late_after_ = lateness[random_() % 4];
+}
+
+bool Scheduler::chance(double probability) {
+    return probability > 0 && std::uniform_real_distribution<double>(0, 1)(random_) < probability;
+}
+
+WorkPtr Scheduler::add(std::string what, std::function<void()> run,
+                       const std::vector<WorkPtr>& before, bool late) {
+    while (pending_.size() >= kMostPending) step();
+    auto work = std::make_shared<Work>();
+    work->what = std::move(what);
+    work->run = std::move(run);
+    work->late = late;
+    work->number = ++added_;
+    work->seen = done_;
+    for (const WorkPtr& other : before) {
+        if (!other || other->done) continue;
+        other->after.push_back(work);
+        work->before.push_back(other);
+        ++work->waits;
+    }
+    pending_.emplace(work->number, work);
+    if (work->waits == 0) ready_.emplace(work->number, work);
+    return work;
+}
+
+void Scheduler::run(const WorkPtr& work) {
+    pending_.erase(work->number);
+    ready_.erase(work->number);
+    work->done = true;
+    ++done_;
+    for (const WorkPtr& next : work->after)
+        if (--next->waits == 0) ready_.emplace(next->number, next);
+    work->after.clear();
+    work->before.clear();
+    const std::function<void()> call = std::move(work->run);
+    work->run = nullptr;
+    if (!call) return;
+    try {
+        call();
+    } catch (const Fault& fault) {
+        throw Fault(work->what + ": " + fault.what());
+    }
+}
+
+bool Scheduler::may_run_by_itself(const Work& work) const {
+    return !work.late || (late_after_ > 0 && done_ - work.seen >= late_after_);
+}
+
+// Late work only where nothing else is wanted and ready.
+WorkPtr Scheduler::pick(const Wanted& wanted) {
+    std::vector<WorkPtr> found, late;
+    for (const auto& [number, work] : ready_) {
+        if (!wanted(*work)) continue;
+        (work->late ? late : found).push_back(work);
+        if (in_order_ && !work->late) break;
+    }
+    if (found.empty()) found = std::move(late);
+    if (found.empty()) return nullptr;
+    return in_order_ ? found.front() : found[random_() % found.size()];
+}
+
+void Scheduler::finish(const WorkPtr& work) {
+    if (!work || work->done) return;
+    const auto needed = needed_for(*work);
+    const auto is_needed = [&](const Work& w) { return needed.contains(&w); };
+    const auto is_aside = [&](const Work& w) { return !is_needed(w) && may_run_by_itself(w); };
+    while (!work->done) {
+        WorkPtr next = chance(aside_) ? pick(is_aside) : nullptr;
+        if (!next) next = pick(is_needed);
+        run(next);
+    }
+}
+
+void Scheduler::finish_all() {
+    while (!pending_.empty()) step();
+}
+
+void Scheduler::stir() {
+    while (chance(eager_)) {
+        const WorkPtr next = pick([&](const Work& w) { return may_run_by_itself(w); });
+        if (!next) return;
+        run(next);
+    }
+}
+
+void Scheduler::step() {
+    if (const WorkPtr next = pick([](const Work&) { return true; })) run(next);
+}
+
+std::vector<std::string> Scheduler::left() const {
+    std::vector<std::string> names;
+    for (const auto& [number, work] : pending_)
+        if (work->run) names.push_back(work->what);
+    return names;
+}
+
+void Scheduler::drop_all() {
+    for (const auto& [number, work] : pending_) {
+        work->done = true;
+        work->before.clear();
+        work->after.clear();
+        work->run = nullptr;
+    }
+    ready_.clear();
+    pending_.clear();
+}
+
+}  // namespace emulator
