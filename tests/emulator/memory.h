@@ -4,11 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace emulator {
 
-enum class Access { read, write, update };  // update: an atomic; reads what must have been written
+// update: an atomic, which reads what must have been written; peek: bounds alone, for whole copies to the host whose
+// padding nobody wrote.
+enum class Access { read, write, update, peek };
 
 class Memory {
 public:
@@ -26,10 +29,19 @@ public:
     // that is no multiple of `alignment`, and for a read of bytes never written. The caller completes the
     // message with who asked.
     std::byte* at(std::uint64_t address, std::size_t bytes, Access access, std::size_t alignment = 1);
+    // Copies bytes inside the device; those never written stay so.
+    void copy(std::uint64_t to, std::uint64_t from, std::size_t bytes);
+    // "byte 12 of buffer 'weights' (64 bytes)", "64 bytes past …", "a host address", for messages.
+    std::string describe(std::uint64_t address) const;
 
     std::size_t total_bytes() const;
     std::size_t free_bytes() const;
     std::size_t live_buffers() const;
+
+private:
+    Memory();
+    struct Buffers;
+    std::unique_ptr<Buffers> buffers_;
 };
 
 }  // namespace emulator
