@@ -28,20 +28,7 @@ const char* side(bool device) { return device ? "device" : "host"; }
 }  // namespace
 
 std::uint64_t Runtime::allocate(std::size_t bytes, const char* call) {
-    const std::string what = "buffer " + std::to_string(++allocated_) + " of " + std::to_string(bytes) +
-                             " bytes (" + call + ")";
-    const std::uint64_t address = Memory::device().allocate(bytes, what);
-    buffers_[address] = {bytes, what};
-    return address;
-}
-
-void Runtime::free(std::uint64_t address) { Memory::device().free(address); }
-
-std::string Runtime::buffer_at(std::uint64_t address) const {
-    auto after = buffers_.upper_bound(address);
-    if (after == buffers_.begin()) return "";
-    --after;
-    return address < after->first + after->second.bytes ? after->second.what : "";
+    return Memory::device().allocate(bytes, std::string(call) + " " + std::to_string(++allocated_));
 }
 
 void* Runtime::allocate_pinned(std::size_t bytes) {
@@ -74,11 +61,12 @@ void Runtime::copy_now(void* to, const void* from, std::size_t bytes, int kind) 
     if (!as_said)
         throw Fault(std::string("a copy from ") + side(from_device) + " to " + side(to_device) +
                     " memory, which its kind denies");
+    const std::uint64_t a = address_of(from), b = address_of(to);
+    if (a < b + bytes && b < a + bytes)
+        throw Fault("a copy between overlapping ranges of " + Memory::device().describe(a));
+    if (to_device && from_device) return Memory::device().copy(b, a, bytes);
     const std::byte* source = bytes_of(from, bytes, Access::read);
-    std::byte* target = bytes_of(to, bytes, Access::write);
-    if (source < target + bytes && target < source + bytes && from != to)
-        throw Fault("a copy between overlapping ranges");
-    std::memmove(target, source, bytes);
+    std::memcpy(bytes_of(to, bytes, Access::write), source, bytes);
 }
 
 void Runtime::copy(void* to, const void* from, std::size_t bytes, int kind, Stream& stream) {

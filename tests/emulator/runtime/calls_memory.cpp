@@ -24,7 +24,7 @@ cudaError_t cudaFree(void* data) {
         runtime.streams.forbid_in_capture("cudaFree");
         if (!data) return;
         runtime.streams.scheduler().finish_all();
-        runtime.free(address_of(data));
+        Memory::device().free(address_of(data));
     });
 }
 
@@ -41,8 +41,8 @@ cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
         Stream& where = stream_of(runtime, stream);
         if (where.capture) throw Refusal(Status::not_supported, "freeing inside a graph is not emulated");
         if (!data) return;
-        runtime.streams.submit(where, "freeing of " + runtime.buffer_at(address_of(data)),
-                               [&runtime, data] { runtime.free(address_of(data)); });
+        runtime.streams.submit(where, "freeing of " + Memory::device().describe(address_of(data)),
+                               [data] { Memory::device().free(address_of(data)); });
     });
 }
 

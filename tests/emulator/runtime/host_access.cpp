@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstring>
 
 #include "tests/emulator/memory.h"
@@ -19,13 +18,9 @@ void say(int signal, siginfo_t* info, void*) {
     const auto address = reinterpret_cast<std::uint64_t>(info->si_addr);
     if (Memory::is_device(address)) {
         // The process ends here: what is not safe in a handler can do no further harm.
-        const std::string buffer = Runtime::get().buffer_at(address);
-        char text[512];
-        const int length = std::snprintf(
-            text, sizeof text, "emulated device: the host used device address 0x%llx as its own: %s\n",
-            static_cast<unsigned long long>(address),
-            buffer.empty() ? "no buffer lies there" : buffer.c_str());
-        if (write(STDERR_FILENO, text, static_cast<std::size_t>(length)) < 0) return;
+        const std::string text = "emulated device: the host used as its own " +
+                                 Memory::device().describe(address) + "\n";
+        if (write(STDERR_FILENO, text.data(), text.size()) < 0) return;
     }
     sigaction(signal, &theirs, nullptr);  // the access is repeated, and theirs sees it
 }

@@ -47,15 +47,12 @@ public:
 
     // --- memory (allocations.cpp) ---
     std::uint64_t allocate(std::size_t bytes, const char* call);
-    void free(std::uint64_t address);
     void* allocate_pinned(std::size_t bytes);
     void free_pinned(void* data);
     bool is_pinned(const void* data, std::size_t bytes) const;
     void copy(void* to, const void* from, std::size_t bytes, int kind, Stream& stream);
     void copy_now(void* to, const void* from, std::size_t bytes, int kind);
     void fill(void* to, int value, std::size_t bytes, Stream& stream);
-    // "buffer 3 of 1024 bytes (cudaMalloc)", "" for an address outside of all.
-    std::string buffer_at(std::uint64_t address) const;
 
     void launch(const Launch& launch, Stream& stream);
 
@@ -75,11 +72,6 @@ private:
     std::recursive_mutex mutex_;
     int sticky_ = 0;
     std::string sticky_text_;
-    struct Buffer {
-        std::size_t bytes;
-        std::string what;
-    };
-    std::map<std::uint64_t, Buffer> buffers_;
     std::map<const std::byte*, std::size_t> pinned_;
     int allocated_ = 0;
 };
