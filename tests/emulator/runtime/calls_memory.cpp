@@ -13,7 +13,7 @@ extern "C" {
 
 cudaError_t cudaMalloc(void** data, std::size_t bytes) {
     return call("cudaMalloc", [&](Runtime& runtime) {
-        runtime.streams.forbid_in_capture("cudaMalloc");
+        runtime.streams.forbid_in_capture();
         *data = bytes ? reinterpret_cast<void*>(runtime.allocate(bytes, "cudaMalloc")) : nullptr;
     });
 }
@@ -21,7 +21,7 @@ cudaError_t cudaMalloc(void** data, std::size_t bytes) {
 // Waits for all work of the device, as drivers do.
 cudaError_t cudaFree(void* data) {
     return call("cudaFree", [&](Runtime& runtime) {
-        runtime.streams.forbid_in_capture("cudaFree");
+        runtime.streams.forbid_in_capture();
         if (!data) return;
         runtime.streams.scheduler().finish_all();
         Memory::device().free(address_of(data));
@@ -48,7 +48,7 @@ cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
 
 cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
     return call("cudaMallocHost", [&](Runtime& runtime) {
-        runtime.streams.forbid_in_capture("cudaMallocHost");
+        runtime.streams.forbid_in_capture();
         *data = runtime.allocate_pinned(bytes);
     });
 }
@@ -57,7 +57,7 @@ cudaError_t cudaHostAlloc(void** data, std::size_t bytes, unsigned) { return cud
 
 cudaError_t cudaFreeHost(void* data) {
     return call("cudaFreeHost", [&](Runtime& runtime) {
-        runtime.streams.forbid_in_capture("cudaFreeHost");
+        runtime.streams.forbid_in_capture();
         runtime.free_pinned(data);
     });
 }
@@ -72,7 +72,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 // By the legacy stream. Returns after the copy, but for one between two places on the device.
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
     return call("cudaMemcpy", [&](Runtime& runtime) {
-        runtime.streams.forbid_in_capture("cudaMemcpy");
+        runtime.streams.forbid_in_capture();
         runtime.copy(to, from, bytes, kind, runtime.streams.legacy());
         const bool on_device = Memory::is_device(address_of(to)) && Memory::is_device(address_of(from));
         if (!on_device) runtime.streams.finish(runtime.streams.legacy());
@@ -88,7 +88,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
 // By the legacy stream; the host goes on at once.
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
     return call("cudaMemset", [&](Runtime& runtime) {
-        runtime.streams.forbid_in_capture("cudaMemset");
+        runtime.streams.forbid_in_capture();
         runtime.fill(to, value, bytes, runtime.streams.legacy());
     });
 }

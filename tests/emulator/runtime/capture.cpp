@@ -22,7 +22,7 @@ std::vector<std::shared_ptr<Capture>> Streams::captures() const {
     return found;
 }
 
-void Streams::forbid_in_capture(const std::string& call) {
+void Streams::forbid_in_capture() {
     if (thread_mode == CaptureMode::relaxed) return;
     bool forbidden = false;
     for (const auto& capture : captures()) {
@@ -31,15 +31,15 @@ void Streams::forbid_in_capture(const std::string& call) {
             (thread_mode == CaptureMode::global && capture->mode == CaptureMode::global))
             forbidden = capture->broken = true;
     }
-    if (forbidden) throw Refusal(Status::capture_unsupported, call);
+    if (forbidden) throw Refusal(Status::capture_unsupported, "a stream is being captured, and not in relaxed mode");
 }
 
 // It would wait for all blocking streams, captured ones among them.
-void Streams::check_legacy(const std::string& call) {
+void Streams::check_legacy() {
     bool refused = false;
     for (const auto& stream : streams_)
         if (stream->blocking && stream->capture) refused = stream->capture->broken = true;
-    if (refused) throw Refusal(Status::capture_implicit, call);
+    if (refused) throw Refusal(Status::capture_implicit, "a blocking stream is being captured");
 }
 
 void Streams::check_recording(Stream& stream) {
@@ -105,7 +105,7 @@ void Streams::launch(const std::shared_ptr<Executable>& executable, Stream& stre
         return;
     }
     const bool late = &stream == &legacy_;
-    if (late) check_legacy("a graph");
+    if (late) check_legacy();
     std::vector<WorkPtr> start = before(stream), made;
     start.push_back(executable->last);
     for (const GraphNode& node : nodes) {

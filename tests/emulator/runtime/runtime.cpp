@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iostream>
 #include <new>
+#include <set>
 
 #include "tests/emulator/fault.h"
 #include "tests/emulator/runtime/status.h"
@@ -14,6 +15,7 @@ namespace emulator {
 namespace {
 
 thread_local int last_error = 0;
+thread_local int told = 0;  // the status that last_text is about
 thread_local std::string last_text;
 thread_local int current_device = 0;
 
@@ -78,10 +80,10 @@ int Runtime::guarded(const char* name, const std::function<void()>& body) {
     } catch (const Refusal& refusal) {
         last_text = std::string(name) + ": " + refusal.what();
         if (refusal.status() == Status::not_ready) return static_cast<int>(Status::not_ready);
-        return last_error = static_cast<int>(refusal.status());
+        return last_error = told = static_cast<int>(refusal.status());
     } catch (const std::bad_alloc&) {
         last_text = std::string(name) + ": the device is full";
-        return last_error = static_cast<int>(Status::memory_allocation);
+        return last_error = told = static_cast<int>(Status::memory_allocation);
     } catch (const Fault& error) {
         return fault(std::string(error.what()) + " (found in " + name + ")");
     }
@@ -109,7 +111,7 @@ const char* Runtime::error_text(int status) const {
     thread_local std::string text;
     if (sticky_ && status == sticky_) return sticky_text_.c_str();
     text = status_text(status);
-    if (status != 0 && status == last_error) text += " (" + last_text + ")";
+    if (status != 0 && status == told) text += " (" + last_text + ")";
     return text.c_str();
 }
 
@@ -142,7 +144,9 @@ void Runtime::launch(const Launch& launch, Stream& stream) {
     for (std::size_t p = 0; p < known.parameter_sizes.size(); ++p)
         std::memcpy(parameters.data() + known.parameter_offsets[p], launch.arguments[p],
                     known.parameter_sizes[p]);
-    if (!options.kernels.empty()) std::ofstream(options.kernels, std::ios::app) << known.name << "\n";
+    static std::set<std::string> launched;
+    if (!options.kernels.empty() && launched.insert(known.name).second)
+        std::ofstream(options.kernels, std::ios::app) << known.name << "\n";
     const Execution execution{options.threads, options.seed, true};
     streams.submit(stream, what,
                    [&kernel, grid = launch.grid, block = launch.block, shared = launch.dynamic_shared,

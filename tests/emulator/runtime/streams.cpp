@@ -72,7 +72,7 @@ void Streams::submit(Stream& stream, const std::string& what, const std::functio
         stream.leaves = {nodes.size() - 1};
         return;
     }
-    if (&stream == &legacy_) check_legacy(what);
+    if (&stream == &legacy_) check_legacy();
     stream.tail = scheduler_.add(what + " on " + name_of(stream), run, before(stream),
                                  &stream == &legacy_);
 }
@@ -82,8 +82,8 @@ void Streams::synchronize(Stream& stream) {
         stream.capture->broken = true;
         throw Refusal(Status::capture_unsupported, name_of(stream) + " is being captured");
     }
-    forbid_in_capture("waiting for a stream");
-    if (&stream == &legacy_) check_legacy("waiting for it");
+    forbid_in_capture();
+    if (&stream == &legacy_) check_legacy();
     finish(stream);
 }
 
@@ -92,7 +92,7 @@ bool Streams::idle(Stream& stream) {
         stream.capture->broken = true;
         throw Refusal(Status::capture_unsupported, name_of(stream) + " is being captured");
     }
-    forbid_in_capture("asking whether a stream is idle");
+    forbid_in_capture();
     for (const WorkPtr& work : before(stream))
         if (work && !work->done && (work == stream.tail || &stream == &legacy_)) {
             scheduler_.step();
@@ -116,7 +116,7 @@ void Streams::record(Event& event, Stream& stream) {
     event.nodes = stream.leaves;
     event.work = nullptr;
     if (stream.capture) return;
-    if (&stream == &legacy_) check_legacy("an event");
+    if (&stream == &legacy_) check_legacy();
     const auto seconds = event.seconds = std::make_shared<double>(0);
     stream.tail = event.work = scheduler_.add("an event on " + name_of(stream), [seconds] { *seconds = now(); },
                                               before(stream), &stream == &legacy_);
@@ -156,7 +156,7 @@ void Streams::synchronize(Event& event) {
         event.capture->broken = true;
         throw Refusal(Status::captured_event, "waiting for it");
     }
-    forbid_in_capture("waiting for an event");
+    forbid_in_capture();
     scheduler_.finish(event.work);
 }
 
@@ -165,7 +165,7 @@ bool Streams::happened(Event& event) {
         event.capture->broken = true;
         throw Refusal(Status::captured_event, "asking for it");
     }
-    forbid_in_capture("asking for an event");
+    forbid_in_capture();
     if (!event.work || event.work->done) return true;
     scheduler_.step();
     return false;

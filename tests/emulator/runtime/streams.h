@@ -85,14 +85,14 @@ public:
     static CaptureMode exchange_mode(CaptureMode mode);
     // Refuses a call that is not ordered by a stream (allocation, synchronous copies, queries) where a capture
     // forbids it to this thread, and breaks that capture.
-    void forbid_in_capture(const std::string& call);
+    void forbid_in_capture();
 
     void launch(const std::shared_ptr<Executable>& executable, Stream& stream);
 
 private:
     std::vector<WorkPtr> before(Stream& stream);
     WorkPtr tail_of(Stream& stream);
-    void check_legacy(const std::string& call);
+    void check_legacy();
     void check_recording(Stream& stream);
     std::vector<std::shared_ptr<Capture>> captures() const;
 

@@ -207,7 +207,7 @@ TEST_CASE("capture: what it forbids is refused, and breaks it") {
         CHECK(d.order.back() == 'a');  // the stream works again
         return first;
     };
-    const auto allocate = [](Device& d, Stream&) { d.streams.forbid_in_capture("cudaMalloc"); };
+    const auto allocate = [](Device& d, Stream&) { d.streams.forbid_in_capture(); };
     const auto wait = [](Device& d, Stream& s) { d.streams.synchronize(s); };
     const auto wait_other = [](Device& d, Stream&) { d.streams.synchronize(d.streams.create(false)); };
     const auto wait_all = [](Device& d, Stream&) { d.streams.synchronize_device(); };
@@ -250,9 +250,9 @@ TEST_CASE("capture: a relaxed section of the thread may allocate") {
     Stream& s = d.streams.create(false);
     d.streams.begin_capture(s, CaptureMode::local);
     const CaptureMode before = Streams::exchange_mode(CaptureMode::relaxed);
-    CHECK(refused([&] { d.streams.forbid_in_capture("cudaMalloc"); }) == Status::success);
+    CHECK(refused([&] { d.streams.forbid_in_capture(); }) == Status::success);
     CHECK(Streams::exchange_mode(before) == CaptureMode::relaxed);
-    CHECK(refused([&] { d.streams.forbid_in_capture("cudaMalloc"); }) == Status::capture_unsupported);
+    CHECK(refused([&] { d.streams.forbid_in_capture(); }) == Status::capture_unsupported);
 }
 
 TEST_CASE("capture: of another thread forbids only where it is global, and ends in its thread") {
@@ -262,7 +262,7 @@ TEST_CASE("capture: of another thread forbids only where it is global, and ends 
         Status allocation{}, end{};
         d.streams.begin_capture(s, mode);
         std::thread([&] {
-            allocation = refused([&] { d.streams.forbid_in_capture("cudaMalloc"); });
+            allocation = refused([&] { d.streams.forbid_in_capture(); });
             end = refused([&] { d.streams.end_capture(s); });
         }).join();
         CHECK(allocation == (mode == CaptureMode::global ? Status::capture_unsupported : Status::success));
