@@ -67,7 +67,10 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-    return call("cudaSetDevice", [&](Runtime& runtime) { runtime.set_device(device); });
+    return call("cudaSetDevice", [&](Runtime& runtime) {
+        if (runtime.options.broken) throw Refusal(Status::devices_unavailable, "EMULATOR_BROKEN=1");
+        runtime.set_device(device);
+    });
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {

@@ -56,6 +56,7 @@ Options Options::read() {
         std::exit(2);
     }
     options.go_on = fault == "report";
+    options.broken = text_of("EMULATOR_BROKEN") == "1";
     options.notes = text_of("EMULATOR_NOTES") == "1";
     options.kernels = text_of("EMULATOR_KERNELS");
     return options;

@@ -17,6 +17,7 @@ struct Options {
     std::uint64_t seed = 0;  // EMULATOR_SEED: the order in which streams are served
     int threads = 1;         // EMULATOR_THREADS: over the blocks of a launch
     int devices = 1;         // EMULATOR_DEVICES
+    bool broken = false;     // EMULATOR_BROKEN=1: they are counted, and do nothing else
     bool go_on = false;      // EMULATOR_FAULT=report: errors as CUDA gives them; else a fault aborts
     bool notes = false;      // EMULATOR_NOTES=1: at the end, work that was never done, and opcodes not executed
     std::string kernels;     // EMULATOR_KERNELS: a file that gets the name of each kernel launched

@@ -17,6 +17,8 @@ constexpr Line kLines[] = {
     {Status::invalid_symbol, "cudaErrorInvalidSymbol", "invalid device symbol"},
     {Status::invalid_memcpy_direction, "cudaErrorInvalidMemcpyDirection",
      "invalid copy direction for memcpy"},
+    {Status::devices_unavailable, "cudaErrorDevicesUnavailable",
+     "CUDA-capable device(s) is/are busy or unavailable"},
     {Status::invalid_device_function, "cudaErrorInvalidDeviceFunction", "invalid device function"},
     {Status::no_device, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {Status::invalid_device, "cudaErrorInvalidDevice", "invalid device ordinal"},

@@ -13,6 +13,7 @@ enum class Status : int {
     invalid_configuration = 9,
     invalid_symbol = 13,
     invalid_memcpy_direction = 21,
+    devices_unavailable = 46,
     invalid_device_function = 98,
     no_device = 100,
     invalid_device = 101,
