@@ -31,6 +31,7 @@ int usable_processors() {
 }
 
 std::atomic<uint64> to_device_bytes, to_host_bytes, launches;
+std::atomic<int> queue_ordinal{-1};  // the CUDA device that this process works with
 
 // In the words of the library whose call it was; CUB returns those of the runtime.
 std::string reason_of(int status, const std::string& call) {
@@ -79,13 +80,10 @@ Device Device::cuda(int ordinal) {
         throw DeviceError("no CUDA device " + std::to_string(ordinal) + ": " +
                           std::to_string(count) + " found; use --device cpu");
 #if defined(MICROLIFT_HAVE_CUDA)
-    // Whether it answers; work goes to the device that was current, until a queue is made.
-    int current = 0;
-    CUDA_CHECK(cudaGetDevice(&current));
     CUDA_CHECK(cudaSetDevice(ordinal));
-    const cudaError_t answer = cudaFree(nullptr);
-    CUDA_CHECK(cudaSetDevice(current));
-    if (answer != cudaSuccess) throw_cuda_error(answer, "cudaFree", __FILE__, __LINE__);
+    CUDA_CHECK(cudaFree(nullptr));
+    // The one that this process works with stays the current one.
+    if (queue_ordinal >= 0) CUDA_CHECK(cudaSetDevice(queue_ordinal));
 #endif
     // Host-side work of a CUDA run (estimators' dense algebra, files) uses one thread.
     return Device(Backend::cuda, ordinal, std::make_shared<ThreadPool>(1));
@@ -96,12 +94,12 @@ Device Device::cuda(int ordinal) {
 void* cuda_queue(const Device& device) {
     static std::mutex mutex;
     static cudaStream_t queue = nullptr;
-    static int used = -1;
     const std::lock_guard lock(mutex);
-    if (used == device.ordinal()) return queue;
-    if (used >= 0)
-        throw DeviceError("this process works with cuda:" + std::to_string(used) + " already; give cuda:" +
-                          std::to_string(device.ordinal()) + " a process of its own");
+    if (queue_ordinal == device.ordinal()) return queue;
+    if (queue_ordinal >= 0)
+        throw DeviceError("this process works with cuda:" + std::to_string(queue_ordinal) +
+                          " already; give cuda:" + std::to_string(device.ordinal()) +
+                          " a process of its own");
     CUDA_CHECK(cudaSetDevice(device.ordinal()));
     // Memory that was freed stays with the process, for what it allocates next.
     cudaMemPool_t pool = nullptr;
@@ -109,7 +107,7 @@ void* cuda_queue(const Device& device) {
     CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool, device.ordinal()));
     CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept));
     CUDA_CHECK(cudaStreamCreateWithFlags(&queue, cudaStreamNonBlocking));
-    used = device.ordinal();
+    queue_ordinal = device.ordinal();
     return queue;
 }
 
