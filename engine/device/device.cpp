@@ -37,7 +37,7 @@ std::atomic<int> queue_ordinal{-1};  // the CUDA device that this process works 
 std::string reason_of(int status, const std::string& call) {
 #if defined(MICROLIFT_HAVE_CUDA)
     if (call.starts_with("cublasLt"))
-        return cublasLtGetStatusString(static_cast<cublasStatus_t>(status));
+        return cublasLtGetStatusName(static_cast<cublasStatus_t>(status));
     if (call.starts_with("nvrtc")) return nvrtcGetErrorString(static_cast<nvrtcResult>(status));
     if (call.starts_with("cuda") || call.starts_with("cub::"))
         return cudaGetErrorString(static_cast<cudaError_t>(status));

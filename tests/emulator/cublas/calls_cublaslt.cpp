@@ -268,7 +268,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                                  std::to_string(product.transpose_a ? product.a.rows : product.a.columns);
         if (done.insert(what).second) runtime.streams.forbid_in_capture();
         const auto scratch = reinterpret_cast<std::uint64_t>(workspace);
-        runtime.streams.submit(stream_of(runtime, stream), what, [product, scratch, workspace_bytes] {
+        runtime.streams.submit(stream_of(runtime, stream), {what, {}}, [product, scratch, workspace_bytes] {
             if (workspace_bytes) Memory::device().at(scratch, workspace_bytes, Access::peek);
             multiply(product);
         });

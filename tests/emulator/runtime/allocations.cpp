@@ -23,6 +23,14 @@ std::byte* bytes_of(const void* data, std::size_t bytes, Access access) {
     return static_cast<std::byte*>(const_cast<void*>(data));
 }
 
+// What work is known to use: of these two, what lies on the device.
+std::vector<Use> uses_of(const void* to, const void* from, std::size_t bytes) {
+    std::vector<Use> uses;
+    if (on_device(to)) uses.push_back({address_of(to), bytes, true});
+    if (on_device(from)) uses.push_back({address_of(from), bytes, false});
+    return uses;
+}
+
 const char* side(bool device) { return device ? "device" : "host"; }
 
 }  // namespace
@@ -70,22 +78,22 @@ void Runtime::copy_now(void* to, const void* from, std::size_t bytes, int kind) 
 }
 
 void Runtime::copy(void* to, const void* from, std::size_t bytes, int kind, Stream& stream) {
-    const std::string what = "copy of " + std::to_string(bytes) + " bytes";
+    const Task task{"copy of " + std::to_string(bytes) + " bytes", uses_of(to, from, bytes)};
     const bool pageable_to = !on_device(to) && !is_pinned(to, bytes);
     const bool pageable_from = !on_device(from) && !is_pinned(from, bytes);
     const auto later = [this, to, from, bytes, kind] { copy_now(to, from, bytes, kind); };
     if (stream.capture || (!pageable_to && !pageable_from)) {
-        streams.submit(stream, what, later);
+        streams.submit(stream, task, later);
     } else if (pageable_to || options.seed % 2) {
         // To pageable memory: the call returns after the copy. From it: the driver may wait, too, …
-        streams.submit(stream, what, later);
+        streams.submit(stream, task, later);
         streams.finish(stream);
     } else {
         // … or stage the bytes and return.
         const auto* first = static_cast<const std::byte*>(from);
         const std::vector<std::byte> staged(first, first + bytes);
         if (kind == kDeviceToHost || kind == kDeviceToDevice) return later();  // says what is wrong
-        streams.submit(stream, what, [this, to, staged] {
+        streams.submit(stream, task, [this, to, staged] {
             copy_now(to, staged.data(), staged.size(), kHostToDevice);
         });
     }
@@ -95,7 +103,8 @@ void Runtime::fill(void* to, int value, std::size_t bytes, Stream& stream) {
     if (bytes == 0) return;
     if (!on_device(to) && !is_pinned(to, bytes))
         throw Refusal(Status::invalid_value, "the target is pageable host memory");
-    streams.submit(stream, "memset of " + std::to_string(bytes) + " bytes", [to, value, bytes] {
+    streams.submit(stream, {"memset of " + std::to_string(bytes) + " bytes", uses_of(to, nullptr, bytes)},
+                   [to, value, bytes] {
         std::memset(bytes_of(to, bytes, Access::write), value, bytes);
     });
 }

@@ -41,8 +41,9 @@ cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
         Stream& where = stream_of(runtime, stream);
         if (where.capture) throw Refusal(Status::not_supported, "freeing inside a graph is not emulated");
         if (!data) return;
-        runtime.streams.submit(where, "freeing of " + Memory::device().describe(address_of(data)),
-                               [data] { Memory::device().free(address_of(data)); });
+        const std::uint64_t address = address_of(data);
+        runtime.streams.submit(where, {"freeing of " + Memory::device().describe(address), {{address, 1, true}}},
+                               [address] { Memory::device().free(address); });
     });
 }
 

@@ -71,7 +71,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
     return call("cudaLaunchHostFunc", [&](Runtime& runtime) {
-        runtime.streams.submit(stream_of(runtime, stream), "a function of the host",
+        runtime.streams.submit(stream_of(runtime, stream), {"a function of the host", {}},
                                [function, data] { function(data); });
     });
 }

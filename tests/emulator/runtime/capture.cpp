@@ -99,7 +99,7 @@ void Streams::launch(const std::shared_ptr<Executable>& executable, Stream& stre
             for (std::size_t& other : into.back().before) other += first;
             if (node.before.empty()) into.back().before = stream.leaves;
         }
-        into.push_back({"the end of a graph", nullptr, stream.leaves});
+        into.push_back({{"the end of a graph", {}}, nullptr, stream.leaves});
         for (std::size_t n = first; n + 1 < into.size(); ++n) into.back().before.push_back(n);
         stream.leaves = {into.size() - 1};
         return;
@@ -111,11 +111,13 @@ void Streams::launch(const std::shared_ptr<Executable>& executable, Stream& stre
     for (const GraphNode& node : nodes) {
         std::vector<WorkPtr> list;
         for (const std::size_t other : node.before) list.push_back(made[other]);
-        made.push_back(scheduler_.add(node.what + " of a graph on stream " + std::to_string(stream.number),
-                                      node.run, node.before.empty() ? start : list, late));
+        const std::string what = node.task.what + " of a graph on stream " + std::to_string(stream.number);
+        // Nodes side by side have no order, so each counts as a stream of its own.
+        made.push_back(scheduler_.add({what, node.task.uses}, node.run, node.before.empty() ? start : list,
+                                      &node, late));
     }
     made.insert(made.end(), start.begin(), start.end());
-    stream.tail = executable->last = scheduler_.add("", nullptr, made, late);
+    stream.tail = executable->last = scheduler_.add({}, nullptr, made, &stream, late);
 }
 
 }  // namespace emulator

@@ -149,7 +149,7 @@ void Runtime::launch(const Launch& launch, Stream& stream) {
     if (!options.kernels.empty() && launched.insert(known.name).second)
         std::ofstream(options.kernels, std::ios::app) << known.name << "\n";
     const Execution execution{options.threads, options.seed, true};
-    streams.submit(stream, what,
+    streams.submit(stream, {what, {}},
                    [&kernel, grid = launch.grid, block = launch.block, shared = launch.dynamic_shared,
                     parameters = std::move(parameters), execution] {
                        execute(kernel, grid, block, shared, parameters, execution);

@@ -61,20 +61,20 @@ std::vector<WorkPtr> Streams::before(Stream& stream) {
 
 WorkPtr Streams::tail_of(Stream& stream) {
     if (&stream != &legacy_) return stream.tail;
-    return legacy_.tail = scheduler_.add("", nullptr, before(legacy_), true);
+    return legacy_.tail = scheduler_.add({}, nullptr, before(legacy_), &legacy_, true);
 }
 
-void Streams::submit(Stream& stream, const std::string& what, const std::function<void()>& run) {
+void Streams::submit(Stream& stream, const Task& task, const std::function<void()>& run) {
     check_recording(stream);
     if (stream.capture) {
         std::vector<GraphNode>& nodes = stream.capture->graph.nodes;
-        nodes.push_back({what, run, stream.leaves});
+        nodes.push_back({task, run, stream.leaves});
         stream.leaves = {nodes.size() - 1};
         return;
     }
     if (&stream == &legacy_) check_legacy();
-    stream.tail = scheduler_.add(what + " on " + name_of(stream), run, before(stream),
-                                 &stream == &legacy_);
+    stream.tail = scheduler_.add({task.what + " on " + name_of(stream), task.uses}, run, before(stream),
+                                 &stream, &stream == &legacy_);
 }
 
 void Streams::synchronize(Stream& stream) {
@@ -118,8 +118,9 @@ void Streams::record(Event& event, Stream& stream) {
     if (stream.capture) return;
     if (&stream == &legacy_) check_legacy();
     const auto seconds = event.seconds = std::make_shared<double>(0);
-    stream.tail = event.work = scheduler_.add("an event on " + name_of(stream), [seconds] { *seconds = now(); },
-                                              before(stream), &stream == &legacy_);
+    stream.tail = event.work =
+        scheduler_.add({"an event on " + name_of(stream), {}}, [seconds] { *seconds = now(); }, before(stream),
+                       &stream, &stream == &legacy_);
 }
 
 void Streams::wait(Stream& stream, const Event& event) {
@@ -147,7 +148,7 @@ void Streams::wait(Stream& stream, const Event& event) {
     } else {
         std::vector<WorkPtr> list = before(stream);
         list.push_back(event.work);
-        stream.tail = scheduler_.add("", nullptr, list, &stream == &legacy_);
+        stream.tail = scheduler_.add({}, nullptr, list, &stream, &stream == &legacy_);
     }
 }
 

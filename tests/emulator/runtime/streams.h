@@ -16,7 +16,7 @@ namespace emulator {
 enum class CaptureMode { global, local, relaxed };  // CUDA's numbers
 
 struct GraphNode {
-    std::string what;
+    Task task;
     std::function<void()> run;
     std::vector<std::size_t> before;
 };
@@ -68,7 +68,7 @@ public:
     Stream& checked(Stream* stream);
 
     // Work of a stream: kept until its turn comes, or recorded where the stream is captured.
-    void submit(Stream& stream, const std::string& what, const std::function<void()>& run);
+    void submit(Stream& stream, const Task& task, const std::function<void()>& run);
     void synchronize(Stream& stream);
     void synchronize_device();
     bool idle(Stream& stream);

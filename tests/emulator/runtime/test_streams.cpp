@@ -21,7 +21,7 @@ struct Device {
     explicit Device(std::uint64_t seed) : streams(seed) {}
     void give(Stream& stream, char letter) {
         streams.scheduler().stir();
-        streams.submit(stream, std::string(1, letter), [this, letter] { order += letter; });
+        streams.submit(stream, {std::string(1, letter), {}}, [this, letter] { order += letter; });
     }
 };
 
@@ -278,7 +278,7 @@ TEST_CASE("streams: handles that are none, and faults that name the work") {
     Stream other;
     CHECK(refused([&] { d.streams.checked(&other); }) == Status::invalid_handle);
     Stream& t = d.streams.create(false);
-    d.streams.submit(t, "kernel k", [] { throw Fault("read past the end"); });
+    d.streams.submit(t, {"kernel k", {}}, [] { throw Fault("read past the end"); });
     CHECK_THROWS_WITH_AS(d.streams.synchronize(t), "kernel k on stream 2: read past the end", Fault);
 }
 

@@ -40,12 +40,13 @@ bool Scheduler::chance(double probability) {
     return probability > 0 && std::uniform_real_distribution<double>(0, 1)(random_) < probability;
 }
 
-WorkPtr Scheduler::add(std::string what, std::function<void()> run,
-                       const std::vector<WorkPtr>& before, bool late) {
+WorkPtr Scheduler::add(const Task& task, std::function<void()> run,
+                       const std::vector<WorkPtr>& before, const void* stream, bool late) {
     while (pending_.size() >= kMostPending) step();
     auto work = std::make_shared<Work>();
-    work->what = std::move(what);
+    static_cast<Task&>(*work) = task;
     work->run = std::move(run);
+    work->stream = stream;
     work->late = late;
     work->number = ++added_;
     work->seen = done_;
@@ -65,18 +66,56 @@ void Scheduler::run(const WorkPtr& work) {
     ready_.erase(work->number);
     work->done = true;
     ++done_;
-    for (const WorkPtr& next : work->after)
+    const std::function<void()> call = std::move(work->run);
+    work->run = nullptr;
+    const std::vector<WorkPtr> after = std::move(work->after);
+    if (call) {
+        work->after = after;
+        run_beside_rivals(*work, call);
+    }
+    for (const WorkPtr& next : after)
         if (--next->waits == 0) ready_.emplace(next->number, next);
     work->after.clear();
     work->before.clear();
-    const std::function<void()> call = std::move(work->run);
-    work->run = nullptr;
-    if (!call) return;
+}
+
+void Scheduler::run_beside_rivals(const Work& work, const std::function<void()>& call) {
+    std::vector<Use> hidden;
+    std::string beside;
+    for (const Work* rival : rivals_of(work))
+        for (const Use& use : rival->uses) {
+            for (const Use& own : work.uses)
+                if (conflict(own, use))
+                    throw Fault(work.what + " and " + rival->what + " use the same memory in no order");
+            if (use.writes && work.uses.empty()) {
+                hidden.push_back(use);
+                beside = " (nothing orders it and " + rival->what + ")";
+            }
+        }
     try {
+        const Hidden guard(std::move(hidden));
         call();
     } catch (const Fault& fault) {
-        throw Fault(work->what + ": " + fault.what());
+        throw Fault(work.what + ": " + fault.what() + beside);
     }
+}
+
+// Of the work to come, what other streams were given and what does not wait for this.
+std::vector<const Work*> Scheduler::rivals_of(const Work& work) const {
+    std::vector<const Work*> found;
+    for (const auto& [number, other] : pending_)
+        if (!other->uses.empty() && other->stream != work.stream) found.push_back(other.get());
+    if (found.empty()) return found;
+    std::unordered_set<const Work*> later{&work};
+    std::vector<const Work*> open{&work};
+    while (!open.empty()) {
+        const Work* next = open.back();
+        open.pop_back();
+        for (const WorkPtr& other : next->after)
+            if (later.insert(other.get()).second) open.push_back(other.get());
+    }
+    std::erase_if(found, [&](const Work* other) { return later.contains(other); });
+    return found;
 }
 
 bool Scheduler::may_run_by_itself(const Work& work) const {

@@ -11,14 +11,22 @@
 #include <string>
 #include <vector>
 
+#include "tests/emulator/runtime/rivals.h"
+
 namespace emulator {
 
 struct Work;
 using WorkPtr = std::shared_ptr<Work>;
 
-struct Work {
-    std::string what;           // for messages
+// What work is about: for messages, and for what must not happen beside it.
+struct Task {
+    std::string what;
+    std::vector<Use> uses;  // of memory, where they are known
+};
+
+struct Work : Task {
     std::function<void()> run;  // may be empty: a meeting point
+    const void* stream = nullptr;
     bool late = false;          // of the legacy stream: done as late as may be
     bool done = false;
     std::uint64_t number = 0, seen = 0;  // its place in the order of calls; how much was done before it came
@@ -33,8 +41,8 @@ public:
     explicit Scheduler(std::uint64_t seed);
     ~Scheduler() { drop_all(); }
 
-    WorkPtr add(std::string what, std::function<void()> run, const std::vector<WorkPtr>& before,
-                bool late = false);
+    WorkPtr add(const Task& task, std::function<void()> run, const std::vector<WorkPtr>& before,
+                const void* stream, bool late = false);
     // Does it, what it waits for, and by the seed some of what else is ready.
     void finish(const WorkPtr& work);
     void finish_all();
@@ -54,6 +62,8 @@ private:
     WorkPtr pick(const Wanted& wanted);
     bool may_run_by_itself(const Work& work) const;
     void run(const WorkPtr& work);
+    void run_beside_rivals(const Work& work, const std::function<void()>& call);
+    std::vector<const Work*> rivals_of(const Work& work) const;
 
     std::mt19937_64 random_;
     double eager_ = 0;              // that the device does something between two calls
