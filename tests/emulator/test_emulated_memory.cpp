@@ -1,9 +1,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <doctest/doctest.h>
 #include <csignal>
 #include <cstring>
-#include <doctest/doctest.h>
 #include <new>
 
 #include "tests/emulator/kernel.h"
@@ -36,12 +36,15 @@ TEST_CASE("emulated memory: buffers are apart, aligned, and end where they end")
     CHECK(m.free_bytes() == room - 108);
     std::memset(m.at(a, 100, Access::write), 7, 100);
     CHECK(static_cast<int>(*m.at(a + 99, 1, Access::read)) == 7);
-    CHECK(contains(fault_in([&] { m.at(a, 101, Access::write); }), "0 bytes past the end of buffer 'a' (100 bytes)"));
+    CHECK(contains(fault_in([&] { m.at(a, 101, Access::write); }),
+                   "0 bytes past the end of buffer 'a' (100 bytes)"));
     CHECK(contains(fault_in([&] { m.at(a + 2, 4, Access::read, 4); }), "not aligned to 4"));
-    CHECK(contains(fault_in([&] { m.at(b, 8, Access::read); }), "byte 0 of buffer 'b' (8 bytes), which was never written"));
+    CHECK(contains(fault_in([&] { m.at(b, 8, Access::read); }),
+                   "byte 0 of buffer 'b' (8 bytes), which was never written"));
     CHECK_NOTHROW(m.at(b, 8, Access::peek));
     m.free(a);
-    CHECK(contains(fault_in([&] { m.at(a + 5, 1, Access::read); }), "byte 5 of the freed buffer 'a'"));
+    CHECK(contains(fault_in([&] { m.at(a + 5, 1, Access::read); }),
+                   "byte 5 of the freed buffer 'a'"));
     CHECK(contains(fault_in([&] { m.free(a); }), "freed twice"));
     CHECK(contains(fault_in([&] { m.free(b + 1); }), "no buffer starts at"));
     m.free(b);

@@ -15,17 +15,21 @@ namespace emulator {
 
 namespace {
 
-constexpr std::uint64_t kRangeBytes = std::uint64_t{1} << 38;     // of addresses, so that none returns soon
-constexpr std::uint64_t kDeviceBytes = std::uint64_t{16} << 30;   // of memory
+constexpr std::uint64_t kRangeBytes = std::uint64_t{1}
+                                      << 38;  // of addresses, so that none returns soon
+constexpr std::uint64_t kDeviceBytes = std::uint64_t{16} << 30;  // of memory
 constexpr std::uint64_t kAlign = 256, kGap = 256;
 
 void* reserve(int protection) {
-    void* p = mmap(nullptr, kRangeBytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p =
+        mmap(nullptr, kRangeBytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
     return p;
 }
 
-std::uint64_t round_up(std::uint64_t x, std::uint64_t to) { return (x + to - 1) / to * to; }
+std::uint64_t round_up(std::uint64_t x, std::uint64_t to) {
+    return (x + to - 1) / to * to;
+}
 
 // Whole pages inside the range go back to the host.
 void give_back(std::byte* from, std::uint64_t bytes) {
@@ -54,14 +58,17 @@ struct Memory::Buffers {
     std::uint64_t next = 0;                       // where the search for a place begins
     std::uint64_t used = 0;
 
-    static std::uint64_t end(const std::pair<const std::uint64_t, Buffer>& b) { return b.first + b.second.bytes; }
+    static std::uint64_t end(const std::pair<const std::uint64_t, Buffer>& b) {
+        return b.first + b.second.bytes;
+    }
 
     // The first free place at or after `from`; 0: none.
     std::uint64_t place(std::uint64_t from, std::uint64_t bytes) const {
         const Range& range = device_range();
         std::uint64_t at = std::max(from, range.base + kGap);
         auto after = live.upper_bound(at);
-        if (after != live.begin()) at = std::max(at, round_up(end(*std::prev(after)) + kGap, kAlign));
+        if (after != live.begin())
+            at = std::max(at, round_up(end(*std::prev(after)) + kGap, kAlign));
         for (; after != live.end() && at + bytes + kGap > after->first; ++after)
             at = round_up(end(*after) + kGap, kAlign);
         return at + bytes + kGap <= range.base + range.bytes ? at : 0;
@@ -73,14 +80,19 @@ struct Memory::Buffers {
     }
 };
 
-Memory::Memory() : buffers_(std::make_unique<Buffers>()) { buffers_->next = device_range().base; }
+Memory::Memory() : buffers_(std::make_unique<Buffers>()) {
+    buffers_->next = device_range().base;
+}
 
 Memory& Memory::device() {
-    static Memory& memory = *new Memory;  // lives as long as the process: buffers may be freed by destructors
+    static Memory& memory =
+        *new Memory;  // lives as long as the process: buffers may be freed by destructors
     return memory;
 }
 
-bool Memory::is_device(std::uint64_t address) { return device_range().holds(address); }
+bool Memory::is_device(std::uint64_t address) {
+    return device_range().holds(address);
+}
 
 std::uint64_t Memory::allocate(std::size_t bytes, const std::string& what) {
     const std::lock_guard lock(buffers_->mutex);
@@ -90,7 +102,8 @@ std::uint64_t Memory::allocate(std::size_t bytes, const std::string& what) {
     if (!at) throw std::bad_alloc();
     // What was freed there is forgotten.
     auto old = buffers_->freed.lower_bound(at);
-    while (old != buffers_->freed.end() && old->first < at + bytes + kGap) old = buffers_->freed.erase(old);
+    while (old != buffers_->freed.end() && old->first < at + bytes + kGap)
+        old = buffers_->freed.erase(old);
     buffers_->live[at] = {bytes, what};
     buffers_->used += bytes;
     buffers_->next = round_up(at + bytes + kGap, kAlign);
@@ -115,12 +128,14 @@ void Memory::free(std::uint64_t address) {
     buffers_->live.erase(found);
 }
 
-std::byte* Memory::at(std::uint64_t address, std::size_t bytes, Access access, std::size_t alignment) {
+std::byte* Memory::at(std::uint64_t address, std::size_t bytes, Access access,
+                      std::size_t alignment) {
     const Range& range = device_range();
     if (!range.holds(address) || range.bytes - (address - range.base) < bytes)
         throw Fault("access to " + describe(address));
     if (address % alignment != 0)
-        throw Fault("access at " + describe(address) + " is not aligned to " + std::to_string(alignment));
+        throw Fault("access at " + describe(address) + " is not aligned to " +
+                    std::to_string(alignment));
     std::uint8_t* states = range.state(address);
     const bool reads = access == Access::read || access == Access::update;
     constexpr std::size_t chunk = 256;
@@ -131,7 +146,8 @@ std::byte* Memory::at(std::uint64_t address, std::size_t bytes, Access access, s
             continue;
         }
         if (states[i] == kNothing) throw Fault("access to " + describe(address + i));
-        if (reads && states[i] != kWritten) throw Fault("read of " + describe(address + i) + ", which was never written");
+        if (reads && states[i] != kWritten)
+            throw Fault("read of " + describe(address + i) + ", which was never written");
     }
     if (access == Access::write) std::memset(states, kWritten, bytes);
     return range.at(address);
@@ -148,14 +164,17 @@ std::string Memory::describe(std::uint64_t address) const {
     if (address == 0) return "the null pointer";
     if (!is_device(address)) {
         char text[64];
-        std::snprintf(text, sizeof text, "a host address (0x%llx)", static_cast<unsigned long long>(address));
+        std::snprintf(text, sizeof text, "a host address (0x%llx)",
+                      static_cast<unsigned long long>(address));
         return text;
     }
     const std::lock_guard lock(buffers_->mutex);
     const auto name = [&](const auto& found) {
-        return "buffer '" + found->second.what + "' (" + std::to_string(found->second.bytes) + " bytes)";
+        return "buffer '" + found->second.what + "' (" + std::to_string(found->second.bytes) +
+               " bytes)";
     };
-    const auto live = Buffers::find(buffers_->live, address), freed = Buffers::find(buffers_->freed, address);
+    const auto live = Buffers::find(buffers_->live, address),
+               freed = Buffers::find(buffers_->freed, address);
     if (live != buffers_->live.end() && address < Buffers::end(*live))
         return "byte " + std::to_string(address - live->first) + " of " + name(live);
     if (freed != buffers_->freed.end() && address < Buffers::end(*freed))
@@ -165,11 +184,14 @@ std::string Memory::describe(std::uint64_t address) const {
         (live == buffers_->live.end() || after->first - address < address - Buffers::end(*live)))
         return std::to_string(after->first - address) + " bytes before " + name(after);
     if (live != buffers_->live.end())
-        return std::to_string(address - Buffers::end(*live)) + " bytes past the end of " + name(live);
+        return std::to_string(address - Buffers::end(*live)) + " bytes past the end of " +
+               name(live);
     return "an address of the device that no buffer holds";
 }
 
-std::size_t Memory::total_bytes() const { return kDeviceBytes; }
+std::size_t Memory::total_bytes() const {
+    return kDeviceBytes;
+}
 std::size_t Memory::free_bytes() const {
     const std::lock_guard lock(buffers_->mutex);
     return kDeviceBytes - buffers_->used;

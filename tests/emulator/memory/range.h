@@ -1,5 +1,6 @@
-// Where the bytes of a device address lie: three ranges of one size, reserved once. In the first nothing is mapped (a
-// host that dereferences a device pointer stops); the second holds the bytes; the third one state a byte.
+// Where the bytes of a device address lie: three ranges of one size, reserved once. In the first
+// nothing is mapped (a host that dereferences a device pointer stops); the second holds the bytes;
+// the third one state a byte.
 #pragma once
 
 #include <cstddef>

@@ -9,8 +9,12 @@ namespace emulator {
 namespace {
 
 using Set = std::vector<std::uint64_t>;
-bool test(const Set& s, std::size_t i) { return s[i / 64] >> (i % 64) & 1; }
-void put(Set& s, std::size_t i) { s[i / 64] |= std::uint64_t{1} << (i % 64); }
+bool test(const Set& s, std::size_t i) {
+    return s[i / 64] >> (i % 64) & 1;
+}
+void put(Set& s, std::size_t i) {
+    s[i / 64] |= std::uint64_t{1} << (i % 64);
+}
 
 struct Stretch {  // a basic block
     std::size_t begin, end;
@@ -18,7 +22,9 @@ struct Stretch {  // a basic block
     Set reads, writes, in, out;  // reads: before any write
 };
 
-bool ends_stretch(const Item& item) { return !item.targets.empty() || !item.falls_through; }
+bool ends_stretch(const Item& item) {
+    return !item.targets.empty() || !item.falls_through;
+}
 
 std::vector<Stretch> stretches(const std::vector<Item>& items, std::size_t registers) {
     std::vector<bool> leads(items.size() + 1, false);
@@ -49,12 +55,14 @@ void uses(const std::vector<Item>& items, Stretch& s) {
     for (std::size_t k = s.begin; k < s.end; ++k) {
         const Item& item = items[k];
         for (std::size_t p = 0; p < item.places.size(); ++p) {
-            if (item.places[p].kind != Place::Kind::reg || (p < item.outputs && !item.keeps)) continue;
+            if (item.places[p].kind != Place::Kind::reg || (p < item.outputs && !item.keeps))
+                continue;
             const auto r = static_cast<std::size_t>(item.places[p].index);
             if (!test(s.writes, r)) put(s.reads, r);
         }
         for (std::size_t p = 0; p < item.outputs; ++p)
-            if (item.places[p].kind == Place::Kind::reg) put(s.writes, static_cast<std::size_t>(item.places[p].index));
+            if (item.places[p].kind == Place::Kind::reg)
+                put(s.writes, static_cast<std::size_t>(item.places[p].index));
     }
 }
 
@@ -83,7 +91,8 @@ struct Interval {
 };
 
 // An instruction reads at 2k and writes at 2k + 1, several outputs at 2k.
-std::vector<Interval> intervals(const std::vector<Item>& items, const std::vector<Stretch>& all, std::size_t registers) {
+std::vector<Interval> intervals(const std::vector<Item>& items, const std::vector<Stretch>& all,
+                                std::size_t registers) {
     std::vector<Interval> result(registers);
     for (const Stretch& s : all) {
         for (std::size_t r = 0; r < registers; ++r) {
@@ -113,7 +122,8 @@ Allocation allocate(const std::vector<Item>& items, const std::vector<std::size_
     const std::vector<Interval> interval = intervals(items, all, widths.size());
     std::vector<std::size_t> order(widths.size());
     std::iota(order.begin(), order.end(), 0u);
-    std::sort(order.begin(), order.end(), [&](auto a, auto b) { return interval[a].from < interval[b].from; });
+    std::sort(order.begin(), order.end(),
+              [&](auto a, auto b) { return interval[a].from < interval[b].from; });
     Allocation result;
     result.slot.assign(widths.size(), 0);
     struct Pool {

@@ -13,8 +13,12 @@ namespace {
 
 std::uint64_t encode(const Operand& o, Type type) {
     if (o.kind == Operand::Kind::integer) {
-        if (type == Type::f32) return std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int64_t>(o.bits)));
-        if (type == Type::f64) return std::bit_cast<std::uint64_t>(static_cast<double>(static_cast<std::int64_t>(o.bits)));
+        if (type == Type::f32)
+            return std::bit_cast<std::uint32_t>(
+                static_cast<float>(static_cast<std::int64_t>(o.bits)));
+        if (type == Type::f64)
+            return std::bit_cast<std::uint64_t>(
+                static_cast<double>(static_cast<std::int64_t>(o.bits)));
         if (type == Type::pred) return o.bits ? 0xffffffffu : 0u;
         return width(type) < 8 ? o.bits & ((std::uint64_t{1} << 8 * width(type)) - 1) : o.bits;
     }
@@ -33,7 +37,7 @@ class Decoder {
 public:
     Decoder(const Symbols& symbols, const Entry& entry, Body body)
         : body_(std::move(body)), layout_(symbols, entry, body_) {
-        for (const Register& r : body_.registers) widths_.push_back(width(r.type));
+        for (const Register& r : body_.registers) draft_.widths.push_back(width(r.type));
     }
 
     std::unique_ptr<const Program> decode() {
@@ -41,31 +45,39 @@ public:
         Item end;
         end.run = kEnd;
         end.falls_through = false;
-        items_.push_back(std::move(end));
-        for (const auto& [item, label] : jumps_) items_[item].targets.push_back(target(item, label));
-        return finish();
+        draft_.items.push_back(std::move(end));
+        for (const auto& [item, label] : jumps_)
+            draft_.items[item].targets.push_back(target(item, label));
+        auto program = encode(draft_);
+        program->ordered = ordered_;
+        program->shared_bytes = layout_.shared_bytes();
+        program->local_bytes = (layout_.local_bytes() + 15) / 16 * 16;
+        return program;
     }
 
 private:
     [[noreturn]] void fail(const Statement& s, const std::string& why) const {
-        throw Fault("PTX line " + std::to_string(s.line) + ": " + why + ": " + std::string(s.opcode));
+        throw Fault("PTX line " + std::to_string(s.line) + ": " + why + ": " +
+                    std::string(s.opcode));
     }
 
     std::size_t add(Item item) {
-        items_.push_back(std::move(item));
-        return items_.size() - 1;
+        draft_.items.push_back(std::move(item));
+        return draft_.items.size() - 1;
     }
     Place reg(int index) const { return {Place::Kind::reg, index}; }
     Place fresh(std::size_t bytes) {
-        widths_.push_back(bytes);
-        return reg(static_cast<int>(widths_.size()) - 1);
+        draft_.widths.push_back(bytes);
+        return reg(static_cast<int>(draft_.widths.size()) - 1);
     }
     Place constant(std::size_t bytes, std::uint64_t bits) {
-        const auto [entry, isnew] = constants_.try_emplace({bytes, bits}, static_cast<int>(constants_.size()));
+        const auto [entry, isnew] =
+            draft_.constants.try_emplace({bytes, bits}, static_cast<int>(draft_.constants.size()));
         return {Place::Kind::constant, entry->second};
     }
     Place special(std::size_t bytes, std::string_view name) {
-        const auto [entry, isnew] = specials_.try_emplace({bytes, name}, static_cast<int>(specials_.size()));
+        const auto [entry, isnew] =
+            draft_.specials.try_emplace({bytes, name}, static_cast<int>(draft_.specials.size()));
         return {Place::Kind::special, entry->second};
     }
 
@@ -95,13 +107,22 @@ private:
             if (static_cast<int>(k) < operation.outputs) item.outputs = item.places.size();
         }
         if (opcode.base == "ld" || opcode.base == "ldu") used_bytes(s, opcode, item);
+        const bool atomic = opcode.base == "atom" || opcode.base == "red";
+        ordered_ |= (atomic || operation.kind & kStrongAccess) && !opcode.has("shared");
         guarded(s, operation, std::move(item));
     }
 
     // A mask of the bytes that are used where these are not all.
     void used_bytes(const Statement& s, const Opcode& opcode, Item& item) {
-        const std::size_t bytes = item.outputs * width(opcode.types.back());
-        item.extra = static_cast<std::uint32_t>(s.used_bytes & (bytes < 32 ? (std::uint64_t{1} << bytes) - 1 : ~0u));
+        const std::size_t bytes = width(opcode.types.back());
+        const auto part = [&](std::size_t k) {
+            return ((std::uint32_t{1} << bytes) - 1) << k * bytes;
+        };
+        item.extra = 0;
+        for (std::size_t k = 0; k < item.outputs; ++k)
+            if (s.operands[0].parts.empty() || s.operands[0].parts[k].kind != Operand::Kind::sink)
+                item.extra |= part(k);
+        item.extra &= static_cast<std::uint32_t>(s.used_bytes);
     }
 
     void guarded(const Statement& s, const Operation& operation, Item item) {
@@ -127,7 +148,7 @@ private:
         Item join;
         join.run = kJoin;
         join.line = s.line;
-        items_[at].targets = {add(std::move(join))};
+        draft_.items[at].targets = {add(std::move(join))};
     }
 
     void branch(const Statement& s, const Opcode& opcode) {
@@ -156,13 +177,15 @@ private:
     std::size_t target(std::size_t item, std::string_view label) const {
         const auto found = labels_.find(label);
         if (found == labels_.end())
-            throw Fault("PTX line " + std::to_string(items_[item].line) + ": no label " + std::string(label));
+            throw Fault("PTX line " + std::to_string(draft_.items[item].line) + ": no label " +
+                        std::string(label));
         return found->second;
     }
 
     Shape shape(const Statement& s) const {
         const auto width_of = [&](const Operand& o) {
-            return o.kind == Operand::Kind::reg ? widths_[static_cast<std::size_t>(o.reg)] : std::size_t{0};
+            return o.kind == Operand::Kind::reg ? draft_.widths[static_cast<std::size_t>(o.reg)]
+                                                : std::size_t{0};
         };
         Shape result;
         for (const Operand& o : s.operands) {
@@ -178,7 +201,7 @@ private:
         using Kind = Operand::Kind;
         switch (o.kind) {
             case Kind::reg: {
-                const std::size_t bytes = widths_[static_cast<std::size_t>(o.reg)];
+                const std::size_t bytes = draft_.widths[static_cast<std::size_t>(o.reg)];
                 if (bytes != width(type) && !(loose && bytes >= width(type)))
                     fail(s, "register " + std::string(o.name) + " is not as wide as its type");
                 item.places.push_back(o.negated ? negated(o, s.line) : reg(o.reg));
@@ -186,14 +209,11 @@ private:
             }
             case Kind::integer:
             case Kind::real:
-                item.places.push_back(constant(std::max<std::size_t>(width(type), 2), encode(o, type)));
+                item.places.push_back(
+                    constant(std::max<std::size_t>(width(type), 2), encode(o, type)));
                 break;
-            case Kind::name:
-                item.places.push_back(named(s, o, type));
-                break;
-            case Kind::address:
-                address(s, o, item);
-                break;
+            case Kind::name: item.places.push_back(named(s, o, type)); break;
+            case Kind::address: address(s, o, item); break;
             case Kind::list:
                 for (const Operand& part : o.parts) flatten(s, part, type, loose, item);
                 break;
@@ -201,8 +221,7 @@ private:
                 flatten(s, o.parts[0], type, loose, item);
                 flatten(s, o.parts[1], Type::pred, loose, item);
                 break;
-            case Kind::sink:
-                item.places.push_back(fresh(std::max<std::size_t>(width(type), 2)));
+            case Kind::sink: item.places.push_back(fresh(std::max<std::size_t>(width(type), 2)));
         }
     }
 
@@ -240,77 +259,12 @@ private:
         return place;
     }
 
-    std::unique_ptr<const Program> finish() {
-        auto program = std::make_unique<Program>();
-        const Allocation allocation = allocate(items_, widths_);
-        program->live_bytes = program->file_bytes = allocation.bytes;
-        std::vector<std::uint32_t> constant_slots(constants_.size()), special_slots(specials_.size());
-        const auto room = [&](std::size_t bytes) {
-            program->file_bytes = (program->file_bytes + 63) / 64 * 64;
-            const auto slot = static_cast<std::uint32_t>(program->file_bytes);
-            program->file_bytes += bytes * kLanes;
-            return slot;
-        };
-        for (const auto& [key, index] : constants_) {
-            const std::uint32_t slot = constant_slots[static_cast<std::size_t>(index)] = room(key.first);
-            program->constants.push_back({slot, static_cast<std::uint32_t>(key.first), key.second});
-        }
-        for (const auto& [key, index] : specials_) {
-            const std::uint32_t slot = special_slots[static_cast<std::size_t>(index)] = room(key.first);
-            program->specials.push_back({slot, key.second});
-        }
-        for (std::size_t k = 0; k < items_.size(); ++k) {
-            const Item& item = items_[k];
-            Instruction i;
-            i.run = item.run;
-            i.immediate = item.immediate;
-            i.line = static_cast<std::uint32_t>(item.line);
-            i.extra = item.extra;
-            i.kind = item.kind;
-            const std::size_t n = item.places.size();
-            auto list = std::make_unique<std::uint32_t[]>(n);
-            for (std::size_t p = 0; p < n; ++p) {
-                const Place& place = item.places[p];
-                const auto index = static_cast<std::size_t>(place.index);
-                list[p] = place.kind == Place::Kind::reg        ? allocation.slot[index]
-                          : place.kind == Place::Kind::constant ? constant_slots[index]
-                                                                : special_slots[index];
-                if (p < std::size(i.slot)) i.slot[p] = list[p];
-            }
-            if (n > std::size(i.slot)) {
-                i.more = list.get();
-                program->lists.push_back(std::move(list));
-            }
-            jump(item, k, i, *program);
-            program->code.push_back(i);
-            program->opcodes.push_back(item.opcode);
-        }
-        program->reached.assign(program->code.size() + 1, 0);
-        program->shared_bytes = layout_.shared_bytes();
-        program->local_bytes = (layout_.local_bytes() + 15) / 16 * 16;
-        return program;
-    }
-
-    void jump(const Item& item, std::size_t from, Instruction& i, Program& program) const {
-        if (item.targets.empty()) return;
-        const auto by = [&](std::size_t to) { return static_cast<std::int32_t>(to) - static_cast<std::int32_t>(from); };
-        i.immediate = by(item.targets[0]);
-        if (item.run == kBranch || item.run == kBranchIf) return;
-        auto table = std::make_unique<std::int32_t[]>(item.targets.size());
-        for (std::size_t k = 0; k < item.targets.size(); ++k) table[k] = by(item.targets[k]);
-        i.immediate = reinterpret_cast<std::int64_t>(table.get());
-        i.extra = static_cast<std::uint32_t>(item.targets.size());
-        program.tables.push_back(std::move(table));
-    }
-
     Body body_;
     Layout layout_;
-    std::vector<std::size_t> widths_;  // of registers
-    std::vector<Item> items_;
+    bool ordered_ = false;
+    Draft draft_;
     std::map<std::string_view, std::size_t> labels_;
     std::vector<std::pair<std::size_t, std::string_view>> jumps_;
-    std::map<std::pair<std::size_t, std::uint64_t>, int> constants_;
-    std::map<std::pair<std::size_t, std::string_view>, int> specials_;
 };
 
 }  // namespace

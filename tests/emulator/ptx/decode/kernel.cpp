@@ -32,7 +32,8 @@ const Program& Kernel::program() const {
     facts_.shared_bytes = program_->shared_bytes;
     facts_.local_bytes = program_->local_bytes;
     facts_.max_threads = std::min(entry_.max_threads, 1024);
-    facts_.registers = std::min<int>(255, 10 + static_cast<int>(program_->live_bytes / (4 * kLanes)));
+    facts_.registers =
+        std::min<int>(255, 10 + static_cast<int>(program_->live_bytes / (4 * kLanes)));
     return *program_;
 }
 
@@ -41,11 +42,14 @@ const KernelFacts& Kernel::facts() const {
     return facts_;
 }
 
-const KernelFacts& facts(const Kernel& kernel) { return kernel.facts(); }
+const KernelFacts& facts(const Kernel& kernel) {
+    return kernel.facts();
+}
 
 std::string_view Kernel::line(int number) const {
     std::string_view text = ptx_;
-    for (int k = 1; k < number; ++k) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+    for (int k = 1; k < number; ++k)
+        text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
     text = text.substr(0, text.find('\n'));
     const std::size_t begin = text.find_first_not_of(" \t");
     return begin == text.npos ? std::string_view{} : text.substr(begin);

@@ -6,7 +6,9 @@ namespace emulator {
 
 namespace {
 
-std::size_t round_up(std::size_t x, std::size_t to) { return (x + to - 1) / to * to; }
+std::size_t round_up(std::size_t x, std::size_t to) {
+    return (x + to - 1) / to * to;
+}
 
 void names(const Operand& o, std::set<std::string_view>& into) {
     if (o.kind == Operand::Kind::name) into.insert(o.name);

@@ -32,7 +32,8 @@ public:
         for (const Variable& v : text_.variables) {
             variables_[v.name] = &v;
             if (v.space != Space::shared && !v.is_extern)
-                addresses_[v.name] = Memory::device().allocate(v.bytes, "variable " + std::string(v.name));
+                addresses_[v.name] =
+                    Memory::device().allocate(v.bytes, "variable " + std::string(v.name));
         }
         for (const Variable& v : text_.variables)
             if (addresses_.contains(v.name)) initialise(v);
@@ -84,7 +85,8 @@ private:
             std::memcpy(bytes.data() + r.offset, &value, std::min<std::size_t>(8, v.element));
         }
         if (!bytes.empty())
-            std::memcpy(Memory::device().at(addresses_[v.name], bytes.size(), Access::write), bytes.data(), bytes.size());
+            std::memcpy(Memory::device().at(addresses_[v.name], bytes.size(), Access::write),
+                        bytes.data(), bytes.size());
     }
 
     const std::string ptx_;
@@ -96,7 +98,9 @@ private:
 
 }  // namespace
 
-std::shared_ptr<const Module> Module::parse(std::string_view ptx) { return std::make_shared<const PtxModule>(ptx); }
+std::shared_ptr<const Module> Module::parse(std::string_view ptx) {
+    return std::make_shared<const PtxModule>(ptx);
+}
 
 Coverage coverage() {
     const std::lock_guard lock(registry().mutex);

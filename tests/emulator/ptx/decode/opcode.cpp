@@ -21,12 +21,15 @@ Opcode::Opcode(std::string_view opcode) : text(opcode) {
     }
 }
 
-bool Opcode::has(std::string_view part) const { return std::find(parts.begin(), parts.end(), part) != parts.end(); }
+bool Opcode::has(std::string_view part) const {
+    return std::find(parts.begin(), parts.end(), part) != parts.end();
+}
 
 Operation select(const Opcode& opcode, const Shape& shape) {
-    for (const auto& of_class : {select_move, select_float, select_integer, select_compare, select_memory, select_control,
-                                 select_convert, select_bits, select_approximate, select_atomic, select_exchange,
-                                 select_product}) {
+    for (const auto& of_class :
+         {select_move, select_float, select_integer, select_compare, select_memory, select_control,
+          select_convert, select_bits, select_approximate, select_atomic, select_exchange,
+          select_product}) {
         Operation found = of_class(opcode, shape);
         if (found.run) return found;
     }

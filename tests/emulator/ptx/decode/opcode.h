@@ -24,20 +24,24 @@ struct Opcode {
 struct Shape {
     std::vector<std::vector<std::size_t>> widths;
     std::size_t operands() const { return widths.size(); }
-    std::size_t parts(std::size_t operand) const { return operand < widths.size() ? widths[operand].size() : 0; }
+    std::size_t parts(std::size_t operand) const {
+        return operand < widths.size() ? widths[operand].size() : 0;
+    }
     std::size_t width(std::size_t operand) const { return parts(operand) ? widths[operand][0] : 0; }
 };
 
 struct Operation {
-    Handler run = nullptr;     // nullptr: not of this class
-    std::vector<Type> types;   // of each operand, or of each part of one; registers must have just this width
-    int outputs = 1;           // how many operands, from the first, are written
-    bool parts_ways = false;   // ends, waits or branches: a guard becomes a branch around it
-    bool loose = false;        // registers may be wider than their type (ld, st, cvt)
+    Handler run = nullptr;  // nullptr: not of this class
+    std::vector<Type>
+        types;  // of each operand, or of each part of one; registers must have just this width
+    int outputs = 1;          // how many operands, from the first, are written
+    bool parts_ways = false;  // ends, waits or branches: a guard becomes a branch around it
+    bool loose = false;       // registers may be wider than their type (ld, st, cvt)
     std::uint32_t extra = 0;
     std::int64_t immediate = 0;
-    std::uint32_t kind = 0;
+    std::uint32_t kind = 0;  // of an access
 };
+inline constexpr std::uint32_t kStrongAccess = 16;  // in kind: volatile, relaxed, acquire, release
 
 Operation select_move(const Opcode&, const Shape&);
 Operation select_float(const Opcode&, const Shape&);
@@ -56,11 +60,11 @@ Operation select_product(const Opcode&, const Shape&);
 Operation select(const Opcode& opcode, const Shape& shape);
 
 // Instructions that the decoder itself puts in.
-extern const Handler kJoin;     // where paths may meet
-extern const Handler kGuard;    // runs the next one for lanes where slot[0] holds (extra: holds not)
-extern const Handler kBranch;   // all active lanes; by `immediate` instructions
-extern const Handler kBranchIf; // those where slot[0] holds (extra: holds not)
-extern const Handler kEnd;      // past the last instruction
-extern const Handler kNot;      // slot[0] = not slot[1], predicates
+extern const Handler kJoin;    // where paths may meet
+extern const Handler kGuard;   // runs the next one for lanes where slot[0] holds (extra: holds not)
+extern const Handler kBranch;  // all active lanes; by `immediate` instructions
+extern const Handler kBranchIf;  // those where slot[0] holds (extra: holds not)
+extern const Handler kEnd;       // past the last instruction
+extern const Handler kNot;       // slot[0] = not slot[1], predicates
 
 }  // namespace emulator

@@ -15,13 +15,14 @@ class Symbols;
 
 struct Program {
     std::vector<Instruction> code;
-    std::vector<std::string_view> opcodes;       // of each instruction; "" for those of the decoder
-    mutable std::vector<std::uint8_t> reached;   // set where a run of instructions begins
+    std::vector<std::string_view> opcodes;      // of each instruction; "" for those of the decoder
+    mutable std::vector<std::uint8_t> reached;  // set where a run of instructions begins
     std::vector<std::unique_ptr<std::uint32_t[]>> lists;
     std::vector<std::unique_ptr<std::int32_t[]>> tables;  // of indirect branches
-    std::size_t file_bytes = 0;  // registers of a warp
-    std::size_t live_bytes = 0;  // of these, what registers need
+    std::size_t file_bytes = 0;                           // registers of a warp
+    std::size_t live_bytes = 0;                           // of these, what registers need
     std::size_t shared_bytes = 0, local_bytes = 0;
+    bool ordered = false;  // blocks may tell each other something: they run one after another
 
     struct Constant {
         std::uint32_t slot;

@@ -1,4 +1,5 @@
-// .approx functions. PTX bounds their errors and no more: here they are what double precision gives, rounded once.
+// .approx functions. PTX bounds their errors and no more: here they are what double precision
+// gives, rounded once.
 #include <cmath>
 
 #include "tests/emulator/ptx/decode/opcode.h"
@@ -9,22 +10,52 @@ namespace emulator {
 
 namespace {
 
-struct Exp2 { static float apply(float x) { return static_cast<float>(exp2_double(static_cast<double>(x))); } };
-struct Log2 { static float apply(float x) { return static_cast<float>(log2_double(static_cast<double>(x))); } };
-struct Sine { static float apply(float x) { return static_cast<float>(sine_double(static_cast<double>(x), 0)); } };
-struct Cosine { static float apply(float x) { return static_cast<float>(sine_double(static_cast<double>(x), 1)); } };
-struct Tanh { static float apply(float x) { return static_cast<float>(tanh_double(static_cast<double>(x))); } };
-struct Sqrt { static float apply(float x) { return static_cast<float>(__builtin_sqrt(static_cast<double>(x))); } };
-struct RSqrt { static float apply(float x) { return static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(x))); } };
-struct Reciprocal { static float apply(float x) { return static_cast<float>(1.0 / static_cast<double>(x)); } };
-struct Divide { static float apply(float a, float b) { return static_cast<float>(static_cast<double>(a) / static_cast<double>(b)); } };
+struct Exp2 {
+    static float apply(float x) { return static_cast<float>(exp2_double(static_cast<double>(x))); }
+};
+struct Log2 {
+    static float apply(float x) { return static_cast<float>(log2_double(static_cast<double>(x))); }
+};
+struct Sine {
+    static float apply(float x) {
+        return static_cast<float>(sine_double(static_cast<double>(x), 0));
+    }
+};
+struct Cosine {
+    static float apply(float x) {
+        return static_cast<float>(sine_double(static_cast<double>(x), 1));
+    }
+};
+struct Tanh {
+    static float apply(float x) { return static_cast<float>(tanh_double(static_cast<double>(x))); }
+};
+struct Sqrt {
+    static float apply(float x) {
+        return static_cast<float>(__builtin_sqrt(static_cast<double>(x)));
+    }
+};
+struct RSqrt {
+    static float apply(float x) {
+        return static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(x)));
+    }
+};
+struct Reciprocal {
+    static float apply(float x) { return static_cast<float>(1.0 / static_cast<double>(x)); }
+};
+struct Divide {
+    static float apply(float a, float b) {
+        return static_cast<float>(static_cast<double>(a) / static_cast<double>(b));
+    }
+};
 // The low word of a double's approximation is 0.
 struct Reciprocal64 {
     static double apply(double x) {
         return std::bit_cast<double>(std::bit_cast<std::uint64_t>(1.0 / x) & 0xffffffff00000000u);
     }
 };
-struct RSqrt64 { static double apply(double x) { return 1.0 / __builtin_sqrt(x); } };
+struct RSqrt64 {
+    static double apply(double x) { return 1.0 / __builtin_sqrt(x); }
+};
 
 template <class Op, bool kFlush>
 struct Shaped {
@@ -42,7 +73,8 @@ template <class Op>
 Operation single(const Opcode& o) {
     Operation op;
     op.types = {Type::f32, Type::f32};
-    op.run = o.has("ftz") ? unary<Shaped<Op, true>, float, float> : unary<Shaped<Op, false>, float, float>;
+    op.run = o.has("ftz") ? unary<Shaped<Op, true>, float, float>
+                          : unary<Shaped<Op, false>, float, float>;
     return op;
 }
 

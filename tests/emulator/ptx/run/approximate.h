@@ -1,5 +1,5 @@
-// Elementary functions in double precision without branches, so that 32 lanes are computed side by side; to 1e-13, far
-// below half a unit of single precision.
+// Elementary functions in double precision without branches, so that 32 lanes are computed side by
+// side; to 1e-13, far below half a unit of single precision.
 #pragma once
 
 #include <bit>
@@ -10,7 +10,8 @@
 namespace emulator {
 
 inline double power_of_two(double whole) {  // −1000 < whole < 1000
-    return std::bit_cast<double>(static_cast<std::uint64_t>(static_cast<std::int64_t>(whole) + 1023) << 52);
+    return std::bit_cast<double>(static_cast<std::uint64_t>(static_cast<std::int64_t>(whole) + 1023)
+                                 << 52);
 }
 
 // 2^x for single precision's x: beyond ±200 it is 0 or infinite there.
@@ -52,7 +53,9 @@ inline double log2_double(double x) {
     p = p * q + 1.0;
     const double r = e + 2.88539008177792681 * s * p;  // 2/ln 2
     constexpr double infinity = std::numeric_limits<double>::infinity();
-    return x > 0.0 ? (x < infinity ? r : x) : x == 0.0 ? -infinity : std::numeric_limits<double>::quiet_NaN();
+    return x > 0.0    ? (x < infinity ? r : x)
+           : x == 0.0 ? -infinity
+                      : std::numeric_limits<double>::quiet_NaN();
 }
 
 // sin (quarter 0) or cos (quarter 1) of x. Reduction in three parts: exact enough to |x| = 1e9.

@@ -10,17 +10,69 @@ namespace emulator {
 
 namespace {
 
-struct Add { template <class T> static T apply(T a, T b, T) { return a + b; } };
-struct FlushedAdd { static float apply(float a, float b, float) { return flush(flush(a) + flush(b)); } };  // global f32
-struct Minimum { template <class T> static T apply(T a, T b, T) { return a < b ? a : b; } };
-struct Maximum { template <class T> static T apply(T a, T b, T) { return a > b ? a : b; } };
-struct And { template <class T> static T apply(T a, T b, T) { return a & b; } };
-struct Or { template <class T> static T apply(T a, T b, T) { return a | b; } };
-struct Xor { template <class T> static T apply(T a, T b, T) { return a ^ b; } };
-struct Exchange { template <class T> static T apply(T, T b, T) { return b; } };
-struct CompareSwap { template <class T> static T apply(T a, T b, T c) { return a == b ? c : a; } };
-struct Increment { template <class T> static T apply(T a, T b, T) { return a >= b ? T{0} : a + 1; } };
-struct Decrement { template <class T> static T apply(T a, T b, T) { return a == 0 || a > b ? b : a - 1; } };
+struct Add {
+    template <class T>
+    static T apply(T a, T b, T) {
+        return a + b;
+    }
+};
+struct FlushedAdd {
+    static float apply(float a, float b, float) { return flush(flush(a) + flush(b)); }
+};  // global f32
+struct Minimum {
+    template <class T>
+    static T apply(T a, T b, T) {
+        return a < b ? a : b;
+    }
+};
+struct Maximum {
+    template <class T>
+    static T apply(T a, T b, T) {
+        return a > b ? a : b;
+    }
+};
+struct And {
+    template <class T>
+    static T apply(T a, T b, T) {
+        return a & b;
+    }
+};
+struct Or {
+    template <class T>
+    static T apply(T a, T b, T) {
+        return a | b;
+    }
+};
+struct Xor {
+    template <class T>
+    static T apply(T a, T b, T) {
+        return a ^ b;
+    }
+};
+struct Exchange {
+    template <class T>
+    static T apply(T, T b, T) {
+        return b;
+    }
+};
+struct CompareSwap {
+    template <class T>
+    static T apply(T a, T b, T c) {
+        return a == b ? c : a;
+    }
+};
+struct Increment {
+    template <class T>
+    static T apply(T a, T b, T) {
+        return a >= b ? T{0} : a + 1;
+    }
+};
+struct Decrement {
+    template <class T>
+    static T apply(T a, T b, T) {
+        return a == 0 || a > b ? b : a - 1;
+    }
+};
 
 // [d,] [a], b[, c]
 template <class Op, class T, bool kGives, bool kThree>
@@ -35,7 +87,8 @@ const Instruction* atomic(Warp& w, const Instruction* i) {
         if (lanes.shared) check_race(w, i, l, lanes.address[l], sizeof(T), SharedAccess::atomic);
         std::atomic_ref<Word> word(*reinterpret_cast<Word*>(lanes.place[l]));
         Word old = word.load();
-        while (!word.compare_exchange_weak(old, std::bit_cast<Word>(Op::apply(std::bit_cast<T>(old), b[l], c[l])))) {
+        while (!word.compare_exchange_weak(
+            old, std::bit_cast<Word>(Op::apply(std::bit_cast<T>(old), b[l], c[l])))) {
         }
         if (kGives) w.at<T>(i->slot[0])[l] = std::bit_cast<T>(old);
     });
@@ -54,13 +107,15 @@ Handler of_integer(Type t, bool gives) {
 }
 template <class Op, bool kThree = false>
 Handler of_bits(Type t, bool gives) {
-    return width(t) == 4 ? giving<Op, std::uint32_t, kThree>(gives) : giving<Op, std::uint64_t, kThree>(gives);
+    return width(t) == 4 ? giving<Op, std::uint32_t, kThree>(gives)
+                         : giving<Op, std::uint64_t, kThree>(gives);
 }
 
 Handler operation(const Opcode& o, Type t, bool gives) {
     if (o.has("add")) {
         if (t == Type::f64) return giving<Add, double>(gives);
-        if (t == Type::f32) return o.has("shared") ? giving<Add, float>(gives) : giving<FlushedAdd, float>(gives);
+        if (t == Type::f32)
+            return o.has("shared") ? giving<Add, float>(gives) : giving<FlushedAdd, float>(gives);
         return of_bits<Add>(t, gives);
     }
     if (o.has("min")) return of_integer<Minimum>(t, gives);
@@ -80,7 +135,9 @@ Handler operation(const Opcode& o, Type t, bool gives) {
 Operation select_atomic(const Opcode& o, const Shape& shape) {
     const bool gives = o.base == "atom";
     Operation op;
-    if ((!gives && o.base != "red") || o.types.size() != 1 || width(o.type()) < 4 || width(o.type()) > 8) return op;
+    if ((!gives && o.base != "red") || o.types.size() != 1 || width(o.type()) < 4 ||
+        width(o.type()) > 8)
+        return op;
     const Type t = o.type();
     op.outputs = gives;
     op.types = gives ? std::vector{t, Type::b64, t, t} : std::vector{Type::b64, t, t};

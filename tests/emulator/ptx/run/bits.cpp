@@ -12,26 +12,68 @@ namespace {
 using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
-struct And { template <class T> static T apply(T a, T b) { return a & b; } };
-struct Or { template <class T> static T apply(T a, T b) { return a | b; } };
-struct Xor { template <class T> static T apply(T a, T b) { return a ^ b; } };
-struct Not { template <class T> static T apply(T a) { return static_cast<T>(~a); } };
-struct CNot { template <class T> static T apply(T a) { return a == 0; } };
-// By the width and more: 0, or the sign everywhere.
-struct Left {
-    template <class T> static T apply(T a, u32 n) { return n < 8 * sizeof(T) ? static_cast<T>(a << (n & (8 * sizeof(T) - 1))) : T{0}; }
-};
-struct Right {
-    template <class T> static T apply(T a, u32 n) {
-        constexpr u32 most = 8 * sizeof(T) - 1;
-        if constexpr (std::is_signed_v<T>) return static_cast<T>(a >> (n < most ? n : most));
-        else return n <= most ? static_cast<T>(a >> (n & most)) : T{0};
+struct And {
+    template <class T>
+    static T apply(T a, T b) {
+        return a & b;
     }
 };
-struct Count { template <class T> static u32 apply(T a) { return static_cast<u32>(std::popcount(a)); } };
-struct LeadingZeros { template <class T> static u32 apply(T a) { return static_cast<u32>(std::countl_zero(a)); } };
+struct Or {
+    template <class T>
+    static T apply(T a, T b) {
+        return a | b;
+    }
+};
+struct Xor {
+    template <class T>
+    static T apply(T a, T b) {
+        return a ^ b;
+    }
+};
+struct Not {
+    template <class T>
+    static T apply(T a) {
+        return static_cast<T>(~a);
+    }
+};
+struct CNot {
+    template <class T>
+    static T apply(T a) {
+        return a == 0;
+    }
+};
+// By the width and more: 0, or the sign everywhere.
+struct Left {
+    template <class T>
+    static T apply(T a, u32 n) {
+        return n < 8 * sizeof(T) ? static_cast<T>(a << (n & (8 * sizeof(T) - 1))) : T{0};
+    }
+};
+struct Right {
+    template <class T>
+    static T apply(T a, u32 n) {
+        constexpr u32 most = 8 * sizeof(T) - 1;
+        if constexpr (std::is_signed_v<T>)
+            return static_cast<T>(a >> (n < most ? n : most));
+        else
+            return n <= most ? static_cast<T>(a >> (n & most)) : T{0};
+    }
+};
+struct Count {
+    template <class T>
+    static u32 apply(T a) {
+        return static_cast<u32>(std::popcount(a));
+    }
+};
+struct LeadingZeros {
+    template <class T>
+    static u32 apply(T a) {
+        return static_cast<u32>(std::countl_zero(a));
+    }
+};
 struct Reverse {
-    template <class T> static T apply(T a) {
+    template <class T>
+    static T apply(T a) {
         T r = 0;
         for (u32 k = 0; k < 8 * sizeof(T); ++k) r |= (a >> k & 1) << (8 * sizeof(T) - 1 - k);
         return r;
@@ -39,20 +81,24 @@ struct Reverse {
 };
 // The position of the highest bit that differs from the sign; all ones where there is none.
 struct FindHighest {
-    template <class T> static u32 apply(T a) {
+    template <class T>
+    static u32 apply(T a) {
         std::make_unsigned_t<T> x = static_cast<std::make_unsigned_t<T>>(a);
         if (std::is_signed_v<T> && a < 0) x = ~x;
-        return x == 0 ? ~0u : static_cast<u32>(8 * sizeof(T)) - 1 - static_cast<u32>(std::countl_zero(x));
+        return x == 0 ? ~0u
+                      : static_cast<u32>(8 * sizeof(T)) - 1 - static_cast<u32>(std::countl_zero(x));
     }
 };
 struct FindHighestShift {
-    template <class T> static u32 apply(T a) {
+    template <class T>
+    static u32 apply(T a) {
         const u32 at = FindHighest::apply(a);
         return at == ~0u ? at : static_cast<u32>(8 * sizeof(T)) - 1 - at;
     }
 };
 struct Extract {
-    template <class T> static T apply(T a, u32 position, u32 length) {
+    template <class T>
+    static T apply(T a, u32 position, u32 length) {
         constexpr u32 bits = 8 * sizeof(T);
         const u32 p = position & 255u, n = length & 255u;
         using U = std::make_unsigned_t<T>;
@@ -152,8 +198,10 @@ template <class Op, bool kTwo>
 Handler logic(Type t) {
     const auto pick = [](auto zero) -> Handler {
         using T = decltype(zero);
-        if constexpr (kTwo) return binary<Op, T, T, T>;
-        else return unary<Op, T, T>;
+        if constexpr (kTwo)
+            return binary<Op, T, T, T>;
+        else
+            return unary<Op, T, T>;
     };
     switch (width(t)) {
         case 2: return pick(std::uint16_t{});
@@ -182,12 +230,16 @@ Handler counted(Type t) {
 Handler extract(Type t) {
     if (t == Type::s32) return ternary<Extract, std::int32_t, std::int32_t, u32, u32>;
     if (t == Type::s64) return ternary<Extract, std::int64_t, std::int64_t, u32, u32>;
-    return width(t) == 4 ? Handler{ternary<Extract, u32, u32, u32, u32>} : Handler{ternary<Extract, u64, u64, u32, u32>};
+    return width(t) == 4 ? Handler{ternary<Extract, u32, u32, u32, u32>}
+                         : Handler{ternary<Extract, u64, u64, u32, u32>};
 }
 Handler funnel(const Opcode& o) {
     const bool wraps = o.has("wrap");
-    if (o.has("l")) return wraps ? ternary<Funnel<true, true>, u32, u32, u32, u32> : ternary<Funnel<true, false>, u32, u32, u32, u32>;
-    return wraps ? ternary<Funnel<false, true>, u32, u32, u32, u32> : ternary<Funnel<false, false>, u32, u32, u32, u32>;
+    if (o.has("l"))
+        return wraps ? ternary<Funnel<true, true>, u32, u32, u32, u32>
+                     : ternary<Funnel<true, false>, u32, u32, u32, u32>;
+    return wraps ? ternary<Funnel<false, true>, u32, u32, u32, u32>
+                 : ternary<Funnel<false, false>, u32, u32, u32, u32>;
 }
 std::uint32_t permutation(const Opcode& o) {
     constexpr std::string_view modes[] = {"", "f4e", "b4e", "rc8", "ecl", "ecr", "rc16"};
@@ -207,8 +259,10 @@ Operation select_bits(const Opcode& o, const Shape&) {
     if (o.base == "xor") op.run = logic<Xor, true>(t);
     if (o.base == "not" || o.base == "cnot" || o.base == "brev") {
         op.types = {t, t};
-        op.run = o.base == "not" ? logic<Not, false>(t) : o.base == "cnot" ? logic<CNot, false>(t)
-                 : width(t) == 4 ? Handler{unary<Reverse, u32, u32>} : Handler{unary<Reverse, u64, u64>};
+        op.run = o.base == "not"    ? logic<Not, false>(t)
+                 : o.base == "cnot" ? logic<CNot, false>(t)
+                 : width(t) == 4    ? Handler{unary<Reverse, u32, u32>}
+                                    : Handler{unary<Reverse, u64, u64>};
     }
     if (o.base == "shl" || o.base == "shr") {
         op.types = {t, t, Type::u32};
@@ -216,8 +270,10 @@ Operation select_bits(const Opcode& o, const Shape&) {
     }
     if (o.base == "popc" || o.base == "clz" || o.base == "bfind") {
         op.types = {Type::u32, t};
-        op.run = o.base == "popc" ? counted<Count>(t) : o.base == "clz" ? counted<LeadingZeros>(t)
-                 : o.has("shiftamt") ? counted<FindHighestShift>(t) : counted<FindHighest>(t);
+        op.run = o.base == "popc"    ? counted<Count>(t)
+                 : o.base == "clz"   ? counted<LeadingZeros>(t)
+                 : o.has("shiftamt") ? counted<FindHighestShift>(t)
+                                     : counted<FindHighest>(t);
     }
     if (o.base == "bfe") {
         op.types = {t, t, Type::u32, Type::u32};
@@ -228,7 +284,8 @@ Operation select_bits(const Opcode& o, const Shape&) {
         op.run = width(t) == 4 ? Handler{insert<u32>} : Handler{insert<u64>};
     }
     if (o.base == "bmsk")
-        op.run = o.has("wrap") ? binary<Mask<true>, u32, u32, u32> : binary<Mask<false>, u32, u32, u32>;
+        op.run =
+            o.has("wrap") ? binary<Mask<true>, u32, u32, u32> : binary<Mask<false>, u32, u32, u32>;
     if (o.base == "lop3") {
         op.types.assign(5, t);
         op.run = logic3;

@@ -11,13 +11,9 @@
 
 #include "tests/emulator/fault.h"
 #include "tests/emulator/ptx/decode/kernel.h"
-#include "tests/emulator/ptx/run/warp.h"
+#include "tests/emulator/ptx/run/prepare.h"
 
 namespace emulator {
-
-Bytes aligned_bytes(std::size_t n) {
-    return Bytes(static_cast<std::byte*>(std::aligned_alloc(64, std::max<std::size_t>((n + 63) / 64 * 64, 64))));
-}
 
 namespace {
 
@@ -33,118 +29,28 @@ std::string readable(const std::string& name) {
     return result;
 }
 
-// Bits of a special register in one lane.
-std::uint64_t special(const Block& b, const Warp& w, int lane, std::string_view name) {
-    const unsigned thread = static_cast<unsigned>(w.number * kLanes + lane);
-    const std::uint32_t bit = 1u << lane;
-    const auto of = [&](const char* prefix, unsigned x, unsigned y, unsigned z, std::uint64_t& into) {
-        const std::string_view head = prefix;
-        if (name.substr(0, head.size()) != head || name.size() != head.size() + 1) return false;
-        into = name.back() == 'x' ? x : name.back() == 'y' ? y : z;
-        return true;
-    };
-    std::uint64_t value = 0;
-    if (of("%tid.", thread % b.size.x, thread / b.size.x % b.size.y, thread / b.size.x / b.size.y, value)) return value;
-    if (of("%ntid.", b.size.x, b.size.y, b.size.z, value)) return value;
-    if (of("%ctaid.", b.index.x, b.index.y, b.index.z, value)) return value;
-    if (of("%nctaid.", b.grid.x, b.grid.y, b.grid.z, value)) return value;
-    if (name == "%laneid") return static_cast<unsigned>(lane);
-    if (name == "%warpid") return static_cast<unsigned>(w.number);
-    if (name == "%nwarpid") return 32;
-    if (name == "%lanemask_eq") return bit;
-    if (name == "%lanemask_lt") return bit - 1;
-    if (name == "%lanemask_le") return bit - 1 + bit;
-    if (name == "%lanemask_gt") return ~(bit - 1 + bit);
-    if (name == "%lanemask_ge") return ~(bit - 1);
-    if (name == "%smid" || name == "%gridid") return 0;
-    if (name == "%nsmid") return 132;
-    if (name == "%total_smem_size") return b.shared_bytes;
-    if (name == "%dynamic_smem_size") return b.dynamic_shared;
-    throw Fault("special register " + std::string(name) + " is not known");
-}
-
-template <class T>
-void fill(Warp& w, std::uint32_t slot, std::uint64_t bits) {
-    std::fill_n(w.at<T>(slot), kLanes, static_cast<T>(bits));
-}
-
-// Registers, local and shared memory for blocks of this size.
-void prepare(Block& b, const Program& program, Dim3 grid, Dim3 size, std::size_t dynamic_shared) {
-    const auto same = [](Dim3 a, Dim3 c) { return a.x == c.x && a.y == c.y && a.z == c.z; };
-    if (b.code && same(b.grid, grid) && same(b.size, size) && b.dynamic_shared == dynamic_shared) return;
-    b.grid = grid;
-    const int threads = static_cast<int>(size.x * size.y * size.z), warps = (threads + kLanes - 1) / kLanes;
-    b.code = program.code.data();
-    b.reached = program.reached.data();
-    b.size = size;
-    b.dynamic_shared = dynamic_shared;
-    b.shared_bytes = program.shared_bytes + dynamic_shared;
-    b.shared.resize(b.shared_bytes);
-    b.shared_states.resize(b.shared_bytes);
-    b.local_bytes = program.local_bytes;
-    if (static_cast<int>(b.warps.size()) != warps) {
-        b.warps.assign(static_cast<std::size_t>(warps), {});
-        b.files = aligned_bytes(program.file_bytes * static_cast<std::size_t>(warps));
-        std::memset(b.files.get(), 0, program.file_bytes * static_cast<std::size_t>(warps));
-        b.local = aligned_bytes(program.local_bytes * kLanes * static_cast<std::size_t>(warps));
-        b.local_states.resize(program.local_bytes * kLanes * static_cast<std::size_t>(warps));
-    }
-    b.threads = threads;
-    for (int n = 0; n < warps; ++n) {
-        Warp& w = b.warps[static_cast<std::size_t>(n)];
-        w.block = &b;
-        w.number = n;
-        const auto k = static_cast<std::size_t>(n);
-        w.file = b.files.get() + program.file_bytes * k;
-        w.local = b.local.get() + program.local_bytes * kLanes * k;
-        w.local_states = b.local_states.data() + program.local_bytes * kLanes * k;
-        for (const Program::Constant& c : program.constants) {
-            if (c.width == 8) fill<std::uint64_t>(w, c.slot, c.bits);
-            if (c.width == 4) fill<std::uint32_t>(w, c.slot, c.bits);
-            if (c.width == 2) fill<std::uint16_t>(w, c.slot, c.bits);
-        }
-        for (const Program::Special& s : program.specials)
-            for (int l = 0; l < kLanes; ++l)
-                w.at<std::uint32_t>(s.slot)[l] = static_cast<std::uint32_t>(special(b, w, l, s.name));
-    }
-}
-
-void start(Block& b, const Program& program) {
-    std::fill(b.shared_states.begin(), b.shared_states.end(), std::uint8_t{1});
-    std::fill(b.local_states.begin(), b.local_states.end(), std::uint8_t{1});
-    std::fill(std::begin(b.arrived), std::end(b.arrived), 0);
-    if (b.check_races) b.races.reset(b.shared_bytes);
-    for (Warp& w : b.warps) {
-        const int lanes = std::min(kLanes, b.threads - w.number * kLanes);
-        w.alive = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
-        w.groups.clear();
-        w.next = reinterpret_cast<const Instruction*>(~std::uintptr_t{0});
-        w.barrier = nullptr;
-        w.syncs = 0;
-        w.set_active(w.alive);
-        for (const Program::Special& s : program.specials)
-            if (s.name.starts_with("%ctaid")) fill<std::uint32_t>(w, s.slot, special(b, w, 0, s.name));
-    }
-    b.reached[0] = 1;
-}
-
 // bar.red: what all threads that wait there get.
 void reduce(Block& b, int id) {
     int count = 0, threads = 0;
-    const auto waiting = [&](const Warp& w) { return w.barrier && w.barrier_id == id && w.barrier->extra & (32u | 64u | 128u); };
+    const auto waiting = [&](const Warp& w) {
+        return w.barrier && w.barrier_id == id && w.barrier->extra & (32u | 64u | 128u);
+    };
     const auto predicate = [](const Instruction* i) { return i->slot[i->extra & 16u ? 3 : 2]; };
     for (Warp& w : b.warps) {
         if (!waiting(w)) continue;
         for (int l = 0; l < kLanes; ++l) {
             threads += w.active >> l & 1;
-            count += static_cast<int>(w.active >> l & 1 & w.at<std::uint32_t>(predicate(w.barrier))[l]);
+            count +=
+                static_cast<int>(w.active >> l & 1 & w.at<std::uint32_t>(predicate(w.barrier))[l]);
         }
     }
     for (Warp& w : b.warps) {
         if (!waiting(w)) continue;
         const std::uint32_t kind = w.barrier->extra;
         const bool holds = kind & 64u ? count == threads : count > 0;
-        const std::uint32_t value = kind & 32u ? static_cast<std::uint32_t>(count) : holds ? ~0u : 0u;
+        const std::uint32_t value = kind & 32u ? static_cast<std::uint32_t>(count)
+                                    : holds    ? ~0u
+                                               : 0u;
         for (int l = 0; l < kLanes; ++l)
             if (w.active >> l & 1) w.at<std::uint32_t>(w.barrier->slot[0])[l] = value;
     }
@@ -165,8 +71,8 @@ bool release(Block& b) {
             if (!w.barrier || w.barrier_id != id) continue;
             if (one && !w.barrier_count && one->barrier != w.barrier)
                 fault(w, w.barrier, std::countr_zero(w.active),
-                      "warps of a block wait at different barriers: warp " + std::to_string(one->number) + " at " +
-                          where(*one, one->barrier));
+                      "warps of a block wait at different barriers: warp " +
+                          std::to_string(one->number) + " at " + where(*one, one->barrier));
             one = &w;
             there += kLanes;
             count = w.barrier_count;
@@ -178,7 +84,9 @@ bool release(Block& b) {
         b.arrived[id] = 0;
         any = true;
     }
-    if (!any) fault(*first, first->barrier, std::countr_zero(first->active), "a barrier that not all threads reach");
+    if (!any)
+        fault(*first, first->barrier, std::countr_zero(first->active),
+              "a barrier that not all threads reach");
     b.races.next_interval();
     return true;
 }
@@ -196,7 +104,8 @@ void run_block(Block& b, const Program& program, std::uint64_t seed) {
             }
         }
         for (Warp* w : order) {
-            if (begun && (!w->barrier || w->barrier_id >= 0)) continue;  // it has returned, or waits
+            if (begun && (!w->barrier || w->barrier_id >= 0))
+                continue;  // it has returned, or waits
             const Instruction* at = begun ? w->barrier + 1 : b.code;
             w->barrier = nullptr;
             while (at) at = at->run(*w, at);
@@ -208,15 +117,18 @@ void run_block(Block& b, const Program& program, std::uint64_t seed) {
 }  // namespace
 
 std::string where(const Warp& w, const Instruction* at) {
-    return "PTX line " + std::to_string(at->line) + " `" + std::string(w.block->kernel->line(static_cast<int>(at->line))) + "`";
+    return "PTX line " + std::to_string(at->line) + " `" +
+           std::string(w.block->kernel->line(static_cast<int>(at->line))) + "`";
 }
 
 void fault(const Warp& w, const Instruction* at, int lane, const std::string& what) {
     const Block& b = *w.block;
     const unsigned thread = static_cast<unsigned>(w.number * kLanes + lane);
-    throw Fault("kernel " + readable(b.kernel->name()) + ", block " + triple(b.index.x, b.index.y, b.index.z) + ", thread " +
-                triple(thread % b.size.x, thread / b.size.x % b.size.y, thread / b.size.x / b.size.y) + ", " +
-                where(w, at) + ": " + what);
+    throw Fault(
+        "kernel " + readable(b.kernel->name()) + ", block " +
+        triple(b.index.x, b.index.y, b.index.z) + ", thread " +
+        triple(thread % b.size.x, thread / b.size.x % b.size.y, thread / b.size.x / b.size.y) +
+        ", " + where(w, at) + ": " + what);
 }
 
 namespace {
@@ -244,10 +156,12 @@ struct Launch {
         b.check_races = execution.check_races;
         const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
         for (std::uint64_t n; (n = ticket++) < blocks && n < error_at;) {
-            b.index = {static_cast<unsigned>(n % grid.x), static_cast<unsigned>(n / grid.x % grid.y),
+            b.index = {static_cast<unsigned>(n % grid.x),
+                       static_cast<unsigned>(n / grid.x % grid.y),
                        static_cast<unsigned>(n / grid.x / grid.y)};
             try {
-                run_block(b, program, execution.order ? execution.order + n * 0x9e3779b97f4a7c15u : 0);
+                run_block(b, program,
+                          execution.order ? execution.order + n * 0x9e3779b97f4a7c15u : 0);
             } catch (...) {
                 const std::lock_guard lock(mutex);
                 if (n < error_at) error = std::current_exception(), error_at = n;
@@ -259,19 +173,21 @@ struct Launch {
 
 }  // namespace
 
-void execute(const Kernel& kernel, Dim3 grid, Dim3 size, std::size_t dynamic_shared, std::span<const std::byte> parameters,
-             const Execution& execution) {
+void execute(const Kernel& kernel, Dim3 grid, Dim3 size, std::size_t dynamic_shared,
+             std::span<const std::byte> parameters, const Execution& execution) {
     const KernelFacts& facts = kernel.facts();
     const std::uint64_t threads = std::uint64_t{size.x} * size.y * size.z;
     if (threads == 0 || threads > static_cast<std::uint64_t>(facts.max_threads))
-        throw Fault("kernel " + readable(kernel.name()) + ": " + std::to_string(threads) + " threads a block, of at most " +
-                    std::to_string(facts.max_threads));
+        throw Fault("kernel " + readable(kernel.name()) + ": " + std::to_string(threads) +
+                    " threads a block, of at most " + std::to_string(facts.max_threads));
     if (parameters.size() < facts.parameter_bytes)
         throw Fault("kernel " + readable(kernel.name()) + ": " + std::to_string(parameters.size()) +
                     " bytes of parameters, not " + std::to_string(facts.parameter_bytes));
-    Launch launch{kernel, kernel.program(), grid, size, dynamic_shared, parameters, execution, {}, {}, {}};
+    Launch launch{kernel,     kernel.program(), grid, size, dynamic_shared,
+                  parameters, execution,        {},   {},   {}};
+    const int workers = launch.program.ordered ? 1 : execution.threads;
     std::vector<std::thread> others;
-    for (int k = 1; k < execution.threads; ++k) others.emplace_back([&] { launch.work(); });
+    for (int k = 1; k < workers; ++k) others.emplace_back([&] { launch.work(); });
     launch.work();
     for (std::thread& t : others) t.join();
     if (launch.error) std::rethrow_exception(launch.error);

@@ -15,7 +15,8 @@ enum class Relation { eq, ne, lt, le, gt, ge, equ, neu, ltu, leu, gtu, geu, num,
 // With NaN the plain relations do not hold, those with u do.
 template <Relation kRelation>
 struct Compare {
-    template <class T> static bool apply(T a, T b) {
+    template <class T>
+    static bool apply(T a, T b) {
         const bool unordered = a != a || b != b;
         switch (kRelation) {
             case Relation::eq: return a == b;
@@ -42,8 +43,10 @@ template <class T, Relation kRelation, bool kFlush>
 const Instruction* set_predicate(Warp& w, const Instruction* i) {
     const T *a = w.at<T>(i->slot[1]), *b = w.at<T>(i->slot[2]);
     each_lane(w, w.at<u32>(i->slot[0]), [&](int l) {
-        if constexpr (kFlush) return Compare<kRelation>::apply(flush(a[l]), flush(b[l])) ? ~0u : 0u;
-        else return Compare<kRelation>::apply(a[l], b[l]) ? ~0u : 0u;
+        if constexpr (kFlush)
+            return Compare<kRelation>::apply(flush(a[l]), flush(b[l])) ? ~0u : 0u;
+        else
+            return Compare<kRelation>::apply(a[l], b[l]) ? ~0u : 0u;
     });
     return i + 1;
 }
@@ -89,7 +92,8 @@ Handler comparison(const Opcode& o, Type t) {
 enum Combine : u32 { kAlone, kAnd, kOr, kXor };
 constexpr u32 kTwo = 4;
 
-// setp.cmp.op p[|q], a, b[, c]: p = cmp op c, q = !cmp op c. `immediate`: the handler of the comparison.
+// setp.cmp.op p[|q], a, b[, c]: p = cmp op c, q = !cmp op c. `immediate`: the handler of the
+// comparison.
 const Instruction* set_combined(Warp& w, const Instruction* i) {
     const u32 combine = i->extra & 3u, first = i->extra & kTwo ? 2 : 1;
     alignas(64) u32 c[kLanes] = {}, result[kLanes];
@@ -101,10 +105,14 @@ const Instruction* set_combined(Warp& w, const Instruction* i) {
     reinterpret_cast<Handler>(i->immediate)(w, &inner);
     std::copy_n(w.at<u32>(i->slot[0]), kLanes, result);
     const auto with = [&](u32 x, u32 other) {
-        return combine == kAlone ? x : combine == kAnd ? x & other : combine == kOr ? x | other : x ^ other;
+        return combine == kAlone ? x
+               : combine == kAnd ? x & other
+               : combine == kOr  ? x | other
+                                 : x ^ other;
     };
     each_lane(w, w.at<u32>(i->slot[0]), [&](int l) { return with(result[l], c[l]); });
-    if (first == 2) each_lane(w, w.at<u32>(i->slot[1]), [&](int l) { return with(~result[l], c[l]); });
+    if (first == 2)
+        each_lane(w, w.at<u32>(i->slot[1]), [&](int l) { return with(~result[l], c[l]); });
     return i + 1;
 }
 
@@ -156,14 +164,19 @@ Operation select_compare(const Opcode& o, const Shape& shape) {
     }
     if (o.base == "selp") {
         op.types = {t, t, t, Type::pred};
-        op.run = width(t) == 2 ? Handler{select_lanes<std::uint16_t>} : width(t) == 4 ? Handler{select_lanes<u32>}
-                                                                                     : Handler{select_lanes<std::uint64_t>};
+        op.run = width(t) == 2   ? Handler{select_lanes<std::uint16_t>}
+                 : width(t) == 4 ? Handler{select_lanes<u32>}
+                                 : Handler{select_lanes<std::uint64_t>};
     }
     if (o.base == "slct" && o.types.size() == 2) {
         const Type c = o.types[1];
         op.types = {t, t, t, c};
-        if (width(t) == 4) op.run = c == Type::f32 ? Handler{select_by_sign<u32, float>} : Handler{select_by_sign<u32, std::int32_t>};
-        if (width(t) == 8) op.run = c == Type::f32 ? Handler{select_by_sign<std::uint64_t, float>} : Handler{select_by_sign<std::uint64_t, std::int32_t>};
+        if (width(t) == 4)
+            op.run = c == Type::f32 ? Handler{select_by_sign<u32, float>}
+                                    : Handler{select_by_sign<u32, std::int32_t>};
+        if (width(t) == 8)
+            op.run = c == Type::f32 ? Handler{select_by_sign<std::uint64_t, float>}
+                                    : Handler{select_by_sign<std::uint64_t, std::int32_t>};
     }
     return op;
 }

@@ -1,4 +1,5 @@
-// Paths of a warp: the lanes at the lowest instruction run first, and meet the others where these wait.
+// Paths of a warp: the lanes at the lowest instruction run first, and meet the others where these
+// wait.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -16,7 +17,9 @@ void Warp::set_active(std::uint32_t lanes) {
 
 namespace {
 
-const Instruction* past_all() { return reinterpret_cast<const Instruction*>(~std::uintptr_t{0}); }
+const Instruction* past_all() {
+    return reinterpret_cast<const Instruction*>(~std::uintptr_t{0});
+}
 
 void find_next(Warp& w) {
     w.next = past_all();
@@ -130,7 +133,8 @@ const Instruction* branch_table(Warp& w, const Instruction* i) {
     const std::uint32_t* index = w.at<std::uint32_t>(i->slot[0]);
     const auto* table = reinterpret_cast<const std::int32_t*>(i->immediate);
     each_active(w, [&](int l) {
-        if (index[l] >= i->extra) fault(w, i, l, "index " + std::to_string(index[l]) + " is not in the branch's table");
+        if (index[l] >= i->extra)
+            fault(w, i, l, "index " + std::to_string(index[l]) + " is not in the branch's table");
         put(w, i + table[index[l]], 1u << l, 0);
     });
     return resume(w);
@@ -157,15 +161,21 @@ const Instruction* invert(Warp& w, const Instruction* i) {
     return i + 1;
 }
 
-const Instruction* trap(Warp& w, const Instruction* i) { fault(w, i, std::countr_zero(w.active), "the kernel traps"); }
-
-const Instruction* call(Warp& w, const Instruction* i) {
-    fault(w, i, std::countr_zero(w.active), "a function is called, which is not part of this device (an assertion?)");
+const Instruction* trap(Warp& w, const Instruction* i) {
+    fault(w, i, std::countr_zero(w.active), "the kernel traps");
 }
 
-const Instruction* nothing(Warp&, const Instruction* i) { return i + 1; }
+const Instruction* call(Warp& w, const Instruction* i) {
+    fault(w, i, std::countr_zero(w.active),
+          "a function is called, which is not part of this device (an assertion?)");
+}
 
-// --- barriers -------------------------------------------------------------------------------------
+const Instruction* nothing(Warp&, const Instruction* i) {
+    return i + 1;
+}
+
+// --- barriers
+// -------------------------------------------------------------------------------------
 
 // bar.sync id[, threads]: all of the warp, then the block brings the warps together.
 const Instruction* barrier(Warp& w, const Instruction* i) {
@@ -213,7 +223,8 @@ bool together(Warp& w, const Instruction* at, std::uint32_t members, const Instr
     return false;
 }
 
-const Handler kJoin = join, kGuard = guard, kBranch = branch, kBranchIf = branch_if, kEnd = leave, kNot = invert;
+const Handler kJoin = join, kGuard = guard, kBranch = branch, kBranchIf = branch_if, kEnd = leave,
+              kNot = invert;
 
 Operation select_control(const Opcode& o, const Shape& shape) {
     Operation op;
@@ -228,7 +239,7 @@ Operation select_control(const Opcode& o, const Shape& shape) {
         op.run = nothing;
         op.parts_ways = false;
     }
-    if (o.base != "bar" && o.base != "barrier") return op;
+    if ((o.base != "bar" && o.base != "barrier") || o.has("cluster")) return op;
     if (o.has("warp")) {
         op.run = warp_barrier;
     } else if (o.has("arrive")) {

@@ -17,14 +17,16 @@ bool meet(Warp& w, const Instruction* i, u32 slot, const Instruction*& next) {
     u32 members = 0;
     each_active(w, [&](int l) {
         members |= of_lane[l];
-        if (!(of_lane[l] >> l & 1u)) fault(w, i, l, "the lane is not in the mask of members that it names");
+        if (!(of_lane[l] >> l & 1u))
+            fault(w, i, l, "the lane is not in the mask of members that it names");
     });
     return together(w, i, members, next);
 }
 
 enum Mode : u32 { kUp, kDown, kButterfly, kIndex };
 
-// shfl.sync.mode.b32 d|p, a, b, c, members. From a lane that does not take part comes all ones: PTX leaves it open.
+// shfl.sync.mode.b32 d|p, a, b, c, members. From a lane that does not take part comes all ones: PTX
+// leaves it open.
 template <u32 kMode, bool kTwo>
 const Instruction* shuffle(Warp& w, const Instruction* i) {
     constexpr int first_source = kTwo ? 2 : 1;
@@ -38,8 +40,10 @@ const Instruction* shuffle(Warp& w, const Instruction* i) {
         const int by = static_cast<int>(b[lane] & 31u), clamp = static_cast<int>(c[lane] & 31u);
         const int segment = static_cast<int>(c[lane] >> 8 & 31u);
         const int first = lane & segment, last = first | (clamp & ~segment);
-        const int from = kMode == kUp ? lane - by : kMode == kDown ? lane + by : kMode == kButterfly ? lane ^ by
-                                                                                                    : first | (by & ~segment);
+        const int from = kMode == kUp          ? lane - by
+                         : kMode == kDown      ? lane + by
+                         : kMode == kButterfly ? lane ^ by
+                                               : first | (by & ~segment);
         const bool in = kMode == kUp ? from >= last : from <= last;
         const int source = in ? from : lane;
         inside[lane] = in ? ~0u : 0u;
@@ -67,7 +71,9 @@ const Instruction* vote(Warp& w, const Instruction* i) {
     std::copy_n(w.at<u32>(i->slot[2]), kLanes, members);
     each_lane(w, w.at<u32>(i->slot[0]), [&](int l) {
         const u32 all = members[l] & active, yes = hold & all;
-        const bool answer = kind == kAny ? yes != 0 : kind == kAll ? yes == all : yes == all || yes == 0;
+        const bool answer = kind == kAny   ? yes != 0
+                            : kind == kAll ? yes == all
+                                           : yes == all || yes == 0;
         return kind == kBallot ? yes : answer ? ~0u : 0u;
     });
     return i + 1;
@@ -85,7 +91,8 @@ const Instruction* match(Warp& w, const Instruction* i) {
     std::copy_n(w.at<u32>(slot[2]), kLanes, members);
     each_active(w, [&](int l) {
         const u32 all = members[l] & w.active;
-        for (int k = 0; k < kLanes; ++k) result[l] |= static_cast<u32>(all >> k & 1u && a[k] == a[l]) << k;
+        for (int k = 0; k < kLanes; ++k)
+            result[l] |= static_cast<u32>(all >> k & 1u && a[k] == a[l]) << k;
         if (kAllEqual && result[l] != all) result[l] = 0;
     });
     each_lane(w, w.at<u32>(i->slot[0]), [&](int l) { return result[l]; });
@@ -93,12 +100,42 @@ const Instruction* match(Warp& w, const Instruction* i) {
     return i + 1;
 }
 
-struct Sum { template <class T> static T apply(T a, T b) { return static_cast<T>(static_cast<u32>(a) + static_cast<u32>(b)); } };
-struct Least { template <class T> static T apply(T a, T b) { return std::min(a, b); } };
-struct Most { template <class T> static T apply(T a, T b) { return std::max(a, b); } };
-struct And { template <class T> static T apply(T a, T b) { return a & b; } };
-struct Or { template <class T> static T apply(T a, T b) { return a | b; } };
-struct Xor { template <class T> static T apply(T a, T b) { return a ^ b; } };
+struct Sum {
+    template <class T>
+    static T apply(T a, T b) {
+        return static_cast<T>(static_cast<u32>(a) + static_cast<u32>(b));
+    }
+};
+struct Least {
+    template <class T>
+    static T apply(T a, T b) {
+        return std::min(a, b);
+    }
+};
+struct Most {
+    template <class T>
+    static T apply(T a, T b) {
+        return std::max(a, b);
+    }
+};
+struct And {
+    template <class T>
+    static T apply(T a, T b) {
+        return a & b;
+    }
+};
+struct Or {
+    template <class T>
+    static T apply(T a, T b) {
+        return a | b;
+    }
+};
+struct Xor {
+    template <class T>
+    static T apply(T a, T b) {
+        return a ^ b;
+    }
+};
 
 // redux.sync.op d, a, members
 template <class Op, class T>
@@ -127,28 +164,38 @@ const Instruction* elect(Warp& w, const Instruction* i) {
     if (!meet(w, i, i->slot[2], next)) return next;
     const u32 leader = static_cast<u32>(std::countr_zero(w.active));
     each_lane(w, w.at<u32>(i->slot[0]), [&](int) { return leader; });
-    each_lane(w, w.at<u32>(i->slot[1]), [&](int l) { return static_cast<u32>(l) == leader ? ~0u : 0u; });
+    each_lane(w, w.at<u32>(i->slot[1]),
+              [&](int l) { return static_cast<u32>(l) == leader ? ~0u : 0u; });
     return i + 1;
 }
 
 template <bool kTwo>
 Handler shuffle_of(const Opcode& o) {
-    return o.has("up") ? shuffle<kUp, kTwo> : o.has("down") ? shuffle<kDown, kTwo> : o.has("bfly") ? shuffle<kButterfly, kTwo>
-           : o.has("idx") ? Handler{shuffle<kIndex, kTwo>} : nullptr;
+    return o.has("up")     ? shuffle<kUp, kTwo>
+           : o.has("down") ? shuffle<kDown, kTwo>
+           : o.has("bfly") ? shuffle<kButterfly, kTwo>
+           : o.has("idx")  ? Handler{shuffle<kIndex, kTwo>}
+                           : nullptr;
 }
 Handler reduction(const Opcode& o, Type t) {
     const bool is_s32 = t == Type::s32;
     if (o.has("add")) return reduce<Sum, u32>;
-    if (o.has("min")) return is_s32 ? Handler{reduce<Least, std::int32_t>} : Handler{reduce<Least, u32>};
-    if (o.has("max")) return is_s32 ? Handler{reduce<Most, std::int32_t>} : Handler{reduce<Most, u32>};
+    if (o.has("min"))
+        return is_s32 ? Handler{reduce<Least, std::int32_t>} : Handler{reduce<Least, u32>};
+    if (o.has("max"))
+        return is_s32 ? Handler{reduce<Most, std::int32_t>} : Handler{reduce<Most, u32>};
     if (o.has("and")) return reduce<And, u32>;
     if (o.has("or")) return reduce<Or, u32>;
     return o.has("xor") ? Handler{reduce<Xor, u32>} : nullptr;
 }
 Handler matching(const Opcode& o, Type t, bool two) {
-    if (o.has("any")) return width(t) == 4 ? Handler{match<u32, false, false>} : Handler{match<std::uint64_t, false, false>};
-    if (width(t) == 4) return two ? Handler{match<u32, true, true>} : Handler{match<u32, true, false>};
-    return two ? Handler{match<std::uint64_t, true, true>} : Handler{match<std::uint64_t, true, false>};
+    if (o.has("any"))
+        return width(t) == 4 ? Handler{match<u32, false, false>}
+                             : Handler{match<std::uint64_t, false, false>};
+    if (width(t) == 4)
+        return two ? Handler{match<u32, true, true>} : Handler{match<u32, true, false>};
+    return two ? Handler{match<std::uint64_t, true, true>}
+               : Handler{match<std::uint64_t, true, false>};
 }
 
 }  // namespace

@@ -9,10 +9,30 @@ namespace emulator {
 
 namespace {
 
-struct Add { template <class T> static T apply(T a, T b) { return a + b; } };
-struct Subtract { template <class T> static T apply(T a, T b) { return a - b; } };
-struct Multiply { template <class T> static T apply(T a, T b) { return a * b; } };
-struct Divide { template <class T> static T apply(T a, T b) { return a / b; } };
+struct Add {
+    template <class T>
+    static T apply(T a, T b) {
+        return a + b;
+    }
+};
+struct Subtract {
+    template <class T>
+    static T apply(T a, T b) {
+        return a - b;
+    }
+};
+struct Multiply {
+    template <class T>
+    static T apply(T a, T b) {
+        return a * b;
+    }
+};
+struct Divide {
+    template <class T>
+    static T apply(T a, T b) {
+        return a / b;
+    }
+};
 struct Fma {
     static float apply(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
     static double apply(double a, double b, double c) { return __builtin_fma(a, b, c); }
@@ -21,28 +41,43 @@ struct Sqrt {
     static float apply(float a) { return __builtin_sqrtf(a); }
     static double apply(double a) { return __builtin_sqrt(a); }
 };
-struct Reciprocal { template <class T> static T apply(T a) { return T{1} / a; } };
-struct Negate { template <class T> static T apply(T a) { return -a; } };
+struct Reciprocal {
+    template <class T>
+    static T apply(T a) {
+        return T{1} / a;
+    }
+};
+struct Negate {
+    template <class T>
+    static T apply(T a) {
+        return -a;
+    }
+};
 struct Absolute {
     static float apply(float a) { return __builtin_fabsf(a); }
     static double apply(double a) { return __builtin_fabs(a); }
 };
 // The one that is a number where the other is none; −0 is less than 0.
 struct Minimum {
-    template <class T> static T apply(T a, T b) {
+    template <class T>
+    static T apply(T a, T b) {
         const T less = a < b || (a == b && std::signbit(a)) ? a : b;
         return a != a ? b : b != b ? a : less;
     }
 };
 struct Maximum {
-    template <class T> static T apply(T a, T b) {
+    template <class T>
+    static T apply(T a, T b) {
         const T more = a > b || (a == b && !std::signbit(a)) ? a : b;
         return a != a ? b : b != b ? a : more;
     }
 };
 template <class Op>
 struct NanPasses {
-    template <class T> static T apply(T a, T b) { return a != a ? a : b != b ? b : Op::apply(a, b); }
+    template <class T>
+    static T apply(T a, T b) {
+        return a != a ? a : b != b ? b : Op::apply(a, b);
+    }
 };
 struct CopySign {
     static float apply(float s, float x) { return __builtin_copysignf(x, s); }
@@ -95,10 +130,12 @@ Operation arithmetic(const Opcode& o) {
     if (o.type() == Type::f64) {
         op.run = with_rounding<handler_of<Op, double, kSources>()>(o);
     } else if (o.type() == Type::f32) {
-        op.run = flushes && saturates ? with_rounding<handler_of<Shaped<Op, true, true>, float, kSources>()>(o)
-                 : flushes            ? with_rounding<handler_of<Shaped<Op, true, false>, float, kSources>()>(o)
-                 : saturates          ? with_rounding<handler_of<Shaped<Op, false, true>, float, kSources>()>(o)
-                                      : with_rounding<handler_of<Shaped<Op, false, false>, float, kSources>()>(o);
+        op.run =
+            flushes && saturates
+                ? with_rounding<handler_of<Shaped<Op, true, true>, float, kSources>()>(o)
+            : flushes   ? with_rounding<handler_of<Shaped<Op, true, false>, float, kSources>()>(o)
+            : saturates ? with_rounding<handler_of<Shaped<Op, false, true>, float, kSources>()>(o)
+                        : with_rounding<handler_of<Shaped<Op, false, false>, float, kSources>()>(o);
     }
     return op;
 }
@@ -110,7 +147,8 @@ Operation sign(const Opcode& o) {
     op.types.assign(kSources + 1, o.type());
     if (o.type() == Type::f64) op.run = handler_of<Op, double, kSources>();
     if (o.type() == Type::f32)
-        op.run = o.has("ftz") ? handler_of<Shaped<Op, true, false>, float, kSources>() : handler_of<Op, float, kSources>();
+        op.run = o.has("ftz") ? handler_of<Shaped<Op, true, false>, float, kSources>()
+                              : handler_of<Op, float, kSources>();
     return op;
 }
 
@@ -125,8 +163,10 @@ Operation select_float(const Opcode& o, const Shape&) {
     if (o.base == "fma" || o.base == "mad") return arithmetic<Fma, 3>(o);
     if (o.base == "sqrt") return arithmetic<Sqrt, 1>(o);
     if (o.base == "rcp") return arithmetic<Reciprocal, 1>(o);
-    if (o.base == "min") return o.has("NaN") ? arithmetic<NanPasses<Minimum>, 2>(o) : arithmetic<Minimum, 2>(o);
-    if (o.base == "max") return o.has("NaN") ? arithmetic<NanPasses<Maximum>, 2>(o) : arithmetic<Maximum, 2>(o);
+    if (o.base == "min")
+        return o.has("NaN") ? arithmetic<NanPasses<Minimum>, 2>(o) : arithmetic<Minimum, 2>(o);
+    if (o.base == "max")
+        return o.has("NaN") ? arithmetic<NanPasses<Maximum>, 2>(o) : arithmetic<Maximum, 2>(o);
     if (o.base == "neg") return sign<Negate, 1>(o);
     if (o.base == "abs") return sign<Absolute, 1>(o);
     if (o.base == "copysign") return sign<CopySign, 2>(o);

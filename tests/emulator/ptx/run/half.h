@@ -13,7 +13,9 @@ inline std::uint32_t round_bf16(float x) {
     if (x != x) return 0x7fffu;
     return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
-inline float widen_bf16(std::uint32_t x) { return std::bit_cast<float>(x << 16); }
+inline float widen_bf16(std::uint32_t x) {
+    return std::bit_cast<float>(x << 16);
+}
 
 // To nearest, ties away from 0 (cvt.rna); 13 low bits are 0.
 inline std::uint32_t round_tf32(std::uint32_t bits) {

@@ -9,56 +9,137 @@ namespace emulator {
 
 namespace {
 
-template <class T> using Unsigned = std::make_unsigned_t<T>;
 template <class T>
-using Wide = std::conditional_t<sizeof(T) == 2, std::conditional_t<std::is_signed_v<T>, std::int32_t, std::uint32_t>,
-             std::conditional_t<sizeof(T) == 4, std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>,
-                                std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>>>;
+using Unsigned = std::make_unsigned_t<T>;
+template <class T>
+using Wide = std::conditional_t<
+    sizeof(T) == 2, std::conditional_t<std::is_signed_v<T>, std::int32_t, std::uint32_t>,
+    std::conditional_t<sizeof(T) == 4,
+                       std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>,
+                       std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>>>;
 
 // Modulo 2^n, without the overflow that C++ leaves undefined.
-struct Add { template <class T> static T apply(T a, T b) { return static_cast<T>(Unsigned<T>(a) + Unsigned<T>(b)); } };
-struct Subtract { template <class T> static T apply(T a, T b) { return static_cast<T>(Unsigned<T>(a) - Unsigned<T>(b)); } };
+struct Add {
+    template <class T>
+    static T apply(T a, T b) {
+        return static_cast<T>(Unsigned<T>(a) + Unsigned<T>(b));
+    }
+};
+struct Subtract {
+    template <class T>
+    static T apply(T a, T b) {
+        return static_cast<T>(Unsigned<T>(a) - Unsigned<T>(b));
+    }
+};
 template <class T>
 T product(T a, T b) {
-    if constexpr (sizeof(T) == 2) return static_cast<T>(static_cast<std::uint32_t>(a) * static_cast<std::uint32_t>(b));
-    else return static_cast<T>(Unsigned<T>(a) * Unsigned<T>(b));
+    if constexpr (sizeof(T) == 2)
+        return static_cast<T>(static_cast<std::uint32_t>(a) * static_cast<std::uint32_t>(b));
+    else
+        return static_cast<T>(Unsigned<T>(a) * Unsigned<T>(b));
 }
 template <class T>
-T high(T a, T b) { return static_cast<T>((static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b)) >> 8 * sizeof(T)); }
-struct MultiplyLow { template <class T> static T apply(T a, T b) { return product(a, b); } };
-struct MultiplyHigh { template <class T> static T apply(T a, T b) { return high(a, b); } };
-struct MultiplyWide { template <class T> static Wide<T> apply(T a, T b) { return static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b); } };
-struct MadLow { template <class T> static T apply(T a, T b, T c) { return Add::apply(product(a, b), c); } };
-struct MadHigh { template <class T> static T apply(T a, T b, T c) { return Add::apply(high(a, b), c); } };
+T high(T a, T b) {
+    return static_cast<T>((static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b)) >> 8 * sizeof(T));
+}
+struct MultiplyLow {
+    template <class T>
+    static T apply(T a, T b) {
+        return product(a, b);
+    }
+};
+struct MultiplyHigh {
+    template <class T>
+    static T apply(T a, T b) {
+        return high(a, b);
+    }
+};
+struct MultiplyWide {
+    template <class T>
+    static Wide<T> apply(T a, T b) {
+        return static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b);
+    }
+};
+struct MadLow {
+    template <class T>
+    static T apply(T a, T b, T c) {
+        return Add::apply(product(a, b), c);
+    }
+};
+struct MadHigh {
+    template <class T>
+    static T apply(T a, T b, T c) {
+        return Add::apply(high(a, b), c);
+    }
+};
 struct MadWide {
-    template <class T> static Wide<T> apply(T a, T b, Wide<T> c) { return Add::apply(static_cast<Wide<T>>(static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b)), c); }
+    template <class T>
+    static Wide<T> apply(T a, T b, Wide<T> c) {
+        return Add::apply(static_cast<Wide<T>>(static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b)),
+                          c);
+    }
 };
 // By 0 the hardware gives all ones, and the dividend as the remainder.
 template <class T>
-bool overflows(T a, T b) { return std::is_signed_v<T> && a == std::numeric_limits<T>::min() && b == static_cast<T>(-1); }
+bool overflows(T a, T b) {
+    return std::is_signed_v<T> && a == std::numeric_limits<T>::min() && b == static_cast<T>(-1);
+}
 struct Divide {
-    template <class T> static T apply(T a, T b) { return b == 0 ? static_cast<T>(-1) : overflows(a, b) ? a : static_cast<T>(a / b); }
+    template <class T>
+    static T apply(T a, T b) {
+        return b == 0 ? static_cast<T>(-1) : overflows(a, b) ? a : static_cast<T>(a / b);
+    }
 };
 struct Remainder {
-    template <class T> static T apply(T a, T b) { return b == 0 ? a : overflows(a, b) ? T{0} : static_cast<T>(a % b); }
+    template <class T>
+    static T apply(T a, T b) {
+        return b == 0 ? a : overflows(a, b) ? T{0} : static_cast<T>(a % b);
+    }
 };
-struct Minimum { template <class T> static T apply(T a, T b) { return a < b ? a : b; } };
-struct Maximum { template <class T> static T apply(T a, T b) { return a > b ? a : b; } };
-struct Negate { template <class T> static T apply(T a) { return static_cast<T>(Unsigned<T>(0) - Unsigned<T>(a)); } };
-struct Absolute { template <class T> static T apply(T a) { return a < 0 ? Negate::apply(a) : a; } };
+struct Minimum {
+    template <class T>
+    static T apply(T a, T b) {
+        return a < b ? a : b;
+    }
+};
+struct Maximum {
+    template <class T>
+    static T apply(T a, T b) {
+        return a > b ? a : b;
+    }
+};
+struct Negate {
+    template <class T>
+    static T apply(T a) {
+        return static_cast<T>(Unsigned<T>(0) - Unsigned<T>(a));
+    }
+};
+struct Absolute {
+    template <class T>
+    static T apply(T a) {
+        return a < 0 ? Negate::apply(a) : a;
+    }
+};
 struct Sad {
-    template <class T> static T apply(T a, T b, T c) { return Add::apply(c, a < b ? Subtract::apply(b, a) : Subtract::apply(a, b)); }
+    template <class T>
+    static T apply(T a, T b, T c) {
+        return Add::apply(c, a < b ? Subtract::apply(b, a) : Subtract::apply(a, b));
+    }
 };
 struct SaturatedAdd {
     static std::int32_t apply(std::int32_t a, std::int32_t b) {
         const std::int64_t sum = std::int64_t{a} + b;
-        return static_cast<std::int32_t>(sum < INT32_MIN ? INT32_MIN : sum > INT32_MAX ? INT32_MAX : sum);
+        return static_cast<std::int32_t>(sum < INT32_MIN   ? INT32_MIN
+                                         : sum > INT32_MAX ? INT32_MAX
+                                                           : sum);
     }
 };
 struct SaturatedSubtract {
     static std::int32_t apply(std::int32_t a, std::int32_t b) {
         const std::int64_t sum = std::int64_t{a} - b;
-        return static_cast<std::int32_t>(sum < INT32_MIN ? INT32_MIN : sum > INT32_MAX ? INT32_MAX : sum);
+        return static_cast<std::int32_t>(sum < INT32_MIN   ? INT32_MIN
+                                         : sum > INT32_MAX ? INT32_MAX
+                                                           : sum);
     }
 };
 
@@ -104,8 +185,10 @@ Operation wide(const Opcode& o) {
     if (kAdds) op.types.push_back(op.types[0]);
     const auto pick = [](auto zero) -> Handler {
         using T = decltype(zero);
-        if constexpr (kAdds) return ternary<Op, Wide<T>, T, T, Wide<T>>;
-        else return binary<Op, Wide<T>, T, T>;
+        if constexpr (kAdds)
+            return ternary<Op, Wide<T>, T, T, Wide<T>>;
+        else
+            return binary<Op, Wide<T>, T, T>;
     };
     switch (o.type()) {
         case Type::u16: op.run = pick(std::uint16_t{}); break;
@@ -117,7 +200,8 @@ Operation wide(const Opcode& o) {
     return op;
 }
 
-// --- with carries ---------------------------------------------------------------------------------
+// --- with carries
+// ---------------------------------------------------------------------------------
 
 // a + b (+ carry); a − b (− borrow): kSubtract complements b and the carry.
 template <class T, bool kSubtract, bool kReads, bool kWrites>
@@ -142,7 +226,8 @@ const Instruction* carried_mad(Warp& w, const Instruction* i) {
     T* d = w.at<T>(i->slot[0]);
     each_active(w, [&](int l) {
         using Sum = std::conditional_t<sizeof(T) == 4, std::uint64_t, unsigned __int128>;
-        const Sum sum = static_cast<Sum>(kHigh ? high(a[l], b[l]) : product(a[l], b[l])) + c[l] + (kReads ? w.carry[l] : 0u);
+        const Sum sum = static_cast<Sum>(kHigh ? high(a[l], b[l]) : product(a[l], b[l])) + c[l] +
+                        (kReads ? w.carry[l] : 0u);
         if (kWrites) w.carry[l] = static_cast<std::uint32_t>(sum >> 8 * sizeof(T)) & 1;
         d[l] = static_cast<T>(sum);
     });
@@ -152,12 +237,14 @@ template <class T, bool kReads, bool kWrites>
 Handler carrying(const Opcode& o) {
     if (o.base == "add" || o.base == "addc") return carried<T, false, kReads, kWrites>;
     if (o.base == "sub" || o.base == "subc") return carried<T, true, kReads, kWrites>;
-    return o.has("hi") ? carried_mad<T, true, kReads, kWrites> : carried_mad<T, false, kReads, kWrites>;
+    return o.has("hi") ? carried_mad<T, true, kReads, kWrites>
+                       : carried_mad<T, false, kReads, kWrites>;
 }
 template <class T>
 Handler carrying(const Opcode& o) {
     const bool reads = o.base.back() == 'c', writes = o.has("cc");
-    return reads ? (writes ? carrying<T, true, true>(o) : carrying<T, true, false>(o)) : carrying<T, false, true>(o);
+    return reads ? (writes ? carrying<T, true, true>(o) : carrying<T, true, false>(o))
+                 : carrying<T, false, true>(o);
 }
 
 Operation with_carry(const Opcode& o) {
@@ -170,19 +257,28 @@ Operation with_carry(const Opcode& o) {
 }  // namespace
 
 Operation select_integer(const Opcode& o, const Shape&) {
-    if (o.types.size() != 1 || is_float(o.type()) || width(o.type()) < 2 || o.type() == Type::pred) return {};
-    if (o.has("cc") || o.base == "addc" || o.base == "subc" || o.base == "madc") return with_carry(o);
+    if (o.types.size() != 1 || is_float(o.type()) || width(o.type()) < 2 || o.type() == Type::pred)
+        return {};
+    if (o.has("cc") || o.base == "addc" || o.base == "subc" || o.base == "madc")
+        return with_carry(o);
     if (o.has("sat") && o.type() == Type::s32 && (o.base == "add" || o.base == "sub")) {
         Operation op = plain<Add, 2>(o);
-        op.run = o.base == "add" ? binary<SaturatedAdd, std::int32_t, std::int32_t, std::int32_t>
-                                 : binary<SaturatedSubtract, std::int32_t, std::int32_t, std::int32_t>;
+        op.run = o.base == "add"
+                     ? binary<SaturatedAdd, std::int32_t, std::int32_t, std::int32_t>
+                     : binary<SaturatedSubtract, std::int32_t, std::int32_t, std::int32_t>;
         return op;
     }
     if (o.has("sat")) return {};
     if (o.base == "add") return plain<Add, 2>(o);
     if (o.base == "sub") return plain<Subtract, 2>(o);
-    if (o.base == "mul") return o.has("wide") ? wide<MultiplyWide, false>(o) : o.has("hi") ? plain<MultiplyHigh, 2>(o) : plain<MultiplyLow, 2>(o);
-    if (o.base == "mad") return o.has("wide") ? wide<MadWide, true>(o) : o.has("hi") ? plain<MadHigh, 3>(o) : plain<MadLow, 3>(o);
+    if (o.base == "mul")
+        return o.has("wide") ? wide<MultiplyWide, false>(o)
+               : o.has("hi") ? plain<MultiplyHigh, 2>(o)
+                             : plain<MultiplyLow, 2>(o);
+    if (o.base == "mad")
+        return o.has("wide") ? wide<MadWide, true>(o)
+               : o.has("hi") ? plain<MadHigh, 3>(o)
+                             : plain<MadLow, 3>(o);
     if (o.base == "div") return plain<Divide, 2>(o);
     if (o.base == "rem") return plain<Remainder, 2>(o);
     if (o.base == "min") return plain<Minimum, 2>(o);

@@ -8,7 +8,8 @@
 
 namespace emulator {
 
-// d[i] = f(i) for the active lanes. f is called for the others as well: it may not fail for any input.
+// d[i] = f(i) for the active lanes. f is called for the others as well: it may not fail for any
+// input.
 template <class D, class F>
 inline void each_lane(Warp& w, D* d, const F& f) {
     if (w.full) {
@@ -47,7 +48,8 @@ const Instruction* ternary(Warp& w, const Instruction* i) {
     const A* a = w.at<A>(i->slot[1]);
     const B* b = w.at<B>(i->slot[2]);
     const C* c = w.at<C>(i->slot[3]);
-    each_lane(w, w.at<D>(i->slot[0]), [&](int l) { return static_cast<D>(Op::apply(a[l], b[l], c[l])); });
+    each_lane(w, w.at<D>(i->slot[0]),
+              [&](int l) { return static_cast<D>(Op::apply(a[l], b[l], c[l])); });
     return i + 1;
 }
 

@@ -12,7 +12,8 @@ namespace {
 // What a register of type R gets of a number of type T: its sign, or zeros.
 template <class R, class T>
 R widen(T x) {
-    return static_cast<R>(static_cast<std::conditional_t<std::is_signed_v<T>, std::make_signed_t<R>, R>>(x));
+    return static_cast<R>(
+        static_cast<std::conditional_t<std::is_signed_v<T>, std::make_signed_t<R>, R>>(x));
 }
 
 template <class T>
@@ -22,7 +23,9 @@ T fetch(const std::byte* from) {
     return x;
 }
 
-inline const std::uint32_t* slots(const Instruction* i) { return i->more ? i->more : i->slot; }
+inline const std::uint32_t* slots(const Instruction* i) {
+    return i->more ? i->more : i->slot;
+}
 
 // ld d, [a] or ld {d0, …}, [a]
 template <class R, class T, int N>
@@ -39,10 +42,12 @@ const Instruction* load(Warp& w, const Instruction* i) {
     } else if (lanes.pattern == Lanes::Pattern::uniform) {
         T x[N];
         std::memcpy(x, lanes.place[0], sizeof x);
-        for (int k = 0; k < N; ++k) each_lane(w, w.at<R>(slot[k]), [&](int) { return widen<R>(x[k]); });
+        for (int k = 0; k < N; ++k)
+            each_lane(w, w.at<R>(slot[k]), [&](int) { return widen<R>(x[k]); });
     } else {
         each_active(w, [&](int l) {
-            if (lanes.shared) check_race(w, i, l, lanes.address[l], N * sizeof(T), SharedAccess::read);
+            if (lanes.shared)
+                check_race(w, i, l, lanes.address[l], N * sizeof(T), SharedAccess::read);
             T x[N];
             std::memcpy(x, lanes.place[l], sizeof x);
             for (int k = 0; k < N; ++k) w.at<R>(slot[k])[l] = widen<R>(x[k]);
@@ -79,7 +84,9 @@ const Instruction* store(Warp& w, const Instruction* i) {
     return i + 1;
 }
 
-const Instruction* nothing(Warp&, const Instruction* i) { return i + 1; }
+const Instruction* nothing(Warp&, const Instruction* i) {
+    return i + 1;
+}
 
 template <bool kLoads, class R, class T>
 Handler counted(std::size_t n) {
@@ -89,7 +96,10 @@ Handler counted(std::size_t n) {
         switch (n) {
             case 1: return kLoads ? Handler{load<R, T, 1>} : Handler{store<R, T, 1>};
             case 2: return kLoads ? Handler{load<R, T, 2>} : Handler{store<R, T, 2>};
-            case 4: return sizeof(T) == 8 ? nullptr : kLoads ? Handler{load<R, T, 4>} : Handler{store<R, T, 4>};
+            case 4:
+                return sizeof(T) == 8 ? nullptr
+                       : kLoads       ? Handler{load<R, T, 4>}
+                                      : Handler{store<R, T, 4>};
             default: return nullptr;
         }
     }
@@ -123,7 +133,8 @@ Handler typed(Type t, std::size_t register_width, std::size_t n) {
 // Registers of a vector have one width; constants have that of their type.
 std::size_t register_width(const Shape& shape, std::size_t operand, Type t) {
     std::size_t widest = 0;
-    for (std::size_t k = 0; k < shape.parts(operand); ++k) widest = std::max(widest, shape.widths[operand][k]);
+    for (std::size_t k = 0; k < shape.parts(operand); ++k)
+        widest = std::max(widest, shape.widths[operand][k]);
     return widest ? widest : std::max<std::size_t>(width(t), 2);
 }
 
@@ -132,17 +143,20 @@ std::size_t register_width(const Shape& shape, std::size_t operand, Type t) {
 Operation select_memory(const Opcode& o, const Shape& shape) {
     Operation op;
     op.loose = true;
-    if (o.base == "prefetch" || o.base == "prefetchu" || o.base == "applypriority" || o.base == "discard" ||
-        (o.base == "st" && o.has("param"))) {
+    if (o.base == "prefetch" || o.base == "prefetchu" || o.base == "applypriority" ||
+        o.base == "discard" || (o.base == "st" && o.has("param"))) {
         op.types.assign(shape.operands(), Type::u8);
         op.outputs = 0;
         op.run = nothing;
         return op;
     }
-    if ((o.base != "ld" && o.base != "ldu" && o.base != "st") || o.types.empty() || shape.operands() < 2) return op;
+    if ((o.base != "ld" && o.base != "ldu" && o.base != "st") || o.types.empty() ||
+        shape.operands() < 2)
+        return op;
     const Type t = o.types.back();
     const bool loads = o.base != "st";
-    const std::size_t value = loads ? 0 : 1, n = shape.parts(value), bytes = register_width(shape, value, t);
+    const std::size_t value = loads ? 0 : 1, n = shape.parts(value),
+                      bytes = register_width(shape, value, t);
     op.types = loads ? std::vector{t, Type::b64} : std::vector{Type::b64, t};
     op.outputs = loads ? 1 : 0;
     op.kind = access_kind(o, shape.width(loads ? 1 : 0));

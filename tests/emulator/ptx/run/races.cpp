@@ -5,8 +5,8 @@
 namespace emulator {
 
 // Lanes of a warp that ran together, or met at a .sync since, are in order.
-int Races::touch(std::size_t address, std::size_t bytes, SharedAccess access, int thread, std::uint32_t active,
-                 std::uint32_t syncs) {
+int Races::touch(std::size_t address, std::size_t bytes, SharedAccess access, int thread,
+                 std::uint32_t active, std::uint32_t syncs) {
     Word& word = words_[address / 4];
     const auto mask = static_cast<std::uint8_t>(((1u << bytes) - 1) << address % 4);
     const auto self = static_cast<std::uint32_t>(thread);

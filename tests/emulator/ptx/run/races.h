@@ -12,8 +12,8 @@ struct Touch {
     std::uint32_t active = 0;    // lanes that ran together
     std::uint32_t syncs = 0;     // of the warp, at that time
     std::uint32_t thread = 0;
-    std::uint8_t bytes = 0;      // of the word
-    bool several = false;        // readers of more than one warp
+    std::uint8_t bytes = 0;  // of the word
+    bool several = false;    // readers of more than one warp
     bool atomic = false;
 };
 
@@ -27,9 +27,10 @@ public:
     }
     void next_interval() { ++interval_; }
 
-    // The thread that this access (a part of one word) is in conflict with; −1: none. Keeps the access.
-    int touch(std::size_t address, std::size_t bytes, SharedAccess access, int thread, std::uint32_t active,
-              std::uint32_t syncs);
+    // The thread that this access (a part of one word) is in conflict with; −1: none. Keeps the
+    // access.
+    int touch(std::size_t address, std::size_t bytes, SharedAccess access, int thread,
+              std::uint32_t active, std::uint32_t syncs);
 
 private:
     struct Word {

@@ -1,4 +1,5 @@
-// A block while it runs: its warps, their registers (32 lanes side by side), the groups that a warp has split into.
+// A block while it runs: its warps, their registers (32 lanes side by side), the groups that a warp
+// has split into.
 #pragma once
 
 #include <cstddef>
@@ -24,17 +25,18 @@ using Handler = const Instruction* (*)(Warp&, const Instruction*);
 
 struct Instruction {
     Handler run = nullptr;
-    std::int64_t immediate = 0;         // offset of an address; a branch's target
+    std::int64_t immediate = 0;           // offset of an address; a branch's target
     const std::uint32_t* more = nullptr;  // all slots, where there are over six
-    std::uint32_t slot[6] = {};         // bytes from the start of the warp's registers
+    std::uint32_t slot[6] = {};           // bytes from the start of the warp's registers
     std::uint32_t line = 0;
-    std::uint32_t extra = 0;            // what the handler wants
-    std::uint32_t kind = 0;             // of an access: space and more, see locate.h
+    std::uint32_t extra = 0;  // what the handler wants
+    std::uint32_t kind = 0;   // of an access: space and more, see locate.h
 };
 
 // Tags of the windows that generic addresses may lie in besides global memory.
 inline constexpr std::uint64_t kWindow = std::uint64_t{1} << 56;
-inline constexpr std::uint64_t kSharedWindow = 1 * kWindow, kLocalWindow = 2 * kWindow, kParamWindow = 3 * kWindow;
+inline constexpr std::uint64_t kSharedWindow = 1 * kWindow, kLocalWindow = 2 * kWindow,
+                               kParamWindow = 3 * kWindow;
 
 // Lanes that stand at one instruction while other lanes of their warp run.
 struct Group {
@@ -49,17 +51,18 @@ struct Warp {
     std::byte* file = nullptr;  // registers
     Block* block = nullptr;
     int number = 0;
-    std::uint32_t active = 0;  // lanes that run now
-    bool full = false;         // all 32
+    std::uint32_t active = 0;                     // lanes that run now
+    bool full = false;                            // all 32
     alignas(64) std::uint32_t mask[kLanes] = {};  // of the active lanes, a word each
     alignas(64) std::uint32_t carry[kLanes] = {};
-    std::uint32_t alive = 0;   // lanes that have not returned
+    std::uint32_t alive = 0;    // lanes that have not returned
     std::vector<Group> groups;  // the others
-    const Instruction* next = nullptr;  // where the first of those groups that could run stands, or past all code
+    const Instruction* next =
+        nullptr;  // where the first of those groups that could run stands, or past all code
     std::byte* local = nullptr;  // lane after lane
     std::uint8_t* local_states = nullptr;
-    std::uint32_t syncs = 0;   // .sync instructions so far
-    const Instruction* barrier = nullptr;  // that it waits at
+    std::uint32_t syncs = 0;                // .sync instructions so far
+    const Instruction* barrier = nullptr;   // that it waits at
     int barrier_id = 0, barrier_count = 0;  // 0: all of the block
 
     template <class T>
@@ -98,8 +101,8 @@ struct Block {
 // "PTX line 12 `bar.sync 0;`"
 std::string where(const Warp& w, const Instruction* at);
 
-// Whether all lanes of `members` that have not returned are at this instruction now. If not, the active lanes stay
-// here and `next` is what the warp does in the meantime.
+// Whether all lanes of `members` that have not returned are at this instruction now. If not, the
+// active lanes stay here and `next` is what the warp does in the meantime.
 bool together(Warp& w, const Instruction* at, std::uint32_t members, const Instruction*& next);
 
 }  // namespace emulator

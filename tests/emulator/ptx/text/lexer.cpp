@@ -8,9 +8,13 @@ namespace emulator {
 
 namespace {
 
-bool starts_word(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '%' || c == '.'; }
+bool starts_word(char c) {
+    return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '%' ||
+           c == '.';
+}
 bool in_word(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '.' || c == '%';
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '.' ||
+           c == '%';
 }
 
 }  // namespace
@@ -52,8 +56,9 @@ void Lexer::advance() {
         }
     } else if (std::isdigit(static_cast<unsigned char>(c))) {
         token_.kind = Token::Kind::number;
-        while (at_ < text_.size() && (in_word(text_[at_]) || (text_[at_] == '-' && text_[at_ - 1] == 'e' &&
-                                                              text_.substr(begin, 2) != "0x")))
+        while (at_ < text_.size() &&
+               (in_word(text_[at_]) ||
+                (text_[at_] == '-' && text_[at_ - 1] == 'e' && text_.substr(begin, 2) != "0x")))
             ++at_;
     } else if (c == '"') {
         token_.kind = Token::Kind::text;
@@ -83,7 +88,8 @@ std::string_view Lexer::block() {
     for (int depth = 1; at < text_.size(); ++at) {
         const char c = text_[at];
         if (c == '\n') ++line_;
-        if (c == '/' && text_.substr(at, 2) == "//") at = std::min(text_.find('\n', at), text_.size()) - 1;
+        if (c == '/' && text_.substr(at, 2) == "//")
+            at = std::min(text_.find('\n', at), text_.size()) - 1;
         if (c == '"') at = std::min(text_.find('"', at + 1), text_.size() - 1);
         depth += (c == '{') - (c == '}');
         if (depth == 0) {

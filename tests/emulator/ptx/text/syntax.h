@@ -1,4 +1,5 @@
-// PTX as the parser gives it: names of registers resolved, opcodes not yet understood. Texts point into the module's own.
+// PTX as the parser gives it: names of registers resolved, opcodes not yet understood. Texts point
+// into the module's own.
 #pragma once
 
 #include <array>
@@ -11,11 +12,27 @@
 namespace emulator {
 
 enum class Type : std::uint8_t {
-    none, pred,
-    b8, u8, s8,
-    b16, u16, s16, f16, bf16,
-    b32, u32, s32, f32, tf32, f16x2, bf16x2,
-    b64, u64, s64, f64,
+    none,
+    pred,
+    b8,
+    u8,
+    s8,
+    b16,
+    u16,
+    s16,
+    f16,
+    bf16,
+    b32,
+    u32,
+    s32,
+    f32,
+    tf32,
+    f16x2,
+    bf16x2,
+    b64,
+    u64,
+    s64,
+    f64,
     b128
 };
 
@@ -27,7 +44,9 @@ constexpr std::size_t width(Type t) {  // bytes
     if (t >= Type::b8) return 1;
     return t == Type::pred ? 4 : 0;  // a word a lane: all bits or none
 }
-constexpr bool is_signed(Type t) { return t == Type::s8 || t == Type::s16 || t == Type::s32 || t == Type::s64; }
+constexpr bool is_signed(Type t) {
+    return t == Type::s8 || t == Type::s16 || t == Type::s32 || t == Type::s64;
+}
 constexpr bool is_float(Type t) {
     return t == Type::f16 || t == Type::bf16 || t == Type::f32 || t == Type::tf32 || t == Type::f64;
 }
@@ -43,8 +62,8 @@ struct Operand {
     enum class Kind { reg, integer, real, name, address, list, pair, sink };
     Kind kind = Kind::sink;
     int reg = -1;
-    bool negated = false;        // a predicate's !
-    std::uint64_t bits = 0;      // integer
+    bool negated = false;    // a predicate's !
+    std::uint64_t bits = 0;  // integer
     double real = 0.0;
     std::string_view name;       // symbol, label or special register
     std::int64_t offset = 0;     // address, or symbol + offset
