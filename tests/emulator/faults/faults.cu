@@ -23,42 +23,41 @@ __global__ void set(float* x, int count, float value) {
     if (i < count) x[i] = value;
 }
 
-void check(cudaError_t status, const char* call) {
+void ok(cudaError_t status) {
     if (status == cudaSuccess) return;
-    std::printf("%s: %s\n", call, cudaGetErrorString(status));
+    std::printf("refused: %s\n", cudaGetErrorString(status));
     std::exit(3);
 }
-#define CHECK(call) check(call, #call)
 
 cudaStream_t new_stream(unsigned flags = cudaStreamNonBlocking) {
     cudaStream_t stream;
-    CHECK(cudaStreamCreateWithFlags(&stream, flags));
+    ok(cudaStreamCreateWithFlags(&stream, flags));
     return stream;
 }
 float* allocated() {
     float* x;
-    CHECK(cudaMalloc(&x, kBytes));
+    ok(cudaMalloc(&x, kBytes));
     return x;
 }
 float* zeroed(cudaStream_t stream) {
     float* x;
-    CHECK(cudaMallocAsync(&x, kBytes, stream));
-    CHECK(cudaMemsetAsync(x, 0, kBytes, stream));
+    ok(cudaMallocAsync(&x, kBytes, stream));
+    ok(cudaMemsetAsync(x, 0, kBytes, stream));
     return x;
 }
 void add(float* x, cudaStream_t stream, int count = n) {
     add_one<<<(count + 127) / 128, 128, 0, stream>>>(x, count);
-    CHECK(cudaGetLastError());
+    ok(cudaGetLastError());
 }
 void fill(float* x, cudaStream_t stream, float value) {
     set<<<(n + 127) / 128, 128, 0, stream>>>(x, n, value);
-    CHECK(cudaGetLastError());
+    ok(cudaGetLastError());
 }
 // Whether every number on the device is this one.
 void expect(const float* x, float value, cudaStream_t stream) {
     std::vector<float> host(n);
-    CHECK(cudaMemcpyAsync(host.data(), x, kBytes, cudaMemcpyDeviceToHost, stream));
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaMemcpyAsync(host.data(), x, kBytes, cudaMemcpyDeviceToHost, stream));
+    ok(cudaStreamSynchronize(stream));
     for (const float found : host)
         if (found != value) {
             std::printf("wrong: %g, not %g\n", static_cast<double>(found), static_cast<double>(value));
@@ -73,8 +72,8 @@ void right() {
     float* x = zeroed(stream);
     for (int i = 0; i < 5; ++i) add(x, stream);
     expect(x, 5, stream);
-    CHECK(cudaFreeAsync(x, stream));
-    CHECK(cudaDeviceSynchronize());
+    ok(cudaFreeAsync(x, stream));
+    ok(cudaDeviceSynchronize());
 }
 
 void right_graph() {
@@ -82,11 +81,11 @@ void right_graph() {
     float* x = zeroed(stream);
     cudaGraph_t graph;
     cudaGraphExec_t executable;
-    CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     add(x, stream), add(x, stream);
-    CHECK(cudaStreamEndCapture(stream, &graph));
-    CHECK(cudaGraphInstantiate(&executable, graph, 0));
-    for (int i = 0; i < 3; ++i) CHECK(cudaGraphLaunch(executable, stream));
+    ok(cudaStreamEndCapture(stream, &graph));
+    ok(cudaGraphInstantiate(&executable, graph, 0));
+    for (int i = 0; i < 3; ++i) ok(cudaGraphLaunch(executable, stream));
     expect(x, 6, stream);
 }
 
@@ -96,7 +95,7 @@ void right_graph() {
 void cleared_elsewhere() {
     const cudaStream_t stream = new_stream();
     float* x = allocated();
-    CHECK(cudaMemset(x, 0, kBytes));
+    ok(cudaMemset(x, 0, kBytes));
     add(x, stream);
     expect(x, 1, stream);
 }
@@ -105,10 +104,10 @@ void cleared_elsewhere() {
 void cleared_after_writing() {
     const cudaStream_t stream = new_stream();
     float* x = allocated();
-    CHECK(cudaMemset(x, 0, kBytes));
+    ok(cudaMemset(x, 0, kBytes));
     fill(x, stream, 7);
-    CHECK(cudaStreamSynchronize(stream));
-    CHECK(cudaDeviceSynchronize());
+    ok(cudaStreamSynchronize(stream));
+    ok(cudaDeviceSynchronize());
     expect(x, 7, stream);
 }
 
@@ -117,7 +116,7 @@ void two_streams() {
     float* x = allocated();
     fill(x, stream, 7);
     add(x, other);
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaStreamSynchronize(stream));
     expect(x, 8, other);
 }
 
@@ -126,12 +125,12 @@ void unfinished_copy() {
     const cudaStream_t stream = new_stream();
     float* x = zeroed(stream);
     float* host;
-    CHECK(cudaMallocHost(&host, kBytes));
+    ok(cudaMallocHost(&host, kBytes));
     host[0] = -1;
     for (int i = 0; i < 3; ++i) add(x, stream);
-    CHECK(cudaMemcpyAsync(host, x, kBytes, cudaMemcpyDeviceToHost, stream));
+    ok(cudaMemcpyAsync(host, x, kBytes, cudaMemcpyDeviceToHost, stream));
     const float early = host[0];
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaStreamSynchronize(stream));
     if (early != host[0]) std::printf("wrong: %g before the wait\n", static_cast<double>(early)), std::exit(4);
 }
 
@@ -140,11 +139,11 @@ void unfinished_copy() {
 void host_pointer() {
     std::vector<float> x(n);
     add(x.data(), nullptr);
-    CHECK(cudaDeviceSynchronize());
+    ok(cudaDeviceSynchronize());
 }
 void device_pointer() {
     float* x = zeroed(nullptr);
-    CHECK(cudaDeviceSynchronize());
+    ok(cudaDeviceSynchronize());
     std::printf("%g\n", static_cast<double>(x[5]));
 }
 void device_pointer_memcpy() {
@@ -155,12 +154,12 @@ void device_pointer_memcpy() {
 void past_the_end() {
     const cudaStream_t stream = new_stream();
     add(zeroed(stream), stream, n + 1);
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaStreamSynchronize(stream));
 }
 void unwritten() {
     const cudaStream_t stream = new_stream();
     add(allocated(), stream);
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaStreamSynchronize(stream));
 }
 void unwritten_copy() {
     const cudaStream_t stream = new_stream();
@@ -169,54 +168,54 @@ void unwritten_copy() {
 void used_after_free() {
     const cudaStream_t stream = new_stream();
     float* x = zeroed(stream);
-    CHECK(cudaFreeAsync(x, stream));
+    ok(cudaFreeAsync(x, stream));
     add(x, stream);
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaStreamSynchronize(stream));
 }
 // Freed in the order of a stream that does not wait for the one that uses it.
 void freed_elsewhere() {
     const cudaStream_t stream = new_stream(), other = new_stream();
     float* x = zeroed(stream);
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaStreamSynchronize(stream));
     for (int i = 0; i < 3; ++i) add(x, stream);
-    CHECK(cudaFreeAsync(x, other));
-    CHECK(cudaStreamSynchronize(other));
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaFreeAsync(x, other));
+    ok(cudaStreamSynchronize(other));
+    ok(cudaStreamSynchronize(stream));
 }
 void freed_twice() {
     float* x = allocated();
-    CHECK(cudaFree(x));
-    CHECK(cudaFree(x));
+    ok(cudaFree(x));
+    ok(cudaFree(x));
 }
 void wrong_direction() {
     const cudaStream_t stream = new_stream();
     float* x = zeroed(stream);
     std::vector<float> host(n);
-    CHECK(cudaMemcpyAsync(host.data(), x, kBytes, cudaMemcpyHostToDevice, stream));
+    ok(cudaMemcpyAsync(host.data(), x, kBytes, cudaMemcpyHostToDevice, stream));
 }
 void overlapping_copy() {
     const cudaStream_t stream = new_stream();
     float* x = zeroed(stream);
-    CHECK(cudaMemcpyAsync(x, x + 1, kBytes - 4, cudaMemcpyDeviceToDevice, stream));
-    CHECK(cudaStreamSynchronize(stream));
+    ok(cudaMemcpyAsync(x, x + 1, kBytes - 4, cudaMemcpyDeviceToDevice, stream));
+    ok(cudaStreamSynchronize(stream));
 }
 
 // --- capture -----------------------------------------------------------------------------------------
 
 cudaStream_t captured(unsigned flags = cudaStreamNonBlocking) {
     const cudaStream_t stream = new_stream(flags);
-    CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     return stream;
 }
 void allocation_in_capture() {
     captured();
     allocated();
 }
-void wait_in_capture() { CHECK(cudaStreamSynchronize(captured())); }
+void wait_in_capture() { ok(cudaStreamSynchronize(captured())); }
 void clear_in_capture() {
     float* x = allocated();
     captured();
-    CHECK(cudaMemset(x, 0, kBytes));
+    ok(cudaMemset(x, 0, kBytes));
 }
 void legacy_in_capture() {
     float* x = allocated();
@@ -228,36 +227,40 @@ void end_of_broken_capture() {
     float* x;
     cudaMalloc(&x, kBytes);
     cudaGraph_t graph;
-    CHECK(cudaStreamEndCapture(stream, &graph));
+    ok(cudaStreamEndCapture(stream, &graph));
 }
 
 // --- calls -------------------------------------------------------------------------------------------
 
 void too_many_threads() {
     add_one<<<1, 2048>>>(allocated(), n);
-    CHECK(cudaGetLastError());
+    ok(cudaGetLastError());
 }
 void destroyed_stream() {
     const cudaStream_t stream = new_stream();
     float* x = zeroed(stream);
-    CHECK(cudaStreamDestroy(stream));
+    ok(cudaStreamDestroy(stream));
     add(x, stream);
 }
 void not_emulated() {
     cudaArray_t array;
     const cudaChannelFormatDesc format{32, 0, 0, 0, cudaChannelFormatKindFloat};
-    CHECK(cudaMallocArray(&array, &format, 16, 16));
+    ok(cudaMallocArray(&array, &format, 16, 16));
 }
 
-#define PROGRAM(name) {#name, name}
 const std::map<std::string, std::function<void()>> kPrograms{
-    PROGRAM(right), PROGRAM(right_graph), PROGRAM(cleared_elsewhere), PROGRAM(cleared_after_writing),
-    PROGRAM(two_streams), PROGRAM(unfinished_copy), PROGRAM(host_pointer), PROGRAM(device_pointer),
-    PROGRAM(device_pointer_memcpy), PROGRAM(past_the_end), PROGRAM(unwritten), PROGRAM(unwritten_copy),
-    PROGRAM(used_after_free), PROGRAM(freed_elsewhere), PROGRAM(freed_twice), PROGRAM(wrong_direction),
-    PROGRAM(overlapping_copy), PROGRAM(allocation_in_capture), PROGRAM(wait_in_capture),
-    PROGRAM(clear_in_capture), PROGRAM(legacy_in_capture), PROGRAM(end_of_broken_capture),
-    PROGRAM(too_many_threads), PROGRAM(destroyed_stream), PROGRAM(not_emulated),
+    {"right", right}, {"right_graph", right_graph}, {"cleared_elsewhere", cleared_elsewhere},
+    {"cleared_after_writing", cleared_after_writing}, {"two_streams", two_streams},
+    {"unfinished_copy", unfinished_copy}, {"host_pointer", host_pointer},
+    {"device_pointer", device_pointer}, {"device_pointer_memcpy", device_pointer_memcpy},
+    {"past_the_end", past_the_end}, {"unwritten", unwritten}, {"unwritten_copy", unwritten_copy},
+    {"used_after_free", used_after_free}, {"freed_elsewhere", freed_elsewhere},
+    {"freed_twice", freed_twice}, {"wrong_direction", wrong_direction},
+    {"overlapping_copy", overlapping_copy}, {"allocation_in_capture", allocation_in_capture},
+    {"wait_in_capture", wait_in_capture}, {"clear_in_capture", clear_in_capture},
+    {"legacy_in_capture", legacy_in_capture}, {"end_of_broken_capture", end_of_broken_capture},
+    {"too_many_threads", too_many_threads}, {"destroyed_stream", destroyed_stream},
+    {"not_emulated", not_emulated},
 };
 
 }  // namespace
