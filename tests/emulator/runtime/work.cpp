@@ -28,11 +28,11 @@ std::unordered_set<const Work*> needed_for(const Work& work) {
 
 Scheduler::Scheduler(std::uint64_t seed) : random_(seed) {
     if (seed == 0) return;
-    const double eagerness[] = {0, 0.3, 0.8, 1};
+    const double eagerness[] = {0, 0.1, 0.4, 0.9}, asides[] = {0.1, 0.5, 0.9};
     const std::uint64_t lateness[] = {0, 1, 2, 5};
     eager_ = eagerness[random_() % 4];
-    aside_ = random_() % 2 ? 0.5 : 0.1;
-    in_order_ = random_() % 4 == 0;
+    aside_ = asides[random_() % 3];
+    preferred_ = static_cast<decltype(preferred_)>(random_() % 3);
     late_after_ = lateness[random_() % 4];
 }
 
@@ -128,11 +128,12 @@ WorkPtr Scheduler::pick(const Wanted& wanted) {
     for (const auto& [number, work] : ready_) {
         if (!wanted(*work)) continue;
         (work->late ? late : found).push_back(work);
-        if (in_order_ && !work->late) break;
+        if (preferred_ == kOldest && !work->late) break;
     }
     if (found.empty()) found = std::move(late);
     if (found.empty()) return nullptr;
-    return in_order_ ? found.front() : found[random_() % found.size()];
+    if (preferred_ == kAny) return found[random_() % found.size()];
+    return preferred_ == kOldest ? found.front() : found.back();
 }
 
 void Scheduler::finish(const WorkPtr& work) {

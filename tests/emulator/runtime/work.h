@@ -68,7 +68,7 @@ private:
     std::mt19937_64 random_;
     double eager_ = 0;              // that the device does something between two calls
     double aside_ = 0;              // that it does something else while the host waits
-    bool in_order_ = true;          // takes the oldest of what is ready, not any
+    enum { kOldest, kNewest, kAny } preferred_ = kOldest;  // of what is ready
     std::uint64_t late_after_ = 0;  // work done before late work may run by itself; 0: never
     std::uint64_t added_ = 0, done_ = 0;
     std::map<std::uint64_t, WorkPtr> pending_, ready_;  // ready: waits for nothing
