@@ -44,9 +44,6 @@ TEST_CASE("ptx: accesses past a buffer's end name buffer, thread and line") {
                    "4 bytes before buffer 'weights'"));
     CHECK(contains(fault_with(weights.address() + 160 - 4, "ld.global.u64 %x0, [%q0];"),
                    "not aligned"));
-    CHECK(contains(
-        fault_with(weights.address() + 160 - 8, "ld.global.v4.u32 {%r0, %r1, %r2, %r3}, [%q0+-8];"),
-        "'weights'"));
     CHECK(contains(fault_with(weights.address(), "atom.global.add.u32 %r0, [%q0+160], 1;"),
                    "past the end"));
     CHECK(

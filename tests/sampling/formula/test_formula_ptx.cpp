@@ -149,4 +149,10 @@ TEST_CASE("ptx: the hardware's functions stay close to the portable ones over so
 
 }  // namespace microlift
 
+#else
+
+TEST_CASE("ptx: without the toolkit no formula kernel is made") {
+    CHECK_THROWS_AS(microlift::compile_formula_ptx("", 90), microlift::DeviceError);
+}
+
 #endif
