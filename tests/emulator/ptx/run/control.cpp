@@ -235,7 +235,8 @@ Operation select_control(const Opcode& o, const Shape& shape) {
     if (o.base == "brx") op.run = branch_table;
     if (o.base == "trap" || o.base == "brkpt") op.run = trap;
     if (o.base == "call") op.run = call;
-    if (o.base == "membar" || o.base == "fence" || o.base == "nanosleep" || o.base == "pmevent") {
+    if (o.base == "membar" || o.base == "fence" || o.base == "nanosleep" || o.base == "pmevent" ||
+        o.base == "griddepcontrol") {  // launches are in order here
         op.run = nothing;
         op.parts_ways = false;
     }

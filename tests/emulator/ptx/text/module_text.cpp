@@ -26,7 +26,7 @@ Entry entry(Lexer& lexer) {
     while (!lexer.peek().is("{") && !lexer.peek().is(";")) {
         const Token word = lexer.take();
         if (word.kind == Token::Kind::end) lexer.fail("an entry without a body");
-        if (word.is(".maxntid")) {
+        if (word.is(".maxntid") || word.is(".reqntid")) {
             e.max_threads = 1;
             do {
                 e.max_threads *= static_cast<int>(integer(lexer));
