@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "engine/device/queue.h"
 #include "engine/error.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
@@ -16,9 +17,10 @@ void* device_allocate(const Device& device, std::size_t bytes) {
     const std::size_t padded = (bytes + 255) / 256 * 256;
 #if defined(MICROLIFT_HAVE_CUDA)
     if (!device.is_cpu()) {
+        const auto queue = static_cast<cudaStream_t>(cuda_queue(device));
         void* data = nullptr;
-        CUDA_CHECK(cudaMalloc(&data, padded));
-        CUDA_CHECK(cudaMemset(data, 0, padded));
+        CUDA_CHECK(cudaMallocAsync(&data, padded, queue));
+        CUDA_CHECK(cudaMemsetAsync(data, 0, padded, queue));
         return data;
     }
 #endif
@@ -33,7 +35,7 @@ void* device_allocate(const Device& device, std::size_t bytes) {
 void device_free(const Device& device, void* data) noexcept {
 #if defined(MICROLIFT_HAVE_CUDA)
     if (!device.is_cpu()) {
-        cudaFree(data);
+        cudaFreeAsync(data, static_cast<cudaStream_t>(cuda_queue(device)));
         return;
     }
 #endif

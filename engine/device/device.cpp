@@ -5,13 +5,19 @@
 
 #include <atomic>
 #include <charconv>
+#include <limits>
+#include <mutex>
 
 #include "engine/device/cpu.h"
 #include "engine/error.h"
 #include "engine/device/thread_pool.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
+#include <cublasLt.h>
 #include <cuda_runtime_api.h>
+#include <nvrtc.h>
+
+#include "engine/device/queue.h"
 #endif
 
 namespace microlift {
@@ -25,15 +31,24 @@ int usable_processors() {
 }
 
 std::atomic<uint64> to_device_bytes, to_host_bytes, launches;
+std::atomic<int> queue_ordinal{-1};  // the CUDA device that this process works with
+
+// In the words of the library whose call it was; CUB returns those of the runtime.
+std::string reason_of(int status, const std::string& call) {
+#if defined(MICROLIFT_HAVE_CUDA)
+    if (call.starts_with("cublasLt"))
+        return cublasLtGetStatusName(static_cast<cublasStatus_t>(status));
+    if (call.starts_with("nvrtc")) return nvrtcGetErrorString(static_cast<nvrtcResult>(status));
+    if (call.starts_with("cuda") || call.starts_with("cub::"))
+        return cudaGetErrorString(static_cast<cudaError_t>(status));
+#endif
+    return "status " + std::to_string(status) + " of " + call.substr(0, call.find('('));
+}
 
 }  // namespace
 
 void throw_cuda_error(int status, const char* call, const char* file, int line) {
-    std::string reason = "status " + std::to_string(status);
-#if defined(MICROLIFT_HAVE_CUDA)
-    if (std::string(call).rfind("cuda", 0) == 0)
-        reason = cudaGetErrorString(static_cast<cudaError_t>(status));
-#endif
+    const std::string reason = reason_of(status, call);
     throw DeviceError("the CUDA device failed: " + reason + " in " + call + " (" + file + ":" +
                       std::to_string(line) + ")");
 }
@@ -67,14 +82,47 @@ Device Device::cuda(int ordinal) {
 #if defined(MICROLIFT_HAVE_CUDA)
     CUDA_CHECK(cudaSetDevice(ordinal));
     CUDA_CHECK(cudaFree(nullptr));
+    // The one that this process works with stays the current one.
+    if (queue_ordinal >= 0) CUDA_CHECK(cudaSetDevice(queue_ordinal));
 #endif
     // Host-side work of a CUDA run (estimators' dense algebra, files) uses one thread.
     return Device(Backend::cuda, ordinal, std::make_shared<ThreadPool>(1));
 }
 
+#if defined(MICROLIFT_HAVE_CUDA)
+
+void* cuda_queue(const Device& device) {
+    static std::mutex mutex;
+    static cudaStream_t queue = nullptr;
+    const std::lock_guard lock(mutex);
+    if (queue_ordinal == device.ordinal()) return queue;
+    if (queue_ordinal >= 0)
+        throw DeviceError("this process works with cuda:" + std::to_string(queue_ordinal) +
+                          " already; give cuda:" + std::to_string(device.ordinal()) +
+                          " a process of its own");
+    CUDA_CHECK(cudaSetDevice(device.ordinal()));
+    // Memory that was freed stays with the process, for what it allocates next.
+    cudaMemPool_t pool = nullptr;
+    uint64 kept = std::numeric_limits<uint64>::max();
+    CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool, device.ordinal()));
+    CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept));
+    CUDA_CHECK(cudaStreamCreateWithFlags(&queue, cudaStreamNonBlocking));
+    queue_ordinal = device.ordinal();
+    return queue;
+}
+
+#endif
+
 Device Device::pick(const std::string& name, int threads) {
     if (name == "cpu") return cpu(threads);
-    if (name == "auto") return cuda_count() > 0 ? cuda(0) : cpu(threads);
+    if (name == "auto") {
+        if (cuda_count() == 0) return cpu(threads);
+        try {
+            return cuda(0);
+        } catch (const DeviceError&) {  // there is one, and it does not work
+            return cpu(threads);
+        }
+    }
     if (name == "cuda") return cuda(0);
     if (name.rfind("cuda:", 0) == 0) {
         int ordinal = -1;

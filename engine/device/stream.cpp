@@ -1,5 +1,6 @@
 #include "engine/device/stream.h"
 
+#include "engine/device/queue.h"
 #include "engine/error.h"
 #include "engine/stop.h"
 
@@ -40,19 +41,11 @@ void Graph::replay(Stream& stream) const {
 
 Stream::Stream(const Device& device) : device_(device) {
 #if defined(MICROLIFT_HAVE_CUDA)
-    if (!device_.is_cpu()) {
-        cudaStream_t stream = nullptr;
-        CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-        cuda_stream_ = stream;
-    }
+    if (!device_.is_cpu()) cuda_stream_ = cuda_queue(device_);
 #endif
 }
 
-Stream::~Stream() {
-#if defined(MICROLIFT_HAVE_CUDA)
-    if (cuda_stream_) cudaStreamDestroy(static_cast<cudaStream_t>(cuda_stream_));
-#endif
-}
+Stream::~Stream() = default;
 
 void Stream::synchronize() {
 #if defined(MICROLIFT_HAVE_CUDA)

@@ -1,5 +1,8 @@
-// Matrix products on CUDA by cuBLASLt. Plans are made once for each shape and kept; one workspace and
-// one handle for each device.
+// Matrix products on CUDA by cuBLASLt. Plans are made once for each shape and kept; one handle and one
+// workspace, since a device's queue does one product at a time.
+//
+// The library's matrices are by columns. The rows of C = op(A) B are the columns of Cᵀ = Bᵀ op(A)ᵀ, so that B
+// comes first, as it lies, and the bias is one number for each row of Cᵀ, which the library adds itself.
 #include "nn/layers/gemm.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
@@ -10,9 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <mutex>
-#include <string>
 #include <tuple>
 
 #include "engine/device/buffer.h"
@@ -23,18 +24,12 @@ namespace {
 
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
-void check(cublasStatus_t status, const char* call) {
-    if (status != CUBLAS_STATUS_SUCCESS)
-        throw DeviceError(std::string("cuBLASLt: ") + call + " failed: " +
-                          cublasLtGetStatusString(status));
-}
-
 // Everything that a plan depends on. Pointer alignment counts: the heuristic assumes it.
 using Shape = std::tuple<index, index, index, index, index, index, bool, bool, bool, int, int>;
 
 struct Plan {
     cublasLtMatmulDesc_t operation = nullptr;
-    cublasLtMatrixLayout_t a = nullptr, b = nullptr, c = nullptr;
+    cublasLtMatrixLayout_t first = nullptr, second = nullptr, result = nullptr;
     cublasLtMatmulAlgo_t algorithm{};
 };
 
@@ -44,40 +39,43 @@ struct Context {
     std::map<Shape, Plan> plans;
 };
 
+// What the library does for the first time may allocate and load code, which a capture of this thread allows
+// only in relaxed mode; it ends on every way out.
+class RelaxedCapture {
+public:
+    RelaxedCapture() { CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode_)); }
+    ~RelaxedCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+    RelaxedCapture(const RelaxedCapture&) = delete;
+    RelaxedCapture& operator=(const RelaxedCapture&) = delete;
+
+private:
+    cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
 // Bytes of alignment that a pointer has, up to 16.
 int alignment_of(const void* p) {
     const auto bits = reinterpret_cast<std::uintptr_t>(p);
     return bits % 16 == 0 ? 16 : bits % 8 == 0 ? 8 : 4;
 }
 
-// One context for each (device, stream): a workspace must not be shared by streams.
-Context& context_of(Stream& stream) {
-    static std::mutex mutex;
-    static std::map<std::pair<int, void*>, std::unique_ptr<Context>> contexts;
-    const std::lock_guard lock(mutex);
-    auto& slot = contexts[{stream.device().ordinal(), stream.cuda_stream()}];
-    if (!slot) {
-        slot = std::make_unique<Context>();
-        // Not allowed while a graph is being captured, so allocate in a relaxed section.
-        cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
-        CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode));
-        check(cublasLtCreate(&slot->handle), "cublasLtCreate");
-        CUDA_CHECK(cudaMalloc(&slot->workspace, kWorkspaceBytes));
-        CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode));
-    }
-    return *slot;
+// Kept as long as the process, which works with one device.
+Context& the_context() {
+    static Context context;
+    if (!context.handle) CUDA_CHECK(cublasLtCreate(&context.handle));
+    if (!context.workspace) CUDA_CHECK(cudaMalloc(&context.workspace, kWorkspaceBytes));
+    return context;
 }
 
-cublasLtMatrixLayout_t row_major(index rows, index columns, index ld) {
+cublasLtMatrixLayout_t by_columns(index rows, index columns, index ld) {
     cublasLtMatrixLayout_t layout = nullptr;
-    check(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, static_cast<uint64>(rows),
-                                     static_cast<uint64>(columns), ld),
-          "cublasLtMatrixLayoutCreate");
-    const cublasLtOrder_t order = CUBLASLT_ORDER_ROW;
-    check(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_ORDER, &order,
-                                           sizeof order),
-          "cublasLtMatrixLayoutSetAttribute");
+    CUDA_CHECK(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, static_cast<uint64>(rows),
+                                          static_cast<uint64>(columns), ld));
     return layout;
+}
+
+template <class Value>
+void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute, const Value& value) {
+    CUDA_CHECK(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value));
 }
 
 Plan make_plan(Context& context, const Gemm<float>& g, Precision precision, int alignment) {
@@ -85,22 +83,20 @@ Plan make_plan(Context& context, const Gemm<float>& g, Precision precision, int 
     const cublasComputeType_t compute = precision == Precision::tf32   ? CUBLAS_COMPUTE_32F_FAST_TF32
                                         : precision == Precision::bf16 ? CUBLAS_COMPUTE_32F_FAST_16BF
                                                                        : CUBLAS_COMPUTE_32F;
-    check(cublasLtMatmulDescCreate(&plan.operation, compute, CUDA_R_32F),
-          "cublasLtMatmulDescCreate");
-    const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
-        check(cublasLtMatmulDescSetAttribute(plan.operation, attribute, &value, sizeof value),
-              "cublasLtMatmulDescSetAttribute");
-    };
-    if (g.transposed) set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-    plan.a = g.transposed ? row_major(g.k, g.m, g.lda) : row_major(g.m, g.k, g.lda);
-    plan.b = row_major(g.k, g.n, g.ldb);
-    plan.c = row_major(g.m, g.n, g.ldc);
+    CUDA_CHECK(cublasLtMatmulDescCreate(&plan.operation, compute, CUDA_R_32F));
+    if (g.transposed) set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_T);
+    if (g.bias) {
+        set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+        set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias);
+    }
+    plan.first = by_columns(g.n, g.k, g.ldb);
+    plan.second = g.transposed ? by_columns(g.m, g.k, g.lda) : by_columns(g.k, g.m, g.lda);
+    plan.result = by_columns(g.n, g.m, g.ldc);
 
     cublasLtMatmulPreference_t preference = nullptr;
-    check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+    CUDA_CHECK(cublasLtMatmulPreferenceCreate(&preference));
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-        check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value),
-              "cublasLtMatmulPreferenceSetAttribute");
+        CUDA_CHECK(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value));
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
     const auto bytes = static_cast<uint32>(alignment);
@@ -111,40 +107,40 @@ Plan make_plan(Context& context, const Gemm<float>& g, Precision precision, int 
     cublasLtMatmulHeuristicResult_t result{};
     int found = 0;
     const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(context.handle, plan.operation, plan.a, plan.b, plan.c,
-                                       plan.c, preference, 1, &result, &found);
+        cublasLtMatmulAlgoGetHeuristic(context.handle, plan.operation, plan.first, plan.second,
+                                       plan.result, plan.result, preference, 1, &result, &found);
     cublasLtMatmulPreferenceDestroy(preference);
-    check(status, "cublasLtMatmulAlgoGetHeuristic");
+    if (status != CUBLAS_STATUS_SUCCESS)
+        throw_cuda_error(status, "cublasLtMatmulAlgoGetHeuristic", __FILE__, __LINE__);
     if (found == 0) throw DeviceError("cuBLASLt: no algorithm for this matrix product");
     plan.algorithm = result.algo;
     return plan;
 }
 
-}  // namespace
+void run_plan(Stream& stream, const Context& context, const Plan& plan, const Gemm<float>& g) {
+    if (g.bias) set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias);
+    const float one = 1.0f, beta = g.accumulate ? 1.0f : 0.0f;
+    CUDA_CHECK(cublasLtMatmul(context.handle, plan.operation, &one, g.b, plan.first, g.a, plan.second,
+                              &beta, g.c, plan.result, g.c, plan.result, &plan.algorithm,
+                              context.workspace, kWorkspaceBytes,
+                              static_cast<cudaStream_t>(stream.cuda_stream())));
+}
 
-// In layer_kernels.cu.
-void spread_bias_on_cuda(Stream& stream, const float* bias, float* c, index ld, index rows,
-                         index n);
+}  // namespace
 
 void gemm_on_cuda(Stream& stream, const Gemm<float>& g, Precision precision) {
     if (g.m == 0 || g.n == 0) return;
-    Context& context = context_of(stream);
-    const int alignment =
-        std::min(alignment_of(g.a), std::min(alignment_of(g.b), alignment_of(g.c)));
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    const int alignment = std::min({alignment_of(g.a), alignment_of(g.b), alignment_of(g.c)});
     const Shape shape{g.m, g.n, g.k, g.lda, g.ldb, g.ldc, g.transposed, g.accumulate,
                       g.bias != nullptr, static_cast<int>(precision), alignment};
+    const RelaxedCapture relaxed;
+    Context& context = the_context();
     auto found = context.plans.find(shape);
     if (found == context.plans.end())
         found = context.plans.emplace(shape, make_plan(context, g, precision, alignment)).first;
-    const Plan& plan = found->second;
-    // A bias is written to every row first and accumulated on: cuBLASLt's own bias epilogue runs along
-    // columns, and row-major order does not offer it.
-    if (g.bias) spread_bias_on_cuda(stream, g.bias, g.c, g.ldc, g.m, g.n);
-    const float one = 1.0f, beta = g.accumulate || g.bias ? 1.0f : 0.0f;
-    check(cublasLtMatmul(context.handle, plan.operation, &one, g.a, plan.a, g.b, plan.b, &beta, g.c,
-                         plan.c, g.c, plan.c, &plan.algorithm, context.workspace, kWorkspaceBytes,
-                         static_cast<cudaStream_t>(stream.cuda_stream())),
-          "cublasLtMatmul");
+    run_plan(stream, context, found->second, g);
 }
 
 }  // namespace microlift

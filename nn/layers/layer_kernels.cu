@@ -40,18 +40,4 @@ template void launch_index_on_cuda<ConvLossBody<float>>(Stream&, index,
 template void launch_index_on_cuda<FlipBody>(Stream&, index, const FlipBody&);
 template void launch_index_on_cuda<ConvOutputBody>(Stream&, index, const ConvOutputBody&);
 
-// Every row of c becomes the bias, before a product is accumulated on it.
-struct SpreadBiasBody {
-    const float* bias;
-    float* c;
-    index ld, n;
-    LANE_FN void operator()(index i) const { c[i / n * ld + i % n] = bias[i % n]; }
-};
-
-void spread_bias_on_cuda(Stream& stream, const float* bias, float* c, index ld, index rows,
-                         index n) {
-    launch_index_on_cuda(stream, rows * n, SpreadBiasBody{bias, c, ld, n});
-}
-
-
 }  // namespace microlift

@@ -86,26 +86,59 @@ void launch_compiled(cudaKernel_t kernel, Stream& stream, Integrator integrator,
 
 }  // namespace
 
-std::string compile_formula_ptx(const std::string& source, int architecture) {
+namespace {
+
+// "compute_90" makes PTX alone, "sm_90" machine code.
+void compile(Compilation& c, const std::string& source, const std::string& target) {
     const auto& headers = kernel_headers();
     std::vector<const char*> names, texts;
     for (const auto& [name, text] : headers) {
         names.push_back(name);
         texts.push_back(text);
     }
-    Compilation c;
     CUDA_CHECK(nvrtcCreateProgram(&c.program, source.c_str(), "formula.cu",
                                   static_cast<int>(names.size()), texts.data(), names.data()));
-    const std::string arch = "--gpu-architecture=compute_" + std::to_string(architecture);
-    const char* options[] = {arch.c_str(), "--std=c++20", "--fmad=false"};
+    const std::string architecture = "--gpu-architecture=" + target;
+    const char* options[] = {architecture.c_str(), "--std=c++20", "--fmad=false"};
     if (nvrtcCompileProgram(c.program, 3, options) != NVRTC_SUCCESS)
         throw DeviceError("the formula's CUDA kernel does not compile:\n" + c.log());
+}
+
+std::string ptx_of(const Compilation& c) {
     std::size_t size = 0;
     CUDA_CHECK(nvrtcGetPTXSize(c.program, &size));
     std::string ptx(size, '\0');
     CUDA_CHECK(nvrtcGetPTX(c.program, ptx.data()));
     ptx.pop_back();  // the size counts a zero at the end
     return ptx;
+}
+
+// Machine code of this architecture, which needs no compiler in the driver: an older driver would refuse the
+// PTX of this toolkit. Of a GPU that the toolkit does not know yet the driver, which is newer, takes PTX.
+std::string loadable(const std::string& source, int architecture) {
+    int count = 0;
+    CUDA_CHECK(nvrtcGetNumSupportedArchs(&count));
+    std::vector<int> known(static_cast<std::size_t>(count));
+    CUDA_CHECK(nvrtcGetSupportedArchs(known.data()));
+    Compilation c;
+    if (std::ranges::find(known, architecture) == known.end()) {
+        compile(c, source, "compute_" + std::to_string(std::ranges::max(known)));
+        return ptx_of(c);
+    }
+    compile(c, source, "sm_" + std::to_string(architecture));
+    std::size_t size = 0;
+    CUDA_CHECK(nvrtcGetCUBINSize(c.program, &size));
+    std::string cubin(size, '\0');
+    CUDA_CHECK(nvrtcGetCUBIN(c.program, cubin.data()));
+    return cubin;
+}
+
+}  // namespace
+
+std::string compile_formula_ptx(const std::string& source, int architecture) {
+    Compilation c;
+    compile(c, source, "compute_" + std::to_string(architecture));
+    return ptx_of(c);
 }
 
 void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const PathSetup& setup,
@@ -123,10 +156,10 @@ void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const P
                                               stream.device().ordinal()));
             CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor,
                                               stream.device().ordinal()));
-            const std::string ptx = compile_formula_ptx(source, 10 * major + minor);
+            const std::string code = loadable(source, 10 * major + minor);
             // The runtime's own loader: a program linked to libcuda would not start without a driver.
             cudaLibrary_t library = nullptr;
-            CUDA_CHECK(cudaLibraryLoadData(&library, ptx.c_str(), nullptr, nullptr, 0, nullptr,
+            CUDA_CHECK(cudaLibraryLoadData(&library, code.c_str(), nullptr, nullptr, 0, nullptr,
                                            nullptr, 0));
             CUDA_CHECK(cudaLibraryGetKernel(&entry, library, "microlift_path"));
         }

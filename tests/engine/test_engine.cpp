@@ -57,6 +57,51 @@ TEST_CASE("device: one that is not there is a DeviceError that says what to do")
     CHECK(Interrupted(15).exit_code() == 143);
 }
 
+TEST_CASE("device: a fault is told in the words of the library whose call it was") {
+    const auto said = [](int status, const char* call) {
+        try {
+            throw_cuda_error(status, call, "file.cpp", 7);
+        } catch (const DeviceError& error) {
+            return std::string(error.what());
+        }
+    };
+    const std::string text = said(1, "nvrtcGetPTX(program, text)");
+    CHECK(text.find("in nvrtcGetPTX(program, text) (file.cpp:7)") != std::string::npos);
+    if (!kHaveCuda) return;
+    CHECK(text.find("NVRTC_ERROR_OUT_OF_MEMORY") != std::string::npos);
+    CHECK(said(2, "cudaMallocAsync(&data, n, s)").find("out of memory") != std::string::npos);
+    CHECK(said(2, "cub::DeviceRadixSort::SortKeys()").find("out of memory") != std::string::npos);
+    CHECK(said(15, "cublasLtMatmul()").find("NOT_SUPPORTED") != std::string::npos);
+    CHECK(said(3, "other(1)").find("status 3 of other") != std::string::npos);
+}
+
+TEST_CASE("device: a process works with one GPU, and can ask about others") {
+    if (Device::cuda_count() < 2) return;
+    Stream stream(Device::cuda(0));
+    const Device other = Device::cuda(1);
+    CHECK(!other.description().empty());
+    CHECK_THROWS_AS(Stream{other}, DeviceError);
+    CHECK_THROWS_AS((Buffer<float>(other, 10)), DeviceError);
+    const Buffer<float> a(stream.device(), 10);
+    CHECK(to_host(stream, a.span()) == std::vector<float>(10));
+}
+
+TEST_CASE("buffer: memory that is freed while work on it waits is clear for the next") {
+    for (const Device& device : test_devices()) {
+        CAPTURE(device.description());
+        Stream stream(device), another(device);
+        const std::vector<float> ones(4096, 1.0f), zeros(4096);
+        Buffer<float> source(device, 4096), kept(device, 4096);
+        copy_to_device(stream, source.span(), ones.data());
+        for (int turn = 0; turn < 20; ++turn) {
+            Buffer<float> a(device, 4096);
+            copy<float>(turn % 2 ? stream : another, kept.span(), a.span());
+            copy<float>(stream, a.span(), source.span());
+        }
+        CHECK(to_host(another, kept.span()) == zeros);
+    }
+}
+
 TEST_CASE("buffer: zeroed, aligned, moved, copied back") {
     for (const Device& device : test_devices()) {
         CAPTURE(device.description());

@@ -21,6 +21,12 @@ function(microlift_cuda_architectures result)
   set(${result} ${architectures} PARENT_SCOPE)
 endfunction()
 
+# CMake has NVRTC need a driver, which it does not; a program linked to the driver would not start without one.
+macro(microlift_find_cuda)
+  find_package(CUDAToolkit REQUIRED)
+  set_property(TARGET CUDA::nvrtc PROPERTY INTERFACE_LINK_LIBRARIES "")
+endmacro()
+
 # At file scope.
 macro(microlift_enable_cuda nvcc)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
@@ -29,7 +35,14 @@ macro(microlift_enable_cuda nvcc)
   if(NOT CMAKE_CUDA_COMPILER)
     set(CMAKE_CUDA_COMPILER ${nvcc})
   endif()
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # a static one beside it would be a second runtime
   enable_language(CUDA)
+  # PTX alone stays text, which tools/checks/emulated.sh can execute without a GPU.
+  set(MICROLIFT_PTX_ONLY OFF)
+  if(CMAKE_CUDA_ARCHITECTURES MATCHES "^[0-9]+a?-virtual(;[0-9]+a?-virtual)*$")
+    set(MICROLIFT_PTX_ONLY ON)
+    string(APPEND CMAKE_CUDA_FLAGS " --no-compress")
+  endif()
   set(CMAKE_CUDA_STANDARD 20)
   if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25.1 knows none later than 17
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
