@@ -14,12 +14,14 @@ using u32 = std::uint32_t;
 // Brings together the lanes that the members' mask names; false: go on at `next`.
 bool meet(Warp& w, const Instruction* i, u32 slot, const Instruction*& next) {
     const u32* of_lane = w.at<u32>(slot);
-    u32 members = 0;
-    each_active(w, [&](int l) {
-        members |= of_lane[l];
-        if (!(of_lane[l] >> l & 1u))
-            fault(w, i, l, "the lane is not in the mask of members that it names");
-    });
+    u32 members = 0, missing = 0;
+    for (u32 l = 0; l < kLanes; ++l) {
+        members |= w.mask[l] & of_lane[l];
+        missing |= w.mask[l] & ~of_lane[l] & 1u << l;
+    }
+    if (missing)
+        fault(w, i, std::countr_zero(missing),
+              "the lane is not in the mask of members that it names");
     return together(w, i, members, next);
 }
 
@@ -36,6 +38,7 @@ const Instruction* shuffle(Warp& w, const Instruction* i) {
     const u32 *b = w.at<u32>(slot[1]), *c = w.at<u32>(slot[2]);
     alignas(64) u32 a[kLanes], result[kLanes], inside[kLanes];
     std::copy_n(w.at<u32>(slot[0]), kLanes, a);
+    alignas(64) int source[kLanes];
     for (int lane = 0; lane < kLanes; ++lane) {
         const int by = static_cast<int>(b[lane] & 31u), clamp = static_cast<int>(c[lane] & 31u);
         const int segment = static_cast<int>(c[lane] >> 8 & 31u);
@@ -45,10 +48,11 @@ const Instruction* shuffle(Warp& w, const Instruction* i) {
                          : kMode == kButterfly ? lane ^ by
                                                : first | (by & ~segment);
         const bool in = kMode == kUp ? from >= last : from <= last;
-        const int source = in ? from : lane;
+        source[lane] = in ? from : lane;
         inside[lane] = in ? ~0u : 0u;
-        result[lane] = w.active >> source & 1u ? a[source] : ~0u;
     }
+    for (int lane = 0; lane < kLanes; ++lane)
+        result[lane] = a[source[lane]] | ~w.mask[source[lane]];
     each_lane(w, w.at<u32>(i->slot[0]), [&](int l) { return result[l]; });
     if (kTwo) each_lane(w, w.at<u32>(i->slot[1]), [&](int l) { return inside[l]; });
     return i + 1;

@@ -1,5 +1,6 @@
 #include "tests/emulator/ptx/run/locate.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -10,42 +11,44 @@ namespace emulator {
 
 namespace {
 
-// All states of a small access at once; wants: kWritten or kAllocated in every byte.
-bool all_are(const std::uint8_t* states, std::size_t bytes, std::uint8_t wanted) {
-    std::uint64_t word[2];
-    const std::uint64_t repeated = 0x0101010101010101u * wanted;
-    switch (bytes) {
-        case 1: return (*states & wanted) == wanted;
-        case 2:
-            word[0] = 0, std::memcpy(word, states, 2);
-            return (word[0] & repeated & 0xffffu) == (repeated & 0xffffu);
-        case 4:
-            word[0] = 0, std::memcpy(word, states, 4);
-            return (word[0] & repeated & 0xffffffffu) == (repeated & 0xffffffffu);
-        case 8: std::memcpy(word, states, 8); return (word[0] & repeated) == repeated;
-        default: std::memcpy(word, states, 16); return (word[0] & word[1] & repeated) == repeated;
-    }
-}
-
 std::string name_of(const char* space, std::uint64_t offset, std::size_t bytes) {
     return "byte " + std::to_string(offset) + " of the " + std::to_string(bytes) + " bytes of " +
            space + " memory";
 }
 
-struct Access1 {  // one lane's
+// Memory that a block or a thread has to itself.
+struct Window {
+    const char* space;
+    std::byte* data;
+    std::uint8_t* states;
+    std::size_t bytes;
+};
+Window shared_window(const Warp& w) {
+    Block& b = *w.block;
+    return {"shared", b.shared.data(), b.shared_states.data(), b.shared_bytes};
+}
+Window local_window(const Warp& w, int lane) {
+    const std::size_t size = w.block->local_bytes, first = size * static_cast<std::size_t>(lane);
+    return {"local", w.local + first, w.local_states + first, size};
+}
+
+// Accesses of kBytes by the lanes of a warp.
+template <std::size_t kBytes>
+struct Accesses {
     Warp& w;
     const Instruction* i;
-    std::size_t bytes;
     Access access;
 
     [[noreturn]] void fail(int lane, const std::string& what) const { fault(w, i, lane, what); }
 
-    std::uint8_t wanted() const { return access == Access::write ? kAllocated : kWritten; }
-
-    // The states are not all as wanted: which byte, and does it matter?
+    bool states_allow(const std::uint8_t* states) const {
+        return access == Access::write ? all_allocated(states, kBytes)
+                                       : all_written(states, kBytes);
+    }
+    // Not all states allow it: which byte, and does it matter?
     template <class Name>
-    void examine(int lane, const std::uint8_t* states, const Name& name) const {
-        for (std::size_t k = 0; k < bytes; ++k) {
+    [[gnu::noinline]] void examine(int lane, const std::uint8_t* states, const Name& name) const {
+        for (std::size_t k = 0; k < kBytes; ++k) {
             if (states[k] == kNothing)
                 fail(lane, (access == Access::write ? "write to " : "read of ") + name(k));
             const bool used = access == Access::update || i->extra >> k & 1u;
@@ -53,117 +56,138 @@ struct Access1 {  // one lane's
                 fail(lane, "read of " + name(k) + ", which was never written");
         }
     }
-    void check_alignment(int lane, std::uint64_t address, const std::string& name) const {
-        if (address % bytes != 0)
-            fail(lane,
-                 "access of " + std::to_string(bytes) + " bytes at " + name + " is not aligned");
+    [[noreturn]] void unaligned(int lane, const std::string& name) const {
+        fail(lane, "access of " + std::to_string(kBytes) + " bytes at " + name + " is not aligned");
     }
 
     std::byte* global(int lane, std::uint64_t address) const {
         const Range& range = device_range();
         const auto name = [&](std::size_t k) { return Memory::device().describe(address + k); };
         if (!range.holds(address)) fail(lane, "access to " + name(0));
-        if (address % bytes != 0) check_alignment(lane, address, name(0));
+        if (address % kBytes != 0) unaligned(lane, name(0));
         std::uint8_t* states = range.state(address);
-        if (!all_are(states, bytes, wanted())) examine(lane, states, name);
-        if (access == Access::write) std::memset(states, kWritten, bytes);
+        if (!states_allow(states)) examine(lane, states, name);
+        if (access == Access::write) std::memset(states, kWritten, kBytes);
         return range.at(address);
     }
-    std::byte* windowed(int lane, std::uint64_t offset, const char* space, std::byte* data,
-                        std::uint8_t* states, std::size_t size) const {
-        const auto name = [&](std::size_t k) { return name_of(space, offset + k, size); };
-        if (offset >= size || size - offset < bytes) fail(lane, "access to " + name(0));
-        if (offset % bytes != 0) check_alignment(lane, offset, name(0));
-        if (!all_are(states + offset, bytes, wanted())) examine(lane, states + offset, name);
-        if (access == Access::write) std::memset(states + offset, kWritten, bytes);
-        return data + offset;
-    }
-    std::byte* shared(int lane, std::uint64_t offset) const {
-        Block& b = *w.block;
-        return windowed(lane, offset, "shared", b.shared.data(), b.shared_states.data(),
-                        b.shared_bytes);
-    }
-    std::byte* local(int lane, std::uint64_t offset) const {
-        const std::size_t size = w.block->local_bytes,
-                          first = size * static_cast<std::size_t>(lane);
-        return windowed(lane, offset, "local", w.local + first, w.local_states + first, size);
+    std::byte* windowed(int lane, std::uint64_t offset, const Window& in) const {
+        const auto name = [&](std::size_t k) { return name_of(in.space, offset + k, in.bytes); };
+        if (offset >= in.bytes || in.bytes - offset < kBytes) fail(lane, "access to " + name(0));
+        if (offset % kBytes != 0) unaligned(lane, name(0));
+        std::uint8_t* states = in.states + offset;
+        if (!states_allow(states)) examine(lane, states, name);
+        if (access == Access::write) std::memset(states, kWritten, kBytes);
+        return in.data + offset;
     }
     std::byte* parameter(int lane, std::uint64_t offset) const {
         const Block& b = *w.block;
-        if (offset >= b.parameter_bytes || b.parameter_bytes - offset < bytes ||
+        const auto name = [&] { return name_of("parameter", offset, b.parameter_bytes); };
+        if (offset >= b.parameter_bytes || b.parameter_bytes - offset < kBytes ||
             access != Access::read)
-            fail(lane, "access to " + name_of("parameter", offset, b.parameter_bytes));
-        if (offset % bytes != 0)
-            check_alignment(lane, offset, name_of("parameter", offset, b.parameter_bytes));
+            fail(lane, "access to " + name());
+        if (offset % kBytes != 0) unaligned(lane, name());
         return const_cast<std::byte*>(b.parameters) + offset;
     }
-};
 
-bool consecutive(const std::uint64_t* address, std::uint64_t bytes) {
-    std::uint64_t differs = 0;
-    for (std::uint64_t l = 0; l < kLanes; ++l) differs |= address[l] ^ (address[0] + l * bytes);
-    return differs == 0;
-}
-bool equal(const std::uint64_t* address, const std::uint32_t* mask, std::uint64_t first) {
-    std::uint64_t differs = 0;
-    for (int l = 0; l < kLanes; ++l) differs |= mask[l] ? address[l] ^ first : 0;
-    return differs == 0;
-}
+    bool neighbours(const std::uint64_t* address) const {
+        std::uint64_t differs = address[0] % kBytes;
+        for (std::uint64_t l = 0; l < kLanes; ++l)
+            differs |= address[l] ^ (address[0] + l * kBytes);
+        return w.full && differs == 0;
+    }
+    bool all_equal(const std::uint64_t* address, std::uint64_t first) const {
+        std::uint64_t differs = 0;
+        for (int l = 0; l < kLanes; ++l) differs |= w.mask[l] ? address[l] ^ first : 0;
+        return differs == 0;
+    }
+    // A whole warp's neighbouring numbers, if nothing is wrong with them.
+    bool run_allowed(std::uint8_t* states) const {
+        constexpr std::size_t n = kBytes * kLanes;
+        if (!(access == Access::write ? all_allocated(states, n) : all_written(states, n)))
+            return false;
+        if (access == Access::write) std::memset(states, kWritten, n);
+        return true;
+    }
 
-// Global memory: neighbouring numbers for neighbouring lanes and one number for all are what mostly
-// happens.
-void locate_global(const Access1& one, Lanes& lanes) {
-    Warp& w = one.w;
-    const Range& range = device_range();
-    if (w.full && consecutive(lanes.address, one.bytes)) {
-        const std::uint64_t first = lanes.address[0], n = one.bytes * kLanes;
-        if (range.holds(first) && range.holds(first + n) && first % one.bytes == 0) {
-            std::uint8_t* states = range.state(first);
-            if (one.access == Access::write ? all_allocated(states, n) : all_written(states, n)) {
-                if (one.access == Access::write) std::memset(states, kWritten, n);
-                lanes.pattern = Lanes::Pattern::contiguous;
-                lanes.place[0] = range.at(first);
-                return;
-            }
+    // Neighbouring numbers for neighbouring lanes and one number for all are what mostly happens.
+    void locate_global(Lanes& lanes) const {
+        const Range& range = device_range();
+        const std::uint64_t first = lanes.address[0];
+        if (access != Access::update && neighbours(lanes.address) && range.holds(first) &&
+            range.holds(first + kBytes * kLanes) && run_allowed(range.state(first))) {
+            lanes.pattern = Lanes::Pattern::contiguous;
+            lanes.place[0] = range.at(first);
+            return;
         }
+        const int lane = std::countr_zero(w.active);
+        if (access == Access::read && all_equal(lanes.address, lanes.address[lane])) {
+            lanes.pattern = Lanes::Pattern::uniform;
+            lanes.place[0] = global(lane, lanes.address[lane]);
+            return;
+        }
+        each_active(w, [&](int l) { lanes.place[l] = global(l, lanes.address[l]); });
     }
-    const int lane = std::countr_zero(w.active);
-    if (one.access == Access::read && equal(lanes.address, w.mask, lanes.address[lane])) {
-        lanes.pattern = Lanes::Pattern::uniform;
-        lanes.place[0] = one.global(lane, lanes.address[lane]);
-        return;
+    void locate_shared(Lanes& lanes) const {
+        lanes.shared = true;
+        const Window shared = shared_window(w);
+        const std::uint64_t first = lanes.address[0];
+        if (access != Access::update && neighbours(lanes.address) && first < shared.bytes &&
+            shared.bytes - first >= kBytes * kLanes && run_allowed(shared.states + first)) {
+            lanes.pattern = Lanes::Pattern::contiguous;
+            lanes.place[0] = shared.data + first;
+            return;
+        }
+        each_active(w, [&](int l) { lanes.place[l] = windowed(l, lanes.address[l], shared); });
     }
-    each_active(w, [&](int l) { lanes.place[l] = one.global(l, lanes.address[l]); });
-}
-
-void locate_shared(const Access1& one, Lanes& lanes) {
-    lanes.shared = true;
-    each_active(one.w, [&](int l) { lanes.place[l] = one.shared(l, lanes.address[l]); });
-}
-
-void locate_generic(const Access1& one, Lanes& lanes) {
-    Warp& w = one.w;
-    std::uint64_t windows = 0;
-    for (int l = 0; l < kLanes; ++l) windows |= w.mask[l] ? lanes.address[l] & ~(kWindow - 1) : 0;
-    if (windows == 0) return locate_global(one, lanes);
-    each_active(w, [&](int l) {
-        const std::uint64_t window = lanes.address[l] & ~(kWindow - 1),
-                            offset = lanes.address[l] & (kWindow - 1);
-        if (window == kSharedWindow) {
-            lanes.place[l] = one.shared(l, offset);
-            check_race(w, one.i, l, offset, one.bytes,
-                       one.access == Access::read    ? SharedAccess::read
-                       : one.access == Access::write ? SharedAccess::write
-                                                     : SharedAccess::atomic);
-        } else if (window == kLocalWindow) {
-            lanes.place[l] = one.local(l, offset);
-        } else if (window == kParamWindow) {
-            lanes.place[l] = one.parameter(l, offset);
+    void locate_local(Lanes& lanes) const {
+        each_active(
+            w, [&](int l) { lanes.place[l] = windowed(l, lanes.address[l], local_window(w, l)); });
+    }
+    void locate_parameter(Lanes& lanes) const {
+        const int lane = std::countr_zero(w.active);
+        if (all_equal(lanes.address, lanes.address[lane])) {
+            lanes.pattern = Lanes::Pattern::uniform;
+            lanes.place[0] = parameter(lane, lanes.address[lane]);
         } else {
-            lanes.place[l] = one.global(l, lanes.address[l]);
+            each_active(w, [&](int l) { lanes.place[l] = parameter(l, lanes.address[l]); });
         }
-    });
-}
+    }
+    // Each lane's address may lie in another space.
+    void locate_generic(Lanes& lanes) const {
+        std::uint64_t windows = 0;
+        for (int l = 0; l < kLanes; ++l)
+            windows |= w.mask[l] ? lanes.address[l] & ~(kWindow - 1) : 0;
+        if (windows == 0) return locate_global(lanes);
+        const SharedAccess kind = access == Access::read    ? SharedAccess::read
+                                  : access == Access::write ? SharedAccess::write
+                                                            : SharedAccess::atomic;
+        each_active(w, [&](int l) {
+            const std::uint64_t window = lanes.address[l] & ~(kWindow - 1);
+            const std::uint64_t offset = lanes.address[l] & (kWindow - 1);
+            if (window == kSharedWindow) {
+                lanes.place[l] = windowed(l, offset, shared_window(w));
+                check_race(w, i, l, offset, kBytes, kind);
+            } else if (window == kLocalWindow) {
+                lanes.place[l] = windowed(l, offset, local_window(w, l));
+            } else if (window == kParamWindow) {
+                lanes.place[l] = parameter(l, offset);
+            } else {
+                lanes.place[l] = global(l, lanes.address[l]);
+            }
+        });
+    }
+
+    void locate(Lanes& lanes) const {
+        switch (static_cast<Space>(i->kind & kSpaceMask)) {
+            case Space::generic: return locate_generic(lanes);
+            case Space::global:
+            case Space::constant: return locate_global(lanes);
+            case Space::shared: return locate_shared(lanes);
+            case Space::local: return locate_local(lanes);
+            case Space::param: return locate_parameter(lanes);
+        }
+    }
+};
 
 }  // namespace
 
@@ -179,22 +203,12 @@ void locate(Warp& w, const Instruction* i, std::uint32_t slot, std::size_t bytes
         const std::uint64_t* base = w.at<std::uint64_t>(slot);
         for (int l = 0; l < kLanes; ++l) lanes.address[l] = base[l] + offset;
     }
-    const Access1 one{w, i, bytes, access};
-    switch (static_cast<Space>(i->kind & kSpaceMask)) {
-        case Space::generic: return locate_generic(one, lanes);
-        case Space::global:
-        case Space::constant: return locate_global(one, lanes);
-        case Space::shared: return locate_shared(one, lanes);
-        case Space::local:
-            return each_active(w, [&](int l) { lanes.place[l] = one.local(l, lanes.address[l]); });
-        case Space::param: break;
-    }
-    const int lane = std::countr_zero(w.active);
-    lanes.pattern = Lanes::Pattern::uniform;
-    lanes.place[0] = one.parameter(lane, lanes.address[lane]);
-    if (!equal(lanes.address, w.mask, lanes.address[lane])) {
-        lanes.pattern = Lanes::Pattern::scattered;
-        each_active(w, [&](int l) { lanes.place[l] = one.parameter(l, lanes.address[l]); });
+    switch (bytes) {
+        case 1: return Accesses<1>{w, i, access}.locate(lanes);
+        case 2: return Accesses<2>{w, i, access}.locate(lanes);
+        case 4: return Accesses<4>{w, i, access}.locate(lanes);
+        case 8: return Accesses<8>{w, i, access}.locate(lanes);
+        default: return Accesses<16>{w, i, access}.locate(lanes);
     }
 }
 
@@ -203,10 +217,11 @@ void check_race(Warp& w, const Instruction* i, int lane, std::uint64_t address, 
     Block& b = *w.block;
     if (!b.check_races) return;
     if (i->kind & kStrongAccess) access = SharedAccess::atomic;
-    const int thread = w.number * kLanes + lane;
+    const auto warp = static_cast<std::size_t>(w.number);
+    const std::uint64_t run = b.races.run(warp, w.active, w.syncs);
     for (std::size_t k = 0; k < bytes; k += 4) {
         const int other = b.races.touch(address + k, std::min<std::size_t>(bytes - k, 4), access,
-                                        thread, w.active, w.syncs);
+                                        warp * kLanes + static_cast<std::size_t>(lane), run);
         if (other >= 0)
             fault(w, i, lane,
                   "race in shared memory at " + name_of("shared", address + k, b.shared_bytes) +

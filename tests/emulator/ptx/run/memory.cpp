@@ -34,6 +34,9 @@ const Instruction* load(Warp& w, const Instruction* i) {
     Lanes lanes;
     locate(w, i, slot[N], N * sizeof(T), Access::read, lanes);
     if (lanes.pattern == Lanes::Pattern::contiguous) {
+        if (lanes.shared)
+            for (int l = 0; l < kLanes; ++l)
+                check_race(w, i, l, lanes.address[l], N * sizeof(T), SharedAccess::read);
         for (int k = 0; k < N; ++k) {
             R* d = w.at<R>(slot[k]);
             const std::byte* from = lanes.place[0] + k * sizeof(T);
@@ -63,19 +66,21 @@ const Instruction* store(Warp& w, const Instruction* i) {
     Lanes lanes;
     locate(w, i, slot[0], N * sizeof(T), Access::write, lanes);
     if (lanes.pattern == Lanes::Pattern::contiguous) {
+        alignas(64) T x[kLanes * N];
         for (int k = 0; k < N; ++k) {
             const R* b = w.at<R>(slot[1 + k]);
-            std::byte* to = lanes.place[0] + k * sizeof(T);
-            for (int l = 0; l < kLanes; ++l) {
-                const T x = static_cast<T>(b[l]);
-                std::memcpy(to + l * N * sizeof(T), &x, sizeof x);
-            }
+            for (int l = 0; l < kLanes; ++l) x[l * N + k] = static_cast<T>(b[l]);
         }
+        // Several threads that write the same bits do no harm.
+        if (lanes.shared && std::memcmp(lanes.place[0], x, sizeof x) != 0)
+            for (int l = 0; l < kLanes; ++l)
+                if (std::memcmp(lanes.place[0] + l * N * sizeof(T), x + l * N, N * sizeof(T)) != 0)
+                    check_race(w, i, l, lanes.address[l], N * sizeof(T), SharedAccess::write);
+        std::memcpy(lanes.place[0], x, sizeof x);
     } else {
         each_active(w, [&](int l) {
             T x[N];
             for (int k = 0; k < N; ++k) x[k] = static_cast<T>(w.at<R>(slot[1 + k])[l]);
-            // Several threads that write the same bits do no harm.
             if (lanes.shared && std::memcmp(lanes.place[l], x, sizeof x) != 0)
                 check_race(w, i, l, lanes.address[l], N * sizeof(T), SharedAccess::write);
             std::memcpy(lanes.place[l], x, sizeof x);

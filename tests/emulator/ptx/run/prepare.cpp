@@ -102,7 +102,7 @@ void start(Block& b, const Program& program) {
     std::fill(b.shared_states.begin(), b.shared_states.end(), std::uint8_t{1});
     std::fill(b.local_states.begin(), b.local_states.end(), std::uint8_t{1});
     std::fill(std::begin(b.arrived), std::end(b.arrived), 0);
-    if (b.check_races) b.races.reset(b.shared_bytes);
+    if (b.check_races) b.races.reset(b.shared_bytes, b.warps.size());
     for (Warp& w : b.warps) {
         const int lanes = std::min(kLanes, b.threads - w.number * kLanes);
         w.alive = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;

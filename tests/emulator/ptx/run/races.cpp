@@ -1,37 +1,43 @@
 #include "tests/emulator/ptx/run/races.h"
 
-#include "tests/emulator/ptx/run/warp.h"
-
 namespace emulator {
 
+namespace {
+
+std::uint64_t thread_of(std::uint64_t touch) {
+    return touch >> 6 & 1023;
+}
+std::uint64_t run_of(std::uint64_t touch) {
+    return touch >> 16 & 0xfffff;
+}
+
+}  // namespace
+
 // Lanes of a warp that ran together, or met at a .sync since, are in order.
-int Races::touch(std::size_t address, std::size_t bytes, SharedAccess access, int thread,
-                 std::uint32_t active, std::uint32_t syncs) {
-    Word& word = words_[address / 4];
-    const auto mask = static_cast<std::uint8_t>(((1u << bytes) - 1) << address % 4);
-    const auto self = static_cast<std::uint32_t>(thread);
-    const bool atomic = access == SharedAccess::atomic;
-    const auto conflicts = [&](const Touch& t) {
-        if (t.interval != interval_ || !(t.bytes & mask) || (t.atomic && atomic)) return false;
-        if (t.several) return true;
-        if (t.thread == self) return false;
-        return t.thread / kLanes != self / kLanes || (t.syncs == syncs && t.active != active);
-    };
-    int other = conflicts(word.write) ? static_cast<int>(word.write.thread) : -1;
-    const Touch now{interval_, active, syncs, self, mask, false, atomic};
+bool Races::conflict(std::uint64_t before, std::uint64_t now) const {
+    if (before >> 36 != interval_ || !(before & now & 0x3c) || (before & now & kAtomic))
+        return false;
+    if (before & kSeveral) return true;
+    const std::uint64_t other = thread_of(before), self = thread_of(now);
+    if (other == self) return false;
+    if (other / 32 != self / 32) return true;
+    const Run a = runs_[self / 32][run_of(before)], b = runs_[self / 32][run_of(now)];
+    return a.syncs == b.syncs && a.active != b.active;
+}
+
+int Races::compare(Word& word, std::uint64_t now, SharedAccess access) const {
+    int other = conflict(word.write, now) ? static_cast<int>(thread_of(word.write)) : -1;
     if (access != SharedAccess::read) {
-        if (conflicts(word.read)) other = static_cast<int>(word.read.thread);
+        if (conflict(word.read, now)) other = static_cast<int>(thread_of(word.read));
         word.write = now;
         return other;
     }
-    Touch& read = word.read;
-    if (read.interval != interval_) {
-        read = now;
-    } else if (read.thread / kLanes != self / kLanes) {
-        read.several = true;
-        read.bytes |= mask;
-    } else if (!read.several) {
-        read = now;
+    if (word.read >> 36 != interval_) {
+        word.read = now;
+    } else if (thread_of(word.read) / 32 != thread_of(now) / 32) {
+        word.read |= kSeveral | (now & 0x3c);
+    } else if (!(word.read & kSeveral)) {
+        word.read = now;
     }
     return other;
 }
