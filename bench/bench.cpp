@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "engine/files/files.h"
 #include "engine/files/json.h"
+#include "sampling/dynamics/mathematics.h"
 
 namespace microlift {
 
@@ -91,7 +92,7 @@ Json as_json(const std::string& name, const Device& device,
     out["device"] = device.description();
     out["threads"] = device.is_cpu() ? device.threads() : 0;
     out["precision"] = result.precision;
-    out["math"] = device.is_cpu() ? "portable" : "fast";
+    out["math"] = mathematics_name(portable_trajectories());
     out[result.unit] = middle;
     if (result.ceiling > 0) out["share_of_ceiling"] = middle / result.ceiling;
     if (device.is_cpu()) out["cpu_share"] = take_processor_share(device.threads());
@@ -136,9 +137,10 @@ void print_row(const std::string& name, const BenchResult& result) {
 }  // namespace
 
 void run_benchmarks(const std::vector<std::string>& names, const std::string& json_file,
-                    const std::string& device_name, int threads) {
+                    const std::string& device_name, int threads, const std::string& math) {
     const Device device = Device::pick(threads > 0 && device_name == "auto" ? "cpu" : device_name,
                                        threads);
+    set_portable_trajectories(portable_mathematics(math, device));
     const std::vector<Chosen> selected = chosen(names, device.is_cpu());
     std::optional<AtomicFile> file;  // opened first, so that a wrong name shows before the work
     if (!json_file.empty()) file.emplace(json_file);

@@ -110,11 +110,12 @@ BenchResult bench_ensemble(Stream& stream, const BenchSettings& settings) {
     const index n = settings.count("n", 8192);
     const Repeats repeats(settings);
     const Held held;
-    const RunConfig run = parse_run_config(
+    RunConfig run = parse_run_config(
         "[system]\nname = \"muller_brown\"\nbeta = 0.06666666666666667\n[cv]\nvariables = [\"x\"]\n"
         "[integrator]\nscheme = \"euler_maruyama\"\ndt = 5e-5\n[umbrella]\nfrom = -1.0\nto = 1.0\n"
         "windows = 2\nstiffness = 1.0\nreplicas = 1\nsteps = 1000\nstride = 100\n",
         "benchmark");
+    run.integrator.portable_math = portable_trajectories();
     const Model model(run);
     Ensemble ensemble(stream, model.path_kernel(model.path_setup(run.integrator)), n, kSeed,
                       kStreamNoise);

@@ -66,6 +66,13 @@ void BenchResult::check_moments(const std::string& what, const float* values, in
     check("variance of " + what, m2, variance, kSigmas * std::sqrt((m4 - m2 * m2) / count), reason);
 }
 
+namespace {
+bool portable = false;
+}  // namespace
+
+bool portable_trajectories() { return portable; }
+void set_portable_trajectories(bool chosen) { portable = chosen; }
+
 double median(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     const std::size_t n = values.size();

@@ -33,6 +33,10 @@ inline constexpr double kSigmas = 5;  // a chance of 6e-7 a check
 inline constexpr int kRepeats = 5;
 inline constexpr double kSecondsPerRepeat = 1;
 
+// The mathematics of trajectories in every benchmark, chosen before the first.
+bool portable_trajectories();
+void set_portable_trajectories(bool portable);
+
 double median(std::vector<double> values);
 // Wall time of the work, the device's included.
 double seconds(Stream& stream, const std::function<void()>& work);

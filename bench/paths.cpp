@@ -42,7 +42,7 @@ public:
                                     "\n[umbrella]\nfrom = -1.0\nto = 1.0\nwindows = 2\n"
                                     "stiffness = 1.0\nreplicas = 1\nsteps = 1000\nstride = 100\n",
                                 "benchmark")),
-          model_(run_),
+          model_(with_chosen_math(run_)),
           ensemble_(stream, model_.path_kernel(model_.path_setup(run_.integrator)), trajectories_,
                     kSeed, kStreamNoise) {
         fill(ensemble_.center(), center);
@@ -69,6 +69,10 @@ public:
     index trajectories() const { return trajectories_; }
 
 private:
+    static const RunConfig& with_chosen_math(RunConfig& run) {
+        run.integrator.portable_math = portable_trajectories();
+        return run;
+    }
     void fill(Span<float> span, double value) {
         const std::vector<float> host(static_cast<std::size_t>(span.size),
                                       static_cast<float>(value));

@@ -38,22 +38,23 @@ constexpr index grain_of() {
 inline constexpr int kThreadsPerBlock = 256;
 
 template <class Body, class T>
-__global__ void __launch_bounds__(kThreadsPerBlock) lane_kernel(index n, const Body body) {
+__global__ void __launch_bounds__(kThreadsPerBlock) lane_kernel(
+    index n, const __grid_constant__ Body body) {
     const index stride = static_cast<index>(gridDim.x) * blockDim.x;
     for (index i = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride)
         body(T{}, i);
 }
 
 template <class Body>
-__global__ void __launch_bounds__(kThreadsPerBlock) index_kernel(index n, const Body body) {
+__global__ void __launch_bounds__(kThreadsPerBlock) index_kernel(
+    index n, const __grid_constant__ Body body) {
     const index stride = static_cast<index>(gridDim.x) * blockDim.x;
     for (index i = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride)
         body(i);
 }
 
 inline unsigned cuda_blocks(index n) {
-    const index blocks = (n + kThreadsPerBlock - 1) / kThreadsPerBlock;
-    return static_cast<unsigned>(blocks < (1 << 20) ? blocks : 1 << 20);
+    return n < 1 << 28 ? static_cast<unsigned>((n + kThreadsPerBlock - 1) / kThreadsPerBlock) : 1u << 20;
 }
 
 template <class Body, class T>
@@ -71,9 +72,8 @@ void launch_index_on_cuda(Stream& stream, index n, const Body& body) {
 }
 
 HOST_PASS_BEGIN
-// In this pass the launchers exist only to instantiate the kernels; they live in the pass's own
-// namespace, since the C++ pass defines the same names with another meaning. Host templates of other
-// headers that launch bodies are wrapped in HOST_PASS_BEGIN/END for the same reason.
+// Here to instantiate the kernels, in a namespace of this pass, as the C++ pass has functions of the same
+// names; host templates of other headers that launch bodies are wrapped for the same reason.
 template <class T = float, class Body>
 void for_each_lane(Stream& stream, index n, const Body& body) {
     launch_on_cuda<Body, T>(stream, n, body);

@@ -51,4 +51,15 @@ void row_log_sum_exp(Stream& stream, Rows<double> x, Span<double> out, Span<doub
 void prefix_sum(Stream& stream, Span<const float> x, Span<double> out, Span<double> scratch);
 void prefix_sum(Stream& stream, Span<const double> x, Span<double> out, Span<double> scratch);
 
+// `batches` arrays of `rows` tables of `columns` doubles, one table every `stride`.
+struct Tables {
+    const double* data = nullptr;
+    index batches = 0, rows = 0, columns = 0, stride = 0;
+};
+index table_scratch(const Tables& tables);
+// out (batch, column) = the tables of each batch added up, in order 64 at a time; or added to what `out`
+// holds.
+void sum_tables(Stream& stream, const Tables& tables, Span<double> out, Span<double> scratch,
+                bool add = false);
+
 }  // namespace microlift

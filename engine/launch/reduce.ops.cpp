@@ -77,6 +77,22 @@ struct ScanOffsetOnCpu {
     }
 };
 
+struct ColumnSumOnCpu {
+    void operator()(const ColumnSumKernel& k, index b) const {
+        const index column = b % k.tiles * kColumnThreads, place = b / k.tiles;
+        const index first = place % k.chunks * kColumnRows;
+        const index width =
+            k.columns - column < kColumnThreads ? k.columns - column : kColumnThreads;
+        const index count = k.rows - first < kColumnRows ? k.rows - first : kColumnRows;
+        const double* from = k.x + (place / k.chunks * k.rows + first) * k.stride + column;
+        double sum[kColumnThreads] = {};
+        for (index r = 0; r < count; ++r)
+            for (index c = 0; c < width; ++c) sum[c] = sum[c] + from[r * k.stride + c];
+        double* to = k.out + place * k.columns + column;
+        for (index c = 0; c < width; ++c) to[c] = k.add ? to[c] + sum[c] : sum[c];
+    }
+};
+
 struct DivideRowsBody {
     double* values;
     double divisor;
@@ -91,6 +107,17 @@ struct FinishLogSumExpBody {
 
 inline index reduce_chunks(index columns) {
     return columns <= kReduceChunk ? 1 : (columns + kReduceChunk - 1) / kReduceChunk;
+}
+
+inline index column_chunks(index rows) {
+    return rows <= kColumnRows ? 1 : (rows + kColumnRows - 1) / kColumnRows;
+}
+
+inline index column_scratch(index batches, index rows, index columns) {
+    index size = 1;
+    for (index chunks = column_chunks(rows); chunks > 1; chunks = column_chunks(chunks))
+        size += batches * chunks * columns;
+    return size;
 }
 
 HOST_PASS_BEGIN
@@ -155,6 +182,29 @@ void scan(Stream& stream, const T* x, index n, double* out, double* scratch, con
     scan<double>(stream, scratch, chunks, scratch, scratch + chunks, end);
     for_each_block(stream, chunks, ScanOffsetKernel{out, n, scratch}, ScanOffsetOnCpu{},
                    kChunksPerTask);
+}
+
+index table_scratch(const Tables& t) { return column_scratch(t.batches, t.rows, t.columns); }
+
+void sum_tables(Stream& stream, const Tables& t, Span<double> out, Span<double> scratch, bool add) {
+    if (out.size < t.batches * t.columns || scratch.size < column_scratch(t.batches, t.rows, t.columns))
+        throw std::logic_error("sum of tables: too little space");
+    const index tiles = (t.columns + kColumnThreads - 1) / kColumnThreads;
+    const double* from = t.data;
+    double* free = scratch.data;
+    for (index rows = t.rows, stride = t.stride;;) {
+        const index chunks = column_chunks(rows);
+        const bool last = chunks == 1;
+        for_each_block(stream, t.batches * chunks * tiles,
+                       ColumnSumKernel{from, rows, t.columns, stride, chunks, tiles,
+                                       last ? out.data : free, last && add},
+                       ColumnSumOnCpu{}, kChunksPerTask);
+        if (last) return;
+        from = free;
+        free += t.batches * chunks * t.columns;
+        rows = chunks;
+        stride = t.columns;
+    }
 }
 
 index reduce_scratch(index rows, index columns) {

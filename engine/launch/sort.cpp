@@ -83,8 +83,11 @@ void sort_pairs(Stream& stream, Span<float> keys, Span<uint32> values,
     sort_any(stream, keys.data, values.data, keys.size, scratch);
 }
 
-index sort_scratch_rows(const Device& device, index rows, index columns) {
-    if (!device.is_cpu()) return sort_scratch(device, columns);
+index sort_scratch_rows(const Device& device, index rows, index columns, index stride) {
+    if constexpr (kHaveCuda) {
+        if (!device.is_cpu()) return sort_scratch_rows_on_cuda(rows, columns, stride);
+    }
+    (void)stride;
     const index lanes = rows < device.threads() ? rows : device.threads();
     return lanes * padded(columns) * 4;
 }
@@ -92,10 +95,13 @@ index sort_scratch_rows(const Device& device, index rows, index columns) {
 void sort_rows(Stream& stream, float* data, index rows, index columns, index stride,
                Span<unsigned char> scratch) {
     if (rows <= 0 || columns <= 1) return;
-    if (!stream.device().is_cpu()) {
-        for (index r = 0; r < rows; ++r)
-            sort_any(stream, data + r * stride, nullptr, columns, scratch);
-        return;
+    if constexpr (kHaveCuda) {
+        if (!stream.device().is_cpu()) {
+            if (scratch.size < sort_scratch_rows(stream.device(), rows, columns, stride))
+                throw std::logic_error("sort: scratch is too small");
+            count_launch();
+            return sort_rows_on_cuda(stream, data, rows, columns, stride, scratch);
+        }
     }
     // One piece of rows for each part of the scratch space, however many threads there are.
     const index parts = scratch.size / (padded(columns) * 4);

@@ -1,6 +1,9 @@
 #include "engine/launch/sort.h"
 
 #include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_segmented_radix_sort.cuh>
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/iterator/transform_iterator.h>
 
 #include "engine/error.h"
 
@@ -40,6 +43,59 @@ void sort_on_cuda(Stream& stream, float* keys, uint32* values, index n,
         CUDA_CHECK(
             cub::DeviceRadixSort::SortKeys(work, bytes, spare_keys, keys, n, 0, 32, cuda_stream));
     }
+}
+
+// --- rows ----------------------------------------------------------------------------------------
+
+namespace {
+
+// Longer rows fill the device one by one; in a segmented sort each has one block.
+constexpr index kLongRow = 1 << 16;
+constexpr index kMostKeys = 2147483647;  // of one segmented sort
+
+// Where row r begins, or ends.
+struct RowPlace {
+    index stride, offset;
+    __host__ __device__ index operator()(index r) const { return r * stride + offset; }
+};
+using RowPlaces = thrust::transform_iterator<RowPlace, thrust::counting_iterator<index>>;
+
+// Without work space it says how much it needs.
+cudaError_t sort_segments(void* work, std::size_t& bytes, const float* from, float* to, index rows,
+                          index columns, index stride, cudaStream_t stream) {
+    const thrust::counting_iterator<index> first(0);
+    return cub::DeviceSegmentedRadixSort::SortKeys(
+        work, bytes, from, to, static_cast<int>(rows * stride), static_cast<int>(rows),
+        RowPlaces(first, RowPlace{stride, 0}), RowPlaces(first, RowPlace{stride, columns}), 0, 32,
+        stream);
+}
+
+// A copy of the rows comes first in the scratch space.
+index copied_bytes(index rows, index stride) { return padded(rows * stride * 4); }
+
+}  // namespace
+
+index sort_scratch_rows_on_cuda(index rows, index columns, index stride) {
+    if (columns >= kLongRow || rows * stride > kMostKeys) return sort_scratch_on_cuda(columns);
+    std::size_t bytes = 0;
+    CUDA_CHECK(sort_segments(nullptr, bytes, nullptr, nullptr, rows, columns, stride, nullptr));
+    return copied_bytes(rows, stride) + padded(static_cast<index>(bytes));
+}
+
+void sort_rows_on_cuda(Stream& stream, float* data, index rows, index columns, index stride,
+                       Span<unsigned char> scratch) {
+    if (columns >= kLongRow || rows * stride > kMostKeys) {
+        for (index r = 0; r < rows; ++r)
+            sort_on_cuda(stream, data + r * stride, nullptr, columns, scratch);
+        return;
+    }
+    auto* spare = reinterpret_cast<float*>(scratch.data);
+    const index copied = copied_bytes(rows, stride);
+    std::size_t bytes = static_cast<std::size_t>(scratch.size - copied);
+    const index keys = (rows - 1) * stride + columns;
+    copy<float>(stream, {spare, keys}, {data, keys});
+    CUDA_CHECK(sort_segments(scratch.data + copied, bytes, spare, data, rows, columns, stride,
+                             static_cast<cudaStream_t>(stream.cuda_stream())));
 }
 
 }  // namespace microlift

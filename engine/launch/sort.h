@@ -13,15 +13,18 @@ index sort_scratch(const Device& device, index n);
 void sort(Stream& stream, Span<float> keys, Span<unsigned char> scratch);
 void sort_pairs(Stream& stream, Span<float> keys, Span<uint32> values, Span<unsigned char> scratch);
 
-// Each of `rows` rows of `columns` keys by itself; row r starts at data + r · stride. Scratch as
-// for one row, on the CPU `sort_scratch_rows` lets rows be sorted on several threads.
+// Each of `rows` rows of `columns` keys by itself; row r starts at data + r · stride.
 void sort_rows(Stream& stream, float* data, index rows, index columns, index stride,
                Span<unsigned char> scratch);
-index sort_scratch_rows(const Device& device, index rows, index columns);
+index sort_scratch_rows(const Device& device, index rows, index columns, index stride);
 
 // CUDA's part, in sort.cu; values may be null.
 index sort_scratch_on_cuda(index n);
 void sort_on_cuda(Stream& stream, float* keys, uint32* values, index n,
                   Span<unsigned char> scratch);
+// All rows in one call, where they are short.
+index sort_scratch_rows_on_cuda(index rows, index columns, index stride);
+void sort_rows_on_cuda(Stream& stream, float* data, index rows, index columns, index stride,
+                       Span<unsigned char> scratch);
 
 }  // namespace microlift

@@ -176,4 +176,64 @@ struct ScanOffsetKernel {
     }
 };
 
+// --- the sum of one value of each thread of a block ------------------------------------------------
+
+// By halves within each warp, then by halves over the warps.
+template <int kThreads>
+struct BlockSum {
+    static constexpr int kWarps = kThreads / kWarp;
+    double warp[kWarps];  // in shared memory
+
+    // The sum, in thread 0. Has a barrier.
+    template <class Block>
+    LANE_FN double total(Block& block, double value) {
+        for (int by = kWarp / 2; by > 0; by /= 2) value = value + block.shuffle_down(value, by);
+        if (block.lane() == 0) warp[block.warp()] = value;
+        block.barrier();
+        return block.thread() == 0 ? by_halves(warp, kWarps, 1) : 0.0;
+    }
+    // The same on the CPU; the values are used up.
+    static double total(double (&values)[kThreads]) {
+        for (int w = 0; w < kWarps; ++w) by_halves(values + w * kWarp, kWarp, 1);
+        return by_halves(values, kWarps, kWarp);
+    }
+
+private:
+    static LANE_FN double by_halves(double* x, int n, int stride) {
+        for (int by = n / 2; by > 0; by /= 2)
+            for (int i = 0; i < by; ++i)
+                x[i * stride] = x[i * stride] + x[(i + by) * stride];
+        return x[0];
+    }
+};
+
+// --- sums over tables ----------------------------------------------------------------------------
+
+inline constexpr int kColumnThreads = 128;
+inline constexpr index kColumnRows = 64;  // that one thread adds, in order
+
+// Each of `batches` arrays (rows, stride) is summed over its rows, column by column: block b takes a
+// tile of columns of chunk b / tiles % chunks of batch b / tiles / chunks into out (batch, chunk, column).
+struct ColumnSumKernel {
+    static constexpr int kThreads = kColumnThreads;
+    struct Shared {};
+    const double* x;
+    index rows, columns, stride, chunks, tiles;
+    double* out;
+    bool add;  // to what `out` holds
+
+    template <class Block>
+    LANE_FN void operator()(Block& block, Shared&) const {
+        const index column = block.block() % tiles * kColumnThreads + block.thread();
+        const index place = block.block() / tiles, first = place % chunks * kColumnRows;
+        if (column >= columns) return;
+        const double* from = x + (place / chunks * rows + first) * stride + column;
+        const index count = rows - first < kColumnRows ? rows - first : kColumnRows;
+        double sum = 0.0;
+        for (index r = 0; r < count; ++r) sum = sum + from[r * stride];
+        double& to = out[place * columns + column];
+        to = add ? to + sum : sum;
+    }
+};
+
 }  // namespace microlift

@@ -100,7 +100,7 @@ CganTrainer::CganTrainer(Stream& stream, const TrainerConfig& config, int states
 void CganTrainer::allocate() {
     const Device& device = stream_.device();
     const index batch = config_.batch;
-    places_ = fused_ ? shape_.blocks * kTileRows
+    places_ = fused_ ? shape_.blocks * kMostTileRows
                      : rows_of_places(device, batch, RowPlaces::by_thread);
     generator_memory_ =
         Buffer<float>(device, MlpScratch<float>::size(generator_layout_, places_, 1, 0));
@@ -215,10 +215,12 @@ void CganTrainer::generator_step() {
     for_each_index(stream_, 1, AdvanceBody{schedule_, clock_.data(), false});
     generator_.step(stream_, &clock_.data()->generator, schedule_.rates, &clock_.data()->ema,
                     average_.data());
-    for_each_index(stream_, 1,
-                   RecordBody{schedule_, clock_.data(), outputs_.data(), outputs_.data() + batch,
-                              outputs_.data() + 2 * batch, penalty_values_.data(), batch,
-                              penalised() * batch, history_rows_.data()});
+    for_each_block(stream_, 1,
+                   RecordKernel<GanRecord>{{schedule_, clock_.data(), outputs_.data(),
+                                            outputs_.data() + batch, outputs_.data() + 2 * batch,
+                                            penalty_values_.data(), batch, penalised() * batch,
+                                            history_rows_.data()}},
+                   RecordOnCpu{});
 }
 
 void CganTrainer::iterate() {

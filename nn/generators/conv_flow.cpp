@@ -1,6 +1,7 @@
 #include "nn/generators/conv_flow.h"
 
 #include "engine/error.h"
+#include "engine/launch/work.h"
 #include "nn/layers/conv.h"
 #include "nn/layers/weights.h"
 
@@ -8,10 +9,11 @@ namespace microlift {
 namespace {
 
 FlowNetwork of(const Device& device, const ConvLayout& layout) {
+    const index bytes = ConvPlace(layout, false).size * static_cast<index>(sizeof(float));
     return {[device, layout](index rows, Network::Use use) {
                 return std::make_unique<ConvNetwork>(device, layout, rows, use);
             },
-            1024};
+            rows_at_once(device, 1024, bytes)};
 }
 
 }  // namespace

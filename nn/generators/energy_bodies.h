@@ -1,6 +1,7 @@
 // Kernel bodies of the energy score in groups. Rows are batch entries, in whitened units.
 #pragma once
 
+#include "kernels/lane/whole.h"
 #include "nn/train/batch.h"
 
 namespace microlift {
@@ -46,7 +47,7 @@ struct EnergyGroupBody {
     float *seed, *loss;
     index ld;
     LANE_FN void operator()(index row) const {
-        const index first = row / group * group;
+        const index first = quotient(row, group) * group;
         const index end = first + group < rows ? first + group : rows;
         const float* a = generated + row * ld;
         const float* x = real + row * ld;

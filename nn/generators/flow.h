@@ -26,7 +26,7 @@ struct FlowShape {
 using MakeNetwork = std::function<std::unique_ptr<Network>(index rows, Network::Use use)>;
 struct FlowNetwork {
     MakeNetwork make;
-    index rows = 4096;
+    index rows;
 };
 
 class FlowSampler final : public Sampler {

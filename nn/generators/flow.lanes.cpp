@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/error.h"
+#include "engine/launch/work.h"
 #include "nn/generators/flow_bodies.h"
 #include "nn/layers/mlp_network.h"
 #include "nn/layers/weights.h"
@@ -190,9 +191,12 @@ private:
 };
 
 FlowNetwork of(const Device& device, const MlpLayout& layout) {
+    // A row's activations, and their derivatives.
+    const index bytes = 2 * activations_size(layout, 1) * static_cast<index>(sizeof(float));
     return {[device, layout](index rows, Network::Use use) {
-        return std::make_unique<MlpNetwork>(device, layout, rows, use);
-    }};
+                return std::make_unique<MlpNetwork>(device, layout, rows, use);
+            },
+            rows_at_once(device, 4096, bytes)};
 }
 
 }  // namespace

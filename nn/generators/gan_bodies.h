@@ -4,6 +4,7 @@
 #include "nn/generators/penalty.h"
 #include "nn/layers/mlp_bodies.h"
 #include "nn/train/batch.h"
+#include "nn/train/record.h"
 
 namespace microlift {
 
@@ -138,36 +139,28 @@ struct EnergyScoreBody {
 
 inline constexpr int kHistoryColumns = 4;  // iteration, Wasserstein estimate, penalty, generator loss
 
-// At the end of an iteration: losses every `stride`, the counter.
-struct RecordBody {
+struct GanRecord {
+    static constexpr int kSums = kHistoryColumns - 1;
     Schedule schedule;
     TrainClock* clock;
     // D of the last critic batch, D(fake) of the generator's; penalties by row and group.
     const float *fake, *real, *after, *penalty;
     index batch, penalties;
     float* history;
-    LANE_FN void operator()(index) const {
-        const uint64 it = clock->iteration;
-        if (it % schedule.stride == 0) {
-            double gap = 0, extra = 0, generated = 0;
-            for (index i = 0; i < batch; ++i) {
-                gap += static_cast<double>(real[i]) - static_cast<double>(fake[i]);
-                generated -= static_cast<double>(after[i]);
-            }
-            for (index i = 0; i < penalties; ++i) extra += static_cast<double>(penalty[i]);
-            const double scale = 1.0 / static_cast<double>(batch);
-            float* row = history + static_cast<index>(it / schedule.stride) * kHistoryColumns;
-            row[0] = static_cast<float>(it);
-            row[1] = static_cast<float>(gap * scale);
-            row[2] = static_cast<float>(extra * scale);
-            row[3] = static_cast<float>(generated * scale);
-            for (int c = 1; c < kHistoryColumns; ++c)
-                if (is_bad(row[c]) && clock->bad_iteration == ~uint64{0}) {
-                    clock->bad_iteration = it;
-                    clock->bad_what = static_cast<float>(c);
-                }
+    LANE_FN index count(int c) const { return c == 1 ? penalties : batch; }
+    LANE_FN double term(int c, index i) const {
+        if (c == 1) return static_cast<double>(penalty[i]);
+        return c == 0 ? static_cast<double>(real[i]) - static_cast<double>(fake[i])
+                      : -static_cast<double>(after[i]);
+    }
+    LANE_FN void write(uint64 it, const double (&sums)[kSums]) const {
+        const double scale = 1.0 / static_cast<double>(batch);
+        float* row = history + static_cast<index>(it / schedule.stride) * kHistoryColumns;
+        row[0] = static_cast<float>(it);
+        for (int c = 0; c < kSums; ++c) {
+            row[1 + c] = static_cast<float>(sums[c] * scale);
+            note_bad(clock, it, 1 + c, row[1 + c]);
         }
-        clock->iteration = it + 1;
     }
 };
 

@@ -12,6 +12,8 @@ namespace microlift {
 // Widths from here on are left to cuBLASLt.
 inline constexpr index kMostTileWidth = 128;
 inline constexpr int kTileThreads = 256;
+// Rows of a tile at most: what a block has in work stays in the L2 cache beside that of all others.
+inline constexpr index kMostTileRows = 32;
 
 // Rows of a tile and blocks that share the tiles: small tiles while there are fewer than blocks.
 struct TileShape {
@@ -20,7 +22,7 @@ struct TileShape {
     TileShape(index n, index most_blocks) : rows(n) {
         tile_rows = (n + most_blocks - 1) / most_blocks;
         tile_rows = (tile_rows + kFragmentRows - 1) / kFragmentRows * kFragmentRows;
-        tile_rows = tile_rows > kTileRows ? kTileRows : tile_rows;
+        tile_rows = tile_rows > kMostTileRows ? kMostTileRows : tile_rows;
         const index tiles = (n + tile_rows - 1) / tile_rows;
         blocks = tiles < most_blocks ? tiles : most_blocks;
     }
@@ -30,13 +32,13 @@ struct TileShape {
 // Everything that the kernels of one update read.
 struct GanTilePlan {
     MlpLayout generator_layout, critic_layout;
-    MlpScratch<float> generator_scratch, critic_scratch;  // kTileRows places for each block
+    MlpScratch<float> generator_scratch, critic_scratch;  // kMostTileRows places for each block
     const float *generator_parameters = nullptr, *generator_transposed = nullptr;
     const float *critic_parameters = nullptr, *critic_transposed = nullptr;
     float* gradient = nullptr;  // (blocks, parameters) of the network that is updated
     index parameters = 0;
     TileShape shape;
-    index places = 0;  // rows of a group's scratch: blocks · kTileRows
+    index places = 0;  // rows of a group's scratch: blocks · kMostTileRows
     GatherBody gather;
     LatentBody latent;
     FakeBody fake;
@@ -64,7 +66,7 @@ LANE_FN void for_tiles_of_block(Block& block, const TileShape& shape, index plac
         TileProgram<kPrecision, kTileThreads, Block> program(
             block, shape.rows, places, row,
             static_cast<int>(left < shape.tile_rows ? left : shape.tile_rows),
-            block.block() * kTileRows, gradient);
+            block.block() * kMostTileRows, gradient);
         work(program);
     }
 }
@@ -157,7 +159,9 @@ struct GenerateTileKernel {
 
 // --- launches, of what gan_tiles_*.cu instantiate ---------------------------------------------------
 
-inline constexpr index kMostTileBlocks = 132;  // one a multiprocessor of an H100
+// Two on each multiprocessor of an H100, whose registers take them. Fixed, since the order of the
+// gradient's sums follows from it.
+inline constexpr index kMostTileBlocks = 264;
 
 // Whether these kernels run a network: where every layer fits, in every precision but the reference's.
 inline bool runs_tiles(const Device& device, Precision precision, const MlpLayout& layout) {

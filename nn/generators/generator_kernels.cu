@@ -1,5 +1,6 @@
 // The CUDA kernels of each kind of generator.
 #include "engine/error.h"
+#include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
 #include "nn/generators/energy_bodies.h"
 #include "nn/generators/flow_bodies.h"
@@ -17,7 +18,7 @@ template void launch_index_on_cuda<EnergyScoreBody<float>>(Stream&, index,
 template void launch_index_on_cuda<GatherBody>(Stream&, index, const GatherBody&);
 template void launch_index_on_cuda<KeepOutputBody>(Stream&, index, const KeepOutputBody&);
 template void launch_index_on_cuda<FakeBody>(Stream&, index, const FakeBody&);
-template void launch_index_on_cuda<RecordBody>(Stream&, index, const RecordBody&);
+template void launch_blocks_on_cuda(Stream&, index, const RecordKernel<GanRecord>&);
 template void launch_index_on_cuda<FlowBatchBody>(Stream&, index, const FlowBatchBody&);
 template void launch_index_on_cuda<EnergyBatchBody>(Stream&, index, const EnergyBatchBody&);
 template void launch_index_on_cuda<EnergyGroupBody>(Stream&, index, const EnergyGroupBody&);

@@ -10,10 +10,9 @@
 
 namespace microlift {
 
-// Runs on CUDA as one kernel (nn/generators/gan_tiles.h) or in pieces of kRows rows.
+// Runs on CUDA as one kernel (nn/generators/gan_tiles.h) or in pieces of rows that its memory takes.
 class LatentSampler final : public Sampler {
 public:
-    static constexpr index kRows = 4096;
     LatentSampler(const Device& device, const MlpLayout& layout, int latent);
     void run(Stream& stream, const TrainedWeights& weights, Matrix<const float> conditions,
              const RandomSource& source, Matrix<float> states, Precision precision) override;
@@ -21,6 +20,7 @@ public:
 private:
     MlpLayout layout_;
     int latent_ = 0;
+    index rows_ = 0;    // in work at once on CUDA
     index places_ = 0;  // rows of the scratch
     Buffer<float> memory_;
     MlpScratch<float> scratch_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/error.h"
+#include "engine/launch/work.h"
 #include "nn/generators/gan_tiles.h"
 #include "nn/layers/mlp_network.h"
 #include "nn/layers/weights.h"
@@ -15,8 +16,10 @@ int latent_size(const TrainerConfig& config, int states) {
 
 LatentSampler::LatentSampler(const Device& device, const MlpLayout& layout, int latent)
     : layout_(layout), latent_(latent),
-      places_(rows_of_places(device, std::max(kRows, kMostTileBlocks * kTileRows),
-                             RowPlaces::by_thread)),
+      rows_(std::max(rows_at_once(device, kTileRows,
+                                  activations_size(layout, 1) * static_cast<index>(sizeof(float))),
+                     kMostTileBlocks * kMostTileRows)),
+      places_(rows_of_places(device, rows_, RowPlaces::by_thread)),
       memory_(device, activations_size(layout, places_)) {
     scratch_.h = activations(layout, places_, memory_.data());
 }
@@ -34,7 +37,7 @@ void LatentSampler::run(Stream& stream, const TrainedWeights& weights,
         GenerateTilePlan plan{};
         plan.layout = layout_, plan.scratch = scratch_, plan.parameters = weights.parameters;
         plan.shape = TileShape(n, kMostTileBlocks);
-        plan.places = plan.shape.blocks * kTileRows;
+        plan.places = plan.shape.blocks * kMostTileRows;
         plan.features = {white, conditions.data, conditions.stride, latent_, in, in_ld};
         plan.latent = {source.seed, source.stream, nullptr, 0, 0, source.first, latent_, in, in_ld};
         plan.unwhiten = {white,  out, conditions.data, out_ld, conditions.stride, states.stride,
@@ -42,7 +45,7 @@ void LatentSampler::run(Stream& stream, const TrainedWeights& weights,
         launch_tiles<GenerateTileKernel>(stream, precision, plan);
         return;
     }
-    const index most = stream.device().is_cpu() ? n : kRows;
+    const index most = stream.device().is_cpu() ? n : rows_;
     for (index from = 0; from < n; from += most) {
         const index rows = std::min(most, n - from);
         const float* s = conditions.data + from;

@@ -42,7 +42,8 @@ struct ConvolveBody {
     bool add;
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const index c = i % ldw, site = i / ldw % sites, row = i / (ldw * sites);
+        const index place_of = quotient(i, ldw), c = i - place_of * ldw;
+        const index row = quotient(place_of, sites), site = place_of - row * sites;
         const Real* from = a + row * place + site * lda;
         Real* to = out + row * place + site * ldw;
         L sum = add ? load<L>(to, c) : bias ? load<L>(bias + row * place, c) : broadcast<L>(0);
@@ -62,7 +63,7 @@ struct ConvActivateBody {
     index size, place;  // size: of a row
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const index at = i / size * place + i % size;
+        const index row = quotient(i, size), at = row * place + (i - row * size);
         const auto v = activation<Portable>(kind, load<L>(h, at));
         store(h, at, past ? v.value + load<L>(past, at) : v.value);
         if (first) store(first, at, v.first);
@@ -75,8 +76,8 @@ struct ConvHaloBody {
     Real* h;  // at the row's first number
     index span, size, place;
     LANE_FN void operator()(index i) const {
-        Real* row = h + i / span * place;
-        const index k = i % span;
+        const index number = quotient(i, span), k = i - number * span;
+        Real* row = h + number * place;
         row[k] = row[size + k];
         row[size + span + k] = row[span + k];
     }
@@ -117,7 +118,7 @@ struct ConvSeedBody {
     index size, place;
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const index at = i / size * place + i % size;
+        const index row = quotient(i, size), at = row * place + (i - row * size);
         store(r, at, load<L>(g, at) * load<L>(first, at));
     }
 };
@@ -130,7 +131,7 @@ struct ConvSumBody {
     index sites, ld, place;
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const index row = i / ld, c = i % ld;
+        const index row = quotient(i, ld), c = i - row * ld;
         L total = broadcast<L>(0);
         for (index s = 0; s < sites; ++s) total = total + load<L>(r + row * place + s * ld, c);
         store(sum + row * place, c, total);
@@ -145,7 +146,8 @@ struct ConvGradientBody {
     index rows, slots, parameters, sites, lda, depth, ld, place;
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const index c = i % ld, p = i / ld % depth, slot = i / (ld * depth);
+        const index pair = quotient(i, ld), c = i - pair * ld;
+        const index slot = quotient(pair, depth), p = pair - slot * depth;
         L sum = broadcast<L>(0);
         for (index row = slot * rows / slots; row < (slot + 1) * rows / slots; ++row) {
             const Real *left = a + row * place + p, *right = r + row * place;
@@ -162,7 +164,8 @@ struct FlipBody {
     float* flipped;       // (kernel, out, in)
     index kernel, in, out, ldw;
     LANE_FN void operator()(index i) const {
-        const index ci = i % in, co = i / in % out, k = i / (in * out);
+        const index pair = quotient(i, in), ci = i - pair * in;
+        const index k = quotient(pair, out), co = pair - k * out;
         flipped[i] = weight[((kernel - 1 - k) * in + ci) * ldw + co];
     }
 };

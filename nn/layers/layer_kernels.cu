@@ -1,6 +1,8 @@
 // The CUDA kernels of networks and of whitening.
 #include "engine/error.h"
+#include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
+#include "kernels/lane/whole.h"
 #include "nn/layers/conv_bodies.h"
 #include "nn/layers/mlp_bodies.h"
 #include "nn/layers/whitening_bodies.h"
@@ -15,9 +17,9 @@ template void launch_on_cuda<TangentBody<float>, float>(Stream&, index, const Ta
 template void launch_on_cuda<MultiplyAddBody<float>, float>(Stream&, index,
                                                             const MultiplyAddBody<float>&);
 template void launch_index_on_cuda<SeedBody<float>>(Stream&, index, const SeedBody<float>&);
-template void launch_index_on_cuda<MomentsBody>(Stream&, index, const MomentsBody&);
-template void launch_index_on_cuda<FitBody>(Stream&, index, const FitBody&);
-template void launch_index_on_cuda<ResidualBody>(Stream&, index, const ResidualBody&);
+template void launch_index_on_cuda<GatherMeasuredBody>(Stream&, index, const GatherMeasuredBody&);
+template void launch_blocks_on_cuda(Stream&, index, const MeasureKernel<FitSums>&);
+template void launch_blocks_on_cuda(Stream&, index, const MeasureKernel<ResidualSums>&);
 template void launch_index_on_cuda<RangeBody>(Stream&, index, const RangeBody&);
 template void launch_on_cuda<TangentStartBody, float>(Stream&, index, const TangentStartBody&);
 template void launch_on_cuda<TangentScaleBody, float>(Stream&, index, const TangentScaleBody&);

@@ -1,6 +1,7 @@
 // Element-wise kernel bodies of the sweeps through a network.
 #pragma once
 
+#include "kernels/lane/whole.h"
 #include "kernels/net/activation.h"
 #include "nn/layers/limits.h"
 
@@ -110,8 +111,8 @@ struct TangentStartBody {
     index size, ld;  // size: rows·ld, of one group
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const index j = i / size;
-        const L w = load<L>(weight + j * ld, i % ld);
+        const index j = quotient(i, size);
+        const L w = load<L>(weight + j * ld, modulo(i, ld));
         store(tangent, i, first ? w * load<L>(first, i - j * size) : w);
     }
 };
@@ -123,7 +124,7 @@ struct TangentScaleBody {
     index size;
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        store(tangent, i, load<L>(tangent, i) * load<L>(first, i % size));
+        store(tangent, i, load<L>(tangent, i) * load<L>(first, modulo(i, size)));
     }
 };
 

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
+#include "engine/launch/reduce.h"
 #include "nn/layers/whitening_bodies.h"
 #include "nn/layers/whitening_fit.h"
 
@@ -15,44 +17,51 @@ namespace {
 constexpr double kLeastDeviation = 1e-3;
 
 // The chunks' tables, added up in order.
-std::vector<double> total_of(Stream& stream, Buffer<double>& sums, index size) {
-    const auto host = to_host(stream, sums.span());
-    std::vector<double> table(static_cast<std::size_t>(size), 0.0);
-    for (index c = 0; c < kMeasureChunks; ++c)
-        for (std::size_t i = 0; i < table.size(); ++i)
-            table[i] += host[static_cast<std::size_t>(c) * table.size() + i];
-    return table;
+template <class Sums>
+std::vector<double> measured_table(Stream& stream, const Sums& sums) {
+    const index chunks = sums.data.chunks, cells = sums.data.cells(), size = cells * sums.entry();
+    constexpr int kThreads = MeasureKernel<Sums>::kThreads;
+    const index tiles = stream.device().is_cpu() ? 1 : (cells + kThreads - 1) / kThreads;
+    Buffer<double> parts(stream.device(), chunks * size), table(stream.device(), size);
+    const Tables tables{parts.data(), 1, chunks, size, size};
+    Buffer<double> scratch(stream.device(), table_scratch(tables));
+    for_each_block(stream, chunks * tiles, MeasureKernel<Sums>{sums, tiles, parts.data()},
+                   MeasureOnCpu{});
+    sum_tables(stream, tables, table.span(), scratch.span());
+    return to_host(stream, table.span());
 }
 
 }  // namespace
 
 Whitening::Moments Whitening::moments(Stream& stream, Matrix<const float> values) {
-    const index measured = std::min(values.columns, kMostMeasured);
-    const int variables = static_cast<int>(values.rows);
-    Buffer<double> sums(stream.device(), kMeasureChunks * variables * 4);
-    for_each_index(stream, kMeasureChunks,
-                   MomentsBody{values.data, values.stride, values.columns, measured, variables,
-                               sums.data()});
-    const auto host = to_host(stream, sums.span());
+    const index variables = values.rows, measured = std::min(values.columns, kMostMeasured);
+    Buffer<float> gathered;
+    Rows<float> rows(values.data, variables, measured, values.stride);
+    if (measured < values.columns) {
+        gathered = Buffer<float>(stream.device(), variables * measured);
+        for_each_index(stream, gathered.size(),
+                       GatherMeasuredBody{values.data, values.stride, values.columns, measured,
+                                          gathered.data()});
+        rows = {gathered.data(), variables, measured, measured};
+    }
+    Buffer<double> found(stream.device(), 4 * variables);
+    Buffer<double> scratch(stream.device(), reduce_scratch(variables, measured));
+    const auto part = [&](index which) { return found.span().subspan(which * variables, variables); };
+    row_mean_variance(stream, rows, part(0), part(1), scratch.span());
+    row_min(stream, rows, part(2), scratch.span());
+    row_max(stream, rows, part(3), scratch.span());
+    const auto host = to_host(stream, found.span());
     Moments m;
-    for (int d = 0; d < variables; ++d) {
-        float shift;
-        copy_to_host(stream, &shift, Span<const float>(values.row(d), 1));
-        double sum = 0, squares = 0, least = host[static_cast<std::size_t>(d) * 4 + 2],
-               most = host[static_cast<std::size_t>(d) * 4 + 3];
-        for (index c = 0; c < kMeasureChunks; ++c) {
-            const double* at = host.data() + (c * variables + d) * 4;
-            sum += at[0], squares += at[1];
-            least = std::min(least, at[2]), most = std::max(most, at[3]);
-        }
-        const double n = static_cast<double>(measured), mean = sum / n;
-        if (!std::isfinite(mean) || !std::isfinite(squares))
+    for (index d = 0; d < variables; ++d) {
+        const double* at = host.data() + d;
+        const double mean = at[0], variance = at[variables];
+        const double least = at[2 * variables], most = at[3 * variables];
+        if (!std::isfinite(mean) || !std::isfinite(variance))
             throw NumericError("the training data hold values that are not finite");
-        m.mean.push_back(static_cast<double>(shift) + mean);
-        const double deviation = std::sqrt(std::max(squares / n - mean * mean, 0.0));
+        m.mean.push_back(mean);
         // A constant variable keeps its value, to rounding.
-        m.deviation.push_back(most > least ? deviation
-                                           : std::max(1e-6 * std::fabs(m.mean.back()), 1e-30));
+        m.deviation.push_back(most > least ? std::sqrt(variance)
+                                           : std::max(1e-6 * std::fabs(mean), 1e-30));
         m.least.push_back(least);
         m.most.push_back(most);
     }
@@ -127,11 +136,10 @@ void Whitening::fit_means(Stream& stream, const Data& data, const Moments& x, co
     const int states = view_.states;
     const index columns = data.states.columns, measured = std::min(columns, kMostMeasured);
     const index cells = view_.knots[0] * view_.knots[1], entry = kStencil + states;
-    Buffer<double> sums(stream.device(), kMeasureChunks * cells * entry);
-    for_each_index(stream, kMeasureChunks,
-                   FitBody{view_, data.states.data, data.conditions.data, global, global + states,
-                           data.states.stride, columns, measured, sums.data()});
-    const auto table = total_of(stream, sums, cells * entry);
+    const auto table = measured_table(
+        stream, FitSums{{view_, data.states.data, data.conditions.data, data.states.stride, columns,
+                         measured, measure_chunks(measured, cells)},
+                        global, global + states});
     const double per_knot = static_cast<double>(measured) / static_cast<double>(cells);
     const TableSmoothness smoothness{std::min(50.0, 0.05 * per_knot), 1e-6 * per_knot};
     mean_.assign(static_cast<std::size_t>(cells * states), 0.0f);
@@ -153,14 +161,13 @@ void Whitening::fit_means(Stream& stream, const Data& data, const Moments& x, co
 void Whitening::fit_deviations(Stream& stream, const Data& data, const Moments& x,
                                const float* global) {
     const int states = view_.states;
-    const index columns = data.states.columns;
+    const index columns = data.states.columns, measured = std::min(columns, kMostMeasured);
     const index cells = view_.knots[0] * view_.knots[1], entry = 1 + states;
-    Buffer<double> squares(stream.device(), kMeasureChunks * cells * entry);
-    for_each_index(stream, kMeasureChunks,
-                   ResidualBody{view_, data.states.data, data.conditions.data, global + states,
-                                data.states.stride, columns, std::min(columns, kMostMeasured),
-                                squares.data()});
-    auto residuals = neighbour_sums(view_, total_of(stream, squares, cells * entry), entry);
+    const auto squares = measured_table(
+        stream, ResidualSums{{view_, data.states.data, data.conditions.data, data.states.stride,
+                              columns, measured, measure_chunks(measured, cells)},
+                             global + states});
+    auto residuals = neighbour_sums(view_, squares, entry);
     // A knot with few samples takes ever wider sums.
     for (int round = 0; round < 256; ++round) {
         const auto wide = neighbour_sums(view_, residuals, entry);
@@ -185,21 +192,24 @@ void Whitening::fit_deviations(Stream& stream, const Data& data, const Moments& 
 }
 
 void Whitening::measure_range(Stream& stream, const Data& data) {
-    Buffer<float> ranges(stream.device(), kMeasureChunks * view_.states * 2);
-    for_each_index(stream, kMeasureChunks,
-                   RangeBody{view_, data.states.data, data.conditions.data, data.states.stride,
-                             data.states.columns, std::min(data.states.columns, kMostMeasured),
+    const index measured = std::min(data.states.columns, kMostMeasured), states = view_.states;
+    const index pieces = (measured + kRangeColumns - 1) / kRangeColumns;
+    Buffer<float> ranges(stream.device(), 2 * states * pieces);
+    Buffer<double> found(stream.device(), 2 * states);
+    Buffer<double> scratch(stream.device(), reduce_scratch(states, pieces));
+    for_each_index(stream, pieces,
+                   RangeBody{{view_, data.states.data, data.conditions.data, data.states.stride,
+                              data.states.columns, measured, pieces},
                              ranges.data()});
-    const auto host = to_host(stream, ranges.span());
-    for (int d = 0; d < view_.states; ++d) {
-        float least = 3e38f, most = -3e38f;
-        for (index c = 0; c < kMeasureChunks; ++c) {
-            const auto at = static_cast<std::size_t>((c * view_.states + d) * 2);
-            least = std::min(least, host[at]);
-            most = std::max(most, host[at + 1]);
-        }
-        range_[static_cast<std::size_t>(2 * d)] = least;
-        range_[static_cast<std::size_t>(2 * d + 1)] = most;
+    const auto every_other = [&](index first) {
+        return Rows<float>(ranges.data() + first * pieces, states, pieces, 2 * pieces);
+    };
+    row_min(stream, every_other(0), found.span().subspan(0, states), scratch.span());
+    row_max(stream, every_other(1), found.span().subspan(states, states), scratch.span());
+    const auto host = to_host(stream, found.span());
+    for (std::size_t d = 0; d < static_cast<std::size_t>(states); ++d) {
+        range_[2 * d] = static_cast<float>(host[d]);
+        range_[2 * d + 1] = static_cast<float>(host[static_cast<std::size_t>(states) + d]);
     }
     upload(stream);
 }

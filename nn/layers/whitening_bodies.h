@@ -1,13 +1,14 @@
-// Kernel bodies that measure the whitening tables: each index is a fixed chunk of the data, so that
-// the sums do not depend on threads.
+// Kernels that measure the whitening tables: over fixed chunks of the data, which are added up in order.
 #pragma once
 
+#include "kernels/block/block.h"
+#include "kernels/lane/whole.h"
 #include "nn/layers/whitening.h"
 
 namespace microlift {
 
-inline constexpr index kMeasureChunks = 64;
 inline constexpr index kMostMeasured = 1 << 20;
+inline constexpr int kRangeColumns = 8;  // of one thread
 
 // The m-th of `measured` columns spread over all, jittered so that no period of the layout is met.
 LANE_FN index measured_column(index m, index measured, index columns) {
@@ -19,120 +20,174 @@ LANE_FN index measured_column(index m, index measured, index columns) {
     return j < columns ? j : columns - 1;
 }
 
-// out (chunk, variable, 4): sum and square sum about the first column's value, least, greatest.
-struct MomentsBody {
-    static constexpr index kGrain = 1;
+// to (variable, measured).
+struct GatherMeasuredBody {
     const float* values;
     index row, columns, measured;
-    int variables;
-    double* out;
-    LANE_FN void operator()(index chunk) const {
-        for (int d = 0; d < variables; ++d) {
-            const float* x = values + d * row;
-            const double shift = static_cast<double>(x[0]);
-            double sum = 0, squares = 0, least = shift, most = shift;
-            for (index m = chunk * measured / kMeasureChunks;
-                 m < (chunk + 1) * measured / kMeasureChunks; ++m) {
-                const double v = static_cast<double>(x[measured_column(m, measured, columns)]);
-                const double u = v - shift;
-                sum += u;
-                squares += u * u;
-                least = v < least ? v : least;
-                most = v > most ? v : most;
-            }
-            double* mine = out + (chunk * variables + d) * 4;
-            mine[0] = sum, mine[1] = squares, mine[2] = least, mine[3] = most;
-        }
+    float* to;
+    LANE_FN void operator()(index i) const {
+        const index d = quotient(i, measured);
+        to[i] = values[d * row + measured_column(i - d * measured, measured, columns)];
     }
 };
 
-// A least-squares fit of piecewise linear tables: out (chunk, knot, kStencil + states) holds the normal
+// What the tables are measured on.
+struct MeasuredData {
+    WhiteningView view;
+    const float *states, *conditions;
+    index row, columns, measured, chunks;
+
+    LANE_FN index cells() const { return view.knots[0] * view.knots[1]; }
+    LANE_FN int corners() const { return view.axes == 1 ? 2 : 4; }
+    LANE_FN index first(index chunk) const { return chunk * measured / chunks; }
+};
+
+// Enough chunks for a GPU's threads, one of which owns a knot of a chunk; none smaller than 512 samples.
+inline index measure_chunks(index measured, index cells) {
+    constexpr index kWanted = 131072, kLeastSamples = 512;
+    const index wanted = (kWanted + cells - 1) / cells, most = measured / kLeastSamples;
+    return most < 1 ? 1 : wanted < most ? wanted : most;
+}
+
+// A least-squares fit of piecewise linear tables: a table (knot, kStencil + states) holds the normal
 // matrix, by the offset (−1…1, −1…1) of the other knot, and the right-hand sides of scaled states
 // (v − center)/scale.
 inline constexpr int kStencil = 9;
-struct FitBody {
-    static constexpr index kGrain = 1;
-    WhiteningView view;
-    const float *states, *conditions, *center, *scale;
-    index row, columns, measured;
+struct FitSums {
+    MeasuredData data;
+    const float *center, *scale;
+    LANE_FN index entry() const { return kStencil + data.view.states; }
+    // What corner c of a sample adds to its knot.
+    LANE_FN void add(index j, int c, const index (&)[4], const float (&weight)[4],
+                     double* cell) const {
+        const double w = static_cast<double>(weight[c]);
+        for (int e = 0; e < data.corners(); ++e) {
+            const int step0 = (e & 1) - (c & 1), step1 = (e >> 1) - (c >> 1);
+            cell[(step0 + 1) * 3 + step1 + 1] += w * static_cast<double>(weight[e]);
+        }
+        for (int d = 0; d < data.view.states; ++d)
+            cell[kStencil + d] += w * static_cast<double>(
+                (data.states[d * data.row + j] - center[d]) / scale[d]);
+    }
+};
+
+// A table (knot, 1 + states): hat-weighted count and squares of scaled residuals about the fitted means
+// that the view holds.
+struct ResidualSums {
+    MeasuredData data;
+    const float* scale;
+    LANE_FN index entry() const { return 1 + data.view.states; }
+    LANE_FN void add(index j, int c, const index (&knot)[4], const float (&weight)[4],
+                     double* cell) const {
+        cell[0] += static_cast<double>(weight[c]);
+        for (int d = 0; d < data.view.states; ++d) {
+            const float mean = data.view.look_up(data.view.mean, d, knot, weight);
+            const double u =
+                static_cast<double>((data.states[d * data.row + j] - mean) / scale[d]);
+            cell[1 + d] += static_cast<double>(weight[c]) * u * u;
+        }
+    }
+};
+
+// A thread owns a knot and looks at every sample of its chunk: block b takes a tile of knots of chunk
+// b / tiles into out (chunk, knot, entry).
+template <class Sums>
+struct MeasureKernel {
+    static constexpr int kThreads = 128;
+    struct Shared {
+        int32 knot[4][kThreads];
+        float weight[4][kThreads];
+        index column[kThreads];
+    };
+    Sums sums;
+    index tiles;
     double* out;
-    LANE_FN void operator()(index chunk) const {
-        const index cells = view.knots[0] * view.knots[1], entry = kStencil + view.states;
-        double* mine = out + chunk * cells * entry;
-        for (index m = chunk * measured / kMeasureChunks;
-             m < (chunk + 1) * measured / kMeasureChunks; ++m) {
-            const index j = measured_column(m, measured, columns);
-            index knot[4];
-            float weight[4];
-            view.place(conditions + j, row, knot, weight);
-            const int corners = view.axes == 1 ? 2 : 4;
-            for (int c = 0; c < corners; ++c) {
-                double* cell = mine + knot[c] * entry;
-                const double w = static_cast<double>(weight[c]);
-                for (int e = 0; e < corners; ++e) {
-                    const int step0 = (e & 1) - (c & 1), step1 = (e >> 1) - (c >> 1);
-                    cell[(step0 + 1) * 3 + step1 + 1] += w * static_cast<double>(weight[e]);
+
+    template <class Block>
+    LANE_FN void operator()(Block& block, Shared& shared) const {
+        const MeasuredData& data = sums.data;
+        const int me = block.thread(), corners = data.corners();
+        const index chunk = block.block() / tiles;
+        const index own = block.block() % tiles * kThreads + me;
+        double* const mine = out + (chunk * data.cells() + own) * sums.entry();
+        if (own < data.cells())
+            for (index e = 0; e < sums.entry(); ++e) mine[e] = 0.0;
+        const index end = data.first(chunk + 1);
+        for (index base = data.first(chunk); base < end; base += kThreads) {
+            block.barrier();  // the tile before has been read
+            if (base + me < end) {
+                const index j = measured_column(base + me, data.measured, data.columns);
+                index knot[4];
+                float weight[4];
+                data.view.place(data.conditions + j, data.row, knot, weight);
+                LANE_UNROLL
+                for (int c = 0; c < 4; ++c) {
+                    shared.knot[c][me] = static_cast<int32>(knot[c]);
+                    shared.weight[c][me] = weight[c];
                 }
-                for (int d = 0; d < view.states; ++d)
-                    cell[kStencil + d] += w * static_cast<double>(
-                        (states[d * row + j] - center[d]) / scale[d]);
+                shared.column[me] = j;
             }
+            block.barrier();
+            const int here = end - base < kThreads ? static_cast<int>(end - base) : kThreads;
+            for (int e = 0; e < here; ++e)
+                for (int c = 0; c < corners; ++c) {
+                    if (shared.knot[c][e] != own) continue;
+                    const index knot[4] = {shared.knot[0][e], shared.knot[1][e], shared.knot[2][e],
+                                           shared.knot[3][e]};
+                    const float weight[4] = {shared.weight[0][e], shared.weight[1][e],
+                                             shared.weight[2][e], shared.weight[3][e]};
+                    sums.add(shared.column[e], c, knot, weight, mine);
+                }
         }
     }
 };
 
-// out (chunk, knot, 1 + states): hat-weighted count and squares of scaled residuals about the fitted
-// means that `view` holds.
-struct ResidualBody {
-    static constexpr index kGrain = 1;
-    WhiteningView view;
-    const float *states, *conditions, *scale;
-    index row, columns, measured;
-    double* out;
-    LANE_FN void operator()(index chunk) const {
-        const index cells = view.knots[0] * view.knots[1], entry = 1 + view.states;
-        double* mine = out + chunk * cells * entry;
-        for (index m = chunk * measured / kMeasureChunks;
-             m < (chunk + 1) * measured / kMeasureChunks; ++m) {
-            const index j = measured_column(m, measured, columns);
+// All knots of a chunk at once, sample by sample.
+struct MeasureOnCpu {
+    template <class Sums>
+    void operator()(const MeasureKernel<Sums>& k, index chunk) const {
+        const MeasuredData& data = k.sums.data;
+        const index entry = k.sums.entry();
+        double* const mine = k.out + chunk * data.cells() * entry;
+        for (index i = 0; i < data.cells() * entry; ++i) mine[i] = 0.0;
+        for (index m = data.first(chunk); m < data.first(chunk + 1); ++m) {
+            const index j = measured_column(m, data.measured, data.columns);
             index knot[4];
             float weight[4];
-            view.place(conditions + j, row, knot, weight);
-            const int corners = view.axes == 1 ? 2 : 4;
-            for (int c = 0; c < corners; ++c)
-                mine[knot[c] * entry] += static_cast<double>(weight[c]);
-            for (int d = 0; d < view.states; ++d) {
-                const double u = static_cast<double>(
-                    (states[d * row + j] - view.look_up(view.mean, d, knot, weight)) / scale[d]);
-                for (int c = 0; c < corners; ++c)
-                    mine[knot[c] * entry + 1 + d] += static_cast<double>(weight[c]) * u * u;
-            }
+            data.view.place(data.conditions + j, data.row, knot, weight);
+            for (int c = 0; c < data.corners(); ++c)
+                k.sums.add(j, c, knot, weight, mine + knot[c] * entry);
         }
     }
 };
 
-// out (chunk, state, 2): least and greatest whitened value.
+// out (state, 2, piece): least and greatest whitened value of kRangeColumns columns.
 struct RangeBody {
-    static constexpr index kGrain = 1;
-    WhiteningView view;
-    const float *states, *conditions;
-    index row, columns, measured;
+    static constexpr index kGrain = 64;
+    MeasuredData data;
     float* out;
-    LANE_FN void operator()(index chunk) const {
-        float* mine = out + chunk * view.states * 2;
-        for (int d = 0; d < view.states; ++d) mine[2 * d] = 3e38f, mine[2 * d + 1] = -3e38f;
-        for (index m = chunk * measured / kMeasureChunks;
-             m < (chunk + 1) * measured / kMeasureChunks; ++m) {
-            const index j = measured_column(m, measured, columns);
-            index knot[4];
-            float weight[4];
-            view.place(conditions + j, row, knot, weight);
-            for (int d = 0; d < view.states; ++d) {
-                const float u = (states[d * row + j] - view.look_up(view.mean, d, knot, weight)) /
-                                view.look_up(view.deviation, d, knot, weight);
-                mine[2 * d] = min(u, mine[2 * d]);
-                mine[2 * d + 1] = max(u, mine[2 * d + 1]);
+    LANE_FN void operator()(index piece) const {
+        const WhiteningView& view = data.view;
+        index column[kRangeColumns], knot[kRangeColumns][4];
+        float weight[kRangeColumns][4];
+        LANE_UNROLL
+        for (int k = 0; k < kRangeColumns; ++k) {
+            const index m = piece * kRangeColumns + k, last = data.measured - 1;
+            column[k] = measured_column(m < last ? m : last, data.measured, data.columns);
+            view.place(data.conditions + column[k], data.row, knot[k], weight[k]);
+        }
+        for (int d = 0; d < view.states; ++d) {
+            float least = 3e38f, most = -3e38f;
+            LANE_UNROLL
+            for (int k = 0; k < kRangeColumns; ++k) {
+                const float mean = view.look_up(view.mean, d, knot[k], weight[k]);
+                const float u = (data.states[d * data.row + column[k]] - mean) /
+                                view.look_up(view.deviation, d, knot[k], weight[k]);
+                least = min(u, least);
+                most = max(u, most);
             }
+            out[2 * d * data.chunks + piece] = least;
+            out[(2 * d + 1) * data.chunks + piece] = most;
         }
     }
 };

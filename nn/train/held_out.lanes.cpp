@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/error.h"
+#include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
 #include "engine/launch/sort.h"
 #include "nn/train/checkpoint.h"
@@ -117,7 +118,7 @@ void HeldOut::choose_bins(Stream& stream, const HeldOutConfig& config, const Kep
     held_states_ = Buffer<float>(device, total() * states_);
     generated_ = Buffer<float>(device, total() * states_);
     sort_space_ =
-        Buffer<unsigned char>(device, sort_scratch_rows(device, bins_ * states_, samples_));
+        Buffer<unsigned char>(device, sort_scratch_rows(device, bins_ * states_, samples_, samples_));
     inverse_deviation_ = Buffer<float>(device, bins_ * states_);
     distances_ = Buffer<float>(device, bins_ * states_);
     best_distances_ = Buffer<float>(device, bins_ * states_);
@@ -183,9 +184,10 @@ void HeldOut::judge(Stream& stream, const TrainClock* clock, Span<const float> a
     }
     const index segments = bins_ * states_;
     sort_rows(stream, generated_.data(), segments, samples_, samples_, sort_space_.span());
-    for_each_index(stream, segments,
-                   DistanceBody{held_states_.data(), generated_.data(), inverse_deviation_.data(),
-                                samples_, distances_.data()});
+    for_each_block(stream, segments,
+                   DistanceKernel{held_states_.data(), generated_.data(), inverse_deviation_.data(),
+                                  samples_, distances_.data()},
+                   DistanceOnCpu{});
     for_each_index(stream, 1,
                    JudgeBody{distances_.data(), segments, clock, best_.data(), rows_.data()});
     for_each_lane(stream, average.size, KeepBestBody{best_.data(), average.data, best.data});

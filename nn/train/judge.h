@@ -1,22 +1,43 @@
 // Kernel bodies of the judge: distances of generated to held-out samples, and the best state so far.
 #pragma once
 
+#include "kernels/block/reduce.cuh"
 #include "nn/train/optimiser.h"
 
 namespace microlift {
 
-// W1/σ of one (variable, bin): both samples sorted.
-struct DistanceBody {
-    static constexpr index kGrain = 1;
+// W1/σ of one (variable, bin) a block: both samples sorted.
+struct DistanceKernel {
+    static constexpr int kThreads = 128;
+    struct Shared {
+        BlockSum<kThreads> sum;
+    };
     const float *physics, *generated, *inverse_deviation;
     index samples;
     float* out;
-    LANE_FN void operator()(index segment) const {
-        double sum = 0;
-        for (index i = segment * samples; i < (segment + 1) * samples; ++i)
-            sum += static_cast<double>(abs(physics[i] - generated[i]));
-        out[segment] = static_cast<float>(sum / static_cast<double>(samples)) *
-                       inverse_deviation[segment];
+    LANE_FN double gap(index i) const {
+        return static_cast<double>(abs(physics[i] - generated[i]));
+    }
+    LANE_FN float scaled(index segment, double sum) const {
+        return static_cast<float>(sum / static_cast<double>(samples)) * inverse_deviation[segment];
+    }
+    template <class Block>
+    LANE_FN void operator()(Block& block, Shared& shared) const {
+        const index segment = block.block(), first = segment * samples;
+        double sum = 0.0;
+        for (index i = block.thread(); i < samples; i += kThreads) sum = sum + gap(first + i);
+        sum = shared.sum.total(block, sum);
+        if (block.thread() == 0) out[segment] = scaled(segment, sum);
+    }
+};
+
+struct DistanceOnCpu {
+    void operator()(const DistanceKernel& k, index segment) const {
+        constexpr int kThreads = DistanceKernel::kThreads;
+        double sums[kThreads] = {};
+        for (index i = 0; i < k.samples; ++i)
+            sums[i % kThreads] = sums[i % kThreads] + k.gap(segment * k.samples + i);
+        k.out[segment] = k.scaled(segment, BlockSum<kThreads>::total(sums));
     }
 };
 

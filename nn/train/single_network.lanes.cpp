@@ -1,6 +1,7 @@
 #include "nn/train/single_network.h"
 
 #include "engine/error.h"
+#include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
 #include "nn/train/loss.h"
 
@@ -40,9 +41,10 @@ void SingleNetworkTrainer::iterate() {
     for_each_index(stream_, 1, AdvanceBody{schedule_, clock_.data(), false});
     generator_.step(stream_, &clock_.data()->generator, schedule_.rates, &clock_.data()->ema,
                     average_.data());
-    for_each_index(stream_, 1,
-                   LossRecordBody{schedule_, clock_.data(), loss_.data(), config_.batch,
-                                  history_rows_.data()});
+    for_each_block(stream_, 1,
+                   RecordKernel<LossRecord>{{schedule_, clock_.data(), loss_.data(), config_.batch,
+                                             history_rows_.data()}},
+                   RecordOnCpu{});
 }
 
 }  // namespace microlift

@@ -1,5 +1,6 @@
 // The CUDA kernels that all trainers share.
 #include "engine/error.h"
+#include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
 #include "nn/train/batch.h"
 #include "nn/train/judge.h"
@@ -14,8 +15,8 @@ template void launch_index_on_cuda<AdvanceBody>(Stream&, index, const AdvanceBod
 template void launch_index_on_cuda<FeatureBody>(Stream&, index, const FeatureBody&);
 template void launch_index_on_cuda<UnwhitenBody>(Stream&, index, const UnwhitenBody&);
 template void launch_index_on_cuda<PickBody>(Stream&, index, const PickBody&);
-template void launch_index_on_cuda<DistanceBody>(Stream&, index, const DistanceBody&);
+template void launch_blocks_on_cuda(Stream&, index, const DistanceKernel&);
 template void launch_index_on_cuda<JudgeBody>(Stream&, index, const JudgeBody&);
-template void launch_index_on_cuda<LossRecordBody>(Stream&, index, const LossRecordBody&);
+template void launch_blocks_on_cuda(Stream&, index, const RecordKernel<LossRecord>&);
 
 }  // namespace microlift

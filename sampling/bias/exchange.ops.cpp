@@ -2,6 +2,7 @@
 
 #include "engine/launch/lanes.h"
 #include "kernels/dynamics/bias.h"
+#include "kernels/lane/whole.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 
@@ -29,8 +30,8 @@ struct ExchangeBody {
     // i counts (other axis window, pair along the axis, replica).
     LANE_FN void operator()(index i) const {
         const index pairs = (grid.windows[axis] - parity) / 2;
-        const index r = i % grid.replicas, pair = i / grid.replicas % pairs;
-        const index other = i / grid.replicas / pairs;
+        const index both = quotient(i, grid.replicas), r = i - both * grid.replicas;
+        const index other = quotient(both, pairs), pair = both - other * pairs;
         const index lower = 2 * pair + parity;
         const index w = axis == 0 ? lower * grid.windows[1] + other : other * grid.windows[1] + lower;
         const index next = axis == 0 ? grid.windows[1] : 1;

@@ -45,8 +45,4 @@ constexpr int burst_width(int cvs) {
 }
 void add_burst_sums(Stream& stream, const BurstSums& sums);
 
-// Σ y and Σ y² of each group of `size` columns of each row: out (row, group, 2).
-void group_sums(Stream& stream, Span<const float> y, index row, index rows, index groups, index size,
-                Span<double> out);
-
 }  // namespace microlift

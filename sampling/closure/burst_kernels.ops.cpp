@@ -1,6 +1,9 @@
 #include "sampling/closure/burst_kernels.h"
 
+#include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
+#include "engine/launch/reduce.h"
+#include "sampling/closure/burst_block.h"
 
 namespace microlift {
 
@@ -15,14 +18,6 @@ struct GatherStatesBody {
         for (int d = 0; d < dim; ++d) to[d * n + i] = from[d * row + which[i]];
     }
 };
-
-// The difference of a periodic variable that is nearest to 0; adding 1.5 · 2²³ rounds to an integer.
-template <class L>
-LANE_FN L nearest_image(L d, float period) {
-    if (!(period > 0.0f)) return d;
-    const L shift = broadcast<L>(12582912.0f);
-    return d - broadcast<L>(period) * (fma(d, broadcast<L>(1.0f / period), shift) - shift);
-}
 
 struct BurstDriftBody {
     BurstDrift p;
@@ -62,68 +57,29 @@ struct BurstDriftBody {
     }
 };
 
-struct BurstSumsBody {
-    static constexpr index kGrain = 1;
-    BurstSums s;
-
-    // i counts (value, block).
-    LANE_FN void operator()(index i) const {
-        const index value = i / s.blocks, block = i % s.blocks;
-        const index n = s.values * s.replicas, size = s.replicas / s.blocks;
-        const index first = value * s.replicas + block * size;
-        const int R = burst_outputs(s.cvs), quantities = s.drift ? 2 * R : R;
-        double* sum = s.sums + i * burst_width(s.cvs);
-        double* row = s.transition ? s.transition + i * s.values : nullptr;
-        sum[0] = static_cast<double>(size);
-        for (index j = first; j < first + size; ++j) {
-            double v[10] = {};
-            for (int k = 0; k < s.cvs; ++k)
-                v[k] = static_cast<double>(
-                    nearest_image(s.end[k * n + j] - s.begin[k * n + j], s.period[k]));
-            for (int k = 0, o = s.cvs; k < s.cvs; ++k)
-                for (int l = k; l < s.cvs; ++l, ++o) v[o] = v[k] * v[l];
-            if (s.drift)
-                for (int o = 0; o < R; ++o)
-                    v[R + o] = v[o] - static_cast<double>(s.drift[o * n + j]);
+// All sums of a part at once.
+struct BurstSumsOnCpu {
+    void operator()(const BurstSumsKernel& k, index part) const {
+        const int R = burst_outputs(k.s.cvs), quantities = k.quantities();
+        double* const sum = k.tables + part * k.entries();
+        double* const row = k.s.transition ? sum + k.width() : nullptr;
+        for (index i = 0; i < k.entries(); ++i) sum[i] = 0.0;
+        index from, to;
+        k.range(part, from, to);
+        sum[0] = static_cast<double>(to - from);
+        for (index j = from; j < to; ++j) {
+            double v[kBurstQuantities] = {};
+            k.measure(j, v);
             int e = 1 + 2 * R;
             for (int a = 0; a < quantities; ++a) {
                 sum[1 + a] += v[a];
                 for (int b = 0; b <= a; ++b, ++e) sum[e] = fma(v[a], v[b], sum[e]);
             }
             if (!row) continue;
-            // Where the end lies between the values, by four-point Lagrange weights; past the ends,
-            // the end.
-            const float last = static_cast<float>(s.values - 1);
-            const float middle = s.from + 0.5f * last / s.inverse_width;
-            const float end = middle + nearest_image(s.end[j] - middle, s.period[0]);
-            const float t =
-                max(min((end - s.from) * s.inverse_width, last), 0.0f);  // NaN: the last
-            index c = static_cast<index>(t);
-            c = c < 1 ? 1 : c > s.values - 3 ? s.values - 3 : c;
-            const double f = static_cast<double>(t) - static_cast<double>(c);
-            row[c - 1] += -f * (f - 1) * (f - 2) / 6;
-            row[c] += (f + 1) * (f - 1) * (f - 2) / 2;
-            row[c + 1] += -(f + 1) * f * (f - 2) / 2;
-            row[c + 2] += (f + 1) * f * (f - 1) / 6;
+            double weight[4];
+            const index first = k.end_weights(j, weight);
+            for (int q = 0; q < 4; ++q) row[first + q] += weight[q];
         }
-    }
-};
-
-struct GroupSumsBody {
-    static constexpr index kGrain = 1;
-    const float* y;
-    index row, groups, size;
-    double* out;
-    LANE_FN void operator()(index i) const {
-        const float* first = y + i / groups * row + i % groups * size;
-        double sum = 0, squares = 0;
-        for (index j = 0; j < size; ++j) {
-            const double v = static_cast<double>(first[j]);
-            sum += v;
-            squares = fma(v, v, squares);
-        }
-        out[2 * i] = sum;
-        out[2 * i + 1] = squares;
     }
 };
 
@@ -139,12 +95,23 @@ void add_burst_drift(Stream& stream, const BurstDrift& piece) {
 }
 
 void add_burst_sums(Stream& stream, const BurstSums& sums) {
-    for_each_index(stream, sums.values * sums.blocks, BurstSumsBody{sums});
-}
-
-void group_sums(Stream& stream, Span<const float> y, index row, index rows, index groups, index size,
-                Span<double> out) {
-    for_each_index(stream, rows * groups, GroupSumsBody{y.data, row, groups, size, out.data});
+    const index groups = sums.values * sums.blocks, size = sums.replicas / sums.blocks;
+    BurstSumsKernel kernel{sums, (size + BurstSumsKernel::kPart - 1) / BurstSumsKernel::kPart,
+                           nullptr};
+    const index parts = groups * kernel.parts, entries = kernel.entries();
+    Buffer<double> tables(stream.device(), parts * entries);
+    kernel.tables = tables.data();
+    constexpr int kThreads = BurstSumsKernel::kThreads;
+    for_each_block(stream,
+                   stream.device().is_cpu() ? parts : (parts * entries + kThreads - 1) / kThreads,
+                   kernel, BurstSumsOnCpu{}, 16);
+    const Tables moments{tables.data(), groups, kernel.parts, kernel.width(), entries};
+    const Tables ends{tables.data() + kernel.width(), groups, kernel.parts, sums.values, entries};
+    const Tables& larger = sums.values > kernel.width() ? ends : moments;
+    Buffer<double> scratch(stream.device(), table_scratch(larger));
+    sum_tables(stream, moments, {sums.sums, groups * kernel.width()}, scratch.span());
+    if (sums.transition)
+        sum_tables(stream, ends, {sums.transition, groups * sums.values}, scratch.span());
 }
 
 HOST_PASS_END

@@ -5,6 +5,8 @@
 #include <numeric>
 
 #include "engine/at.h"
+#include "engine/launch/reduce.h"
+#include "engine/launch/work.h"
 #include "kernels/random/streams.h"
 #include "sampling/closure/burst_kernels.h"
 #include "sampling/numerics/statistics.h"
@@ -13,14 +15,13 @@ namespace microlift {
 
 namespace {
 
-constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
 constexpr uint64 kRateReplicates = 12;
 constexpr double kSpacing = 6e-8;  // of single precision, half of it
 constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
 constexpr double kFalseAlarm = 0.05;  // of lags that differ by noise alone
 constexpr double kSame = 0.005;  // change of ln rate from one lag to the next that is none
 
-constexpr index kPieceFloats = 24000000;  // of the states stored to see the martingales
+constexpr index kPieceFloats = 24000000;  // of the states stored to see the martingales, on the CPU
 
 // Mean and covariance of Δξ from the sums over bursts of its first and second powers r and of their
 // martingale parts c, whose means are 0: the regression of r on c, taken at c = 0, has the mean of r
@@ -195,9 +196,7 @@ Buffer<float> constrained_starts(Stream& stream, const Model& model,
     Ensemble ensemble(stream, model.path_kernel(setup), n, seed, kStreamHeal);
     copy(stream, ensemble.x(), Span<const float>(x.span()));
     copy(stream, ensemble.center(), Span<const float>(s.span()));
-    const index piece = std::max<index>(1, static_cast<index>(kLaunchWork) / n);
-    for (index done = 0; done < steps; done += piece)
-        ensemble.advance(static_cast<uint64>(std::min(piece, steps - done)));
+    ensemble.advance(static_cast<uint64>(steps));
     ensemble.check_finite([](index t) { return "held state " + std::to_string(t); });
     copy(stream, x.span(), Span<const float>(ensemble.x()));
     stream.synchronize();
@@ -209,17 +208,19 @@ AveragedClosure average_closure(Stream& stream, const Model& model, Span<const f
     const int outputs = model.closure_outputs();
     const index n = values * replicas;
     Buffer<float> y(stream.device(), outputs * n);
-    Buffer<double> sums(stream.device(), 2 * outputs * values);
     model.closure(stream, x, n, n, y.span(), n);
-    group_sums(stream, y.span(), n, outputs, values, replicas, sums.span());
-    const std::vector<double> host = to_host(stream, Span<const double>(sums.span()));
+    const index rows = outputs * values;
+    Buffer<double> moments(stream.device(), 2 * rows);
+    Buffer<double> scratch(stream.device(), reduce_scratch(rows, replicas));
+    row_mean_variance(stream, Rows<float>(y.data(), rows, replicas, replicas),
+                      moments.span().subspan(0, rows), moments.span().subspan(rows, rows),
+                      scratch.span());
+    const std::vector<double> host = to_host(stream, Span<const double>(moments.span()));
     AveragedClosure out;
     const double count = static_cast<double>(replicas);
-    for (index i = 0; i < outputs * values; ++i) {
-        const double mean = host[at(2 * i)] / count;
-        const double variance = std::max(0.0, host[at(2 * i + 1)] / count - mean * mean);
-        out.mean.push_back(mean);
-        out.error.push_back(std::sqrt(variance / std::max(1.0, count - 1)));
+    for (index i = 0; i < rows; ++i) {
+        out.mean.push_back(host[at(i)]);
+        out.error.push_back(std::sqrt(host[at(rows + i)] / std::max(1.0, count - 1)));
     }
     return out;
 }
@@ -332,10 +333,9 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
     const index stored =
         controlled == 0
             ? 0
-            : std::clamp<index>(kPieceFloats / ((model.dim() + K + burst_outputs(K)) * n), 1,
+            : std::clamp<index>(floats_at_once(stream.device(), kPieceFloats) / ((model.dim() + K + burst_outputs(K)) * n), 1,
                                 std::max<index>(1, options.lags[at(controlled - 1)]));
     BurstMartingale drift(stream, model, ensemble, options, begin.span(), stored);
-    const uint64 piece = static_cast<uint64>(std::max(1.0, kLaunchWork / static_cast<double>(n)));
     for (index l = 0; l < lags; ++l) {
         const uint64 aim = static_cast<uint64>(options.lags[at(l)]);
         while (ensemble.step() < aim && l < controlled) {
@@ -343,7 +343,7 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
             report();
         }
         while (ensemble.step() < aim) {
-            ensemble.advance(std::min(piece, aim - ensemble.step()));
+            ensemble.advance(std::min(ensemble.launch_steps(), aim - ensemble.step()));
             report();
         }
         model.evaluate_cvs(stream, ensemble.x(), n, n, end.span(), n);

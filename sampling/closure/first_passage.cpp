@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/launch/work.h"
 #include "kernels/random/streams.h"
 #include "sampling/closure/first_passage_kernels.h"
 #include "sampling/model/model.h"
@@ -12,7 +13,6 @@ namespace microlift {
 
 namespace {
 
-constexpr double kLaunchWork = 3e7;  // steps of all slots in one launch: a fraction of a second
 constexpr uint64 kDefaultMaxSteps = 2000000000ull;
 
 // Any model: its path kernel stores every step of a short piece, and the crossings are found in that.
@@ -33,7 +33,11 @@ public:
                                  "potential; give it by the collective variable");
         const int D = model_.dim(), K = model_.n_cvs();
         const int cv_rows = static_cast<int>(model_.formulas().cv.outputs.size());
-        const index row = args.slots * kPiece;
+        // Steps stored at a time: what stays in the cache of a CPU, more on a GPU.
+        const index floats = (D + K + model_.closure_outputs()) * args.slots;
+        const index piece =
+            std::max<index>(kPiece, floats_at_once(stream.device(), 0) / floats / kPiece * kPiece);
+        const index row = args.slots * piece;
         if (x_.size() != D * row) {
             x_ = Buffer<float>(stream.device(), D * row);
             xi_ = Buffer<float>(stream.device(), K * row);
@@ -44,7 +48,7 @@ public:
         }
         PassageArgs a = args;
         for (uint64 done = 0; done < args.steps;) {
-            const uint64 now = std::min<uint64>(kPiece, args.steps - done);
+            const uint64 now = std::min(static_cast<uint64>(piece), args.steps - done);
             copy(stream, begin_x_.span(), Span<const float>(args.x, D * args.slots));
             model_.evaluate_cvs(stream, begin_x_.span(), args.slots, args.slots, begin_xi_.span(),
                                 args.slots);
@@ -79,7 +83,7 @@ public:
     }
 
 private:
-    static constexpr index kPiece = 64;  // steps stored at a time
+    static constexpr index kPiece = 64;
     const Model& model_;
     std::unique_ptr<PathKernel> kernel_;
     mutable Buffer<float> x_, xi_, closure_, begin_x_, begin_xi_, free_;
@@ -171,8 +175,9 @@ PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<con
     a.entered = entered.data();
     a.status = status.data();
     const uint64 most = options.max_steps ? options.max_steps : kDefaultMaxSteps;
-    const uint64 piece = std::max<uint64>(
-        64, static_cast<uint64>(kLaunchWork / static_cast<double>(slots)) / 64 * 64);
+    constexpr double kCost = 2;  // the way to the sets beside the step
+    const uint64 piece =
+        std::max<uint64>(64, launch_steps(stream.device(), slots, kCost) / 64 * 64);
     while (a.first_step < most) {
         a.steps = std::min(piece, most - a.first_step);
         kernel.launch(stream, a);

@@ -11,7 +11,6 @@ namespace microlift {
 
 namespace {
 
-constexpr double kLaunchWork = 3e7;  // trajectory-steps of one launch
 constexpr index kFewest = 2048, kUsual = 65536, kMost = 262144;  // trajectories
 constexpr double kDecay = 0.7;       // of the slowest motion, at most, in its relaxation times
 constexpr index kBlocks = 32;        // of the jackknife
@@ -91,12 +90,11 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
                       device_which.span(), n, ensemble.x());
         stream.synchronize();
     }
-    const uint64 piece = static_cast<uint64>(std::max(1.0, kLaunchWork / static_cast<double>(n)));
     const index rows = static_cast<index>(model.formulas().cv.outputs.size());
     Buffer<float> xi(stream.device(), rows * n);
     const auto psi_at = [&](uint64 step) {
         while (ensemble.step() < step) {
-            ensemble.advance(std::min(piece, step - ensemble.step()));
+            ensemble.advance(std::min(ensemble.launch_steps(), step - ensemble.step()));
             if (options.after)
                 options.after(static_cast<double>(ensemble.step()) * static_cast<double>(n));
         }

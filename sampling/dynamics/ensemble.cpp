@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/launch/work.h"
+
 namespace microlift {
 
 Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, index trajectories,
@@ -37,13 +39,7 @@ void Ensemble::launch(const PathArgs& args) {
 }
 
 uint64 Ensemble::launch_steps() const {
-    constexpr double kLaunchWork = 6e7;  // trajectory-steps
-    // Fewer trajectories than a core works on at once take as long.
-    constexpr double kTogether = 64;
-    constexpr double kGpu = 256;  // times as much in a launch there
-    const double work = stream_.device().is_cpu() ? kLaunchWork : kGpu * kLaunchWork;
-    return static_cast<uint64>(std::max(
-        1.0, work / (std::max(static_cast<double>(n_), kTogether) * kernel_->step_cost())));
+    return microlift::launch_steps(stream_.device(), n_, kernel_->step_cost());
 }
 
 void Ensemble::advance(uint64 steps) {

@@ -45,7 +45,7 @@ struct CountSamples {
     LANE_FN void count_time(index i, index time, index from_sample, index to_sample) const {
         const index size = cells.size();
         uint64* const histogram =
-            cell_counts + (i % replicas * groups / replicas * times + time) * size;
+            cell_counts + (quotient(modulo(i, replicas) * groups, replicas) * times + time) * size;
         double* const sums_of_time = xi_sums + time * 2 * cvs * trajectories;
         double sum[2 * kMaxCvs];
         for (int k = 0; k < cvs; ++k) {
@@ -83,7 +83,7 @@ struct CountSamples {
 
     LANE_FN void operator()(index i) const {
         if (cell_counts) count_cells(i);
-        uint64* const histogram = counts + (i / replicas) * (bins + 1);
+        uint64* const histogram = counts + quotient(i, replicas) * (bins + 1);
         for (index s = 0; s < segments; ++s) {
             const index column = s * trajectories + i;
             index bin = 0;

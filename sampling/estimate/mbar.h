@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "sampling/estimate/sample_kernels.h"
+#include "sampling/estimate/mixture_pass.h"
 
 namespace microlift {
 

@@ -1,8 +1,9 @@
-// Device passes over biased samples: range, moments, autocorrelation, histograms, the MBAR pass.
+// Device passes over biased samples: range, moments, autocorrelation, histograms.
 // Chunks are fixed and partial sums are added in a fixed order, so no result depends on the thread
 // count.
 #pragma once
 
+#include "kernels/lane/whole.h"
 #include "sampling/estimate/window_statistics.h"
 
 namespace microlift {
@@ -13,7 +14,7 @@ struct BlockDivision {
     int32 replica_groups, time_segments;
 
     LANE_FN int32 block(index j) const {
-        const int32 s = static_cast<int32>(j / trajectories);
+        const int32 s = static_cast<int32>(quotient(j, trajectories));
         const int32 t = static_cast<int32>(j - static_cast<index>(s) * trajectories);
         return block(s, t % replicas);
     }
@@ -75,27 +76,5 @@ void cell_histogram(Stream& stream, const BiasedSamples& samples, const CellGrid
 void block_histogram(Stream& stream, const BiasedSamples& samples, const SampleBlock& run,
                      const BlockDivision& division, const CellGrid& grid, Span<const int32> map,
                      index kept, Span<uint64> counts);
-
-// --- MBAR ----------------------------------------------------------------------------------------
-
-// Windows in groups of kWindowGroup: for CV k of padded window w, center[k*padded + w] and
-// half_stiffness (reduced, times ½). Cells of `lists` name the groups whose terms count there.
-inline constexpr int kWindowGroup = 8;
-struct MixtureTables {
-    int32 dims = 1, padded = 0;
-    const double* log_population = nullptr;  // a_w = f_w + ln N_w
-    const double* center = nullptr;
-    const double* half_stiffness = nullptr;
-    CellGrid lists;
-    const int32* list_start = nullptr;  // cells + 1
-    const int32* list_groups = nullptr;
-};
-index mixture_chunks(index n);
-// Doubles of scratch: chunks × (2 padded + 1).
-index mixture_scratch(index n, index padded);
-// One pass: sums[w] = Σ_n P_w(ξ_n) with P_w = e^{a_w−u_w} / Σ_l e^{a_l−u_l}, and sums[padded] = Σ_n
-// D_n, D = ln Σ_l e^{a_l−u_l}. Where log_weight is not null it receives −D_n.
-void mixture_pass(Stream& stream, const BiasedSamples& samples, const MixtureTables& tables,
-                  Span<double> scratch, Span<double> sums, float* log_weight);
 
 }  // namespace microlift

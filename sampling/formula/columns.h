@@ -23,6 +23,7 @@ private:
     mutable bool uploaded_ = false;
     mutable Buffer<Instruction> instructions_;
     mutable Buffer<ProgramOutput> outputs_;
+    mutable Buffer<float> slots_;
 };
 
 // Newton steps along ∇ξ onto ξ = target (K, row): x (dim, row), values (K + K·dim, row) from the cv

@@ -3,15 +3,14 @@
 #include <algorithm>
 
 #include "engine/launch/lanes.h"
+#include "engine/launch/work.h"
 #include "kernels/dynamics/bias.h"
 #include "sampling/formula/execute.h"
 
 namespace microlift {
 
-// On CUDA one thread interprets the program for one state, its slots in local memory. Slow beside a
-// compiled kernel, and fine for work that is done once a sample.
-inline constexpr int kMaxThreadSlots = 512;
-
+// On CUDA one thread interprets the program for one state, its slots side by side with those of the
+// threads around it. Slow beside a compiled kernel, and fine for work that is done once a sample.
 struct ColumnProgramBody {
     const Instruction* first;
     const Instruction* last;
@@ -21,15 +20,17 @@ struct ColumnProgramBody {
     index in_row;
     float* out;
     index out_row;
+    float* memory;  // (slot, state)
+    int row;        // of it
 
     LANE_FN void operator()(index j) const {
-        float slots[kMaxThreadSlots];
-        for (int d = 0; d < n_inputs; ++d) slots[d] = in[d * in_row + j];
-        interpret<float, Portable>(first, last, slots, 1, 1);
+        float* const slots = memory + j;
+        for (int d = 0; d < n_inputs; ++d) slots[static_cast<index>(d) * row] = in[d * in_row + j];
+        interpret<float, Portable>(first, last, slots, row, 1);
         for (int o = 0; o < n_outputs; ++o)
             out[o * out_row + j] = outputs[o].kind == ProgramOutput::Kind::constant
                                        ? outputs[o].value
-                                       : slots[outputs[o].slot];
+                                       : slots[static_cast<index>(outputs[o].slot) * row];
     }
 };
 
@@ -83,10 +84,6 @@ ColumnProgram::ColumnProgram(const Device&, const Program& program) : program_(p
 
 void ColumnProgram::upload(Stream& stream) const {
     if (uploaded_) return;
-    if (program_.slots > kMaxThreadSlots)
-        throw InputError("a formula is too large for CUDA: it needs " +
-                         std::to_string(program_.slots) + " values at once, at most " +
-                         std::to_string(kMaxThreadSlots));
     instructions_ = Buffer<Instruction>(stream.device(),
                                         static_cast<index>(program_.instructions.size()));
     outputs_ = Buffer<ProgramOutput>(stream.device(), outputs());
@@ -101,9 +98,15 @@ void ColumnProgram::run(Stream& stream, Span<const float> in, index in_row, inde
     if (!stream.device().is_cpu()) {
         upload(stream);
         const Instruction* first = instructions_.data();
-        run_columns_on_cuda(stream, n,
-                            {first, first + instructions_.size(), outputs_.data(),
-                             program_.inputs, outputs(), in.data, in_row, out.data, out_row});
+        const index slot_bytes = static_cast<index>(program_.slots) * 4;
+        const index row = std::min(n, rows_at_once(stream.device(), 1024, slot_bytes));
+        if (slots_.size() < row * program_.slots)
+            slots_ = Buffer<float>(stream.device(), row * program_.slots);
+        for (index from = 0; from < n; from += row)
+            run_columns_on_cuda(stream, std::min(row, n - from),
+                                {first, first + instructions_.size(), outputs_.data(),
+                                 program_.inputs, outputs(), in.data + from, in_row, out.data + from,
+                                 out_row, slots_.data(), static_cast<int>(row)});
         return;
     }
     count_launch();

@@ -37,6 +37,7 @@ struct LearnOptions : LearnConfig {
     std::optional<std::uint64_t> seed;
     std::string device = "auto";
     int threads = 0;
+    std::string math;
     bool quiet = false;
 };
 

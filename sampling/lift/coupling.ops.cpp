@@ -1,4 +1,5 @@
 #include "engine/launch/lanes.h"
+#include "kernels/lane/whole.h"
 #include "sampling/lift/coupling.h"
 
 namespace microlift {
@@ -12,8 +13,8 @@ struct ThinBlockBody {
 
     LANE_FN void operator()(index i) const {
         const index width = kept * replicas;
-        const index s = i / width, rest = i - s * width;
-        const index w = rest / replicas;
+        const index s = quotient(i, width), rest = i - s * width;
+        const index w = quotient(rest, replicas);
         out[i] = in[s * trajectories + list[w] * replicas + (rest - w * replicas)];
     }
 };
@@ -25,7 +26,7 @@ struct WindowColumnsBody {
     index trajectories, replicas, offset;
 
     LANE_FN void operator()(index i) const {
-        const index s = i / replicas;
+        const index s = quotient(i, replicas);
         out[i] = in[s * trajectories + offset + (i - s * replicas)];
     }
 };

@@ -3,6 +3,7 @@
 
 #include "engine/launch/lanes.h"
 #include "kernels/dynamics/bias.h"
+#include "kernels/lane/whole.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 
@@ -53,7 +54,7 @@ struct LiftedProposalBody {
     uint64 seed, attempt;
 
     LANE_FN void operator()(index t) const {
-        const index w = t / replicas;
+        const index w = quotient(t, replicas);
         for (int d = 0; d < dim; ++d) out[d * n + t] = x[d * n + t];
         const PhiloxStream<float> rng(seed, kStreamJump, t);
         // Blocks of an attempt: one for choices, then normals.
@@ -122,7 +123,7 @@ struct LiftedWeightBody {
     index n, each;
 
     LANE_FN void operator()(index t) const {
-        log_weight[t] = -beta * v[t] - mixture.log_density(t / each, x, n, t);
+        log_weight[t] = -beta * v[t] - mixture.log_density(quotient(t, each), x, n, t);
     }
 };
 

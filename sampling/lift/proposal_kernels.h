@@ -6,22 +6,22 @@
 
 namespace microlift {
 
-inline constexpr index kProposalChunk = 512;
+inline constexpr index kProposalChunk = 64;
 
 // log_weight = −beta·energy − log_density, kUnusable where that is not finite.
 void proposal_weights(Stream& stream, index n, float beta, const float* energy,
                       const float* log_density, float* log_weight);
 
-// out[v] = the greatest log weight of value v.
-void greatest_weights(Stream& stream, index values, index each, const float* log_weight,
-                      float* out);
-
 // For chunk c of value v, at out[(v*chunks + c)*(3 + 4·functions)] with w = exp(log_weight − greatest[v]):
 // Σw, Σw², number of unusable ones; of each f about its value in the first column of v:
 // Σwf, Σwf², Σw²f, Σw²f².
 void weighted_sums(Stream& stream, index values, index each, index chunks, index functions,
-                   const float* f, index row, const float* log_weight, const float* greatest,
+                   const float* f, index row, const float* log_weight, const double* greatest,
                    double* out);
+
+// out (function, value): each f in the first column of each value.
+void first_columns(Stream& stream, index values, index each, index functions, const float* f, index row,
+                   float* out);
 
 // Chain c of value v walks over its own `length` proposals; at out[(v*chains + c)*(1 + 2·functions)]
 // after `skip` steps: accepted, then Σf, Σf² of each f, shifted as above.

@@ -1,6 +1,7 @@
 #include "sampling/lift/proposal_kernels.h"
 
 #include "engine/launch/lanes.h"
+#include "kernels/lane/whole.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 
@@ -19,30 +20,28 @@ struct ProposalWeightBody {
     }
 };
 
-struct GreatestWeightBody {
-    static constexpr index kGrain = 1;
-    index each;
-    const float* log_weight;
+struct FirstColumnsBody {
+    index values, each;
+    const float* f;
+    index row;
     float* out;
-    LANE_FN void operator()(index v) const {
-        float most = kNoWeight;
-        for (index i = v * each; i < (v + 1) * each; ++i) most = max(log_weight[i], most);
-        out[v] = most;
-    }
+    LANE_FN void operator()(index i) const { out[i] = f[quotient(i, values) * row + modulo(i, values) * each]; }
 };
 
 struct WeightedSumsBody {
-    static constexpr index kGrain = 1;
+    static constexpr index kGrain = 8;
     index each, chunks, functions;
     const float* f;
     index row;
-    const float *log_weight, *greatest;
+    const float* log_weight;
+    const double* greatest;
     double* out;
     LANE_FN void operator()(index i) const {
-        const index v = i / chunks, c = i % chunks;
+        const index v = quotient(i, chunks), c = i - v * chunks;
         const index from = v * each + c * kProposalChunk;
         index to = from + kProposalChunk;
         if (to > (v + 1) * each) to = (v + 1) * each;
+        const float top = static_cast<float>(greatest[v]);
         double* sum = out + i * (3 + 4 * functions);
         for (index k = 0; k < 3 + 4 * functions; ++k) sum[k] = 0;
         for (index j = from; j < to; ++j) {
@@ -50,7 +49,7 @@ struct WeightedSumsBody {
                 sum[2] += 1;
                 continue;
             }
-            const double w = static_cast<double>(exp<Portable>(log_weight[j] - greatest[v]));
+            const double w = static_cast<double>(exp<Portable>(log_weight[j] - top));
             sum[0] += w;
             sum[1] += w * w;
             for (index k = 0; k < functions; ++k) {
@@ -76,7 +75,7 @@ struct MetropolisChainBody {
     uint64 seed;
     double* out;
     LANE_FN void operator()(index i) const {
-        const index v = i / chains, c = i % chains;
+        const index v = quotient(i, chains), c = i - v * chains;
         const index from = v * each + c * length;
         double* sum = out + i * (1 + 2 * functions);
         for (index k = 0; k < 1 + 2 * functions; ++k) sum[k] = 0;
@@ -131,13 +130,13 @@ void proposal_weights(Stream& stream, index n, float beta, const float* energy,
     for_each_lane(stream, n, ProposalWeightBody{beta, energy, log_density, log_weight});
 }
 
-void greatest_weights(Stream& stream, index values, index each, const float* log_weight,
-                      float* out) {
-    for_each_index(stream, values, GreatestWeightBody{each, log_weight, out});
+void first_columns(Stream& stream, index values, index each, index functions, const float* f, index row,
+                   float* out) {
+    for_each_index(stream, functions * values, FirstColumnsBody{values, each, f, row, out});
 }
 
 void weighted_sums(Stream& stream, index values, index each, index chunks, index functions,
-                   const float* f, index row, const float* log_weight, const float* greatest,
+                   const float* f, index row, const float* log_weight, const double* greatest,
                    double* out) {
     for_each_index(stream, values * chunks,
                    WeightedSumsBody{each, chunks, functions, f, row, log_weight, greatest, out});

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/at.h"
+#include "engine/launch/reduce.h"
 #include "kernels/random/streams.h"
 #include "sampling/lift/lifting.h"
 #include "nn/generators/registry.h"
@@ -92,40 +93,52 @@ void Proposer::weigh(Span<const float> x, index n, Span<float> log_weight) {
 
 // --- averages -----------------------------------------------------------------------------------------
 
+namespace {
+
+// What the sums of each (function, value) are about.
+std::vector<float> shifts_of(Stream& stream, const WeightedColumns& c) {
+    Buffer<float> shifts(stream.device(), c.functions * c.values);
+    first_columns(stream, c.values, c.each, c.functions, c.f.data, c.row, shifts.data());
+    return to_host(stream, Span<const float>(shifts.span()));
+}
+
+}  // namespace
+
 ConditionalAverages importance_averages(Stream& stream, const WeightedColumns& c) {
     const index chunks = (c.each + kProposalChunk - 1) / kProposalChunk, F = c.functions;
     const index width = 3 + 4 * F;
-    Buffer<float> greatest(stream.device(), c.values);
-    Buffer<double> device_sums(stream.device(), c.values * chunks * width);
-    greatest_weights(stream, c.values, c.each, c.log_weight.data, greatest.data());
+    const Device& device = stream.device();
+    Buffer<double> greatest(device, c.values), parts(device, c.values * chunks * width),
+        device_sums(device, c.values * width);
+    const Tables tables{parts.data(), c.values, chunks, width, width};
+    Buffer<double> scratch(device, std::max(reduce_scratch(c.values, c.each), table_scratch(tables)));
+    row_max(stream, Rows<float>(c.log_weight.data, c.values, c.each, c.each), greatest.span(),
+            scratch.span());
     weighted_sums(stream, c.values, c.each, chunks, F, c.f.data, c.row, c.log_weight.data,
-                  greatest.data(), device_sums.data());
+                  greatest.data(), parts.data());
+    sum_tables(stream, tables, device_sums.span(), scratch.span());
     const auto sums = to_host(stream, Span<const double>(device_sums.span()));
-    const auto top = to_host(stream, Span<const float>(greatest.span()));
+    const auto top = to_host(stream, Span<const double>(greatest.span()));
+    const auto shifts = shifts_of(stream, c);
 
     ConditionalAverages r;
     r.values = c.values;
     r.functions = F;
     for (auto* v : {&r.mean, &r.error, &r.variance}) v->assign(at(F * c.values), kNaN);
-    std::vector<double> sum(at(width));
     const double n = static_cast<double>(c.each);
     for (index v = 0; v < c.values; ++v) {
-        std::fill(sum.begin(), sum.end(), 0.0);
-        for (index k = 0; k < chunks; ++k)
-            for (index i = 0; i < width; ++i) sum[at(i)] += sums[at((v * chunks + k) * width + i)];
+        const double* sum = &sums[at(v * width)];
         const double w = sum[0], ww = sum[1];
         r.unusable.push_back(sum[2] / n);
         const bool any = w > 0;
         r.quality.push_back(any ? w * w / ww / n : 0.0);
-        r.log_z.push_back(any ? static_cast<double>(top[at(v)]) + std::log(w / n) : kNaN);
+        r.log_z.push_back(any ? top[at(v)] + std::log(w / n) : kNaN);
         r.log_z_error.push_back(any ? std::sqrt(std::max(0.0, ww / (w * w) - 1.0 / n)) : kNaN);
         if (!any) continue;
         for (index f = 0; f < F; ++f) {
-            const double* s = &sum[at(3 + 4 * f)];
-            float shift;
-            copy_to_host(stream, &shift, c.f.subspan(f * c.row + v * c.each, 1));
+            const double* s = sum + 3 + 4 * f;
             const double mean = s[0] / w;
-            r.mean[r.place(f, v)] = static_cast<double>(shift) + mean;
+            r.mean[r.place(f, v)] = static_cast<double>(shifts[at(f * c.values + v)]) + mean;
             r.variance[r.place(f, v)] = std::max(0.0, s[1] / w - mean * mean);
             r.error[r.place(f, v)] =
                 std::sqrt(std::max(0.0, s[3] - 2 * mean * s[2] + mean * mean * ww)) / w;
@@ -144,6 +157,7 @@ ConditionalAverages metropolis_averages(Stream& stream, const WeightedColumns& c
     metropolis_chains(stream, c.values, c.each, chains, length, skip, F, c.f.data, c.row,
                       c.log_weight.data, seed, device_sums.data());
     const auto sums = to_host(stream, Span<const double>(device_sums.span()));
+    const auto shifts = shifts_of(stream, c);
 
     ConditionalAverages r;
     r.values = c.values;
@@ -163,10 +177,8 @@ ConditionalAverages metropolis_averages(Stream& stream, const WeightedColumns& c
                 spread += mean * mean;
                 squares += s[1] / counted;
             }
-            float shift;
-            copy_to_host(stream, &shift, c.f.subspan(f * c.row + v * c.each, 1));
             const double mean = total / count;
-            r.mean[r.place(f, v)] = static_cast<double>(shift) + mean;
+            r.mean[r.place(f, v)] = static_cast<double>(shifts[at(f * c.values + v)]) + mean;
             r.variance[r.place(f, v)] = std::max(0.0, squares / count - mean * mean);
             r.error[r.place(f, v)] =
                 std::sqrt(std::max(0.0, spread / count - mean * mean) / (count - 1));

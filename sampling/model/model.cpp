@@ -228,6 +228,7 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
     setup.friction = integrator.friction;
     setup.philox_rounds = integrator.philox_rounds;
     setup.compile_after = integrator.compile_after;
+    setup.portable_math = integrator.portable_math;
     setup.beta = gradient() ? formulas_->beta : 1.0;
     for (const FormulaSystem::Cv& cv : formulas_->cvs)
         if (cv.linear) {

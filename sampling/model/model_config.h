@@ -53,6 +53,7 @@ struct IntegratorConfig {
     double friction = 0;       // baoab only, 1/time
     int philox_rounds = 0;     // of the noise: 10 or 7
     double compile_after = 0;  // trajectory-steps; formula systems on the CPU; below 0: never
+    bool portable_math = false;  // on CUDA; not a key: of the command (sampling/dynamics/mathematics.h)
 };
 
 // What Model is made from.

@@ -6,24 +6,29 @@
 #include "engine/launch/lanes.h"
 #include "engine/launch/reduce.h"
 #include "engine/launch/sort.h"
+#include "kernels/lane/whole.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 
 namespace microlift {
 
-// out[i] = Σ_j |a_i − b_j|, j ≠ i where both are the same sample.
+inline constexpr index kPairPart = 256;  // samples b that one thread looks at
+
+// out (part, i): Σ_j |a_i − b_j| over a part of the j, j ≠ i where both are the same sample.
 struct PairSumBody {
-    static constexpr index kGrain = 8;
+    static constexpr index kGrain = 32;
     const float* a;
     const float* b;
-    index row_a, row_b, n_b;
+    index row_a, row_b, n_a, n_b;
     int variables;
     bool same;
     double* out;
 
-    LANE_FN void operator()(index i) const {
+    LANE_FN void operator()(index place) const {
+        const index part = quotient(place, n_a), i = place - part * n_a, from = part * kPairPart;
+        const index to = from + kPairPart < n_b ? from + kPairPart : n_b;
         double sum = 0.0;
-        for (index j = 0; j < n_b; ++j) {
+        for (index j = from; j < to; ++j) {
             if (same && i == j) continue;
             float r2 = 0.0f;
             for (int d = 0; d < variables; ++d) {
@@ -32,7 +37,7 @@ struct PairSumBody {
             }
             sum += static_cast<double>(sqrt<Portable>(r2));
         }
-        out[i] = sum;
+        out[place] = sum;
     }
 };
 
@@ -45,7 +50,7 @@ struct ProjectBody {
     float* out;
 
     LANE_FN void operator()(index i) const {
-        const index p = i / n, j = i - p * n;
+        const index p = quotient(i, n), j = i - p * n;
         float sum = 0.0f;
         for (int d = 0; d < variables; ++d)
             sum = fma(direction[p * variables + d], x[d * row + j], sum);
@@ -78,9 +83,10 @@ double sum_of(Stream& stream, Span<const double> values) {
 
 // Mean distance of pairs.
 double pair_mean(Stream& stream, int variables, const SampleView& a, const SampleView& b, bool same) {
-    Buffer<double> sums(stream.device(), a.n);
-    for_each_index(stream, a.n,
-                   PairSumBody{a.x.data, b.x.data, a.row, b.row, b.n, variables, same, sums.data()});
+    Buffer<double> sums(stream.device(), a.n * ((b.n + kPairPart - 1) / kPairPart));
+    for_each_index(stream, sums.size(),
+                   PairSumBody{a.x.data, b.x.data, a.row, b.row, a.n, b.n, variables, same,
+                               sums.data()});
     const double pairs = static_cast<double>(a.n) * static_cast<double>(same ? a.n - 1 : b.n);
     return sum_of(stream, sums.span()) / pairs;
 }
@@ -119,7 +125,7 @@ double sliced_wasserstein(Stream& stream, int variables, const SampleView& a, co
                                             pa.data()});
     for_each_index(stream, all, ProjectBody{b.x.data, directions.data(), b.row, n, variables,
                                             pb.data()});
-    Buffer<unsigned char> scratch(device, sort_scratch_rows(device, projections, n));
+    Buffer<unsigned char> scratch(device, sort_scratch_rows(device, projections, n, n));
     sort_rows(stream, pa.data(), projections, n, n, scratch.span());
     sort_rows(stream, pb.data(), projections, n, n, scratch.span());
     Buffer<double> gaps(device, all);

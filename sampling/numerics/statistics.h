@@ -12,40 +12,55 @@ namespace microlift {
 // (1992) 473), and past kDenseLags a geometric grid of lags, so that slow series stay cheap.
 inline constexpr index kDenseLags = 256;
 
+// The sum, lag by lag: take(ρ(lag)) until it is done.
+struct InefficiencySum {
+    index samples = 0, lag = 1, last = 0;
+    double g = 1.0, previous = 1.0;  // ρ of the last even lag, or of the last lag
+    bool done = true;
+
+    LANE_FN void begin(index count) {
+        *this = InefficiencySum{};
+        samples = count;
+        done = count < 2;
+    }
+    LANE_FN double weight(index t) const {
+        return 1.0 - static_cast<double>(t) * (1.0 / static_cast<double>(samples));
+    }
+    LANE_FN void take(double rho) {
+        if (lag <= kDenseLags) {
+            // The pair's first member is in the sum already (but for ρ(0)).
+            if (lag % 2 == 1 && previous + rho <= 0.0) {
+                if (lag > 1) g = g - 2.0 * previous * weight(lag - 1);
+                done = true;
+                return;
+            }
+            g += 2.0 * rho * weight(lag);
+            if (lag % 2 == 0) previous = rho;
+        } else {
+            // Trapezoid with growing steps: the lags last+1 … lag, less half of the first, plus half the
+            // last.
+            if (rho <= 0.0) {
+                done = true;
+                return;
+            }
+            const index step = lag - last;
+            g += previous * weight(last) * static_cast<double>(step - 1) +
+                 rho * weight(lag) * static_cast<double>(step + 1);
+            previous = rho;
+        }
+        last = lag;
+        lag = last < kDenseLags ? last + 1 : last + last / 16;
+        if (lag >= samples) lag = samples - 1;
+        done = last + 1 >= samples;
+    }
+};
+
 template <class Correlation>
-LANE_FN double inefficiency_from_correlation(index samples, const Correlation& rho) {
-    double g = 1.0;
-    index t = 1;
-    const double inverse = 1.0 / static_cast<double>(samples);
-    double even = 1.0;  // ρ(2m)
-    for (; t < samples && t < kDenseLags; t += 2) {
-        const double odd = rho(t);
-        // The pair's first member is in the sum already (but for ρ(0)).
-        if (even + odd <= 0.0)
-            return t > 1 ? g - 2.0 * even * (1.0 - static_cast<double>(t - 1) * inverse) : g;
-        g += 2.0 * odd * (1.0 - static_cast<double>(t) * inverse);
-        if (t + 1 >= samples) return g;
-        even = rho(t + 1);
-        g += 2.0 * even * (1.0 - static_cast<double>(t + 1) * inverse);
-    }
-    // Trapezoid over [t − 1, …) with growing steps, from the last even lag on.
-    double previous = even;
-    index last = t - 1;
-    while (last + 1 < samples) {
-        index step = last / 16;
-        if (last + step >= samples) step = samples - 1 - last;
-        const double next = rho(last + step);
-        const double w0 = 1.0 - static_cast<double>(last) * inverse;
-        const double w1 = 1.0 - static_cast<double>(last + step) * inverse;
-        if (next <= 0.0) break;
-        // The sum over the lags last+1 … last+step: trapezoid, less half of the first, plus half
-        // the last.
-        g += previous * w0 * static_cast<double>(step - 1) +
-             next * w1 * static_cast<double>(step + 1);
-        previous = next;
-        last += step;
-    }
-    return g;
+double inefficiency_from_correlation(index samples, const Correlation& rho) {
+    InefficiencySum sum;
+    sum.begin(samples);
+    while (!sum.done) sum.take(rho(sum.lag));
+    return sum.g;
 }
 
 // Statistical inefficiency of R replicas of S values, series[s*replicas + r], about their common

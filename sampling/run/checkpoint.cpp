@@ -1,5 +1,6 @@
 #include "sampling/run/checkpoint.h"
 
+#include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
 
 namespace microlift {
@@ -17,13 +18,23 @@ void save_checkpoint(Run& run) {
     Store store;
     for (const Product* product : run.products())
         if (is_kept(run, product)) product->save(store);
+    store.attributes["math"] = mathematics_name(run.config.integrator.portable_math);
     store.save(run.dir / "checkpoint.h5");
 }
 
-void load_checkpoint(Run& run) {
-    const fs::path file = run.dir / "checkpoint.h5";
-    if (!fs::exists(file)) return;
-    load_checkpoint(run, Store::load(file));
+std::optional<Store> read_checkpoint(const fs::path& dir) {
+    const fs::path file = dir / "checkpoint.h5";
+    if (!fs::exists(file)) return std::nullopt;
+    return Store::load(file);
+}
+
+std::string mathematics_of(const Store& store) {
+    const auto found = store.attributes.find("math");
+    if (found == store.attributes.end()) return mathematics_name(true);  // of an earlier version
+    if (found->second != mathematics_name(true) && found->second != mathematics_name(false))
+        throw InputError("checkpoint.h5: it does not say in which mathematics it was computed; begin "
+                         "anew with --force");
+    return found->second;
 }
 
 void load_checkpoint(Run& run, const Store& store) {

@@ -6,6 +6,7 @@
 
 #include "engine/files/files.h"
 #include "engine/progress.h"
+#include "sampling/dynamics/mathematics.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/run/pipeline.h"
 
@@ -15,9 +16,10 @@ namespace fs = std::filesystem;
 
 void generate_states(const GenerateOptions& options, Progress& progress) {
     const fs::path dir = options.dir;
-    const RunConfig run = load_run_config((dir / "config.toml").string());
-    const Model model(run);
     const Device device = Device::pick(options.device, options.threads);
+    RunConfig run = load_run_config((dir / "config.toml").string());
+    run.integrator.portable_math = portable_mathematics(options.math, device);
+    const Model model(run);
     Stream stream(device);
     const fs::path weights = dir / "generator.safetensors";
     if (!fs::exists(weights))

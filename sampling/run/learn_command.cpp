@@ -1,6 +1,7 @@
 // `microlift learn`.
 #include <filesystem>
 
+#include "sampling/dynamics/mathematics.h"
 #include "sampling/learn/learn.h"
 #include "sampling/run/pipeline.h"
 #include "sampling/samples/samples_file.h"
@@ -49,12 +50,14 @@ SomeSamples read_some(const SamplesReader& file, const std::vector<index>& rows)
 
 std::string learn_from_run(const LearnOptions& options, Progress& progress) {
     const fs::path dir = options.dir;
-    const RunConfig run = load_run_config((dir / "config.toml").string());
+    const Device device = Device::pick(options.device, options.threads);
+    RunConfig run = load_run_config((dir / "config.toml").string());
+    run.integrator.portable_math = portable_mathematics(options.math, device);
     const Model model(run);
     const fs::path file = dir / "samples.h5";
     if (!fs::exists(file))
         throw InputError(file.string() + ": there is none; run with umbrella.store = \"samples\"");
-    Stream stream(Device::pick(options.device, options.threads));
+    Stream stream(device);
     const uint64 seed = options.seed.value_or(run.seed);
     const SamplesReader reader(file);
     if (!reader.info().weighted && !options.unweighted)

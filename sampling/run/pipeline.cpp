@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "sampling/dynamics/mathematics.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/stages.h"
@@ -38,7 +39,7 @@ void describe(Run& run) {
     metrics["system"] = describe_system(run.model);
     metrics["device"] = run.device.description();
     metrics["threads"] = run.device.threads();
-    metrics["math"] = "portable";
+    metrics["math"] = mathematics_name(run.config.integrator.portable_math);
     metrics["precision"] = "fp32";
     metrics["seed"] = run.config.seed;
 }
@@ -83,9 +84,18 @@ void go_on(Run& run) {
 
 }  // namespace
 
-void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& progress) {
-    Run run(config, options, progress);
-    if (options.resume) load_checkpoint(run);
+void run_pipeline(const RunConfig& of, const RunOptions& options, Progress& progress) {
+    std::optional<Store> checkpoint;
+    if (options.resume) checkpoint = read_checkpoint(options.out_dir);
+    const Device device = Device::pick(options.device, options.threads);
+    RunConfig config = of;
+    config.integrator.portable_math =
+        checkpoint ? same_mathematics(options.math, mathematics_of(*checkpoint), device,
+                                      (fs::path(options.out_dir) / "checkpoint.h5").string())
+                   : portable_mathematics(options.math, device);
+    Run run(config, options, device, progress);
+    if (checkpoint) load_checkpoint(run, *checkpoint);
+    checkpoint.reset();
     try {
         go_on(run);
     } catch (const Error&) {

@@ -17,9 +17,8 @@ index sample_capacity(const RunConfig& config) {
 
 }  // namespace
 
-Run::Run(const RunConfig& of, const RunOptions& options, Progress& to)
-    : config(of), dir(options.out_dir), progress(to),
-      device(Device::pick(options.device, options.threads)), stream(device), model(of),
+Run::Run(const RunConfig& of, const RunOptions& options, const Device& on, Progress& to)
+    : config(of), dir(options.out_dir), progress(to), device(on), stream(device), model(of),
       grid(of.grid()), free(free_variables(model)),
       kernel(model.path_kernel(model.path_setup(of.integrator))),
       samples(stream, dir / "samples.h5"), histogram(stream) {

@@ -24,7 +24,7 @@ struct ComparedGenerator {
 };
 
 struct Run {
-    Run(const RunConfig& config, const RunOptions& options, Progress& progress);
+    Run(const RunConfig& config, const RunOptions& options, const Device& device, Progress& progress);
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
 

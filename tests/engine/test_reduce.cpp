@@ -261,7 +261,7 @@ TEST_CASE("sort: order, stability, special values, rows") {
         const index rows = 7, columns = 500, stride = 512;
         std::vector<float> x = noise(rows * stride, 77), expected = x;
         Buffer<float> data(device, rows * stride);
-        Buffer<unsigned char> scratch(device, sort_scratch_rows(device, rows, columns));
+        Buffer<unsigned char> scratch(device, sort_scratch_rows(device, rows, columns, stride));
         copy_to_device(stream, data.span(), x.data());
         sort_rows(stream, data.data(), rows, columns, stride, scratch.span());
         for (index r = 0; r < rows; ++r)

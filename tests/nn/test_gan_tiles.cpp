@@ -222,7 +222,7 @@ void compare(Penalty kind, bool critic, double bound, index most_blocks) {
     Side expected(problem, kind, critic, Problem::kRows,
                   gradient_slots(problem.stream.device(), Problem::kRows));
     expected.layered();
-    Side got(problem, kind, critic, shape.blocks * kTileRows, shape.blocks);
+    Side got(problem, kind, critic, shape.blocks * kMostTileRows, shape.blocks);
     got.plan.shape = shape;
     std::fill(got.gradient.begin(), got.gradient.end(), 1e9f);  // the kernel clears its slots
     if (critic)
@@ -264,7 +264,7 @@ TEST_CASE("the fused generation kernel equals the layered path") {
                 {s.data(), 1, n, n}, {3, kStreamGenerate, 100},
                 {expected.data(), Problem::kStates, n, n}, Precision::fp32);
     const TileShape shape(n, 2);
-    const index places = shape.blocks * kTileRows;
+    const index places = shape.blocks * kMostTileRows;
     std::vector<float> memory(
         static_cast<std::size_t>(MlpScratch<float>::size(problem.generator, places, 1, 0)));
     GenerateTilePlan plan{};

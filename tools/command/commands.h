@@ -19,7 +19,7 @@ void command_info();
 void command_learn(const LearnOptions& options);
 void command_report(const std::string& dir);
 void command_bench(const std::vector<std::string>& names, const std::string& json_file,
-                   const std::string& device, int threads);
+                   const std::string& device, int threads, const std::string& math);
 
 // Runs tools/report/report.py; InputError if Python or one of its packages is missing.
 void write_report(const std::string& dir);

@@ -53,8 +53,8 @@ void command_info() {
 }
 
 void command_bench(const std::vector<std::string>& names, const std::string& json_file,
-                   const std::string& device, int threads) {
-    run_benchmarks(names, json_file, device, threads);
+                   const std::string& device, int threads, const std::string& math) {
+    run_benchmarks(names, json_file, device, threads, math);
 }
 
 namespace {

@@ -83,13 +83,14 @@ struct CommandLine {
     std::optional<std::uint64_t> seed;
     std::string bench_device = "auto";
     int bench_threads = 0;
+    std::string bench_math;
     bool markdown = false;
     bool keys = false;
 };
 
 constexpr int kMaxThreads = 4096;
 
-void add_device_options(CLI::App& app, std::string& device, int& threads) {
+void add_device_options(CLI::App& app, std::string& device, int& threads, std::string& math) {
     app.add_option("--device", device,
                    "auto (a CUDA device if one works, else the CPU), cpu, cuda or cuda:N")
         ->type_name("NAME")
@@ -97,6 +98,10 @@ void add_device_options(CLI::App& app, std::string& device, int& threads) {
     app.add_option("--threads", threads, "threads of the CPU backend; 0: one for each core")
         ->type_name("N")
         ->check(CLI::Range(0, kMaxThreads));
+    app.add_option("--math", math,
+                   "mathematics of trajectories: fast (a CUDA device's own functions, the default "
+                   "there) or portable (the same bits on every machine; all that the CPU has)")
+        ->type_name("NAME");
 }
 
 void add_set_options(CLI::App& app, CommandLine& line) {
@@ -142,7 +147,7 @@ void describe(CLI::App& app, CommandLine& line) {
     run->add_option("-o,--out", line.run.out_dir, "directory for the results")
         ->type_name("DIR")
         ->required();
-    add_device_options(*run, line.run.device, line.run.threads);
+    add_device_options(*run, line.run.device, line.run.threads, line.run.math);
     add_set_options(*run, line);
     CLI::Option* resume =
         run->add_flag("--resume", line.run.resume, "goes on from the last checkpoint in DIR");
@@ -174,7 +179,7 @@ void describe(CLI::App& app, CommandLine& line) {
         ->type_name("STEPS")
         ->check(CLI::Range(0LL, 1000000000000LL));
     add_seed_option(*generate, line.seed, "seed of the states; that of the run if left out");
-    add_device_options(*generate, line.generate.device, line.generate.threads);
+    add_device_options(*generate, line.generate.device, line.generate.threads, line.generate.math);
     generate->add_flag("--quiet", line.generate.quiet, "shows no progress");
 
     CLI::App* learn = app.add_subcommand(
@@ -187,7 +192,7 @@ void describe(CLI::App& app, CommandLine& line) {
         ->type_name("FILE.json");
     add_learn_options(*learn, line.learn);
     add_seed_option(*learn, line.seed, "seed; that of the run if left out");
-    add_device_options(*learn, line.learn.device, line.learn.threads);
+    add_device_options(*learn, line.learn.device, line.learn.threads, line.learn.math);
     learn->add_flag("--quiet", line.learn.quiet, "shows no progress");
 
     CLI::App* report =
@@ -214,7 +219,7 @@ void describe(CLI::App& app, CommandLine& line) {
     bench->add_option("NAME", line.bench_names, "what to measure, NAME or NAME:key=value,…; everything if left out");
     bench->add_option("--json", line.json_file, "writes the figures to this file")
         ->type_name("FILE");
-    add_device_options(*bench, line.bench_device, line.bench_threads);
+    add_device_options(*bench, line.bench_device, line.bench_threads, line.bench_math);
 }
 
 void act(const CLI::App& app, CommandLine& line) {
@@ -245,7 +250,8 @@ void act(const CLI::App& app, CommandLine& line) {
         command_info();
     } else if (app.got_subcommand("bench")) {
         install_signal_handlers();
-        command_bench(line.bench_names, line.json_file, line.bench_device, line.bench_threads);
+        command_bench(line.bench_names, line.json_file, line.bench_device, line.bench_threads,
+                      line.bench_math);
     }
 }
 

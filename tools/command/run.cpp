@@ -7,6 +7,7 @@
 #include "engine/device/device.h"
 #include "engine/files/files.h"
 #include "engine/progress.h"
+#include "sampling/dynamics/mathematics.h"
 #include "sampling/model/model.h"
 #include "engine/text.h"
 #include "sampling/run/config/cost.h"
@@ -102,6 +103,7 @@ void command_run(const std::string& config_file, const RunOptions& options) {
     RunConfig run = check_run_config(
         config_file, options,
         device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes()));
+    if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
     check_out_dir(options);
     const fs::path dir = options.out_dir;
     std::error_code problem;

@@ -44,6 +44,7 @@ struct RunOptions {
     std::string out_dir;
     std::string device = "auto";
     int threads = 0;  // 0: all cores
+    std::string math;  // of trajectories: "fast", "portable", or empty (sampling/dynamics/mathematics.h)
     std::optional<std::uint64_t> seed;
     bool resume = false;
     bool force = false;
@@ -62,6 +63,7 @@ struct GenerateOptions {
     std::optional<std::uint64_t> seed;
     std::string device = "auto";
     int threads = 0;
+    std::string math;
     bool quiet = false;
 };
 
