@@ -4,18 +4,6 @@
 
 namespace microlift {
 
-struct GatherStatesBody {
-    int dim;
-    const float* from;
-    index row;
-    const index* which;
-    index n;
-    float* to;
-    LANE_FN void operator()(index i) const {
-        for (int d = 0; d < dim; ++d) to[d * n + i] = from[d * row + which[i]];
-    }
-};
-
 // The difference of a periodic variable that is nearest to 0; adding 1.5 · 2²³ rounds to an integer.
 template <class L>
 LANE_FN L nearest_image(L d, float period) {
@@ -128,11 +116,6 @@ struct GroupSumsBody {
 };
 
 HOST_PASS_BEGIN
-
-void gather_states(Stream& stream, int dim, Span<const float> from, index row,
-                   Span<const index> which, index n, Span<float> to) {
-    for_each_index(stream, n, GatherStatesBody{dim, from.data, row, which.data, n, to.data});
-}
 
 void add_burst_drift(Stream& stream, const BurstDrift& piece) {
     for_each_lane(stream, piece.n, BurstDriftBody{piece});
