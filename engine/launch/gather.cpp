@@ -4,11 +4,15 @@
 
 namespace microlift {
 
+namespace {
+struct GatherColumns {};  // the name of its launches
+}  // namespace
+
 void gather_columns(Stream& stream, const float* from, index row, index variables,
                     Span<const index> which, float* out) {
     if (variables <= 0 || which.size <= 0) return;
     if (stream.device().is_cpu()) {
-        count_launch();
+        count_launch<GatherColumns>(which.size);
         ThreadPool& pool = stream.device().pool();
         stream.submit([=, &pool] {
             split_over_threads(pool, which.size, 4096, 1, [&](index begin, index end) {
@@ -19,7 +23,7 @@ void gather_columns(Stream& stream, const float* from, index row, index variable
         });
     } else if constexpr (kHaveCuda) {
         for (index d = 0; d < variables; ++d) {
-            count_launch();
+            count_launch<GatherColumns>(which.size);
             gather_on_cuda(stream, from + d * row, which, out + d * which.size);
         }
     }

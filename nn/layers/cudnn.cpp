@@ -191,7 +191,7 @@ public:
                      float* y) override {
         auto& p = found(forward_plan(shape));
         const float one = 1.0f;
-        start(stream);
+        start(stream, shape);
         check(library().forward(handle_, &one, p.from.it, x, p.filter.it, w, p.convolution.it,
                                 p.algorithm, workspace_.data(), p.workspace, &one, p.to.it, y),
               "cudnnConvolutionForward");
@@ -201,7 +201,7 @@ public:
                        const float* dy, bool add, float* dx) override {
         auto& p = found(data_plan(shape));
         const float one = 1.0f, beta = add ? 1.0f : 0.0f;
-        start(stream);
+        start(stream, shape);
         check(library().backward_data(handle_, &one, p.filter.it, w, p.to.it, dy, p.convolution.it,
                                       p.algorithm, workspace_.data(), p.workspace, &beta,
                                       p.from.it, dx),
@@ -212,7 +212,7 @@ public:
                          const float* dy, float* dw) override {
         auto& p = found(filter_plan(shape));
         const float one = 1.0f, zero = 0.0f;
-        start(stream);
+        start(stream, shape);
         check(library().backward_filter(handle_, &one, p.from.it, x, p.to.it, dy, p.convolution.it,
                                         p.algorithm, workspace_.data(), p.workspace, &zero,
                                         p.filter.it, dw),
@@ -229,8 +229,8 @@ private:
         return *plan;
     }
 
-    void start(Stream& stream) {
-        count_launch();
+    void start(Stream& stream, const RingConvolution& shape) {
+        count_launch<RingConvolution>(shape.rows * shape.sites);
         check(library().set_stream(handle_, static_cast<cudaStream_t>(stream.cuda_stream())),
               "cudnnSetStream");
     }
