@@ -1,0 +1,70 @@
+"""Instructions and bytes of one lane of a kernel, from its machine code and the trips of its main loop."""
+import re
+
+import sass_report
+
+BYTES = re.compile(r"^(?:LDG|STG|RED|ATOMG)\b(.*)$")
+
+
+def pipe_of(opcode):
+    if re.match(r"D(?:FMA|ADD|MUL|SETP|MNMX)", opcode):
+        return "fp64"
+    return sass_report.pipe_of(opcode)
+
+
+def bytes_of(opcode):
+    m = BYTES.match(opcode)
+    if not m:
+        return 0
+    width = re.search(r"\.(U8|S8|U16|S16|64|128)\b", m[1])
+    return {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16}[width[1]] if width else 4
+
+
+def loops_of(instructions):
+    """[(first, last)] of the loops, inner ones before those around them."""
+    at = {address: i for i, (address, _, _) in enumerate(instructions)}
+    ranges = set()
+    for i, (address, opcode, operands) in enumerate(instructions):
+        m = re.search(r"0x([0-9a-f]+)$", operands) if opcode.startswith("BRA") else None
+        # A branch to itself ends every function.
+        if m and int(m[1], 16) in at and int(m[1], 16) < address:
+            ranges.add((at[int(m[1], 16)], i))
+    return sorted(ranges, key=lambda r: r[1] - r[0])
+
+
+class Kernel:
+    """Counted code: `pipes` and `bytes` of a lane that goes once through everything, and its loops."""
+
+    def __init__(self, instructions, resources):
+        self.opcodes = [opcode for _, opcode, _ in instructions]
+        self.loops = loops_of(instructions)
+        self.registers = resources.get("REG", 0)
+        self.local = sass_report.local_instructions(instructions)
+        self.tensor = sum(o.startswith("HMMA") for o in self.opcodes)
+
+    def marked_loop(self, marker):
+        """The smallest loop among those that hold most instructions of this name; and how many."""
+        best, most = None, 0
+        for first, last in self.loops:
+            inner = any((a, b) != (first, last) and first <= a and b <= last for a, b in self.loops)
+            count = sum(o.startswith(marker) for o in self.opcodes[first:last + 1])
+            if count > most and not inner:
+                best, most = (first, last), count
+        return best, most
+
+    def lane(self, trip=None):
+        """({pipe: instructions}, bytes) of a lane. trip: (times, marker, how many of them a time)."""
+        pipes, moved = {}, 0.0
+        loop, passes = None, 1.0
+        if trip:
+            times, marker, each = trip
+            loop, count = self.marked_loop(marker)
+            if loop is None:
+                raise ValueError(f"no loop with {marker}")
+            passes = times * each / count
+        for i, opcode in enumerate(self.opcodes):
+            weight = passes if loop and loop[0] <= i <= loop[1] else 1.0
+            pipe = pipe_of(opcode)
+            pipes[pipe] = pipes.get(pipe, 0) + weight
+            moved += weight * bytes_of(opcode)
+        return pipes, moved
