@@ -1,6 +1,8 @@
 // cuRAND's Philox as the oracle of ours: the same words for the same key and counter.
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 #include "tests/support/curand_words.h"
@@ -50,6 +52,33 @@ TEST_CASE("philox: on every CUDA device present, ours, cuRAND's and the CPU's wo
             const std::vector<uint32> made = to_host(stream, ours.span());
             CHECK(made == to_host(stream, theirs.span()));
             CHECK(made == our_words(p));
+        }
+    }
+}
+
+TEST_CASE("philox: loops over blocks draw what single draws do, on every CUDA device present") {
+    constexpr index n = 70, blocks = 9;
+    const PhiloxDraws p{7, kStreamTest, 5, n, 0xfffffffcull};
+    for (const Device& device : test_devices()) {
+        if (device.is_cpu()) continue;
+        Stream stream(device);
+        Buffer<uint32> out(device, n);
+        draw_on_cuda(stream, Draw::our_words, p, blocks, out.span());
+        const std::vector<uint32> made = to_host(stream, out.span());
+        for (index i = 0; i < n; ++i) {
+            uint32 all = 0, u[4];
+            for (index b = 0; b < blocks; ++b) {
+                PhiloxStream<float>(p.seed, p.stream, p.first + i)
+                    .draw(p.block + static_cast<uint64>(b), u);
+                all ^= u[0] ^ u[1] ^ u[2] ^ u[3];
+            }
+            CHECK(made[static_cast<std::size_t>(i)] == all);
+        }
+        // The contestants run, too; their numbers are in another order, and normals of other functions.
+        for (const Draw what : {Draw::curand_words, Draw::our_normals, Draw::curand_normals}) {
+            draw_on_cuda(stream, what, p, blocks, out.span());
+            const std::vector<uint32> words = to_host(stream, out.span());
+            CHECK(std::set<uint32>(words.begin(), words.end()).size() > n - 3);
         }
     }
 }

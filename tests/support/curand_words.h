@@ -19,4 +19,8 @@ void curand_words_on_host(const PhiloxDraws& draws, uint32* words);
 void philox_words_on_cuda(Stream& stream, const PhiloxDraws& draws, Span<uint32> ours,
                           Span<uint32> theirs);
 
+// Each of n trajectories draws `blocks` times four numbers in a loop; out: the exclusive or of their bits.
+enum class Draw { our_words, curand_words, our_normals, curand_normals };
+void draw_on_cuda(Stream& stream, Draw what, const PhiloxDraws& draws, index blocks, Span<uint32> out);
+
 }  // namespace microlift

@@ -20,24 +20,12 @@ def bytes_of(opcode):
     return {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16}[width[1]] if width else 4
 
 
-def loops_of(instructions):
-    """[(first, last)] of the loops, inner ones before those around them."""
-    at = {address: i for i, (address, _, _) in enumerate(instructions)}
-    ranges = set()
-    for i, (address, opcode, operands) in enumerate(instructions):
-        m = re.search(r"0x([0-9a-f]+)$", operands) if opcode.startswith("BRA") else None
-        # A branch to itself ends every function.
-        if m and int(m[1], 16) in at and int(m[1], 16) < address:
-            ranges.add((at[int(m[1], 16)], i))
-    return sorted(ranges, key=lambda r: r[1] - r[0])
-
-
 class Kernel:
     """Counted code: `pipes` and `bytes` of a lane that goes once through everything, and its loops."""
 
     def __init__(self, instructions, resources):
         self.opcodes = [opcode for _, opcode, _ in instructions]
-        self.loops = loops_of(instructions)
+        self.loops = sass_report.loops_of(instructions)
         self.registers = resources.get("REG", 0)
         self.local = sass_report.local_instructions(instructions)
         self.tensor = sum(o.startswith("HMMA") for o in self.opcodes)
