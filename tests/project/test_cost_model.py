@@ -24,12 +24,15 @@ CODE = [(0x00, "LDG.E.64", "R2, [R4]"), (0x10, "FADD", "R2, R2, R3"),
 
 
 def measured():
-    """A job whose every figure is known: lanes = (3 + 2 batch) * replicas, launches = 4 * iterations."""
-    def run(replicas, batch, iterations):
+    """A job whose every figure is known: lanes = (3 + 2 batch) * replicas, launches = 4 * iterations, and
+    trajectory-steps."""
+    def run(replicas, batch, iterations, steps, equilibrate):
         return {"sample|lanes|GatherBody": (3 + 2 * batch) * replicas,
+                "sample|steps|": 28 * replicas * (steps + equilibrate),
                 "sample|launches|GatherBody": 4 * iterations, "sample|waits|": 7}
     small = {key: pair[0] for key, pair in profile.SIZES.items()}
-    keys = ("umbrella.replicas", "generator.batch", "generator.iterations")
+    keys = ("umbrella.replicas", "generator.batch", "generator.iterations", "umbrella.steps",
+            "umbrella.equilibrate")
     runs = {"small": run(*(small[k] for k in keys))}
     for key in small:
         sizes = {**small, key: 2 * small[key]}
@@ -46,6 +49,8 @@ class Model(unittest.TestCase):
         self.assertAlmostEqual(1, figures["sample", "launches", "GatherBody"] / (
             4 * size["generator.iterations"]), 9)
         self.assertEqual(7, figures["sample", "waits", ""])
+        self.assertAlmostEqual(1, figures["sample", "steps", ""] / (28 * size["umbrella.replicas"] * (
+            size["umbrella.steps"] + size["umbrella.equilibrate"])), 9)
 
     def test_code_of_a_lane(self):
         kernel = Kernel(CODE, {"REG": 10})
@@ -81,8 +86,28 @@ class Model(unittest.TestCase):
         stage = stages.stage_of("sample", figures, kernels)
         self.assertEqual((12, 1), (stage["launches"], stage["waits"]))
         row = next(r for r in stage["kernels"] if r["kernel"] == "GatherBody")
-        self.assertEqual(("launches", 12e3), (row["bound_by"]["H100"], row["bytes"]))
+        self.assertEqual(("launches", 0), (row["bound_by"]["H100"], row["bytes"]))
         self.assertAlmostEqual(12 * LAUNCH + stages.WAIT, stage["seconds"]["H100"])
+
+    def test_steps_take_what_their_code_does(self):
+        kernels = {"voidlane_kernel<PathBody<X,Fast>,float>(longlong,PathBody<X,Fast>)": Kernel(CODE, {"REG": 9})}
+        name = "PathBody<X,Portable>"
+        figures = {("sample", "launches", name): 4, ("sample", "lanes", name): 4e5, ("sample", "steps", ""): 4e9}
+        row = stages.stage_of("sample", figures, kernels)["kernels"][0]
+        # 1e4 steps a lane, two lg2 to a pass: 5000 passes of four instructions, and five outside.
+        self.assertEqual(5 + 5000 * 4, row["instructions"])
+        self.assertEqual("sfu", row["bound_by"]["H100"])
+        self.assertAlmostEqual(1, row["seconds"]["H100"] / (4e5 * 1e4 / (132 * 16 * 1.755e9)), 3)
+
+    def test_samples_that_lanes_share_are_read_once_a_launch(self):
+        self.assertEqual(3 * 4 * stages.SAMPLES, stages.bytes_stated("SampleRangeBody", 3, 1))
+        self.assertEqual(12 * 100, stages.bytes_stated("DescendBody", 3, 100))
+
+    def test_chance_does_not_grow(self):
+        self.assertFalse(profile.acts("umbrella.replicas", "close", "launches", "PassageBody<X>"))
+        self.assertFalse(profile.acts("closure.replicas", "close", "waits", ""))
+        self.assertTrue(profile.acts("closure.passages", "close", "lanes", "PassageBody<X>"))
+        self.assertTrue(profile.acts("umbrella.replicas", "sample", "lanes", "PathBody<X>"))
 
     def test_a_worse_bound_is_refused(self):
         old = {"stages": [{"stage": "sample", "seconds": {"H100": 1.0, "H200": 0.9}}]}

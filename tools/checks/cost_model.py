@@ -96,11 +96,11 @@ def main():
             return sass_report.SKIPPED
         measured = profile.measure(options.profile) if options.profile else json.loads(
             file.read_text(encoding="utf-8"))
+        if options.profile and options.write:
+            file.write_text(json.dumps(measured, indent=0) + "\n", encoding="utf-8")
         model = stages.model(profile.at_production(measured), kernels)
         print(table.markdown(model))
         if options.write:
-            if options.profile:
-                file.write_text(json.dumps(measured, indent=0) + "\n", encoding="utf-8")
             (RESULTS / "cost.json").write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
             (RESULTS / "cost.md").write_text(table.markdown(model), encoding="utf-8")
         wrong = check(model, json.loads((RESULTS / "cost.json").read_text(encoding="utf-8"))) \

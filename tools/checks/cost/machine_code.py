@@ -31,14 +31,14 @@ class Kernel:
         self.tensor = sum(o.startswith("HMMA") for o in self.opcodes)
 
     def marked_loop(self, marker):
-        """The smallest loop among those that hold most instructions of this name; and how many."""
-        best, most = None, 0
-        for first, last in self.loops:
-            inner = any((a, b) != (first, last) and first <= a and b <= last for a, b in self.loops)
-            count = sum(o.startswith(marker) for o in self.opcodes[first:last + 1])
-            if count > most and not inner:
-                best, most = (first, last), count
-        return best, most
+        """Of the innermost loops that hold instructions of this name the one with most; and how many."""
+        def count(loop):
+            return sum(o.startswith(marker) for o in self.opcodes[loop[0]:loop[1] + 1])
+        having = [loop for loop in self.loops if count(loop)]
+        innermost = [(first, last) for first, last in having if not any(
+            (a, b) != (first, last) and first <= a and b <= last for a, b in having)]
+        best = max(innermost, key=count, default=None)
+        return best, count(best) if best else 0
 
     def lane(self, trip=None):
         """({pipe: instructions}, bytes) of a lane. trip: (times, marker, how many of them a time)."""

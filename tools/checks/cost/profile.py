@@ -1,7 +1,7 @@
 """The launches of the main job, counted in small runs and carried to the sizes of production.
 
-Every figure is taken to be a product of a + b n over the sizes n: one run is made with all sizes small, and one
-with each of them doubled."""
+Every figure is taken to be a product of a + b n over the sizes n, of a + b n + c m where parts add (ADDING): one
+run is made with all sizes small, and one with each of them doubled."""
 import json
 import os
 import re
@@ -20,7 +20,14 @@ SIZES = {
     "generator.batch": (128, 65536),
     "closure.replicas": (32, 1024),
     "closure.passages": (32, 2048),
+    "closure.committor_runs": (32, 4096),
+    "closure.relaxation": (1000000, 1000000000),  # trajectory-steps
+    "lifting.states": (500, 20000),
+    "lifting.heal_steps": (100, 2000),
 }
+# Sizes of work that is done one after the other, so that their parts add; all else multiplies.
+ADDING = [("umbrella.steps", "umbrella.equilibrate"), tuple(key for key in SIZES if key.startswith("closure."))]
+GROUPS = ADDING + [(key,) for key in SIZES if not any(key in group for group in ADDING)]
 FIXED = {"coupling.rounds": 0, "umbrella.stride": 250, "umbrella.exchange": 500}
 
 
@@ -65,15 +72,29 @@ def measure(command):
             for name, lines in runs.items()}
 
 
+def acts(size, stage, what, kernel):
+    """Whether a figure may depend on a size. First passages end by chance: what changes them otherwise is noise, and
+    so would be its growth."""
+    if stage != "close":
+        return True
+    if size.startswith(("umbrella.", "generator.")):
+        return False
+    by_chance = kernel.startswith("Passage") or what in ("steps", "waits")
+    return not by_chance or size in ("closure.passages", "closure.committor_runs", "closure.relaxation")
+
+
 def at_production(measured, sizes=None):
     """{(stage, what, kernel): number} at the sizes of production, or at those given."""
     sizes = sizes or {key: pair[1] for key, pair in SIZES.items()}
     out = {}
     for key, base in measured["small"].items():
         value = base
-        for size, (small, _) in SIZES.items():
-            if base:
-                growth = max(measured[size].get(key, base) / base - 1, 0)
-                value *= 1 + growth * (sizes[size] / small - 1)
+        for group in GROUPS if base else ():
+            factor = 1
+            for size in group:
+                if acts(size, *key.split("|")):
+                    growth = min(max(measured[size].get(key, base) / base - 1, 0), 1)
+                    factor += growth * (sizes[size] / SIZES[size][0] - 1)
+            value *= factor
         out[tuple(key.split("|"))] = value
     return out

@@ -17,9 +17,9 @@ def markdown(model):
            "Nothing on this page was measured on a GPU. Launches, waits and copied bytes are counted by the "
            "engine in small runs of `tools/examples/muller_brown.toml` and carried to "
            + ", ".join(f"`{k} = {v}`" for k, v in model["sizes"].items()) +
-           "; instructions and bytes of a lane are those of the machine code for sm_90. A kernel's least time is "
-           "the longest of issue, of each pipe, of the bytes that its code asks for at the memory's rate, and of "
-           f"its launches; assumed are {seconds_text(assumed['launch'])} from one launch to the next, "
+           "; instructions of a step are those of the machine code for sm_90, in the fast mathematics. First passages "
+           "end by chance, and so is their length here. A kernel's least time is the longest of issue, of each pipe, "
+           f"of its bytes at the memory's rate, and of its launches; assumed are {seconds_text(assumed['launch'])} from one launch to the next, "
            f"{seconds_text(assumed['graph_node'])} from one node of a graph to the next, "
            f"{seconds_text(assumed['wait'])} a wait of the host. Processors, clock and memory are the data "
            "sheets': " + "; ".join(f"{g}, {d['processors']} at {d['clock'] / 1e9} GHz, "
@@ -39,15 +39,19 @@ def markdown(model):
         if "latency_share" in stage:
             out.append(f"| {stage['stage']} | {stage['graph_nodes']} | {stage['graph_depth']} | "
                        + " | ".join(f"{100 * stage['latency_share'][g]:.0f} %" for g in gpus) + " |")
-    out += ["", f"The {SHOWN} longest kernels of each stage. Instructions are those of a lane; * where loops of "
-            "unknown length are counted once.", "",
-            "| stage | kernel | launches | lanes | instructions | bytes | " + " | ".join(gpus) + " | bound by |",
-            "| --- | --- | ---: | ---: | ---: | ---: |" + " ---: |" * len(gpus) + " --- |"]
+    out += ["", f"The {SHOWN} longest kernels of each stage. Instructions are those of a lane over all steps of a "
+            "launch, where it steps; code and registers those of the machine code; bytes what a kernel must read and "
+            "write, where that is stated. A row without both is bound by its launches alone, and is too short by "
+            "what it computes.", "",
+            "| stage | kernel | launches | lanes | instructions | code | registers | bytes | " + " | ".join(gpus)
+            + " | bound by |",
+            "| --- | --- |" + " ---: |" * (6 + len(gpus)) + " --- |"]
+    def figure(row, key):
+        return f"{row[key]:.3g}" if row.get(key) else "–"
     for stage in model["stages"]:
         for row in stage["kernels"][:SHOWN]:
-            mark = "*" if row.get("loops_counted_once") else ""
-            out.append(f"| {stage['stage']} | {row['kernel']} | {row['launches']:.4g} | {row['lanes']:.3g} | "
-                       f"{row.get('instructions', '–')}{mark} | {row.get('bytes', 0):.3g} | "
-                       + " | ".join(seconds_text(row["seconds"][g]) for g in gpus)
+            out.append(f"| {stage['stage']} | {row['kernel']} | {row['launches']:.4g} | "
+                       + " | ".join(figure(row, k) for k in ("lanes", "instructions", "code", "registers", "bytes"))
+                       + " | " + " | ".join(seconds_text(row["seconds"][g]) for g in gpus)
                        + f" | {row['bound_by'][gpus[0]]} |")
     return "\n".join(out) + "\n"
