@@ -88,6 +88,9 @@ class Model(unittest.TestCase):
         row = next(r for r in stage["kernels"] if r["kernel"] == "GatherBody")
         self.assertEqual(("launches", 0), (row["bound_by"]["H100"], row["bytes"]))
         self.assertAlmostEqual(12 * LAUNCH + stages.WAIT, stage["seconds"]["H100"])
+        # Two kernels of one template count both.
+        twice = {("sample", what, f"Other<{k}>"): n for k in "ab" for what, n in (("launches", 5), ("lanes", 1))}
+        self.assertAlmostEqual(10 * LAUNCH, stages.stage_of("sample", twice, {})["seconds"]["H100"])
 
     def test_steps_take_what_their_code_does(self):
         kernels = {"voidlane_kernel<PathBody<X,Fast>,float>(longlong,PathBody<X,Fast>)": Kernel(CODE, {"REG": 9})}

@@ -87,9 +87,10 @@ def finish(name, rows, waits, bytes_copied, **more):
     stage = {"stage": name, **more, "launches": sum(row["launches"] for row in rows),
              "waits": round(waits), "bytes_copied": round(bytes_copied), "seconds": {}, "bound_by": {}}
     for gpu in GPUS:
-        shares = {row["kernel"] + ", " + row["bound_by"][gpu.name]: row["seconds"][gpu.name] for row in rows}
-        shares["waits"] = waits * WAIT
-        shares["copies"] = bytes_copied / HOST_LINK
+        shares = {"waits": waits * WAIT, "copies": bytes_copied / HOST_LINK}
+        for row in rows:
+            what = row["kernel"] + ", " + row["bound_by"][gpu.name]
+            shares[what] = shares.get(what, 0) + row["seconds"][gpu.name]
         stage["seconds"][gpu.name] = sum(shares.values())
         stage["bound_by"][gpu.name] = max(shares, key=shares.get)
     return {**stage, "kernels": rows}
