@@ -54,6 +54,7 @@ void copy_bytes_to_device(Stream& stream, void* to, const void* from, std::size_
     }
 #endif
     (void)stream;
+    count_wait();
     if (bytes) std::memcpy(to, from, bytes);
 }
 
@@ -68,6 +69,7 @@ void copy_bytes_to_host(Stream& stream, void* to, const void* from, std::size_t 
     }
 #endif
     (void)stream;
+    count_wait();
     if (bytes) std::memcpy(to, from, bytes);
 }
 

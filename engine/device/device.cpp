@@ -3,8 +3,10 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <cxxabi.h>
+
 #include <charconv>
+#include <cstdlib>
 #include <limits>
 #include <mutex>
 
@@ -30,8 +32,17 @@ int usable_processors() {
     return 1;
 }
 
-std::atomic<uint64> to_device_bytes, to_host_bytes, launches;
 std::atomic<int> queue_ordinal{-1};  // the CUDA device that this process works with
+std::atomic<uint64> to_device_bytes, to_host_bytes, host_waits;
+
+struct Launches {
+    std::mutex mutex;
+    std::map<std::string, LaunchCount> by_kernel;  // by the name that the compiler gives the type
+};
+Launches& all_launches() {
+    static Launches launches;
+    return launches;
+}
 
 // In the words of the library whose call it was; CUB returns those of the runtime.
 std::string reason_of(int status, const std::string& call) {
@@ -160,10 +171,31 @@ std::size_t Device::memory_bytes() const {
 }
 
 TransferCounters transfer_counters() {
-    return {to_device_bytes.load(), to_host_bytes.load(), launches.load()};
+    TransferCounters counters{to_device_bytes.load(), to_host_bytes.load(), host_waits.load(), 0};
+    const std::lock_guard lock(all_launches().mutex);
+    for (const auto& [name, count] : all_launches().by_kernel)
+        counters.kernel_launches += count.launches;
+    return counters;
 }
 void count_to_device(uint64 bytes) { to_device_bytes += bytes; }
 void count_to_host(uint64 bytes) { to_host_bytes += bytes; }
-void count_launch() { ++launches; }
+void count_wait() { ++host_waits; }
+
+LaunchCount& launch_count(const std::type_info& kernel) {
+    const std::lock_guard lock(all_launches().mutex);
+    return all_launches().by_kernel[kernel.name()];
+}
+
+std::map<std::string, KernelLaunches> launches_by_kernel() {
+    const std::lock_guard lock(all_launches().mutex);
+    std::map<std::string, KernelLaunches> named;
+    for (const auto& [mangled, count] : all_launches().by_kernel) {
+        char* const readable = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, nullptr);
+        KernelLaunches& sum = named[readable ? readable : mangled];
+        sum.launches += count.launches, sum.lanes += count.lanes;
+        std::free(readable);
+    }
+    return named;
+}
 
 }  // namespace microlift

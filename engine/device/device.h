@@ -1,8 +1,11 @@
 // The machine that work runs on: the CPU with a pool of threads, or one CUDA device.
 #pragma once
 
+#include <atomic>
+#include <map>
 #include <memory>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include "kernels/lane/lane.h"
@@ -46,14 +49,31 @@ private:
     std::shared_ptr<ThreadPool> pool_;
 };
 
-// Bytes moved between host and device by this process, and kernels launched. On the CPU backend the
-// same copies count, so that a loop proven quiet there is quiet on a GPU.
+// Bytes moved between host and device by this process, how often the host waited for the device (copies wait),
+// and kernels launched. On the CPU backend the same copies count, so that a loop proven quiet there is quiet on
+// a GPU. What a graph replays is counted once, when it is recorded.
 struct TransferCounters {
-    uint64 bytes_to_device = 0, bytes_to_host = 0, kernel_launches = 0;
+    uint64 bytes_to_device = 0, bytes_to_host = 0, waits = 0, kernel_launches = 0;
 };
 TransferCounters transfer_counters();
 void count_to_device(uint64 bytes);
 void count_to_host(uint64 bytes);
-void count_launch();
+void count_wait();
+
+// The launches of one kernel, named by its body's type, and how many lanes, threads or blocks they asked for.
+struct LaunchCount {
+    std::atomic<uint64> launches{0}, lanes{0};
+};
+LaunchCount& launch_count(const std::type_info& kernel);
+template <class Kernel>
+void count_launch(index lanes) {
+    static LaunchCount& count = launch_count(typeid(Kernel));
+    ++count.launches;
+    count.lanes += static_cast<uint64>(lanes);
+}
+struct KernelLaunches {
+    uint64 launches = 0, lanes = 0;
+};
+std::map<std::string, KernelLaunches> launches_by_kernel();
 
 }  // namespace microlift

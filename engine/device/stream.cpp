@@ -48,6 +48,7 @@ Stream::Stream(const Device& device) : device_(device) {
 Stream::~Stream() = default;
 
 void Stream::synchronize() {
+    count_wait();
 #if defined(MICROLIFT_HAVE_CUDA)
     if (cuda_stream_) CUDA_CHECK(cudaStreamSynchronize(static_cast<cudaStream_t>(cuda_stream_)));
 #endif

@@ -45,7 +45,7 @@ template <class Kernel, class CpuBlock>
 void for_each_block(Stream& stream, index blocks, const Kernel& kernel, const CpuBlock& cpu_block,
                     index grain = 1) {
     if (blocks <= 0) return;
-    count_launch();
+    count_launch<Kernel>(blocks);
     if (stream.device().is_cpu()) {
         ThreadPool& pool = stream.device().pool();
         stream.submit([&pool, blocks, kernel, cpu_block, grain] {

@@ -118,7 +118,7 @@ void run_lanes(index from, index to, const Body& body) {
 template <class T = float, class Body>
 void for_each_lane(Stream& stream, index n, const Body& body) {
     if (n <= 0) return;
-    count_launch();
+    count_launch<Body>(n);
     if (stream.device().is_cpu()) {
         constexpr int width = kNativeWidth * 4 / static_cast<int>(sizeof(T));
         ThreadPool& pool = stream.device().pool();
@@ -136,14 +136,14 @@ void for_each_lane(Stream& stream, index n, const Body& body) {
 template <class Body>
 void for_each_lane_on_cuda(Stream& stream, index n, const Body& body) {
     if (n <= 0) return;
-    count_launch();
+    count_launch<Body>(n);
     if constexpr (kHaveCuda) launch_on_cuda<Body, float>(stream, n, body);
 }
 
 template <class Body>
 void for_each_index(Stream& stream, index n, const Body& body) {
     if (n <= 0) return;
-    count_launch();
+    count_launch<Body>(n);
     if (stream.device().is_cpu()) {
         ThreadPool& pool = stream.device().pool();
         stream.submit([&pool, n, body] {

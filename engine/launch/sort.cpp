@@ -10,6 +10,8 @@ namespace microlift {
 
 namespace {
 
+struct RadixSort {};  // the name of its launches
+
 constexpr int kDigitBits = 11, kDigits = 1 << kDigitBits, kPasses = 3;
 
 // Unsigned integers in the order of the floats.
@@ -53,12 +55,12 @@ void sort_any(Stream& stream, float* keys, uint32* values, index n, Span<unsigne
     if (scratch.size < sort_scratch(stream.device(), n))
         throw std::logic_error("sort: scratch is too small");
     if (stream.device().is_cpu()) {
-        count_launch();
+        count_launch<RadixSort>(n);
         auto* spare_keys = reinterpret_cast<float*>(scratch.data);
         auto* spare_values = reinterpret_cast<uint32*>(spare_keys + padded(n));
         stream.submit([=] { radix_sort(keys, values, n, spare_keys, spare_values); });
     } else if constexpr (kHaveCuda) {
-        count_launch();
+        count_launch<RadixSort>(n);
         sort_on_cuda(stream, keys, values, n, scratch);
     }
 }
@@ -106,7 +108,7 @@ void sort_rows(Stream& stream, float* data, index rows, index columns, index str
     // One piece of rows for each part of the scratch space, however many threads there are.
     const index parts = scratch.size / (padded(columns) * 4);
     if (parts < 1) throw std::logic_error("sort: scratch is too small");
-    count_launch();
+    count_launch<RadixSort>(rows * columns);
     ThreadPool& pool = stream.device().pool();
     auto* spare = reinterpret_cast<float*>(scratch.data);
     stream.submit([=, &pool] {

@@ -1,9 +1,14 @@
+// Sorting by Thrust: its radix sort, since the keys are floats in their natural order.
 #include "engine/launch/sort.h"
 
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_segmented_radix_sort.cuh>
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/iterator/transform_iterator.h>
+#include <thrust/sort.h>
+#include <thrust/system/cuda/execution_policy.h>
+
+#include <new>
 
 #include "engine/error.h"
 
@@ -12,37 +17,45 @@ namespace microlift {
 namespace {
 
 constexpr index kAlign = 256;
-index padded(index bytes) {
-    return (bytes + kAlign - 1) / kAlign * kAlign;
-}
+constexpr index padded(index bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+// Hands the caller's scratch to Thrust, which would allocate otherwise.
+struct ScratchAllocator {
+    using value_type = char;
+    Span<unsigned char> scratch;
+    index used = 0;
+
+    char* allocate(std::ptrdiff_t bytes) {
+        if (used + bytes > scratch.size) throw std::bad_alloc();
+        char* const at = reinterpret_cast<char*>(scratch.data) + used;
+        used += padded(bytes);
+        return at;
+    }
+    void deallocate(char*, std::size_t) {}
+};
 
 }  // namespace
 
-// Copies of keys and values, then CUB's own space.
+// What Thrust asks for: copies of keys and values, and the space of CUB's sort, which it calls.
 index sort_scratch_on_cuda(index n) {
     std::size_t bytes = 0;
-    CUDA_CHECK(cub::DeviceRadixSort::SortPairs(
-        nullptr, bytes, static_cast<const float*>(nullptr), static_cast<float*>(nullptr),
-        static_cast<const uint32*>(nullptr), static_cast<uint32*>(nullptr), n));
+    cub::DoubleBuffer<float> keys(nullptr, nullptr);
+    cub::DoubleBuffer<uint32> values(nullptr, nullptr);
+    CUDA_CHECK(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, values, n));
     return 2 * padded(n * 4) + padded(static_cast<index>(bytes));
 }
 
 void sort_on_cuda(Stream& stream, float* keys, uint32* values, index n,
                   Span<unsigned char> scratch) {
-    auto* spare_keys = reinterpret_cast<float*>(scratch.data);
-    auto* spare_values = reinterpret_cast<uint32*>(scratch.data + padded(n * 4));
-    void* work = scratch.data + 2 * padded(n * 4);
-    std::size_t bytes = static_cast<std::size_t>(scratch.size - 2 * padded(n * 4));
-    const auto cuda_stream = static_cast<cudaStream_t>(stream.cuda_stream());
-    copy<float>(stream, {spare_keys, n}, {keys, n});
-    if (values) {
-        copy<uint32>(stream, {spare_values, n}, {values, n});
-        CUDA_CHECK(cub::DeviceRadixSort::SortPairs(work, bytes, spare_keys, keys, spare_values,
-                                                   values, n, 0, 32, cuda_stream));
-    } else {
-        CUDA_CHECK(
-            cub::DeviceRadixSort::SortKeys(work, bytes, spare_keys, keys, n, 0, 32, cuda_stream));
-    }
+    ScratchAllocator allocator{scratch};
+    const auto policy =
+        thrust::cuda::par_nosync(allocator).on(static_cast<cudaStream_t>(stream.cuda_stream()));
+    const thrust::less<float> ascending;
+    if (values)
+        thrust::stable_sort_by_key(policy, keys, keys + n, values, ascending);
+    else
+        thrust::stable_sort(policy, keys, keys + n, ascending);
+    CUDA_CHECK(cudaGetLastError());
 }
 
 // --- rows ----------------------------------------------------------------------------------------

@@ -174,7 +174,7 @@ inline bool runs_tiles(const Device& device, Precision precision, const MlpLayou
 template <template <Precision> class Kernel, class Plan>
 void launch_tiles(Stream& stream, Precision precision, const Plan& plan) {
     const auto launch = [&]([[maybe_unused]] const auto& kernel) {
-        count_launch();
+        count_launch<std::decay_t<decltype(kernel)>>(plan.shape.blocks);
         if constexpr (kHaveCuda) launch_blocks_on_cuda(stream, plan.shape.blocks, kernel);
     };
     switch (precision) {

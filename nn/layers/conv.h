@@ -6,8 +6,9 @@
 // every site. So the network commutes with turns of the ring.
 //
 // K_l is (kernel, in, out), E_l (features + 1, out), row-major; hidden channels are multiples of kPad.
-// Two implementations: on the CPU a row of the batch at a time by the products of nn/layers/gemm.h, in the
-// nearest cache; on CUDA the bodies of nn/layers/conv_bodies.h over all rows.
+// On the CPU a row of the batch at a time, by the products of nn/layers/gemm.h, in the nearest cache. On CUDA all
+// rows at once: convolutions by cuDNN where there is one (nn/layers/cudnn.h), else by the bodies of
+// nn/layers/conv_bodies.h, which are what it is compared with.
 #pragma once
 
 #include <array>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "nn/layers/conv_bodies.h"
+#include "nn/layers/cudnn.h"
 #include "nn/layers/network.h"
 
 namespace microlift {
@@ -74,9 +76,10 @@ struct ConvRow {
 
 class ConvNetwork final : public Network {
 public:
-    // by_bodies: as on CUDA, also on the CPU.
+    // by_bodies: as on CUDA without cuDNN, also on the CPU. `precision` is asked for; cuDNN alone has another
+    // than fp32.
     ConvNetwork(const Device& device, const ConvLayout& layout, index rows, Use use,
-                bool by_bodies = false);
+                Precision precision = Precision::fp32, bool by_bodies = false);
 
     index parameters() const override { return layout_.parameters; }
     std::vector<float> initial(uint64 seed, uint64) const override {
@@ -99,9 +102,12 @@ public:
     Matrix<float> output() override { return {out_.data(), rows_, layout_.sites, out_ld_}; }
     index tile_rows() const override { return 1; }  // a thread has place for one row
     index slots(const Device&, index rows) const override {
-        return rows < kMostSlots ? rows : kMostSlots;
+        return convolver_ ? 1 : rows < kMostSlots ? rows : kMostSlots;
     }
-    Precision precision(const Device&, Precision) const override { return Precision::fp32; }
+    Precision precision(const Device&, Precision) const override {
+        return convolver_ ? precision_ : Precision::fp32;
+    }
+    bool by_cudnn() const { return convolver_ != nullptr; }
     void forward(RowProgram<float>& program, const float* parameters, bool derivatives) override;
     void squared_error(RowProgram<float>& program, const float* target, float scale,
                        float* loss) override;
@@ -115,14 +121,42 @@ public:
     void backward_by_bodies(Stream& stream, const float* flipped, index rows, float* gradient);
 
 private:
+    // In conv_cudnn.lanes.cpp: the same sweeps with cuDNN's convolutions; squared_error is that of the bodies.
+    void plan_cudnn(const Device& device, bool training);
+    RingConvolution convolution(int l, index rows) const;
+    void forward_by_cudnn(Stream& stream, const float* parameters, index rows, bool derivatives);
+    void backward_by_cudnn(Stream& stream, index rows, float* gradient);
+    // The steps that both share.
+    void fill_input(Stream& stream, index rows);
+    void activate(Stream& stream, int l, index rows, bool derivatives);
+    void write_output(Stream& stream, index rows);
+    void seed_layer(Stream& stream, int l, index rows);
+    void sum_sites(Stream& stream, int l, index rows);
+    float* values(int l) { // of layer l's sites, past the ring's beginning; the last layer has no ends
+        return memory_.data() + (l == layout_.layers
+                                     ? place_.out
+                                     : place_.h[static_cast<std::size_t>(l)] +
+                                           layout_.half() * layout_.ld[static_cast<std::size_t>(l)]);
+    }
+    float* seeds_of(int l) {
+        return memory_.data() + (l == layout_.layers
+                                     ? place_.seed
+                                     : place_.r + layout_.half() *
+                                                      layout_.ld[static_cast<std::size_t>(l)]);
+    }
+
     // Of the thread that asks.
     ConvRow<float> row(const float* parameters);
 
     ConvLayout layout_;
     ConvPlace place_;
     index rows_ = 0, dense_ld_ = 0, out_ld_ = 0;
+    Precision precision_ = Precision::fp32;
     bool by_bodies_ = false;
     Buffer<float> memory_, dense_, out_;
+    std::unique_ptr<CudnnConvolver> convolver_;
+    // Weights as cuDNN reads them, (out, kernel, in) by layer, and a layer's gradient in that order.
+    Buffer<float> filters_, filter_gradient_;
 };
 
 // From a weight file's metadata, for so many features and sites.

@@ -213,15 +213,18 @@ template struct ConvRow<double>;
 // --- batches ----------------------------------------------------------------------------------------
 
 ConvNetwork::ConvNetwork(const Device& device, const ConvLayout& layout, index rows, Use use,
-                         bool by_bodies)
+                         Precision precision, bool by_bodies)
     : layout_(layout), place_(layout, use == Use::training), rows_(rows),
       dense_ld_(padded_width(layout.sites + layout.features)), out_ld_(padded_width(layout.sites)),
+      precision_(precision == Precision::tf32 || precision == Precision::bf16 ? Precision::tf32
+                                                                              : Precision::fp32),
       by_bodies_(by_bodies || !device.is_cpu()) {
     if (use == Use::none) return;
     const index places = by_bodies_ ? rows : static_cast<index>(device.threads());
     memory_ = Buffer<float>(device, place_.size * places);
     dense_ = Buffer<float>(device, rows * dense_ld_);
     out_ = Buffer<float>(device, rows * out_ld_);
+    if (!by_bodies) plan_cudnn(device, use == Use::training);
 }
 
 ConvRow<float> ConvNetwork::row(const float* parameters) {
@@ -229,6 +232,8 @@ ConvRow<float> ConvNetwork::row(const float* parameters) {
 }
 
 void ConvNetwork::forward(RowProgram<float>& program, const float* parameters, bool derivatives) {
+    if (convolver_)
+        return forward_by_cudnn(program.stream(), parameters, program.rows(), derivatives);
     if (by_bodies_)
         return forward_by_bodies(program.stream(), parameters, program.rows(), derivatives);
     program.each_row_on_cpu([this, parameters, derivatives](index number, float*) {
@@ -250,6 +255,7 @@ void ConvNetwork::squared_error(RowProgram<float>& program, const float* target,
 
 void ConvNetwork::backward(RowProgram<float>& program, const float* parameters,
                            const float* flipped) {
+    if (convolver_) return backward_by_cudnn(program.stream(), program.rows(), program.gradient());
     if (by_bodies_)
         return backward_by_bodies(program.stream(), flipped, program.rows(), program.gradient());
     program.each_row_on_cpu([this, parameters, flipped](index, float* slot) {
@@ -257,38 +263,74 @@ void ConvNetwork::backward(RowProgram<float>& program, const float* parameters,
     });
 }
 
-void ConvNetwork::forward_by_bodies(Stream& stream, const float* parameters, index rows,
-                                    bool derivatives) {
-    const index sites = layout_.sites, half = layout_.half(), place = place_.size;
+void ConvNetwork::fill_input(Stream& stream, index rows) {
     float* const m = memory_.data();
     for_each_index(stream, rows,
-                   ConvInputBody<float>{dense_.data(), dense_ld_, sites, half, layout_.features,
-                                        static_cast<float>(std::sqrt(static_cast<double>(sites))),
-                                        m + place_.h[0], m + place_.feature, place});
+                   ConvInputBody<float>{dense_.data(), dense_ld_, layout_.sites, layout_.half(),
+                                        layout_.features,
+                                        static_cast<float>(std::sqrt(static_cast<double>(layout_.sites))),
+                                        m + place_.h[0], m + place_.feature, place_.size});
+}
+
+void ConvNetwork::activate(Stream& stream, int l, index rows, bool derivatives) {
+    const index sites = layout_.sites, half = layout_.half(), place = place_.size;
+    const index ld = layout_.ld[at(l)], before = layout_.ld[at(l - 1)];
+    float* const m = memory_.data();
+    for_each_lane(stream, rows * sites * ld,
+                  ConvActivateBody<float>{
+                      layout_.activation, values(l),
+                      layout_.past(l) ? m + place_.h[at(l - 1)] + half * before : nullptr,
+                      derivatives ? m + place_.first[at(l)] : nullptr, sites * ld, place});
+    if (half > 0)
+        for_each_index(stream, rows * half * ld,
+                       ConvHaloBody<float>{m + place_.h[at(l)], half * ld, sites * ld, place});
+}
+
+void ConvNetwork::write_output(Stream& stream, index rows) {
+    for_each_index(stream, rows,
+                   ConvOutputBody{memory_.data() + place_.out, kPad, layout_.sites, place_.size,
+                                  out_ld_, out_.data()});
+}
+
+void ConvNetwork::seed_layer(Stream& stream, int l, index rows) {
+    if (l == layout_.layers) return;  // it has its seed
+    const index sites = layout_.sites, half = layout_.half(), place = place_.size;
+    const index ld = layout_.ld[at(l)];
+    float* const m = memory_.data();
+    for_each_lane(stream, rows * sites * ld,
+                  ConvSeedBody<float>{m + place_.g, m + place_.first[at(l)], seeds_of(l),
+                                      sites * ld, place});
+    if (half > 0)
+        for_each_index(stream, rows * half * ld,
+                       ConvHaloBody<float>{m + place_.r, half * ld, sites * ld, place});
+}
+
+void ConvNetwork::sum_sites(Stream& stream, int l, index rows) {
+    const index ld = layout_.ld[at(l)];
+    for_each_lane(stream, rows * ld,
+                  ConvSumBody<float>{seeds_of(l), memory_.data() + place_.sum, layout_.sites, ld,
+                                     place_.size});
+}
+
+void ConvNetwork::forward_by_bodies(Stream& stream, const float* parameters, index rows,
+                                    bool derivatives) {
+    const index sites = layout_.sites, place = place_.size;
+    float* const m = memory_.data();
+    fill_input(stream, rows);
     for (int l = 1; l <= layout_.layers; ++l) {
         const index ld = layout_.ld[at(l)], before = layout_.ld[at(l - 1)];
-        const bool last = l == layout_.layers;
         for_each_lane(stream, rows * ld,
                       ConvolveBody<float>{m + place_.feature, parameters + layout_.embedding[at(l)],
                                           nullptr, m + place_.embedding, 1, 0, layout_.features + 1,
                                           ld, place, false});
-        float* const h = last ? m + place_.out : m + place_.h[at(l)] + half * ld;
         for_each_lane(stream, rows * sites * ld,
                       ConvolveBody<float>{m + place_.h[at(l - 1)],
                                           parameters + layout_.weight[at(l)], m + place_.embedding,
-                                          h, sites, before, layout_.depth(l), ld, place, false});
-        if (last) break;
-        for_each_lane(stream, rows * sites * ld,
-                      ConvActivateBody<float>{
-                          layout_.activation, h,
-                          layout_.past(l) ? m + place_.h[at(l - 1)] + half * before : nullptr,
-                          derivatives ? m + place_.first[at(l)] : nullptr, sites * ld, place});
-        if (half > 0)
-            for_each_index(stream, rows * half * ld,
-                           ConvHaloBody<float>{m + place_.h[at(l)], half * ld, sites * ld, place});
+                                          values(l), sites, before, layout_.depth(l), ld, place,
+                                          false});
+        if (l < layout_.layers) activate(stream, l, rows, derivatives);
     }
-    for_each_index(stream, rows,
-                   ConvOutputBody{m + place_.out, kPad, sites, place, out_ld_, out_.data()});
+    write_output(stream, rows);
 }
 
 void ConvNetwork::squared_error_by_bodies(Stream& stream, const float* target, float scale,
@@ -302,28 +344,17 @@ void ConvNetwork::squared_error_by_bodies(Stream& stream, const float* target, f
 
 void ConvNetwork::backward_by_bodies(Stream& stream, const float* flipped, index rows,
                                      float* gradient) {
-    const index count = slots(stream.device(), rows);
-    const index sites = layout_.sites, half = layout_.half(), place = place_.size;
+    const index count = slots(stream.device(), rows), sites = layout_.sites, place = place_.size;
     float* const m = memory_.data();
     for (int l = layout_.layers; l >= 1; --l) {
         const index ld = layout_.ld[at(l)], before = layout_.ld[at(l - 1)];
-        const bool last = l == layout_.layers;
-        float* const r = last ? m + place_.seed : m + place_.r + half * ld;
-        if (!last) {
-            for_each_lane(stream, rows * sites * ld,
-                          ConvSeedBody<float>{m + place_.g, m + place_.first[at(l)], r, sites * ld,
-                                              place});
-            if (half > 0)
-                for_each_index(stream, rows * half * ld,
-                               ConvHaloBody<float>{m + place_.r, half * ld, sites * ld, place});
-        }
+        seed_layer(stream, l, rows);
         for_each_lane(stream, count * layout_.depth(l) * ld,
-                      ConvGradientBody<float>{m + place_.h[at(l - 1)], r,
+                      ConvGradientBody<float>{m + place_.h[at(l - 1)], seeds_of(l),
                                               gradient + layout_.weight[at(l)], rows, count,
                                               layout_.parameters, sites, before, layout_.depth(l),
                                               ld, place});
-        for_each_lane(stream, rows * ld,
-                      ConvSumBody<float>{r, m + place_.sum, sites, ld, place});
+        sum_sites(stream, l, rows);
         for_each_lane(stream, count * (layout_.features + 1) * ld,
                       ConvGradientBody<float>{m + place_.feature, m + place_.sum,
                                               gradient + layout_.embedding[at(l)], rows, count,
@@ -332,7 +363,7 @@ void ConvNetwork::backward_by_bodies(Stream& stream, const float* flipped, index
         if (l == 1) break;
         const index seeds = layout_.seeds(l);
         for_each_lane(stream, rows * sites * before,
-                      ConvolveBody<float>{last ? m + place_.seed_ring : m + place_.r,
+                      ConvolveBody<float>{l == layout_.layers ? m + place_.seed_ring : m + place_.r,
                                           flipped + layout_.flipped[at(l)], nullptr, m + place_.g,
                                           sites, seeds, layout_.kernel * seeds, before, place,
                                           layout_.past(l)});

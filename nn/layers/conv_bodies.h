@@ -170,6 +170,32 @@ struct FlipBody {
     }
 };
 
+// Every site of a row begins with the row's bias.
+struct ConvBiasBody {
+    const float* bias;
+    float* out;
+    index size, ld, place;  // size: of a row
+    LANE_FN void operator()(index i) const {
+        const index row = i / size * place, k = i % size;
+        out[row + k] = bias[row + k % ld];
+    }
+};
+
+// A layer's weights, (kernel, in, out), as cuDNN's filters, (out, kernel, in); and a gradient back.
+struct ToFilterBody {
+    const float* weight;
+    float* filter;
+    index out, taps;  // taps: kernel · in
+    LANE_FN void operator()(index i) const { filter[i] = weight[i % taps * out + i / taps]; }
+};
+
+struct FromFilterBody {
+    const float* filter;
+    float* weight;
+    index out, taps;
+    LANE_FN void operator()(index i) const { weight[i] = filter[i % out * taps + i / out]; }
+};
+
 // The network's output as a dense row.
 struct ConvOutputBody {
     const float* out;

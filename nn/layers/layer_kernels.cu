@@ -39,6 +39,9 @@ template void launch_index_on_cuda<ConvHaloBody<float>>(Stream&, index,
                                                         const ConvHaloBody<float>&);
 template void launch_index_on_cuda<ConvLossBody<float>>(Stream&, index,
                                                         const ConvLossBody<float>&);
+template void launch_index_on_cuda<ConvBiasBody>(Stream&, index, const ConvBiasBody&);
+template void launch_index_on_cuda<ToFilterBody>(Stream&, index, const ToFilterBody&);
+template void launch_index_on_cuda<FromFilterBody>(Stream&, index, const FromFilterBody&);
 template void launch_index_on_cuda<FlipBody>(Stream&, index, const FlipBody&);
 template void launch_index_on_cuda<ConvOutputBody>(Stream&, index, const ConvOutputBody&);
 

@@ -81,7 +81,7 @@ public:
                 }
             });
         } else if constexpr (kHaveCuda && std::is_same_v<Real, float>) {
-            count_launch();
+            count_launch<Body>(groups * rows_ * ld);
             launch_on_cuda<Body, float>(stream_, groups * rows_ * ld, body);
         }
     }
@@ -110,7 +110,7 @@ public:
                     }
                 });
         } else if constexpr (kHaveCuda && std::is_same_v<Real, float>) {
-            count_launch();
+            count_launch<Body>(rows_);
             launch_index_on_cuda<Body>(stream_, rows_, body);
         }
     }
@@ -171,7 +171,7 @@ public:
         } else if constexpr (std::is_same_v<Real, float>) {
             const auto product = [&](Gemm<float> all) {
                 all.k = groups * rows_;
-                count_launch();
+                count_launch<Gemm<float>>(all.m * all.n);
                 gemm_on_cuda(stream_, all, precision_);
             };
             product(gemm);
@@ -184,7 +184,7 @@ public:
     // Runs it, or hands it to the graph that is being recorded.
     void finish() {
         if (!on_cpu()) return;
-        count_launch();
+        count_launch<RowProgram>(rows_);
         struct Plan {
             std::vector<Call> calls;
             index rows, tile_rows, slots, parameters;
@@ -287,7 +287,7 @@ private:
     }
     void multiply_on_cuda(int groups, Gemm<float> gemm) {
         gemm.m = groups * rows_;
-        count_launch();
+        count_launch<Gemm<float>>(gemm.m * gemm.n);
         gemm_on_cuda(stream_, gemm, precision_);
     }
 

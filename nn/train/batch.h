@@ -181,17 +181,4 @@ struct UnwhitenBody {
     }
 };
 
-// Selected columns of a data array, (variables, total).
-struct PickBody {
-    const float* from;
-    index row;
-    const int64* columns;
-    int variables;
-    index total;
-    float* out;
-    LANE_FN void operator()(index i) const {
-        for (int d = 0; d < variables; ++d) out[d * total + i] = from[d * row + columns[i]];
-    }
-};
-
 }  // namespace microlift

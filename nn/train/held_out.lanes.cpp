@@ -6,6 +6,7 @@
 
 #include "engine/error.h"
 #include "engine/launch/blocks.h"
+#include "engine/launch/gather.h"
 #include "engine/launch/lanes.h"
 #include "engine/launch/sort.h"
 #include "nn/train/checkpoint.h"
@@ -53,12 +54,10 @@ namespace {
 std::vector<float> fetch(Stream& stream, Matrix<const float> from,
                          const std::vector<int64>& picks) {
     const index total = static_cast<index>(picks.size());
-    Buffer<int64> where(stream.device(), total);
+    Buffer<index> where(stream.device(), total);
     Buffer<float> out(stream.device(), total * from.rows);
     copy_to_device(stream, where.span(), picks.data());
-    for_each_index(stream, total,
-                   PickBody{from.data, from.stride, where.data(), static_cast<int>(from.rows),
-                            total, out.data()});
+    gather_columns(stream, from.data, from.stride, from.rows, where.span(), out.data());
     return to_host(stream, out.span());
 }
 

@@ -14,7 +14,6 @@ template void launch_on_cuda<KeepBestBody, float>(Stream&, index, const KeepBest
 template void launch_index_on_cuda<AdvanceBody>(Stream&, index, const AdvanceBody&);
 template void launch_index_on_cuda<FeatureBody>(Stream&, index, const FeatureBody&);
 template void launch_index_on_cuda<UnwhitenBody>(Stream&, index, const UnwhitenBody&);
-template void launch_index_on_cuda<PickBody>(Stream&, index, const PickBody&);
 template void launch_blocks_on_cuda(Stream&, index, const DistanceKernel&);
 template void launch_index_on_cuda<JudgeBody>(Stream&, index, const JudgeBody&);
 template void launch_blocks_on_cuda(Stream&, index, const RecordKernel<LossRecord>&);

@@ -5,10 +5,6 @@
 
 namespace microlift {
 
-// to[d · n + i] = from[d · row + which[i]], i < n.
-void gather_states(Stream& stream, int dim, Span<const float> from, index row,
-                   Span<const index> which, index n, Span<float> to);
-
 // What a burst gains by drift and by diffusion, step after step: with ξ and the closure's integrands at
 // the steps' starts, drift_k += b_k dt and square_kl += (ξ − ξ₀)_k b_l dt + (ξ − ξ₀)_l b_k dt +
 // 2 D_kl dt + b_k b_l dt². By these Δξ and ΔξΔξ differ from martingales.

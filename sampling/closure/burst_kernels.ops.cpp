@@ -7,17 +7,6 @@
 
 namespace microlift {
 
-struct GatherStatesBody {
-    int dim;
-    const float* from;
-    index row;
-    const index* which;
-    index n;
-    float* to;
-    LANE_FN void operator()(index i) const {
-        for (int d = 0; d < dim; ++d) to[d * n + i] = from[d * row + which[i]];
-    }
-};
 
 struct BurstDriftBody {
     BurstDrift p;
@@ -84,11 +73,6 @@ struct BurstSumsOnCpu {
 };
 
 HOST_PASS_BEGIN
-
-void gather_states(Stream& stream, int dim, Span<const float> from, index row,
-                   Span<const index> which, index n, Span<float> to) {
-    for_each_index(stream, n, GatherStatesBody{dim, from.data, row, which.data, n, to.data});
-}
 
 void add_burst_drift(Stream& stream, const BurstDrift& piece) {
     for_each_lane(stream, piece.n, BurstDriftBody{piece});

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/at.h"
+#include "engine/launch/gather.h"
 #include "engine/launch/reduce.h"
 #include "engine/launch/work.h"
 #include "kernels/random/streams.h"
@@ -169,8 +170,8 @@ Buffer<float> physics_starts(Stream& stream, const Model& model, const SampleSet
     Buffer<index> device_which(stream.device(), n);
     copy_to_device(stream, device_which.span(), which.data());
     Buffer<float> x(stream.device(), model.dim() * n);
-    gather_states(stream, model.dim(), samples.x.span(), samples.row, device_which.span(), n,
-                  x.span());
+    gather_columns(stream, samples.x.data(), samples.row, model.dim(), device_which.span(),
+                   x.data());
     const Buffer<float> s = repeated_values(stream, K, values, replicas);
     model.project(stream, s.span(), n, n, x.span(), n, 4);
     stream.synchronize();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/launch/gather.h"
 #include "kernels/random/streams.h"
 #include "sampling/closure/burst_kernels.h"
 #include "sampling/numerics/statistics.h"
@@ -86,8 +87,8 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
     {
         Buffer<index> device_which(stream.device(), n);
         copy_to_device(stream, device_which.span(), which.data());
-        gather_states(stream, model.dim(), start, static_cast<index>(values.size()) * replicas,
-                      device_which.span(), n, ensemble.x());
+        gather_columns(stream, start.data, static_cast<index>(values.size()) * replicas, model.dim(),
+                       device_which.span(), ensemble.x().data);
         stream.synchronize();
     }
     const index rows = static_cast<index>(model.formulas().cv.outputs.size());

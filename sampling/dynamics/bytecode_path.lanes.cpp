@@ -602,7 +602,7 @@ public:
             launch_formula_on_cuda(stream, *system_, setup_, args);
             return;
         }
-        count_launch();
+        count_launch<FormulaSystem>(args.trajectories);
         ThreadPool& pool = stream.device().pool();
         if (const CompiledPath path = compiled(args)) {
             stream.submit([this, path, &pool, args] {

@@ -95,6 +95,7 @@ void ColumnProgram::upload(Stream& stream) const {
 void ColumnProgram::run(Stream& stream, Span<const float> in, index in_row, index n,
                         Span<float> out, index out_row) const {
     if (n == 0) return;
+    count_launch<Program>(n);
     if (!stream.device().is_cpu()) {
         upload(stream);
         const Instruction* first = instructions_.data();
@@ -109,7 +110,6 @@ void ColumnProgram::run(Stream& stream, Span<const float> in, index in_row, inde
                                  out_row, slots_.data(), static_cast<int>(row)});
         return;
     }
-    count_launch();
     ThreadPool& pool = stream.device().pool();
     const Program* program = &program_;
     stream.submit([&pool, program, in, in_row, n, out, out_row] {

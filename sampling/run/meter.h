@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/device/buffer.h"
+#include "sampling/run/launches.h"
 #include "sampling/run/products.h"
 
 namespace microlift {
@@ -30,6 +31,7 @@ public:
         cost_.bytes_to_host = static_cast<double>(now.bytes_to_host - before_.bytes_to_host);
         cost_.kernel_launches = static_cast<double>(now.kernel_launches - before_.kernel_launches);
         record_.add_cost(stage_, cost_);
+        launches_.write(stage_, cost_.steps);
     }
 
 private:
@@ -38,6 +40,7 @@ private:
     Clock::time_point start_;
     TransferCounters before_;
     StageCost cost_;
+    StageLaunches launches_;
 };
 
 }  // namespace microlift

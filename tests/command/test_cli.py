@@ -134,7 +134,11 @@ class Refusals(Case):
         for name in ("double_well", "channel", "hidden_barrier", "muller_brown", "fast_slow"):
             self.assertIn(name, names)
             self.assertIn("collective variable", self.succeed("systems", name).stdout)
-        self.assertIn("device     cpu", self.succeed("info").stdout)
+        info = self.succeed("info").stdout
+        self.assertIn("device     cpu", info)
+        built_in = "CUDA       built in" in info
+        for library in ("cuBLASLt", "NVRTC", "Thrust", "cuDNN"):
+            self.assertEqual(built_in, library in info, info)
         self.assertIn("`umbrella.windows`", self.succeed("check", "--keys").stdout)
 
     def test_one_fault_is_one_line(self):

@@ -145,12 +145,32 @@ TEST_CASE("transfer counters count every byte across, and nothing else") {
         const TransferCounters after = transfer_counters();
         CHECK(after.bytes_to_device - before.bytes_to_device == 440);
         CHECK(after.bytes_to_host - before.bytes_to_host == 400);
+        CHECK(after.waits - before.waits == 3);  // every copy waits
         copy<float>(stream, b.span(), a.span());
         fill_zero(stream, a.span());
         stream.synchronize();
         const TransferCounters last = transfer_counters();
         CHECK(last.bytes_to_device == after.bytes_to_device);
         CHECK(last.bytes_to_host == after.bytes_to_host);
+        CHECK(last.waits - after.waits == 1);
+    }
+}
+
+TEST_CASE("launches are counted by kernel, with their lanes; a graph's where it is recorded") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        Buffer<float> x(device, 100), y(device, 100);
+        const std::string name = "microlift::AxpyTestBody";
+        const auto before = launches_by_kernel()[name];
+        const uint64 all = transfer_counters().kernel_launches;
+        launch_axpy(stream, 2, x.span(), y.span());
+        const Graph graph = stream.record([&] { launch_axpy(stream, 2, x.span(), y.span()); });
+        graph.replay(stream);
+        graph.replay(stream);
+        stream.synchronize();
+        CHECK(launches_by_kernel()[name].launches - before.launches == 2);
+        CHECK(launches_by_kernel()[name].lanes - before.lanes == 200);
+        CHECK(transfer_counters().kernel_launches - all == 2);
     }
 }
 

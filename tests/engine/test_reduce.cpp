@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/launch/gather.h"
 #include "engine/launch/reduce.h"
 #include "engine/launch/sort.h"
 #include "kernels/block/reduce.cuh"
@@ -220,6 +221,33 @@ TEST_CASE("reductions may be recorded, and too little scratch is refused") {
             copy_to_device(stream, x.span(), host.data());
             graph.replay(stream);
             CHECK(to_host(stream, out.span())[0] == n * static_cast<double>(value));
+        }
+    }
+}
+
+TEST_CASE("gather: chosen columns, in any order and again, on every device, recorded too") {
+    const index row = 1000, variables = 3;
+    const std::vector<float> x = noise(variables * row, 9);
+    for (const index n : {1ll, 257ll, 9001ll}) {
+        std::vector<index> which;
+        for (index i = 0; i < n; ++i) which.push_back(i * 7919 % 997);
+        for (const Device& device : test_devices()) {
+            CAPTURE(device.description());
+            Stream stream(device);
+            Buffer<float> from(device, variables * row), out(device, variables * n);
+            Buffer<index> chosen(device, n);
+            copy_to_device(stream, from.span(), x.data());
+            copy_to_device(stream, chosen.span(), which.data());
+            const Graph graph = stream.record(
+                [&] { gather_columns(stream, from.data(), row, variables, chosen.span(), out.data()); });
+            graph.replay(stream);
+            const std::vector<float> made = to_host(stream, out.span());
+            index wrong = 0;
+            for (index d = 0; d < variables; ++d)
+                for (index i = 0; i < n; ++i)
+                    wrong += made[static_cast<std::size_t>(d * n + i)] !=
+                             x[static_cast<std::size_t>(d * row + which[static_cast<std::size_t>(i)])];
+            CHECK(wrong == 0);
         }
     }
 }

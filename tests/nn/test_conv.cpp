@@ -8,6 +8,7 @@
 #include "nn/layers/conv.h"
 #include "nn/generators/generator.h"
 #include "nn/generators/registry.h"
+#include "tests/support/devices.h"
 
 namespace microlift {
 
@@ -25,11 +26,14 @@ struct Case {
     }
 };
 
-std::vector<float> device_gradient(const Case& c, int threads, bool by_bodies,
-                                   std::vector<float>& loss) {
-    const Device device = Device::cpu(threads);
+// rows: on the CPU a row at a time; bodies: the kernels; own: what the device takes by itself.
+enum class How { rows, bodies, own };
+
+std::vector<float> device_gradient(const Case& c, const Device& device, How how,
+                                   std::vector<float>& loss, bool* by_cudnn = nullptr) {
     Stream stream(device);
-    ConvNetwork network(device, c.layout, c.rows, Network::Use::training, by_bodies);
+    ConvNetwork network(device, c.layout, c.rows, Network::Use::training, Precision::fp32,
+                        how == How::bodies);
     const auto put = [&](const std::vector<float>& v) {
         Buffer<float> b(device, static_cast<index>(v.size()));
         copy_to_device(stream, b.span(), v.data());
@@ -46,7 +50,8 @@ std::vector<float> device_gradient(const Case& c, int threads, bool by_bodies,
     network.transpose(stream, p.data(), flipped.data());
     CHECK(to_host(stream, Span<const float>(flipped.span())) == c.layout.flip(c.parameters));
     const float scale = 1.0f / static_cast<float>(c.rows);
-    if (by_bodies) {
+    if (by_cudnn) *by_cudnn = network.by_cudnn();
+    if (how == How::bodies) {
         network.forward_by_bodies(stream, p.data(), c.rows, true);
         network.squared_error_by_bodies(stream, y.data(), scale, c.rows, losses.data());
         network.backward_by_bodies(stream, flipped.data(), c.rows, gradient.data());
@@ -60,6 +65,31 @@ std::vector<float> device_gradient(const Case& c, int threads, bool by_bodies,
     }
     loss = to_host(stream, Span<const float>(losses.span()));
     return to_host(stream, Span<const float>(gradient.span()));
+}
+
+// Over the slots.
+std::vector<float> summed(const std::vector<float>& gradient, index parameters) {
+    const std::size_t size = static_cast<std::size_t>(parameters);
+    std::vector<double> sums(size, 0.0);
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+        sums[i % size] += static_cast<double>(gradient[i]);
+    return {sums.begin(), sums.end()};
+}
+
+// Sums of some thousand products of order one, in single precision and another order.
+void check_same(const std::vector<float>& gradient, const std::vector<float>& loss,
+                const std::vector<float>& expected, const std::vector<float>& expected_loss) {
+    REQUIRE(gradient.size() == expected.size());
+    REQUIRE(loss.size() == expected_loss.size());
+    double apart = 0, size = 0;
+    for (std::size_t i = 0; i < gradient.size(); ++i) {
+        apart = std::max(apart, static_cast<double>(std::fabs(gradient[i] - expected[i])));
+        size = std::max(size, static_cast<double>(std::fabs(expected[i])));
+    }
+    MESSAGE("largest gradient ", size, ", difference ", apart);
+    CHECK(apart <= 2e-6 * size);
+    for (std::size_t i = 0; i < loss.size(); ++i)
+        CHECK(loss[i] == doctest::Approx(expected_loss[i]).epsilon(1e-5));
 }
 
 }  // namespace
@@ -138,20 +168,34 @@ TEST_CASE("convolutions: gradients against finite differences in double") {
 TEST_CASE("convolutions: the products and the kernel bodies agree, whatever the threads") {
     const Case c;
     std::vector<float> loss, other;
-    const std::vector<float> gradient = device_gradient(c, 1, false, loss);
-    CHECK(device_gradient(c, 2, false, other) == gradient);
+    const std::vector<float> gradient = device_gradient(c, Device::cpu(1), How::rows, loss);
+    CHECK(device_gradient(c, Device::cpu(2), How::rows, other) == gradient);
     CHECK(other == loss);
-    const std::vector<float> bodies = device_gradient(c, 2, true, other);
-    CHECK(other.size() == loss.size());
-    double apart = 0, size = 0;
-    for (std::size_t i = 0; i < gradient.size(); ++i) {
-        apart = std::max(apart, static_cast<double>(std::fabs(gradient[i] - bodies[i])));
-        size = std::max(size, static_cast<double>(std::fabs(gradient[i])));
+    check_same(device_gradient(c, Device::cpu(2), How::bodies, other), other, gradient, loss);
+}
+
+TEST_CASE("convolutions: on every CUDA device present, kernels and cuDNN give the CPU's gradients") {
+    const Case c;
+    std::vector<float> expected_loss, loss, again;
+    const std::vector<float> expected = summed(
+        device_gradient(c, Device::cpu(1), How::rows, expected_loss), c.layout.parameters);
+    for (const Device& device : test_devices()) {
+        if (device.is_cpu()) continue;
+        CAPTURE(device.description());
+        const auto by_bodies = device_gradient(c, device, How::bodies, loss);
+        check_same(summed(by_bodies, c.layout.parameters), loss, expected, expected_loss);
+        bool by_cudnn = false;
+        const auto own = device_gradient(c, device, How::own, loss, &by_cudnn);
+        MESSAGE((by_cudnn ? "by cuDNN " + cudnn_version() : "no cuDNN here: by kernels"));
+        check_same(summed(own, c.layout.parameters), loss, expected, expected_loss);
+        CHECK(device_gradient(c, device, How::own, again) == own);  // sums of one order
+        CHECK(again == loss);
     }
-    MESSAGE("largest gradient ", size, ", difference ", apart);
-    CHECK(apart <= 2e-6 * size);
-    for (std::size_t i = 0; i < loss.size(); ++i)
-        CHECK(other[i] == doctest::Approx(loss[i]).epsilon(1e-5));
+}
+
+TEST_CASE("convolutions: without a CUDA device there is no cuDNN, and its absence has no version") {
+    CHECK(CudnnConvolver::create(Device::cpu(1), Precision::fp32) == nullptr);
+    if (!cudnn_built_in()) CHECK(cudnn_version().empty());
 }
 
 TEST_CASE("convolutions: a turned ring gives the turned output") {

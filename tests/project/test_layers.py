@@ -62,7 +62,7 @@ TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}
 SUFFIXES = {".h", ".cuh", ".cpp", ".cu"}
 MACRO_FILES = {"kernels/lane/lane.h", "kernels/lane/simd.h", "engine/error.h"}
 # Switches of other libraries that only a macro can set.
-FOREIGN_MACROS = ("TOML_", "DOCTEST_CONFIG_", "CUB_", "THRUST_")
+FOREIGN_MACROS = ("TOML_", "DOCTEST_CONFIG_", "CUB_", "THRUST_", "QUALIFIERS")  # the last is cuRAND's
 # Words of the machine code's own world that have no place below the engine.
 HOST_STATE = re.compile(r"\b(new|malloc|std::vector|std::string|std::thread|cudaMalloc)\b")
 

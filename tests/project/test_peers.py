@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The comparison with peers and the CUDA suite themselves, small and on the CPU: ratios come out, a wrong
-contestant has no rate, a failing step does not hide the others, the table in bench/README.md is that of
+"""The comparison with peers itself, small and on the CPU: ratios come out, a wrong
+contestant has no rate, the table in bench/README.md is that of
 the results."""
 import json
 import os
@@ -98,55 +98,6 @@ class Peers(unittest.TestCase):
         text = results.PAGE.read_text(encoding="utf-8")
         self.assertEqual(results.with_table(text), text,
                          "run: python3 tools/docs/results.py --write")
-
-
-class CudaSuite(unittest.TestCase):
-    def setUp(self):
-        self.dir = Path(tempfile.mkdtemp(prefix="microlift_suite_"))
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-        self.script = SOURCE / "tools" / "cuda_suite.sh"
-
-    def test_bounds(self):
-        import cuda_suite
-        self.assertLessEqual(sum(cuda_suite.BOUNDS.values()), 540 - 10)
-
-    @unittest.skipIf(shutil.which("nvidia-smi"), "there may be a GPU")
-    def test_without_a_gpu(self):
-        done = run(self.script, self.dir / "out")
-        self.assertEqual(done.returncode, 3)
-        self.assertEqual(1, len(done.stderr.strip().splitlines()), done.stderr)
-        self.assertIn("no CUDA device", done.stderr)
-        self.assertFalse((self.dir / "out").exists())
-
-    def test_on_the_cpu(self):
-        done = run(self.script, self.dir / "out", "--cpu", "--no-build", "--build", BINARY.parent,
-                   "--python", sys.executable)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        report = json.loads((self.dir / "out" / "suite.json").read_text())
-        results = {s["step"]: s["result"] for s in report["steps"]}
-        self.assertEqual({"build": "skipped", "equality": "passed", "tests": "passed",
-                          "sanitizers": "skipped", "benchmarks": "passed", "peers": "passed",
-                          "program_tests": "skipped", "cli_tests": "skipped"}, results)
-        self.assertEqual(1, len(report["benchmarks"]))
-        self.assertEqual(1, sum("ratio" in r for r in report["peers"]["results"]))
-        text = (self.dir / "out" / "suite.md").read_text()
-        for word in ("equality", "ensemble:n=10000", "numpy"):
-            self.assertIn(word, text)
-
-    def test_a_failing_step_is_recorded(self):
-        build = self.dir / "build"  # a folder whose tests fail and whose program is the real one
-        (build / "tests").mkdir(parents=True)
-        (build / "microlift").symlink_to(BINARY)
-        broken = build / "tests" / "microlift_tests"
-        broken.write_text("#!/bin/sh\necho '[doctest] test cases: 1 | 0 passed | 1 failed'; exit 1\n")
-        broken.chmod(0o755)
-        done = run(self.script, self.dir / "out", "--cpu", "--no-build", "--build", build, "--python",
-                   sys.executable)
-        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-        results = {s["step"]: s["result"] for s in
-                   json.loads((self.dir / "out" / "suite.json").read_text())["steps"]}
-        self.assertEqual(("failed", "failed", "passed", "passed"),
-                         tuple(results[s] for s in ("equality", "tests", "benchmarks", "peers")))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,22 @@ macro(microlift_find_cuda)
   set_property(TARGET CUDA::nvrtc PROPERTY INTERFACE_LINK_LIBRARIES "")
 endmacro()
 
+# Whether a CUDA build may use cuDNN: its headers are enough.
+function(microlift_find_cudnn result)
+  set(${result} OFF PARENT_SCOPE)
+  if(NOT MICROLIFT_HAVE_CUDA OR MICROLIFT_CUDNN STREQUAL "OFF")
+    return()
+  endif()
+  find_path(MICROLIFT_CUDNN_INCLUDE cudnn_cnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV CUDNN_PATH
+            PATH_SUFFIXES include)
+  if(MICROLIFT_CUDNN_INCLUDE)
+    set(${result} ON PARENT_SCOPE)
+  elseif(MICROLIFT_CUDNN STREQUAL "ON")
+    message(FATAL_ERROR "MICROLIFT_CUDNN=ON, but no cudnn_cnn.h was found; install cuDNN 9 for CUDA 13, say "
+                        "where it is by CUDNN_PATH, or set MICROLIFT_CUDNN=OFF")
+  endif()
+endfunction()
+
 # At file scope.
 macro(microlift_enable_cuda nvcc)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)

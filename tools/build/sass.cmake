@@ -1,10 +1,11 @@
-# Target `sass`: the kernels that bench/results/sass.json counts, as machine code of its architecture with
-# the assembler's report of registers and spills beside it (*.ptxas). Apart from the build, which holds
-# other machine code or none.
-file(GLOB_RECURSE counted CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} sampling/dynamics/*.ops.cpp)
-file(GLOB tiles CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} nn/generators/gan_tiles_*.cu)
+# Target `sass`: all kernels of the library, as machine code of the architecture that bench/results/sass.json
+# and cost.json count, with the assembler's report of registers and spills beside it (*.ptxas). Apart from the
+# build, which holds other machine code or none.
+file(GLOB_RECURSE counted CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
+     engine/*.ops.cpp nn/*.ops.cpp sampling/*.ops.cpp engine/*.cu nn/*.cu sampling/*.cu)
+list(APPEND counted tests/support/curand_words.cu)  # its kernels stand beside the project's own
 set(cubins "")
-foreach(source ${counted} ${tiles})
+foreach(source ${counted})
   string(REPLACE "/" "_" name ${source})
   set(cubin ${PROJECT_BINARY_DIR}/sass/${name}.cubin)
   add_custom_command(OUTPUT ${cubin}

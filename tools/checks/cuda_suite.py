@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The steps of tools/cuda_suite.sh. Each has a bound in seconds, at which it is stopped and counts as
-failed; their sum is what the whole may take."""
+"""What tools/cuda_suite.sh does, in parts, the most telling first; each has a bound in seconds, at which it is
+stopped and counts as failed. A part's results are kept in DIR/parts, and a part that has some from this commit and
+this device is not run again unless --only names it: what was cut short goes on."""
 import argparse
 import json
 import os
@@ -12,36 +13,57 @@ import sys
 import time
 from pathlib import Path
 
+import suite_report
+
 SOURCE = Path(__file__).resolve().parents[2]
-# Seconds: 530 of the 540 that the whole may take. The sanitizers run side by side. The tests of the
-# program, which need minutes and say least about the device, come last and get what the others left.
-WHOLE = 540
-BOUNDS = {"build": 170, "equality": 25, "tests": 60, "sanitizers": 60, "benchmarks": 75, "peers": 140}
-PROGRAM_TESTS = "^(docs|report|install|peers|coupled_run|closure_run|learned|phi4|examples)_py$"
+# Seconds: 470 of the 480 that the whole may take. Tests of the program, which need minutes and say least about
+# the device, come last and get what the others left.
+WHOLE = 480
+BOUNDS = {"build": 170, "tests": 55, "bits": 25, "trajectories": 70, "training": 85, "sanitizers": 65}
+PARTS = [part for part in BOUNDS if part != "build"] + ["program"]
+# Trying the script: with the CPU, and on the emulated device, which is thousands of times slower than a GPU.
+CPU_BOUNDS = {"build": 600, **dict.fromkeys(PARTS, 60)}
+EMULATED_BOUNDS = {"build": 0, **dict.fromkeys(PARTS, 1800)}
+PROGRAM_TESTS = "_py$"
 CLI_TESTS = "^cli_py$"  # runs alone, for a minute or two
-CPU_BOUNDS = {"build": 600, "tests": 60, "equality": 60, "sanitizers": 10, "benchmarks": 60, "peers": 60}
-BENCHMARKS = ["muller_brown", "formula", "fast_slow", "ensemble:n=10000000", "cgan_b256", "cgan_b4096",
-              "cgan_b65536", "training:width=128,batch=4096", "generate", "mbar"]
-BENCHMARKS += [f"{work},precision={precision}" for precision in ("bf16", "tf32x3", "fp32")
-               for work in ("training:batch=4096", "sampling:states=262144")]
+# Say nothing about the device, and are not built for it.
+OTHER_TESTS = "^(fuzz_|harness_|emulat|cost_py|sass_py|dispatch_py)|_emulated$"
+TARGETS = ["microlift_command", "microlift_tests"]
 CONTEXTS = 4  # tests at a time: each has a context of its own on the one GPU
+BENCHMARKS = {
+    "trajectories": ["muller_brown", "formula", "fast_slow", "ensemble:n=10000000", "mbar"],
+    "training": ["cgan_b256", "cgan_b4096", "cgan_b65536", "training:width=128,batch=4096", "generate"]
+    + [f"{work},precision={precision}" for precision in ("bf16", "tf32x3", "fp32")
+       for work in ("training:batch=4096", "sampling:states=262144")]}
+# The same paths, as small as they get, and for how long: a hardly trained generator fails the benchmark's check.
+TRIED = {"trajectories": ["ensemble:n=1000"], "training": ["training:batch=256"]}
+TUNED = {"cuda": "seconds=0.2,repeats=5", "cpu": "seconds=0.3,repeats=1", "emulated": "seconds=0.01,repeats=1"}
+PEERS = {"trajectories": ["ensemble", "--trajectories", "1e7,1e4"],
+         "training": ["training", "sampling", "--widths", "64", "--batches", "256,65536"]}
 TOOLS = ["memcheck", "racecheck", "initcheck"]
 
 
 class Suite:
     def __init__(self, options):
-        self.options, self.steps = options, []
-        self.cpu = options.cpu
-        self.bounds = CPU_BOUNDS if self.cpu else BOUNDS
-        self.dir, self.build = options.dir.resolve(), options.build.resolve()
-        self.benchmarks, self.peers, self.device = [], {}, {}
-        self.begin = time.monotonic()
+        self.options = options
+        self.mode = "emulated" if options.emulated else "cpu" if options.cpu else "cuda"
+        self.bounds = {"cuda": BOUNDS, "cpu": CPU_BOUNDS, "emulated": EMULATED_BOUNDS}[self.mode]
+        self.dir = options.dir.resolve()
+        self.build = (options.emulated or options.build).resolve()
+        self.device, self.begin = {}, time.monotonic()
+        self.part, self.steps, self.benchmarks, self.peers = None, [], [], {}  # of the part at work
 
     def environment(self):
         env = dict(os.environ, PYTHONUNBUFFERED="1")
-        if not self.cpu:
+        if self.mode != "cpu":
             env["MICROLIFT_REQUIRE_CUDA"] = "1"
         return env
+
+    def on_device(self, command):
+        """As it is called where the device is the emulated one."""
+        if self.mode != "emulated":
+            return command
+        return [SOURCE / "tools" / "checks" / "emulated.sh", self.build, *command]
 
     def start(self, name, command):
         """Its own process group, its output in DIR/NAME.log."""
@@ -79,22 +101,31 @@ class Suite:
         wrong = self.finish(name, process, log, begin + bound)
         return wrong, time.monotonic() - begin
 
+    def bound(self):
+        """Seconds that the part at work has."""
+        if self.part == "program":
+            return max(0, int(WHOLE - (time.monotonic() - self.begin)))
+        return self.bounds[self.part]
+
     def record(self, name, wrong, seconds, detail="", bound=None):
         self.steps.append({"step": name, "result": "failed" if wrong else "passed", "why": wrong or "",
-                           "seconds": round(seconds, 1), "bound": bound or self.bounds.get(name),
-                           "detail": detail})
+                           "seconds": round(seconds, 1), "bound": bound or self.bound(), "detail": detail})
         print(f"suite: {name}: {'FAILED, ' + wrong if wrong else 'passed'} "
               f"({seconds:.0f} s of {self.steps[-1]['bound']}) {detail}", flush=True)
 
     def skip(self, name, why):
         self.steps.append({"step": name, "result": "skipped", "why": why, "seconds": 0,
-                           "bound": self.bounds.get(name), "detail": ""})
+                           "bound": self.bound(), "detail": ""})
         print(f"suite: {name}: skipped, {why}", flush=True)
 
     # --- steps --------------------------------------------------------------------------------
 
     def find_device(self):
-        if self.cpu:
+        if self.mode == "emulated":
+            self.device = {"name": "emulated device", "kind": "emulated"}
+            wrong, _ = self.run("device", self.on_device([self.build / "microlift", "info"]), 60)
+            return wrong is None
+        if self.mode == "cpu":
             model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
             self.device = {"name": model[1] if model else "CPU", "kind": "cpu"}
             return True
@@ -114,50 +145,53 @@ class Suite:
         return True
 
     def do_build(self):
-        if self.options.no_build:
-            self.skip("build", "--no-build")
+        if self.options.no_build or self.mode == "emulated":
+            self.skip("build", "taken as it is")
             return
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         if (self.build / "CMakeCache.txt").exists():
             generator = []
         configure = ["cmake", "-S", SOURCE, "-B", self.build, *generator, "-DCMAKE_BUILD_TYPE=Release",
                      "-DMICROLIFT_HARNESS_SANITIZERS=OFF"]
-        if self.cpu:
+        if self.mode == "cpu":
             configure += ["-DMICROLIFT_CUDA=OFF"]
         else:
             architecture = self.device["compute_cap"].replace(".", "")
             configure += ["-DMICROLIFT_CUDA=ON", f"-DCMAKE_CUDA_ARCHITECTURES={architecture}"]
         wrong, seconds = self.run("configure", configure, 60)
         if not wrong:
-            wrong, more = self.run("build", ["cmake", "--build", self.build, "-j",
-                                             str(len(os.sched_getaffinity(0)))],
-                                   self.bounds["build"] - seconds)
+            wrong, more = self.run("build", ["cmake", "--build", self.build, "--target", *TARGETS, "-j",
+                                             str(len(os.sched_getaffinity(0)))], self.bound() - seconds)
             seconds += more
         self.record("build", wrong, seconds)
 
-    def tests(self):
-        if self.cpu:
+    def do_tests(self):
+        if self.mode == "cuda":
+            wrong, seconds = self.ctest("tests", ["-E", f"{PROGRAM_TESTS}|{OTHER_TESTS}"], self.bound())
+        elif self.mode == "emulated":
+            wrong, seconds = self.ctest("tests", ["-L", "emulated"], self.bound())
+        else:
             wrong, seconds = self.run("tests", [self.build / "tests" / "microlift_tests", "--no-colors",
                                                 "--source-file=*test_devices.cpp,*test_philox.cpp"],
-                                      self.bounds["tests"])
-        else:
-            wrong, seconds = self.ctest("tests", ["-E", f"{PROGRAM_TESTS}|{CLI_TESTS}"],
-                                        self.bounds["tests"])
-        self.record_tests("tests", wrong, seconds, self.bounds["tests"])
+                                      self.bound())
+        self.record_tests("tests", wrong, seconds, self.bound())
 
-    def program_tests(self):
-        for name, tests in (("program_tests", PROGRAM_TESTS), ("cli_tests", CLI_TESTS)):
-            left = int(WHOLE - (time.monotonic() - self.begin))
-            if self.cpu or left < 20:
-                self.skip(name, "need a GPU" if self.cpu else "no time left")
+    def do_program(self):
+        for name, choice in (
+                ("program_tests", ["-R", PROGRAM_TESTS, "-E", f"{CLI_TESTS}|{OTHER_TESTS}"]),
+                ("cli_tests", ["-R", CLI_TESTS])):
+            left = self.bound()
+            if self.mode != "cuda" or left < 20:
+                self.skip(name, "need a GPU" if self.mode != "cuda" else "no time left")
                 continue
-            wrong, seconds = self.ctest(name, ["-R", tests], left)
+            wrong, seconds = self.ctest(name, choice, left)
             self.record_tests(name, wrong, seconds, left)
 
     def ctest(self, name, choice, bound):
         # Each test ends a little before the step: one that hangs must not hide the others.
         return self.run(name, ["ctest", "--test-dir", self.build, *choice, "--timeout", bound - 5,
-                               "--output-on-failure", "-j", min(CONTEXTS, len(os.sched_getaffinity(0)))], bound)
+                               "--output-on-failure", "-j",
+                               min(CONTEXTS, len(os.sched_getaffinity(0)))], bound)
 
     def record_tests(self, name, wrong, seconds, bound):
         text = (self.dir / f"{name}.log").read_text(encoding="utf-8", errors="replace")
@@ -176,162 +210,163 @@ class Suite:
         return [*before, self.build / "tests" / "microlift_tests", "--no-colors",
                 "--source-file=*test_machines.cpp"]
 
-    def equality(self):
-        wrong, seconds = self.run("equality", self.machine_tests(), self.bounds["equality"])
-        text = (self.dir / "equality.log").read_text(encoding="utf-8", errors="replace")
+    def do_bits(self):
+        wrong, seconds = self.run("bits", self.on_device(self.machine_tests()), self.bound())
+        text = (self.dir / "bits.log").read_text(encoding="utf-8", errors="replace")
         if not wrong and not re.search(r"test cases: +[1-9]", text):
             wrong = "no test ran"
-        self.record("equality", wrong, seconds, "portable trajectories bit for bit, "
-                    + ("one thread and two" if self.cpu else "CPU and CUDA"))
+        self.record("bits", wrong, seconds, "portable trajectories bit for bit, "
+                    + ("one thread and two" if self.mode == "cpu" else "CPU and CUDA"))
 
-    def sanitizers(self):
+    def do_sanitizers(self):
         program = shutil.which("compute-sanitizer") or shutil.which(
             "compute-sanitizer", path="/usr/local/cuda/bin:/usr/local/cuda/compute-sanitizer")
-        if self.cpu or not program:
-            self.skip("sanitizers", "needs a GPU" if self.cpu else "compute-sanitizer was not found")
+        if self.mode != "cuda" or not program:
+            self.skip("sanitizers", "need a GPU" if self.mode != "cuda" else
+                      "compute-sanitizer was not found")
             return
         begin = time.monotonic()
         running = {tool: self.start(tool, self.machine_tests(
             program, "--tool", tool, "--error-exitcode", "9")) for tool in TOOLS}
         for tool, (process, log) in running.items():
-            wrong = self.finish(tool, process, log, begin + self.bounds["sanitizers"])
+            wrong = self.finish(tool, process, log, begin + self.bound())
             text = (self.dir / f"{tool}.log").read_text(encoding="utf-8", errors="replace")
             found = re.findall(r"=+ (?:ERROR|RACECHECK) SUMMARY: .*", text)
             if not wrong and not found:
                 wrong = "no summary: it did not look"
-            self.record(tool, wrong, time.monotonic() - begin, found[-1].strip("= ") if found else "",
-                        self.bounds["sanitizers"])
+            self.record(tool, wrong, time.monotonic() - begin, found[-1].strip("= ") if found else "")
 
-    def bench(self):
-        program, begin = self.build / "microlift", time.monotonic()
-        names = ["ensemble:n=10000"] if self.cpu else BENCHMARKS
-        tuned = "seconds=0.05,repeats=1" if self.cpu else "seconds=0.2,repeats=5"
-        failures = []
+    def do_trajectories(self):
+        self.measure("ensemble")
+
+    def do_training(self):
+        self.measure("networks")
+
+    def measure(self, kind):
+        """The part's benchmarks, then its peers, which get half of its time and what was left."""
+        begin, end = time.monotonic(), time.monotonic() + self.bound()
+        self.bench("benchmarks_" + kind, end - self.bound() / 2)
+        self.compare("peers_" + kind, end)
+
+    def bench(self, step, end):
+        begin = time.monotonic()
+        names = BENCHMARKS[self.part] if self.mode == "cuda" else TRIED[self.part]
+        made, failures = [], []
         for name in names:
             file = self.dir / "bench.json"
             plain = name in ("muller_brown", "formula", "fast_slow")
-            full = name if plain else name + ("," if ":" in name else ":") + tuned
-            left = begin + self.bounds["benchmarks"] - time.monotonic()
+            full = name if plain else name + ("," if ":" in name else ":") + TUNED[self.mode]
+            left = end - time.monotonic()
             wrong = "no time left" if left < 2 else self.run(
-                "bench_" + re.sub(r"\W", "_", name), [program, "bench", full, "--json", file], left)[0]
+                "bench_" + re.sub(r"\W", "_", name), self.on_device(
+                    [self.build / "microlift", "bench", full, "--json", file]), left)[0]
             if wrong:
                 failures.append(f"{name}: {wrong}")
                 continue
             for result in json.loads(file.read_text(encoding="utf-8")):
-                self.benchmarks.append({**result, "asked": name})
+                made.append({**result, "asked": name})
             file.unlink()
-        self.record("benchmarks", "; ".join(failures), time.monotonic() - begin,
-                    f"{len(self.benchmarks)} of {len(names)}")
+        if self.mode != "emulated":  # whose rates mean nothing
+            self.benchmarks += made
+        self.record(step, "; ".join(failures), time.monotonic() - begin, f"{len(made)} of {len(names)}"
+                    + (", no rate is kept" if self.mode == "emulated" else ""))
 
-    def compare(self):
-        file = self.dir / "peers.json"
+    def compare(self, step, end):
+        if self.mode == "emulated" or (self.mode == "cpu" and self.part == "training"):
+            self.skip(step, "need a GPU")
+            return
+        file, bound = self.dir / f"{step}.json", int(end - time.monotonic())
         file.unlink(missing_ok=True)
-        command = [self.options.python, SOURCE / "bench" / "peers" / "compare.py", "--microlift",
-                   self.build / "microlift", "--json", file, "--markdown", self.dir / "peers.md",
-                   "--plot", self.dir / "peers.png", "--time-limit", self.bounds["peers"] - 25]
-        if self.cpu:
-            command += ["ensemble", "--peers", "numpy", "--trajectories", "1000", "--pairs", "1",
-                        "--seconds", "0.05", "--device", "cpu"]
+        command = [self.options.python, SOURCE / "bench" / "peers" / "compare.py", *PEERS[self.part],
+                   "--microlift", self.build / "microlift", "--json", file, "--markdown",
+                   self.dir / f"{step}.md", "--plot", self.dir / f"{step}.png", "--time-limit",
+                   max(5, bound - 15)]
+        if self.mode == "cpu":
+            command += ["--peers", "numpy", "--trajectories", "1000", "--pairs", "1", "--seconds", "0.05",
+                        "--device", "cpu"]
         else:
-            command += ["ensemble", "training", "sampling", "--device", "cuda", "--pairs", "2",
-                        "--seconds", "0.1", "--trajectories", "1e7,1e4", "--widths", "64",
-                        "--batches", "256,65536", "--point-limit", "30"]
-        wrong, seconds = self.run("peers", command, self.bounds["peers"])
+            command += ["--device", "cuda", "--pairs", "2", "--seconds", "0.1", "--point-limit", "20"]
+        wrong, seconds = self.run(step, command, bound)
         if file.exists():
             self.peers = json.loads(file.read_text(encoding="utf-8"))
         rated = sum("ratio" in r for r in self.peers.get("results", []))
-        self.record("peers", wrong, seconds, f"{rated} comparisons, absent: "
-                    + (", ".join(self.peers.get("absent", {})) or "none"))
+        self.record(step, wrong, seconds, f"{rated} comparisons, absent: "
+                    + (", ".join(self.peers.get("absent", {})) or "none"), bound)
 
-    # --- goals and files ----------------------------------------------------------------------
+    # --- parts, kept ----------------------------------------------------------------------------
 
-    def goals(self):
-        """What the project sets itself on a GPU, beside what was measured; None: unmeasured."""
-        def best(work, peers, **size):
-            found = [r["ratio"]["median"] for r in self.peers.get("results", [])
-                     if r["work"] == work and "ratio" in r and any(r["peer"].startswith(p) for p in peers)
-                     and all(r.get(k) == v for k, v in size.items())]
-            return min(found) if found else None
+    def kept(self, part):
+        """What an earlier call left of a part, if it was of this device and commit; else None."""
+        file = self.dir / "parts" / f"{part}.json"
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        same = found["device"].get("name") == self.device.get("name") and found["commit"] == suite_report.commit()
+        return found if same else None
 
-        def rate(name, figure="median"):
-            found = [b[figure] for b in self.benchmarks if b["asked"] == name and figure in b]
-            return found[0] if found else None
+    def work(self, part):
+        self.part, self.steps, self.benchmarks, self.peers = part, [], [], {}
+        try:
+            getattr(self, "do_" + part)()
+        except (OSError, ValueError, KeyError, StopIteration) as error:
+            self.record(part, f"{type(error).__name__}: {error}", 0)
+        folder = self.dir / "parts"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{part}.json").write_text(json.dumps(
+            {"device": self.device, "commit": suite_report.commit(), "steps": self.steps,
+             "benchmarks": self.benchmarks, "peers": self.peers}, indent=1) + "\n", encoding="utf-8")
 
-        clock = float(self.device.get("clocks.max.sm") or 0) * 1e6
-        # 3.8e11 at 1.755 GHz on 132 multiprocessors: 78 instructions a step, by instruction issue.
-        step_rate = rate("ensemble:n=10000000")
-        share = step_rate / (3.8e11 * clock / 1.755e9) if step_rate and clock else None
-        big = {"trajectories": 10_000_000}
-        goals = [("ensemble, share of the issue ceiling at the highest clock", 0.75, share),
-                 ("formula over the built-in system", 0.9, rate("formula", "ratio_to_builtin")),
-                 ("ensemble over JAX", 20, best("ensemble", ["JAX"], **big)),
-                 ("ensemble over PyTorch eager", 100, best("ensemble", ["torch eager"], **big)),
-                 ("ensemble over a multi-step kernel in registers", 1.2,
-                  best("ensemble", ["Triton", "Numba-CUDA"], **big)),
-                 ("training, batch 256, over PyTorch eager", 40,
-                  best("training", ["torch eager"], batch=256, width=64)),
-                 ("training, batch 256, over a whole-step CUDA graph", 15,
-                  best("training", ["torch CUDA graph"], batch=256, width=64)),
-                 ("training, batch 65536, over PyTorch eager", 10,
-                  best("training", ["torch eager"], batch=65536, width=64))]
-        return [] if self.cpu else [
-            {"goal": name, "at_least": least, "measured": value,
-             "met": None if value is None else value >= least} for name, least, value in goals]
-
-    def commit(self):
-        def git(*words):
-            return subprocess.run(["git", "-C", str(SOURCE), *words], capture_output=True, text=True,
-                                  check=False).stdout.strip()
-        head = git("rev-parse", "--short", "HEAD")
-        return head + (" with changes" if head and git("status", "--porcelain", "-uno") else "")
-
-    def write(self, seconds):
-        report = {"device": self.device, "commit": self.commit(), "cores": len(os.sched_getaffinity(0)),
-                  "date": time.strftime("%Y-%m-%d", time.gmtime()), "seconds": round(seconds, 1),
-                  "steps": self.steps, "goals": self.goals(), "benchmarks": self.benchmarks,
-                  "peers": self.peers}
-        (self.dir / "suite.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        device = ", ".join(f"{k} {v}" for k, v in self.device.items() if k != "kind")
-        lines = [f"{device}; {report['cores']} cores; commit {report['commit']}; {report['date']}; "
-                 f"{seconds:.0f} s", "", "| step | result | seconds (bound) | |", "| --- | --- | --- | --- |"]
-        for s in self.steps:
-            lines.append(f"| {s['step']} | {s['result']} | {s['seconds']} ({s['bound']}) | "
-                         f"{s['why']} {s['detail']} |")
-        if report["goals"]:
-            lines += ["", "| goal | at least | measured |", "| --- | --- | --- |"]
-            for g in report["goals"]:
-                value = "unmeasured" if g["measured"] is None else f"{g['measured']:.3g}"
-                lines.append(f"| {g['goal']} | {g['at_least']} | {value} |")
-        lines += ["", "| benchmark | median | least | greatest |", "| --- | --- | --- | --- |"]
-        for b in self.benchmarks:
-            unit = next(k for k in b if k.endswith("_per_second")).replace("_per_second", "/s")
-            lines.append(f"| {b['asked']} | {b['median']:.3e} {unit} | {b['min']:.3e} | {b['max']:.3e} |")
-        text = "\n".join(lines) + "\n"
-        peers = self.dir / "peers.md"
-        if peers.exists():
-            text += "\n" + peers.read_text(encoding="utf-8")
-        (self.dir / "suite.md").write_text(text, encoding="utf-8")
+    def collect(self):
+        """All parts that there are, as one."""
+        parts = [found for part in ("build", *PARTS) if (found := self.kept(part))]
+        self.steps = [s for part in parts for s in part["steps"]]
+        self.benchmarks = [b for part in parts for b in part["benchmarks"]]
+        self.peers = {}
+        for part in parts:
+            for key, value in part["peers"].items():
+                if isinstance(value, list):
+                    self.peers.setdefault(key, []).extend(value)
+                elif isinstance(value, dict):
+                    self.peers.setdefault(key, {}).update(value)
+                else:
+                    self.peers[key] = value
 
 
 def main():
     parser = argparse.ArgumentParser(prog="cuda_suite.sh", description=__doc__)
     parser.add_argument("dir", type=Path, metavar="DIR", help="where results go")
+    parser.add_argument("--only", choices=PARTS, action="append", metavar="PART",
+                        help="run this part, again if need be, and no other: " + ", ".join(PARTS))
     parser.add_argument("--cpu", action="store_true", help="try the script itself, with the CPU")
+    parser.add_argument("--emulated", type=Path, metavar="BUILD",
+                        help="try it on the emulated device of this build: all but speed")
     parser.add_argument("--build", type=Path, help="build folder (build-suite)",
                         default=SOURCE / "build-suite")
     parser.add_argument("--no-build", action="store_true", help="take the build folder as it is")
     parser.add_argument("--python", default=sys.executable, help="a Python that has the peers")
-    suite = Suite(parser.parse_args())
+    options = parser.parse_args()
+    if options.cpu and options.emulated:
+        parser.error("--cpu and --emulated exclude one another")
+    suite = Suite(options)
+    existed = suite.dir.exists()
+    if suite.mode == "emulated":
+        suite.dir.mkdir(parents=True, exist_ok=True)
     if not suite.find_device():
+        if not existed:
+            shutil.rmtree(suite.dir, ignore_errors=True)
         return 3
     suite.dir.mkdir(parents=True, exist_ok=True)
-    for step in (suite.do_build, suite.equality, suite.tests, suite.sanitizers, suite.bench,
-                 suite.compare, suite.program_tests):
-        try:
-            step()
-        except (OSError, ValueError, KeyError, StopIteration) as error:
-            suite.record(step.__name__, f"{type(error).__name__}: {error}", 0)
-        suite.write(time.monotonic() - suite.begin)  # after every step: nothing is lost
+    parts = ["build"] + [part for part in PARTS if not options.only or part in options.only]
+    for part in parts:
+        old = suite.kept(part)
+        if old and part != "build" and not options.only:
+            print(f"suite: {part}: kept from an earlier call", flush=True)
+            continue
+        suite.work(part)
+        suite.collect()
+        suite_report.write(suite, time.monotonic() - suite.begin)  # after every part: nothing is lost
+    suite.collect()
     failed = [s["step"] for s in suite.steps if s["result"] == "failed"]
     print(f"suite: {'failed: ' + ', '.join(failed) if failed else 'all steps passed'}; "
           f"{suite.dir / 'suite.md'}")

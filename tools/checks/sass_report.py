@@ -99,14 +99,20 @@ def instructions_of(sass):
     return out
 
 
-def step_loop(instructions):
-    """The innermost loop that draws normals (one lg2 a pair of them); None where there is none."""
+def loops_of(instructions):
+    """[(first, last)] of the loops, inner ones before those around them."""
     at = {address: i for i, (address, _, _) in enumerate(instructions)}
-    ranges = []
+    ranges = set()
     for i, (address, opcode, operands) in enumerate(instructions):
         m = re.search(r"0x([0-9a-f]+)$", operands) if opcode.startswith("BRA") else None
         if m and int(m[1], 16) in at and int(m[1], 16) < address:
-            ranges.append((at[int(m[1], 16)], i))
+            ranges.add((at[int(m[1], 16)], i))
+    return sorted(ranges, key=lambda r: r[1] - r[0])
+
+
+def step_loop(instructions):
+    """The innermost loop that draws normals (one lg2 a pair of them); None where there is none."""
+    ranges = loops_of(instructions)
     drawing = []
     for first, last in ranges:
         inner = any((a, b) != (first, last) and first <= a and b <= last for a, b in ranges)
@@ -219,6 +225,20 @@ def network_rows(path, cuobjdump):
                    "local_instructions": local_instructions(instructions)}
 
 
+DRAWS = {"OurWords": "words, Philox of the project", "CurandWords": "words, Philox of cuRAND",
+         "OurNormals": "normals, of the project", "CurandNormals": "normals, of cuRAND"}
+
+
+def draw_rows(path, cuobjdump):
+    """Four numbers in a loop over a trajectory's blocks, and cuRAND's (tests/support/curand_words.cu)."""
+    for name, instructions, resources in functions_of(path, cuobjdump):
+        m = re.search(r"draw_kernel<.*?(\w+)>", name)
+        loops = loops_of(instructions) if m else []
+        if loops:
+            first, last = loops[-1]
+            yield {"draw": DRAWS[m[1]], "instructions": last + 1 - first, "registers": resources["REG"]}
+
+
 def key(r):
     return f"{r['system']}, {r['cv']}, {r['bias']}, {r['scheme']}, {r['rounds']} rounds"
 
@@ -227,7 +247,7 @@ def local_memory(r):
     return f"{r['stack_bytes']} B" if r["local_instructions"] or r["stack_bytes"] else "none"
 
 
-def markdown(rows, networks, compiler):
+def markdown(rows, networks, draws, compiler):
     head = ["kernel", "instructions", "FMA", "IMAD", "ALU", "SFU", "memory", "control", "uniform",
             "registers", "local memory", "warps of 64", "steps/s at most", "bound by"]
     out = ["# Kernels on the H100, counted in their machine code", "",
@@ -246,6 +266,10 @@ def markdown(rows, networks, compiler):
     for r in networks:
         out.append(f"| {r['kernel']} | {r['precision']} | {r['instructions']} | "
                    f"{r['tensor_core_instructions']} | {r['registers']} | {local_memory(r)} |")
+    out += ["", "Four random numbers of one trajectory, drawn in a loop over its blocks: instructions of the "
+            "loop's code, fast mathematics.", "", "| numbers | instructions | registers |",
+            "| --- | ---: | ---: |"]
+    out += [f"| {r['draw']} | {r['instructions']} | {r['registers']} |" for r in draws]
     return "\n".join(out) + "\n"
 
 
@@ -311,12 +335,14 @@ def main():
     version = subprocess.run([find_tool("nvcc") or "nvcc", "--version"], capture_output=True, text=True)
     m = re.search(r"release .*", version.stdout)
     compiler = "nvcc " + m[0] if m else "nvcc"
-    print(markdown(rows, networks, compiler))
+    draws = sorted((r for path in paths for r in draw_rows(path, cuobjdump)), key=lambda r: r["draw"])
+    print(markdown(rows, networks, draws, compiler))
     if options.write:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "sass.md").write_text(markdown(rows, networks, compiler))
+        (RESULTS / "sass.md").write_text(markdown(rows, networks, draws, compiler))
         (RESULTS / "sass.json").write_text(
-            json.dumps({"compiler": compiler, "kernels": rows, "networks": networks}, indent=1) + "\n")
+            json.dumps({"compiler": compiler, "kernels": rows, "networks": networks, "draws": draws},
+                       indent=1) + "\n")
     if options.check:
         table = json.loads((RESULTS / "sass.json").read_text())
         wrong = check(rows, networks, table)

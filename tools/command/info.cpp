@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 #include "engine/device/cpu.h"
 #include "engine/device/device.h"
+#include "nn/layers/cudnn.h"
 #include "sampling/dynamics/systems.h"
 #include "tools/command/commands.h"
 
@@ -18,6 +19,17 @@ std::string join(const std::vector<std::string>& parts) {
         out += (out.empty() ? "" : ", ") + part;
     }
     return out;
+}
+
+// Those of the CUDA toolkit that this build uses, and what became of the one that is loaded at need.
+std::vector<std::string> cuda_libraries() {
+    if (!kHaveCuda) return {"none of CUDA's"};
+    std::vector<std::string> names{"cuBLASLt", "NVRTC", "Thrust"};
+    if (!cudnn_built_in())
+        names.push_back("no cuDNN in this build");
+    else
+        names.push_back(cudnn_version().empty() ? "cuDNN (not found)" : "cuDNN " + cudnn_version());
+    return names;
 }
 
 }  // namespace
@@ -34,6 +46,7 @@ void command_info() {
 #endif
               << "\n"
               << "CUDA       " << (kHaveCuda ? "built in" : "not built in") << "\n"
+              << "libraries  " << join(cuda_libraries()) << "\n"
               << "CPU level  " << cpu_level() << " (built: " << join(cpu_levels()) << ")\n"
               << "lanes      " << cpu_lanes() << " floats a SIMD register\n"
               << "precision  states float32; estimators float64\n"

@@ -1,0 +1,100 @@
+"""The launches of the main job, counted in small runs and carried to the sizes of production.
+
+Every figure is taken to be a product of a + b n over the sizes n, of a + b n + c m where parts add (ADDING): one
+run is made with all sizes small, and one with each of them doubled."""
+import json
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+JOB = ROOT / "tools" / "examples" / "muller_brown.toml"
+# key: (small, production); where a key is of steps, the number of their stride that they hold.
+SIZES = {
+    "umbrella.replicas": (8, 3584),           # 28 windows: 1e5 trajectories
+    "umbrella.steps": (2000, 25000),          # 1e7 samples
+    "umbrella.equilibrate": (1000, 100000),
+    "generator.iterations": (20, 20000),
+    "generator.batch": (128, 65536),
+    "closure.replicas": (32, 1024),
+    "closure.passages": (32, 2048),
+    "closure.committor_runs": (32, 4096),
+    "closure.relaxation": (1000000, 1000000000),  # trajectory-steps
+    "lifting.states": (500, 20000),
+    "lifting.heal_steps": (100, 2000),
+}
+# Sizes of work that is done one after the other, so that their parts add; all else multiplies.
+ADDING = [("umbrella.steps", "umbrella.equilibrate"), tuple(key for key in SIZES if key.startswith("closure."))]
+GROUPS = ADDING + [(key,) for key in SIZES if not any(key in group for group in ADDING)]
+FIXED = {"coupling.rounds": 0, "umbrella.stride": 250, "umbrella.exchange": 500}
+
+
+def run_once(command, sizes, folder):
+    """[{stage, steps, waits, …, kernels}] of one run."""
+    file, out = Path(folder) / "launches", Path(folder) / "out"
+    file.unlink(missing_ok=True)
+    settings = [f"--set={key}={value}" for key, value in {**FIXED, **sizes}.items()]
+    subprocess.run([*command, "run", str(JOB), "-o", str(out), "--force", *settings], check=True,
+                   env={**os.environ, "MICROLIFT_LAUNCHES": str(file)}, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def short(name):
+    """A type's name as both the program and the machine code spell it."""
+    return re.sub(r"\((?:int|anonymous namespace|microlift::Precision)\)(?:::)?|microlift::| ", "", name)
+
+
+def figures(lines):
+    """{(stage, what, kernel): number} of a run; a stage of several parts is one."""
+    sums = {}
+    def add(key, value):
+        sums[key] = sums.get(key, 0) + value
+    for line in lines:
+        for what in ("steps", "waits", "bytes_to_device", "bytes_to_host"):
+            add((line["stage"], what, ""), line[what])
+        for kernel, (launches, lanes) in line["kernels"].items():
+            add((line["stage"], "launches", short(kernel)), launches)
+            add((line["stage"], "lanes", short(kernel)), lanes)
+    return sums
+
+
+def measure(command):
+    """{"small": figures, KEY: figures with that size doubled}; keys joined by '|' for JSON."""
+    small = {key: pair[0] for key, pair in SIZES.items()}
+    with tempfile.TemporaryDirectory(prefix="microlift_cost_") as folder:
+        runs = {"small": run_once(command, small, folder)}
+        for key, value in small.items():
+            runs[key] = run_once(command, {**small, key: 2 * value}, folder)
+    return {name: {"|".join(key): value for key, value in sorted(figures(lines).items())}
+            for name, lines in runs.items()}
+
+
+def acts(size, stage, what, kernel):
+    """Whether a figure may depend on a size. First passages end by chance: what changes them otherwise is noise, and
+    so would be its growth."""
+    if stage != "close":
+        return True
+    if size.startswith(("umbrella.", "generator.")):
+        return False
+    by_chance = kernel.startswith("Passage") or what in ("steps", "waits")
+    return not by_chance or size in ("closure.passages", "closure.committor_runs", "closure.relaxation")
+
+
+def at_production(measured, sizes=None):
+    """{(stage, what, kernel): number} at the sizes of production, or at those given."""
+    sizes = sizes or {key: pair[1] for key, pair in SIZES.items()}
+    out = {}
+    for key, base in measured["small"].items():
+        value = base
+        for group in GROUPS if base else ():
+            factor = 1
+            for size in group:
+                if acts(size, *key.split("|")):
+                    growth = min(max(measured[size].get(key, base) / base - 1, 0), 1)
+                    factor += growth * (sizes[size] / SIZES[size][0] - 1)
+            value *= factor
+        out[tuple(key.split("|"))] = value
+    return out
