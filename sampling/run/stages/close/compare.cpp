@@ -71,9 +71,12 @@ Json ClosureStage::describe(const ClosureFigures& s) const {
         p["from"] = json_of(passage_from());
         p["to"] = json_of(passage_to(i));
         if (i < s.simulated.size()) {
-            p["simulated"] = s.simulated[i].mean;
-            // Of the model, too.
-            p["simulated_error"] = std::hypot(s.simulated[i].error, s.times[i].error);
+            const MeanTime& steps = s.simulated[i];
+            p["simulated"] = steps.mean;
+            // Of the steps, whose own answer is the quadrature of the same model, and of the model, too.
+            p["simulated_error"] =
+                std::hypot(with_difference(steps.error, steps.mean - s.times[i].value, 0),
+                           s.times[i].error);
         }
         j["passages"].push_back(p);
     }

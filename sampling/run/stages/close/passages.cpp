@@ -154,6 +154,14 @@ void ClosureStage::simulate(ClosureFigures& s, const PassageKernel& kernel) {
                                              passage_options(5060 + i));
         progress_.end();
         s.simulated.push_back(mean_passage_time(r));
+        const MeanTime& steps = s.simulated.back();
+        const double apart = std::fabs(steps.mean - s.times[i].value);
+        if (apart > 5 * steps.error && apart > 0.1 * s.times[i].value)
+            add_warning("closure, " + s.name + ": to " + text_of(passage_to(i)) +
+                        " the reduced model takes " + number(s.times[i].value) +
+                        " by quadrature and " + number(steps.mean) + " +- " + number(steps.error) +
+                        " by steps of " + number(dt_) +
+                        ": choose a smaller closure.dt");
     }
 }
 
