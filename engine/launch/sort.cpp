@@ -101,7 +101,7 @@ void sort_rows(Stream& stream, float* data, index rows, index columns, index str
         if (!stream.device().is_cpu()) {
             if (scratch.size < sort_scratch_rows(stream.device(), rows, columns, stride))
                 throw std::logic_error("sort: scratch is too small");
-            count_launch();
+            count_launch<RadixSort>(rows * columns);
             return sort_rows_on_cuda(stream, data, rows, columns, stride, scratch);
         }
     }

@@ -218,7 +218,9 @@ void CganTrainer::generator_step() {
     for_each_block(stream_, 1,
                    RecordKernel<GanRecord>{{schedule_, clock_.data(), outputs_.data(),
                                             outputs_.data() + batch, outputs_.data() + 2 * batch,
-                                            penalty_values_.data(), batch, penalised() * batch,
+                                            penalty_values_.data(),
+                                            critic_view().bias(critic_layout_.layers), batch,
+                                            penalised() * batch,
                                             history_rows_.data()}},
                    RecordOnCpu{});
 }

@@ -145,13 +145,15 @@ struct GanRecord {
     TrainClock* clock;
     // D of the last critic batch, D(fake) of the generator's; penalties by row and group.
     const float *fake, *real, *after, *penalty;
+    // The critic's last bias: no loss depends on it, so rounding alone moves it, and it is taken off.
+    const float* bias;
     index batch, penalties;
     float* history;
     LANE_FN index count(int c) const { return c == 1 ? penalties : batch; }
     LANE_FN double term(int c, index i) const {
         if (c == 1) return static_cast<double>(penalty[i]);
         return c == 0 ? static_cast<double>(real[i]) - static_cast<double>(fake[i])
-                      : -static_cast<double>(after[i]);
+                      : static_cast<double>(*bias) - static_cast<double>(after[i]);
     }
     LANE_FN void write(uint64 it, const double (&sums)[kSums]) const {
         const double scale = 1.0 / static_cast<double>(batch);

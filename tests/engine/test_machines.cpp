@@ -150,7 +150,7 @@ TEST_CASE("machines: three updates of a generator agree, in every precision") {
     for (const Choice& choice : choices)
         for (const Device& device : machines()) {
             CAPTURE(device.description());
-            CAPTURE(precision_name(choice.precision));
+            CAPTURE(std::string(precision_name(choice.precision)));
             Training training(device, choice.precision, true);
             GeneratorTrainer& cgan = *training.cgan;
             CHECK(cgan.precision() == (device.is_cpu() ? Precision::fp32 : choice.precision));
@@ -163,8 +163,12 @@ TEST_CASE("machines: three updates of a generator agree, in every precision") {
             const double tolerance = device.is_cpu() ? 0 : choice.tolerance;
             for (std::size_t k = 0; k < 3; ++k) {
                 REQUIRE(rows[k].values.size() == 3);
-                for (std::size_t loss = 0; loss < 3; ++loss)
+                for (std::size_t loss = 0; loss < 3; ++loss) {
+                    CAPTURE(k);
+                    CAPTURE(loss);
+                    CAPTURE(expected[k].values[loss]);
                     CHECK(std::fabs(rows[k].values[loss] - expected[k].values[loss]) <= tolerance);
+                }
             }
             // The weights say in which precision they want to be used.
             const SafeTensors weights = cgan.generator_tensors();

@@ -88,17 +88,17 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
     EnergyScoreBody FakeBody FlowBatchBody GatherBody HandOverBody KeepOutputBody PenaltyBody
     RelativisticSeedBody SeedBody SquaredErrorBody""".split()}
 WIDE = {
-    **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody CountSamples DescendBody GatherStatesBody
+    **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody CountSamples DescendBody
         HalfChangeBody LiftedAcceptBody LiftedProposalBody LiftedWeightBody PassageBody PassageStartBody
         PathBody StillBody StoredPassageBody""".split()},
     **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody FirstBadBody
-        GridEnergyBody NewtonStepBody PickBody ProposalWeightBody ThinBlockBody WindowColumnsBody
+        GridEnergyBody NewtonStepBody ProposalWeightBody ThinBlockBody WindowColumnsBody
         WindowEnergyBody""".split()},
     **{name: ROWS for name in """CopyRowBody FeatureBody FlowInputBody FlowMoveBody FlowNewtonBody FlowStepBody
         LatentBody NormalDensityBody NormalVelocityBody SpreadOutBody UnwhitenBody WhitenBody""".split()},
     # A number of a row of the batch each.
-    **{name: BATCH * 16 for name in """ActivateBody ConvActivateBody ConvHaloBody ConvSeedBody ConvSumBody
-        ConvolveBody MultiplyAddBody MultiplyBody SpreadBiasBody TangentBody TangentScaleBody
+    **{name: BATCH * 16 for name in """ActivateBody ConvActivateBody ConvBiasBody ConvHaloBody ConvSeedBody ConvSumBody
+        ConvolveBody MultiplyAddBody MultiplyBody TangentBody TangentScaleBody
         TangentStartBody""".split()},
     "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(), 
     "ConditionalKernel": conditional(), "ConvGradientBody": 16 * 5 * 64 * 64,
@@ -119,6 +119,7 @@ NARROW = {
     "FinishLogSumExpBody": "one logarithm",
     "FirstColumnsBody": "one copy",
     "FlipBody": "a weight each",
+    "FromFilterBody": "a weight each",
     "GatherMomentsBody": "a window and block each, of some ten sums",
     "GenerateTileKernel": "as CriticTileKernel",
     "GeneratorTileKernel": "as CriticTileKernel",
@@ -127,6 +128,7 @@ NARROW = {
     "MetropolisChainBody": "a chain each, whose steps depend on one another",
     "RecordKernel": "one block: 128 numbers a thread",
     "TakeLagBody": "a window each, of some ten sums",
+    "ToFilterBody": "a weight each",
 }
 # Of coordinates that are learned, from some thousands of points: a point each, against all others.
 LEARNED = set("""BlockCombineBody BlockResidualBody BlockSubtractBody FillEigenBlockBody FillKernelBody GramPartBody
