@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -798,6 +799,12 @@ class TestLayout(unittest.TestCase):
     PHONE = 358
 
     def measure(self, folder):
+        for sans in ((), draw.SANS):  # and where no other letters are installed
+            with unittest.mock.patch.object(draw, "SANS", sans):
+                page, seen = self.measure_in_these_letters(folder)
+        return page, seen
+
+    def measure_in_these_letters(self, folder):
         found, seen = [], []
 
         def watch(drawing, title):

@@ -27,6 +27,7 @@ SIZES = {2: (470, 330), 3: (310, 250)}  # points of a panel, by the panels in a 
 LETTERS = {2: 13.5, 3: 12.5}            # wide panels shrink on a phone, narrow ones grow
 VEIL = 0.24                             # opacity of error bands
 NAMES = itertools.count()               # of the figures of a page
+SANS = ("Liberation Sans", "Arial")     # what letters are measured by, where there is one
 WATCHERS = []                           # called with each finished figure and its title
 
 
@@ -35,7 +36,7 @@ def style():
     global NAMES
     NAMES = itertools.count()
     installed = {f.name for f in font_manager.fontManager.ttflist}
-    sans = [f for f in ("Liberation Sans", "Arial") if f in installed][:1]
+    sans = [f for f in SANS if f in installed][:1]
     matplotlib.rcParams.update({
         "font.family": sans + ["DejaVu Sans"], "axes.labelsize": "medium",
         "xtick.labelsize": "medium", "ytick.labelsize": "medium", "text.color": INK,
@@ -46,7 +47,8 @@ def style():
         "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
         "lines.linewidth": 1.8, "lines.markersize": 4.6, "contour.negative_linestyle": "solid",
         "svg.fonttype": "none", "svg.hashsalt": "microlift", "axes.formatter.limits": (-4, 5),
-        "axes.formatter.useoffset": False})
+        "axes.formatter.useoffset": False,
+        "xtick.major.pad": 6})  # the corner is left to the y axis's lowest number
 
 
 def legend(drawings):
