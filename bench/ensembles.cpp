@@ -15,7 +15,6 @@ namespace microlift {
 
 namespace {
 
-constexpr uint64 kSeed = 20240607;
 
 // --- the law of the Euler chain ------------------------------------------------------------------
 

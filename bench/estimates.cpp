@@ -14,7 +14,6 @@ namespace microlift {
 
 namespace {
 
-constexpr uint64 kSeed = 20240607;
 
 }  // namespace
 

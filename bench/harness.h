@@ -12,6 +12,8 @@
 
 namespace microlift {
 
+inline constexpr uint64 kSeed = 20240607;  // of every benchmark's noise
+
 struct BenchResult {
     std::string unit;           // "steps_per_second", …
     std::vector<double> rates;  // one a repeat

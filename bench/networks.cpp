@@ -23,7 +23,6 @@ namespace microlift {
 namespace {
 
 constexpr index kColumns = 1 << 17, kTrajectories = 512;
-constexpr uint64 kSeed = 20240607;
 constexpr double kPeak = 0.5, kWidth = 0.15;
 
 // y | s is an even mixture of N(m(s) ± kPeak, kWidth²), m(s) = sin(3s)/2, s uniform in (−1, 1).

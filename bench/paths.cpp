@@ -21,7 +21,6 @@ namespace {
 // Enough to fill the machine: a CUDA device holds some 300 thousand at a time.
 index trajectories_on(const Device& device) { return device.is_cpu() ? 8192 : index{1} << 22; }
 constexpr index kStepGroup = 256;
-constexpr uint64 kSeed = 20240607;
 
 // Müller–Brown: Philox-10, Box–Muller, force and update of 16 trajectories take about 95 cycles of
 // one core with AVX-512.

@@ -7,8 +7,9 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 "$here/tools/build/setup.sh"
 mkdir -p "$here/build"
 log="$here/build/build.log"
+# Some host sources are compiled together: a third less work from nothing, and a little more for a change.
 # A folder that was configured before keeps its generator.
-generator="-GNinja"
+generator="-GNinja -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=6"
 if [ -f "$here/build/CMakeCache.txt" ]; then generator=; fi
 start=$(date +%s)
 if ! { cmake -S "$here" -B "$here/build" $generator -DMICROLIFT_TESTS=ON &&

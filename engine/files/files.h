@@ -15,6 +15,9 @@
 
 namespace microlift {
 
+// Ends the name of a file that is being written.
+inline constexpr std::string_view kPartial = ".partial";
+
 // 17 significant digits: reads back as the same double.
 std::string format_double(double value);
 

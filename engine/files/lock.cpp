@@ -17,8 +17,6 @@ namespace microlift {
 
 namespace {
 
-constexpr std::string_view kPartial = ".partial";  // ends a temporary name
-
 // The process that a temporary name speaks of; 0: it is none.
 pid_t process_of(std::string_view name) {
     if (!name.starts_with(".") || !name.ends_with(kPartial)) {

@@ -25,30 +25,29 @@ void read_initial(UmbrellaConfig& umbrella, const ConfigValue& value) {
 
 }  // namespace
 
-using Umbrella = UmbrellaConfig;
 const Section<UmbrellaConfig> umbrella_section{"umbrella", {
-    required(&Umbrella::from, "from", "-1.5", "centre of the first window"),
-    required(&Umbrella::to, "to", "1.2", "centre of the last window"),
-    required(&Umbrella::windows, "windows", "28",
+    required(&UmbrellaConfig::from, "from", "-1.5", "centre of the first window"),
+    required(&UmbrellaConfig::to, "to", "1.2", "centre of the last window"),
+    required(&UmbrellaConfig::windows, "windows", "28",
              "number of windows of U = stiffness/2 (xi - centre)^2").from(2).to(1e6),
-    required(&Umbrella::stiffness, "stiffness", "500.0",
+    required(&UmbrellaConfig::stiffness, "stiffness", "500.0",
              "stiffness of the bias; without a potential the rate, 1/time, of its pull on xi")
         .above(0).unit("energy/xi^2"),
-    key(&Umbrella::replicas, "replicas", 64, "trajectories in each window").from(1).to(1e8),
-    key(&Umbrella::equilibrate, "equilibrate", 10000, "steps before the first sample")
+    key(&UmbrellaConfig::replicas, "replicas", 64, "trajectories in each window").from(1).to(1e8),
+    key(&UmbrellaConfig::equilibrate, "equilibrate", 10000, "steps before the first sample")
         .from(0).to(kMostSteps),
-    key(&Umbrella::steps, "steps", 100000, "steps sampled").from(1).to(kMostSteps),
-    key(&Umbrella::stride, "stride", 100, "steps between stored samples").from(1).to(kMostSteps),
-    key(&Umbrella::exchange, "exchange", 0,
+    key(&UmbrellaConfig::steps, "steps", 100000, "steps sampled").from(1).to(kMostSteps),
+    key(&UmbrellaConfig::stride, "stride", 100, "steps between stored samples").from(1).to(kMostSteps),
+    key(&UmbrellaConfig::exchange, "exchange", 0,
         "steps between exchange attempts of neighbouring windows; 0: none").from(0).to(kMostSteps),
-    key_read_by<Umbrella>(read_store, KeyType::text, "store", "\"samples\"",
+    key_read_by<UmbrellaConfig>(read_store, KeyType::text, "store", "\"samples\"",
         "what sampling keeps: every sample, or counts in fine cells of the collective variable, "
         "moments and nothing that grows with the steps (free energy by wham or umbrella_integration; "
         "no generator, coupling or closure)").one_of({"samples", "histogram"}),
-    key_read_by<Umbrella>(read_initial, KeyType::state, "initial", "\"line\"",
+    key_read_by<UmbrellaConfig>(read_initial, KeyType::state, "initial", "\"line\"",
         "where trajectories start: a state, `\"line\"` (the state zero, moved to the window's centre "
         "along grad xi), or a .npy or .csv file with one state a row"),
-    optional(&Umbrella::initial_checksum, "initial_checksum", "\"ef46db3751d8e999\"",
+    optional(&UmbrellaConfig::initial_checksum, "initial_checksum", "\"ef46db3751d8e999\"",
              "XXH64 of that file; a run writes it into its own configuration, and another file is "
              "refused"),
 }};

@@ -20,7 +20,7 @@ constexpr uint64 kRateReplicates = 12;
 constexpr double kSpacing = 6e-8;  // of single precision, half of it
 constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
 constexpr double kFalseAlarm = 0.05;  // of lags that differ by noise alone
-constexpr double kSame = 0.005;  // change of ln rate from one lag to the next that is none
+constexpr double kSameRate = 0.005;  // change of ln rate from one lag to the next that is none
 
 constexpr index kPieceFloats = 24000000;  // of the states stored to see the martingales, on the CPU
 
@@ -452,7 +452,7 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
     while (out.chosen > first) {
         const BurstLag &late = out.lags[out.chosen], &early = out.lags[out.chosen - 1];
         const double noise = std::hypot(late.rate_error / late.rate, early.rate_error / early.rate);
-        if (std::fabs(std::log(late.rate / early.rate)) > kSame + most * noise) break;
+        if (std::fabs(std::log(late.rate / early.rate)) > kSameRate + most * noise) break;
         --out.chosen;
     }
     return out;

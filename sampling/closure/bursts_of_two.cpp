@@ -12,7 +12,7 @@ using Fields = std::vector<std::array<double, 5>>;
 
 constexpr int kRoots = 6;          // square roots before the series of a logarithm
 constexpr double kMostDecay = 2.5;  // of |J| τ: beyond it displacements say little about b and D
-constexpr double kSame = 0.005;    // change of D that is none
+constexpr double kSameDiffusion = 0.005;    // change of D that is none
 constexpr double kRounded = 3.4e-8;  // to single precision: half a spacing, at most, over √3
 
 Matrix times(const Matrix& a, const Matrix& b) {
@@ -293,7 +293,7 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
     for (std::size_t l = first + 1; l <= last; ++l)
         if (out.chosen == first || change_to(l) < change_to(out.chosen)) out.chosen = l;
     while (out.chosen > first &&
-           change_to(out.chosen) < kSame + 2 * out.lags[out.chosen].change_error)
+           change_to(out.chosen) < kSameDiffusion + 2 * out.lags[out.chosen].change_error)
         --out.chosen;
     for (TwoLag& lag : out.lags) take_out_curvature(lag, m, near);
     return out;

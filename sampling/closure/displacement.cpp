@@ -11,7 +11,7 @@ namespace microlift {
 
 namespace {
 
-constexpr index kCells = 480;       // of the mesh, wider than the model
+constexpr index kMeshCells = 480;       // of the mesh, wider than the model
 constexpr index kMostChained = 64;  // steps; more are as good as continuous, once corrected
 
 // Points and weights of Gauss and Hermite for a normal deviate: exact to the ninth power.
@@ -111,9 +111,9 @@ void ReducedModel::displacement(const std::vector<double>& start, double tau,
     double most = 0;
     for (double d : d_) most = std::max(most, d);
     const double margin = std::min(5 * std::sqrt(2 * most * tau), to_ - from_);
-    Mesh m{from_ - margin, (to_ - from_ + 2 * margin) / kCells, {}, {}, {}};
+    Mesh m{from_ - margin, (to_ - from_ + 2 * margin) / kMeshCells, {}, {}, {}};
     std::array<std::vector<double>, 2> functions;  // x and x²
-    for (index i = 0; i <= kCells; ++i) {
+    for (index i = 0; i <= kMeshCells; ++i) {
         const double x = m.low + m.h * static_cast<double>(i);
         // Beyond the ends a drift that would drive outward is held.
         double b = drift(x);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "engine/at.h"
 #include "engine/error.h"
@@ -14,7 +13,6 @@ namespace microlift {
 
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kFewestSamples = 8.0;  // in a bin, for a regression
 constexpr double kScratchBytes = 128.0 * (1 << 20);
 

@@ -1,7 +1,6 @@
 // What MBAR and WHAM share: the profile and the errors of a mixture of windows.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "engine/at.h"
 #include "engine/stop.h"
@@ -11,8 +10,6 @@
 namespace microlift {
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // ∂a/∂weight of each block (G, K), by the implicit function theorem: −H⁻¹ (Σ_{n∈g} P − N^g).
 std::vector<double> influence_of_blocks(const Mixture& mixture, const CellHistogram& cells,

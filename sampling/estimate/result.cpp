@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "engine/at.h"
 #include "engine/error.h"
@@ -13,12 +12,6 @@
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {
-
-namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-}  // namespace
 
 double FreeEnergyProfile::value_at(double x0, double x1) const {
     double value = 0.0;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kFlatEigenvalue = 1e-3;
 
-std::string number(double x) {
+std::string digits(double x) {
     char text[40];
     std::snprintf(text, sizeof text, "%.3g", x);
     return text;
@@ -281,7 +281,7 @@ void warn_of_few(const std::vector<double>& w, int coordinates, DiffusionMap& ma
     for (const double value : w) effective += value * value;
     effective = 1 / effective;
     if (effective < 20.0 * (coordinates + 1))
-        map.warnings.push_back("the weights leave " + number(effective) +
+        map.warnings.push_back("the weights leave " + digits(effective) +
                                " effective samples for " + std::to_string(coordinates) +
                                " coordinates: too few to trust them");
 }
@@ -466,12 +466,12 @@ void warn_of_torn(double alone, int neighbours, DiffusionMap& map) {
     if (groups > 1)
         torn = "disconnects the samples into " + std::to_string(groups) + " or more groups";
     if (alone > 0.01)
-        torn += (torn.empty() ? "leaves " : " and leaves ") + number(100 * alone) +
+        torn += (torn.empty() ? "leaves " : " and leaves ") + digits(100 * alone) +
                 " % of them with no neighbour";
     map.connected = torn.empty();
     if (map.connected) return;
     map.warnings.push_back(
-        "the bandwidth epsilon = " + number(map.epsilon) +
+        "the bandwidth epsilon = " + digits(map.epsilon) +
         (neighbours > 0 ? " with " + std::to_string(neighbours) + " neighbours of each sample "
                         : " ") +
         torn + ": coordinates only tell those apart; choose a larger epsilon" +
@@ -480,7 +480,7 @@ void warn_of_torn(double alone, int neighbours, DiffusionMap& map) {
 
 void warn_of_residual(DiffusionMap& map) {
     if (!map.converged)
-        map.warnings.push_back("the eigenproblem stopped at a residual of " + number(map.residual) +
+        map.warnings.push_back("the eigenproblem stopped at a residual of " + digits(map.residual) +
                                " after " + std::to_string(map.products) +
                                " products; its last coordinates may be mixed");
 }
@@ -490,10 +490,10 @@ void warn_of_residual(DiffusionMap& map) {
 void warn_of_flat(Stream& stream, const PointSet& points, DiffusionMap& map) {
     map.flat = map.coordinates() > 0 && map.eigenvalues[1] < kFlatEigenvalue;
     if (map.flat)
-        map.warnings.push_back("the bandwidth epsilon = " + number(map.epsilon) +
+        map.warnings.push_back("the bandwidth epsilon = " + digits(map.epsilon) +
                                " is far above the squared distances between the samples: the kernel is "
                                "flat, and the coordinates mean nothing; choose one near " +
-                               number(choose_bandwidth(stream, points, {}).epsilon) +
+                               digits(choose_bandwidth(stream, points, {}).epsilon) +
                                ", or 0 for that of the data");
 }
 

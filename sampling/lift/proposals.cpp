@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "engine/at.h"
 #include "engine/launch/reduce.h"
@@ -10,14 +9,9 @@
 #include "sampling/lift/lifting.h"
 #include "nn/generators/registry.h"
 #include "sampling/lift/proposal_kernels.h"
+#include "sampling/numerics/statistics.h"
 
 namespace microlift {
-
-namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-}  // namespace
 
 std::string proposals_refusal(const Model& model, const Generator& generator) {
     if (!has_density(generator.kind()))

@@ -1,11 +1,15 @@
 // Statistics of correlated series.
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "kernels/lane/lane.h"
 
 namespace microlift {
+
+// What cannot be told.
+inline constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // g = 1 + 2 Σ_t ρ(t)(1 − t/S) of a series of S values, from its normalised autocovariance ρ(t):
 // Geyer's initial positive sequence (pairs ρ(2m)+ρ(2m+1) until one is not positive; Stat. Sci. 7

@@ -13,7 +13,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 32;
-constexpr const char* kInitial = "umbrella.initial";
 
 std::string checksum_of(std::string_view content) {
     Hash64 hash;

@@ -10,6 +10,9 @@
 
 namespace microlift {
 
+// The key of the file of states.
+inline constexpr const char* kInitial = "umbrella.initial";
+
 // A relative path is one in the folder of the configuration, or else in the working directory, where
 // options of the command line begin; where it is gone and `--resume` goes on, the run's copy. A fault
 // for learned coordinates that are missing or have another checksum than the configuration says.

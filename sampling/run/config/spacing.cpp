@@ -16,7 +16,7 @@ constexpr double kMostOfNoise = 0.25;
 // Of the width 1/√(β stiffness) of a window: its centre and the bins within are rounded as much.
 constexpr double kMostOfWindow = 1.0 / 256;
 
-std::string number(double value) {
+std::string digits(double value) {
     char text[32];
     std::snprintf(text, sizeof text, "%.7g", value);
     return text;
@@ -70,25 +70,25 @@ void check_spacing(const RunConfig& run, const Model& model) {
         if (!steps && !(spacing > kMostOfWindow * window)) continue;
         const std::string& name = model.cv_names()[i];
         const std::string far_away = "the collective variable '" + name + "' goes up to " +
-                                     number(far) + ", where single precision knows a number every " +
-                                     number(spacing);
+                                     digits(far) + ", where single precision knows a number every " +
+                                     digits(spacing);
         const double half = 0.5 * std::fabs(run.umbrella.to[i] - run.umbrella.from[i]);
         if (steps && float_spacing(half) > kMostOfNoise * noise)
             throw KeyError("integrator.dt",
                            far_away + ", and the noise of a step of integrator.dt moves it by " +
-                               number(noise),
+                               digits(noise),
                            "choose a larger integrator.dt");
         if (!steps && float_spacing(half) > kMostOfWindow * window)
             throw KeyError("umbrella.stiffness",
-                           far_away + "; a window is " + number(window) + " wide",
+                           far_away + "; a window is " + digits(window) + " wide",
                            "choose a smaller umbrella.stiffness");
         const bool is_variable = variable >= 0 && model.text().cv[i] == model.variables()[
                                                       static_cast<std::size_t>(variable)];
         const std::string middle =
             toml_number(std::round(0.5 * (run.umbrella.from[i] + run.umbrella.to[i])));
         throw KeyError("umbrella.from",
-                       far_away + (steps ? "; the noise of a step moves it by " + number(noise)
-                                         : "; a window is " + number(window) + " wide"),
+                       far_away + (steps ? "; the noise of a step moves it by " + digits(noise)
+                                         : "; a window is " + digits(window) + " wide"),
                        "count it from " + middle + ": " +
                            (is_variable ? "write (" + name + " + " + middle + ") for it in the formulas"
                                         : "give the variables behind it such an origin") +

@@ -9,11 +9,11 @@
 #include "engine/device/stream.h"
 #include "engine/files/table.h"
 #include "sampling/dynamics/schemes.h"
+#include "sampling/run/config/inputs.h"
 
 namespace microlift {
 namespace {
 
-constexpr const char* kInitial = "umbrella.initial";
 constexpr index kPiece = 1 << 16;  // windows that are looked at together
 constexpr std::size_t kShownVariables = 8;
 

@@ -74,8 +74,8 @@ double normalise(const float* log_weight, std::vector<double>& w) {
 
 // By how much weighted values y disagree with the samples' mean, beyond doubt and in the larger of both
 // deviations: the samples may know only one of two wells.
-double disagreement(const std::vector<double>& w, double sum, const float* y, double sample_mean,
-                    double sample_variance, double sample_error) {
+double apart_from_samples(const std::vector<double>& w, double sum, const float* y, double sample_mean,
+                          double sample_variance, double sample_error) {
     double mean = 0, error = 0, spread = 0;
     for (std::size_t j = 0; j < w.size(); ++j) mean += w[j] * static_cast<double>(y[j]);
     mean /= sum;
@@ -118,8 +118,8 @@ void judge_reweighted(Run& run, const ConditionalMoments& samples,
         for (std::size_t f = 0; f < run.free.size(); ++f) {
             const std::size_t i = samples.place(static_cast<index>(f), static_cast<index>(bin));
             const double above =
-                disagreement(w, sum, host.data() + run.free[f] * n + first, samples.mean[i],
-                             samples.variance[i], samples.mean_error[i]);
+                apart_from_samples(w, sum, host.data() + run.free[f] * n + first, samples.mean[i],
+                                   samples.variance[i], samples.mean_error[i]);
             places[p].disagreement = std::max(places[p].disagreement, above / target_w1(run));
         }
     }

@@ -9,8 +9,8 @@ namespace microlift {
 
 namespace {
 
-constexpr double kSignificant = 4;  // standard errors
-constexpr double kNoticed = 0.5;    // kT
+constexpr double kErrorsApart = 4;  // standard errors
+constexpr double kApart = 0.5;    // kT
 constexpr double kVisited = 10;     // kT above the least: higher up a wall is steep, and matters to nobody
 
 // How far the free energy of a bin, −kT ln of its mean density, lies below the value at its centre where it
@@ -47,7 +47,7 @@ void check_bins(Run& run) {
         for (int k = 0; k < run.grid.dims; ++k) {
             const double across = step_across(run.grid, profile, static_cast<index>(b), k) / kt;
             const double lower = curvature_of(across), errors = lower * kt / error[b];
-            if (!(lower > kNoticed && errors > kSignificant && errors > worst)) continue;
+            if (!(lower > kApart && errors > kErrorsApart && errors > worst)) continue;
             worst = errors, step = across, off = lower, where = static_cast<index>(b);
         }
     }
