@@ -136,6 +136,29 @@ TEST_CASE(
     check_same_bits(two_wells(), setup);
 }
 
+// The bytecode computes force, noise and directions in one program, whose parts share subexpressions.
+TEST_CASE("ptx: curved variables, noise of the state, matrices and constraints keep the bits") {
+    PathSetup setup;
+    setup.dt = 1e-3;
+    setup.beta = 3;
+    FormulaSystemText curved = two_wells(), two = two_wells(), own = matrix_noise(),
+                      mixed = matrix_noise();
+    curved.cv = {"x + 0.1*y^2"};
+    two.cv = {"y^2 + x", "x"};
+    own.diffusion_matrix.clear();
+    own.diffusion = {"sqrt(1 + 0.1*y^2)", "exp(-y^2)"};
+    own.cv = {"x*exp(-y^2)"};
+    mixed.diffusion_matrix = {{"0.7", "0.2"}, {"-0.3", "0.8"}};  // and averaged noise
+    for (const FormulaSystemText& text : {curved, two, mixed}) check_same_bits(text, setup);
+    setup.scheme = Scheme::mala;
+    check_same_bits(curved, setup);
+    setup.scheme = Scheme::euler_maruyama;
+    for (const BiasKind bias : {BiasKind::harmonic, BiasKind::level_set}) {
+        setup.bias = bias;
+        for (const FormulaSystemText& text : {curved, own, mixed}) check_same_bits(text, setup);
+    }
+}
+
 TEST_CASE("ptx: the hardware's functions stay close to the portable ones over some steps") {
     PathSetup setup;
     setup.dt = 1e-3;
