@@ -82,7 +82,7 @@ TEST_CASE("machines: portable trajectories have the same bits") {
                      "x + 0.1*y^2", "1e-3", {-0.5, 0.3}, true});
     cases.push_back({"variables = [\"x\", \"y\"]\ndrift = [\"-x*y^2\", \"-y\"]\n"
                      "diffusion = [[\"0.7\", \"0.2\"], [\"-0.3\", \"0.8\"]]",
-                     "x*exp(-y^2)", "1e-3", {-0.5, 0.3}, false});
+                     "x", "1e-3", {-0.5, 0.3}, false});
     for (const Case& c : cases)
         for (const std::string scheme :
              {"euler_maruyama", "leimkuhler_matthews", "heun", "mala", "baoab"}) {
