@@ -647,7 +647,7 @@ public:
 private:
     // The compiled loop once the work so far is worth the seconds of a compiler, else null.
     CompiledPath compiled(const PathArgs& args) const {
-        if (compiled_ || asked_ || setup_.compile_after < 0 || !same_bits() ||
+        if (compiled_ || asked_ || setup_.compile_after < 0 || !compiles() ||
             system_->dim > kCompiledDim ||
             system_->force.instructions.size() > kCompiledInstructions)
             return compiled_;
@@ -664,9 +664,8 @@ private:
         }
         return compiled_;
     }
-    // Elsewhere the bytecode shares subexpressions between force, noise and CVs that the source, made
-    // function by function, rounds on its own.
-    bool same_bits() const {
+    // Elsewhere the source has the same bits, too (CUDA runs it), and the bytecode stays.
+    bool compiles() const {
         return !setup_.held() && system_->noise_constant &&
                system_->noise == FormulaSystem::Noise::diagonal && system_->linear_cvs();
     }

@@ -193,7 +193,7 @@ class Runs(Scratch):
     def test_a_run_goes_on_from_machine_to_machine(self):
         """Stopped on one, resumed on either: the bits of the whole run."""
         text = SYSTEMS["two variables, exchange"]
-        for less, more in (("steps = 400", "steps = 100000"), ("stride = 20", "stride = 500"),
+        for less, more in (("steps = 400", "steps = 50000"), ("stride = 20", "stride = 500"),
                            ("exchange = 60", "exchange = 1500")):
             self.assertIn(less, text)
             text = text.replace(less, more)
