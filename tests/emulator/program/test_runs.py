@@ -152,19 +152,22 @@ class Runs(Scratch):
                     self.assertGreater(len(found["metrics.json"]["closure"]["sources"][0]["passages"]), 1)
 
     def test_fast_free_energies_agree_within_their_errors(self):
-        """Another noise, so another draw. Of 12 bins Student's t of 8 blocks exceeds 6 with 0.6 %."""
-        for name in list(SYSTEMS)[:2]:
+        """Another noise, so another draw. Student's t of 8 blocks exceeds 6 in one of 2000 bins; there are a
+        hundred. Without a potential these windows do not overlap enough for errors."""
+        for number, (name, text) in enumerate(SYSTEMS.items()):
+            if "drift" in name:
+                continue
             with self.subTest(name):
-                text = SYSTEMS[name].split("[closure]")[0]
-                number = str(list(SYSTEMS).index(name))
-                cpu, fast = (table(self.go(text, where + number, *options) / "free_energy.csv")
+                text = text.split("[closure]")[0].split("[learn]")[0]
+                kt = 15 if "muller_brown" in text else 0.5
+                cpu, fast = (table(self.go(text, f"{where}{number}", *options) / "free_energy.csv")
                              for where, options in (("c", CPU), ("f", FAST)))
                 self.assertFalse(np.array_equal(cpu, fast))
                 with np.errstate(invalid="ignore"):
-                    apart = np.abs(cpu[:, 1] - fast[:, 1]) / np.hypot(cpu[:, 2], fast[:, 2])
+                    apart = np.abs(cpu[:, -2] - fast[:, -2]) / np.hypot(cpu[:, -1], fast[:, -1])
                 self.assertGreater(np.isfinite(apart).sum(), 6)
                 self.assertLess(np.nanmax(apart), 6)
-                self.assertLess(np.nanmedian(fast[:, 2]), 0.5)  # kT is 0.5: the errors tell something
+                self.assertLess(np.nanmedian(fast[:, -1]), kt)  # the errors tell something
 
     def test_what_no_network_enters_keeps_its_bits(self):
         """Networks are trained by cuBLASLt's products, whose sums have an order of their own: to rounding. Jumps
