@@ -44,13 +44,13 @@ Launches& all_launches() {
     return launches;
 }
 
-// In the words of the library whose call it was; CUB returns those of the runtime.
+// In the words of the library whose call it was; CUB and Thrust have those of the runtime.
 std::string reason_of(int status, const std::string& call) {
 #if defined(MICROLIFT_HAVE_CUDA)
     if (call.starts_with("cublasLt"))
         return cublasLtGetStatusName(static_cast<cublasStatus_t>(status));
     if (call.starts_with("nvrtc")) return nvrtcGetErrorString(static_cast<nvrtcResult>(status));
-    if (call.starts_with("cuda") || call.starts_with("cub::"))
+    if (call.starts_with("cuda") || call.starts_with("cub::") || call.starts_with("thrust::"))
         return cudaGetErrorString(static_cast<cudaError_t>(status));
 #endif
     return "status " + std::to_string(status) + " of " + call.substr(0, call.find('('));
@@ -161,9 +161,9 @@ std::string Device::description() const {
 std::size_t Device::memory_bytes() const {
 #if defined(MICROLIFT_HAVE_CUDA)
     if (backend_ == Backend::cuda) {
-        std::size_t free_bytes = 0, total = 0;
-        CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total));
-        return total;
+        cudaDeviceProp properties;  // of this device, whichever is the current one
+        CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal_));
+        return properties.totalGlobalMem;
     }
 #endif
     return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *

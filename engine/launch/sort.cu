@@ -7,6 +7,7 @@
 #include <thrust/iterator/transform_iterator.h>
 #include <thrust/sort.h>
 #include <thrust/system/cuda/execution_policy.h>
+#include <thrust/system_error.h>
 
 #include <new>
 
@@ -51,10 +52,14 @@ void sort_on_cuda(Stream& stream, float* keys, uint32* values, index n,
     const auto policy =
         thrust::cuda::par_nosync(allocator).on(static_cast<cudaStream_t>(stream.cuda_stream()));
     const thrust::less<float> ascending;
-    if (values)
-        thrust::stable_sort_by_key(policy, keys, keys + n, values, ascending);
-    else
-        thrust::stable_sort(policy, keys, keys + n, ascending);
+    try {
+        if (values)
+            thrust::stable_sort_by_key(policy, keys, keys + n, values, ascending);
+        else
+            thrust::stable_sort(policy, keys, keys + n, ascending);
+    } catch (const thrust::system_error& error) {
+        throw_cuda_error(error.code().value(), "thrust::stable_sort", __FILE__, __LINE__);
+    }
     CUDA_CHECK(cudaGetLastError());
 }
 

@@ -35,6 +35,13 @@ struct ScaledNoise {
     }
 };
 
+// Takes down which normals an integrator adds.
+struct NormalsAlone {
+    L& normals;
+    void add_noise(const L (&)[1], const L (&z)[1], float, L (&)[1]) const { normals = z[0]; }
+    void add_noise_slope(const L (&)[1], const L (&)[1], float, L (&)[1]) const {}
+};
+
 void grid_pull(const GridView& grid, int cvs, const L (&xi)[kMaxCvs], L (&pull)[kMaxCvs]) {
     if (cvs == 2) {
         GridBias<L, 2>(grid).pull(xi, pull);
@@ -250,7 +257,8 @@ public:
     void end_step(int s) {
         const bool matrix = system_.noise == FormulaSystem::Noise::matrix;
         for (int i = 0; i < lanes_; i += W) {
-            L next[kMaxFormulaVariables];
+            L next[kMaxFormulaVariables], combined[kMaxFormulaVariables];
+            if (matrix) combine_noise(s, i, combined);
             for (int d = 0; d < dim_; ++d) {
                 L px[1] = {load<L>(x(d), i)}, pv[1] = {broadcast<L>(0.0f)};
                 L zp[1] = {load<L>(row(z_previous_, d), i)};
@@ -260,7 +268,8 @@ public:
                 if (matrix) {
                     pz[0] = broadcast<L>(0.0f);
                     for (int e = 0; e < dim_; ++e)
-                        pz[0] = fma(sigma(d * dim_ + e, i), noise(s, e, i), pz[0]);
+                        pz[0] = fma(sigma(d * dim_ + e, i), combined[e], pz[0]);
+                    zp[0] = broadcast<L>(0.0f);
                     end_variable(ScaledNoise{broadcast<L>(1.0f)}, px, pv, pf, pz, zp);
                 } else if constexpr (Integrator::needs_noise_slope) {
                     const L slope = scheme_outputs_[static_cast<std::size_t>(d)].at(i);
@@ -270,10 +279,21 @@ public:
                 }
                 next[d] = px[0];
                 if constexpr (Integrator::has_velocity) store(row(v_, d), i, pv[0]);
-                if constexpr (Integrator::needs_previous_noise) store(row(z_previous_, d), i, zp[0]);
+                if constexpr (Integrator::needs_previous_noise)
+                    if (!matrix) store(row(z_previous_, d), i, zp[0]);
             }
             // State-dependent noise reads its slots above; the inputs change only now.
             for (int d = 0; d < dim_; ++d) store(x(d), i, next[d]);
+        }
+    }
+
+    // The normals as the integrator combines those of this step and the last, before a matrix mixes them.
+    void combine_noise(int s, int i, L (&combined)[kMaxFormulaVariables]) {
+        for (int d = 0; d < dim_; ++d) {
+            L none[1] = {broadcast<L>(0.0f)}, v[1] = {none[0]}, zp[1] = {load<L>(row(z_previous_, d), i)};
+            const L f[1] = {none[0]}, z[1] = {noise(s, d, i)};
+            integrator_.after(NormalsAlone{combined[d]}, none, v, f, z, zp);
+            if constexpr (Integrator::needs_previous_noise) store(row(z_previous_, d), i, zp[0]);
         }
     }
 
@@ -362,7 +382,7 @@ private:
                     for (int k = 0; k < cvs_; ++k) {
                         const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
                         if (cv.pull.empty())
-                            f = fma(pull[k], output(cv.pull_output + d).at(i), f);
+                            f = fma(pull[k], output(cv.pull_output + d).at(i) * broadcast<L>(unit_[k]), f);
                         else if (const float p = constant_pull(k, d); p != 0.0f)
                             f = fma(pull[k], broadcast<L>(p), f);
                     }
@@ -385,9 +405,6 @@ private:
         for (int k = 0; k < cvs_; ++k) xi[k] = cv_value(k, i);
         if (bias_ == BiasKind::grid) {
             grid_pull(a_.grid, cvs_, xi, pull);
-            for (int k = 0; k < cvs_; ++k)
-                if (system_.cvs[static_cast<std::size_t>(k)].pull.empty())
-                    pull[k] = pull[k] * broadcast<L>(unit_[k]);
             return;
         }
         for (int k = 0; k < cvs_; ++k) {
@@ -630,7 +647,7 @@ public:
 private:
     // The compiled loop once the work so far is worth the seconds of a compiler, else null.
     CompiledPath compiled(const PathArgs& args) const {
-        if (compiled_ || asked_ || setup_.compile_after < 0 || !same_bits() ||
+        if (compiled_ || asked_ || setup_.compile_after < 0 || !compiles() ||
             system_->dim > kCompiledDim ||
             system_->force.instructions.size() > kCompiledInstructions)
             return compiled_;
@@ -647,9 +664,8 @@ private:
         }
         return compiled_;
     }
-    // Elsewhere the bytecode shares subexpressions between force, noise and CVs that the source, made
-    // function by function, rounds on its own.
-    bool same_bits() const {
+    // Elsewhere the source has the same bits, too (CUDA runs it), and the bytecode stays.
+    bool compiles() const {
         return !setup_.held() && system_->noise_constant &&
                system_->noise == FormulaSystem::Noise::diagonal && system_->linear_cvs();
     }

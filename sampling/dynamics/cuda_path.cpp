@@ -25,6 +25,15 @@ const char* bias_type(BiasKind bias) {
     return "";
 }
 
+Directions directions_for(BiasKind bias) {
+    switch (bias) {
+        case BiasKind::harmonic: return Directions::of_a_sum;
+        case BiasKind::grid: return Directions::of_one_bias;
+        case BiasKind::level_set: return Directions::held;
+    }
+    return Directions::of_a_sum;
+}
+
 }  // namespace
 
 std::string formula_body_source(const FormulaSystem& system, const PathSetup& setup,
@@ -35,7 +44,7 @@ std::string formula_body_source(const FormulaSystem& system, const PathSetup& se
     const int rounds = setup.held() ? kPhiloxRounds : setup.philox_rounds;
     return "#include \"kernels/dynamics/path.h\"\n#include \"kernels/lane/special.h\"\nnamespace microlift {\n" +
            system_source(system, "UserSystem", setup.held()) + "\n" +
-           cv_source(system, "UserCv", setup.bias == BiasKind::grid) +
+           cv_source(system, "UserCv", directions_for(setup.bias)) +
            "\nusing UserIntegrator = " + integrator + ";\n"
            "using UserBody = PathBody<UserSystem, UserCv, " + bias_type(setup.bias) +
            ", UserIntegrator, " + policy +

@@ -85,7 +85,8 @@ void execute(const Program& program, float* slots, int lanes = kTile);
 void execute_scalar(const Program& program, const float* inputs, float* outputs);
 
 // The program as C++ statements on a lane type L with policy M. inputs[i] and outputs[o] are the
-// expressions to read and assign ("x[0]", "f[1]"); an output with an empty string is not assigned.
+// expressions to read and assign ("x[0]", "f[1]"); an output with an empty string is not assigned, and
+// what only such outputs need is left out. The others keep the bits of the whole program.
 std::string source_statements(const Program& program, std::span<const std::string> inputs,
                               std::span<const std::string> outputs);
 // A float literal that reads back as the same float, in any locale.

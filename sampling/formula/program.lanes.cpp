@@ -105,16 +105,39 @@ std::string source_expression(const Instruction& in, const std::string& a, const
     return {};
 }
 
+// Which instructions the outputs that are assigned need.
+std::vector<char> needed_for(const Program& program, std::span<const std::string> outputs) {
+    std::vector<char> live(static_cast<std::size_t>(program.slots) + 1, 0);  // by slot; the last: none
+    const auto at = [&](std::int32_t slot) -> char& {
+        return slot < 0 ? live.back() : live[static_cast<std::size_t>(slot)];
+    };
+    for (std::size_t o = 0; o < outputs.size(); ++o)
+        if (!outputs[o].empty() && !program.is_constant(o)) at(program.outputs[o].slot) = 1;
+    std::vector<char> needed(program.instructions.size(), 0);
+    for (std::size_t i = needed.size(); i-- > 0;) {
+        const Instruction& in = program.instructions[i];
+        live.back() = 0;
+        if (!at(in.destination) && !at(in.second_destination)) continue;
+        needed[i] = 1;
+        at(in.destination) = at(in.second_destination) = 0;
+        for (const std::int32_t operand : {in.a, in.b, in.c}) at(operand) = 1;
+    }
+    return needed;
+}
+
 }  // namespace
 
 std::string source_statements(const Program& program, std::span<const std::string> inputs,
                               std::span<const std::string> outputs) {
     std::vector<std::string> name(static_cast<std::size_t>(program.slots));
     std::copy(inputs.begin(), inputs.end(), name.begin());
+    const std::vector<char> needed = needed_for(program, outputs);
     std::string text;
     int count = 0;
     const auto temporary = [&count] { return std::string("t").append(std::to_string(count++)); };
-    for (const Instruction& in : program.instructions) {
+    for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+        if (!needed[i]) continue;
+        const Instruction& in = program.instructions[i];
         const auto operand = [&name](int slot) { return name[static_cast<std::size_t>(slot)]; };
         const std::string a = operand(in.a), b = operand(in.b), c = operand(in.c);
         const std::string result = temporary();

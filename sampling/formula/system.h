@@ -86,6 +86,10 @@ struct FormulaSystem {
         fixman_nodes;
 };
 
+// What directions are for: a bias that is a sum over the CVs, one that is one function of all of them, or
+// holding ξ.
+enum class Directions { of_a_sum, of_one_bias, held };
+
 // Throws FormulaError with the key of the formula at fault.
 FormulaSystem make_formula_system(const FormulaSystemText& text);
 
@@ -96,7 +100,8 @@ FormulaSystem make_formula_system(const FormulaSystemText& text);
 std::string system_source(const FormulaSystem& system, const std::string& name,
                           bool constrained = false);
 // A struct `name` with the interface of kernels/dynamics/cv.h: n, evaluate<M>(x, xi, gradient) and, where
-// it differs, evaluate_pull<M>(x, xi, pull). one_unit: of a bias that is one function of all CVs.
-std::string cv_source(const FormulaSystem& system, const std::string& name, bool one_unit = false);
+// it differs, evaluate_pull<M>(x, xi, pull).
+std::string cv_source(const FormulaSystem& system, const std::string& name,
+                      Directions directions = Directions::of_a_sum);
 
 }  // namespace microlift

@@ -1,5 +1,6 @@
 // Systems from formulas as C++ (declared in system.h).
 #include <algorithm>
+#include <optional>
 
 #include "sampling/formula/system.h"
 
@@ -43,6 +44,117 @@ std::string linear_value(const FormulaSystem::Cv& cv, const std::string& target)
     return target + " = " + sum + ";\n";
 }
 
+// Whether dynamics that is held needs a correction of its force.
+bool corrects_held(const FormulaSystem& system) {
+    return std::ranges::any_of(system.fixman.outputs, [](const ProgramOutput& out) {
+        return out.kind != ProgramOutput::Kind::constant || out.value != 0.0f;
+    });
+}
+
+// Targets of a program's outputs from `first` on; the others are not assigned.
+std::vector<std::string> placed(const Program& program, int first,
+                                const std::vector<std::string>& targets) {
+    std::vector<std::string> all(program.outputs.size());
+    std::copy(targets.begin(), targets.end(), all.begin() + first);
+    return all;
+}
+
+// The noise of one variable after the other: of a matrix a row's sum over the normals comes first, as an
+// integrator has combined them.
+std::string noise_source(const FormulaSystem& system, const std::vector<std::string>& x) {
+    const int dim = system.dim, entries = static_cast<int>(system.noise_nodes.size());
+    const bool matrix = system.noise == FormulaSystem::Noise::matrix;
+    // The functions in a state-dependent noise are always the portable ones: add_noise has no policy.
+    std::string text = "    template <class L>\n    LANE_FN void add_noise(const " +
+                       array_type("x", dim) + ", const " + array_type("z", dim) + ", float s, " +
+                       array_type("f", dim) + ") const {\n        using M = Portable;\n";
+    const auto constant = [&](int e) -> std::optional<float> {
+        if (system.noise_constant)
+            return static_cast<float>(system.noise_values[static_cast<std::size_t>(e)]);
+        const auto output = static_cast<std::size_t>(system.noise_output + e);
+        if (!system.force.is_constant(output)) return std::nullopt;
+        return system.force.outputs[output].value;
+    };
+    const auto name = [](int e) { return std::string("n").append(std::to_string(e)); };
+    if (!system.noise_constant) {
+        std::vector<std::string> targets;
+        for (int e = 0; e < entries; ++e)
+            targets.push_back(constant(e) ? std::string() : "const L " + name(e));
+        text += indent(
+            source_statements(system.force, x, placed(system.force, system.noise_output, targets)));
+    }
+    for (int d = 0; d < dim; ++d) {
+        const std::string f = "f[" + std::to_string(d) + "]";
+        std::string sum = "broadcast<L>(0.0f)";
+        for (int e = 0; e < (matrix ? dim : 1); ++e) {
+            const int entry = matrix ? d * dim + e : d;
+            const std::optional<float> value = constant(entry);
+            if (value && *value == 0.0f) continue;
+            const std::string sigma =
+                value ? "broadcast<L>(" + source_literal(*value) + ")" : name(entry);
+            const std::string z = "z[" + std::to_string(matrix ? e : d) + "]";
+            if (matrix)
+                sum = "fma(" + sigma + ", " + z + ", " + sum + ")";
+            else
+                text += "        " + f + " = fma(" +
+                        (value ? "broadcast<L>(" + source_literal(*value) + " * s)"
+                               : name(entry) + " * broadcast<L>(s)") +
+                        ", " + z + ", " + f + ");\n";
+        }
+        if (matrix) text += "        " + f + " = fma(broadcast<L>(s), " + sum + ", " + f + ");\n";
+    }
+    return text + "    }\n";
+}
+
+// The directions that a bias acts along, where they are not evaluate()'s gradients or these are not those
+// of the bytecode, which computes them together with the force; of held variables, on their own.
+std::string pull_source(const FormulaSystem& system, const std::string& signature,
+                        Directions directions) {
+    const int dim = system.dim, n = static_cast<int>(system.cvs.size());
+    const bool held = directions == Directions::held;
+    if (system.gradient && (held || system.linear_cvs())) return "";
+    const auto row = [&](int k) { return elements("pull[" + std::to_string(k) + "]", dim); };
+    std::string text;
+    std::vector<std::string> targets(system.force.outputs.size()), all;
+    for (int k = 0; k < n; ++k) {
+        const FormulaSystem::Cv& cv = system.cvs[static_cast<std::size_t>(k)];
+        const std::string xi = "xi[" + std::to_string(k) + "]";
+        const std::vector<std::string> of = row(k);
+        all.insert(all.end(), of.begin(), of.end());
+        if (cv.linear)
+            text += linear_value(cv, xi);
+        else if (held)
+            text += xi + " = broadcast<L>(0.0f);\n";  // nobody asks
+        else
+            targets[static_cast<std::size_t>(cv.value_output)] = xi;
+        if (held) continue;
+        const double unit = directions == Directions::of_one_bias
+                                ? system.pull_unit(static_cast<std::size_t>(k))
+                                : 1.0;
+        if (cv.pull.empty())
+            std::copy(of.begin(), of.end(), targets.begin() + cv.pull_output);
+        for (int d = 0; d < dim; ++d) {
+            const auto place = static_cast<std::size_t>(d);
+            if (!cv.pull.empty())
+                text += of[place] + " = broadcast<L>(" +
+                        source_literal(static_cast<float>(unit * cv.pull[place])) + ");\n";
+        }
+    }
+    text += held ? source_statements(system.pull, elements("x", dim), all)
+                 : source_statements(system.force, elements("x", dim), targets);
+    for (int k = 0; k < n; ++k) {
+        const FormulaSystem::Cv& cv = system.cvs[static_cast<std::size_t>(k)];
+        const double unit = directions == Directions::of_one_bias
+                                ? system.pull_unit(static_cast<std::size_t>(k))
+                                : 1.0;
+        if (held || !cv.pull.empty() || unit == 1.0) continue;
+        for (const std::string& element : row(k))
+            text += element + " = " + element + " * broadcast<L>(" +
+                    source_literal(static_cast<float>(unit)) + ");\n";
+    }
+    return signature + indent(text) + "    }\n";
+}
+
 }  // namespace
 
 std::string system_source(const FormulaSystem& system, const std::string& name, bool constrained) {
@@ -55,15 +167,14 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
                        ";\n    static constexpr bool gradient = " +
                        (system.gradient ? "true" : "false") + ";\n\n";
 
-    std::vector<NodeId> drift = system.drift_nodes;
-    Expressions graph = system.graph;
-    if (constrained && !system.fixman_nodes.empty()) {
-        for (std::size_t d = 0; d < drift.size(); ++d)
-            drift[d] = graph.sub(drift[d], system.fixman_nodes[d]);
-    }
     text += "    template <class M, class L>\n    LANE_FN void force(const " +
             array_type("x", dim) + ", " + array_type("f", dim) + ") const {\n" +
-            indent(source_statements(lower(graph, drift, dim), x, elements("f", dim))) + "    }\n";
+            indent(source_statements(system.force, x, placed(system.force, 0, elements("f", dim))));
+    if (constrained && corrects_held(system))
+        text += "        L c[" + std::to_string(dim) + "];\n        {\n" +
+                indent(source_statements(system.fixman, x, elements("c", dim))) +
+                "        }\nLANE_UNROLL\n        for (int d = 0; d < dim; ++d) f[d] = f[d] - c[d];\n";
+    text += "    }\n";
 
     text += "    template <class M, class L>\n    LANE_FN L potential(const " +
             array_type(system.gradient ? "x" : "", dim) + ") const {\n";
@@ -74,35 +185,7 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
         text += "        return broadcast<L>(0.0f);\n    }\n";
     }
 
-    // The functions in a state-dependent noise are always the portable ones: add_noise has no policy.
-    text += "    template <class L>\n    LANE_FN void add_noise(const " + array_type("x", dim) +
-            ", const " + array_type("z", dim) + ", float s, " + array_type("f", dim) +
-            ") const {\n        using M = Portable;\n";
-    const Program noise = lower(system.graph, system.noise_nodes, dim);
-    const int entries = static_cast<int>(system.noise_nodes.size());
-    const auto entry_name = [](int e) { return std::string("n").append(std::to_string(e)); };
-    std::vector<std::string> targets;
-    for (int e = 0; e < entries; ++e)
-        targets.push_back(noise.is_constant(static_cast<std::size_t>(e))
-                              ? std::string()
-                              : "const L " + entry_name(e));
-    text += indent(source_statements(noise, x, targets));
-    for (int e = 0; e < entries; ++e) {
-        const bool matrix = system.noise == FormulaSystem::Noise::matrix;
-        const int row = matrix ? e / dim : e, column = matrix ? e % dim : e;
-        const std::size_t entry = static_cast<std::size_t>(e);
-        std::string scale;
-        if (noise.is_constant(entry)) {
-            if (noise.outputs[entry].value == 0.0f) continue;
-            scale = "broadcast<L>(" + source_literal(noise.outputs[entry].value) + " * s)";
-        } else {
-            scale = entry_name(e) + " * broadcast<L>(s)";
-        }
-        const std::string f = "f[" + std::to_string(row) + "]";
-        text += "        " + f + " = fma(" + scale + ", z[" + std::to_string(column) + "], " + f +
-                ");\n";
-    }
-    text += "    }\n";
+    text += noise_source(system, x);
     if (system.milstein_fits()) {
         text += "    template <class L>\n    LANE_FN void add_noise_slope(const " + array_type("x", dim) +
                 ", const " + array_type("z", dim) + ", float s, " + array_type("f", dim) +
@@ -121,42 +204,29 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
     return text;
 }
 
-std::string cv_source(const FormulaSystem& system, const std::string& name, bool one_unit) {
+std::string cv_source(const FormulaSystem& system, const std::string& name,
+                      Directions directions) {
     const int dim = system.dim, n = static_cast<int>(system.cvs.size());
-    const std::string size = "[" + std::to_string(n) + "][" + std::to_string(dim) + "]";
-    // A function of x that gives ξ and a vector for each, the outputs of `program`.
-    const auto function = [&](const std::string& called, const std::string& vectors,
-                              const Program& program) {
-        std::vector<std::string> targets = elements("xi", n);
-        std::string linear;
-        for (int k = 0; k < n; ++k) {
-            const FormulaSystem::Cv& cv = system.cvs[static_cast<std::size_t>(k)];
-            if (!cv.linear) continue;
-            linear += linear_value(cv, targets[static_cast<std::size_t>(k)]);
-            targets[static_cast<std::size_t>(k)].clear();
-        }
-        for (int k = 0; k < n; ++k)
-            for (std::string& element : elements(vectors + "[" + std::to_string(k) + "]", dim))
-                targets.push_back(std::move(element));
+    const auto signature = [&](const std::string& called, const std::string& vectors) {
         return "    template <class M, class L>\n    LANE_FN void " + called + "(const " +
-               array_type("x", dim) + ", " + array_type("xi", n) + ", L (&" + vectors + ")" + size +
-               ") const {\n" +
-               indent(linear + source_statements(program, elements("x", dim), targets)) + "    }\n";
+               array_type("x", dim) + ", " + array_type("xi", n) + ", L (&" + vectors + ")[" +
+               std::to_string(n) + "][" + std::to_string(dim) + "]) const {\n";
     };
-    std::string text = "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) +
-                       ";\n" + function("evaluate", "gradient", system.cv);
-    if (!system.gradient) {
-        Expressions graph = system.graph;
-        std::vector<NodeId> outputs = system.cv_nodes;
-        for (std::size_t o = 0; o < system.pull_nodes.size(); ++o) {
-            const double unit = system.pull_unit(o / static_cast<std::size_t>(dim));
-            outputs.push_back(one_unit
-                                  ? graph.mul(graph.constant(unit), system.pull_nodes[o])
-                                  : system.pull_nodes[o]);
-        }
-        text += function("evaluate_pull", "pull", lower(graph, outputs, dim));
+    std::vector<std::string> targets = elements("xi", n);
+    std::string linear;
+    for (int k = 0; k < n; ++k) {
+        const FormulaSystem::Cv& cv = system.cvs[static_cast<std::size_t>(k)];
+        if (!cv.linear) continue;
+        linear += linear_value(cv, targets[static_cast<std::size_t>(k)]);
+        targets[static_cast<std::size_t>(k)].clear();
     }
-    return text + "};\n";
+    for (int k = 0; k < n; ++k)
+        for (std::string& element : elements("gradient[" + std::to_string(k) + "]", dim))
+            targets.push_back(std::move(element));
+    return "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) + ";\n" +
+           signature("evaluate", "gradient") +
+           indent(linear + source_statements(system.cv, elements("x", dim), targets)) + "    }\n" +
+           pull_source(system, signature("evaluate_pull", "pull"), directions) + "};\n";
 }
 
 }  // namespace microlift

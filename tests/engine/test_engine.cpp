@@ -71,6 +71,7 @@ TEST_CASE("device: a fault is told in the words of the library whose call it was
     CHECK(text.find("NVRTC_ERROR_OUT_OF_MEMORY") != std::string::npos);
     CHECK(said(2, "cudaMallocAsync(&data, n, s)").find("out of memory") != std::string::npos);
     CHECK(said(2, "cub::DeviceRadixSort::SortKeys()").find("out of memory") != std::string::npos);
+    CHECK(said(2, "thrust::gather").find("out of memory") != std::string::npos);
     CHECK(said(15, "cublasLtMatmul()").find("NOT_SUPPORTED") != std::string::npos);
     CHECK(said(3, "other(1)").find("status 3 of other") != std::string::npos);
 }

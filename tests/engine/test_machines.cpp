@@ -78,6 +78,11 @@ TEST_CASE("machines: portable trajectories have the same bits") {
     cases.push_back({"variables = [\"x\", \"y\"]\nbeta = 2.0\n"
                      "potential = \"(x^2-1)^2 + 0.3*sin(3*x)*y + exp(-y^2) + y^2*sqrt(1+x^2)\"",
                      "x", "1e-3", {-0.5, 0.3}, true});
+    cases.push_back({"variables = [\"x\", \"y\"]\nbeta = 2.0\npotential = \"(x^2-1)^2 + exp(-y^2) + y^2\"",
+                     "x + 0.1*y^2", "1e-3", {-0.5, 0.3}, true});
+    cases.push_back({"variables = [\"x\", \"y\"]\ndrift = [\"-x*y^2\", \"-y\"]\n"
+                     "diffusion = [[\"0.7\", \"0.2\"], [\"-0.3\", \"0.8\"]]",
+                     "x", "1e-3", {-0.5, 0.3}, false});
     for (const Case& c : cases)
         for (const std::string scheme :
              {"euler_maruyama", "leimkuhler_matthews", "heun", "mala", "baoab"}) {

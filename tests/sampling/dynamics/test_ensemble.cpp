@@ -96,6 +96,22 @@ TEST_CASE("a launch is cut, and the pieces make the same bits") {
     }
 }
 
+// The noise that is averaged with the last step's is the last launch's.
+TEST_CASE("noise by a matrix goes on from launch to launch") {
+    const RunConfig run = config("variables = [\"x\", \"y\"]\ndrift = [\"-x\", \"-y\"]\n"
+                                 "diffusion = [[\"0.7\", \"0.2\"], [\"-0.3\", \"0.8\"]]");
+    const Model model(run);
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        const std::shared_ptr<const PathKernel> kernel =
+            model.path_kernel(model.path_setup(run.integrator));
+        Ensemble whole(stream, kernel, 300, 5, 1), pieces(stream, kernel, 300, 5, 1);
+        whole.advance(40);
+        for (const uint64 steps : {1, 6, 33}) pieces.advance(steps);
+        CHECK(whole.save_state() == pieces.save_state());
+    }
+}
+
 TEST_CASE("steps beyond 2^32 are named as they are") {
     const RunConfig run = config("variables = [\"x\"]\nbeta = 3.0\npotential = \"(x^2 - 1)^2\"");
     const Model model(run);

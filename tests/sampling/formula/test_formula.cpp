@@ -883,23 +883,30 @@ TEST_CASE("formula system: generated source computes the bits of the bytecode") 
         sample.observe<Portable>(x, y);
         sample.add_noise(x, z, 2.0f, g);
         FormulaSampleCv{}.evaluate<Portable>(x, xi, gradient);
+        L pulled[2], pull[2][3];
+        FormulaSampleCv{}.evaluate_pull<Portable>(x, pulled, pull);
         for (int j = 0; j < kNativeWidth; ++j) {
-            // The force program also yields noise and CVs; order of operations may differ in shared
-            // sums, so each list is lowered on its own here, as for the source.
-            const auto run = [&](const std::vector<NodeId>& nodes) {
-                std::vector<float> out(nodes.size());
-                execute_scalar(lower(system.graph, nodes, 3), points[j], out.data());
-                return out;
+            // One program yields drift, noise and CVs, and rounds shared sums in one way for all.
+            std::vector<float> force(system.force.outputs.size()), seen(3);
+            execute_scalar(system.force, points[j], force.data());
+            const auto part = [&](int from, int count) {
+                return std::vector<float>(force.begin() + from, force.begin() + from + count);
             };
-            CHECK(run(system.drift_nodes) == lanes_of(f, 3, j));
-            CHECK(run(system.observe_nodes) == lanes_of(y, 3, j));
+            CHECK(part(0, 3) == lanes_of(f, 3, j));
+            for (int k = 0; k < 2; ++k) {
+                const FormulaSystem::Cv& of = system.cvs[static_cast<std::size_t>(k)];
+                if (!of.linear) CHECK(part(of.value_output, 1)[0] == get_lane(pulled[k], j));
+                if (of.pull.empty()) CHECK(part(of.pull_output, 3) == lanes_of(pull[k], 3, j));
+            }
+            execute_scalar(system.observe, points[j], seen.data());
+            CHECK(seen == lanes_of(y, 3, j));
             std::vector<float> cv(8);
             execute_scalar(system.cv, points[j], cv.data());
             CHECK(std::vector<float>(cv.begin(), cv.begin() + 2) == lanes_of(xi, 2, j));
             CHECK(std::vector<float>(cv.begin() + 2, cv.begin() + 5) ==
                   lanes_of(gradient[0], 3, j));
             CHECK(std::vector<float>(cv.begin() + 5, cv.end()) == lanes_of(gradient[1], 3, j));
-            const std::vector<float> noise = run(system.noise_nodes);
+            const std::vector<float> noise = part(system.noise_output, 9);
             for (int d = 0; d < 3; ++d) {
                 double expected = 0.0;
                 for (int e = 0; e < 3; ++e)

@@ -136,15 +136,53 @@ TEST_CASE(
     check_same_bits(two_wells(), setup);
 }
 
-TEST_CASE("ptx: the hardware's functions stay close to the portable ones over some steps") {
+// The bytecode computes force, noise and directions in one program, whose parts share subexpressions.
+TEST_CASE("ptx: curved variables, noise of the state, matrices and constraints keep the bits") {
+    PathSetup setup;
+    setup.dt = 1e-3;
+    setup.beta = 3;
+    FormulaSystemText curved = two_wells(), two = two_wells(), own = matrix_noise(),
+                      mixed = matrix_noise();
+    curved.cv = {"x + 0.1*y^2"};
+    two.cv = {"y^2 + x", "x"};
+    own.diffusion_matrix.clear();
+    own.diffusion = {"sqrt(1 + 0.1*y^2)", "exp(-y^2)"};
+    own.cv = {"x*exp(-y^2)"};
+    mixed.diffusion_matrix = {{"0.7", "0.2"}, {"-0.3", "0.8"}};  // and averaged noise
+    for (const FormulaSystemText& text : {curved, two, mixed}) check_same_bits(text, setup);
+    setup.scheme = Scheme::mala;
+    check_same_bits(curved, setup);
+    setup.scheme = Scheme::euler_maruyama;
+    for (const BiasKind bias : {BiasKind::harmonic, BiasKind::level_set}) {
+        setup.bias = bias;
+        for (const FormulaSystemText& text : {curved, own, mixed}) check_same_bits(text, setup);
+    }
+}
+
+// Angles of the noise are made from the same bits in another way, so the numbers differ and their law does not.
+TEST_CASE("ptx: in the hardware's functions trajectories have the law of the portable ones") {
     PathSetup setup;
     setup.dt = 1e-3;
     setup.beta = 3;
     const auto system = std::make_shared<const FormulaSystem>(make_formula_system(two_wells()));
     const std::vector<float> cpu = on_cpu(system, setup), device = emulated(*system, setup);
-    // 40 steps, each with errors of some 2^-22 of numbers of order 1 times their noise, sqrt(2
-    // dt/β) ≈ 0.03.
-    for (std::size_t i = 0; i < cpu.size(); ++i) CHECK(std::fabs(cpu[i] - device[i]) < 1e-5f);
+    CHECK(cpu != device);
+    // By variable, mean and variance of what 40 steps add: 4.5 standard errors, that of ln(variance) being
+    // sqrt(2/n) for each.
+    constexpr auto n = static_cast<std::size_t>(Arrays::n);
+    const std::vector<float> start = Arrays(*system).x;
+    for (std::size_t d = 0; d < 2; ++d) {
+        double mean[2] = {}, square[2] = {};
+        for (std::size_t i = d * n; i < (d + 1) * n; ++i)
+            for (int m = 0; m < 2; ++m) {
+                const double moved = static_cast<double>((m ? device : cpu)[i] - start[i]);
+                mean[m] += moved / n;
+                square[m] += moved * moved / n;
+            }
+        for (int m = 0; m < 2; ++m) square[m] -= mean[m] * mean[m];
+        CHECK(std::fabs(mean[0] - mean[1]) < 4.5 * std::sqrt((square[0] + square[1]) / n));
+        CHECK(std::fabs(std::log(square[0] / square[1])) < 4.5 * std::sqrt(4.0 / n));
+    }
 }
 
 }  // namespace microlift

@@ -1,0 +1,230 @@
+#!/usr/bin/python3
+"""Whole runs on the emulated device beside those of the CPU. In portable mathematics every result file has the
+same bits, but for what a trained network enters; in the fast one free energies agree within their errors.
+
+usage: test_runs.py BUILD_FOLDER
+"""
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
+from command import BINARY, SOURCE, Scratch, run, table  # noqa: E402
+
+EMULATED = [str(SOURCE / "tools" / "checks" / "emulated.sh"), str(Path(sys.argv[1]).resolve())]
+PORTABLE = ("--device", "cuda", "--math", "portable")
+FAST = ("--device", "cuda", "--math", "fast")
+CPU = ("--device", "cpu", "--threads", "1")
+# What depends on the machine: times, counts of launches and bytes, names.
+MACHINE = ("seconds", "per_second", "device", "threads", "kernel_launches", "bytes_to")
+
+
+def umbrella(first, last, windows, stiffness, **more):
+    keys = {"from": first, "to": last, "windows": windows, "stiffness": stiffness, "replicas": 16,
+            "equilibrate": 100, "steps": 400, "stride": 20, **more}
+    return "[umbrella]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in keys.items())
+
+
+ESTIMATE = "[estimate]\nbins = 12\nblocks = 8\n"
+PASSAGES = ("passage_from = -1.0\npassage_to = [0.0, 1.0]\npassages = 64\npassage_steps = 2000\n"
+            "committor_a = [{a}, 0.3]\ncommittor_b = [{b}, 0.3]\ncommittor_points = [{at}]\ncommittor_runs = 32\n")
+CLOSURE = "[closure]\nvalues = 8\nreplicas = 32\nburst_steps = 32\nrelaxation = 1e5\n"
+MULLER_BROWN = '[system]\nname = "muller_brown"\nbeta = 0.0666666667\n'
+SYSTEMS = {
+    "built-in, closure with passages":
+        '[system]\nname = "double_well"\nbeta = 2.0\n[cv]\nvariables = ["x"]\n[integrator]\ndt = 1e-3\n'
+        + umbrella(-1.2, 1.2, 6, 20.0) + ESTIMATE + CLOSURE
+        + PASSAGES.format(a="-1.0", b="1.0", at="0.0, 0.2"),
+    "formula, curved variable, exchange, closure with passages":
+        '[system]\nvariables = ["x", "y"]\nbeta = 2.0\n'
+        'potential = "(x^2-1)^2 + 0.5*(y - 0.3*sin(2*x))^2 + 0.1*exp(-y^2)"\n'
+        '[cv]\nvariables = ["x + 0.1*y^2"]\n[integrator]\ndt = 2e-3\n'
+        + umbrella(-1.2, 1.2, 6, 20.0, exchange=60) + ESTIMATE + CLOSURE
+        + PASSAGES.format(a="-1.0, 0.0", b="1.0, 0.0", at="0.0, 0.0, 0.2, 0.1"),
+    "two variables, exchange":
+        MULLER_BROWN + '[cv]\nvariables = ["x", "y"]\n[integrator]\ndt = 1e-4\n'
+        + umbrella([-1.4, -0.2], [1.0, 1.8], [5, 4], [300.0, 300.0], exchange=60)
+        + "[estimate]\nbins = [8, 8]\nblocks = 8\n",
+    "drift, matrix of noise, held states":
+        '[system]\nvariables = ["x", "y"]\ndrift = ["x - y^3", "-100*(y - x)"]\n'
+        'diffusion = [["0.1", "0.02"], ["0.5", "10 + 0.1*tanh(y)"]]\n[cv]\nvariables = ["x"]\n'
+        '[integrator]\nscheme = "euler_maruyama"\ndt = 1e-4\n' + umbrella(-1.0, 1.0, 6, 5.0) + ESTIMATE
+        + '[closure]\nstart = "constrained"\nequilibrate = 50\nvalues = 8\nreplicas = 32\n'
+          "burst_lags = [4, 8, 16]\nrelaxation = 0\n",
+    "baoab, umbrella integration, learned coordinates":
+        MULLER_BROWN + '[cv]\nvariables = ["x"]\n[integrator]\nscheme = "baoab"\ndt = 1e-3\n'
+        + umbrella(-1.4, 1.0, 10, 300.0) + ESTIMATE
+        + 'method = "umbrella_integration"\n[learn]\npoints = 200\nlandmarks = 20\n',
+    "histogram, wham":
+        MULLER_BROWN + '[cv]\nvariables = ["x"]\n[integrator]\ndt = 1e-4\n'
+        + umbrella(-1.4, 1.0, 10, 300.0, store="histogram") + ESTIMATE + 'method = "wham"\n',
+}
+COUPLED = """\
+[system]
+name = "hidden_barrier"
+beta = 1.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 5e-4
+""" + umbrella(-1.5, 1.5, 8, 40.0, initial=[0.0, 1.0]) + ESTIMATE + """\
+[generator]
+kind = "KIND"
+generator_widths = [8]
+critic_widths = [8]
+batch = 64
+iterations = 2
+validate_every = 1
+validation_states = 32
+flow_steps = 2
+precision = "fp32"
+[lifting]
+values = 1
+states = 100
+heal_steps = 4
+proposals = 0
+[coupling]
+rounds = 1
+windows = 4
+replicas = 16
+equilibrate = 100
+steps = 200
+iterations = 1
+jump = 20
+discard = 0
+"""
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items() if not any(word in k for word in MACHINE)}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    return repr(value)  # NaN equals itself
+
+
+def results(folder):
+    """By file, and by data set: every bit of it."""
+    found = {}
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix in (".csv", ".toml") or path.name == "diffusion_map.json":
+            found[path.name] = path.read_bytes()
+        elif path.name == "metrics.json":
+            found[path.name] = plain(json.loads(path.read_text()))
+        elif path.suffix == ".h5" and path.name != "checkpoint.h5":
+            with h5py.File(path) as file:
+                file.visititems(lambda name, item: found.update({f"{path.name}/{name}": item[()].tobytes()})
+                                if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+class Runs(Scratch):
+    def go(self, text, out, *options, status=0, changes=()):
+        config = self.dir / "run.toml"
+        config.write_text(text)
+        words = [BINARY, "run", config, "-o", self.dir / out, "--quiet", "--no-report", *options]
+        run(*(EMULATED if "cuda" in options else []), *words, *changes, status=status)
+        return self.dir / out
+
+    def same(self, a, b, names=None):
+        a, b = results(a), results(b)
+        self.assertEqual(a.keys(), b.keys())
+        for name in a if names is None else names:
+            self.assertEqual(a[name], b[name], name)
+        return a
+
+    def test_portable_runs_have_the_bits_of_the_cpu(self):
+        for name, text in SYSTEMS.items():
+            with self.subTest(name):
+                number = str(list(SYSTEMS).index(name))
+                found = self.same(self.go(text, "cpu" + number, *CPU), self.go(text, "cuda" + number, *PORTABLE))
+                self.assertIn("free_energy.csv", found)
+                if "passages" in name:
+                    self.assertGreater(len(found["metrics.json"]["closure"]["sources"][0]["passages"]), 1)
+
+    def test_fast_free_energies_agree_within_their_errors(self):
+        """Another noise, so another draw. Student's t of 8 blocks exceeds 6 in one of 2000 bins; there are a
+        hundred. Without a potential these windows do not overlap enough for errors."""
+        for number, (name, text) in enumerate(SYSTEMS.items()):
+            if "drift" in name:
+                continue
+            with self.subTest(name):
+                text = text.split("[closure]")[0].split("[learn]")[0]
+                kt = 15 if "muller_brown" in text else 0.5
+                cpu, fast = (table(self.go(text, f"{where}{number}", *options) / "free_energy.csv")
+                             for where, options in (("c", CPU), ("f", FAST)))
+                self.assertFalse(np.array_equal(cpu, fast))
+                with np.errstate(invalid="ignore"):
+                    apart = np.abs(cpu[:, -2] - fast[:, -2]) / np.hypot(cpu[:, -1], fast[:, -1])
+                self.assertGreater(np.isfinite(apart).sum(), 6)
+                self.assertLess(np.nanmax(apart), 6)
+                self.assertLess(np.nanmedian(fast[:, -1]), kt)  # the errors tell something
+
+    def test_what_no_network_enters_keeps_its_bits(self):
+        """Networks are trained by cuBLASLt's products, whose sums have an order of their own: to rounding. Jumps
+        go to their states, so the coupled rounds agree to rounding, too."""
+        for kind in ("flow", "cgan"):
+            with self.subTest(kind):
+                text = COUPLED.replace("KIND", kind)
+                cpu, cuda = self.go(text, kind, *CPU), self.go(text, kind + "_cuda", *PORTABLE)
+                with h5py.File(cpu / "samples.h5") as a, h5py.File(cuda / "samples.h5") as b:
+                    first = 8 * 16 * 20  # of the umbrella's windows
+                    self.assertGreater(len(a["window"]), first)
+                    for name in ("state", "cv", "window"):
+                        self.assertEqual(a[name][:first].tobytes(), b[name][:first].tobytes())
+                a, b = table(cpu / "free_energy.csv"), table(cuda / "free_energy.csv")
+                known = np.isfinite(a[:, 1])
+                # Rounding moves a state by 1e-6 or so; a jump that is decided otherwise would show as an error.
+                self.assertLess(np.abs(a - b)[known, 1].max(), np.nanmedian(a[known, 2]))
+                run(*EMULATED, BINARY, "generate", cpu, "--at", 0.3, "-n", 64, "-o", self.dir / "b.npy",
+                    *PORTABLE)
+                run(BINARY, "generate", cpu, "--at", 0.3, "-n", 64, "-o", self.dir / "a.npy", *CPU)
+                x, y = np.load(self.dir / "a.npy"), np.load(self.dir / "b.npy")
+                # Sums of some ten products of numbers of order one, rounded to 2^-24 each.
+                self.assertEqual(x.shape, (64, 2))
+                self.assertLess(np.abs(x - y).max(), 2e-5)
+
+    def test_a_run_goes_on_from_machine_to_machine(self):
+        """Stopped on one, resumed on either: the bits of the whole run."""
+        text = SYSTEMS["two variables, exchange"]
+        for less, more in (("steps = 400", "steps = 50000"), ("stride = 20", "stride = 500"),
+                           ("exchange = 60", "exchange = 1500")):
+            self.assertIn(less, text)
+            text = text.replace(less, more)
+        whole = self.go(text, "whole", *CPU)
+        for begun, resumed in ((PORTABLE, PORTABLE), (CPU, PORTABLE), (PORTABLE, CPU)):
+            with self.subTest(f"{begun[1]} to {resumed[1]}"):
+                out = self.dir / f"{begun[1]}_{resumed[1]}"
+                words = [BINARY, "run", self.dir / "run.toml", "-o", out, "--quiet", "--no-report", *begun]
+                process = subprocess.Popen([str(w) for w in (EMULATED if "cuda" in begun else []) + words],
+                                           stderr=subprocess.DEVNULL)
+                while not (out / "config.toml").exists() and process.poll() is None:
+                    time.sleep(0.002)
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.wait(60), 130)
+                where = EMULATED if "cuda" in resumed else []
+                run(*where, *words[:-len(begun)], *resumed, "--resume")
+                self.same(whole, out, ["free_energy.csv", "samples.h5/state", "samples.h5/cv", "samples.h5/weight"])
+
+    def test_other_commands(self):
+        text = SYSTEMS["baoab, umbrella integration, learned coordinates"]
+        out = self.go(text.split("[learn]")[0], "learned", *CPU)
+        maps = []
+        for where, options in (([], CPU), (EMULATED, PORTABLE)):
+            run(*where, BINARY, "learn", out, *options, "--points", 200, "--landmarks", 20)
+            maps.append((out / "diffusion_map.json").read_bytes())
+        self.assertEqual(*maps)
+        run(*EMULATED, BINARY, "bench", "mbar:samples=2000", "--device", "cuda")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=2)
