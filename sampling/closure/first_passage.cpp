@@ -33,11 +33,7 @@ public:
                                  "potential; give it by the collective variable");
         const int D = model_.dim(), K = model_.n_cvs();
         const int cv_rows = static_cast<int>(model_.formulas().cv.outputs.size());
-        // Steps stored at a time: what stays in the cache of a CPU, more on a GPU.
-        const index floats = (D + K + model_.closure_outputs()) * args.slots;
-        const index piece =
-            std::max<index>(kPiece, floats_at_once(stream.device(), 0) / floats / kPiece * kPiece);
-        const index row = args.slots * piece;
+        const index row = args.slots * kPiece;
         if (x_.size() != D * row) {
             x_ = Buffer<float>(stream.device(), D * row);
             xi_ = Buffer<float>(stream.device(), K * row);
@@ -48,7 +44,7 @@ public:
         }
         PassageArgs a = args;
         for (uint64 done = 0; done < args.steps;) {
-            const uint64 now = std::min(static_cast<uint64>(piece), args.steps - done);
+            const uint64 now = std::min(static_cast<uint64>(kPiece), args.steps - done);
             copy(stream, begin_x_.span(), Span<const float>(args.x, D * args.slots));
             model_.evaluate_cvs(stream, begin_x_.span(), args.slots, args.slots, begin_xi_.span(),
                                 args.slots);
@@ -83,6 +79,7 @@ public:
     }
 
 private:
+    // Steps stored at a time, on every device: a slot's next trajectory begins with a piece.
     static constexpr index kPiece = 64;
     const Model& model_;
     std::unique_ptr<PathKernel> kernel_;

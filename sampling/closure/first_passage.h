@@ -59,15 +59,16 @@ Share second_before_first(const PassageResult& result, index from, index to);
 
 // The kernel of a model: compiled for built-in systems with linear CVs, else by formula.
 std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetup& setup);
-// A one-dimensional reduced model from tables on the device, which must outlive the kernel.
+// A one-dimensional reduced model from tables on the device, which must outlive the kernel; `portable`: in
+// which mathematics.
 std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span<const float> drift,
-                                                    Span<const float> sigma);
+                                                    Span<const float> sigma, bool portable);
 // A two-dimensional one: b₁, b₂ and the lower triangular σ with σσᵀ = 2 D on a rectangle of points,
 // (5, points₀, points₁).
 std::unique_ptr<PassageKernel> plane_passage_kernel(const std::array<double, 2>& from,
                                                     const std::array<double, 2>& to,
                                                     const std::array<index, 2>& points,
-                                                    Span<const float> table);
+                                                    Span<const float> table, bool portable);
 // The compiled kernel of a built-in, or null.
 std::unique_ptr<PassageKernel> builtin_passage_kernel(const std::string& name,
                                                       std::span<const double> parameters,

@@ -99,20 +99,20 @@ void find_stored_passages(Stream& stream, const PassageArgs& args, const StoredP
 }
 
 std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span<const float> drift,
-                                                    Span<const float> sigma) {
+                                                    Span<const float> sigma, bool portable) {
     const double points = static_cast<double>(drift.size);
     LinearCvs<1> cv;
     cv.weight[0][0] = 1.0f;
     const TableSystem system{static_cast<float>(from),
                              static_cast<float>((points - 1) / (to - from)),
                              static_cast<int>(drift.size), drift.data, sigma.data};
-    return std::make_unique<TypedPassageKernel<TableSystem>>(system, cv, false);
+    return std::make_unique<TypedPassageKernel<TableSystem>>(system, cv, portable);
 }
 
 std::unique_ptr<PassageKernel> plane_passage_kernel(const std::array<double, 2>& from,
                                                     const std::array<double, 2>& to,
                                                     const std::array<index, 2>& points,
-                                                    Span<const float> table) {
+                                                    Span<const float> table, bool portable) {
     PlaneTableSystem system{};
     LinearCvs<2> cvs;
     cvs.n = 2;
@@ -124,7 +124,7 @@ std::unique_ptr<PassageKernel> plane_passage_kernel(const std::array<double, 2>&
         cvs.weight[k][k] = 1.0f;
     }
     system.table = table.data;
-    return std::make_unique<TypedPassageKernel<PlaneTableSystem>>(system, cvs, false);
+    return std::make_unique<TypedPassageKernel<PlaneTableSystem>>(system, cvs, portable);
 }
 
 HOST_PASS_END

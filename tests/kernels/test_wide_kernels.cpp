@@ -309,6 +309,7 @@ TEST_CASE("bursts: the CPU has the bits of the CUDA kernel's source") {
 TEST_CASE("records of training: the CPU has the bits of the CUDA kernels' source") {
     const index batch = 1300;
     const std::vector<float> x = normals(5 * batch, 31);
+    const float bias = 0.75f;
     const auto at = [&](index k) { return x.data() + k * batch; };
     std::vector<float> histories[2];
     for (const bool on_cpu : {false, true}) {
@@ -320,7 +321,7 @@ TEST_CASE("records of training: the CPU has the bits of the CUDA kernels' source
         std::vector<float>& history = histories[on_cpu];
         history.assign(3 * kHistoryColumns, -1.0f);
         const RecordKernel<GanRecord> gan{
-            {schedule, &clock, at(0), at(1), at(2), at(3), batch, 2 * batch, history.data()}};
+            {schedule, &clock, at(0), at(1), at(2), at(3), &bias, batch, 2 * batch, history.data()}};
         const auto run = [&](const auto& kernel) {
             if (on_cpu)
                 RecordOnCpu{}(kernel, 0);
@@ -348,14 +349,16 @@ TEST_CASE("records of training: the CPU has the bits of the CUDA kernels' source
         history.insert(history.end(), distance.begin(), distance.end());
     }
     CHECK(different(histories[0], histories[1]) == 0);
-    double gap = 0, loss = 0;
+    double gap = 0, loss = 0, after = 0;
     for (index i = 0; i < batch; ++i) {
         gap += static_cast<double>(at(1)[i]) - static_cast<double>(at(0)[i]);
         loss += static_cast<double>(at(0)[i]);
+        after += static_cast<double>(bias - at(2)[i]);
     }
     const float* row = &histories[1][2 * kHistoryColumns];
     CHECK(row[0] == 4.0f);
     CHECK(row[1] == doctest::Approx(gap / static_cast<double>(batch)).epsilon(1e-5));
+    CHECK(row[3] == doctest::Approx(after / static_cast<double>(batch)).epsilon(1e-5));
     CHECK(histories[1][3 * kHistoryColumns + 3 * kLossColumns + 1] == doctest::Approx(loss).epsilon(1e-5));
 }
 

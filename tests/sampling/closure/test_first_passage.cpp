@@ -189,7 +189,7 @@ TEST_CASE("a reduced model from tables passes in the time of its quadrature") {
     Buffer<float> b(stream.device(), points), s(stream.device(), points);
     copy_to_device(stream, b.span(), drift.data());
     copy_to_device(stream, s.span(), sigma.data());
-    const auto kernel = table_passage_kernel(-2.5, 2.5, b.span(), s.span());
+    const auto kernel = table_passage_kernel(-2.5, 2.5, b.span(), s.span(), true);
     check_time(time_from(stream, *kernel, {-1}, 4096, above(0, 0), 5e-3), 12.6984, 3, 0.003);
 }
 
@@ -250,7 +250,8 @@ TEST_CASE("ellipses of two variables: a linear drift to its centre takes ln(r/a)
                 }
         Buffer<float> device_table(device, static_cast<index>(table.size()));
         copy_to_device(stream, device_table.span(), table.data());
-        const auto tables = plane_passage_kernel({-4, -8}, {4, 8}, {side, side}, device_table.span());
+        const auto tables = plane_passage_kernel({-4, -8}, {4, 8}, {side, side},
+                                                  device_table.span(), true);
         check_time(time_from(stream, *tables, {1.5, 0}, 8192, set, 1e-3), exact, 4, 0.003);
         check_time(time_from(stream, *tables, {0, 3}, 8192, set, 1e-3, 2), exact, 4, 0.003);
         const RunConfig run = parse_run_config(R"toml([system]

@@ -176,7 +176,8 @@ void ClosureStage::simulate(ClosureSourceOfTwo& s) {
     }
     Buffer<float> device_table(stream_.device(), static_cast<index>(table.size()));
     copy_to_device(stream_, device_table.span(), table.data());
-    simulate(s, *plane_passage_kernel(low, high, {wide, wide}, device_table.span()));
+    simulate(s, *plane_passage_kernel(low, high, {wide, wide}, device_table.span(),
+                                      config_.integrator.portable_math));
 }
 
 void ClosureStage::write_surfaces() {

@@ -136,7 +136,8 @@ void ClosureStage::simulate(ClosureSource& s) {
     Buffer<float> drift_table(stream_.device(), kTable), sigma_table(stream_.device(), kTable);
     copy_to_device(stream_, drift_table.span(), drift.data());
     copy_to_device(stream_, sigma_table.span(), sigma.data());
-    simulate(s, *table_passage_kernel(low, high, drift_table.span(), sigma_table.span()));
+    simulate(s, *table_passage_kernel(low, high, drift_table.span(), sigma_table.span(),
+                                      config_.integrator.portable_math));
 }
 
 void ClosureStage::simulate(ClosureFigures& s, const PassageKernel& kernel) {
