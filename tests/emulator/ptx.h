@@ -66,7 +66,7 @@ struct Coverage {
     void add(const std::string& name, Entry entry);
     std::set<std::string> held() const, executed() const;  // opcodes
 };
-Coverage coverage();
+Coverage coverage(bool launched_alone = false);
 std::uint64_t digest(const std::vector<std::string>& opcodes);
 
 }  // namespace emulator

@@ -265,7 +265,7 @@ TEST_CASE("whitening: a state that is the condition is met, moments follow the c
 }
 
 TEST_CASE("cgan: learns a bimodal conditional density") {
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         Stream stream(device);
         Data data(stream, 200000);
         TrainerConfig config;

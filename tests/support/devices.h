@@ -2,6 +2,7 @@
 // by tests/engine/test_devices.cpp, and is a failure when MICROLIFT_REQUIRE_CUDA=1.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "engine/device/device.h"
@@ -12,6 +13,22 @@ inline const std::vector<Device>& test_devices() {
     static const std::vector<Device> devices = [] {
         std::vector<Device> list{Device::cpu(2)};
         if (Device::cuda_count() > 0) list.push_back(Device::cuda(0));
+        return list;
+    }();
+    return devices;
+}
+
+// Whether tests/emulator stands in for it: an instruction there takes hundreds of times as long.
+inline bool is_emulated(const Device& device) {
+    return !device.is_cpu() && device.description().find("emulated device") != std::string::npos;
+}
+
+// Where laws of many samples and long trainings are tested: without an emulated device, which other tests
+// hold to the bits or the numbers of the CPU.
+inline const std::vector<Device>& quick_devices() {
+    static const std::vector<Device> devices = [] {
+        std::vector<Device> list = test_devices();
+        std::erase_if(list, is_emulated);
         return list;
     }();
     return devices;

@@ -70,7 +70,7 @@ Runtime& Runtime::get() {
 
 Runtime::Runtime() : streams(Options::read().seed), options(Options::read()) {
     if (options.notes) std::atexit(say_what_is_left);
-    if (!options.coverage.empty()) std::atexit([] { write_coverage(get().options.coverage, coverage()); });
+    if (!options.coverage.empty()) std::atexit([] { write_coverage(get().options.coverage, coverage(true)); });
 }
 
 int Runtime::guarded(const char* name, const std::function<void()>& body) {

@@ -2,8 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
+#include <numeric>
 
 #include "sampling/closure/first_passage.h"
+#include "sampling/dynamics/systems.h"
 #include "sampling/model/model.h"
 #include "sampling/run/config/run_config.h"
 #include "tests/support/devices.h"
@@ -272,6 +275,110 @@ stiffness = [1, 1]
         const auto formula = passage_kernel(model, model.path_setup(run.integrator));
         check_time(time_from(stream, *formula, {0.9, 2.4}, 2048, set, 1e-3), exact, 4, 0.003);
     }
+}
+
+namespace {
+
+using MakeKernel = std::function<std::unique_ptr<PassageKernel>(Stream&, bool portable)>;
+
+// Trajectories that start beside sets of every kind: with portable mathematics the CPU's bits on every device,
+// with the hardware's functions its mean time, to five standard errors.
+void check_machines(const std::string& name, const MakeKernel& make, const std::vector<double>& start,
+                    const std::vector<std::vector<double>>& cvs, double dt, double reach) {
+    CAPTURE(name);
+    std::vector<double> center, aside = start;
+    for (const std::vector<double>& weight : cvs)
+        center.push_back(std::inner_product(weight.begin(), weight.end(), start.begin(), 0.0));
+    const std::vector<double> radii(center.size(), reach);
+    aside.back() += 2 * reach;
+    struct Sets {
+        PassageSet first, second;
+        bool inside;  // starts are moved out of it
+    };
+    const int k = static_cast<int>(cvs.size()) - 1;
+    const Sets all[] = {{below(k, center.back() - reach), above(k, center.back() + reach), false},
+                        {ball(aside, reach), below(k, center.back() - reach), false},
+                        {PassageSet{}, ellipse(center, radii), true}};
+    constexpr index n = 1000;
+    const auto run = [&](const Device& device, bool portable, const Sets& sets) {
+        Stream stream(device);
+        std::vector<double> state = start;
+        if (sets.inside) state.back() += 1.5 * reach;
+        const Buffer<float> x = starts(stream, state, n);
+        const auto kernel = make(stream, portable);
+        PassageOptions options;
+        options.dt = dt;
+        options.max_steps = 1200;
+        return run_passages(stream, *kernel, x.span(), n, sets.first, sets.second, options);
+    };
+    for (const Sets& sets : all) {
+        CAPTURE(&sets - all);
+        const PassageResult expected = run(test_devices()[0], true, sets);
+        CHECK(expected.finished > n / 10);
+        for (std::size_t m = 1; m < test_devices().size(); ++m) {
+            const PassageResult found = run(test_devices()[m], true, sets);
+            CHECK(found.time == expected.time);
+            CHECK(found.entered == expected.entered);
+            const MeanTime one = mean_passage_time(expected);
+            const MeanTime other = mean_passage_time(run(test_devices()[m], false, sets));
+            CAPTURE(one.mean);
+            CAPTURE(other.mean);
+            CHECK(std::fabs(one.mean - other.mean) <= 5 * std::hypot(one.error, other.error));
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("passages of every compiled system are the same on every device") {
+    for (const SystemInfo& info : system_registry()) {
+        if (!info.passage) continue;
+        std::vector<double> parameters;
+        for (const ParameterInfo& p : info.parameters) parameters.push_back(p.value);
+        const int dim = static_cast<int>(info.variables.size());
+        PathSetup setup = setup_of(info.gradient() ? info.beta : 1, dim);
+        if (dim == 2) setup.cv_weight = {{1, 0}, {0.6, 0.8}};
+        const auto make = [&](Stream&, bool portable) {
+            setup.portable_math = portable;
+            return info.passage(parameters, setup);
+        };
+        const bool fine = info.name.starts_with("muller_brown");
+        check_machines(info.name, make, info.initial, setup.cv_weight, fine ? 1e-5 : 1e-3,
+                       info.gradient() ? 0.05 : 0.02);
+    }
+}
+
+TEST_CASE("passages of reduced models from tables are the same on every device") {
+    const index points = 65, side = 17;
+    std::vector<float> drift, sigma, plane;
+    for (index i = 0; i < points; ++i) {
+        const float x = -2 + 4 * static_cast<float>(i) / static_cast<float>(points - 1);
+        drift.push_back(-4 * x * (x * x - 1));
+        sigma.push_back(0.8f + 0.1f * x);
+    }
+    for (int q = 0; q < 5; ++q)
+        for (index i = 0; i < side; ++i)
+            for (index j = 0; j < side; ++j) {
+                const float x = -2 + 0.25f * static_cast<float>(i), y = -2 + 0.25f * static_cast<float>(j);
+                const float values[5] = {-x, -y, 1, 0.3f * x, 0.7f};
+                plane.push_back(values[q]);
+            }
+    const auto on_device = [](Stream& stream, const std::vector<float>& values) {
+        Buffer<float> made(stream.device(), static_cast<index>(values.size()));
+        copy_to_device(stream, made.span(), values.data());
+        return made;
+    };
+    std::vector<Buffer<float>> kept;
+    const auto keep = [&](Stream& stream, const std::vector<float>& values) {
+        kept.push_back(on_device(stream, values));
+        return Span<const float>(kept.back().span());
+    };
+    check_machines("line", [&](Stream& stream, bool portable) {
+        return table_passage_kernel(-2, 2, keep(stream, drift), keep(stream, sigma), portable);
+    }, {-1}, {{1}}, 1e-3, 0.05);
+    check_machines("plane", [&](Stream& stream, bool portable) {
+        return plane_passage_kernel({-2, -2}, {2, 2}, {side, side}, keep(stream, plane), portable);
+    }, {0.5, 0.5}, {{1, 0}, {0, 1}}, 1e-3, 0.05);
 }
 
 }  // namespace microlift

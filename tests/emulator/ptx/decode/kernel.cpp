@@ -55,6 +55,11 @@ std::string_view Kernel::line(int number) const {
     return begin == text.npos ? std::string_view{} : text.substr(begin);
 }
 
+bool Kernel::launched() const {
+    const std::lock_guard lock(mutex_);
+    return program_ && program_->reached[0];
+}
+
 void Kernel::cover(Coverage& into) const {
     const std::lock_guard lock(mutex_);
     Coverage::Entry found;
