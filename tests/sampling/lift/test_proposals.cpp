@@ -153,7 +153,7 @@ TEST_CASE("proposals: jumps give each window both wells, and its own law") {
         Stream stream(device);
         const RunConfig run = configuration(kHiddenBarrier, "x");
         const Model model(run);
-        const index n = 4096;
+        const index n = is_emulated(device) ? 1024 : 4096;
         const std::shared_ptr<const PathKernel> kernel =
             model.path_kernel(model.path_setup(run.integrator));
         const auto share_after = [&](bool moves) {
@@ -244,7 +244,7 @@ TEST_CASE("proposals: the density integrates to 1 and is accepted, on Mueller-Br
          -1.7, 1.7, 1000}};
     for (const Case& c : cases) {
         std::vector<SafeTensors> weights;
-        for (const Device& device : test_devices()) {
+        for (const Device& device : quick_devices()) {
             CAPTURE(std::string(c.name));
             Stream stream(device);
             const Model model(configuration(c.system, "x"));
@@ -261,7 +261,7 @@ TEST_CASE("proposals: the density integrates to 1 and is accepted, on Mueller-Br
             CHECK(farthest < 0.01);
 
             Proposer proposer(stream, model, flow);
-            const index each = is_emulated(device) ? 1024 : 4096, n = 5 * each;
+            const index each = 4096, n = 5 * each;
             std::vector<float> at;
             for (const auto& value : values)
                 at.insert(at.end(), static_cast<std::size_t>(each), static_cast<float>(value[0]));
