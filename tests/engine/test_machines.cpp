@@ -108,7 +108,21 @@ struct Training {
     Buffer<float> states, conditions;
     std::unique_ptr<GeneratorTrainer> cgan;
 
-    Training(const Device& device, Precision precision, bool graph)
+    static TrainerConfig small(Precision precision) {
+        TrainerConfig config;
+        config.widths = config.critic_widths = {24, 24};
+        config.batch = 80;
+        config.iterations = 3;
+        config.validation_every = 3;
+        config.precision = precision;
+        return config;
+    }
+    Training(const Device& device, Precision precision, bool graph) : Training(device, [&] {
+        TrainerConfig config = small(precision);
+        config.graph = graph;
+        return config;
+    }()) {}
+    Training(const Device& device, const TrainerConfig& config)
         : stream(device), states(device, columns), conditions(device, columns) {
         std::vector<float> x, s;
         for (index j = 0; j < columns; ++j) {
@@ -120,13 +134,6 @@ struct Training {
         }
         copy_to_device(stream, states.span(), x.data());
         copy_to_device(stream, conditions.span(), s.data());
-        TrainerConfig config;
-        config.widths = config.critic_widths = {24, 24};
-        config.batch = 80;
-        config.iterations = 3;
-        config.validation_every = 3;
-        config.precision = precision;
-        config.graph = graph;
         cgan = make_trainer(stream, config, 1, 1);
         cgan->set_data(states.span(), conditions.span(), columns, columns, 64);
     }
@@ -179,6 +186,45 @@ TEST_CASE("machines: three updates of a generator agree, in every precision") {
             generator.generate(stream, training.conditions.span(), Training::columns, 1, 0,
                                made.span());
             for (const float value : to_host(stream, made.span())) REQUIRE(std::isfinite(value));
+        }
+}
+
+TEST_CASE("machines: an update agrees with every activation, penalty and width") {
+    const char* const activations[] = {"silu", "leaky_relu", "tanh", "softplus"};
+    const char* const penalties[] = {"one_sided", "two_sided", "relativistic"};
+    const std::vector<index> widths[] = {{24, 40}, {128, 16}, {17, 64, 33}, {56}};
+    struct Choice {
+        Precision precision;
+        double tolerance;  // as above
+    };
+    const Choice choices[] = {{Precision::tf32x3, 1e-3}, {Precision::tf32, 2e-3}, {Precision::bf16, 7e-3}};
+    for (std::size_t a = 0; a < 4; ++a)
+        for (std::size_t p = 0; p < 3; ++p) {
+            TrainerConfig config = Training::small(choices[p].precision);
+            config.activation = activations[a];
+            config.penalty = penalties[(a + p) % 3];
+            config.widths = widths[a];
+            config.critic_widths = widths[(a + p + 1) % 4];
+            config.batch = 40 + static_cast<index>(7 * a);
+            config.iterations = 1;
+            CAPTURE(config.activation);
+            CAPTURE(config.penalty);
+            CAPTURE(std::string(precision_name(config.precision)));
+            std::vector<double> expected;
+            for (const Device& device : test_devices()) {
+                Training training(device, config);
+                training.cgan->advance(1);
+                training.cgan->check();
+                const auto rows = training.cgan->history().rows;
+                REQUIRE(rows.size() == 1);
+                const std::vector<double> found(rows[0].values.begin(), rows[0].values.end());
+                if (expected.empty()) expected = found;
+                for (std::size_t loss = 0; loss < 3; ++loss) {
+                    CAPTURE(loss);
+                    CAPTURE(expected[loss]);
+                    CHECK(std::fabs(found[loss] - expected[loss]) <= choices[p].tolerance);
+                }
+            }
         }
 }
 
