@@ -197,9 +197,10 @@ TEST_CASE("machines: an update agrees with every activation, penalty and width")
         Precision precision;
         double tolerance;  // as above
     };
-    const Choice choices[] = {{Precision::tf32x3, 1e-3}, {Precision::tf32, 2e-3}, {Precision::bf16, 7e-3}};
+    const Choice choices[] = {{Precision::tf32x3, 1e-3}, {Precision::tf32, 2e-3}, {Precision::bf16, 7e-3},
+                              {Precision::fp32, 1e-3}};
     for (std::size_t a = 0; a < 4; ++a)
-        for (std::size_t p = 0; p < 3; ++p) {
+        for (std::size_t p = 0; p < 4; ++p) {
             TrainerConfig config = Training::small(choices[p].precision);
             config.activation = activations[a];
             config.penalty = penalties[(a + p) % 3];

@@ -632,8 +632,8 @@ TEST_CASE("wrong input is refused by name") {
     HostSamples host = system.sample(4, 50, 0.0, 3);
     const Grid grid = line_grid(-1.0, 1.0, 20);
     host.xi[at(host.column(3, 2, 17))] = std::numeric_limits<float>::quiet_NaN();
-    {
-        OnDevice on(test_devices()[0], host);
+    for (const Device& device : test_devices()) {
+        OnDevice on(device, host);
         try {
             estimate_free_energy(on.stream, on.samples, system.windows, grid, EstimateOptions{});
             FAIL("accepted a NaN");

@@ -11,6 +11,7 @@
 #include "sampling/lift/lifted_moves.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/lift/proposals.h"
+#include "sampling/lift/relax.h"
 #include "sampling/run/config/run_config.h"
 #include "tests/support/devices.h"
 
@@ -196,6 +197,16 @@ TEST_CASE("proposals: jumps give each window both wells, and its own law") {
             CHECK(counts[1] == (moves ? static_cast<uint64>(6 * n) : 0));
             CHECK(counts[3] == counts[1]);
             if (moves) {
+                // Proposals alone, as the stage that judges them makes them.
+                const index each = 64;
+                Buffer<float> lifted(device, 2 * each), weight(device, each);
+                mover.propose(each, 0, lifted.span(), weight.span());
+                const auto where = to_host(stream, Span<const float>(lifted.span()));
+                const auto log_weight = to_host(stream, Span<const float>(weight.span()));
+                for (std::size_t i = 0; i < log_weight.size(); ++i) {
+                    CHECK(where[i] == -1.0f);
+                    CHECK(std::isfinite(log_weight[i]));
+                }
                 const double mixture = static_cast<double>(counts[0]) / static_cast<double>(counts[1]);
                 const double exact = static_cast<double>(counts[2]) / static_cast<double>(counts[3]);
                 MESSAGE("acceptance of jumps: mixture ", mixture, ", exact density ", exact);
@@ -329,6 +340,11 @@ TEST_CASE("healing: outliers that no step bears are led back first, other states
         const double dt = run.integrator.dt, limit = 3 * std::sqrt(2 * model.kt() * dt);
         for (std::size_t i = 0; i < y.size(); ++i)
             CHECK(std::fabs(dt * static_cast<double>(forces[y.size() + i])) < limit);
+        // A plain step down the force, as restarts of a consistency check begin.
+        descend(stream, f.span().subspan(0, 2 * n), 1e-6f, x.span());
+        const auto stepped = to_host(stream, Span<const float>(x.span()));
+        for (std::size_t i = 0; i < stepped.size(); ++i)
+            CHECK(stepped[i] == doctest::Approx(calmed[i] + 1e-6f * forces[i]).epsilon(1e-6));
         copy_to_device(stream, x.span(), host.data());
         heal(stream, model, run.integrator, s.span(), n, 2000, 1, 0, x.span());  // or it throws
         for (const float v : to_host(stream, Span<const float>(x.span()))) CHECK(std::fabs(v) < 3);
