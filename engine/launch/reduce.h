@@ -48,6 +48,7 @@ void row_log_sum_exp(Stream& stream, Rows<double> x, Span<double> out, Span<doub
                      Span<double> scratch);
 
 // out[i] = x[0] + … + x[i]; out may be x. Scratch as for one row of x.size columns.
+void prefix_sum(Stream& stream, Span<const float> x, Span<double> out, Span<double> scratch);
 void prefix_sum(Stream& stream, Span<const double> x, Span<double> out, Span<double> scratch);
 
 // `batches` arrays of `rows` tables of `columns` doubles, one table every `stride`.

@@ -254,6 +254,10 @@ void row_log_sum_exp(Stream& stream, Rows<double> x, Span<double> out, Span<doub
                      Span<double> scratch) {
     log_sum_exp(stream, x, out, maximum, scratch);
 }
+void prefix_sum(Stream& stream, Span<const float> x, Span<double> out, Span<double> scratch) {
+    if (x.size > 0)
+        scan(stream, x.data, x.size, out.data, scratch.data, scratch.data + scratch.size);
+}
 void prefix_sum(Stream& stream, Span<const double> x, Span<double> out, Span<double> scratch) {
     if (x.size > 0)
         scan(stream, x.data, x.size, out.data, scratch.data, scratch.data + scratch.size);
