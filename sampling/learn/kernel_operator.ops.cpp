@@ -296,11 +296,17 @@ void nearest_neighbours(Stream& stream, const PointSet& points, int k, Span<floa
 
 void fill_kernel(Stream& stream, const PointSet& points, float inverse_4_epsilon,
                  Span<float> values) {
-    with_distance(points, [&](auto distance) {
+    const auto fill = [&](auto distance) {
         for_each_lane(stream, points.n,
                       FillKernelBody<decltype(distance)>{distance, points.n, -inverse_4_epsilon,
                                                          values.data});
-    });
+    };
+    // Stored are only kernels of many terms: those of one or two variables have no code of their own.
+    const float *x = points.x.data, *metric = points.metric.data;
+    if (metric)
+        fill(PairDistance<0, true>{x, metric, points.row, points.dim});
+    else
+        fill(PairDistance<0, false>{x, nullptr, points.row, points.dim});
 }
 
 void multiply_stored(Stream& stream, index n, Span<const float> values, Span<const float> x,

@@ -17,6 +17,24 @@ namespace {
 
 constexpr double kEnough = 0.95;  // of instructions, and of opcodes
 
+// Kernels that headers of the toolkit bring along, and that no call of the library launches.
+struct Foreign {
+    const char *space, *part, *why;
+};
+constexpr Foreign kForeign[] = {
+    {"cub::", "::EmptyKernel<void>", "CUB asks it for the version of its PTX"},
+    {"cub::", "::radix::policy_hub<float, float, ", "Thrust's sort of keys names a sort of pairs"},
+    {"cub::", "::policy1000, long, cuda::std", "Thrust's gather of more than 2^31 numbers"},
+};
+
+// Why it need not be launched; nullptr: it has to be.
+const char* excuse(const std::string& name) {
+    const std::string text = readable(name);
+    for (const Foreign& f : kForeign)
+        if (text.find(f.space) != text.npos && text.find(f.part) != text.npos) return f.why;
+    return nullptr;
+}
+
 Coverage held_by(const char* library) {
     std::ifstream file(library, std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(file)), {});
@@ -57,10 +75,17 @@ bool all_launched(const Coverage& all, const Coverage& library) {
         names.insert(key.first);
         if (all.entries.at(key).launched()) launched.insert(key.first);
     }
-    for (const std::string& name : names)
-        if (!launched.contains(name)) std::printf("never launched: %s\n", readable(name).c_str());
-    std::printf("kernels of the library: %zu of %zu launched\n", launched.size(), names.size());
-    return launched.size() == names.size();
+    std::size_t excused = 0;
+    for (const std::string& name : names) {
+        if (launched.contains(name)) continue;
+        const char* why = excuse(name);
+        std::printf("%s: %s%s%s\n", why ? "left out" : "never launched", why ? why : "", why ? ": " : "",
+                    readable(name).c_str());
+        excused += why != nullptr;
+    }
+    std::printf("kernels of the library: %zu of %zu launched, %zu left out\n", launched.size(), names.size(),
+                excused);
+    return launched.size() + excused == names.size();
 }
 
 // Also names the kernels with the most instructions that nothing executed.
@@ -69,6 +94,7 @@ bool executed_enough(const Coverage& all, const Coverage& library) {
     Coverage covered;
     std::vector<std::pair<std::size_t, std::string>> left;
     for (const auto& [key, entry] : all.entries) {
+        if (!entry.launched() && excuse(key.first)) continue;
         const bool is_formula = !key.first.starts_with("_Z");
         if (!library.entries.contains(key)) {
             (is_formula ? formulas : others).add(entry);

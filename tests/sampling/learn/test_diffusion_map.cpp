@@ -368,6 +368,16 @@ void check_products(int dim, bool with_metric) {
         copy_to_device(p.stream, one_in.span(), column.data());
         PointSet set = p.set;
         if (with_metric) set.metric = m.span();
+        Buffer<float> bandwidths(device, 2), sums(device, 2 * n);
+        const float two_epsilons[] = {8, static_cast<float>(epsilon)};
+        copy_to_device(p.stream, bandwidths.span(), two_epsilons);
+        kernel_sums(p.stream, set, one_in.span(), bandwidths.span(), sums.span());
+        const auto summed = to_host(p.stream, Span<const float>(sums.span()));
+        for (const index i : {index{0}, index{17}, n - 1}) {
+            double size = 0;
+            const double sum = exact(i, 3, size);
+            CHECK(std::abs(static_cast<double>(summed[at(n + i)]) - sum) < 1e-5 * size);
+        }
         std::vector<std::vector<float>> results;
         for (const int form : {0, 1, 2}) {
             CAPTURE(form);
