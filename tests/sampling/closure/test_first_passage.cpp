@@ -315,7 +315,8 @@ void check_machines(const std::string& name, const MakeKernel& make, const std::
     const int k = static_cast<int>(cvs.size()) - 1;
     const Sets all[] = {{below(k, center.back() - reach), above(k, center.back() + reach), false},
                         {ball(aside, reach), below(k, center.back() - reach), false},
-                        {PassageSet{}, ellipse(center, radii), true}};
+                        {PassageSet{}, ellipse(center, radii), true},
+                        {ellipse(center, radii), ball(aside, reach), true}};
     constexpr index n = 1000;
     // With a slot for each, all have the same time.
     const auto run = [&](const Device& device, bool portable, index slots, const Sets& sets) {

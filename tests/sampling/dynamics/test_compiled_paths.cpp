@@ -94,6 +94,55 @@ std::vector<float> end_state(const Device& device, const Case& one, bool portabl
     return state;
 }
 
+// Samples of a launch that begins inside a block of normals, and the status; the last trajectory is lost.
+struct Sampled {
+    std::vector<float> x, xi;
+    std::vector<uint64> status;
+};
+Sampled sampled(const Device& device, const Case& one, bool portable) {
+    constexpr index trajectories = 301, segments = 3, columns = trajectories * segments;
+    PathSetup setup = one.setup;
+    setup.portable_math = portable;
+    Stream stream(device);
+    const auto kernel = one.system->kernel(parameters(*one.system, true), setup);
+    const index dim = kernel->dim(), cvs = kernel->n_cvs();
+    std::vector<float> start, center;
+    for (const double value : one.system->initial) {
+        start.insert(start.end(), trajectories, static_cast<float>(value));
+        start.back() = HUGE_VALF;
+    }
+    for (index k = 0; k < cvs; ++k) {
+        double xi = 0;
+        for (index d = 0; d < dim; ++d)
+            xi += setup.cv_weight[static_cast<std::size_t>(k)][static_cast<std::size_t>(d)] *
+                  one.system->initial[static_cast<std::size_t>(d)];
+        center.insert(center.end(), trajectories, static_cast<float>(xi));
+    }
+    Buffer<float> x(device, dim * trajectories), v(device, dim * trajectories), c(device, cvs * trajectories),
+        k(device, cvs * trajectories), sample_x(device, dim * columns), sample_xi(device, cvs * columns);
+    Buffer<uint64> status(device, 2);
+    const uint64 clear[2] = {0, kStatusClear};
+    copy_to_device(stream, status.span(), clear);
+    copy_to_device(stream, x.span(), start.data());
+    copy_to_device(stream, c.span(), center.data());
+    PathArgs a{};
+    a.trajectories = trajectories, a.seed = 5, a.stream = kStreamNoise;
+    a.first_step = 1, a.stride = 6, a.segments = segments;
+    a.x = x.data(), a.v = v.data(), a.center = c.data(), a.stiffness = k.data();
+    a.sample_x = sample_x.data(), a.sample_xi = sample_xi.data(), a.sample_row = columns;
+    a.status = status.data();
+    kernel->launch(stream, a);
+    return {to_host(stream, sample_x.span()), to_host(stream, sample_xi.span()),
+            to_host(stream, status.span())};
+}
+
+// Of every number the bits; what is no number has none of its own.
+bool same_numbers(const std::vector<float>& a, const std::vector<float>& b) {
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (!(std::isnan(a[i]) && std::isnan(b[i])) && as_uint(a[i]) != as_uint(b[i])) return false;
+    return a.size() == b.size();
+}
+
 // Squared displacements by the noise, of each trajectory.
 Mean displacements(const std::vector<float>& with, const std::vector<float>& without) {
     Mean mean;
@@ -125,6 +174,12 @@ TEST_CASE("compiled paths: every one, in portable mathematics and in the hardwar
             const std::vector<float> found = end_state(device, one, true, Noise::on);
             REQUIRE(found.size() == expected.size());
             CHECK(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)) == 0);
+            const Sampled samples = sampled(cpu, one, true), on_device = sampled(device, one, true);
+            CHECK(same_numbers(samples.x, on_device.x));
+            CHECK(same_numbers(samples.xi, on_device.xi));
+            CHECK(samples.status[0] > 0);
+            CHECK(samples.status == on_device.status);
+            CHECK(sampled(device, one, false).status == samples.status);
             const std::vector<float> fast_still = end_state(device, one, false, Noise::off);
             double worst = 0;
             for (std::size_t i = 0; i < still.size(); ++i)
