@@ -25,13 +25,12 @@ struct PairDistance {
 
     LANE_FN int dims() const { return D > 0 ? D : dim; }
 
+    // In place: a copy would carry all kMaxDim of them.
     template <class L>
-    LANE_FN Here<L> at(index i) const {
-        Here<L> here;
+    LANE_FN void load_at(index i, Here<L>& here) const {
         for (int d = 0; d < dims(); ++d) here.x[d] = load<L>(x + d * row, i);
         if constexpr (Metric && D > 0)
             for (int e = 0; e < D * (D + 1) / 2; ++e) here.metric[e] = load<L>(metric + e * row, i);
-        return here;
     }
 
     template <class L>
@@ -76,7 +75,8 @@ struct KernelSumsBody {
 
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const auto here = distance.template at<L>(i);
+        typename Distance::template Here<L> here;
+        distance.load_at(i, here);
         for (int e = 0; e < bandwidths; ++e) {
             const L c = broadcast<L>(-0.25f / epsilon[e]);
             L total = broadcast<L>(0.0f);
@@ -103,7 +103,8 @@ struct FillKernelBody {
 
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const auto here = distance.template at<L>(i);
+        typename Distance::template Here<L> here;
+        distance.load_at(i, here);
         float* out = values + i / kKernelTile * kKernelTile * n + i % kKernelTile;
         for (index j = 0; j < n; ++j)
             store(out, kKernelTile * j, gaussian_kernel(broadcast<L>(c) * distance(here, i, j)));
@@ -153,7 +154,8 @@ struct MultiplyRecomputedBody {
 
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const auto here = distance.template at<L>(i);
+        typename Distance::template Here<L> here;
+        distance.load_at(i, here);
         L total[P];
 LANE_UNROLL
         for (int b = 0; b < P; ++b) total[b] = broadcast<L>(0.0f);
@@ -212,7 +214,8 @@ struct NearestNeighboursBody {
 
     template <class L>
     LANE_FN void operator()(L, index i) const {
-        const auto here = distance.template at<L>(i);
+        typename Distance::template Here<L> here;
+        distance.load_at(i, here);
         constexpr int W = kWidth<L>;
         float worst[W];
         for (int w = 0; w < W; ++w) {
@@ -293,11 +296,17 @@ void nearest_neighbours(Stream& stream, const PointSet& points, int k, Span<floa
 
 void fill_kernel(Stream& stream, const PointSet& points, float inverse_4_epsilon,
                  Span<float> values) {
-    with_distance(points, [&](auto distance) {
+    const auto fill = [&](auto distance) {
         for_each_lane(stream, points.n,
                       FillKernelBody<decltype(distance)>{distance, points.n, -inverse_4_epsilon,
                                                          values.data});
-    });
+    };
+    // Stored are only kernels of many terms: those of one or two variables have no code of their own.
+    const float *x = points.x.data, *metric = points.metric.data;
+    if (metric)
+        fill(PairDistance<0, true>{x, metric, points.row, points.dim});
+    else
+        fill(PairDistance<0, false>{x, nullptr, points.row, points.dim});
 }
 
 void multiply_stored(Stream& stream, index n, Span<const float> values, Span<const float> x,

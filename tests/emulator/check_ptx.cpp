@@ -29,6 +29,6 @@ int main(int argc, char** argv) {
     }
     const emulator::Coverage coverage = emulator::coverage();
     std::printf("%d kernels, %d not understood, %zu opcodes held\n", kernels, bad,
-                coverage.held.size());
+                coverage.held().size());
     return bad != 0;
 }

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace emulator {
@@ -51,10 +52,21 @@ struct Execution {
 void execute(const Kernel& kernel, Dim3 grid, Dim3 block, std::size_t dynamic_shared,
              std::span<const std::byte> parameters, const Execution& execution = {});
 
-// Opcodes with suffixes that have been executed in this process, and those that parsed modules hold.
+// What parsed modules hold, and what of it has been executed in this process. An instruction under a guard counts
+// when it is reached.
 struct Coverage {
-    std::set<std::string> held, executed;
+    struct Entry {
+        std::vector<std::string> opcodes;  // with suffixes, of each instruction
+        std::vector<bool> executed;
+        bool launched() const { return !executed.empty() && executed[0]; }
+    };
+    // By name and `digest`: texts of one name may differ.
+    std::map<std::pair<std::string, std::uint64_t>, Entry> entries;
+
+    void add(const std::string& name, Entry entry);
+    std::set<std::string> held() const, executed() const;  // opcodes
 };
-Coverage coverage();
+Coverage coverage(bool launched_alone = false);
+std::uint64_t digest(const std::vector<std::string>& opcodes);
 
 }  // namespace emulator

@@ -145,7 +145,7 @@ TEST_CASE("ptx: opcodes held and executed are counted") {
                     "popc.b32 x, x; bra L; L: clz.b32 x, x;"));
     execute(*module->kernel("k"), {1, 1, 1}, {32, 1, 1}, 0, {});
     const Coverage c = coverage();
-    CHECK(c.held.contains("popc.b32"));
-    CHECK(c.executed.contains("setp.eq.u32"));
-    CHECK(c.executed.contains("clz.b32"));
+    CHECK(c.held().contains("popc.b32"));
+    CHECK(c.executed().contains("setp.eq.u32"));
+    CHECK(c.executed().contains("clz.b32"));
 }

@@ -113,7 +113,21 @@ struct Training {
     Buffer<float> states, conditions;
     std::unique_ptr<GeneratorTrainer> cgan;
 
-    Training(const Device& device, Precision precision, bool graph)
+    static TrainerConfig small(Precision precision) {
+        TrainerConfig config;
+        config.widths = config.critic_widths = {24, 24};
+        config.batch = 80;
+        config.iterations = 3;
+        config.validation_every = 3;
+        config.precision = precision;
+        return config;
+    }
+    Training(const Device& device, Precision precision, bool graph) : Training(device, [&] {
+        TrainerConfig config = small(precision);
+        config.graph = graph;
+        return config;
+    }()) {}
+    Training(const Device& device, const TrainerConfig& config)
         : stream(device), states(device, columns), conditions(device, columns) {
         std::vector<float> x, s;
         for (index j = 0; j < columns; ++j) {
@@ -125,13 +139,6 @@ struct Training {
         }
         copy_to_device(stream, states.span(), x.data());
         copy_to_device(stream, conditions.span(), s.data());
-        TrainerConfig config;
-        config.widths = config.critic_widths = {24, 24};
-        config.batch = 80;
-        config.iterations = 3;
-        config.validation_every = 3;
-        config.precision = precision;
-        config.graph = graph;
         cgan = make_trainer(stream, config, 1, 1);
         cgan->set_data(states.span(), conditions.span(), columns, columns, 64);
     }
@@ -184,6 +191,73 @@ TEST_CASE("machines: three updates of a generator agree, in every precision") {
             generator.generate(stream, training.conditions.span(), Training::columns, 1, 0,
                                made.span());
             for (const float value : to_host(stream, made.span())) REQUIRE(std::isfinite(value));
+        }
+}
+
+TEST_CASE("machines: an update agrees with every activation, penalty and width") {
+    const char* const activations[] = {"silu", "leaky_relu", "tanh", "softplus"};
+    const char* const penalties[] = {"one_sided", "two_sided", "relativistic"};
+    const std::vector<index> widths[] = {{24, 40}, {128, 16}, {17, 64, 33}, {56}};
+    struct Choice {
+        Precision precision;
+        double tolerance;  // of losses of order one: as above in fp32, and four roundings of a factor
+    };
+    const double fp32 = 1e-3;
+    const Choice choices[] = {{Precision::tf32x3, fp32},
+                              {Precision::tf32, fp32 + 4 * 0x1p-11},
+                              {Precision::bf16, fp32 + 4 * 0x1p-8},
+                              {Precision::fp32, fp32}};
+    for (std::size_t a = 0; a < 4; ++a)
+        for (std::size_t k = 0; k < 7; ++k) {
+            const std::size_t p = k % 4;
+            const bool large = k >= 4;  // tiles of 32 rows, and a tail
+            TrainerConfig config = Training::small(choices[p].precision);
+            config.activation = activations[a];
+            config.penalty = penalties[(a + p) % 3];
+            config.widths = widths[a];
+            config.critic_widths = widths[(a + p + 1) % 4];
+            config.batch = 40 + static_cast<index>(7 * a);
+            config.iterations = 1;
+            if (large) {
+                config.widths = {16}, config.critic_widths = {24};
+                config.batch = 4300, config.critic_steps = 1;
+            }
+            CAPTURE(config.batch);
+            CAPTURE(config.activation);
+            CAPTURE(config.penalty);
+            CAPTURE(std::string(precision_name(config.precision)));
+            std::vector<double> expected;
+            std::vector<float> states;
+            std::unique_ptr<SafeTensors> weights;  // of the CPU's generator
+            for (const Device& device : test_devices()) {
+                Training training(device, config);
+                training.cgan->advance(1);
+                training.cgan->check();
+                const auto rows = training.cgan->history().rows;
+                REQUIRE(rows.size() == 1);
+                const std::vector<double> found(rows[0].values.begin(), rows[0].values.end());
+                if (expected.empty()) expected = found;
+                for (std::size_t loss = 0; loss < 3; ++loss) {
+                    CAPTURE(loss);
+                    CAPTURE(expected[loss]);
+                    CHECK(std::fabs(found[loss] - expected[loss]) <= choices[p].tolerance);
+                }
+                if (!weights)
+                    weights = std::make_unique<SafeTensors>(training.cgan->generator_tensors());
+                const index n = large ? 4300 : 300;
+                std::vector<float> at;
+                for (index j = 0; j < n; ++j) at.push_back(-0.9f + 1.8f * static_cast<float>(j) / static_cast<float>(n));
+                Buffer<float> conditions(device, n), made(device, n);
+                copy_to_device(training.stream, conditions.span(), at.data());
+                Generator generator(training.stream, *weights);
+                generator.generate(training.stream, conditions.span(), n, 1, 0, made.span());
+                const std::vector<float> now = to_host(training.stream, made.span());
+                if (states.empty()) states = now;
+                double worst = 0;
+                for (std::size_t j = 0; j < now.size(); ++j)
+                    worst = std::max(worst, static_cast<double>(std::fabs(now[j] - states[j])));
+                CHECK(worst <= 2 * choices[p].tolerance);  // states of order two
+            }
         }
 }
 

@@ -66,6 +66,16 @@ std::vector<double> scan(const Device& device, const std::vector<double>& host) 
     return to_host(stream, x.span());
 }
 
+std::vector<double> scan(const Device& device, const std::vector<float>& host) {
+    Stream stream(device);
+    const index n = static_cast<index>(host.size());
+    Buffer<float> x(device, n);
+    Buffer<double> out(device, n), scratch(device, reduce_scratch(1, n) + 8);
+    copy_to_device(stream, x.span(), host.data());
+    prefix_sum(stream, x.span(), out.span(), scratch.span());
+    return to_host(stream, out.span());
+}
+
 // What CUDA does, on the harness.
 template <class Op>
 double harness_reduce(const Op& op, std::vector<float> x) {
@@ -194,6 +204,7 @@ TEST_CASE("prefix sums agree with a plain loop") {
             const std::vector<float> x = noise(n, 3);
             const std::vector<double> wide(x.begin(), x.end());
             const std::vector<double> prefix = scan(device, wide);
+            CHECK(scan(device, x) == prefix);  // of the same numbers in single precision
             long double sum = 0.0, magnitude = 0.0;
             double worst = 0.0;
             for (std::size_t i = 0; i < x.size(); ++i) {

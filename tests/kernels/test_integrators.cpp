@@ -208,7 +208,7 @@ Order measured_order(const Device& device, const std::vector<double>& dts, index
 }  // namespace
 
 TEST_CASE("harmonic well: Euler-Maruyama has the variance 1 / (beta k (1 - k dt / 2))") {
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         for (const double dt : {0.05, 0.25}) {
             CAPTURE(dt);
             const double k = 2, beta = 0.5;
@@ -226,7 +226,7 @@ TEST_CASE("harmonic well: Euler-Maruyama has the variance 1 / (beta k (1 - k dt 
 }
 
 TEST_CASE("harmonic well: Leimkuhler-Matthews is exact") {
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         for (const double dt : {0.05, 0.25}) {
             CAPTURE(dt);
             const double k = 2, beta = 0.5;
@@ -238,7 +238,7 @@ TEST_CASE("harmonic well: Leimkuhler-Matthews is exact") {
 }
 
 TEST_CASE("harmonic well: BAOAB is exact in position, and 1 - k dt^2 / 4 short in velocity") {
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         for (const double dt : {0.2, 1.0}) {
             CAPTURE(dt);
             const double k = 1, beta = 0.5, friction = 1.5;
@@ -253,8 +253,9 @@ TEST_CASE("harmonic well: BAOAB is exact in position, and 1 - k dt^2 / 4 short i
 }
 
 TEST_CASE("weak order of the invariant measure: Euler-Maruyama 1") {
+    if (quick_devices().empty()) return;
     const Order order = measured_order(
-        test_devices().back(), {0.01, 0.014, 0.02, 0.028}, 150, 0.5,
+        quick_devices().back(), {0.01, 0.014, 0.02, 0.028}, 150, 0.5,
         [](double dt) { return euler(dt); },
         [](double k, double dt) { return 1 / (k * (1 - k * dt / 2)); });
     INFO("order " << order.slope << " +- " << order.error);
@@ -263,8 +264,9 @@ TEST_CASE("weak order of the invariant measure: Euler-Maruyama 1") {
 }
 
 TEST_CASE("weak order of the invariant measure: Leimkuhler-Matthews 2") {
+    if (quick_devices().empty()) return;
     const Order order = measured_order(
-        test_devices().back(), {0.075, 0.095, 0.12, 0.15}, 1000, 0.6,
+        quick_devices().back(), {0.075, 0.095, 0.12, 0.15}, 1000, 0.6,
         [](double dt) { return leimkuhler(dt); }, [](double k, double) { return 1 / k; });
     INFO("order " << order.slope << " +- " << order.error);
     CHECK(std::fabs(order.slope - 2) <= 4 * order.error);
@@ -272,8 +274,9 @@ TEST_CASE("weak order of the invariant measure: Leimkuhler-Matthews 2") {
 }
 
 TEST_CASE("weak order of the invariant measure: Heun 2") {
+    if (quick_devices().empty()) return;
     const Order order = measured_order(
-        test_devices().back(), {0.02, 0.028, 0.04, 0.055}, 300, 0.6,
+        quick_devices().back(), {0.02, 0.028, 0.04, 0.055}, 300, 0.6,
         [](double dt) { return Heun{euler(dt)}; }, [](double k, double dt) {
             const double h = k * dt;
             return (1 - h / 2) / (1 - h / 2 + h * h / 4) / k;
@@ -284,8 +287,9 @@ TEST_CASE("weak order of the invariant measure: Heun 2") {
 }
 
 TEST_CASE("weak order of the invariant measure: BAOAB 2") {
+    if (quick_devices().empty()) return;
     const Order order = measured_order(
-        test_devices().back(), {0.2, 0.25, 0.32, 0.4}, 900, 1.5,
+        quick_devices().back(), {0.2, 0.25, 0.32, 0.4}, 900, 1.5,
         [](double dt) { return baoab(dt, 1.0, 1.0); }, [](double k, double) { return 1 / k; });
     INFO("order " << order.slope << " +- " << order.error);
     CHECK(std::fabs(order.slope - 2) <= 4 * order.error);
@@ -293,7 +297,7 @@ TEST_CASE("weak order of the invariant measure: BAOAB 2") {
 }
 
 TEST_CASE("fast_slow: x2 ~ N(1, 0.05) with relaxation time 10; x1 drifts and spreads") {
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         const double dt = 0.1;
         const FastSlow system{1e-3f, 1e-3f, 0.1f, 0.1f};
         const index n = 1 << 14, segments = 64;
@@ -340,7 +344,7 @@ TEST_CASE("fast_slow: x2 ~ N(1, 0.05) with relaxation time 10; x1 drifts and spr
 }
 
 TEST_CASE("harmonic window: mean kappa c / K and variance 1 / (beta K), K = k + kappa") {
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         const double k = 2, beta = 0.5, center = 1.5, kappa = 6;
         Runs runs(device, 1, 1 << 15, 40, 5);
         runs.bias(static_cast<float>(center), static_cast<float>(kappa));
@@ -353,7 +357,7 @@ TEST_CASE("harmonic window: mean kappa c / K and variance 1 / (beta K), K = k + 
 }
 
 TEST_CASE("level set: the constrained channel samples y | x = s ~ N(s, 1 / (beta k))") {
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         for (const double s : {-1.0, 0.4}) {
             CAPTURE(s);
             const double k = 20, beta = 3;
@@ -405,25 +409,62 @@ TEST_CASE("blow-up: the status names how many samples, the first step and its tr
     }
 }
 
-TEST_CASE("trajectories: the same bits on every device and with any number of threads") {
-    const MullerBrown system = at_temperature(MullerBrown{}, 1.0 / 15);
-    std::vector<float> start(2 * 999, -0.5f);
-    const auto run = [&](const Device& device) {
-        Runs runs(device, 2, 999, 5, 8);
-        runs.start_at(start);
-        runs.bias(-0.3f, 100.0f);
-        runs.sample(system, leimkuhler(1e-4), 100, 37);
-        CHECK(runs.all_finite());
-        return runs.samples();
-    };
-    const std::vector<float> one = run(Device::cpu(1));
+namespace {
+
+// Samples of 999 trajectories, with umbrellas, the last one's end included.
+template <class Launch>
+std::vector<float> samples_of(const Device& device, int dim, const Launch& launch) {
+    Runs runs(device, dim, 999, 5, 8);
+    runs.start_at(std::vector<float>(static_cast<std::size_t>(dim) * 999, -0.5f));
+    runs.bias(-0.3f, 10.0f);
+    runs.sample(20, 7, launch);
+    CHECK(runs.all_finite());
+    return runs.samples();
+}
+
+template <class Launch>
+void check_bits(const char* name, int dim, const Launch& launch) {
+    CAPTURE(name);
+    const std::vector<float> one = samples_of(Device::cpu(1), dim, launch);
+    CHECK(one.back() != -0.5f);
     std::vector<Device> others{Device::cpu(3)};
     for (const Device& device : test_devices()) others.push_back(device);
     for (const Device& device : others) {
         CAPTURE(device.description());
-        const std::vector<float> other = run(device);
+        const std::vector<float> other = samples_of(device, dim, launch);
         CHECK(std::memcmp(other.data(), one.data(), one.size() * sizeof(float)) == 0);
     }
+}
+
+template <class System, class Scheme>
+void check_bits(const char* name, const System& system, const Scheme& scheme) {
+    check_bits(name, System::dim, [&](Stream& stream, const PathArgs& a) {
+        run_path(stream, system, scheme, a);
+    });
+}
+
+}  // namespace
+
+// What the laws above show of one device, they show of all.
+TEST_CASE("trajectories: the same bits on every device and with any number of threads") {
+    check_bits("Müller–Brown", at_temperature(MullerBrown{}, 1.0 / 15), leimkuhler(1e-4));
+    const HarmonicWell well = harmonic(2, 0.5);
+    const QuarticWell quartic = at_temperature(QuarticWell{}, 1.0);
+    check_bits("harmonic, Euler-Maruyama", well, euler(0.05));
+    check_bits("harmonic, Leimkuhler-Matthews", well, leimkuhler(0.05));
+    check_bits("harmonic, Heun", well, Heun{euler(0.05)});
+    check_bits("harmonic, BAOAB", well, baoab(0.2, 1.5, 0.5));
+    check_bits("quartic, Euler-Maruyama", quartic, euler(0.02));
+    check_bits("quartic, Leimkuhler-Matthews", quartic, leimkuhler(0.1));
+    check_bits("quartic, Heun", quartic, Heun{euler(0.04)});
+    check_bits("quartic, BAOAB", quartic, baoab(0.2, 1.0, 1.0));
+    check_bits("fast_slow", FastSlow{1e-3f, 1e-3f, 0.1f, 0.1f}, euler(0.1));
+    Channel channel{};
+    channel.k = 20;
+    channel = at_temperature(channel, 3);
+    check_bits("channel, held", 2, [&](Stream& stream, const PathArgs& a) {
+        run_constrained(stream, channel, leimkuhler(0.005), a);
+    });
 }
 
 }  // namespace microlift

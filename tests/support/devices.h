@@ -2,6 +2,7 @@
 // by tests/engine/test_devices.cpp, and is a failure when MICROLIFT_REQUIRE_CUDA=1.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "engine/device/device.h"
@@ -14,6 +15,19 @@ inline const std::vector<Device>& test_devices() {
         if (Device::cuda_count() > 0) list.push_back(Device::cuda(0));
         return list;
     }();
+    return devices;
+}
+
+// Whether tests/emulator stands in for it: an instruction there takes hundreds of times as long.
+inline bool is_emulated(const Device& device) {
+    return !device.is_cpu() && device.description().find("emulated device") != std::string::npos;
+}
+
+// Where laws of many samples and long trainings are tested. None beside an emulated device, which other tests hold to
+// the bits or the numbers of the CPU: the CPU alone is another entry of CTest.
+inline const std::vector<Device>& quick_devices() {
+    static const std::vector<Device> devices =
+        is_emulated(test_devices().back()) ? std::vector<Device>{} : test_devices();
     return devices;
 }
 

@@ -75,6 +75,20 @@ std::string ptx_of_fatbin(const void* data) {
     return text.substr(0, text.find('\0'));
 }
 
+std::vector<std::string> ptx_of_file(std::string_view bytes) {
+    std::vector<std::string> texts;
+    const std::string_view magic(reinterpret_cast<const char*>(&kContainer), sizeof kContainer);
+    for (std::size_t at = 0; (at = bytes.find(magic, at)) != bytes.npos; ++at) {
+        if (bytes.size() - at < sizeof(Header)) break;
+        const auto header = read<Header>(bytes.data() + at);
+        if (header.version != 1 || header.header_bytes != sizeof(Header) || header.bytes == 0 ||
+            header.bytes > bytes.size() - at - sizeof(Header))
+            continue;  // the same four bytes by chance
+        texts.push_back(ptx_of_fatbin(bytes.data() + at));
+    }
+    return texts;
+}
+
 std::string ptx_of_image(const void* image) {
     const auto magic = read<std::uint32_t>(image);
     if (magic == kWrapper) return ptx_of_fatbin(read<Wrapper>(image).data);

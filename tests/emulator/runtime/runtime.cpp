@@ -2,11 +2,11 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <iostream>
 #include <new>
 #include <set>
 
+#include "tests/emulator/coverage/record.h"
 #include "tests/emulator/fault.h"
 #include "tests/emulator/runtime/status.h"
 
@@ -37,9 +37,10 @@ std::uint64_t number_of(const char* name, std::uint64_t otherwise) {
 void say_what_is_left() {
     for (const std::string& what : Runtime::get().streams.scheduler().left())
         std::cerr << "emulated device: never done: " << what << "\n";
-    const Coverage opcodes = coverage();
-    for (const std::string& opcode : opcodes.held)
-        if (!opcodes.executed.contains(opcode))
+    const Coverage covered = coverage();
+    const std::set<std::string> executed = covered.executed();
+    for (const std::string& opcode : covered.held())
+        if (!executed.contains(opcode))
             std::cerr << "emulated device: never executed: " << opcode << "\n";
 }
 
@@ -58,7 +59,7 @@ Options Options::read() {
     options.go_on = fault == "report";
     options.broken = text_of("EMULATOR_BROKEN") == "1";
     options.notes = text_of("EMULATOR_NOTES") == "1";
-    options.kernels = text_of("EMULATOR_KERNELS");
+    options.coverage = text_of("EMULATOR_COVERAGE");
     return options;
 }
 
@@ -69,6 +70,7 @@ Runtime& Runtime::get() {
 
 Runtime::Runtime() : streams(Options::read().seed), options(Options::read()) {
     if (options.notes) std::atexit(say_what_is_left);
+    if (!options.coverage.empty()) std::atexit([] { write_coverage(get().options.coverage, coverage(true)); });
 }
 
 int Runtime::guarded(const char* name, const std::function<void()>& body) {
@@ -145,9 +147,6 @@ void Runtime::launch(const Launch& launch, Stream& stream) {
     for (std::size_t p = 0; p < known.parameter_sizes.size(); ++p)
         std::memcpy(parameters.data() + known.parameter_offsets[p], launch.arguments[p],
                     known.parameter_sizes[p]);
-    static std::set<std::string> launched;
-    if (!options.kernels.empty() && launched.insert(known.name).second)
-        std::ofstream(options.kernels, std::ios::app) << known.name << "\n";
     const Execution execution{options.threads, options.seed, true};
     streams.submit(stream, {what, {}},
                    [&kernel, grid = launch.grid, block = launch.block, shared = launch.dynamic_shared,

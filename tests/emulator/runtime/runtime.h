@@ -20,7 +20,7 @@ struct Options {
     bool broken = false;     // EMULATOR_BROKEN=1: they are counted, and do nothing else
     bool go_on = false;      // EMULATOR_FAULT=report: errors as CUDA gives them; else a fault aborts
     bool notes = false;      // EMULATOR_NOTES=1: at the end, work that was never done, and opcodes not executed
-    std::string kernels;     // EMULATOR_KERNELS: a file that gets the name of each kernel launched
+    std::string coverage;    // EMULATOR_COVERAGE: a folder that gets, at the end, what was executed
     static Options read();
 };
 

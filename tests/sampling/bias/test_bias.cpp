@@ -6,6 +6,7 @@
 
 #include "engine/files/store.h"
 #include "kernels/random/streams.h"
+#include "sampling/bias/energy.h"
 #include "sampling/bias/table.h"
 #include "sampling/bias/umbrella.h"
 #include "sampling/dynamics/bytecode_path.h"
@@ -99,6 +100,60 @@ TEST_CASE("the pull is the derivative of the energy, and cubic tables converge i
     }
     CHECK(worst[0] < 3e-3);
     CHECK(worst[1] < worst[0] / 6);
+}
+
+TEST_CASE("bias energies of stored states: windows and tables have the same bits on every device") {
+    constexpr index n = 700, trajectories = 100;
+    GridAxes axes = line(-1, 1, 20, false, true);
+    const HostTable one(axes, [](double x, double) { return wave(x); });
+    axes.cvs = 2;
+    axes.from[1] = -1, axes.to[1] = 1, axes.points[1] = 16;
+    const HostTable two(axes, [](double x, double y) { return wave(x) * y; });
+    std::vector<float> xi, center, stiffness;
+    for (index j = 0; j < 2 * n; ++j) xi.push_back(-1.1f + 2.2f * static_cast<float>(j % 97) / 97);
+    for (index t = 0; t < 2 * trajectories; ++t) {
+        center.push_back(0.01f * static_cast<float>(t));
+        stiffness.push_back(static_cast<float>(t % 7));
+    }
+    std::vector<std::vector<float>> expected;
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        const auto on_device = [&](const std::vector<float>& values) {
+            Buffer<float> made(device, static_cast<index>(values.size()));
+            copy_to_device(stream, made.span(), values.data());
+            return made;
+        };
+        const Buffer<float> states = on_device(xi), c = on_device(center), k = on_device(stiffness),
+                            line_table = on_device(one.energy), plane_table = on_device(two.energy);
+        Buffer<float> out(device, n);
+        std::vector<std::vector<float>> found;
+        const auto keep = [&] { found.push_back(to_host(stream, Span<const float>(out.span()))); };
+        for (const int cvs : {1, 2}) {
+            bias_energy(stream, WindowView{c.data(), k.data(), trajectories}, cvs, states.span(), n, n,
+                        out.span());
+            keep();
+            for (index j = 0; j < n; j += 13) {
+                double u = 0;
+                for (int v = 0; v < cvs; ++v) {
+                    const auto t = static_cast<std::size_t>(v * trajectories + j % trajectories);
+                    const double d = static_cast<double>(xi[static_cast<std::size_t>(v * n + j)]) -
+                                     static_cast<double>(center[t]);
+                    u += 0.5 * static_cast<double>(stiffness[t]) * d * d;
+                }
+                CHECK(static_cast<double>(found.back()[static_cast<std::size_t>(j)]) ==
+                      doctest::Approx(u).epsilon(1e-5));
+            }
+        }
+        GridAxes along = axes;
+        along.cvs = 1;
+        bias_energy(stream, along.view(line_table.span()), 1, states.span(), n, n, out.span());
+        keep();
+        CHECK(found.back()[5] == one.energy_at(xi[5]));
+        bias_energy(stream, axes.view(plane_table.span()), 2, states.span(), n, n, out.span());
+        keep();
+        if (expected.empty()) expected = found;
+        CHECK(found == expected);
+    }
 }
 
 TEST_CASE("a table of two variables: derivatives, a period along one, the same bits at each width") {

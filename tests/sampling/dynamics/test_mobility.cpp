@@ -121,8 +121,8 @@ void check_normal_law(const std::vector<float>& x, index n, const Biased& run,
 }  // namespace
 
 TEST_CASE("bias without a potential: correlated noise, any linear CV, the law exp(-U/D)") {
-    constexpr index n = 20000;
     for (const Device& device : test_devices()) {
+        const index n = is_emulated(device) ? 1000 : 20000;
         Stream stream(device);
         for (const auto& [cv, w] : {std::pair{std::string("x"), std::array{1.0, 0.0}}, {"2*x", {2.0, 0.0}},
                                     {"x - 0.5*y", {1.0, -0.5}}}) {
@@ -144,8 +144,8 @@ TEST_CASE("bias without a potential: correlated noise, any linear CV, the law ex
 
 TEST_CASE("bias without a potential: a table is one function in the unit of the first CV") {
     // U = ½·2·((ξ₁ − ½)² + (ξ₂ − ½)²), exact between cubic points.
-    constexpr index n = 20000;
     for (const Device& device : test_devices()) {
+        const index n = is_emulated(device) ? 1000 : 20000;
         Stream stream(device);
         GridAxes axes;
         axes.cvs = 2;
@@ -189,8 +189,8 @@ TEST_CASE("bias without a potential: two mobilities, built-in and compiled, have
 }
 
 TEST_CASE("bias without a potential: curved variables with constant noise along them") {
-    constexpr index n = 20000;
     for (const Device& device : test_devices()) {
+        const index n = is_emulated(device) ? 1000 : 20000;
         Stream stream(device);
         // r = |x| of isotropic noise, D = 2: p(r) ∝ r exp(−r²/2·(1 + κ/2) + κ/2·c r).
         Biased radius{"variables = [\"x\", \"y\"]\ndrift = [\"-2*x\", \"-2*y\"]\n"
@@ -232,8 +232,8 @@ TEST_CASE("bias without a potential: curved variables with constant noise along 
 }
 
 TEST_CASE("held without a potential: the conditional law, for correlated and state-dependent noise") {
-    constexpr index n = 20000;
     for (const Device& device : test_devices()) {
+        const index n = is_emulated(device) ? 1000 : 20000;
         Stream stream(device);
         Biased run{kCorrelated, "\"x\"", BiasKind::level_set};
         run.center = 1.5, run.dt = 0.02, run.start = {1.5f, 0.0f};

@@ -271,7 +271,7 @@ TEST_CASE("coverage: errors match the spread over seeds, correlated or not") {
 TEST_CASE("conditional averages: wide bins, no bias to second order; empty bins stay empty") {
     const Harmonic system(spaced(-1.2, 1.2, 9));
     const HostSamples host = system.sample(64, 2000, 0.0, 7);
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         OnDevice on(device, host);
         // Bins of 0.2: sin(3x) has h²/24 m'' = 0.015, many standard errors.
         const ErrorBlocks blocks = choose_error_blocks(on.samples, 1.0);
@@ -382,7 +382,7 @@ TEST_CASE("Müller–Brown: free energy and conditional moments against quadratu
     const BiasWindows windows = muller_brown_windows(kt);
     const Grid grid = line_grid(-1.5, 1.2, 109);
     const HostSamples host = sample_muller_brown(windows, kt, 64, 400, 5);
-    for (const Device& device : test_devices()) {
+    for (const Device& device : quick_devices()) {
         OnDevice on(device, host);
         for (const std::string method : {"mbar", "wham"}) {
             const FreeEnergyResult r =
@@ -632,8 +632,8 @@ TEST_CASE("wrong input is refused by name") {
     HostSamples host = system.sample(4, 50, 0.0, 3);
     const Grid grid = line_grid(-1.0, 1.0, 20);
     host.xi[at(host.column(3, 2, 17))] = std::numeric_limits<float>::quiet_NaN();
-    {
-        OnDevice on(test_devices()[0], host);
+    for (const Device& device : test_devices()) {
+        OnDevice on(device, host);
         try {
             estimate_free_energy(on.stream, on.samples, system.windows, grid, EstimateOptions{});
             FAIL("accepted a NaN");

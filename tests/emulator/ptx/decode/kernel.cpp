@@ -55,20 +55,28 @@ std::string_view Kernel::line(int number) const {
     return begin == text.npos ? std::string_view{} : text.substr(begin);
 }
 
+bool Kernel::launched() const {
+    const std::lock_guard lock(mutex_);
+    return program_ && program_->reached[0];
+}
+
 void Kernel::cover(Coverage& into) const {
     const std::lock_guard lock(mutex_);
+    Coverage::Entry found;
     if (!program_) {
         for (const Statement& s : parse_body(entry_.body, entry_.line).statements)
-            if (!s.opcode.empty()) into.held.emplace(s.opcode);
-        return;
+            if (!s.opcode.empty()) found.opcodes.emplace_back(s.opcode);
+        found.executed.resize(found.opcodes.size());
+    } else {
+        bool reached = false;
+        for (std::size_t k = 0; k < program_->code.size(); ++k) {
+            if (begins(*program_, k)) reached = program_->reached[k];
+            if (program_->opcodes[k].empty()) continue;
+            found.opcodes.emplace_back(program_->opcodes[k]);
+            found.executed.push_back(reached);
+        }
     }
-    bool reached = false;
-    for (std::size_t k = 0; k < program_->code.size(); ++k) {
-        if (begins(*program_, k)) reached = program_->reached[k];
-        if (program_->opcodes[k].empty()) continue;
-        into.held.emplace(program_->opcodes[k]);
-        if (reached) into.executed.emplace(program_->opcodes[k]);
-    }
+    into.add(name(), std::move(found));
 }
 
 std::unique_ptr<Block> Kernel::take_block() const {

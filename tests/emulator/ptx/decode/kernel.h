@@ -30,6 +30,7 @@ public:
     const Program& program() const;
     const KernelFacts& facts() const;
     std::string_view line(int number) const;  // text of the module
+    bool launched() const;
     void cover(Coverage& into) const;
     // Blocks with their registers, kept between launches.
     std::unique_ptr<Block> take_block() const;

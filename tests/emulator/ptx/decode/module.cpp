@@ -46,7 +46,7 @@ public:
         {
             const std::lock_guard lock(registry().mutex);
             registry().modules.erase(this);
-            cover(registry().past);
+            cover(registry().past, false);
         }
         for (const auto& [name, address] : addresses_) Memory::device().free(address);
     }
@@ -73,8 +73,9 @@ public:
     }
     std::uint64_t address(std::string_view name) const override { return global(name, nullptr); }
 
-    void cover(Coverage& into) const {
-        for (const auto& [name, kernel] : kernels_) kernel->cover(into);
+    void cover(Coverage& into, bool launched_alone) const {
+        for (const auto& [name, kernel] : kernels_)
+            if (!launched_alone || kernel->launched()) kernel->cover(into);
     }
 
 private:
@@ -102,10 +103,10 @@ std::shared_ptr<const Module> Module::parse(std::string_view ptx) {
     return std::make_shared<const PtxModule>(ptx);
 }
 
-Coverage coverage() {
+Coverage coverage(bool launched_alone) {
     const std::lock_guard lock(registry().mutex);
     Coverage result = registry().past;
-    for (const PtxModule* m : registry().modules) m->cover(result);
+    for (const PtxModule* m : registry().modules) m->cover(result, launched_alone);
     return result;
 }
 

@@ -9,7 +9,8 @@
 namespace emulator {
 
 Type type_named(std::string_view name) {
-    static const std::map<std::string_view, Type> types{
+    // Never destroyed: bodies are parsed until the very end of a program.
+    static const auto& types = *new const std::map<std::string_view, Type>{
         {"pred", Type::pred},     {"b8", Type::b8},     {"u8", Type::u8},
         {"s8", Type::s8},         {"b16", Type::b16},   {"u16", Type::u16},
         {"s16", Type::s16},       {"f16", Type::f16},   {"bf16", Type::bf16},
