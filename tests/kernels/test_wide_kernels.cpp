@@ -320,7 +320,8 @@ TEST_CASE("records of training: the CPU has the bits of the CUDA kernels' source
         std::vector<float>& history = histories[on_cpu];
         history.assign(3 * kHistoryColumns, -1.0f);
         const RecordKernel<GanRecord> gan{
-            {schedule, &clock, at(0), at(1), at(2), at(3), batch, 2 * batch, history.data()}};
+            {schedule, &clock, at(0), at(1), at(2), at(3), at(4), batch, 2 * batch,
+             history.data()}};
         const auto run = [&](const auto& kernel) {
             if (on_cpu)
                 RecordOnCpu{}(kernel, 0);
