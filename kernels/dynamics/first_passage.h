@@ -153,6 +153,8 @@ struct PassageBody {
     LinearCvs<D> cvs;
     PassageArgs a;
 
+    LANE_FN uint64 steps() const { return a.steps; }
+
 private:
     template <class L>
     LANE_FN SetDistance<L> distance(const PassageSet& set, const L (&x)[D]) const {

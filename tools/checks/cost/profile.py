@@ -55,9 +55,9 @@ def figures(lines):
     for line in lines:
         for what in ("steps", "waits", "bytes_to_device", "bytes_to_host"):
             add((line["stage"], what, ""), line[what])
-        for kernel, (launches, lanes) in line["kernels"].items():
-            add((line["stage"], "launches", short(kernel)), launches)
-            add((line["stage"], "lanes", short(kernel)), lanes)
+        for kernel, counted in line["kernels"].items():
+            for what, value in zip(("launches", "lanes", "steps"), counted):
+                add((line["stage"], what, short(kernel)), value)
     return sums
 
 
@@ -79,7 +79,7 @@ def acts(size, stage, what, kernel):
         return True
     if size.startswith(("umbrella.", "generator.")):
         return False
-    by_chance = kernel.startswith("Passage") or what in ("steps", "waits")
+    by_chance = kernel.startswith("Passage") or not kernel and what in ("steps", "waits")
     return not by_chance or size in ("closure.passages", "closure.committor_runs", "closure.relaxation")
 
 
