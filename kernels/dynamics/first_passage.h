@@ -295,6 +295,7 @@ public:
                 select_step(z, s, noise);
                 step_to(x, noise, sqrt_dt, y);
                 Mask<L> near = alive < broadcast<L>(0.0f);  // none
+LANE_UNROLL  // for the distances to stay in registers
                 for (int b = 0; b < 2; ++b) {
                     const PassageSet& set = a.sets[b];
                     ends.after[b] = ends.before[b];

@@ -10,6 +10,7 @@ from cost.work import NETWORK, SAMPLES, work_of
 
 # They go through steps of a trajectory, all lanes alike; a step of two variables has one lg2, of one half of one.
 STEPPING = {"PathBody": 1, "PassageBody<TableSystem": 0.5, "PassageBody": 1}
+PASSAGE_BYTES = 2 * (2 * 4 + 4 + 8)  # of a slot: state, turn and birth, read and written
 
 # The graph of one training update, a chain: five critic sweeps and steps of Adam, the generator's sweep, its
 # rates, its step, the record of the losses (tests/engine/test_machines.cpp counts them).
@@ -41,7 +42,7 @@ def stated(name, launches, lanes, steps, kernel):
     pipes, moved, flops, threads = {}, 0.0, 0.0, lanes
     for work in work_of(name):
         units = {"sample": SAMPLES * launches, "lane": lanes * work.threads, "step": steps}[work.per]
-        threads = max(threads, lanes * work.threads)
+        threads = max(threads, lanes * work.threads, work.of_a_sample * SAMPLES * launches)
         moved += work.bytes * units
         flops += work.flops * units
         add(pipes, work.pipes, units)
@@ -61,7 +62,7 @@ def row_of(name, launches, lanes, steps, kernel):
     if stepping and kernel and lanes and steps:
         each_lane, each = kernel.lane((steps / lanes, "MUFU.LG2", stepping))
         add(pipes, each_lane, lanes)
-        moved = each * lanes
+        moved = (PASSAGE_BYTES if name.startswith("Passage") else each) * lanes
     each_lane = {pipe: count / threads for pipe, count in pipes.items()}
     row |= {"lanes": round(threads), "steps": round(steps), "instructions": round(sum(each_lane.values()), 1),
             "bytes": round(moved), "flops": round(flops), "seconds": {}, "bound_by": {}}

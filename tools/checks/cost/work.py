@@ -22,6 +22,7 @@ class Work:
     loop: tuple = None    # (marker, how many of them a unit): counted in the machine code's loop that has most of them
     flops: float = 0      # of tensor cores
     threads: int = 1      # of what the engine counts as a lane, where that is a block
+    of_a_sample: float = 0  # threads, where small runs have one block however many samples they have
     code: str = ""        # the kernel on CUDA, where the small runs' CPU has another one
 
 
@@ -36,21 +37,23 @@ WORK = {
     # windows
     "MomentsKernel": block("sample", bytes=4 + 16 / 64, loop=("LDG", 1)),
     "GatherMomentsBody": Work("sample", bytes=16 / 64, pipes={"fp64": 2 / 64}),
-    "LagKernel<true>": block("sample", bytes=4, loop=("LDG", 2)),
-    "LagKernel<false>": block("sample", bytes=4, loop=("LDG", 1)),
+    "LagKernel<true>": block("sample", bytes=4, loop=("LDG", 2), of_a_sample=128 / 4096),
+    "LagKernel<false>": block("sample", bytes=4, loop=("LDG", 1), of_a_sample=128 / 4096),
     "TakeLagBody": Work("sample", bytes=8 / 4096, pipes={"fp64": 1 / 4096}),
     "StillBody": Work("lane", bytes=4 + 4 + 4),
     # estimates
-    "MixtureKernel": block("sample", bytes=4, pipes={"fp64": 8 * (TERM + 8 + INVERSE + LOGARITHM)}),
+    "MixtureKernel": block("sample", bytes=4, pipes={"fp64": 8 * (TERM + 8 + INVERSE + LOGARITHM)},
+                           of_a_sample=8 * 16384 / SAMPLES),
     "CellHistogramBody": Work("lane", bytes=4, pipes={"fp64": 6, "memory": 3}),
     "BlockHistogramBody": Work("lane", bytes=4, pipes={"fp64": 4, "memory": 3}),
-    "ReduceKernel<MinOp": block("sample", 256, bytes=4, pipes={"fp64": 1}),
-    "ReduceKernel<MaxOp": block("sample", 256, bytes=4, pipes={"fp64": 1}),
-    "ReduceKernel<NonFiniteOp": block("sample", 256, bytes=4, pipes={"fp64": 1}),
+    "ReduceKernel<MinOp": block("sample", 256, bytes=4, pipes={"fp64": 1}, of_a_sample=256 / 4096),
+    "ReduceKernel<MaxOp": block("sample", 256, bytes=4, pipes={"fp64": 1}, of_a_sample=256 / 4096),
+    "ReduceKernel<NonFiniteOp": block("sample", 256, bytes=4, pipes={"fp64": 1}, of_a_sample=256 / 4096),
     # Of a chunk of at most 64 rows of a table, as wide as the windows are many.
     "ColumnSumKernel": block("lane", bytes=8 * 64 * WINDOWS / 128, pipes={"fp64": 64}),
     # A thread of each bin looks at every sample of its chunk; one adds it.
-    "ConditionalKernel": block("sample", bytes=4 + 2 * 4, pipes={"memory": 128, "alu": 2 * 128, "fp64": 9}),
+    "ConditionalKernel": block("sample", bytes=4 + 2 * 4, pipes={"memory": 128, "alu": 2 * 128, "fp64": 9},
+                               of_a_sample=131072 / SAMPLES),
     # closure: a value's replicas; a part is sixteen of them, and each of its sums looks at all
     "ReduceKernel<SumOp": block("lane", 256, bytes=4 * 4, pipes={"fp64": 4}),
     "ReduceKernel<SquaresAboutMeanOp": block("lane", 256, bytes=4 * 4, pipes={"fp64": 4 * 2}),
