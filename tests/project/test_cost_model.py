@@ -107,10 +107,12 @@ class Model(unittest.TestCase):
         # A loop with two loads and one product: of each sample one pass of three instructions.
         code = [(0x00, "LDG.E", "R2, [R4]"), (0x10, "LDG.E", "R3, [R4]"), (0x20, "DFMA", "R2, R3"),
                 (0x30, "BRA", "0x0")]
-        pipes, moved, flops, threads = stages.stated("LagKernel<true>", 3, 100, 0, Kernel(code, {}))
-        self.assertEqual((3 * 4 * work.SAMPLES, 0, 100 * 128), (moved, flops, threads))
+        pipes, moved, flops, threads = stages.stated("LagKernel<true>", 3, 10**5, 0, Kernel(code, {}))
+        self.assertEqual((3 * 4 * work.SAMPLES, 0, 10**5 * 128), (moved, flops, threads))
         self.assertEqual({"memory": 2 * 3 * work.SAMPLES, "fp64": 3 * work.SAMPLES, "control": 3 * work.SAMPLES},
                          pipes)
+        # A small run's one block stands for as many as the samples need.
+        self.assertEqual(3 * work.SAMPLES / 32, stages.stated("LagKernel<true>", 3, 1, 0, None)[3])
         self.assertEqual(({"fma": 8 * 500, "memory": 3 * 500}, 12 * 500),
                          stages.stated("BurstDriftBody", 2, 10, 500, None)[:2])
         # A formula's rows are read once, whatever its instructions.
