@@ -142,8 +142,8 @@ class Model(unittest.TestCase):
             for row in stage["kernels"]:
                 with self.subTest(stage["stage"], kernel=row["kernel"]):
                     self.assertIn(row["kernel"], structs)
-                    self.assertTrue(row["bytes"] or row["flops"] or row["instructions"]
-                                    or stage["stage"].startswith("train"))
+                    if not stage["stage"].startswith("train"):
+                        self.assertTrue(row["bytes"] or row["flops"] or row["instructions"])
 
     def test_chance_does_not_grow(self):
         self.assertFalse(profile.acts("umbrella.replicas", "close", "launches", "PassageBody<X>"))
