@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/device/queue.h"
+#include "engine/device/staging.h"
 #include "engine/error.h"
 
 #if defined(MICROLIFT_HAVE_CUDA)
@@ -45,31 +46,27 @@ void device_free(const Device& device, void* data) noexcept {
 
 void copy_bytes_to_device(Stream& stream, void* to, const void* from, std::size_t bytes) {
     count_to_device(bytes);
+    if (bytes > kStagedBytes) count_wait();
 #if defined(MICROLIFT_HAVE_CUDA)
     if (!stream.device().is_cpu()) {
-        CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice,
-                                   static_cast<cudaStream_t>(stream.cuda_stream())));
-        stream.synchronize();
+        upload(stream.device(), to, from, bytes);
         return;
     }
 #endif
     (void)stream;
-    count_wait();
     if (bytes) std::memcpy(to, from, bytes);
 }
 
 void copy_bytes_to_host(Stream& stream, void* to, const void* from, std::size_t bytes) {
     count_to_host(bytes);
+    count_wait();
 #if defined(MICROLIFT_HAVE_CUDA)
     if (!stream.device().is_cpu()) {
-        CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost,
-                                   static_cast<cudaStream_t>(stream.cuda_stream())));
-        stream.synchronize();
+        download(stream.device(), to, from, bytes);
         return;
     }
 #endif
     (void)stream;
-    count_wait();
     if (bytes) std::memcpy(to, from, bytes);
 }
 

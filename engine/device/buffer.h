@@ -67,7 +67,8 @@ private:
     index size_ = 0;
 };
 
-// The only two ways between host and device. Both wait for the stream and count their bytes.
+// The only two ways between host and device; both count their bytes. What goes to the host is waited for; what goes to
+// the device is taken at once, and waited for only where it is more than can be staged (staging.h).
 template <class T>
 void copy_to_device(Stream& stream, Span<T> to, const std::type_identity_t<T>* from) {
     copy_bytes_to_device(stream, to.data, from, static_cast<std::size_t>(to.size) * sizeof(T));

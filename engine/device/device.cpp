@@ -192,7 +192,7 @@ std::map<std::string, KernelLaunches> launches_by_kernel() {
     for (const auto& [mangled, count] : all_launches().by_kernel) {
         char* const readable = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, nullptr);
         KernelLaunches& sum = named[readable ? readable : mangled];
-        sum.launches += count.launches, sum.lanes += count.lanes;
+        sum.launches += count.launches, sum.lanes += count.lanes, sum.steps += count.steps;
         std::free(readable);
     }
     return named;

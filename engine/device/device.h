@@ -49,9 +49,9 @@ private:
     std::shared_ptr<ThreadPool> pool_;
 };
 
-// Bytes moved between host and device by this process, how often the host waited for the device (copies wait),
-// and kernels launched. On the CPU backend the same copies count, so that a loop proven quiet there is quiet on
-// a GPU. What a graph replays is counted once, when it is recorded.
+// Bytes moved between host and device by this process, how often the host waited for the device (copies
+// to the host wait), and kernels launched. On the CPU backend the same copies count, so that a loop proven
+// quiet there is quiet on a GPU. What a graph replays is counted once, when it is recorded.
 struct TransferCounters {
     uint64 bytes_to_device = 0, bytes_to_host = 0, waits = 0, kernel_launches = 0;
 };
@@ -60,19 +60,21 @@ void count_to_device(uint64 bytes);
 void count_to_host(uint64 bytes);
 void count_wait();
 
-// The launches of one kernel, named by its body's type, and how many lanes, threads or blocks they asked for.
+// The launches of one kernel, named by its body's type, how many lanes, threads or blocks they asked for,
+// and through how many steps these go, all together, where a kernel steps.
 struct LaunchCount {
-    std::atomic<uint64> launches{0}, lanes{0};
+    std::atomic<uint64> launches{0}, lanes{0}, steps{0};
 };
 LaunchCount& launch_count(const std::type_info& kernel);
 template <class Kernel>
-void count_launch(index lanes) {
+void count_launch(index lanes, uint64 steps = 0) {
     static LaunchCount& count = launch_count(typeid(Kernel));
     ++count.launches;
     count.lanes += static_cast<uint64>(lanes);
+    count.steps += static_cast<uint64>(lanes) * steps;
 }
 struct KernelLaunches {
-    uint64 launches = 0, lanes = 0;
+    uint64 launches = 0, lanes = 0, steps = 0;
 };
 std::map<std::string, KernelLaunches> launches_by_kernel();
 

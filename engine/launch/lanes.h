@@ -90,6 +90,15 @@ HOST_PASS_END
 
 #else
 
+// For the counters: how many steps a lane takes, of a body that says so.
+template <class Body>
+uint64 steps_of(const Body& body) {
+    if constexpr (requires { body.steps(); })
+        return body.steps();
+    else
+        return 0;
+}
+
 // Splits [0, n) into pieces of whole packs and runs `piece(from, to)` on the pool.
 template <class Piece>
 void split_over_threads(ThreadPool& pool, index n, index grain, index multiple,
@@ -118,7 +127,7 @@ void run_lanes(index from, index to, const Body& body) {
 template <class T = float, class Body>
 void for_each_lane(Stream& stream, index n, const Body& body) {
     if (n <= 0) return;
-    count_launch<Body>(n);
+    count_launch<Body>(n, steps_of(body));
     if (stream.device().is_cpu()) {
         constexpr int width = kNativeWidth * 4 / static_cast<int>(sizeof(T));
         ThreadPool& pool = stream.device().pool();
@@ -136,14 +145,14 @@ void for_each_lane(Stream& stream, index n, const Body& body) {
 template <class Body>
 void for_each_lane_on_cuda(Stream& stream, index n, const Body& body) {
     if (n <= 0) return;
-    count_launch<Body>(n);
+    count_launch<Body>(n, steps_of(body));
     if constexpr (kHaveCuda) launch_on_cuda<Body, float>(stream, n, body);
 }
 
 template <class Body>
 void for_each_index(Stream& stream, index n, const Body& body) {
     if (n <= 0) return;
-    count_launch<Body>(n);
+    count_launch<Body>(n, steps_of(body));
     if (stream.device().is_cpu()) {
         ThreadPool& pool = stream.device().pool();
         stream.submit([&pool, n, body] {

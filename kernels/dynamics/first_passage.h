@@ -153,6 +153,8 @@ struct PassageBody {
     LinearCvs<D> cvs;
     PassageArgs a;
 
+    LANE_FN uint64 steps() const { return a.steps; }
+
 private:
     template <class L>
     LANE_FN SetDistance<L> distance(const PassageSet& set, const L (&x)[D]) const {
@@ -293,6 +295,7 @@ public:
                 select_step(z, s, noise);
                 step_to(x, noise, sqrt_dt, y);
                 Mask<L> near = alive < broadcast<L>(0.0f);  // none
+LANE_UNROLL  // for the distances to stay in registers
                 for (int b = 0; b < 2; ++b) {
                     const PassageSet& set = a.sets[b];
                     ends.after[b] = ends.before[b];

@@ -30,6 +30,8 @@ struct PathArgs {
     GridView grid;               // of a bias that is a table
     uint64 checked = 0;          // the step from which the status counts
 
+    LANE_FN uint64 steps() const { return stride * static_cast<uint64>(segments); }
+
     // What each bias reads.
     LANE_FN explicit operator WindowView() const { return {center, stiffness, trajectories}; }
     LANE_FN explicit operator GridView() const { return grid; }
@@ -107,6 +109,8 @@ struct PathBody {
     Cv cv;
     Integrator integrator;
     PathArgs a;
+
+    LANE_FN uint64 steps() const { return a.steps(); }
 
 private:
     static constexpr int kGroupSteps = NoiseLayout<D>::steps;

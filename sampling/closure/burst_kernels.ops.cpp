@@ -7,10 +7,10 @@
 
 namespace microlift {
 
-
 struct BurstDriftBody {
     BurstDrift p;
 
+    LANE_FN uint64 steps() const { return static_cast<uint64>(p.steps); }
     template <class L>
     LANE_FN void operator()(L, index i) const {
         const int K = p.cvs, outputs = burst_outputs(K);

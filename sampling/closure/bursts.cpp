@@ -174,7 +174,6 @@ Buffer<float> physics_starts(Stream& stream, const Model& model, const SampleSet
                    x.data());
     const Buffer<float> s = repeated_values(stream, K, values, replicas);
     model.project(stream, s.span(), n, n, x.span(), n, 4);
-    stream.synchronize();
     return x;
 }
 
@@ -200,7 +199,6 @@ Buffer<float> constrained_starts(Stream& stream, const Model& model,
     ensemble.advance(static_cast<uint64>(steps));
     ensemble.check_finite([](index t) { return "held state " + std::to_string(t); });
     copy(stream, x.span(), Span<const float>(ensemble.x()));
-    stream.synchronize();
     return x;
 }
 
@@ -356,7 +354,6 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
                                 K == 1 ? transition.data() + l * count * kBurstBlocks * cells
                                        : nullptr});
     }
-    stream.synchronize();
     ensemble.check_finite([&](index t) {
         return "burst " + std::to_string(t % replicas) + " from the value " +
                std::to_string(values[at(t / replicas)][0]);

@@ -89,7 +89,6 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
         copy_to_device(stream, device_which.span(), which.data());
         gather_columns(stream, start.data, static_cast<index>(values.size()) * replicas, model.dim(),
                        device_which.span(), ensemble.x().data);
-        stream.synchronize();
     }
     const index rows = static_cast<index>(model.formulas().cv.outputs.size());
     Buffer<float> xi(stream.device(), rows * n);

@@ -619,7 +619,7 @@ public:
             launch_formula_on_cuda(stream, *system_, setup_, args);
             return;
         }
-        count_launch<FormulaSystem>(args.trajectories);
+        count_launch<FormulaSystem>(args.trajectories, args.steps());
         ThreadPool& pool = stream.device().pool();
         if (const CompiledPath path = compiled(args)) {
             stream.submit([this, path, &pool, args] {

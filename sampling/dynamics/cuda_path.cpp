@@ -174,7 +174,7 @@ void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const P
         }
         kernel = entry;
     }
-    count_launch<FormulaSystem>(args.trajectories);
+    count_launch<FormulaSystem>(args.trajectories, args.steps());
     visit_scheme(effective_scheme(system, setup), [&](const auto& scheme) {
         launch_compiled(kernel, stream, scheme.make(setup), args);
     });

@@ -190,11 +190,11 @@ void window_inefficiency(Stream& stream, Span<const float> xi, const SampleBlock
     for (int32 lag = 0;; lag = static_cast<int32>(lags.lag)) {
         take(lag, Products{x, n, r, samples, lag, pieces_at(lag), state.data(), parts.data()});
         if (lag > 0) lags.take(1.0);
+        if (lags.done) return;
         // The host waits seldom: after 1, 2, 4, 8, … lags.
-        if (!lags.done && ++asked < next) continue;
+        if (++asked < next) continue;
         next = 2 * asked;
         const std::vector<int32> left = to_host(stream, Span<const int32>(busy.span()));
-        if (lags.done) return;
         bool any = false;
         for (const int32 one : left) any = any || one != 0;
         if (!any) return;

@@ -95,7 +95,7 @@ void ColumnProgram::upload(Stream& stream) const {
 void ColumnProgram::run(Stream& stream, Span<const float> in, index in_row, index n,
                         Span<float> out, index out_row) const {
     if (n == 0) return;
-    count_launch<Program>(n);
+    count_launch<Program>(n, program_.instructions.size());
     if (!stream.device().is_cpu()) {
         upload(stream);
         const Instruction* first = instructions_.data();

@@ -155,6 +155,30 @@ std::string pull_source(const FormulaSystem& system, const std::string& signatur
     return signature + indent(text) + "    }\n";
 }
 
+// add_gradient() of a CV struct, where elements of the gradients are 0: these are left out.
+std::string add_gradient_source(const FormulaSystem& system) {
+    const int dim = system.dim, n = static_cast<int>(system.cvs.size());
+    bool sparse = false;
+    std::string sums;
+    for (int k = 0; k < n; ++k) {
+        std::string one;
+        for (int d = 0; d < dim; ++d) {
+            const auto o = static_cast<std::size_t>(n + k * dim + d);
+            if (system.cv.is_constant(o) && system.cv.outputs[o].value == 0.0f) {
+                sparse = true;
+                continue;
+            }
+            const std::string f = "f[" + std::to_string(d) + "]";
+            one += " " + f + " = fma(a, gradient[k][" + std::to_string(d) + "], " + f + ");";
+        }
+        sums += "        if (k == " + std::to_string(k) + ") {" + one + " }\n";
+    }
+    const std::string size = "[" + std::to_string(n) + "][" + std::to_string(dim) + "]";
+    if (!sparse) return {};
+    return "    template <class L>\n    static LANE_FN void add_gradient(L a, const L (&gradient)" + size +
+           ", int k, " + array_type("f", dim) + ") {\n" + sums + "    }\n";
+}
+
 }  // namespace
 
 std::string system_source(const FormulaSystem& system, const std::string& name, bool constrained) {
@@ -226,7 +250,8 @@ std::string cv_source(const FormulaSystem& system, const std::string& name,
     return "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) + ";\n" +
            signature("evaluate", "gradient") +
            indent(linear + source_statements(system.cv, elements("x", dim), targets)) + "    }\n" +
-           pull_source(system, signature("evaluate_pull", "pull"), directions) + "};\n";
+           pull_source(system, signature("evaluate_pull", "pull"), directions) +
+           (system.gradient ? add_gradient_source(system) : std::string()) + "};\n";
 }
 
 }  // namespace microlift

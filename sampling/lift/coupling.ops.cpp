@@ -103,7 +103,6 @@ void remove_windows(Stream& stream, SampleSet& samples, BiasWindows& windows,
     }
     thin(samples.x, samples.dim, tables);
     thin(samples.xi, samples.n_cvs, tables);
-    stream.synchronize();
     std::erase_if(blocks, [](const SampleBlock& b) { return b.windows == 0; });
     samples.blocks = std::move(blocks);
     samples.n = n;

@@ -205,7 +205,6 @@ void LiftedMoves::propose(index each, uint64 attempt, Span<float> x, Span<float>
     weigh_lifted(stream_, n,
                    LiftedWeightBody{mixture, x.data, v.data(), log_weight.data,
                                   static_cast<float>(model_.formulas().beta), n, each});
-    stream_.synchronize();
 }
 
 void LiftedMoves::start(index replicas, Span<float> x, bool exact) {

@@ -97,7 +97,6 @@ double calm(Stream& stream, const Model& model, const IntegratorConfig& integrat
             copy(stream, x.subspan(d * n + from, now),
                  Span<const float>(y.span().subspan(d * now, now)));
     }
-    stream.synchronize();
     return kSteps * static_cast<double>(n);
 }
 
@@ -127,7 +126,6 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
     }
     ensemble.check_finite([&](index t) { return "healed state " + std::to_string(t); });
     copy(stream, Span<float>(x.data, model.dim() * n), Span<const float>(ensemble.x()));
-    stream.synchronize();
     return ensemble.force_evaluations() + calmed;
 }
 

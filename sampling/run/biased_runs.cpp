@@ -55,7 +55,6 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
         lifter.lift(ensemble.center(), n, derived_seed(run.config.seed, 2000),
                     static_cast<uint64>(plan.round) << 32, ensemble.x());
         calm(run.stream, run.model, run.config.integrator, ensemble.center(), n, ensemble.x());
-        run.stream.synchronize();
         return;
     }
     const std::vector<double> states =
@@ -70,7 +69,6 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
     copy_to_device(run.stream, ensemble.x(), x.data());
     if (run.config.umbrella.initial_line)
         run.model.project(run.stream, ensemble.center(), n, n, ensemble.x(), n, kLineSteps);
-    run.stream.synchronize();
 }
 
 void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias) {
@@ -79,7 +77,6 @@ void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias) {
     if (run.bias_xi.size() != rows * n) run.bias_xi = Buffer<float>(run.device, rows * n);
     run.model.evaluate_cvs(run.stream, ensemble.x(), n, n, run.bias_xi.span(), n);
     bias.step(ensemble, run.bias_xi.span());
-    run.stream.synchronize();
 }
 
 }  // namespace microlift

@@ -32,6 +32,7 @@ void StageLaunches::write(const std::string& stage, double steps) const {
         if (after.launches == start.launches) continue;
         kernels[name].push_back(number(after.launches - start.launches));
         kernels[name].push_back(number(after.lanes - start.lanes));
+        kernels[name].push_back(number(after.steps - start.steps));
     }
     line["kernels"] = kernels;
     std::string text = line.dump();

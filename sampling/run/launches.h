@@ -12,7 +12,8 @@ namespace microlift {
 class StageLaunches {
 public:
     StageLaunches();
-    // {"stage", "steps", "waits", "bytes_to_device", "bytes_to_host", "kernels": {NAME: [launches, lanes]}}
+    // {"stage", "steps", "waits", "bytes_to_device", "bytes_to_host",
+    //  "kernels": {NAME: [launches, lanes, steps]}}
     void write(const std::string& stage, double steps) const;
 
 private:

@@ -3,6 +3,7 @@
 job launches and waits no more than its table says."""
 import copy
 import json
+import re
 import subprocess
 import sys
 import unittest
@@ -13,7 +14,7 @@ from command import BINARY, SOURCE  # noqa: E402
 
 sys.path.insert(0, str(SOURCE / "tools" / "checks"))
 import cost_model  # noqa: E402
-from cost import profile, stages, table  # noqa: E402
+from cost import profile, stages, table, work  # noqa: E402
 from cost.device import GPUS, LAUNCH, limits  # noqa: E402
 from cost.machine_code import Kernel, bytes_of  # noqa: E402
 
@@ -95,16 +96,54 @@ class Model(unittest.TestCase):
     def test_steps_take_what_their_code_does(self):
         kernels = {"voidlane_kernel<PathBody<X,Fast>,float>(longlong,PathBody<X,Fast>)": Kernel(CODE, {"REG": 9})}
         name = "PathBody<X,Portable>"
-        figures = {("sample", "launches", name): 4, ("sample", "lanes", name): 4e5, ("sample", "steps", ""): 4e9}
+        figures = {("sample", "launches", name): 4, ("sample", "lanes", name): 4e5, ("sample", "steps", name): 4e9}
         row = stages.stage_of("sample", figures, kernels)["kernels"][0]
         # 1e4 steps a lane, two lg2 to a pass: 5000 passes of four instructions, and five outside.
         self.assertEqual(5 + 5000 * 4, row["instructions"])
         self.assertEqual("sfu", row["bound_by"]["H100"])
         self.assertAlmostEqual(1, row["seconds"]["H100"] / (4e5 * 1e4 / (132 * 16 * 1.755e9)), 3)
 
-    def test_samples_that_lanes_share_are_read_once_a_launch(self):
-        self.assertEqual(3 * 4 * stages.SAMPLES, stages.bytes_stated("SampleRangeBody", 3, 1))
-        self.assertEqual(12 * 100, stages.bytes_stated("DescendBody", 3, 100))
+    def test_what_threads_do_is_of_samples_lanes_and_steps(self):
+        # A loop with two loads and one product: of each sample one pass of three instructions.
+        code = [(0x00, "LDG.E", "R2, [R4]"), (0x10, "LDG.E", "R3, [R4]"), (0x20, "DFMA", "R2, R3"),
+                (0x30, "BRA", "0x0")]
+        pipes, moved, flops, threads = stages.stated("LagKernel<true>", 3, 10**5, 0, Kernel(code, {}))
+        self.assertEqual((3 * 4 * work.SAMPLES, 0, 10**5 * 128), (moved, flops, threads))
+        self.assertEqual({"memory": 2 * 3 * work.SAMPLES, "fp64": 3 * work.SAMPLES, "control": 3 * work.SAMPLES},
+                         pipes)
+        # A small run's one block stands for as many as the samples need.
+        self.assertEqual(3 * work.SAMPLES / 32, stages.stated("LagKernel<true>", 3, 1, 0, None)[3])
+        self.assertEqual(({"fma": 8 * 500, "memory": 3 * 500}, 12 * 500),
+                         stages.stated("BurstDriftBody", 2, 10, 500, None)[:2])
+        # A formula's rows are read once, whatever its instructions.
+        pipes, moved, flops, threads = stages.stated("Program", 1, 10, 300, None)
+        self.assertEqual((12 * 10, 12 * 300, 10), (moved, sum(pipes.values()), threads))
+        self.assertEqual(10 * 2 * work.NETWORK, stages.stated("RowProgram<float>", 1, 10, 0, None)[2])
+
+    def test_every_kernel_of_the_job_has_its_work_stated(self):
+        measured = json.loads((cost_model.RESULTS / "launches.json").read_text(encoding="utf-8"))["small"]
+        job = {key.split("|")[2] for key in measured if not key.startswith("train|")} - {""}
+        known = tuple(stages.STEPPING)
+        self.assertEqual(set(), {name for name in job if not work.work_of(name) and not name.startswith(known)})
+        # What is stated is of kernels that there are, and that the job has.
+        structs = set()
+        for folder in ("kernels", "engine", "nn", "sampling"):
+            for path in (SOURCE / folder).rglob("*"):
+                if path.suffix in (".h", ".cuh", ".cpp", ".cu"):
+                    structs |= set(re.findall(r"\b(?:struct|class) (\w+)", path.read_text(encoding="utf-8")))
+        for pattern, entry in work.WORK.items():
+            with self.subTest(pattern):
+                self.assertIn(pattern.split("<")[0], structs)
+                self.assertTrue(any(work.work_of(name) == work.work_of(pattern) for name in job))
+                for part in entry if isinstance(entry, tuple) else (entry,):
+                    self.assertTrue(not part.code or part.code in structs, part.code)
+        made = json.loads((cost_model.RESULTS / "cost.json").read_text(encoding="utf-8"))
+        for stage in made["stages"]:
+            for row in stage["kernels"]:
+                with self.subTest(stage["stage"], kernel=row["kernel"]):
+                    self.assertIn(row["kernel"], structs)
+                    if not stage["stage"].startswith("train"):
+                        self.assertTrue(row["bytes"] or row["flops"] or row["instructions"])
 
     def test_chance_does_not_grow(self):
         self.assertFalse(profile.acts("umbrella.replicas", "close", "launches", "PassageBody<X>"))

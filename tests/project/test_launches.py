@@ -89,8 +89,7 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
     RelativisticSeedBody SeedBody SquaredErrorBody""".split()}
 WIDE = {
     **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody CountSamples DescendBody
-        HalfChangeBody LiftedAcceptBody LiftedProposalBody LiftedWeightBody PassageBody PassageStartBody
-        PathBody StillBody StoredPassageBody""".split()},
+        HalfChangeBody LiftedAcceptBody LiftedProposalBody LiftedWeightBody PathBody StillBody""".split()},
     **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody FirstBadBody
         GridEnergyBody NewtonStepBody ProposalWeightBody ThinBlockBody WindowColumnsBody
         WindowEnergyBody""".split()},
@@ -126,7 +125,10 @@ NARROW = {
     "JudgeBody": "some hundred numbers",
     "KeepBestBody": "a parameter each",
     "MetropolisChainBody": "a chain each, whose steps depend on one another",
+    "PassageBody": "a slot each, an eighth of the passages asked for; a passage's steps depend on one another",
+    "PassageStartBody": "as PassageBody: one copy",
     "RecordKernel": "one block: 128 numbers a thread",
+    "StoredPassageBody": "as PassageBody",
     "TakeLagBody": "a window each, of some ten sums",
     "ToFilterBody": "a weight each",
 }

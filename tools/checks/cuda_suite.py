@@ -27,7 +27,7 @@ EMULATED_BOUNDS = {"build": 0, **dict.fromkeys(PARTS, 1800)}
 PROGRAM_TESTS = "_py$"
 CLI_TESTS = "^cli_py$"  # runs alone, for a minute or two
 # Say nothing about the device, and are not built for it.
-OTHER_TESTS = "^(fuzz_|harness_|emulat|cost_py|sass_py|dispatch_py)|_emulated$"
+OTHER_TESTS = "^(fuzz_|harness_|emulat|cost_py|sass_counts|dispatch_py)|_emulated$"
 TARGETS = ["microlift_command", "microlift_tests"]
 CONTEXTS = 4  # tests at a time: each has a context of its own on the one GPU
 BENCHMARKS = {

@@ -8,8 +8,8 @@ usage: sass_report.py BUILD [--tools | --check | --write]
   BUILD    a build folder with the CUDA backend, its tests and the target sass, or an object or cubin file
   --tools  only say whether the disassembler is there
   --check  compare with bench/results/sass.json: exit status 1 where a kernel takes over 5 % more
-           instructions a step than there, a kernel uses local memory, or a network's kernel has no
-           tensor-core instruction
+           instructions a step than there, or the Müller-Brown step over 85, a kernel of trajectories or of a
+           network uses local memory, or the latter has no tensor-core instruction
   --write  write bench/results/sass.json and sass.md
 
 Needs cuobjdump and nvdisasm: from the CUDA toolkit, from PATH, or from PyPI (nvidia-cuda-cuobjdump and
@@ -18,6 +18,7 @@ nvidia-cuda-nvdisasm; tools/build/disassembler.sh BUILD installs them into the b
 """
 import argparse
 import collections
+import functools
 import glob
 import json
 import os
@@ -31,6 +32,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results"
 TOLERANCE = 1.05
+MOST = 85  # instructions of a step of the Müller-Brown potential, with its own code and by a formula
 SKIPPED = 77
 
 # H100 SXM: processors, warp schedulers each, clock; lanes a clock and processor of each pipe; registers
@@ -170,8 +172,13 @@ def demangled(names):
     return out.stdout.splitlines()
 
 
+@functools.cache
 def functions_of(path, cuobjdump):
-    """(demangled name, instructions, resources) of the functions of an object."""
+    """[(demangled name, instructions, resources)] of the functions of an object."""
+    return list(read_functions(path, cuobjdump))
+
+
+def read_functions(path, cuobjdump):
     def run(*options):
         return subprocess.run([cuobjdump, *options, str(path)], capture_output=True, text=True,
                               check=True).stdout
@@ -239,6 +246,21 @@ def draw_rows(path, cuobjdump):
             yield {"draw": DRAWS[m[1]], "instructions": last + 1 - first, "registers": resources["REG"]}
 
 
+def stepping_in_local_memory(path, cuobjdump):
+    """Names of kernels of trajectories, of either mathematics, whose state is not in registers alone."""
+    for name, instructions, resources in functions_of(path, cuobjdump):
+        if re.search(r"\b(Path|Passage)Body<", name) and (
+                local_instructions(instructions) or resources.get("STACK", 0)):
+            yield re.sub(r"microlift::", "", name)
+
+
+def too_long(rows):
+    """Of the job's own step: umbrella windows along a coordinate, plain schemes, ten rounds."""
+    return [f"{key(r)}: {r['instructions']} instructions a step, more than {MOST}" for r in rows
+            if r["system"].startswith("MullerBrown") and r["cv"] == "x" and r["bias"] == "umbrella"
+            and r["scheme"] in ("EulerMaruyama", "LeimkuhlerMatthews") and r["instructions"] > MOST]
+
+
 def key(r):
     return f"{r['system']}, {r['cv']}, {r['bias']}, {r['scheme']}, {r['rounds']} rounds"
 
@@ -289,6 +311,7 @@ def check(rows, networks, table):
             wrong.append(f"{key(r)}: uses local memory")
         if key(r) not in {key(old) for old in table["kernels"]}:
             wrong.append(f"{key(r)}: not in the table; write it anew")
+    wrong += too_long(rows)
     named = {(r["kernel"], r["precision"]): r for r in networks}
     for old in table["networks"]:
         name = (old["kernel"], old["precision"])
@@ -346,6 +369,8 @@ def main():
     if options.check:
         table = json.loads((RESULTS / "sass.json").read_text())
         wrong = check(rows, networks, table)
+        wrong += [f"{name}: uses local memory" for path in paths
+                  for name in stepping_in_local_memory(path, cuobjdump)]
         for line in wrong:
             print("sass_report: " + line, file=sys.stderr)
         if wrong:

@@ -40,6 +40,17 @@ class Kernel:
         best = max(innermost, key=count, default=None)
         return best, count(best) if best else 0
 
+    def pass_of(self, marker, each):
+        """{pipe: instructions} of the marked loop, for `each` of what marks it."""
+        loop, count = self.marked_loop(marker)
+        if loop is None:
+            raise ValueError(f"no loop with {marker}")
+        pipes = {}
+        for opcode in self.opcodes[loop[0]:loop[1] + 1]:
+            pipe = pipe_of(opcode)
+            pipes[pipe] = pipes.get(pipe, 0) + each / count
+        return pipes
+
     def lane(self, trip=None):
         """({pipe: instructions}, bytes) of a lane. trip: (times, marker, how many of them a time)."""
         pipes, moved = {}, 0.0

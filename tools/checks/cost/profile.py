@@ -55,10 +55,23 @@ def figures(lines):
     for line in lines:
         for what in ("steps", "waits", "bytes_to_device", "bytes_to_host"):
             add((line["stage"], what, ""), line[what])
-        for kernel, (launches, lanes) in line["kernels"].items():
-            add((line["stage"], "launches", short(kernel)), launches)
-            add((line["stage"], "lanes", short(kernel)), lanes)
+        for kernel, counted in line["kernels"].items():
+            for what, value in zip(("launches", "lanes", "steps"), counted):
+                add((line["stage"], what, short(kernel)), value)
+    share_passages(sums)
     return sums
+
+
+def share_passages(sums):
+    """A launch of passages ends with the last of them, long before the steps that it was given: they share the steps
+    that a stage counts itself, without those of its free paths, by their lanes. (Held paths are not counted there.)"""
+    for stage in {key[0] for key in sums}:
+        lanes = {key: v for key, v in sums.items() if key[:2] == (stage, "lanes") and key[2].startswith("Passage")}
+        free = sum(v for key, v in sums.items() if key[:2] == (stage, "steps") and key[2].startswith("PathBody")
+                   and "LevelSet" not in key[2])
+        for (_, _, kernel), value in lanes.items():
+            if (stage, "steps", kernel) in sums:
+                sums[stage, "steps", kernel] = max(0.0, sums[stage, "steps", ""] - free) * value / sum(lanes.values())
 
 
 def measure(command):
@@ -75,11 +88,11 @@ def measure(command):
 def acts(size, stage, what, kernel):
     """Whether a figure may depend on a size. First passages end by chance: what changes them otherwise is noise, and
     so would be its growth."""
-    if stage != "close":
+    if stage != "close" or kernel == "ConditionalKernel":
         return True
     if size.startswith(("umbrella.", "generator.")):
         return False
-    by_chance = kernel.startswith("Passage") or what in ("steps", "waits")
+    by_chance = kernel.startswith("Passage") or not kernel and what in ("steps", "waits")
     return not by_chance or size in ("closure.passages", "closure.committor_runs", "closure.relaxation")
 
 

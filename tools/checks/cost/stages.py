@@ -1,29 +1,23 @@
 """Stages of the main job at the sizes of production: launches, waits, bytes, and the least time of each kernel.
 
-Kernels that step trajectories take what their machine code does in a step; others what they must read and write,
-where BYTES states it, and their launches."""
+Kernels that step trajectories take what their machine code does in a step; others what work.py states, and their
+launches."""
 import re
 
 from cost.device import GPUS, HOST_LINK, LAUNCH, NODE, WAIT, limits
-from cost.profile import FIXED, SIZES
+from cost.profile import SIZES
+from cost.work import NETWORK, SAMPLES, work_of
 
-# Their lanes go through the steps of their stage, all alike; a step of two variables has one lg2, of one half of one.
+# They go through steps of a trajectory, all lanes alike; a step of two variables has one lg2, of one half of one.
 STEPPING = {"PathBody": 1, "PassageBody<TableSystem": 0.5, "PassageBody": 1}
-# Bytes that a lane must read and write, for two variables and one collective variable, atomics aside; and, of
-# kernels whose lanes share the samples, bytes of a sample.
-BYTES = {"NewtonStepBody": 4 + 4 + 8 + 16, "CalmBody": 8, "DescendBody": 12, "ExchangeBody": 8,
-         "CellHistogramBody": 4, "BlockHistogramBody": 4}
-BYTES_OF_A_SAMPLE = {"SampleRangeBody": 4, "WindowMomentsBody": 4, "WindowInefficiencyBody": 4, "MixturePassBody": 4,
-                     "ConditionalSumsBody": 4 + 4 + 4}
-SAMPLES = 28 * SIZES["umbrella.replicas"][1] * SIZES["umbrella.steps"][1] // FIXED["umbrella.stride"]
+PASSAGE_BYTES = 2 * (2 * 4 + 4 + 8)  # of a slot: state, turn and birth, read and written
 
 # The graph of one training update, a chain: five critic sweeps and steps of Adam, the generator's sweep, its
 # rates, its step, the record of the losses (tests/engine/test_machines.cpp counts them).
 CRITIC_STEPS = 5
 UPDATE_NODES = 14
-# Padded parameters of generator and critic (3 x 64), and the products of a sweep in them: forward, back to the
-# inputs, forward tangent, back, weights, of fake, real and mixed rows (nn/generators/gan_sweeps.h).
-GENERATOR, CRITIC = 16 * 64 + 2 * 64 * 64 + 64 * 16, 16 * 64 + 2 * 64 * 64 + 64 * 16
+# The products of a sweep in generator and critic: forward, back to the inputs, forward tangent, back, weights, of
+# fake, real and mixed rows (nn/generators/gan_sweeps.h).
 CRITIC_SWEEPS = {"critic": 3 + 1 + 1 + 3 + 4, "generator": 1}
 GENERATOR_SWEEPS = {"critic": 2, "generator": 3}
 
@@ -38,30 +32,42 @@ def find(kernels, name):
     return None
 
 
-def bytes_stated(name, launches, lanes):
-    for pattern, each in BYTES.items():
-        if name.startswith(pattern):
-            return each * lanes
-    for pattern, each in BYTES_OF_A_SAMPLE.items():
-        if name.startswith(pattern):
-            return each * SAMPLES * launches
-    return 0
+def add(sums, pipes, times):
+    for pipe, count in pipes.items():
+        sums[pipe] = sums.get(pipe, 0) + count * times
 
 
-def row_of(name, launches, lanes, kernel, steps_a_lane):
-    """One kernel of a stage: its figures over all launches, and seconds by what limits it."""
-    row = {"kernel": name.split("<")[0], "launches": round(launches), "lanes": round(lanes)}
+def stated(name, launches, lanes, steps, kernel):
+    """({pipe: operations}, bytes, flops, threads) of all launches together, as work.py has them."""
+    pipes, moved, flops, threads = {}, 0.0, 0.0, lanes
+    for work in work_of(name):
+        units = {"sample": SAMPLES * launches, "lane": lanes * work.threads, "step": steps}[work.per]
+        threads = max(threads, lanes * work.threads, work.of_a_sample * SAMPLES * launches)
+        moved += work.bytes * units
+        flops += work.flops * units
+        add(pipes, work.pipes, units)
+        if work.loop and kernel:
+            add(pipes, kernel.pass_of(*work.loop), units)
+    return pipes, moved, flops, threads
+
+
+def row_of(name, launches, lanes, steps, kernel):
+    """One kernel of a stage: its figures over all launches, and seconds by what limits it. Operations and bytes of
+    the row are those of a thread."""
+    row = {"kernel": name.split("<")[0], "launches": round(launches)}
     if kernel:
         row |= {"code": len(kernel.opcodes), "registers": kernel.registers, "local": kernel.local}
-    pipes, moved = {}, bytes_stated(name, launches, lanes)
     stepping = next((each for key, each in STEPPING.items() if name.startswith(key)), None)
-    if kernel and stepping and steps_a_lane:
-        pipes, each = kernel.lane((steps_a_lane, "MUFU.LG2", stepping))
-        moved = each * lanes
-        row["instructions"] = round(sum(pipes.values()), 1)
-    row |= {"bytes": round(moved), "seconds": {}, "bound_by": {}}
+    pipes, moved, flops, threads = stated(name, launches, lanes, steps, kernel)
+    if stepping and kernel and lanes and steps:
+        each_lane, each = kernel.lane((steps / lanes, "MUFU.LG2", stepping))
+        add(pipes, each_lane, lanes)
+        moved = (PASSAGE_BYTES if name.startswith("Passage") else each) * lanes
+    each_lane = {pipe: count / threads for pipe, count in pipes.items()}
+    row |= {"lanes": round(threads), "steps": round(steps), "instructions": round(sum(each_lane.values()), 1),
+            "bytes": round(moved), "flops": round(flops), "seconds": {}, "bound_by": {}}
     for gpu in GPUS:
-        each = limits(gpu, lanes, pipes, moved)
+        each = limits(gpu, threads, each_lane, moved, flops)
         each["one thread"] *= launches
         each["launches"] = launches * LAUNCH
         binding = max(each, key=each.get)
@@ -71,13 +77,12 @@ def row_of(name, launches, lanes, kernel, steps_a_lane):
 
 def stage_of(name, figures, kernels):
     of = {(what, kernel): value for (stage, what, kernel), value in figures.items() if stage == name}
-    path_lanes = sum(v for (what, k), v in of.items() if what == "lanes" and k.startswith(tuple(STEPPING)))
-    steps = of.get(("steps", ""), 0)
     rows = []
     for (what, kernel), launches in of.items():
         if what == "launches" and launches:
-            rows.append(row_of(kernel, launches, of["lanes", kernel], find(kernels, kernel),
-                               steps / path_lanes if path_lanes else 0))
+            code = next((w.code for w in work_of(kernel) if w.code), kernel)
+            rows.append(row_of(kernel, launches, of["lanes", kernel], of.get(("steps", kernel), 0),
+                               find(kernels, code)))
     return finish(name, rows, of.get(("waits", ""), 0),
                   of.get(("bytes_to_device", ""), 0) + of.get(("bytes_to_host", ""), 0))
 
@@ -101,8 +106,8 @@ def training(batch, updates):
     rows = []
     for name, count, sweeps in (("CriticTileKernel", CRITIC_STEPS, CRITIC_SWEEPS),
                                 ("GeneratorTileKernel", 1, GENERATOR_SWEEPS), ("AdamBody", CRITIC_STEPS + 1, {}),
-                                ("AdvanceBody", 1, {}), ("RecordBody", 1, {})):
-        flops = 2 * batch * (sweeps.get("critic", 0) * CRITIC + sweeps.get("generator", 0) * GENERATOR)
+                                ("AdvanceBody", 1, {}), ("RecordKernel", 1, {})):
+        flops = 2 * batch * (sweeps.get("critic", 0) + sweeps.get("generator", 0)) * NETWORK
         row = {"kernel": name, "launches": count * updates, "flops": flops * count * updates, "seconds": {},
                "bound_by": {}}
         for gpu in GPUS:

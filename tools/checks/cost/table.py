@@ -39,10 +39,11 @@ def markdown(model):
         if "latency_share" in stage:
             out.append(f"| {stage['stage']} | {stage['graph_nodes']} | {stage['graph_depth']} | "
                        + " | ".join(f"{100 * stage['latency_share'][g]:.0f} %" for g in gpus) + " |")
-    out += ["", f"The {SHOWN} longest kernels of each stage. Instructions are those of a lane over all steps of a "
-            "launch, where it steps; code and registers those of the machine code; bytes what a kernel must read and "
-            "write, where that is stated. A row without both is bound by its launches alone, and is too short by "
-            "what it computes.", "",
+    out += ["", f"The {SHOWN} longest kernels of each stage. Lanes are threads. Instructions are those of a thread in a "
+            "launch: of the machine code's loop over steps, where it steps (that of passages "
+            "holds what follows a passage, too), else operations that its source "
+            "has at the least (`tools/checks/cost/work.py`), and so are bytes; code and registers are those of the "
+            "machine code.", "",
             "| stage | kernel | launches | lanes | instructions | code | registers | bytes | " + " | ".join(gpus)
             + " | bound by |",
             "| --- | --- |" + " ---: |" * (6 + len(gpus)) + " --- |"]
