@@ -5,9 +5,11 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -105,6 +107,25 @@ class CudaSuite(unittest.TestCase):
         self.assertEqual("skipped", self.results()["sanitizers"])
         self.assertEqual(self.cpu("--only", "bits").returncode, 1)  # what failed beside it is still there
         self.assertEqual(("passed", "failed"), (self.results()["bits"], self.results()["tests"]))
+
+    def test_what_is_cut_short_ends_and_is_done_again(self):
+        build, at_work = self.failing_build(), self.dir / "at_work"
+        script(build / "tests" / "microlift_tests", f"echo $$ > {at_work}; exec sleep 300")
+        command = [self.script, self.out, "--cpu", "--no-build", "--build", build, "--only", "bits"]
+        suite = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        while not (at_work.exists() and at_work.read_text().strip()) and time.monotonic() < end:
+            time.sleep(0.05)
+        child = int(at_work.read_text())
+        suite.terminate()
+        self.assertEqual(128 + signal.SIGTERM, suite.wait(60))
+        while Path(f"/proc/{child}").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertFalse(Path(f"/proc/{child}").exists())
+        self.assertFalse((self.out / "parts" / "bits.json").exists())
+        script(build / "tests" / "microlift_tests", "echo '[doctest] test cases: 1 | 1 passed'")
+        self.assertEqual(0, run(*command).returncode)
+        self.assertEqual("passed", self.results()["bits"])
 
     def test_results_of_another_device_or_commit_are_not_kept(self):
         suite = self.suite()

@@ -51,6 +51,7 @@ class Suite:
         self.dir = options.dir.resolve()
         self.build = (options.emulated or options.build).resolve()
         self.device, self.begin = {}, time.monotonic()
+        self.at_work = set()  # processes
         self.part, self.steps, self.benchmarks, self.peers = None, [], [], {}  # of the part at work
 
     def environment(self):
@@ -71,8 +72,10 @@ class Suite:
         log.write("$ " + " ".join(map(str, command)) + "\n")
         log.flush()
         try:
-            return subprocess.Popen([str(c) for c in command], stdout=log, stderr=subprocess.STDOUT,
-                                    cwd=SOURCE, env=self.environment(), start_new_session=True), log
+            process = subprocess.Popen([str(c) for c in command], stdout=log, stderr=subprocess.STDOUT,
+                                       cwd=SOURCE, env=self.environment(), start_new_session=True)
+            self.at_work.add(process)
+            return process, log
         except OSError as error:
             log.write(f"{error}\n")
             return None, log
@@ -89,11 +92,17 @@ class Suite:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             wrong = "stopped at its bound"
+        self.at_work.discard(process)
         log.close()
         if wrong:
             tail = (self.dir / f"{name}.log").read_text(encoding="utf-8", errors="replace")
             print(f"suite: {name}: {wrong}\n" + "\n".join(tail.splitlines()[-15:]), file=sys.stderr)
         return wrong
+
+    def end_all(self):
+        """What is at work goes with the suite, so that a later call has the device to itself."""
+        for process in self.at_work:
+            os.killpg(process.pid, signal.SIGKILL)
 
     def run(self, name, command, bound):
         begin = time.monotonic()
@@ -349,6 +358,16 @@ def main():
     if options.cpu and options.emulated:
         parser.error("--cpu and --emulated exclude one another")
     suite = Suite(options)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        return work_through(suite, options)
+    finally:
+        suite.end_all()
+
+
+def work_through(suite, options):
+    """The parts that have no results yet; an exit status."""
     existed = suite.dir.exists()
     if suite.mode == "emulated":
         suite.dir.mkdir(parents=True, exist_ok=True)
