@@ -27,7 +27,7 @@ void paths() {
     std::fill(x.begin() + n, x.end(), 1.5f);
     uint64 status[2] = {0, kStatusClear};
     dispatch_test_paths({n, 0, 5, 1, 0, 2000, 1, x.data(), nullptr, center.data(), stiffness.data(),
-                         nullptr, nullptr, 0, status});
+                         nullptr, nullptr, 0, status, nullptr, {}, 0});
     double sum = 0;
     for (index i = 0; i < n; ++i) sum += static_cast<double>(x[static_cast<std::size_t>(i)]);
     std::printf("mean %.6f\n", sum / n);
