@@ -15,7 +15,6 @@ namespace microlift {
 
 namespace {
 
-
 // --- the law of the Euler chain ------------------------------------------------------------------
 
 // x' = m(x) + s z with m(x) = x + dt f(x): the density after a step is ∫ p(x) N(x'; m(x), s²) dx. On a

@@ -12,11 +12,6 @@
 
 namespace microlift {
 
-namespace {
-
-
-}  // namespace
-
 // Windows k/2 (x − c)² on N(0, 1): each is N(kc/(1+k), 1/(1+k)), f_w = k c_w²/(2(1+k)) + const.
 BenchResult bench_estimate(Stream& stream, const BenchSettings& settings) {
     constexpr double kStiffness = 40, kReach = 3;

@@ -37,7 +37,6 @@ std::filesystem::path directory_of(const std::filesystem::path& file) {
     return parent.empty() ? std::filesystem::path(".") : parent;
 }
 
-
 // No two processes, and no two files of one, share a name.
 std::string temporary_name(const std::string& name) {
     static std::atomic<unsigned> number{0};

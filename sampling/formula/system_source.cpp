@@ -113,6 +113,9 @@ std::string pull_source(const FormulaSystem& system, const std::string& signatur
     const int dim = system.dim, n = static_cast<int>(system.cvs.size());
     const bool held = directions == Directions::held;
     if (system.gradient && (held || system.linear_cvs())) return "";
+    const auto unit_of = [&](int k) {
+        return directions == Directions::of_one_bias ? system.pull_unit(static_cast<std::size_t>(k)) : 1.0;
+    };
     const auto row = [&](int k) { return elements("pull[" + std::to_string(k) + "]", dim); };
     std::string text;
     std::vector<std::string> targets(system.force.outputs.size()), all;
@@ -128,25 +131,18 @@ std::string pull_source(const FormulaSystem& system, const std::string& signatur
         else
             targets[static_cast<std::size_t>(cv.value_output)] = xi;
         if (held) continue;
-        const double unit = directions == Directions::of_one_bias
-                                ? system.pull_unit(static_cast<std::size_t>(k))
-                                : 1.0;
+        const double unit = unit_of(k);
         if (cv.pull.empty())
             std::copy(of.begin(), of.end(), targets.begin() + cv.pull_output);
-        for (int d = 0; d < dim; ++d) {
-            const auto place = static_cast<std::size_t>(d);
-            if (!cv.pull.empty())
-                text += of[place] + " = broadcast<L>(" +
-                        source_literal(static_cast<float>(unit * cv.pull[place])) + ");\n";
-        }
+        for (std::size_t d = 0; d < cv.pull.size(); ++d)
+            text += of[d] + " = broadcast<L>(" +
+                    source_literal(static_cast<float>(unit * cv.pull[d])) + ");\n";
     }
     text += held ? source_statements(system.pull, elements("x", dim), all)
                  : source_statements(system.force, elements("x", dim), targets);
     for (int k = 0; k < n; ++k) {
         const FormulaSystem::Cv& cv = system.cvs[static_cast<std::size_t>(k)];
-        const double unit = directions == Directions::of_one_bias
-                                ? system.pull_unit(static_cast<std::size_t>(k))
-                                : 1.0;
+        const double unit = unit_of(k);
         if (held || !cv.pull.empty() || unit == 1.0) continue;
         for (const std::string& element : row(k))
             text += element + " = " + element + " * broadcast<L>(" +
