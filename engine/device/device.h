@@ -34,6 +34,9 @@ public:
 
     Backend backend() const { return backend_; }
     bool is_cpu() const { return backend_ == Backend::cpu; }
+    // The portable mathematics: sums and functions have the same bits on every machine. The CPU has no other.
+    bool portable() const { return is_cpu() || portable_; }
+    void compute_portably(bool portable) { portable_ = portable; }
     int ordinal() const { return ordinal_; }
     ThreadPool& pool() const { return *pool_; }
     int threads() const;
@@ -46,6 +49,7 @@ private:
         : backend_(backend), ordinal_(ordinal), pool_(std::move(pool)) {}
     Backend backend_;
     int ordinal_;
+    bool portable_ = false;
     std::shared_ptr<ThreadPool> pool_;
 };
 

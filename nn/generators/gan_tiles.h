@@ -163,11 +163,12 @@ struct GenerateTileKernel {
 // gradient's sums follows from it.
 inline constexpr index kMostTileBlocks = 264;
 
-// Whether these kernels run a network: where every layer fits, in every precision but the reference's.
+// Whether these kernels run a network: where every layer fits, in every precision but the reference's, and not
+// in the portable mathematics.
 inline bool runs_tiles(const Device& device, Precision precision, const MlpLayout& layout) {
     for (int l = 0; l <= layout.layers; ++l)
         if (layout.ld[static_cast<std::size_t>(l)] > kMostTileWidth) return false;
-    return kHaveCuda && !device.is_cpu() && precision != Precision::fp32;
+    return kHaveCuda && !device.portable() && precision != Precision::fp32;
 }
 
 // The precision becomes a template argument. Only where runs_tiles().

@@ -301,7 +301,7 @@ std::string cudnn_version() {
 }
 
 std::unique_ptr<CudnnConvolver> CudnnConvolver::create(const Device& device, Precision precision) {
-    if (device.is_cpu()) return nullptr;
+    if (device.portable()) return nullptr;
     const cudnnHandle_t handle = handle_of(device);
     if (!handle) return nullptr;
     return std::make_unique<Convolver>(device, handle, precision);

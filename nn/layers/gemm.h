@@ -52,10 +52,19 @@ const char* precision_name(Precision precision);
 // InputError unless it is one of tf32, bf16, tf32x3, fp32.
 Precision precision_from(const std::string& name);
 
-// What these products are really computed in where `asked` for: fp32 on the CPU, and instead of tf32x3,
-// which cuBLASLt does not have.
+// Of a product by itself: a row of few columns is summed by 16 chains that meet in a tree.
+inline constexpr index kFewColumns = 3;
+inline constexpr index kMostDepth = 1024;
+template <class Real>
+bool sums_by_tree(const Gemm<Real>& g) {
+    return g.columns > 0 && g.columns <= kFewColumns && !g.transposed && !g.accumulate &&
+           g.k <= kMostDepth && g.lda % kPad == 0;
+}
+
+// What these products are really computed in where `asked` for: fp32 in the portable mathematics, and
+// instead of tf32x3, which cuBLASLt does not have.
 inline Precision product_precision(const Device& device, Precision asked) {
-    return device.is_cpu() || asked == Precision::tf32x3 ? Precision::fp32 : asked;
+    return device.portable() || asked == Precision::tf32x3 ? Precision::fp32 : asked;
 }
 
 }  // namespace microlift

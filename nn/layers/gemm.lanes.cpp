@@ -105,9 +105,6 @@ void multiply(const Gemm<Real>& g, const GemmAfter& after) {
 
 // A panel of packs would be mostly padding, so the lanes run along k (products) or along m (weight
 // gradients) instead.
-constexpr index kFewColumns = 3;
-constexpr index kMostDepth = 1024;  // of a column that is copied
-
 template <class Real, int kLanes>
 LANE_FN Real sum_of_lanes(Pack<Real, kLanes> x) {
     if constexpr (kLanes == 1) {
@@ -195,13 +192,13 @@ void few_columns_of_gradient(const Gemm<Real>& g) {
 
 template <class Real>
 void gemm_on_cpu(const Gemm<Real>& gemm, const GemmAfter& after) {
-    const bool few = gemm.columns > 0 && gemm.columns <= kFewColumns && !after.call;
     if (gemm.transposed) {
-        if (few && gemm.accumulate && gemm.lda % kPad == 0)
+        if (gemm.columns > 0 && gemm.columns <= kFewColumns && !after.call && gemm.accumulate &&
+            gemm.lda % kPad == 0)
             few_columns_of_gradient(gemm);
         else
             multiply<Real, true>(gemm, after);
-    } else if (few && !gemm.accumulate && gemm.k <= kMostDepth && gemm.lda % kPad == 0) {
+    } else if (!after.call && sums_by_tree(gemm)) {
         few_columns(gemm);
     } else {
         multiply<Real, false>(gemm, after);

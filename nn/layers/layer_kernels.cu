@@ -5,6 +5,7 @@
 #include "kernels/lane/whole.h"
 #include "nn/layers/conv_bodies.h"
 #include "nn/layers/mlp_bodies.h"
+#include "nn/layers/portable_products.h"
 #include "nn/layers/whitening_bodies.h"
 
 namespace microlift {
@@ -16,6 +17,8 @@ template void launch_on_cuda<MultiplyBody<float>, float>(Stream&, index,
 template void launch_on_cuda<TangentBody<float>, float>(Stream&, index, const TangentBody<float>&);
 template void launch_on_cuda<MultiplyAddBody<float>, float>(Stream&, index,
                                                             const MultiplyAddBody<float>&);
+template void launch_index_on_cuda<PortableProductBody>(Stream&, index, const PortableProductBody&);
+template void launch_index_on_cuda<PortableGradientBody>(Stream&, index, const PortableGradientBody&);
 template void launch_index_on_cuda<SeedBody<float>>(Stream&, index, const SeedBody<float>&);
 template void launch_index_on_cuda<GatherMeasuredBody>(Stream&, index, const GatherMeasuredBody&);
 template void launch_blocks_on_cuda(Stream&, index, const MeasureKernel<FitSums>&);

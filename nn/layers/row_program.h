@@ -10,16 +10,18 @@
 // Batches may be stacked in groups (real, generated, interpolated): an operation names the number of
 // groups it acts on, and its pointers begin at the first of them; group c of row r is at place c*group_rows() + place(r).
 // Weight gradients are summed into slots, a fixed set of tiles each, so that their bits do not depend
-// on the number of threads; CUDA uses one slot.
+// on the number of threads; CUDA uses one slot, but for the portable mathematics, in which it keeps to the
+// same slots and tiles.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "engine/launch/lanes.h"
 #include "kernels/lane/matrix.h"
-#include "nn/layers/gemm.h"
+#include "nn/layers/portable_products.h"
 
 namespace microlift {
 
@@ -27,7 +29,7 @@ inline constexpr index kTileRows = 64;
 inline constexpr index kMostSlots = 16;
 
 inline index gradient_slots(const Device& device, index rows, index tile_rows = kTileRows) {
-    if (!device.is_cpu()) return 1;
+    if (!device.portable()) return 1;
     const index tiles = (rows + tile_rows - 1) / tile_rows;
     return tiles < kMostSlots ? tiles : kMostSlots;
 }
@@ -110,8 +112,7 @@ public:
                     }
                 });
         } else if constexpr (kHaveCuda && std::is_same_v<Real, float>) {
-            count_launch<Body>(rows_);
-            launch_index_on_cuda<Body>(stream_, rows_, body);
+            launch_each(rows_, body);
         }
     }
 
@@ -123,7 +124,7 @@ public:
                 for (int g = 0; g < groups; ++g) gemm_on_cpu(part(gemm, t, g * stride));
             });
         } else if constexpr (std::is_same_v<Real, float>) {
-            multiply_on_cuda(groups, gemm);
+            multiply_on_cuda(groups, gemm, sums_by_tree(gemm));
         }
     }
 
@@ -140,7 +141,7 @@ public:
                 }
             });
         } else if constexpr (std::is_same_v<Real, float>) {
-            multiply_on_cuda(groups, gemm);
+            multiply_on_cuda(groups, gemm, false);
             lanes(groups, gemm.ldc, body);
         }
     }
@@ -169,6 +170,7 @@ public:
                 }
             });
         } else if constexpr (std::is_same_v<Real, float>) {
+            if (stream_.device().portable()) return gather_gradient(groups, sum);
             const auto product = [&](Gemm<float> all) {
                 all.k = groups * rows_;
                 count_launch<Gemm<float>>(all.m * all.n);
@@ -183,7 +185,12 @@ public:
 
     // Runs it, or hands it to the graph that is being recorded.
     void finish() {
-        if (!on_cpu()) return;
+        if (!on_cpu()) {
+            if constexpr (kHaveCuda && std::is_same_v<Real, float>)
+                for (const PortableGradientBody& sum : gradients_) launch_each<PortableGradientBody>(sum.size(), sum);
+            gradients_.clear();
+            return;
+        }
         count_launch<RowProgram>(rows_);
         struct Plan {
             std::vector<Call> calls;
@@ -285,10 +292,35 @@ private:
         gemm.m = t.rows;
         return gemm;
     }
-    void multiply_on_cuda(int groups, Gemm<float> gemm) {
+    template <class Body>
+    void launch_each(index n, const Body& body) {
+        count_launch<Body>(n);
+        launch_index_on_cuda<Body>(stream_, n, body);
+    }
+    void multiply_on_cuda(int groups, Gemm<float> gemm, bool by_tree) {
         gemm.m = groups * rows_;
+        if constexpr (kHaveCuda)
+            if (stream_.device().portable())
+                return launch_each(gemm.m * gemm.n, PortableProductBody{gemm, by_tree});
         count_launch<Gemm<float>>(gemm.m * gemm.n);
         gemm_on_cuda(stream_, gemm, precision_);
+    }
+
+    // On the CPU all sums of a tile come before those of the next one, so that they can be added up only when
+    // all are known.
+    void gather_gradient(int groups, const WeightGradient<float>& sum) {
+        const PortableGradientBody::Part part{sum.a.data,   sum.b.data,   sum.a.columns,
+                                              sum.a.stride, sum.b.stride, groups};
+        float* const weight = gradient_ + sum.weight;
+        for (PortableGradientBody& known : gradients_)
+            if (known.weight == weight) {
+                if (known.count == 2) throw std::logic_error("a gradient has two parts at most");
+                known.parts[known.count++] = part;
+                return;
+            }
+        gradients_.push_back({{part, {}}, 1, sum.bias >= 0, rows_, tile_rows_,
+                              gradient_slots(stream_.device(), rows_, tile_rows_), part.m, sum.b.columns,
+                              parameters_, weight, gradient_ + sum.bias});
     }
 
     Stream& stream_;
@@ -301,6 +333,7 @@ private:
     index tile_rows_;
     index group_rows_;
     std::vector<Call> calls_;
+    std::vector<PortableGradientBody> gradients_;  // on CUDA, in the portable mathematics
 };
 
 #endif

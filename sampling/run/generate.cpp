@@ -16,9 +16,10 @@ namespace fs = std::filesystem;
 
 void generate_states(const GenerateOptions& options, Progress& progress) {
     const fs::path dir = options.dir;
-    const Device device = Device::pick(options.device, options.threads);
+    Device device = Device::pick(options.device, options.threads);
     RunConfig run = load_run_config((dir / "config.toml").string());
     run.integrator.portable_math = portable_mathematics(options.math, device);
+    device.compute_portably(run.integrator.portable_math);
     const Model model(run);
     Stream stream(device);
     const fs::path weights = dir / "generator.safetensors";

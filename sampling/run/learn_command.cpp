@@ -50,9 +50,10 @@ SomeSamples read_some(const SamplesReader& file, const std::vector<index>& rows)
 
 std::string learn_from_run(const LearnOptions& options, Progress& progress) {
     const fs::path dir = options.dir;
-    const Device device = Device::pick(options.device, options.threads);
+    Device device = Device::pick(options.device, options.threads);
     RunConfig run = load_run_config((dir / "config.toml").string());
     run.integrator.portable_math = portable_mathematics(options.math, device);
+    device.compute_portably(run.integrator.portable_math);
     const Model model(run);
     const fs::path file = dir / "samples.h5";
     if (!fs::exists(file))

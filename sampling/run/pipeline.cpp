@@ -87,12 +87,13 @@ void go_on(Run& run) {
 void run_pipeline(const RunConfig& of, const RunOptions& options, Progress& progress) {
     std::optional<Store> checkpoint;
     if (options.resume) checkpoint = read_checkpoint(options.out_dir);
-    const Device device = Device::pick(options.device, options.threads);
+    Device device = Device::pick(options.device, options.threads);
     RunConfig config = of;
     config.integrator.portable_math =
         checkpoint ? same_mathematics(options.math, mathematics_of(*checkpoint), device,
                                       (fs::path(options.out_dir) / "checkpoint.h5").string())
                    : portable_mathematics(options.math, device);
+    device.compute_portably(config.integrator.portable_math);
     Run run(config, options, device, progress);
     if (checkpoint) load_checkpoint(run, *checkpoint);
     checkpoint.reset();
