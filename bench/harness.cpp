@@ -10,18 +10,13 @@
 #include "engine/device/cpu.h"
 #include "engine/error.h"
 #include "engine/progress.h"
+#include "engine/text.h"
 
 namespace microlift {
 
 namespace {
 
-std::string number(double value) {
-    std::ostringstream text;
-    text.imbue(std::locale::classic());
-    text.precision(6);
-    text << value;
-    return text.str();
-}
+constexpr int kDigits = 6;  // of a figure and of what it should be
 
 double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
@@ -41,8 +36,8 @@ double timed_wall = 0, timed_cpu = 0;
 
 void BenchResult::check(const std::string& what, double value, double expected, double tolerance,
                         const std::string& reason) {
-    const std::string text = what + " " + number(value) + ", expected " + number(expected) +
-                             " within " + number(tolerance) + " (" + reason + ")";
+    const std::string text = what + " " + number(value, kDigits) + ", expected " +
+                             number(expected, kDigits) + " within " + number(tolerance, kDigits) + " (" + reason + ")";
     if (!(std::abs(value - expected) <= tolerance))
         throw NumericError("benchmark: wrong result: " + text);
     checks.push_back(text);

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "engine/config/names.h"
+#include "engine/text.h"
 
 namespace microlift {
 namespace {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/config/names.h"
+#include "engine/text.h"
 
 namespace microlift {
 namespace {

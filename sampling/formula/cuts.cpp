@@ -17,8 +17,10 @@ public:
 
     std::optional<Cut> of(NodeId f) const {
         const ExpressionNode n = graph_.node(f);
+        if (const auto* arc = graph_.arc(f)) return Cut{arc->first, arc->second, true};
         if (const double reach = reach_of(f); reach > 0) return Cut{-reach, reach};
         switch (n.op) {
+            case Op::sign: return Cut{-kEndless, kEndless};
             case Op::neg: return scaled(of(n.a), -1.0);
             case Op::add: return sum(n.a, n.b, 1.0);
             case Op::sub: return sum(n.a, n.b, -1.0);
@@ -49,7 +51,7 @@ private:
     static std::optional<Cut> scaled(const std::optional<Cut>& cut, double factor) {
         if (!cut) return cut;
         return Cut{std::min(factor * cut->low, factor * cut->high),
-                   std::max(factor * cut->low, factor * cut->high)};
+                   std::max(factor * cut->low, factor * cut->high), cut->ends};
     }
 
     std::optional<Cut> sum(NodeId a, NodeId b, double sign) const {
@@ -60,7 +62,7 @@ private:
         if (!graph_.is_constant(other)) return Cut{-kEndless, kEndless};
         const double shift = graph_.node(other).value * (left ? sign : 1.0);
         const Cut& cut = left ? *left : *right;
-        return Cut{cut.low + shift, cut.high + shift};
+        return Cut{cut.low + shift, cut.high + shift, cut.ends};
     }
 
     bool never_negative(NodeId f) const {

@@ -160,6 +160,11 @@ const TurnArguments* Expressions::turn(NodeId id) const {
     return found == turns_.end() ? nullptr : &found->second;
 }
 
+const std::pair<double, double>* Expressions::arc(NodeId id) const {
+    const auto found = arcs_.find(id);
+    return found == arcs_.end() ? nullptr : &found->second;
+}
+
 NodeId Expressions::combine(double ca, NodeId a, double cb, NodeId b) {
     if (a == b) return mul(constant(ca + cb), a);
     if (cb < 0.0) {
@@ -255,6 +260,8 @@ NodeId Expressions::div(NodeId a, NodeId b) {
     }
     if (is_constant(a, 0.0)) return a;
     if (a == b) return constant(1.0);
+    for (const auto& [x, size] : {std::pair{a, b}, std::pair{b, a}})  // a sign, and known as one that jumps
+        if (node(size).op == Op::abs && node(size).a == x) return unary(Op::sign, x);
     if (const NodeId quotient = quotient_of_exponentials(a, b); quotient >= 0) return quotient;
     const auto [ca, ra] = split(a);
     const auto [cb, rb] = split(b);

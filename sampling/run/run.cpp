@@ -1,6 +1,5 @@
 #include "sampling/run/run.h"
 
-#include "engine/config/value.h"
 #include "engine/files/files.h"
 #include "sampling/lift/lifting.h"
 
@@ -33,18 +32,13 @@ std::vector<Product*> Run::products() {
 }
 
 void Run::warn(const std::string& message) {
-    const std::string text = printable(message, message.size());  // names of the user's are in it
+    const std::string text = printable(message, kWholeText);  // names of the user's are in it
+    ++warned;
     if (record.add_warning(text)) progress.note("warning: " + text);
 }
 
 void Run::write_metrics() const {
     write_file(dir / "metrics.json", record.metrics.dump(1) + "\n");
-}
-
-std::string number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.4g", value);
-    return text;
 }
 
 }  // namespace microlift

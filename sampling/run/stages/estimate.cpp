@@ -1,6 +1,9 @@
 // The free energy, and samples.h5 with the weights that come with it.
 #include "sampling/run/stages.h"
 
+#include <algorithm>
+
+#include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
 #include "sampling/run/stages/store.h"
@@ -71,6 +74,7 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
 // The start is forgotten after several relaxation times, τ = g/2 samples.
 void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
     const UmbrellaConfig& u = run.config.umbrella;
+    const Checking equilibration(run, "equilibration");
     std::string slow;
     for (std::size_t w = 0; w < inefficiency.size(); ++w) {
         if (static_cast<index>(w) >= u.window_count()) break;  // coupling's windows begin lifted
@@ -112,7 +116,12 @@ void estimate(Run& run) {
     run.free_energy.doubts = result.doubts;  // told at the end: another round may settle them
     run.free_energy.overlaps = result.overlaps;
     run.free_energy.error_blocks = result.error_blocks;
-    for (const std::string& w : result.warnings) run.warn(w);
+    {
+        const Checking samples(run, "samples");
+        for (const std::string& w : result.warnings) run.warn(w);
+    }
+    for (const std::string& name : result.compared)
+        note_check(run, name, std::ranges::count(result.doubted, name) > 0);
     warn_equilibration(run, result.inefficiency);
     write_profile(run);
     if (!run.histogram.kept()) {
