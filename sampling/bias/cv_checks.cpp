@@ -14,7 +14,8 @@
 namespace microlift {
 namespace {
 
-constexpr double kParallel = 1e-10;  // squared sine between gradients that are the same direction
+// Squared sine between gradients that are the same direction, or that single precision takes for it.
+constexpr double kParallel = 1e-7;
 constexpr int kDecades = 12;         // of lengths, on both sides of 1, since no unit is known
 constexpr int kStatesOfDecade = 8;
 
