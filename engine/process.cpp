@@ -42,7 +42,7 @@ std::string found_in_path(const std::string& name) {
                          pid_t parent) {
     ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_DFL);
+    for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_DFL);
     const int nothing = ::open("/dev/null", O_RDWR);
     const bool ready = ::getppid() == parent && nothing >= 0 && ::dup2(nothing, 0) == 0 &&
                        ::dup2(nothing, 1) == 1 && ::dup2(errors, 2) == 2 && ::chdir(folder) == 0;
