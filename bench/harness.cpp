@@ -56,7 +56,7 @@ void BenchResult::check_moments(const std::string& what, const float* values, in
     }
     m2 /= count;
     m4 /= count;
-    const std::string reason = number(kSigmas) + " standard errors";
+    const std::string reason = number(kSigmas, kDigits) + " standard errors";
     check("mean of " + what, m1, mean, kSigmas * std::sqrt(m2 / count), reason);
     check("variance of " + what, m2, variance, kSigmas * std::sqrt((m4 - m2 * m2) / count), reason);
 }

@@ -6,9 +6,9 @@
 
 namespace microlift {
 
-// SIGINT, SIGTERM, SIGHUP and SIGXCPU set a flag. A second one of them, or work that does not look at
-// the flag within kMostSeconds, ends the process at once: files are whole or absent at any moment, so
-// nothing is lost but what was done since the last checkpoint. A closed pipe behind stderr ends nothing.
+// SIGINT and SIGTERM set a flag. A second one of them, or work that does not look at the flag within
+// kMostSeconds, ends the process at once: files are whole or absent at any moment, so nothing is lost but
+// what was done since the last checkpoint. A closed pipe behind stderr ends nothing.
 void install_signal_handlers();
 // A file that outgrows its limit becomes an error of the write that met it.
 void ignore_write_signals();

@@ -16,10 +16,9 @@ enum class Controls {
 };
 
 // Without control characters, and long texts cut.
-std::string printable(std::string_view text, std::size_t limit = 400,
-                      Controls controls = Controls::blank);
+std::string printable(std::string_view text, std::size_t limit, Controls controls);
 
 // A number in a message: "nan" whatever its sign.
-std::string number(double value, int digits = 4);
+std::string number(double value, int digits);
 
 }  // namespace microlift

@@ -5,7 +5,6 @@
 #include <tuple>
 
 #include "engine/config/names.h"
-#include "engine/text.h"
 
 namespace microlift {
 namespace {

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "engine/config/names.h"
-#include "engine/text.h"
 
 namespace microlift {
 namespace {

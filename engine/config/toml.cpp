@@ -6,7 +6,6 @@
 
 #include "engine/config/value.h"
 #include "engine/error.h"
-#include "engine/text.h"
 
 // The parser asserts on some broken files ("[" and a line end); that has to be an error of the file,
 // in every build.

@@ -6,8 +6,13 @@
 #include <utility>
 
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace microlift {
+
+std::string printable(std::string_view text, std::size_t limit) {
+    return printable(text, limit, Controls::blank);
+}
 
 [[noreturn]] void refuse(const ConfigOrigin& origin, const std::string& wrong,
                          const std::string& right) {

@@ -67,6 +67,8 @@ std::string toml_value(const ConfigValue& value);
 
 void set_origin(ConfigValue& value, const ConfigOrigin& origin);  // of all that is in it
 
+// One line of plain text: control characters out, long texts cut.
+std::string printable(std::string_view text, std::size_t limit = 400);
 // InputError "origin: what is wrong; what would be right".
 [[noreturn]] void refuse(const ConfigOrigin& origin, const std::string& wrong,
                          const std::string& right);

@@ -36,7 +36,7 @@ Tensor make(const char* type, const std::vector<T>& values, std::vector<index> s
 template <class T>
 std::vector<T> take(const Tensor& tensor, const char* type) {
     if (tensor.type != type)
-        throw InputError("a tensor has type " + printable(tensor.type, kShownBytes) + "; it should be " + type);
+        throw InputError("a tensor has type " + printable(tensor.type, kShownBytes, Controls::blank) + "; it should be " + type);
     std::vector<T> values(tensor.data.size() / sizeof(T));
     if (!values.empty()) std::memcpy(values.data(), tensor.data.data(), values.size() * sizeof(T));
     return values;
@@ -118,7 +118,7 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
             }
             continue;
         }
-        const std::string which = "tensor '" + printable(key, kShownBytes) + "' ";
+        const std::string which = "tensor '" + printable(key, kShownBytes, Controls::blank) + "' ";
         if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") ||
             !value.contains("data_offsets") || !value["dtype"].is_string() ||
             !value["shape"].is_array() || !value["data_offsets"].is_array() ||

@@ -8,7 +8,6 @@
 
 #include "engine/config/checks.h"
 #include "engine/config/value.h"
-#include "engine/text.h"
 #include "sampling/formula/cuts.h"
 
 namespace microlift {

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "engine/config/checks.h"
+#include "engine/config/value.h"
 #include "engine/text.h"
 #include "sampling/bias/cv_checks.h"
 
@@ -119,7 +120,7 @@ void find_seam(const ModelConfig& config, const UmbrellaConfig& umbrella, const 
     const std::string name = printable(model.cv_names()[k], 80);
     throw KeyError("cv.variables[" + std::to_string(k) + "]",
                    "the windows go all round '" + name + "', but the system is not the same a period on: " +
-                       (meets ? "on the way round a work of " + number(work) +
+                       (meets ? "on the way round a work of " + number(work, 4) +
                                     " kT is done, so a current goes round, and the law is not "
                                     "exp(-V/kT) of any V"
                               : "its forces are others there"),

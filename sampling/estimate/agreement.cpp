@@ -94,13 +94,12 @@ void compare_halves(const Estimation& e, const std::vector<double>& a) {
         for (index b = 0; b < bins; ++b) total[at(b)] += change[at(g * bins + b)];
     const Disagreement d = disagreement(total, change, independent, r.profile.samples, e.options.kt,
                                         kAllowed * e.options.kt);
-    if (d.bin < 0) return;
-    r.doubted.emplace_back("halves");
-    r.doubts.push_back(
-        "the two halves of the data give free energies that differ at " +
-        place(r.profile.grid, d.bin) + " (" + how_much(d, e.options.kt) +
-        "): the start still shows or windows are stuck, and error bars do not include that; raise "
-        "umbrella.equilibrate, or use umbrella.exchange or [coupling]");
+    if (d.bin >= 0)
+        r.doubts.push_back(
+            "the two halves of the data give free energies that differ at " +
+            place(r.profile.grid, d.bin) + " (" + how_much(d, e.options.kt) +
+            "): the start still shows or windows are stuck, and error bars do not include that; raise "
+            "umbrella.equilibrate, or use umbrella.exchange or [coupling]");
 }
 
 // Σ_g of what the mixture of all windows predicts for Σ(ξ − c) of each window, less what its own samples
@@ -163,7 +162,6 @@ void compare_windows(const Estimation& e, const std::vector<double>& a) {
          << " standard errors): windows stuck in different states that the collective variable does "
             "not see, or a time step too large for some of them; raise umbrella.equilibrate, use "
             "umbrella.exchange or [coupling], or lower integrator.dt";
-    e.result.doubted.emplace_back("windows");
     e.result.doubts.push_back(text.str());
 }
 
@@ -196,7 +194,6 @@ void compare_estimators(const Estimation& e, const std::vector<double>& a) {
     text << "estimate.method = \"" << e.options.method << "\" and " << e.second_name
          << " differ by " << most + kAllowed + 3 * r.window_f_error[at(worst)]
          << " kT at the window at " << e.windows.center[at(worst)][0] << ": " << e.second_cause;
-    e.result.doubted.emplace_back("estimators");
     e.result.doubts.push_back(text.str());
 }
 

@@ -71,7 +71,6 @@ struct FreeEnergyResult {
     ErrorBlocks error_blocks;
     std::vector<std::string> warnings;
     std::vector<std::string> compared;  // with one another: "halves", "windows", "estimators"
-    std::vector<std::string> doubted;   // of these, those that differ
     std::vector<std::string> doubts;    // where the data disagree with themselves
 
     double asymptotic_error(index i, index j) const;

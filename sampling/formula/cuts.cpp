@@ -17,7 +17,7 @@ public:
 
     std::optional<Cut> of(NodeId f) const {
         const ExpressionNode n = graph_.node(f);
-        if (const auto* arc = graph_.arc(f)) return Cut{arc->first, arc->second, true};
+        if (const TurnArguments* turn = graph_.turn(f); turn && turn->y < 0) return ends_of(f);
         if (const double reach = reach_of(f); reach > 0) return Cut{-reach, reach};
         switch (n.op) {
             case Op::sign: return Cut{-kEndless, kEndless};
@@ -36,6 +36,13 @@ public:
     }
 
 private:
+    // Of asin's atan(x/sqrt(…)), and of acos's, which is half of it and of a root.
+    Cut ends_of(NodeId f) const {
+        const bool half = graph_.node(graph_.node(f).a).op == Op::sqrt;
+        constexpr double quarter = 0.5 * std::numbers::pi;
+        return {half ? 0.0 : -quarter, quarter, true};
+    }
+
     // Half of the jump of an angle; 0 of anything else.
     double reach_of(NodeId f) const {
         if (const TurnArguments* turn = graph_.turn(f))

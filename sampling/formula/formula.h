@@ -100,9 +100,6 @@ public:
     // What an angle was made of; nullptr for any other node.
     const TurnArguments* turn(NodeId id) const;
     void set_turn(NodeId id, TurnArguments arguments) { turns_.try_emplace(id, arguments); }
-    // An inverse sine or cosine that ends at these values, its derivative infinite.
-    const std::pair<double, double>* arc(NodeId id) const;
-    void set_arc(NodeId id, double low, double high) { arcs_.try_emplace(id, low, high); }
 
     std::vector<NodeId> reachable(std::span<const NodeId> roots) const;  // ascending
     std::string to_string(NodeId f, std::span<const std::string> variables) const;
@@ -159,7 +156,6 @@ private:
     int rewriting_ = 0;  // products and quotients that are being looked at, one in another
     std::unordered_map<NodeId, std::pair<double, double>> bounds_;
     std::unordered_map<NodeId, TurnArguments> turns_;
-    std::unordered_map<NodeId, std::pair<double, double>> arcs_;
 };
 
 struct Symbols {

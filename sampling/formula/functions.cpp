@@ -9,6 +9,8 @@ namespace microlift {
 
 namespace {
 
+constexpr TurnArguments kEnds{-1, -1};  // an angle that ends instead of turning on
+
 // Of u = a/sqrt(a² + b): the legs a and sqrt(b).
 struct Legs {
     NodeId a, other;
@@ -55,7 +57,7 @@ NodeId build_asin(Expressions& graph, std::span<const NodeId> x) {
     const NodeId leg = graph.unary(
         Op::sqrt, graph.mul(graph.sub(one, x[0]), graph.add(one, x[0])));
     const NodeId angle = graph.unary(Op::atan, graph.div(x[0], leg));
-    graph.set_arc(angle, -0.5 * std::numbers::pi, 0.5 * std::numbers::pi);
+    graph.set_turn(angle, kEnds);
     return angle;
 }
 
@@ -68,7 +70,7 @@ NodeId build_acos(Expressions& graph, std::span<const NodeId> x) {
     const NodeId half = graph.unary(
         Op::sqrt, graph.div(graph.sub(one, x[0]), graph.add(one, x[0])));
     const NodeId angle = graph.unary(Op::atan, half);
-    graph.set_arc(angle, 0.0, 0.5 * std::numbers::pi);
+    graph.set_turn(angle, kEnds);
     return graph.mul(graph.constant(2.0), angle);
 }
 

@@ -160,11 +160,6 @@ const TurnArguments* Expressions::turn(NodeId id) const {
     return found == turns_.end() ? nullptr : &found->second;
 }
 
-const std::pair<double, double>* Expressions::arc(NodeId id) const {
-    const auto found = arcs_.find(id);
-    return found == arcs_.end() ? nullptr : &found->second;
-}
-
 NodeId Expressions::combine(double ca, NodeId a, double cb, NodeId b) {
     if (a == b) return mul(constant(ca + cb), a);
     if (cb < 0.0) {

@@ -4,7 +4,6 @@
 
 #include "engine/config/names.h"
 #include "engine/config/section.h"
-#include "engine/text.h"
 #include "sampling/dynamics/schemes.h"
 #include "sampling/dynamics/systems.h"
 

@@ -55,19 +55,32 @@ const RunCheck& find_check(const std::string& name) {
     throw std::logic_error("no check is called '" + name + "'");
 }
 
+Json& entry_of(Run& run, const RunCheck& check) {
+    Json& list = run.record["checks"];
+    for (std::size_t i = 0; i < list.size(); ++i)
+        if (list[i].value("name", "") == check.name) return list[i];
+    list.push_back({{"name", check.name}, {"passed", check.passed}, {"found", false}});
+    return list.back();
+}
+
+std::size_t warnings_of(const Run& run) {
+    const Json* list = run.record.metrics.find("warnings");
+    return list ? list->size() : 0;
+}
+
 }  // namespace
 
 Checking::Checking(Run& run, const char* name)
-    : run_(run), check_(find_check(name)), warned_(run.warned) {}
+    : run_(run), check_(find_check(name)), warned_(warnings_of(run)) {
+    entry_of(run, check_);
+}
 
 Checking::~Checking() {
-    const bool found = run_.warned > warned_ || run_.record.check_found(check_.name);
-    run_.record.set_check(check_.name, check_.passed, found);
+    if (warnings_of(run_) > warned_) entry_of(run_, check_)["found"] = true;
 }
 
 void note_check(Run& run, const std::string& name, bool found) {
-    const RunCheck& check = find_check(name);
-    run.record.set_check(check.name, check.passed, found);
+    entry_of(run, find_check(name))["found"] = found;
 }
 
 }  // namespace microlift

@@ -24,7 +24,7 @@ public:
 private:
     Run& run_;
     const RunCheck& check_;
-    const index warned_;
+    const std::size_t warned_;
 };
 
 // A check whose warning comes later, if no other round settles it: what the last round found counts.

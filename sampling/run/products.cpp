@@ -125,26 +125,6 @@ bool Record::add_warning(const std::string& text) {
     return true;
 }
 
-void Record::set_check(const std::string& name, const std::string& passed, bool found) {
-    Json& list = metrics["checks"];
-    if (!list.is_array()) list = Json::array();
-    const Json entry{{"name", name}, {"passed", passed}, {"found", found}};
-    for (std::size_t i = 0; i < list.size(); ++i)
-        if (list[i].value("name", "") == name) {
-            list[i] = entry;
-            return;
-        }
-    list.push_back(entry);
-}
-
-bool Record::check_found(const std::string& name) const {
-    const Json* list = metrics.find("checks");
-    for (std::size_t i = 0; list && i < list->size(); ++i)
-        if (const Json& known = (*list)[i]; known.value("name", "") == name)
-            return known.value("found", false);
-    return false;
-}
-
 void Record::save(Store& store) const {
     store.attributes["metrics"] = metrics.dump();
     for (const auto& [stage, c] : costs_)

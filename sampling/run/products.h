@@ -54,9 +54,6 @@ public:
     StageCost cost(const std::string& stage) const;
     // False where the warning was given before.
     bool add_warning(const std::string& text);
-    // That a check was made, and what it says where it found nothing.
-    void set_check(const std::string& name, const std::string& passed, bool found);
-    bool check_found(const std::string& name) const;  // so far
     void save(Store& store) const override;
     void load(const Store& store) override;
 

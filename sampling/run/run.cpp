@@ -1,6 +1,7 @@
 #include "sampling/run/run.h"
 
 #include "engine/files/files.h"
+#include "engine/text.h"
 #include "sampling/lift/lifting.h"
 
 namespace microlift {
@@ -32,13 +33,14 @@ std::vector<Product*> Run::products() {
 }
 
 void Run::warn(const std::string& message) {
-    const std::string text = printable(message, kWholeText);  // names of the user's are in it
-    ++warned;
+    const std::string text = printable(message, kWholeText, Controls::blank);  // names of the user's are in it
     if (record.add_warning(text)) progress.note("warning: " + text);
 }
 
 void Run::write_metrics() const {
     write_file(dir / "metrics.json", record.metrics.dump(1) + "\n");
 }
+
+std::string number(double value) { return number(value, 4); }
 
 }  // namespace microlift

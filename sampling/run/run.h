@@ -3,7 +3,6 @@
 
 #include "engine/device/stream.h"
 #include "engine/progress.h"
-#include "engine/text.h"
 #include "sampling/model/model.h"
 #include "sampling/run/pipeline.h"
 #include "sampling/run/products.h"
@@ -59,9 +58,11 @@ struct Run {
 
     Buffer<float> targets, bias_xi;  // kept between calls, see targets() and step_bias()
 
-    index warned = 0;  // warnings given, repeated ones too
     void warn(const std::string& message);
     void write_metrics() const;
 };
+
+// A number in a message.
+std::string number(double value);
 
 }  // namespace microlift

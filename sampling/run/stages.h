@@ -31,9 +31,7 @@ void learn(Run& run);
 void ablate(Run& run);
 void check_samples(Run& run);
 void check_accuracy(Run& run);
-// Whether collective variables jump between samples that follow each other.
-void check_jumps(Run& run);
-// The same as check_accuracy where no samples are kept: of the states that trajectories end in.
+// The same where no samples are kept: of the states that trajectories end in.
 void check_last_states(Run& run, Ensemble& ensemble, const SampleBlock& block);
 void average_samples(Run& run);
 void close(Run& run);

@@ -6,6 +6,7 @@
 #include "sampling/estimate/stationarity.h"
 #include "sampling/learn/landmarks.h"
 #include "sampling/run/checks.h"
+#include "sampling/run/stages/jumps.h"
 
 namespace microlift {
 

@@ -90,6 +90,11 @@ void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
                  "; raise umbrella.equilibrate or use umbrella.exchange");
 }
 
+// What a doubt says that came of comparing these.
+const char* doubted(const std::string& compared) {
+    return compared == "halves" ? "two halves of the data" : compared == "windows" ? "windows contradict" : " differ by ";
+}
+
 void write_profile(const Run& run) {
     CsvWriter csv(run.dir / "free_energy.csv", cv_columns(run.grid.dims, {"free_energy", "std_error"}));
     const std::vector<CvValue> centres = bin_centres(run.grid);
@@ -121,7 +126,9 @@ void estimate(Run& run) {
         for (const std::string& w : result.warnings) run.warn(w);
     }
     for (const std::string& name : result.compared)
-        note_check(run, name, std::ranges::count(result.doubted, name) > 0);
+        note_check(run, name, std::ranges::any_of(result.doubts, [&](const std::string& doubt) {
+            return doubt.find(doubted(name)) != std::string::npos;
+        }));
     warn_equilibration(run, result.inefficiency);
     write_profile(run);
     if (!run.histogram.kept()) {

@@ -3,10 +3,11 @@
 // halved again and again, towards the larger difference: of a continuous function it vanishes.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <random>
 
 #include "sampling/run/checks.h"
-#include "sampling/run/stages.h"
+#include "sampling/run/stages/jumps.h"
 
 namespace microlift {
 
