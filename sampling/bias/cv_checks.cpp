@@ -100,7 +100,8 @@ void find_dependent(const ModelConfig& config) {
     throw KeyError("cv.variables[1]",
                    "the collective variables '" + printable(a.name, 80) + "' and '" +
                        printable(b.name, 80) +
-                       "' depend on one another: their gradients have the same direction everywhere",
+                       "' depend on one another: their gradients have the same direction everywhere, as far "
+                       "as single precision tells",
                    "leave one of them out, or choose another");
 }
 
