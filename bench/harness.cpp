@@ -37,7 +37,8 @@ double timed_wall = 0, timed_cpu = 0;
 void BenchResult::check(const std::string& what, double value, double expected, double tolerance,
                         const std::string& reason) {
     const std::string text = what + " " + number(value, kDigits) + ", expected " +
-                             number(expected, kDigits) + " within " + number(tolerance, kDigits) + " (" + reason + ")";
+                             number(expected, kDigits) + " within " +
+                             number(tolerance, kDigits) + " (" + reason + ")";
     if (!(std::abs(value - expected) <= tolerance))
         throw NumericError("benchmark: wrong result: " + text);
     checks.push_back(text);

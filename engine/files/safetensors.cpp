@@ -36,7 +36,8 @@ Tensor make(const char* type, const std::vector<T>& values, std::vector<index> s
 template <class T>
 std::vector<T> take(const Tensor& tensor, const char* type) {
     if (tensor.type != type)
-        throw InputError("a tensor has type " + printable(tensor.type, kShownBytes, Controls::blank) + "; it should be " + type);
+        throw InputError("a tensor has type " +
+                         printable(tensor.type, kShownBytes, Controls::blank) + "; it should be " + type);
     std::vector<T> values(tensor.data.size() / sizeof(T));
     if (!values.empty()) std::memcpy(values.data(), tensor.data.data(), values.size() * sizeof(T));
     return values;

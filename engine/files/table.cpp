@@ -25,7 +25,8 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 void need_finite(const std::filesystem::path& file, const std::string& where, double value,
                  std::string_view written) {
     if (std::isfinite(static_cast<float>(value))) return;
-    throw InputError(file.string() + ": " + where + " is " + printable(written, kShownBytes, Controls::blank) +
+    throw InputError(file.string() + ": " + where + " is " +
+                     printable(written, kShownBytes, Controls::blank) +
                      (std::isfinite(value) ? ", beyond single precision (3.4e38); choose other units"
                                            : "; give numbers that are finite") +
                      ", or leave the row out");

@@ -13,7 +13,7 @@
 namespace microlift {
 namespace {
 
-// Squared sine between gradients that are the same direction, or that single precision takes for it.
+// Squared sine between gradients whose directions are the same, or single precision's same.
 constexpr double kParallel = 1e-7;
 constexpr int kDecades = 12;         // of lengths, on both sides of 1, since no unit is known
 constexpr int kStatesOfDecade = 8;
@@ -100,8 +100,8 @@ void find_dependent(const ModelConfig& config) {
     throw KeyError("cv.variables[1]",
                    "the collective variables '" + printable(a.name, 80) + "' and '" +
                        printable(b.name, 80) +
-                       "' depend on one another: their gradients have the same direction everywhere, as far "
-                       "as single precision tells",
+                       "' depend on one another: their gradients have the same direction everywhere, as "
+                       "far as single precision tells",
                    "leave one of them out, or choose another");
 }
 

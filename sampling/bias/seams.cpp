@@ -1,5 +1,5 @@
-// Windows all round a periodic variable take the system for the same a period on: forces have to be, and
-// no work may be done on the way round, else a current goes round and no law exp(−V/kT) belongs to it.
+// Windows all round a periodic variable take the system for the same a period on: forces have to be,
+// and no work may be done on the way round, else a current goes round and no law exp(−V/kT) holds.
 #include <cmath>
 #include <limits>
 #include <random>
@@ -69,7 +69,8 @@ public:
                 const double part = static_cast<double>(i) / static_cast<double>(kPartsOfTurn);
                 const Rows along = moved(x, part * turn_);
                 const Rows b = evaluated(system_.graph, {system_.drift_nodes[variable_]}, along),
-                           sigma = evaluated(system_.graph, {system_.noise_nodes[variable_]}, along);
+                           sigma =
+                               evaluated(system_.graph, {system_.noise_nodes[variable_]}, along);
                 for (std::size_t j = 0; j < sum.size(); ++j)
                     sum[j] += 2 * b[0][j] / (sigma[0][j] * sigma[0][j]) * turn_ /
                               static_cast<double>(kPartsOfTurn);
@@ -119,7 +120,8 @@ void find_seam(const ModelConfig& config, const UmbrellaConfig& umbrella, const 
     if (meets && work < kMostWork) return;
     const std::string name = printable(model.cv_names()[k], 80);
     throw KeyError("cv.variables[" + std::to_string(k) + "]",
-                   "the windows go all round '" + name + "', but the system is not the same a period on: " +
+                   "the windows go all round '" + name +
+                       "', but the system is not the same a period on: " +
                        (meets ? "on the way round a work of " + number(work, 4) +
                                     " kT is done, so a current goes round, and the law is not "
                                     "exp(-V/kT) of any V"

@@ -1,5 +1,6 @@
-// Where a formula jumps, or ends with an infinite slope: atan2 and dihedral by a whole turn at their cut, atan of a quotient by half a
-// turn where the denominator changes its sign; a sign, x/abs(x); asin and acos end. A bias does not see such a jump, and samples cross it.
+// Where a formula jumps: atan2 and dihedral by a whole turn at their cut, atan of a quotient by half a
+// turn where the denominator changes its sign, x/abs(x). A bias does not see such a jump, and samples
+// cross it. And where asin and acos end with an infinite slope.
 #pragma once
 
 #include <optional>

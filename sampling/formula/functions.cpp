@@ -22,7 +22,8 @@ NodeId without(Expressions& graph, NodeId sum, NodeId part, int depth = 0) {
     if (n.op != Op::add || depth > kMaxFormulaVariables) return -1;
     if (n.a == part) return n.b;
     if (n.b == part) return n.a;
-    if (const NodeId left = without(graph, n.a, part, depth + 1); left >= 0) return graph.add(left, n.b);
+    if (const NodeId left = without(graph, n.a, part, depth + 1); left >= 0)
+        return graph.add(left, n.b);
     const NodeId right = without(graph, n.b, part, depth + 1);
     return right >= 0 ? graph.add(n.a, right) : -1;
 }

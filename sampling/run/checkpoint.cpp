@@ -22,10 +22,11 @@ std::string configuration_of(const Run& run) {
 
 void need_same_configuration(const Run& run, const Store& store) {
     const auto found = store.attributes.find("configuration");
-    if (found != store.attributes.end() && found->second != configuration_of(run))  // else: earlier version
+    // There is none in a checkpoint of an earlier version.
+    if (found != store.attributes.end() && found->second != configuration_of(run))
         throw InputError((run.dir / "checkpoint.h5").string() +
-                         ": it belongs to another configuration than config.toml beside it; put back the "
-                         "one that is missing, or begin anew with --force");
+                         ": it belongs to another configuration than config.toml beside it; put back "
+                         "the one that is missing, or begin anew with --force");
 }
 
 }  // namespace

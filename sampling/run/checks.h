@@ -1,5 +1,5 @@
-// What runs check by themselves: one table. metrics.json says which checks a run made and what they found,
-// and the report reads it there.
+// What runs check by themselves: one table. metrics.json says which checks a run made and what they
+// found, and the report reads it there.
 #pragma once
 
 #include "sampling/run/run.h"
@@ -13,7 +13,7 @@ struct RunCheck {
 
 const std::vector<RunCheck>& run_checks();
 
-// A check of the table is made as long as this lives; what the run warns of meanwhile is what it found.
+// A check of the table is made as long as this lives; what the run warns of meanwhile it found.
 class Checking {
 public:
     Checking(Run& run, const char* name);
@@ -27,7 +27,7 @@ private:
     const std::size_t warned_;
 };
 
-// A check whose warning comes later, if no other round settles it: what the last round found counts.
+// A check whose warning comes later, unless another round settles it: what the last one found counts.
 void note_check(Run& run, const std::string& name, bool found);
 
 }  // namespace microlift

@@ -33,7 +33,8 @@ std::vector<Product*> Run::products() {
 }
 
 void Run::warn(const std::string& message) {
-    const std::string text = printable(message, kWholeText, Controls::blank);  // names of the user's are in it
+    // Names of the user's are in it.
+    const std::string text = printable(message, kWholeText, Controls::blank);
     if (record.add_warning(text)) progress.note("warning: " + text);
 }
 

@@ -75,7 +75,8 @@ class Angles(Scratch):
 
     def test_no_jumps(self):
         """Folds, quotients and angles that stay away from their cut."""
-        for cv, low, high in (("abs(x) + y/(1+x^2)", 0.3, 1.5), ("atan2(y, x)", -2.2, 2.2), ("max(x, y)", -0.5, 1.5)):
+        for cv, low, high in (("abs(x) + y/(1+x^2)", 0.3, 1.5), ("atan2(y, x)", -2.2, 2.2),
+                              ("max(x, y)", -0.5, 1.5)):
             with self.subTest(cv):
                 self.start(job('["x", "y"]', RING, f'"{cv}"', low, high, 40.0, dt=1e-3))
                 self.assertFalse([w for w in metrics(self.dir / "out").get("warnings", []) if "jumps" in w])

@@ -65,7 +65,8 @@ void check_spacing(const RunConfig& run, const Model& model) {
         if (!steps && !(spacing > kMostOfWindow * window)) continue;
         const std::string& name = model.cv_names()[i];
         const std::string far_away = "the collective variable '" + name + "' goes up to " +
-                                     number(far, kDigits) + ", where single precision knows a number every " +
+                                     number(far, kDigits) +
+                                     ", where single precision knows a number every " +
                                      number(spacing, kDigits);
         const double half = 0.5 * std::fabs(run.umbrella.to[i] - run.umbrella.from[i]);
         if (steps && float_spacing(half) > kMostOfNoise * noise)

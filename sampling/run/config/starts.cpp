@@ -90,7 +90,8 @@ std::vector<double> nearest_rows(const UmbrellaConfig& umbrella, const Model& mo
                 bad_file(umbrella,
                          ": at its state " + state_text(model.variables(), state) + " (row " +
                              std::to_string(r) + ", counted from 0) the collective variable '" +
-                             printable(model.cv_names()[k], 80) + "' is " + number(xi.back(), kStateDigits),
+                             printable(model.cv_names()[k], 80) + "' is " +
+                             number(xi.back(), kStateDigits),
                          "leave that state out, or correct it");
         }
     std::vector<double> states;

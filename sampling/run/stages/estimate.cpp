@@ -92,7 +92,8 @@ void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
 
 // What a doubt says that came of comparing these.
 const char* doubted(const std::string& compared) {
-    return compared == "halves" ? "two halves of the data" : compared == "windows" ? "windows contradict" : " differ by ";
+    if (compared == "halves") return "two halves of the data";
+    return compared == "windows" ? "windows contradict" : " differ by ";
 }
 
 void write_profile(const Run& run) {

@@ -1,6 +1,6 @@
-// Do collective variables jump? A bias feels nothing of a jump, so trajectories cross it at will, and each
-// window holds what belongs to another. Between samples that follow each other in a trajectory the way is
-// halved again and again, towards the larger difference: of a continuous function it vanishes.
+// Do collective variables jump? A bias feels nothing of a jump, so trajectories cross it at will, and
+// each window holds what belongs to another. Between samples that follow each other in a trajectory the
+// way is halved again and again, towards the larger difference: of a continuous function it vanishes.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -107,7 +107,8 @@ void check_jumps(Run& run) {
         double stiffest = 0;
         for (const CvValue& stiffness : run.windows.stiffness)
             stiffest = std::max(stiffest, stiffness[k]);
-        const double least = kOfWindow / std::sqrt(std::max(run.model.cv_beta()[k] * stiffest, 1e-300));
+        const double least =
+            kOfWindow / std::sqrt(std::max(run.model.cv_beta()[k] * stiffest, 1e-300));
         double most = 0, crossed = 0;
         for (const double jump : left) {
             if (!(jump > least)) continue;
@@ -118,8 +119,8 @@ void check_jumps(Run& run) {
             run.warn("the collective variable " + run.model.cv_names()[k] + " jumps, by up to " +
                      number(most) + ", between " +
                      number(100 * crossed / static_cast<double>(left.size())) +
-                     " % of the samples and those that follow them: a bias does not feel a jump, so that "
-                     "its windows and its free energy are wrong; choose a variable without one");
+                     " % of the samples and those that follow them: a bias does not feel a jump, so "
+                     "that its windows and its free energy are wrong; choose a variable without one");
     }
 }
 

@@ -110,7 +110,8 @@ void ClosureStage::leave_out_vague() {
             leave_out(s.times[i], "the passage to " + text_of(passage_to(i)) + " by " + s.name);
     });
     if (!what.empty())
-        add_warning("closure: what follows from it is not known to its own size and left out: " + what +
+        add_warning("closure: what follows from it is not known to its own size and left out: " +
+                    what +
                     "; sample more where the free energy or the diffusion has large errors");
 }
 
