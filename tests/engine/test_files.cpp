@@ -234,9 +234,9 @@ TEST_CASE("messages hold nothing that a terminal obeys") {
 }
 
 TEST_CASE("numbers of messages") {
-    CHECK(number(1.0 / 3) == "0.3333");
+    CHECK(number(1.0 / 3, 4) == "0.3333");
     CHECK(number(1.0 / 3, 7) == "0.3333333");
-    CHECK(number(-std::nan("")) == "nan");
+    CHECK(number(-std::nan(""), 4) == "nan");
     CHECK(number(-1e300, 17).size() < 30);
 }
 

@@ -141,10 +141,9 @@ def warning_html(warned):
 def notices(warnings, notes, passed):
     result = ""
     if warnings:
-        told = f"<ul>{''.join(map(warning_html, warnings))}</ul>"
+        result = box("warnings", "Warnings", f"<ul>{''.join(map(warning_html, warnings))}</ul>")
         if passed:
-            told += details("What was checked and found right", bullets(map(sentence, passed)))
-        result = box("warnings", "Warnings", told)
+            result += details("What was checked and found right", bullets(map(sentence, passed)))
     elif passed:
         result = box("good", "No warnings. What was checked:", bullets(map(sentence, passed)))
     return result + (box("note", "Notes", bullets(notes)) if notes else "")
