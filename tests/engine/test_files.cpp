@@ -227,10 +227,10 @@ TEST_CASE("messages hold nothing that a terminal obeys") {
     CHECK(on_terminal("a\x1b[2J\x07" "b\x7f") == "a\\x1b[2J\\x07b\\x7f");
     CHECK(on_terminal("\xc2\x9b" "1m") == "\\xc2\\x9b1m");
     CHECK(on_terminal("two\nlines\tö ξ") == "two\nlines\tö ξ");
-    CHECK(printable("a\x1b[2J\nb\xc2\x9b" "c ξ") == "a [2J b c ξ");
-    CHECK(printable("0123456789", 4) == "0123...");
-    CHECK(printable("012ξ", 4) == "012...");
-    CHECK(printable("012ξ", 5) == "012ξ");
+    CHECK(printable("a\x1b[2J\nb\xc2\x9b" "c ξ", kWholeText, Controls::blank) == "a [2J b c ξ");
+    CHECK(printable("0123456789", 4, Controls::blank) == "0123...");
+    CHECK(printable("012ξ", 4, Controls::blank) == "012...");
+    CHECK(printable("012ξ", 5, Controls::blank) == "012ξ");
 }
 
 TEST_CASE("numbers of messages") {
