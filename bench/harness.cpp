@@ -10,18 +10,13 @@
 #include "engine/device/cpu.h"
 #include "engine/error.h"
 #include "engine/progress.h"
+#include "engine/text.h"
 
 namespace microlift {
 
 namespace {
 
-std::string number(double value) {
-    std::ostringstream text;
-    text.imbue(std::locale::classic());
-    text.precision(6);
-    text << value;
-    return text.str();
-}
+constexpr int kDigits = 6;  // of a figure and of what it should be
 
 double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
@@ -41,8 +36,9 @@ double timed_wall = 0, timed_cpu = 0;
 
 void BenchResult::check(const std::string& what, double value, double expected, double tolerance,
                         const std::string& reason) {
-    const std::string text = what + " " + number(value) + ", expected " + number(expected) +
-                             " within " + number(tolerance) + " (" + reason + ")";
+    const std::string text = what + " " + number(value, kDigits) + ", expected " +
+                             number(expected, kDigits) + " within " +
+                             number(tolerance, kDigits) + " (" + reason + ")";
     if (!(std::abs(value - expected) <= tolerance))
         throw NumericError("benchmark: wrong result: " + text);
     checks.push_back(text);
@@ -61,7 +57,7 @@ void BenchResult::check_moments(const std::string& what, const float* values, in
     }
     m2 /= count;
     m4 /= count;
-    const std::string reason = number(kSigmas) + " standard errors";
+    const std::string reason = number(kSigmas, kDigits) + " standard errors";
     check("mean of " + what, m1, mean, kSigmas * std::sqrt(m2 / count), reason);
     check("variance of " + what, m2, variance, kSigmas * std::sqrt((m4 - m2 * m2) / count), reason);
 }

@@ -72,7 +72,7 @@ void Progress::note(const std::string& line) {
     if (drawn_) {
         clear_line();
     }
-    std::fprintf(stderr, "%s\n", for_terminal(line).c_str());
+    std::fprintf(stderr, "%s\n", printable(line, kWholeText, Controls::escape).c_str());
 }
 
 void Progress::clear_line() {

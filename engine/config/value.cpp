@@ -6,29 +6,12 @@
 #include <utility>
 
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace microlift {
 
 std::string printable(std::string_view text, std::size_t limit) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    std::string out;
-    for (std::size_t i = 0; i < text.size() && out.size() < limit; ++i) {
-        // U+0080 to U+009F are control characters, too.
-        const bool high = byte(i) == 0xc2 && i + 1 < text.size() && byte(i + 1) >= 0x80 &&
-                          byte(i + 1) < 0xa0;
-        out += byte(i) < 0x20 || byte(i) == 0x7f || high ? ' ' : text[i];
-        i += high ? 1 : 0;
-    }
-    if (text.size() > limit) {
-        while (!out.empty() && (static_cast<unsigned char>(out.back()) & 0xc0) == 0x80) {
-            out.pop_back();
-        }
-        if (!out.empty() && static_cast<unsigned char>(out.back()) >= 0xc0) {
-            out.pop_back();
-        }
-        out += "...";
-    }
-    return out;
+    return printable(text, limit, Controls::blank);
 }
 
 [[noreturn]] void refuse(const ConfigOrigin& origin, const std::string& wrong,

@@ -84,7 +84,8 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& directory, Use use) {
         std::fprintf(stderr,
                      "microlift: warning: %s: files there cannot be locked (%s); see that no other "
                      "microlift works in it\n",
-                     for_terminal(directory.string()).c_str(), std::generic_category().message(failed).c_str());
+                     printable(directory.string(), kWholeText, Controls::escape).c_str(),
+                     std::generic_category().message(failed).c_str());
     }
     if (alone) {
         remove_leftovers(directory);

@@ -5,25 +5,20 @@
 #include "engine/files/files.h"
 #include "engine/files/hash.h"
 #include "engine/files/json.h"
+#include "engine/text.h"
 
 namespace microlift {
 namespace {
 
 constexpr std::size_t kMostHeaderBytes = std::size_t{1} << 20;
 constexpr std::size_t kMostFileBytes = std::size_t{1} << 32;
+constexpr std::size_t kShownBytes = 80;
 constexpr const char* kChecksumKey = "checksum_xxh64";
 
 std::size_t type_bytes(const std::string& type) {
     if (type == "F32") return 4;
     if (type == "F64" || type == "I64" || type == "U64") return 8;
     return 0;
-}
-
-std::string printable(const std::string& text) {
-    std::string out;
-    for (const char c : text.substr(0, 80))
-        out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
-    return out;
 }
 
 [[noreturn]] void refuse(const std::string& name, const std::string& wrong) {
@@ -41,7 +36,8 @@ Tensor make(const char* type, const std::vector<T>& values, std::vector<index> s
 template <class T>
 std::vector<T> take(const Tensor& tensor, const char* type) {
     if (tensor.type != type)
-        throw InputError("a tensor has type " + printable(tensor.type) + "; it should be " + type);
+        throw InputError("a tensor has type " +
+                         printable(tensor.type, kShownBytes, Controls::blank) + "; it should be " + type);
     std::vector<T> values(tensor.data.size() / sizeof(T));
     if (!values.empty()) std::memcpy(values.data(), tensor.data.data(), values.size() * sizeof(T));
     return values;
@@ -123,7 +119,7 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
             }
             continue;
         }
-        const std::string which = "tensor '" + printable(key) + "' ";
+        const std::string which = "tensor '" + printable(key, kShownBytes, Controls::blank) + "' ";
         if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") ||
             !value.contains("data_offsets") || !value["dtype"].is_string() ||
             !value["shape"].is_array() || !value["data_offsets"].is_array() ||

@@ -3,14 +3,17 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "engine/error.h"
 #include "engine/files/files.h"
+#include "engine/text.h"
 
 namespace microlift {
 namespace {
 
 constexpr std::size_t kMostTableBytes = std::size_t{1} << 32;
+constexpr std::size_t kShownBytes = 40;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 [[noreturn]] void bad_table(const std::filesystem::path& file, const std::string& wrong) {
@@ -18,10 +21,15 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
                      "; give a .npy file of float32 or float64 with one state a row, or a .csv file");
 }
 
-[[noreturn]] void not_finite(const std::filesystem::path& file, const std::string& where,
-                             double value) {
-    throw InputError(file.string() + ": " + where + " is " + format_double(value) +
-                     "; give numbers that are finite, or leave the row out");
+// States are in single precision.
+void need_finite(const std::filesystem::path& file, const std::string& where, double value,
+                 std::string_view written) {
+    if (std::isfinite(static_cast<float>(value))) return;
+    throw InputError(file.string() + ": " + where + " is " +
+                     printable(written, kShownBytes, Controls::blank) +
+                     (std::isfinite(value) ? ", beyond single precision (3.4e38); choose other units"
+                                           : "; give numbers that are finite") +
+                     ", or leave the row out");
 }
 
 // --- .npy ------------------------------------------------------------------------------------------
@@ -95,13 +103,11 @@ Table parse_npy(const std::filesystem::path& file, const std::string& bytes) {
             std::memcpy(&value, data + 4 * i, 4);
             table.values[i] = static_cast<double>(value);
         }
-        if (!std::isfinite(table.values[i])) {
-            const auto columns = static_cast<std::size_t>(table.columns);
-            not_finite(file,
-                       "row " + std::to_string(i / columns) + ", column " +
-                           std::to_string(i % columns) + " (counted from 0)",
-                       table.values[i]);
-        }
+        const auto columns = static_cast<std::size_t>(table.columns);
+        need_finite(file,
+                    "row " + std::to_string(i / columns) + ", column " +
+                        std::to_string(i % columns) + " (counted from 0)",
+                    table.values[i], format_double(table.values[i]));
     }
     return table;
 }
@@ -133,7 +139,14 @@ bool is_number(std::string_view cell, double& value) {
         cell.remove_prefix(1);
     }
     const auto parsed = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-    return parsed.ec == std::errc() && parsed.ptr == cell.data() + cell.size();
+    if (parsed.ec == std::errc::result_out_of_range) {  // beyond double precision, or below it
+        const std::size_t power = cell.find_first_of("eE");
+        const bool small = power != std::string_view::npos && cell.substr(power + 1, 1) == "-";
+        value = small ? 0.0 : std::numeric_limits<double>::max();
+    } else if (parsed.ec != std::errc()) {
+        return false;
+    }
+    return parsed.ptr == cell.data() + cell.size();
 }
 
 // Names as NumPy and pandas write them: separated by commas, perhaps in quotes.
@@ -177,9 +190,7 @@ Table parse_csv(const std::filesystem::path& file, const std::string& bytes) {
             if (!numbers) {
                 break;
             }
-            if (!std::isfinite(value)) {
-                not_finite(file, place + ", column " + std::to_string(columns + 1), value);
-            }
+            need_finite(file, place + ", column " + std::to_string(columns + 1), value, cell);
             table.values.push_back(value);
             ++columns;
         }

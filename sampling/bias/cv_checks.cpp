@@ -13,7 +13,8 @@
 namespace microlift {
 namespace {
 
-constexpr double kParallel = 1e-10;  // squared sine between gradients that are the same direction
+// Squared sine between gradients whose directions are the same, or single precision's same.
+constexpr double kParallel = 1e-7;
 constexpr int kDecades = 12;         // of lengths, on both sides of 1, since no unit is known
 constexpr int kStatesOfDecade = 8;
 
@@ -23,6 +24,7 @@ double reach_of_window(const Model& model, const UmbrellaConfig& umbrella, std::
 }
 
 // A bias pulls along ξ, not across the cut of an angle, and trajectories that cross one are driven round.
+// Where an inverse sine or cosine ends, its slope is infinite, and single precision loses it before.
 void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model) {
     for (std::size_t k = 0; k < config.cv.variables.size(); ++k) {
         const std::optional<Cut> cut =
@@ -32,17 +34,22 @@ void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const 
         const double reach = reach_of_window(model, umbrella, k);
         const double from = umbrella.from[k], to = umbrella.to[k];
         if (!std::isinf(cut->low) && from - reach >= cut->low && to + reach <= cut->high) continue;
-        const std::string ends =
+        const std::string places =
             std::isinf(cut->low) ? "somewhere"
                                  : "at " + toml_number(cut->low) + " and " + toml_number(cut->high);
+        const std::string fault =
+            cut->ends ? "' ends " + places + ", where its slope is infinite"
+                      : "' has a cut " + places + ", where it jumps";
+        const std::string room =
+            "leave room beside them, by a shorter range or a larger 'umbrella.stiffness', or ";
         throw KeyError("cv.variables[" + std::to_string(k) + "]",
-                       "the collective variable '" + printable(model.cv_names()[k], 80) +
-                           "' has a cut " + ends + ", where it jumps; the windows cover " +
-                           toml_number(from) + " to " + toml_number(to) + ", and their samples reach " +
-                           toml_number(reach) + " further",
-                       "leave room beside them, by a shorter range or a larger 'umbrella.stiffness', or "
-                       "turn the angle so that its cut lies elsewhere: umbrellas do not go round the "
-                       "turn");
+                       "the collective variable '" + printable(model.cv_names()[k], 80) + fault +
+                           "; the windows cover " + toml_number(from) + " to " + toml_number(to) +
+                           ", and their samples reach " + toml_number(reach) + " further",
+                       room + (cut->ends ? "write the angle as atan2(y, x) of two lengths, which has "
+                                           "no such ends: acos(x/r) is atan2(sqrt(r^2 - x^2), x)"
+                                         : "turn the angle so that its cut lies elsewhere: umbrellas "
+                                           "do not go round the turn"));
     }
 }
 
@@ -93,7 +100,8 @@ void find_dependent(const ModelConfig& config) {
     throw KeyError("cv.variables[1]",
                    "the collective variables '" + printable(a.name, 80) + "' and '" +
                        printable(b.name, 80) +
-                       "' depend on one another: their gradients have the same direction everywhere",
+                       "' depend on one another: their gradients have the same direction everywhere, as "
+                       "far as single precision tells",
                    "leave one of them out, or choose another");
 }
 

@@ -17,4 +17,9 @@ void check_independent(Checks& checks, const ModelConfig& config);
 void check_cuts(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
                 const Model& model);
 
+
+// Windows all round a variable whose system is not the same a period on.
+void check_seams(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
+                 const Model& model);
+
 }  // namespace microlift

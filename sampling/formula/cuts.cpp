@@ -17,8 +17,10 @@ public:
 
     std::optional<Cut> of(NodeId f) const {
         const ExpressionNode n = graph_.node(f);
+        if (const TurnArguments* turn = graph_.turn(f); turn && turn->y < 0) return ends_of(f);
         if (const double reach = reach_of(f); reach > 0) return Cut{-reach, reach};
         switch (n.op) {
+            case Op::sign: return Cut{-kEndless, kEndless};
             case Op::neg: return scaled(of(n.a), -1.0);
             case Op::add: return sum(n.a, n.b, 1.0);
             case Op::sub: return sum(n.a, n.b, -1.0);
@@ -34,6 +36,13 @@ public:
     }
 
 private:
+    // Of asin's atan(x/sqrt(…)), and of acos's, which is half of it and of a root.
+    Cut ends_of(NodeId f) const {
+        const bool half = graph_.node(graph_.node(f).a).op == Op::sqrt;
+        constexpr double quarter = 0.5 * std::numbers::pi;
+        return {half ? 0.0 : -quarter, quarter, true};
+    }
+
     // Half of the jump of an angle; 0 of anything else.
     double reach_of(NodeId f) const {
         if (const TurnArguments* turn = graph_.turn(f))
@@ -49,7 +58,7 @@ private:
     static std::optional<Cut> scaled(const std::optional<Cut>& cut, double factor) {
         if (!cut) return cut;
         return Cut{std::min(factor * cut->low, factor * cut->high),
-                   std::max(factor * cut->low, factor * cut->high)};
+                   std::max(factor * cut->low, factor * cut->high), cut->ends};
     }
 
     std::optional<Cut> sum(NodeId a, NodeId b, double sign) const {
@@ -60,7 +69,7 @@ private:
         if (!graph_.is_constant(other)) return Cut{-kEndless, kEndless};
         const double shift = graph_.node(other).value * (left ? sign : 1.0);
         const Cut& cut = left ? *left : *right;
-        return Cut{cut.low + shift, cut.high + shift};
+        return Cut{cut.low + shift, cut.high + shift, cut.ends};
     }
 
     bool never_negative(NodeId f) const {

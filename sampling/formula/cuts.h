@@ -1,5 +1,6 @@
 // Where a formula jumps: atan2 and dihedral by a whole turn at their cut, atan of a quotient by half a
-// turn where the denominator changes its sign. A bias does not see such a jump, and samples cross it.
+// turn where the denominator changes its sign, x/abs(x). A bias does not see such a jump, and samples
+// cross it. And where asin and acos end with an infinite slope.
 #pragma once
 
 #include <optional>
@@ -11,6 +12,7 @@ namespace microlift {
 struct Cut {
     // The values on its two sides, if they are the same everywhere; else −∞ and ∞.
     double low, high;
+    bool ends = false;  // there, and does not jump
 };
 
 // Of a formula that is an angle, times and plus what does not jump; of sums of several angles the first.

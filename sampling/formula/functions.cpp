@@ -1,22 +1,78 @@
 #include "sampling/formula/functions.h"
 
 #include <numbers>
+#include <optional>
+
+#include "sampling/formula/geometry.h"
 
 namespace microlift {
 
-// As angles of right triangles: no difference of like numbers near ±1.
+namespace {
+
+constexpr TurnArguments kEnds{-1, -1};  // an angle that ends instead of turning on
+
+// Of u = a/sqrt(a² + b): the legs a and sqrt(b).
+struct Legs {
+    NodeId a, other;
+};
+
+// Without the summand `part`, of a sum that has it; −1 of any other.
+NodeId without(Expressions& graph, NodeId sum, NodeId part, int depth = 0) {
+    const ExpressionNode n = graph.node(sum);
+    if (n.op != Op::add || depth > kMaxFormulaVariables) return -1;
+    if (n.a == part) return n.b;
+    if (n.b == part) return n.a;
+    if (const NodeId left = without(graph, n.a, part, depth + 1); left >= 0)
+        return graph.add(left, n.b);
+    const NodeId right = without(graph, n.b, part, depth + 1);
+    return right >= 0 ? graph.add(n.a, right) : -1;
+}
+
+std::optional<Legs> legs_of(Expressions& graph, NodeId u) {
+    NodeId ratio = u, factor = graph.constant(1.0);
+    if (const ExpressionNode n = graph.node(u); n.op == Op::neg) {
+        ratio = n.a;
+        factor = graph.constant(-1.0);
+    } else if (n.op == Op::mul && graph.is_constant(n.a)) {
+        ratio = n.b;
+        factor = n.a;
+    }
+    const ExpressionNode r = graph.node(ratio);
+    if (r.op != Op::div || graph.node(r.b).op != Op::sqrt) return {};
+    const NodeId a = graph.mul(factor, r.a);
+    const NodeId rest = without(graph, graph.node(r.b).a, graph.mul(a, a));
+    if (rest < 0) return {};
+    return Legs{a, graph.unary(Op::sqrt, rest)};
+}
+
+}  // namespace
+
+// As angles of right triangles: no difference of like numbers near ±1, and none at all where both legs
+// are known.
 NodeId build_asin(Expressions& graph, std::span<const NodeId> x) {
+    if (const std::optional<Legs> legs = legs_of(graph, x[0])) {
+        const NodeId y_x[] = {legs->a, legs->other};
+        return build_atan2(graph, y_x);
+    }
     const NodeId one = graph.constant(1.0);
     const NodeId leg = graph.unary(
         Op::sqrt, graph.mul(graph.sub(one, x[0]), graph.add(one, x[0])));
-    return graph.unary(Op::atan, graph.div(x[0], leg));
+    const NodeId angle = graph.unary(Op::atan, graph.div(x[0], leg));
+    graph.set_turn(angle, kEnds);
+    return angle;
 }
 
 NodeId build_acos(Expressions& graph, std::span<const NodeId> x) {
+    if (const std::optional<Legs> legs = legs_of(graph, x[0])) {
+        const NodeId y_x[] = {legs->other, legs->a};
+        return build_atan2(graph, y_x);
+    }
     const NodeId one = graph.constant(1.0);
     const NodeId half = graph.unary(
         Op::sqrt, graph.div(graph.sub(one, x[0]), graph.add(one, x[0])));
-    return graph.mul(graph.constant(2.0), graph.unary(Op::atan, half));
+    const NodeId angle = graph.unary(Op::atan, half);
+    graph.set_turn(angle, kEnds);
+    return graph.mul(graph.constant(2.0), angle);
 }
 
 NodeId build_log2(Expressions& graph, std::span<const NodeId> x) {

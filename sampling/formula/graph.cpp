@@ -255,6 +255,9 @@ NodeId Expressions::div(NodeId a, NodeId b) {
     }
     if (is_constant(a, 0.0)) return a;
     if (a == b) return constant(1.0);
+    // A sign, and known as one that jumps.
+    for (const auto& [x, size] : {std::pair{a, b}, std::pair{b, a}})
+        if (node(size).op == Op::abs && node(size).a == x) return unary(Op::sign, x);
     if (const NodeId quotient = quotient_of_exponentials(a, b); quotient >= 0) return quotient;
     const auto [ca, ra] = split(a);
     const auto [cb, rb] = split(b);

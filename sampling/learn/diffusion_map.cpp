@@ -2,24 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <string>
 
 #include "engine/at.h"
 #include "engine/error.h"
 #include "engine/stop.h"
+#include "engine/text.h"
 
 namespace microlift {
 
 namespace {
 
 constexpr double kFlatEigenvalue = 1e-3;
-
-std::string digits(double x) {
-    char text[40];
-    std::snprintf(text, sizeof text, "%.3g", x);
-    return text;
-}
 
 // Weights with sum 1; what is below the range of a float becomes 0.
 std::vector<double> normalised(const std::vector<double>& weights, index n) {
@@ -281,7 +275,7 @@ void warn_of_few(const std::vector<double>& w, int coordinates, DiffusionMap& ma
     for (const double value : w) effective += value * value;
     effective = 1 / effective;
     if (effective < 20.0 * (coordinates + 1))
-        map.warnings.push_back("the weights leave " + digits(effective) +
+        map.warnings.push_back("the weights leave " + number(effective, 3) +
                                " effective samples for " + std::to_string(coordinates) +
                                " coordinates: too few to trust them");
 }
@@ -466,12 +460,12 @@ void warn_of_torn(double alone, int neighbours, DiffusionMap& map) {
     if (groups > 1)
         torn = "disconnects the samples into " + std::to_string(groups) + " or more groups";
     if (alone > 0.01)
-        torn += (torn.empty() ? "leaves " : " and leaves ") + digits(100 * alone) +
+        torn += (torn.empty() ? "leaves " : " and leaves ") + number(100 * alone, 3) +
                 " % of them with no neighbour";
     map.connected = torn.empty();
     if (map.connected) return;
     map.warnings.push_back(
-        "the bandwidth epsilon = " + digits(map.epsilon) +
+        "the bandwidth epsilon = " + number(map.epsilon, 3) +
         (neighbours > 0 ? " with " + std::to_string(neighbours) + " neighbours of each sample "
                         : " ") +
         torn + ": coordinates only tell those apart; choose a larger epsilon" +
@@ -480,7 +474,7 @@ void warn_of_torn(double alone, int neighbours, DiffusionMap& map) {
 
 void warn_of_residual(DiffusionMap& map) {
     if (!map.converged)
-        map.warnings.push_back("the eigenproblem stopped at a residual of " + digits(map.residual) +
+        map.warnings.push_back("the eigenproblem stopped at a residual of " + number(map.residual, 3) +
                                " after " + std::to_string(map.products) +
                                " products; its last coordinates may be mixed");
 }
@@ -490,10 +484,10 @@ void warn_of_residual(DiffusionMap& map) {
 void warn_of_flat(Stream& stream, const PointSet& points, DiffusionMap& map) {
     map.flat = map.coordinates() > 0 && map.eigenvalues[1] < kFlatEigenvalue;
     if (map.flat)
-        map.warnings.push_back("the bandwidth epsilon = " + digits(map.epsilon) +
+        map.warnings.push_back("the bandwidth epsilon = " + number(map.epsilon, 3) +
                                " is far above the squared distances between the samples: the kernel is "
                                "flat, and the coordinates mean nothing; choose one near " +
-                               digits(choose_bandwidth(stream, points, {}).epsilon) +
+                               number(choose_bandwidth(stream, points, {}).epsilon, 3) +
                                ", or 0 for that of the data");
 }
 

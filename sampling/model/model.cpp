@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
 #include "engine/config/checks.h"
+#include "engine/text.h"
 #include "sampling/dynamics/bytecode_path.h"
 #include "sampling/dynamics/path_kernel.h"
 #include "sampling/dynamics/systems.h"
@@ -187,15 +187,10 @@ void Model::check_bias() const {
 
 std::string Model::energy_unit() const {
     if (gradient()) return "that of the potential";
-    const auto six_digits = [](double value) {
-        char text[32];
-        std::snprintf(text, sizeof text, "%.6g", value);
-        return std::string(text);
-    };
-    std::string text = "kT = D = " + six_digits(kt()) + ", half the squared noise along " +
+    std::string text = "kT = D = " + number(kt(), 6) + ", half the squared noise along " +
                        cv_names_[0] + " (its square / time)";
     if (n_cvs() == 2 && cv_beta_[0] != cv_beta_[1])
-        text += "; of umbrella.stiffness[1] kT = " + six_digits(1 / cv_beta_[1]) + ", along " +
+        text += "; of umbrella.stiffness[1] kT = " + number(1 / cv_beta_[1], 6) + ", along " +
                 cv_names_[1];
     return text;
 }

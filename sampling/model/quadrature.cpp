@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/at.h"
+#include "engine/text.h"
 
 namespace microlift {
 
@@ -34,12 +35,6 @@ struct Piece {
 struct Refusal {
     std::string why;
 };
-
-std::string text_of(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.6g", value);
-    return text;
-}
 
 class Line {
 public:
@@ -126,7 +121,7 @@ bool Line::divide(const Interval& whole) {
         const Interval y = open.back();
         open.pop_back();
         if (++boxes_ > kMostBoxes)
-            throw Refusal{"bounds of its density near " + text_of(y.low) + " do not close"};
+            throw Refusal{"bounds of its density near " + number(y.low, 6) + " do not close"};
         const Interval u = u_.bounds(y);
         if (u.empty() || negligible(y, u.low)) continue;
         if (u.high < least_ - kPieceRange) {
@@ -140,7 +135,7 @@ bool Line::divide(const Interval& whole) {
         }
         const double middle = 0.5 * (y.low + y.high);
         if (!(middle - y.low > 1e-14 * std::fabs(middle)) || !(y.low < middle && middle < y.high))
-            throw Refusal{"it changes faster than numbers are spaced near " + text_of(middle)};
+            throw Refusal{"it changes faster than numbers are spaced near " + number(middle, 6)};
         open.push_back({middle, y.high});
         open.push_back({y.low, middle});
     }
@@ -237,7 +232,7 @@ void Line::refine() {
             const double middle = 0.5 * (p.low + p.high);
             if (!(p.low < middle && middle < p.high) ||
                 done.size() + next.size() > static_cast<std::size_t>(kMostPieces))
-                throw Refusal{"two rules of integration do not agree near " + text_of(middle)};
+                throw Refusal{"two rules of integration do not agree near " + number(middle, 6)};
             next.push_back({p.low, middle, {}, {}});
             next.push_back({middle, p.high, {}, {}});
         }

@@ -1,5 +1,6 @@
 #include "sampling/run/checkpoint.h"
 
+#include "engine/files/hash.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
 
@@ -12,6 +13,22 @@ bool is_kept(const Run& run, const Product* product) {
     return !run.position.done() || product == &run.position || product == &run.record;
 }
 
+std::string configuration_of(const Run& run) {
+    const std::string text = run.config.config.to_toml();
+    Hash64 hash;
+    hash.add(text.data(), text.size());
+    return hash.digits();
+}
+
+void need_same_configuration(const Run& run, const Store& store) {
+    const auto found = store.attributes.find("configuration");
+    // There is none in a checkpoint of an earlier version.
+    if (found != store.attributes.end() && found->second != configuration_of(run))
+        throw InputError((run.dir / "checkpoint.h5").string() +
+                         ": it belongs to another configuration than config.toml beside it; put back "
+                         "the one that is missing, or begin anew with --force");
+}
+
 }  // namespace
 
 void save_checkpoint(Run& run) {
@@ -19,6 +36,7 @@ void save_checkpoint(Run& run) {
     for (const Product* product : run.products())
         if (is_kept(run, product)) product->save(store);
     store.attributes["math"] = mathematics_name(run.config.integrator.portable_math);
+    store.attributes["configuration"] = configuration_of(run);
     store.save(run.dir / "checkpoint.h5");
 }
 
@@ -38,6 +56,7 @@ std::string mathematics_of(const Store& store) {
 }
 
 void load_checkpoint(Run& run, const Store& store) {
+    need_same_configuration(run, store);
     try {
         for (Product* product : run.products())
             if (is_kept(run, product)) product->load(store);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sampling/closure/bursts.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/places.h"
 
 namespace microlift {
@@ -85,6 +86,7 @@ index healing_steps(Run& run) {
         run.warn(remark);
     if (config.heal_steps >= 0) return config.heal_steps;
     if (run.healing >= 0) return run.healing;
+    const Checking check(run, "relaxation");
     std::string slow;
     const double longest = longest_relaxation(run, slow);
     if (!slow.empty())

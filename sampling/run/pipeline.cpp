@@ -5,6 +5,7 @@
 
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/checkpoint.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/stages.h"
 #include "sampling/run/summary.h"
@@ -44,6 +45,14 @@ void describe(Run& run) {
     metrics["seed"] = run.config.seed;
 }
 
+// Those of `check` refuse what they find, and the run goes on past them.
+void record_first_checks(Run& run) {
+    for (const char* name : {"starts", "ends", "spacing"}) Checking made(run, name);
+    if (run.model.n_cvs() == 2) Checking made(run, "independent");
+    Checking balance(run, "balance");
+    if (const std::string remark = run.model.bias_remark(); !remark.empty()) run.warn(remark);
+}
+
 // Sampling, estimating and training, round after round of coupling. A run that goes on begins with the
 // stage at which it was stopped.
 void run_rounds(Run& run) {
@@ -75,7 +84,7 @@ void go_on(Run& run) {
         run.progress.note("nothing to do: " + run.dir.string() + " is complete");
     } else {
         describe(run);
-        if (const std::string remark = run.model.bias_remark(); !remark.empty()) run.warn(remark);
+        record_first_checks(run);
         run_rounds(run);
         run_the_rest(run);
     }

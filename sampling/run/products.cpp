@@ -152,6 +152,13 @@ bool sound_metrics(const Json& metrics) {
         for (const Json& warning : *warnings)
             if (!warning.is_string()) return false;
     }
+    if (const Json* checks = metrics.find("checks")) {
+        if (!checks->is_array()) return false;
+        for (const Json& check : *checks) {
+            const Json* name = check.is_object() ? check.find("name") : nullptr;
+            if (!name || !name->is_string()) return false;
+        }
+    }
     return true;
 }
 

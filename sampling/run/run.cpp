@@ -1,7 +1,7 @@
 #include "sampling/run/run.h"
 
-#include "engine/config/value.h"
 #include "engine/files/files.h"
+#include "engine/text.h"
 #include "sampling/lift/lifting.h"
 
 namespace microlift {
@@ -33,7 +33,8 @@ std::vector<Product*> Run::products() {
 }
 
 void Run::warn(const std::string& message) {
-    const std::string text = printable(message, message.size());  // names of the user's are in it
+    // Names of the user's are in it.
+    const std::string text = printable(message, kWholeText, Controls::blank);
     if (record.add_warning(text)) progress.note("warning: " + text);
 }
 
@@ -41,10 +42,6 @@ void Run::write_metrics() const {
     write_file(dir / "metrics.json", record.metrics.dump(1) + "\n");
 }
 
-std::string number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.4g", value);
-    return text;
-}
+std::string number(double value) { return number(value, 4); }
 
 }  // namespace microlift

@@ -505,7 +505,7 @@ class Signals(Case):
         return code, errors
 
     def test_signals(self):
-        for how, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        for how, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             out = self.dir / f"stopped_{status}"
             code, _, errors = self.stop(out, how, 1.5, *LONG)
             self.assertEqual(code, status, errors)

@@ -221,9 +221,23 @@ TEST_CASE("files: JSON with a checksum notices every changed letter") {
 }
 
 TEST_CASE("messages hold nothing that a terminal obeys") {
-    CHECK(for_terminal("a\x1b[2J\x07" "b\x7f") == "a\\x1b[2J\\x07b\\x7f");
-    CHECK(for_terminal("\xc2\x9b" "1m") == "\\xc2\\x9b1m");
-    CHECK(for_terminal("two\nlines\tö ξ") == "two\nlines\tö ξ");
+    const auto on_terminal = [](const std::string& text) {
+        return printable(text, kWholeText, Controls::escape);
+    };
+    CHECK(on_terminal("a\x1b[2J\x07" "b\x7f") == "a\\x1b[2J\\x07b\\x7f");
+    CHECK(on_terminal("\xc2\x9b" "1m") == "\\xc2\\x9b1m");
+    CHECK(on_terminal("two\nlines\tö ξ") == "two\nlines\tö ξ");
+    CHECK(printable("a\x1b[2J\nb\xc2\x9b" "c ξ", kWholeText, Controls::blank) == "a [2J b c ξ");
+    CHECK(printable("0123456789", 4, Controls::blank) == "0123...");
+    CHECK(printable("012ξ", 4, Controls::blank) == "012...");
+    CHECK(printable("012ξ", 5, Controls::blank) == "012ξ");
+}
+
+TEST_CASE("numbers of messages") {
+    CHECK(number(1.0 / 3, 4) == "0.3333");
+    CHECK(number(1.0 / 3, 7) == "0.3333333");
+    CHECK(number(-std::nan(""), 4) == "nan");
+    CHECK(number(-1e300, 17).size() < 30);
 }
 
 TEST_CASE("files: CSV does not depend on the locale") {
@@ -310,6 +324,9 @@ TEST_CASE("files: what editors and other programs put into tables of states") {
     CHECK(read("# a remark\n1,2\n").commented);
     CHECK(contains(refused("1,nan\n0,6\n"), "line 1, column 2 is nan"));
     CHECK(contains(refused("x,y\n1,2\n-inf,6\n"), "line 3, column 1 is -inf"));
+    CHECK(contains(refused("1,2\n3,1e39\n"), "line 2, column 2 is 1e39, beyond single precision"));
+    CHECK(contains(refused("1,-1e400\n"), "line 1, column 2 is -1e400, beyond single precision"));
+    CHECK(read("1,1e-400\n").values == std::vector<double>{1, 0});
     CHECK(contains(refused("1,O.5\n0,6\n"), "line 1 is not a row of numbers"));
     CHECK(contains(refused("x,y\nu,v\n1,2\n"), "line 2 is not a row of numbers"));
     CHECK(contains(refused("1,2,\n"), "line 1 is not a row of numbers"));

@@ -342,7 +342,9 @@ int main(int argc, char** argv) {
     // A configuration may have several faults, one a line.
     for (std::size_t at = 0; at <= message.size();) {
         const std::size_t end = std::min(message.find('\n', at), message.size());
-        std::fprintf(stderr, "microlift: %s\n", microlift::for_terminal(message.substr(at, end - at)).c_str());
+        const std::string line = microlift::printable(
+            message.substr(at, end - at), microlift::kWholeText, microlift::Controls::escape);
+        std::fprintf(stderr, "microlift: %s\n", line.c_str());
         at = end + 1;
     }
     return status;

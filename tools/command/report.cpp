@@ -117,7 +117,8 @@ void command_report(const std::string& dir) {
         throw InputError(dir + ": there is no config.toml in it; give the directory of a run");
     }
     write_report(dir);
-    std::cout << for_terminal((fs::path(dir) / "report.html").string()) << "\n";
+    const std::string page = (fs::path(dir) / "report.html").string();
+    std::cout << printable(page, kWholeText, Controls::escape) << "\n";
 }
 
 }  // namespace microlift

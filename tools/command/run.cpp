@@ -139,7 +139,7 @@ void command_run(const std::string& config_file, const RunOptions& options) {
     } catch (const InputError& error) {
         // The results are there; only their pictures are not.
         std::fprintf(stderr, "microlift: warning: no report.html: %s\n",
-                     for_terminal(error.what()).c_str());
+                     printable(error.what(), kWholeText, Controls::escape).c_str());
     }
 }
 
@@ -166,7 +166,7 @@ void command_learn(const LearnOptions& options) {
     const DirectoryLock lock(options.dir, options.out_file.empty() ? DirectoryLock::Use::alone
                                                                    : DirectoryLock::Use::reading);
     Progress progress(options.quiet);
-    std::cout << for_terminal(learn_from_run(options, progress));
+    std::cout << printable(learn_from_run(options, progress), kWholeText, Controls::escape);
     progress.end();
 }
 

@@ -142,6 +142,8 @@ def notices(warnings, notes, passed):
     result = ""
     if warnings:
         result = box("warnings", "Warnings", f"<ul>{''.join(map(warning_html, warnings))}</ul>")
+        if passed:
+            result += details("What was checked and found right", bullets(map(sentence, passed)))
     elif passed:
         result = box("good", "No warnings. What was checked:", bullets(map(sentence, passed)))
     return result + (box("note", "Notes", bullets(notes)) if notes else "")

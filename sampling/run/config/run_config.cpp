@@ -203,6 +203,7 @@ void check_stages(RunConfig& run, double available_bytes) {
                         model->observed());
         config.with({"umbrella.initial"}, [&] { check_initial_file(run.umbrella); });
         check_cuts(config, run, run.umbrella, *model);
+        check_seams(config, run, run.umbrella, *model);
         check_starts(config, run, *model);
         config.with({"closure"}, [&] { check_committors(run, *model); });
         config.with({"umbrella", "integrator"}, [&] { check_spacing(run, *model); });

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
 #include "engine/config/checks.h"
+#include "engine/text.h"
 
 namespace microlift {
 
@@ -15,12 +15,7 @@ namespace {
 constexpr double kMostOfNoise = 0.25;
 // Of the width 1/√(β stiffness) of a window: its centre and the bins within are rounded as much.
 constexpr double kMostOfWindow = 1.0 / 256;
-
-std::string digits(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.7g", value);
-    return text;
-}
+constexpr int kDigits = 7;  // which single precision has
 
 // The variable that ξ is, up to a constant; −1 where it is none.
 int variable_of(const FormulaSystem::Cv& cv) {
@@ -70,25 +65,26 @@ void check_spacing(const RunConfig& run, const Model& model) {
         if (!steps && !(spacing > kMostOfWindow * window)) continue;
         const std::string& name = model.cv_names()[i];
         const std::string far_away = "the collective variable '" + name + "' goes up to " +
-                                     digits(far) + ", where single precision knows a number every " +
-                                     digits(spacing);
+                                     number(far, kDigits) +
+                                     ", where single precision knows a number every " +
+                                     number(spacing, kDigits);
         const double half = 0.5 * std::fabs(run.umbrella.to[i] - run.umbrella.from[i]);
         if (steps && float_spacing(half) > kMostOfNoise * noise)
             throw KeyError("integrator.dt",
                            far_away + ", and the noise of a step of integrator.dt moves it by " +
-                               digits(noise),
+                               number(noise, kDigits),
                            "choose a larger integrator.dt");
         if (!steps && float_spacing(half) > kMostOfWindow * window)
             throw KeyError("umbrella.stiffness",
-                           far_away + "; a window is " + digits(window) + " wide",
+                           far_away + "; a window is " + number(window, kDigits) + " wide",
                            "choose a smaller umbrella.stiffness");
         const bool is_variable = variable >= 0 && model.text().cv[i] == model.variables()[
                                                       static_cast<std::size_t>(variable)];
         const std::string middle =
             toml_number(std::round(0.5 * (run.umbrella.from[i] + run.umbrella.to[i])));
         throw KeyError("umbrella.from",
-                       far_away + (steps ? "; the noise of a step moves it by " + digits(noise)
-                                         : "; a window is " + digits(window) + " wide"),
+                       far_away + (steps ? "; the noise of a step moves it by " + number(noise, kDigits)
+                                         : "; a window is " + number(window, kDigits) + " wide"),
                        "count it from " + middle + ": " +
                            (is_variable ? "write (" + name + " + " + middle + ") for it in the formulas"
                                         : "give the variables behind it such an origin") +

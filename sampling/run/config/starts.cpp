@@ -8,6 +8,7 @@
 #include "engine/device/buffer.h"
 #include "engine/device/stream.h"
 #include "engine/files/table.h"
+#include "engine/text.h"
 #include "sampling/dynamics/schemes.h"
 #include "sampling/run/config/inputs.h"
 
@@ -16,13 +17,7 @@ namespace {
 
 constexpr index kPiece = 1 << 16;  // windows that are looked at together
 constexpr std::size_t kShownVariables = 8;
-
-std::string text_of(double value) {
-    if (std::isnan(value)) return "nan";
-    char text[32];
-    std::snprintf(text, sizeof text, "%.6g", value);
-    return text;
-}
+constexpr int kStateDigits = 6;
 
 std::string listed(const std::vector<std::string>& names) {
     std::string text;
@@ -35,7 +30,7 @@ std::string listed(const std::vector<std::string>& names) {
 std::string state_text(const std::vector<std::string>& names, std::span<const double> state) {
     std::vector<std::string> parts;
     for (std::size_t d = 0; d < state.size(); ++d)
-        parts.push_back(names[d] + " = " + text_of(state[d]));
+        parts.push_back(names[d] + " = " + number(state[d], kStateDigits));
     return listed(parts);
 }
 
@@ -95,7 +90,8 @@ std::vector<double> nearest_rows(const UmbrellaConfig& umbrella, const Model& mo
                 bad_file(umbrella,
                          ": at its state " + state_text(model.variables(), state) + " (row " +
                              std::to_string(r) + ", counted from 0) the collective variable '" +
-                             printable(model.cv_names()[k], 80) + "' is " + text_of(xi.back()),
+                             printable(model.cv_names()[k], 80) + "' is " +
+                             number(xi.back(), kStateDigits),
                          "leave that state out, or correct it");
         }
     std::vector<double> states;
@@ -155,7 +151,7 @@ std::vector<float> StartCheck::floats(const std::string& key, std::span<const do
         if (!std::isfinite(x.back()))
             throw KeyError(key,
                            "key '" + key + "': " + model_.variables()[d] + " = " +
-                               text_of(state[d]) + " is beyond single precision",
+                               number(state[d], kStateDigits) + " is beyond single precision",
                            "give states within 3.4e38, or choose other units");
     }
     return x;
@@ -181,7 +177,7 @@ std::string StartCheck::force_fault(std::size_t d, std::span<const double> state
         return "'system.drift[" + std::to_string(d) + "]', the drift of " + by + "," +
                (std::isfinite(exact) ? " is beyond single precision" : " is not finite");
     const double energy = formulas_.graph.evaluate(formulas_.potential_node, state);
-    if (!std::isfinite(energy)) return "'system.potential' is " + text_of(energy);
+    if (!std::isfinite(energy)) return "'system.potential' is " + number(energy, kStateDigits);
     return "the force on " + by + ", from 'system.potential'," +
            (std::isfinite(exact) ? " is beyond single precision" : " is not finite");
 }

@@ -5,6 +5,8 @@
 
 #include "sampling/estimate/stationarity.h"
 #include "sampling/learn/landmarks.h"
+#include "sampling/run/checks.h"
+#include "sampling/run/stages/jumps.h"
 
 namespace microlift {
 
@@ -15,6 +17,7 @@ void warn_flat_cv(Run& run) {
     constexpr index kPieces = 32, kPiece = 128, n = kPieces * kPiece;
     const SampleSet& samples = run.samples;
     if (run.model.linear_cvs() || samples.n < n) return;
+    const Checking check(run, "flat");
     const int K = run.model.n_cvs(), D = run.model.dim(), outputs = K * (1 + D);
     Buffer<float> out(run.device, outputs * n);
     for (index p = 0; p < kPieces; ++p) {
@@ -43,6 +46,7 @@ void warn_flat_cv(Run& run) {
 
 // The start was not forgotten.
 void warn_drift(Run& run) {
+    const Checking check(run, "stationary");
     const int dim = static_cast<int>(run.model.dim());
     std::string list;
     for (const Drifting& d : drifting_windows(run.stream, run.samples.biased(),
@@ -64,6 +68,7 @@ void warn_drift(Run& run) {
 
 void check_samples(Run& run) {
     warn_flat_cv(run);
+    check_jumps(run);
     warn_drift(run);
 }
 

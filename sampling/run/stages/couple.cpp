@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sampling/run/checks.h"
 #include "sampling/run/coupling_profile.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/places.h"
@@ -262,6 +263,7 @@ void plan_round(Run& run) {
         round["next"] = choose_next(run, places);
     } else {
         record["stopped"] = stopped;
+        const Checking check(run, "coupled");
         warn_unsettled(run, places);
         if (asks_for_targets(run.config.coupling) && !met)
             run.warn("coupling ended (" + stopped +

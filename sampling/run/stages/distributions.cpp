@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engine/stop.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
 
@@ -264,6 +265,7 @@ void Judgement::finish() {
 
     Json& lifting = run_.record["lifting"];
     lifting["w1"] = list_;
+    const Checking check(run_, "generated");
     if (!physics_w1_.empty()) lifting["physics_w1"] = median_and_worst(physics_w1_);
     if (!generated_w1_.empty()) lifting["generator_w1"] = median_and_worst(generated_w1_);
     if (!healed_w1_.empty()) lifting["healed_w1"] = median_and_worst(healed_w1_);

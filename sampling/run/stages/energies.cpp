@@ -7,6 +7,7 @@
 
 #include "kernels/random/streams.h"
 #include "sampling/numerics/statistics.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
@@ -295,6 +296,7 @@ void compare_energies(Run& run) {
                                 {"samples", reference.count}}}};
     std::vector<std::string> sources{"physics", "generator"};
     if (heal_steps > 0) sources.push_back("healed");
+    const Checking check(run, "energies");
     EnergyReport report(run, sources);
     for (std::size_t v = 0; v < values.size(); ++v) {
         std::vector<const Seen*> here;

@@ -1,6 +1,9 @@
 // The free energy, and samples.h5 with the weights that come with it.
 #include "sampling/run/stages.h"
 
+#include <algorithm>
+
+#include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
 #include "sampling/run/stages/store.h"
@@ -71,6 +74,7 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
 // The start is forgotten after several relaxation times, τ = g/2 samples.
 void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
     const UmbrellaConfig& u = run.config.umbrella;
+    const Checking equilibration(run, "equilibration");
     std::string slow;
     for (std::size_t w = 0; w < inefficiency.size(); ++w) {
         if (static_cast<index>(w) >= u.window_count()) break;  // coupling's windows begin lifted
@@ -84,6 +88,12 @@ void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
         run.warn("equilibrated for less than five relaxation times, so the start may still show, "
                  "and the error bars do not include it: windows " + slow +
                  "; raise umbrella.equilibrate or use umbrella.exchange");
+}
+
+// What a doubt says that came of comparing these.
+const char* doubted(const std::string& compared) {
+    if (compared == "halves") return "two halves of the data";
+    return compared == "windows" ? "windows contradict" : " differ by ";
 }
 
 void write_profile(const Run& run) {
@@ -112,7 +122,14 @@ void estimate(Run& run) {
     run.free_energy.doubts = result.doubts;  // told at the end: another round may settle them
     run.free_energy.overlaps = result.overlaps;
     run.free_energy.error_blocks = result.error_blocks;
-    for (const std::string& w : result.warnings) run.warn(w);
+    {
+        const Checking samples(run, "samples");
+        for (const std::string& w : result.warnings) run.warn(w);
+    }
+    for (const std::string& name : result.compared)
+        note_check(run, name, std::ranges::any_of(result.doubts, [&](const std::string& doubt) {
+            return doubt.find(doubted(name)) != std::string::npos;
+        }));
     warn_equilibration(run, result.inefficiency);
     write_profile(run);
     if (!run.histogram.kept()) {

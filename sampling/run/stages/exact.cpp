@@ -9,6 +9,7 @@
 #include "engine/files/files.h"
 #include "sampling/estimate/agreement.h"
 #include "sampling/numerics/statistics.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/targets.h"
 
 namespace microlift {
@@ -87,6 +88,7 @@ std::string likely_cause(Run& run, const std::vector<ExactConditional>& at) {
 void compare_with_exact(Run& run, const std::vector<ExactConditional>& at) {
     const FreeEnergy& f = run.free_energy;
     if (f.profile.size() != at.size()) return;
+    const Checking check(run, "exact");
     const double kt = run.model.kt();
     constexpr double kAllowed = 0.05;  // kT: what a step that is not too large may leave
     std::vector<double> difference;

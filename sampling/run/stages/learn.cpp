@@ -1,6 +1,7 @@
 // Learning coordinates: a diffusion map of the stored samples, for a later run.
 #include "sampling/learn/landmarks.h"
 #include "sampling/learn/learn.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/stages.h"
 
@@ -55,6 +56,7 @@ void learn(Run& run) {
         j["rank_correlation"].push_back(named);
     }
     j["geometric_harmonics_error"] = learned.harmonics_error;
+    const Checking check(run, "learned");
     for (const std::string& warning : learned.warnings) run.warn("learned coordinates: " + warning);
     run.write_metrics();
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/places.h"
 #include "sampling/run/stages/distributions.h"
@@ -48,6 +49,7 @@ BinMoments bin_moments(const Run& run, const std::string& source, const std::vec
 
 // Runs of neighbouring bins without a sample.
 void warn_outside_data(Run& run, const std::vector<double>& mean) {
+    const Checking check(run, "outside");
     const Grid& grid = run.grid;
     std::string where;
     index missing = 0;

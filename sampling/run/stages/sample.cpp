@@ -9,6 +9,7 @@
 #include "kernels/random/streams.h"
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/checkpoint.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/config/starts.h"
 #include "sampling/run/stages/histogram.h"
@@ -279,6 +280,7 @@ void SamplingRound::record_steps(Json& record) {
     }
     record["step_acceptance"] = mean;
     record["lowest_step_acceptance"] = lowest;
+    const Checking check(run_, "acceptance");
     if (lowest < kLowAcceptance)
         run_.warn("mala accepts only " + number(lowest) + " of its steps in " +
                   describe_window(where) + " (" + number(mean) +
@@ -291,6 +293,7 @@ void SamplingRound::record_jumps(Json& record) {
     const double accepted = share(a[0] + a[2], a[1] + a[3]);
     run_.coupling.jump_acceptance = accepted;
     record["jump_acceptance"] = accepted;
+    const Checking check(run_, "acceptance");
     if (jumps_->exact_density()) {
         record["mixture_jump_acceptance"] = share(a[0], a[1]);
         record["exact_jump_acceptance"] = share(a[2], a[3]);
@@ -310,6 +313,7 @@ void sample(Run& run) {
     round.equilibrate();
     round.collect();
     round.finish();
+    note_check(run, "finite", false);  // else the run would have ended
 }
 
 }  // namespace microlift

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "sampling/run/checkpoint.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/targets.h"
 
@@ -135,6 +136,7 @@ void train(Run& run) {
     generator.conditions = history.bin_conditions;
     generator.distances = history.distances;
     record_training(run, history, trainer->precision());
+    const Checking check(run, "held_out");
     if (history.distances.empty())
         run.warn("nothing was held out of the training, so nothing judged it and its last state is kept; "
                  "choose generator.held_out so that both parts have samples, or sample more");

@@ -6,6 +6,7 @@
 
 #include "kernels/random/streams.h"
 #include "sampling/lift/proposals.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/places.h"
 #include "sampling/run/targets.h"
@@ -130,6 +131,7 @@ void warn_uneven(Run& run, const Weighed& w) {
 }  // namespace
 
 void weigh_proposals(Run& run) {
+    const Checking check(run, "weights");
     Generator generator = run.generator.make(run.stream);
     const std::string refusal = proposals_refusal(run.model, generator);
     if (!refusal.empty())

@@ -144,6 +144,36 @@ std::vector<float> lanes_of(const L* values, int n, int lane) {
 
 }  // namespace
 
+TEST_CASE("angles of a right triangle are those of its legs, up to their ends") {
+    Expressions graph;
+    const Symbols symbols{{"x", "y", "z"}, {}};
+    const auto parsed = [&](const std::string& text) { return parse_formula(graph, text, symbols); };
+    for (const auto& [text, legs] : {std::pair{"acos(x/sqrt(x^2+y^2))", "atan2(abs(y), x)"},
+                                     std::pair{"asin(-2*x/(4*x^2+y^2)^0.5)", "atan2(-2*x, abs(y))"},
+                                     std::pair{"acos(-z/sqrt(z^2+x^2+y^2))", "atan2(sqrt(x^2+y^2), -z)"},
+                                     std::pair{"acos((x-1)/sqrt(y^2+(x-1)^2))", "atan2(abs(y), x-1)"},
+                                     std::pair{"asin(1/sqrt(1+x^2))", "atan2(1, abs(x))"}}) {
+        CAPTURE(text);
+        CHECK(parsed(text) == parsed(legs));
+    }
+    // Others keep their own form: lengths that are not of the same triangle.
+    CHECK(parsed("acos(x/sqrt(2*x^2+y^2))") != parsed("atan2(sqrt(x^2+y^2), x)"));
+    CHECK(graph.evaluate(parsed("acos(x/sqrt(2*x^2+y^2))"), std::vector<double>{1.0, 1.0, 0.0}) ==
+          doctest::Approx(std::acos(1 / std::sqrt(3.0))).epsilon(1e-14));
+    CHECK(graph.evaluate(parsed("asin(2*x/sqrt(x^2+9*y^2))"), std::vector<double>{1.0, 1.0, 0.0}) ==
+          doctest::Approx(std::asin(2 / std::sqrt(10.0))).epsilon(1e-14));
+}
+
+TEST_CASE("a number over its size is a sign, which has no slope") {
+    Expressions graph;
+    const Symbols symbols{{"x", "y"}, {}};
+    const NodeId sign = parse_formula(graph, "3*(x-y)/abs(x-y)", symbols);
+    for (const auto& [x, y] : {std::pair{2.0, 1.0}, std::pair{-1.0, 5.0}})
+        CHECK(graph.evaluate(sign, std::vector<double>{x, y}) == (x > y ? 3 : -3));
+    for (const NodeId slope : graph.gradient(sign, 2)) CHECK(graph.is_constant(slope, 0.0));
+    CHECK(parse_formula(graph, "x/sqrt(x^2)", symbols) == parse_formula(graph, "abs(x)/x", symbols));
+}
+
 TEST_CASE("formula: precedence and associativity") {
     CHECK(value_of("1 + 2*3") == 7.0);
     CHECK(value_of("-2^2") == -4.0);

@@ -142,7 +142,7 @@ TEST_CASE("starts: the columns of a file stand in any order if they are named") 
     says(job("a,b\n-1,5\n"), "has the header a, b, the system the variables x, y");
     says(job("x,x\n-1,5\n"), "has the header x, x");
     says(job("x,y\n-1,nan\n0,6\n"), "line 2, column 2 is nan");
-    says(job("x,y\n-1,1e39\n0,6\n"), "y = 1e+39 is beyond single precision");
+    says(job("x,y\n-1,1e39\n0,6\n"), "start.csv: line 2, column 2 is 1e39, beyond single precision");
     Job root = job("x,y\n-1,-5\n0,6\n");
     root.cvs = R"cv(["sqrt(y)"])cv";
     root.from = "0.5", root.to = "2";
@@ -177,7 +177,56 @@ TEST_CASE("collective variables: samples that would cross the cut of an angle ar
         CHECK(job.refusal() == "");
     }
     job.cvs = "[{ formula = \"x\", period = 6.283185307179586 }]";
+    job.potential = "cos(x) + 5*(y - sin(x))^2";
     job.from = "-3.141592653589793", job.to = "3.141592653589793";
+    CHECK(job.refusal() == "");
+}
+
+TEST_CASE("collective variables: ends of an inverse sine or cosine are refused, with what to write") {
+    Job job;
+    job.more = initial("[0.5, 0.1]");
+    job.from = "0.1", job.to = "3.0";
+    for (const char* formula : {"acos(x/2)", "acos((x*y + y)/(sqrt(x^2+y^2)*sqrt(y^2+1)))", "2*acos(x/2)",
+                                "asin(tanh(x)) + 1.5"}) {
+        CAPTURE(formula);
+        job.cvs = "[\"" + std::string(formula) + "\"]";
+        says(job, "where its slope is infinite");
+        says(job, "atan2(y, x)");
+    }
+    job.from = "1.2", job.to = "1.9";
+    job.cvs = R"cv(["acos(x/2)"])cv";
+    CHECK(job.refusal() == "");
+}
+
+TEST_CASE("collective variables: windows all round need a system that is the same a period on") {
+    Job job;
+    job.cvs = "[{ formula = \"x\", period = 6.283185307179586 }]";
+    job.from = "-3.141592653589793", job.to = "3.141592653589793";
+    for (const char* potential : {"cos(x)", "cos(3*x) + 20*(y - sin(x))^2", "1e-3*cos(x) + 10*y^2"}) {
+        CAPTURE(potential);
+        job.potential = potential;
+        CHECK(job.refusal() == "");
+    }
+    job.potential = "cos(x) - 0.5*x";  // a work of pi kT
+    says(job, "a work of 3.142 kT is done");
+    for (const char* potential : {"cos(x) + cos(0.5*x)", "(x^2-1)^2", "cos(x) + 10*(y - sin(0.5*x))^2"}) {
+        CAPTURE(potential);
+        job.potential = potential;
+        says(job, "its forces are others there");
+    }
+    // A part of the turn; a period of another number of digits; a multiple; one angle to another.
+    job.from = "-2.0", job.to = "2.0";
+    CHECK(job.refusal() == "");
+    job.potential = "cos(x)";
+    job.cvs = "[{ formula = \"x\", period = 6.283 }]";
+    job.from = "-3.1415", job.to = "3.1415";
+    CHECK(job.refusal() == "");
+    job.cvs = "[{ formula = \"2*x + 1\", period = 12.566370614359172 }]";
+    job.from = "0", job.to = "12.566370614359172";
+    CHECK(job.refusal() == "");
+    job.potential = "cos(x - y)";
+    job.cvs = "[{ formula = \"x - y\", period = 6.283185307179586 }]";
+    job.from = "0", job.to = "6.283185307179586";
     CHECK(job.refusal() == "");
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "sampling/run/checks.h"
 #include "sampling/run/places.h"
 
 namespace microlift {
@@ -36,6 +37,7 @@ double step_across(const Grid& grid, const std::vector<double>& profile, index b
 void check_bins(Run& run) {
     // Without a potential, windows may hold what has no law of its own.
     if (!run.model.gradient()) return;
+    const Checking check(run, "bins");
     const std::vector<double>&profile = run.free_energy.profile, &error = run.free_energy.error;
     const double kt = run.model.kt();
     double least = std::numeric_limits<double>::infinity();

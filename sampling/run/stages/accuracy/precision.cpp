@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "sampling/run/checks.h"
 #include "sampling/run/config/spacing.h"
 
 namespace microlift {
@@ -134,6 +135,7 @@ DriftError drift_error(const std::vector<double>& single, const std::vector<doub
 }
 
 void check_drift(Run& run, const BiasedDrift& physics, const Rows& x, std::size_t windows) {
+    const Checking check(run, "single_force");
     const FormulaSystem& system = run.model.formulas();
     const Rows single = in_single(system.force, x);
     const Rows exact = in_double(system.graph, system.drift_nodes, x), noise = physics.noise(x);
@@ -161,6 +163,7 @@ void check_drift(Run& run, const BiasedDrift& physics, const Rows& x, std::size_
 
 // Numbers far from zero lie apart.
 void check_numbers(Run& run, const BiasedDrift& physics, const Rows& x) {
+    const Checking check(run, "single_state");
     const IntegratorConfig& integrator = run.config.integrator;
     const Rows squares = physics.noise(x);
     double worst = 0;
@@ -198,6 +201,7 @@ double usual_error(const Run& run) {
 
 // A bin's density, and so its free energy in kT, is off by about the spacing's part of its width.
 void check_cvs(Run& run, const Rows& x) {
+    const Checking check(run, "single_variable");
     const FormulaSystem& system = run.model.formulas();
     const Rows single = in_single(system.cv, x), exact = in_double(system.graph, system.cv_nodes, x);
     double worst = 0;
@@ -221,6 +225,7 @@ void check_cvs(Run& run, const Rows& x) {
 void check_energies(Run& run, const Rows& x) {
     const bool decides = run.kernel->metropolis() || run.coupling.jump_acceptance > 0;
     if (!decides || !run.model.gradient()) return;
+    const Checking check(run, "single_energy");
     const FormulaSystem& system = run.model.formulas();
     const Rows single = in_single(system.potential, x);
     const Rows exact = in_double(system.graph, {system.potential_node}, x);

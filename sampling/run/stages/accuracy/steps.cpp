@@ -6,6 +6,7 @@
 
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/stages/accuracy/excess.h"
 
 namespace microlift {
@@ -130,6 +131,7 @@ void warn_of_steps(Run& run, const BiasedDrift& physics, const WindowStates& at,
 void check_steps(Run& run, const BiasedDrift& physics, const std::vector<WindowStates>& drawn) {
     if (drawn.empty()) return;
     const double time = drift_time(run);
+    const Checking check(run, "steps");
     Excess worst;
     const WindowStates* where = &drawn[0];
     std::size_t variable = 0;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/random/streams.h"
+#include "sampling/run/checks.h"
 #include "sampling/run/places.h"
 #include "sampling/run/stages.h"
 #include "sampling/run/targets.h"
@@ -266,6 +267,7 @@ void close(Run& run) {
     ClosureStage stage(run, meter, healing_steps(run));
     stage.run(moments, one ? &narrow : nullptr);
     run.record["closure"] = stage.metrics();
+    const Checking check(run, "closure");
     for (const std::string& text : stage.warnings()) run.warn(text);
 }
 

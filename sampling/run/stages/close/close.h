@@ -259,6 +259,7 @@ private:
     bool covers(const ReducedModel& m, double to) const;
     bool covers(const ReducedModelOfTwo& m, const EllipseSet& set) const;
     void warn_beyond();
+    void leave_out_vague();
 
     // The reduced model by the engine, from tables that reach beyond its ends.
     void simulate(ClosureSource& s);

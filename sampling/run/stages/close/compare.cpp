@@ -95,8 +95,29 @@ Json ClosureStage::describe_full_model() const {
     return full;
 }
 
+// Rates and times are positive: one that is known to less than its own size is not known.
+void ClosureStage::leave_out_vague() {
+    std::string what;
+    const auto leave_out = [&](Figure& f, const std::string& name) {
+        if (!(f.error >= f.value)) return;
+        what += (what.empty() ? "" : ", ") + name + " (" + with_error(f) + ")";
+        f = {kUnknown, kUnknown};
+    };
+    each_source([&](ClosureFigures& s) {
+        for (std::size_t i = 0; i < s.rates.size(); ++i)
+            leave_out(s.rates[i], "rate " + std::to_string(i + 1) + " by " + s.name);
+        for (std::size_t i = 0; i < s.times.size(); ++i)
+            leave_out(s.times[i], "the passage to " + text_of(passage_to(i)) + " by " + s.name);
+    });
+    if (!what.empty())
+        add_warning("closure: what follows from it is not known to its own size and left out: " +
+                    what +
+                    "; sample more where the free energy or the diffusion has large errors");
+}
+
 void ClosureStage::compare() {
     warn_beyond();
+    leave_out_vague();
     Json sources = Json::array();
     each_source([&](const ClosureFigures& s) { sources.push_back(describe(s)); });
     sources.push_back(describe_full_model());

@@ -1,0 +1,142 @@
+// Windows all round a periodic variable take the system for the same a period on: forces have to be,
+// and no work may be done on the way round, else a current goes round and no law exp(−V/kT) holds.
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "engine/config/checks.h"
+#include "engine/config/value.h"
+#include "engine/text.h"
+#include "sampling/bias/cv_checks.h"
+
+namespace microlift {
+namespace {
+
+constexpr int kStates = 16;          // of each length
+constexpr double kUnlike = 0.05;     // of the forces' size: periods are given with a few digits
+constexpr double kMostWork = 0.05;   // kT
+constexpr index kPartsOfTurn = 512;  // of the way round, for the work along it
+
+using Rows = std::vector<std::vector<double>>;
+
+Rows evaluated(const Expressions& graph, const std::vector<NodeId>& nodes, const Rows& x) {
+    const std::size_t n = x[0].size();
+    const BatchEvaluator evaluate(graph, nodes);
+    std::vector<double> flat, out(nodes.size() * n);
+    for (const auto& row : x) flat.insert(flat.end(), row.begin(), row.end());
+    evaluate(flat.data(), n, n, out.data());
+    Rows rows;
+    for (std::size_t o = 0; o < nodes.size(); ++o)
+        rows.emplace_back(out.begin() + static_cast<std::ptrdiff_t>(o * n),
+                          out.begin() + static_cast<std::ptrdiff_t>((o + 1) * n));
+    return rows;
+}
+
+// Along one variable, which changes by `turn` where ξ does by its period.
+class Seam {
+public:
+    Seam(const FormulaSystem& system, std::size_t variable, double turn, double begin)
+        : system_(system), variable_(variable), turn_(turn), begin_(begin) {}
+
+    // Whether the forces are the same a turn on, at states of several lengths of the other variables.
+    bool forces_meet() const {
+        for (const double length : {0.01, 0.1, 1.0, 10.0}) {
+            const Rows x = states(length);
+            const Rows here = evaluated(system_.graph, system_.drift_nodes, x),
+                       there = evaluated(system_.graph, system_.drift_nodes, moved(x, turn_));
+            for (std::size_t d = 0; d < here.size(); ++d) {
+                double size = 0, change = 0;
+                for (std::size_t i = 0; i < here[d].size(); ++i) {
+                    const double difference = there[d][i] - here[d][i];
+                    if (!std::isfinite(difference)) continue;
+                    size += here[d][i] * here[d][i] + there[d][i] * there[d][i];
+                    change += difference * difference;
+                }
+                if (change > kUnlike * kUnlike * size) return false;
+            }
+        }
+        return true;
+    }
+
+    // Of the drift on the way round in kT; of a matrix of noise it is not looked at.
+    double work() const {
+        double least = std::numeric_limits<double>::infinity();
+        if (system_.noise != FormulaSystem::Noise::diagonal) return 0;
+        for (const double length : {0.01, 0.1, 1.0}) {
+            const Rows x = states(length);
+            std::vector<double> sum(x[0].size(), 0.0);
+            for (index i = 0; i < kPartsOfTurn; ++i) {
+                const double part = static_cast<double>(i) / static_cast<double>(kPartsOfTurn);
+                const Rows along = moved(x, part * turn_);
+                const Rows b = evaluated(system_.graph, {system_.drift_nodes[variable_]}, along),
+                           sigma =
+                               evaluated(system_.graph, {system_.noise_nodes[variable_]}, along);
+                for (std::size_t j = 0; j < sum.size(); ++j)
+                    sum[j] += 2 * b[0][j] / (sigma[0][j] * sigma[0][j]) * turn_ /
+                              static_cast<double>(kPartsOfTurn);
+            }
+            for (const double work : sum)
+                if (std::isfinite(work)) least = std::min(least, std::fabs(work));
+        }
+        return std::isfinite(least) ? least : 0;
+    }
+
+private:
+    Rows states(double length) const {
+        std::mt19937_64 random(1);
+        const auto between = [&] { return static_cast<double>(random() >> 11) * 0x1p-52 - 1.0; };
+        Rows x(static_cast<std::size_t>(system_.dim), std::vector<double>(kStates));
+        for (std::size_t d = 0; d < x.size(); ++d)
+            for (double& v : x[d])
+                v = d == variable_ ? begin_ + 0.5 * turn_ * (1 + between()) : length * between();
+        return x;
+    }
+    Rows moved(Rows x, double by) const {
+        for (double& v : x[variable_]) v += by;
+        return x;
+    }
+
+    const FormulaSystem& system_;
+    std::size_t variable_;
+    double turn_, begin_;
+};
+
+void find_seam(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model,
+               std::size_t k) {
+    const FormulaSystem& system = model.formulas();
+    const double period = config.cv.variables[k].period;
+    const bool all_round = umbrella.to[k] - umbrella.from[k] > period * (1 - 1e-3);
+    const FormulaSystem::Cv& cv = system.cvs[k];
+    if (!(period > 0) || !all_round || !cv.linear) return;
+    bool meets = false;
+    double work = 0;
+    for (std::size_t d = 0; d < cv.weights.size() && !meets; ++d) {
+        if (cv.weights[d] == 0.0) continue;
+        const Seam seam(system, d, period / cv.weights[d],
+                        (umbrella.from[k] - cv.offset) / cv.weights[d]);
+        meets = seam.forces_meet();
+        if (meets) work = seam.work();
+    }
+    if (meets && work < kMostWork) return;
+    const std::string name = printable(model.cv_names()[k], 80);
+    throw KeyError("cv.variables[" + std::to_string(k) + "]",
+                   "the windows go all round '" + name +
+                       "', but the system is not the same a period on: " +
+                       (meets ? "on the way round a work of " + number(work, 4) +
+                                    " kT is done, so a current goes round, and the law is not "
+                                    "exp(-V/kT) of any V"
+                              : "its forces are others there"),
+                   "correct 'period' or the formulas, or leave a part of the turn out");
+}
+
+}  // namespace
+
+void check_seams(Checks& checks, const ModelConfig& config, const UmbrellaConfig& umbrella,
+                 const Model& model) {
+    checks.with({"umbrella", "cv.variables"}, [&] {
+        for (std::size_t k = 0; k < config.cv.variables.size(); ++k)
+            find_seam(config, umbrella, model, k);
+    });
+}
+
+}  // namespace microlift
