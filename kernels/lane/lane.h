@@ -12,6 +12,8 @@
 // there only to instantiate the kernels, and the C++ pass owns the real ones.
 #define HOST_PASS_BEGIN namespace cuda_pass {
 #define LANE_UNROLL _Pragma("unroll")
+// Of a loop that turns a few times at most, and not where the time goes.
+#define LANE_ROLLED _Pragma("unroll 1")
 #define HOST_PASS_END }
 #else
 #define LANE_FN inline __attribute__((always_inline))
@@ -20,6 +22,7 @@
 #define HOST_PASS_BEGIN
 #define HOST_PASS_END
 #define LANE_UNROLL _Pragma("GCC unroll 64")
+#define LANE_ROLLED
 #endif
 
 namespace microlift {
