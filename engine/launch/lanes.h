@@ -51,7 +51,8 @@ __global__ void __launch_bounds__(kThreadsPerBlock) index_kernel(
     if (i < n) body(i);
 }
 
-// A thread for each: 2³¹ − 1 blocks take more elements than a device's memory holds.
+// A thread for each element. No loop over the grid is needed: its 2³¹ − 1 blocks take more elements than
+// the memory of a device holds.
 inline unsigned cuda_blocks(index n) {
     return static_cast<unsigned>((n + kThreadsPerBlock - 1) / kThreadsPerBlock);
 }

@@ -1,4 +1,4 @@
-// Generators of many variables and of conditions of every kind (periodic or not, one, two or three; tables along them
+// Generators of many variables and of conditions of every kind (periodic or not, one, two or more; tables along them
 // or one pair of moments for all), beside the CPU: an update's losses, states drawn with the same weights, densities.
 #include <doctest/doctest.h>
 
@@ -29,7 +29,7 @@ struct Shape {
 const Shape kShapes[] = {{"seven of two, one of them periodic", 7, {0, 2}, "conditional", 7, 9},
                          {"two of two, the first periodic", 2, {2, 0}, "conditional", 2, 6},
                          {"six of one that is periodic", 6, {2}},
-                         {"five of three", 5, {0, 2, 0}, "conditional", 1, 11},
+                         {"five of five", 5, {0, 2, 0, 0, 2}, "conditional", 1, 11},
                          {"three, whitened alike", 3, {0}, "global"}};
 
 struct Problem {
