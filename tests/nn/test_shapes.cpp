@@ -195,7 +195,7 @@ TEST_CASE("shapes: flows and the energy score agree for many variables and condi
     TrainerConfig config = config_of("flow", ring, Precision::fp32);
     config.ring = true;
     config.architecture = "conv";
-    config.widths = {8, 16};
+    config.widths = {16, 32};
     config.kernel = 3;
     check_shape(ring, config, kSums);
 }
