@@ -200,4 +200,22 @@ TEST_CASE("shapes: flows and the energy score agree for many variables and condi
     check_shape(ring, config, kSums);
 }
 
+TEST_CASE("shapes: in the portable mathematics every kind has the bits of the CPU") {
+    for (const char* kind : {"cgan", "flow", "energy"})
+        for (const Shape& shape : kShapes) {
+            CAPTURE(kind);
+            CAPTURE(shape.name);
+            const TrainerConfig config = config_of(kind, shape, Precision::fp32);
+            const Found cpu = found_on(test_devices()[0], shape, config, nullptr);
+            for (std::size_t m = 1; m < test_devices().size(); ++m) {
+                Device device = test_devices()[m];
+                device.compute_portably(true);
+                const Found found = found_on(device, shape, config, &cpu);
+                CHECK(found.losses == cpu.losses);
+                CHECK(farthest(found.states, cpu.states) == 0);
+                CHECK(farthest(found.density, cpu.density) == 0);
+            }
+        }
+}
+
 }  // namespace microlift
