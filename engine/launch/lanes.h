@@ -40,21 +40,21 @@ inline constexpr int kThreadsPerBlock = 256;
 template <class Body, class T>
 __global__ void __launch_bounds__(kThreadsPerBlock) lane_kernel(
     index n, const __grid_constant__ Body body) {
-    const index stride = static_cast<index>(gridDim.x) * blockDim.x;
-    for (index i = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride)
-        body(T{}, i);
+    const index i = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < n) body(T{}, i);
 }
 
 template <class Body>
 __global__ void __launch_bounds__(kThreadsPerBlock) index_kernel(
     index n, const __grid_constant__ Body body) {
-    const index stride = static_cast<index>(gridDim.x) * blockDim.x;
-    for (index i = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride)
-        body(i);
+    const index i = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < n) body(i);
 }
 
+// A thread for each element. No loop over the grid is needed: its 2³¹ − 1 blocks take more elements than
+// the memory of a device holds.
 inline unsigned cuda_blocks(index n) {
-    return n < 1 << 28 ? static_cast<unsigned>((n + kThreadsPerBlock - 1) / kThreadsPerBlock) : 1u << 20;
+    return static_cast<unsigned>((n + kThreadsPerBlock - 1) / kThreadsPerBlock);
 }
 
 template <class Body, class T>

@@ -102,7 +102,8 @@ template <Precision kPrecision, int kThreads, class Block>
 class TileProgram {
 public:
     // A tile: rows first_row … first_row + tile_rows − 1 of `rows`, at `place` in arrays whose groups
-    // are group_rows apart. `gradient`: the block's slot.
+    // are group_rows apart. `gradient`: the block's slot. No more rows, and no wider layers, than the
+    // block has threads.
     LANE_FN TileProgram(Block& block, index rows, index group_rows, index first_row, int tile_rows,
                         index place, float* gradient)
         : block_(block), rows_(rows), group_rows_(group_rows), first_row_(first_row),
@@ -112,23 +113,13 @@ public:
     LANE_FN index group_rows() const { return group_rows_; }
 
     template <class Body>
-    LANE_FN void lanes(int groups, index ld, const Body& body) {
-        const index count = tile_rows_ * ld;
-        for (int c = 0; c < groups; ++c) {
-            const index from = (place_ + c * group_rows_) * ld;
-            for (index i = block_.thread(); i < count; i += kThreads) body(float{}, from + i);
-        }
-        block_.barrier();
-    }
-
-    template <class Body>
     LANE_FN void row_lanes(const Body& body) {
         each_row(body);
     }
 
     template <class Body>
     LANE_FN void each_row(const Body& body) {
-        for (int r = block_.thread(); r < tile_rows_; r += kThreads) {
+        if (const int r = block_.thread(); r < tile_rows_) {
             if constexpr (requires { body(float{}, index{}, index{}); })
                 body(float{}, first_row_ + r, place_ + r);
             else if constexpr (requires { body(index{}, index{}); })
@@ -220,14 +211,13 @@ public:
                     if (r < left) c[r * n + 8 * j + 2 * t + i % 2] = sum[j][i];
                 }
         }
-        if (bias_offset >= 0)
-            for (index j = block_.thread(); j < n; j += kThreads) {
-                float sum = gradient_[bias_offset + j];
-                for (int group = 0; group < groups; ++group)
-                    for (int r = 0; r < tile_rows_; ++r)
-                        sum = sum + b[(place_ + group * group_rows_ + r) * ldb + j];
-                gradient_[bias_offset + j] = sum;
-            }
+        if (const index j = block_.thread(); bias_offset >= 0 && j < n) {
+            float sum = gradient_[bias_offset + j];
+            for (int group = 0; group < groups; ++group)
+                for (int r = 0; r < tile_rows_; ++r)
+                    sum = sum + b[(place_ + group * group_rows_ + r) * ldb + j];
+            gradient_[bias_offset + j] = sum;
+        }
         block_.barrier();
     }
 

@@ -59,7 +59,7 @@ LANE_FN SetDistance<L> distance_to_set(const PassageSet& set, int dim, int cvs, 
             r2 = fma(u, u, r2);
         }
     } else {
-        for (int k = 0; k < cvs; ++k) {
+        LANE_ROLLED_FOR (int k = 0; k < cvs; ++k) {
             const L u = (xi(k) - broadcast<L>(set.center[k])) * broadcast<L>(set.inverse_radius[k]);
             r2 = fma(u, u, r2);
         }
@@ -176,7 +176,7 @@ private:
             for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(cvs.weight[set.k][e]);
         } else {
             for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(0.0f);
-            for (int k = 0; k < cvs.n; ++k) {
+            LANE_ROLLED_FOR (int k = 0; k < cvs.n; ++k) {
                 const L inverse = broadcast<L>(set.inverse_radius[k]);
                 const L u = (cvs.value(k, x) - broadcast<L>(set.center[k])) * inverse;
                 for (int e = 0; e < D; ++e)

@@ -285,7 +285,7 @@ LANE_UNROLL
                 // The last group, or a part of one.
                 const uint64 left = end - group * kGroupSteps;
                 const int to = left < kGroupSteps ? static_cast<int>(left) : kGroupSteps;
-                for (int s = from; s < to; ++s) take_step<Integrator>(t, group_noise.step(s));
+                LANE_ROLLED_FOR (int s = from; s < to; ++s) take_step<Integrator>(t, group_noise.step(s));
                 step = group * kGroupSteps + static_cast<uint64>(to);
             }
             end_segment(t, i, lanes, step, segment * a.trajectories + i);

@@ -8,10 +8,9 @@
 #if defined(__CUDACC__)
 #define LANE_FN __host__ __device__ __forceinline__
 #define LANE_CALL __host__ __device__ inline
-// In the CUDA pass of a *.ops.cpp file the host functions go into a namespace of their own: they exist
-// there only to instantiate the kernels, and the C++ pass owns the real ones.
-#define HOST_PASS_BEGIN namespace cuda_pass {
+#define HOST_PASS_BEGIN namespace cuda_pass {  // host functions there only instantiate the kernels
 #define LANE_UNROLL _Pragma("unroll")
+#define LANE_ROLLED_FOR _Pragma("unroll 1") for  // of a loop that turns a few times at most
 #define HOST_PASS_END }
 #else
 #define LANE_FN inline __attribute__((always_inline))
@@ -20,6 +19,7 @@
 #define HOST_PASS_BEGIN
 #define HOST_PASS_END
 #define LANE_UNROLL _Pragma("GCC unroll 64")
+#define LANE_ROLLED_FOR for
 #endif
 
 namespace microlift {

@@ -179,7 +179,7 @@ void CganTrainer::critic_step(uint32 step) {
         RowProgram<float> sweeps = program(critic_);
         sweeps.each_row(b.gather);
         sweeps.row_lanes(b.noise);
-        g.forward(sweeps, 0, 1, false);
+        g.forward(sweeps, 1, Derivatives<0>{});
         sweeps.each_row(b.hand_over);
         critic_sweeps(sweeps, d, penalty_, static_cast<float>(config_.penalty_weight), states_,
                       penalty_values_.data());
@@ -206,7 +206,7 @@ void CganTrainer::generator_step() {
         RowProgram<float> sweeps = program(generator_);
         sweeps.each_row(b.gather);
         sweeps.row_lanes(b.noise);
-        g.forward(sweeps, 0, 1, true);
+        g.forward(sweeps, 1, Derivatives<1>{});
         sweeps.each_row(b.hand_over);
         generator_sweeps(sweeps, g, d, penalty_, states_, energy, &clock_.data()->critic_share);
         sweeps.each_row(keep);

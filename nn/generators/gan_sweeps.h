@@ -25,7 +25,7 @@ LANE_FN void critic_sweeps(Program& program, const Mlp<Real>& critic, Penalty ki
     const MlpScratch<Real>& scratch = critic.scratch;
     const Real scale = Real(1) / static_cast<Real>(program.rows());
 
-    critic.forward(program, 0, groups, true);
+    critic.forward(program, groups, Derivatives<2>{});
     Real* seeds = scratch.r[last];
     if (kind == Penalty::relativistic) {
         const Real* out = scratch.h[last];
@@ -61,7 +61,7 @@ LANE_FN void generator_sweeps(Program& program, const Mlp<Real>& generator,
     const Real scale = Real(1) / static_cast<Real>(program.rows());
     const bool relativistic = kind == Penalty::relativistic;
 
-    critic.forward(program, 0, relativistic ? 2 : 1, true);
+    critic.forward(program, relativistic ? 2 : 1, Derivatives<1>{});
     const Real* out = scratch.h[last];
     if (relativistic)
         program.each_row(RelativisticSeedBody<Real>{false, scale, out, out + rows * ld,

@@ -14,6 +14,7 @@ inline constexpr index kMostTileWidth = 128;
 inline constexpr int kTileThreads = 256;
 // Rows of a tile at most: what a block has in work stays in the L2 cache beside that of all others.
 inline constexpr index kMostTileRows = 32;
+static_assert(kMostTileRows <= kTileThreads && kMostTileWidth <= kTileThreads);
 
 // Rows of a tile and blocks that share the tiles: small tiles while there are fewer than blocks.
 struct TileShape {
@@ -89,7 +90,7 @@ struct CriticTileKernel {
             [&](auto& program) {
                 program.each_row(p.gather);
                 program.row_lanes(p.latent);
-                g.forward(program, 0, 1, false);
+                g.forward(program, 1, Derivatives<0>{});
                 program.each_row(p.fake);
                 critic_sweeps(program, d, p.penalty, p.penalty_weight, p.states, p.penalty_values);
                 for (int k = 0; k < p.kept; ++k) program.each_row(p.keep[k]);
@@ -118,7 +119,7 @@ struct GeneratorTileKernel {
             [&](auto& program) {
                 program.each_row(p.gather);
                 program.row_lanes(p.latent);
-                g.forward(program, 0, 1, true);
+                g.forward(program, 1, Derivatives<1>{});
                 program.each_row(p.fake);
                 generator_sweeps(program, g, d, p.penalty, p.states, p.energy_weight,
                                  p.critic_share);
@@ -151,7 +152,7 @@ struct GenerateTileKernel {
         for_tiles_of_block<kPrecision>(block, p.shape, p.places, nullptr, 0, [&](auto& program) {
             program.each_row(p.features);
             program.row_lanes(p.latent);
-            g.forward(program, 0, 1, false);
+            g.forward(program, 1, Derivatives<0>{});
             program.each_row(p.unwhiten);
         });
     }

@@ -56,7 +56,7 @@ void LatentSampler::run(Stream& stream, const TrainedWeights& weights,
                                      source.first + from, latent_, in, in_ld});
         const Mlp<float> network{layout_, weights.parameters, nullptr, scratch_,
                                  program.group_rows()};
-        network.forward(program, 0, 1, false);
+        network.forward(program, 1, Derivatives<0>{});
         program.each_row(UnwhitenBody{white, out, s, out_ld, conditions.stride, states.stride,
                                       states.data + from});
         program.finish();

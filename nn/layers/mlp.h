@@ -56,6 +56,10 @@ index activations_size(const MlpLayout& layout, index rows);
 std::array<float*, kMostLayers + 1> activations(const MlpLayout& layout, index rows,
                                                 float* memory);
 
+// Which derivatives of the activations a forward sweep keeps.
+template <int order>
+struct Derivatives {};
+
 // A Program is a RowProgram (nn/layers/row_program.h) or, within a block, a TileProgram (kernels/block/mlp_tile.cuh).
 template <class Real>
 struct Mlp {
@@ -76,7 +80,7 @@ struct Mlp {
                 layout.ld[at(l - 1)]};
     }
     // Where group c of an array of layer l begins; penalised arrays begin at penalised_from.
-    LANE_FN Real* group(Real* p, int l, int c) const { return p ? p + c * rows * layout.ld[at(l)] : p; }
+    LANE_FN Real* group(Real* p, int l, int c) const { return p + c * rows * layout.ld[at(l)]; }
     LANE_FN Matrix<Real> of(Real* p, int l, int c = 0) const {
         return {group(p, l, c), rows, layout.width[at(l)], layout.ld[at(l)]};
     }
@@ -86,10 +90,10 @@ struct Mlp {
         return {of(from, 1), weight_transposed(1).first(n), nullptr, of(to, 0), columns};
     }
 
-    // h_0 → h_layers for `groups` groups from `from`; keeps φ′ where `derivatives`, and φ″ of the
-    // penalised ones.
-    template <class Program>
-    LANE_FN void forward(Program& program, int from, int groups, bool derivatives) const {
+    // h_0 → h_layers for `groups` groups; keeps φ′ where `order` is 1 or 2, and φ″ of the penalised
+    // groups, which are the last ones, where it is 2.
+    template <int order, class Program>
+    LANE_FN void forward(Program& program, int groups, Derivatives<order>) const {
         const int L = layout.layers;
         for (int l = 1; l <= L; ++l) {
             const auto product_of = [&](int c) {
@@ -97,27 +101,23 @@ struct Mlp {
                                         of(scratch.h[at(l)], l, c)};
             };
             if (l == L) {
-                RowProduct<Real> product = product_of(from);
+                RowProduct<Real> product = product_of(0);
                 product.columns = layout.width[at(l)];
                 program.multiply(groups, product);
                 break;
             }
-            const auto product = [&](int c, int count, const ActivateBody<Real>& body) {
-                if (count > 0) program.multiply_then(count, product_of(c), body);
-            };
-            const auto output = [&](int c) { return group(scratch.h[at(l)], l, c); };
-            int plain = scratch.second[at(l)] ? scratch.penalised_from - from : groups;
-            plain = plain < 0 ? 0 : plain < groups ? plain : groups;
-            product(from, plain,
-                    ActivateBody<Real>{layout.activation, output(from),
-                                       derivatives ? group(scratch.first[at(l)], l, from) : nullptr,
-                                       nullptr});
-            const int c = from + plain;
-            product(c, groups - plain,
-                    ActivateBody<Real>{layout.activation, output(c),
-                                       group(scratch.first[at(l)], l, c),
-                                       group(scratch.second[at(l)], l,
-                                             c - scratch.penalised_from)});
+            const int plain = order == 2 ? scratch.penalised_from : groups;
+            if (plain > 0)
+                program.multiply_then(
+                    plain, product_of(0),
+                    ActivateBody<Real>{layout.activation, scratch.h[at(l)],
+                                       order > 0 ? scratch.first[at(l)] : nullptr, nullptr});
+            if constexpr (order == 2)
+                program.multiply_then(
+                    groups - plain, product_of(plain),
+                    ActivateBody<Real>{layout.activation, group(scratch.h[at(l)], l, plain),
+                                       group(scratch.first[at(l)], l, plain),
+                                       scratch.second[at(l)]});
         }
     }
 

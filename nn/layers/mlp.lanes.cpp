@@ -147,7 +147,11 @@ MlpLayout mlp_layout(const SafeTensors& content, index inputs, index outputs) {
 }
 
 void MlpNetwork::forward(RowProgram<float>& program, const float* parameters, bool derivatives) {
-    view(program, parameters, nullptr).forward(program, 0, 1, derivatives);
+    const Mlp<float> network = view(program, parameters, nullptr);
+    if (derivatives)
+        network.forward(program, 1, Derivatives<1>{});
+    else
+        network.forward(program, 1, Derivatives<0>{});
 }
 
 void MlpNetwork::squared_error(RowProgram<float>& program, const float* target, float scale,

@@ -16,12 +16,12 @@ struct BurstDriftBody {
         const int K = p.cvs, outputs = burst_outputs(K);
         const L dt = broadcast<L>(p.dt);
         L start[2] = {}, sum[5] = {};
-        for (int k = 0; k < K; ++k) start[k] = load<L>(p.begin + k * p.n, i);
-        for (int o = 0; o < outputs; ++o) sum[o] = load<L>(p.drift + o * p.n, i);
+        LANE_ROLLED_FOR (int k = 0; k < K; ++k) start[k] = load<L>(p.begin + k * p.n, i);
+        LANE_ROLLED_FOR (int o = 0; o < outputs; ++o) sum[o] = load<L>(p.drift + o * p.n, i);
         for (index s = 0; s < p.steps; ++s) {
             const index at = (s - 1) * p.n + i;
             L d[2], b[2];
-            for (int k = 0; k < K; ++k) {
+            LANE_ROLLED_FOR (int k = 0; k < K; ++k) {
                 d[k] = (s == 0 ? load<L>(p.last + k * p.n, i) : load<L>(p.xi + k * p.row, at)) -
                        start[k];
                 d[k] = nearest_image(d[k], p.period[k]);
@@ -30,18 +30,18 @@ struct BurstDriftBody {
                        dt;
                 sum[k] = sum[k] + b[k];
             }
-            for (int k = 0, o = K; k < K; ++k)
-                for (int l = k; l < K; ++l, ++o) {
+            LANE_ROLLED_FOR (int k = 0, o = K; k < K; ++k)
+                LANE_ROLLED_FOR (int l = k; l < K; ++l, ++o) {
                     const L D = s == 0 ? load<L>(p.last + (K + o) * p.n, i)
                                        : load<L>(p.closure + o * p.row, at);
                     sum[o] = fma(d[k], b[l], fma(d[l] + b[l], b[k],
                                                  fma(broadcast<L>(2.0f) * D, dt, sum[o])));
                 }
         }
-        for (int o = 0; o < outputs; ++o) store(p.drift + o * p.n, i, sum[o]);
+        LANE_ROLLED_FOR (int o = 0; o < outputs; ++o) store(p.drift + o * p.n, i, sum[o]);
         const index at = (p.steps - 1) * p.n + i;
-        for (int k = 0; k < K; ++k) store(p.last + k * p.n, i, load<L>(p.xi + k * p.row, at));
-        for (int o = 0; o < outputs; ++o)
+        LANE_ROLLED_FOR (int k = 0; k < K; ++k) store(p.last + k * p.n, i, load<L>(p.xi + k * p.row, at));
+        LANE_ROLLED_FOR (int o = 0; o < outputs; ++o)
             store(p.last + (K + o) * p.n, i, load<L>(p.closure + o * p.row, at));
     }
 };

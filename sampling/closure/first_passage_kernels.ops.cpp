@@ -36,13 +36,13 @@ struct StoredPassageBody {
         if (set.kind == PassageSet::ball) return p.ball_diffusion;
         if (set.kind == PassageSet::cv) return p.closure[(p.cvs + 2 * set.k) * p.row + column];
         float g[kMaxCvs], r2 = 1e-12f, sum = 0.0f;
-        for (int k = 0; k < p.cvs; ++k) {
+        LANE_ROLLED_FOR (int k = 0; k < p.cvs; ++k) {
             const float u = (p.xi[k * p.row + column] - set.center[k]) * set.inverse_radius[k];
             g[k] = u * set.inverse_radius[k];
             r2 = fma(u, u, r2);
         }
-        for (int k = 0, o = p.cvs; k < p.cvs; ++k)
-            for (int l = k; l < p.cvs; ++l, ++o)
+        LANE_ROLLED_FOR (int k = 0, o = p.cvs; k < p.cvs; ++k)
+            LANE_ROLLED_FOR (int l = k; l < p.cvs; ++l, ++o)
                 sum = fma((k == l ? 1.0f : 2.0f) * g[k] * g[l], p.closure[o * p.row + column], sum);
         return sum / r2;
     }

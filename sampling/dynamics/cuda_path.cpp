@@ -58,10 +58,8 @@ std::string formula_cuda_source(const FormulaSystem& system, const PathSetup& se
            "    microlift::UserIntegrator integrator, microlift::PathArgs args) {\n"
            "    using namespace microlift;\n"
            "    const UserBody body{UserSystem{}, UserCv{}, integrator, args};\n"
-           "    const microlift::index stride = (microlift::index)gridDim.x * blockDim.x;\n"
-           "    for (microlift::index i = (microlift::index)blockIdx.x * blockDim.x + threadIdx.x;\n"
-           "         i < args.trajectories; i += stride)\n"
-           "        body(float{}, i);\n"
+           "    const microlift::index i = (microlift::index)blockIdx.x * blockDim.x + threadIdx.x;\n"
+           "    if (i < args.trajectories) body(float{}, i);\n"
            "}\n";
 }
 
@@ -87,8 +85,7 @@ struct Compilation {
 template <class Integrator>
 void launch_compiled(cudaKernel_t kernel, Stream& stream, Integrator integrator, PathArgs args) {
     void* parameters[] = {&integrator, &args};
-    const unsigned blocks = static_cast<unsigned>(
-        std::min<index>((args.trajectories + 255) / 256, 1 << 20));
+    const auto blocks = static_cast<unsigned>((args.trajectories + 255) / 256);
     CUDA_CHECK(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), dim3(256),
                                 parameters, 0, static_cast<cudaStream_t>(stream.cuda_stream())));
 }

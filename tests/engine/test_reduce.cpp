@@ -297,16 +297,20 @@ TEST_CASE("sort: order, stability, special values, rows") {
             const std::vector<float> alone = to_host(stream, keys.span());
             CHECK(std::memcmp(alone.data(), sorted.data(), sorted.size() * sizeof(float)) == 0);
         }
-        const index rows = 7, columns = 500, stride = 512;
-        std::vector<float> x = noise(rows * stride, 77), expected = x;
-        Buffer<float> data(device, rows * stride);
-        Buffer<unsigned char> scratch(device, sort_scratch_rows(device, rows, columns, stride));
-        copy_to_device(stream, data.span(), x.data());
-        sort_rows(stream, data.data(), rows, columns, stride, scratch.span());
-        for (index r = 0; r < rows; ++r)
-            std::sort(expected.begin() + r * stride, expected.begin() + r * stride + columns);
-        CHECK(to_host(stream, data.span()) == expected);
-        CHECK_THROWS_AS(sort(stream, data.span(), {}), std::logic_error);
+        // A tile of a block, some, and many that a block takes in turns.
+        for (const auto& [rows, columns] : {std::pair<index, index>{7, 500}, {3, 9001}, {2, 63001}}) {
+            CAPTURE(columns);
+            const index stride = columns + 12;
+            std::vector<float> x = noise(rows * stride, 77), expected = x;
+            Buffer<float> data(device, rows * stride);
+            Buffer<unsigned char> scratch(device, sort_scratch_rows(device, rows, columns, stride));
+            copy_to_device(stream, data.span(), x.data());
+            sort_rows(stream, data.data(), rows, columns, stride, scratch.span());
+            for (index r = 0; r < rows; ++r)
+                std::sort(expected.begin() + r * stride, expected.begin() + r * stride + columns);
+            CHECK(to_host(stream, data.span()) == expected);
+            CHECK_THROWS_AS(sort(stream, data.span(), {}), std::logic_error);
+        }
     }
 }
 

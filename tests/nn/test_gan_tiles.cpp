@@ -181,7 +181,10 @@ struct Side {
                             places};
         program.each_row(plan.gather);
         program.row_lanes(plan.latent);
-        gn.forward(program, 0, 1, !of_critic);
+        if (of_critic)
+            gn.forward(program, 1, Derivatives<0>{});
+        else
+            gn.forward(program, 1, Derivatives<1>{});
         program.each_row(plan.fake);
         if (of_critic)
             critic_sweeps(program, dn, plan.penalty, plan.penalty_weight, plan.states,

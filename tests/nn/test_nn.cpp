@@ -230,7 +230,7 @@ TEST_CASE("weight and input gradients equal finite differences") {
         const auto loss = [&] {
             RowProgram<double> program(stream, rows);
             net.transpose();
-            net.view().forward(program, 0, 1, false);
+            net.view().forward(program, 1, Derivatives<0>{});
             program.finish();
             double sum = 0;
             for (index r = 0; r < rows; ++r)
@@ -240,7 +240,7 @@ TEST_CASE("weight and input gradients equal finite differences") {
         net.transpose();
         RowProgram<double> program(stream, rows, net.gradient.data(), net.layout.parameters,
                                    net.ones.data());
-        net.view().forward(program, 0, 1, true);
+        net.view().forward(program, 1, Derivatives<1>{});
         for (index r = 0; r < rows; ++r)
             for (int o = 0; o < 2; ++o) net.scratch.r[3][r * kPad + o] = weight(r, o);
         net.view().reverse(program, 1, 0, true);
