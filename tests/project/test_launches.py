@@ -9,10 +9,11 @@ from pathlib import Path
 ROOT = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
 ENOUGH = 100_000
 
-# The job: trajectories, samples, windows and blocks for errors; values and replicas of the closure's bursts;
-# a training batch, its rows worked on at once when it generates; parameters of a network.
+# The job: trajectories, samples, windows and blocks for errors; values and replicas of the closure's bursts, first
+# passages (all at a time; those of reduced models check a quadrature and are fewer); a training batch, its rows worked on at once when it generates; parameters of a network.
 TRAJECTORIES, SAMPLES, WINDOWS, BLOCKS = 100_000, 10_000_000, 300, 32
 VALUES, REPLICAS, BURST_BLOCKS = 48, 2112, 16
+PASSAGES = 100_000
 BATCH, ROWS, PARAMETERS = 65_536, 131_072, 9_000
 MEASURED = 1 << 20
 
@@ -61,9 +62,21 @@ def whitening():
     return knots * min(up(wanted, knots), MEASURED // constant(file, "kLeastSamples"))
 
 
+def biases():
+    """Of a layered training's network: tiles of 32 columns, 256 threads each."""
+    file, columns = "nn/layers/bias_sums.h", 3 * 64 + 16
+    rows = max(constant(file, "kLeastBiasRows"), up(BATCH, constant(file, "kMostBiasChunks")))
+    return up(BATCH, rows) * up(columns, 32) * 256
+
+
 def bursts():
     part, width = constant("sampling/closure/burst_block.h", "kPart"), 1 + 4 + 10
     return VALUES * BURST_BLOCKS * up(REPLICAS // BURST_BLOCKS, part) * (width + VALUES)
+
+
+def stored():
+    """First passages by formula, whose paths share a 64th of a GPU's memory: numbers of a step of two variables."""
+    return min(PASSAGES, 80 * 10**9 // 64 // 4 // (constant("sampling/closure/first_passage.cpp", "kPiece") * 6))
 
 
 def proposals():
@@ -99,9 +112,10 @@ WIDE = {
     **{name: BATCH * 16 for name in """ActivateBody ConvActivateBody ConvBiasBody ConvHaloBody ConvSeedBody ConvSumBody
         ConvolveBody MultiplyAddBody MultiplyBody TangentBody TangentScaleBody
         TangentStartBody""".split()},
-    "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(), 
+    "BiasSumKernel": biases(), "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(), 
     "ConditionalKernel": conditional(), "ConvGradientBody": 16 * 5 * 64 * 64,
     "GatherMeasuredBody": MEASURED, "LagKernel": lags(), "MeasureKernel": whitening(),
+    "KeepAliveBody": PASSAGES, "PassageBody": PASSAGES, "PassageStartBody": PASSAGES, "StoredPassageBody": stored(),
     "MixtureKernel": mixture(), "MomentsKernel": moments(), "PairSumBody": pairs(), "ProjectBody": 64 * 5000,
     "RangeBody": ranges(), "ReduceKernel": reduction(), "ScanKernel": reduction(),
     "ScanOffsetKernel": reduction(), "SortedGapBody": 64 * 5000, "WeightedSumsBody": proposals(),
@@ -110,6 +124,7 @@ WIDE = {
 NARROW = {
     "AdamBody": "a parameter each",
     "AdvanceBody": "one number",
+    "BiasTotalBody": "64 additions of sums that other kernels made",
     "ColumnSumKernel": "64 additions of sums that other kernels made",
     "CriticTileKernel": "two blocks a processor, by the registers and shared memory of its tensor-core tiles",
     "DistanceKernel": "128 threads a distance, a few hundred numbers each distance",
@@ -125,10 +140,7 @@ NARROW = {
     "JudgeBody": "some hundred numbers",
     "KeepBestBody": "a parameter each",
     "MetropolisChainBody": "a chain each, whose steps depend on one another",
-    "PassageBody": "a slot each, an eighth of the passages asked for; a passage's steps depend on one another",
-    "PassageStartBody": "as PassageBody: one copy",
     "RecordKernel": "one block: 128 numbers a thread",
-    "StoredPassageBody": "as PassageBody",
     "TakeLagBody": "a window each, of some ten sums",
     "ToFilterBody": "a weight each",
 }
