@@ -20,7 +20,7 @@ BELOW = {
     "tests": {"kernels", "engine", "nn", "sampling", "tools", "bench"},
 }
 # Inside: a folder may include itself and what stands here; a folder that is not named is an error.
-BASE = {"sampling/numerics", "sampling/samples", "sampling/formula"}
+BASE = {"sampling/numerics", "sampling/samples", "sampling/formula", "sampling/molecule"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
 CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
@@ -42,6 +42,7 @@ INSIDE = {
     "sampling/numerics": set(),
     "sampling/samples": {"sampling/numerics"},
     "sampling/formula": {"sampling/numerics"},
+    "sampling/molecule": {"sampling/numerics", "sampling/samples", "sampling/formula"},
     "sampling/dynamics": BASE,
     "sampling/dynamics/systems": BASE | {"sampling/dynamics"},
     "sampling/model": BASE | {"sampling/dynamics"},
