@@ -15,18 +15,20 @@ class RowMemory {
 public:
     RowMemory() = default;
     RowMemory(const Device& device, index rows, index most_lanes)
-        : rows_(rows), lanes_(device.is_cpu() ? kPack * device.pool().threads()
+        : rows_(rows), most_(most_lanes), lanes_(device.is_cpu() ? kPack * device.pool().threads()
                                               : most_lanes < kThreads ? most_lanes : kThreads),
           numbers_(device, rows_ * lanes_) {}
 
     index rows() const { return rows_; }
     index lanes() const { return lanes_; }
+    // Whether a launch of so many lanes runs them all at once, or as many as ever run so.
+    bool serves(index lanes) const { return rows_ > 0 && (most_ >= lanes || most_ >= kThreads); }
     T* data() { return numbers_.data(); }
 
 private:
     static constexpr index kPack = 64 / sizeof(T);   // of the widest registers
     static constexpr index kThreads = 1 << 17;       // more than any device has at work
-    index rows_ = 0, lanes_ = 0;
+    index rows_ = 0, most_ = 0, lanes_ = 0;
     Buffer<T> numbers_;
 };
 
