@@ -1,14 +1,18 @@
-// Fuzzes the readers of coordinates (AMBER's text, PDB, OpenMM's State) and, behind a 'd', of DCD.
+// Fuzzes the readers of coordinates (AMBER's text, PDB, OpenMM's State) and, behind a 'd' or an
+// 'x', of DCD and XTC.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "engine/error.h"
 #include "sampling/molecule/files/coordinates.h"
 #include "sampling/molecule/files/dcd.h"
 #include "sampling/molecule/files/pdb.h"
+#include "sampling/molecule/files/xtc.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/molecule_check.h"
 
@@ -30,13 +34,31 @@ std::string dcd() {
     return "d" + bytes;
 }
 
-void read_dcd(const std::string& bytes) {
+// A frame of 22 atoms.
+std::string xtc() {
+    const std::string digits =
+        "000007cb000000160000000000000000404000000000000000000000000000004040000000000000"
+        "00000000000000004040000000000016447a00000000008f0000006cffffff320000029a00000364"
+        "0000005d000000150000004fa104d110e5644c88afea00044bdf83e2233691c92bf65097246df9ad"
+        "efd9e3ff8f5bee737c8e1a285af417a1e95b2b289ef8fd69faf95b8241dcd04b3e2bf13c5b4397f7"
+        "d7a2223252216eca7fda2c00";
+    std::string bytes = "x";
+    for (std::size_t i = 0; i < digits.size(); i += 2)
+        bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+    return bytes;
+}
+
+void read_trajectory(const std::string& bytes, bool is_dcd) {
     using namespace microlift;
     write_file(scratch(), bytes);
-    DcdReader reader(scratch());
-    std::vector<float> frame(static_cast<std::size_t>(3 * reader.atoms()));
-    for (index f = 0; f < std::min<index>(reader.frames(), 20); ++f) {
-        reader.read(f, frame.data());
+    std::unique_ptr<Trajectory> reader;
+    if (is_dcd)
+        reader = std::make_unique<DcdReader>(scratch());
+    else
+        reader = std::make_unique<XtcReader>(scratch());
+    std::vector<float> frame(static_cast<std::size_t>(3 * reader->atoms()));
+    for (index f = 0; f < std::min<index>(reader->frames(), 20); ++f) {
+        reader->read(f, frame.data());
         for (const float v : frame) abort_unless(std::isfinite(v));
     }
 }
@@ -44,7 +66,7 @@ void read_dcd(const std::string& bytes) {
 }  // namespace
 
 std::vector<std::string> fuzz_seeds() {
-    return {dcd(),
+    return {dcd(), xtc(),
             "title\n    2  0.1\n   1.0000000   2.0000000   3.0000000   4.0000000   5.0000000   6.0000000\n"
             "   1.0000000   2.0000000   3.0000000   4.0000000   5.0000000   6.0000000\n",
             "MODEL        1\n"
@@ -62,8 +84,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace microlift;
     const std::string text(reinterpret_cast<const char*>(data), size);
     try {
-        if (!text.empty() && text[0] == 'd') {
-            read_dcd(text.substr(1));
+        if (!text.empty() && (text[0] == 'd' || text[0] == 'x')) {
+            read_trajectory(text.substr(1), text[0] == 'd');
         } else {
             const Coordinates read = read_coordinates(TextFile("fuzz", text), 2);
             abort_unless(read.position.size() == 6 && (read.velocity.empty() || read.velocity.size() == 6));

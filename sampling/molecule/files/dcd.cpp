@@ -1,18 +1,14 @@
 #include "sampling/molecule/files/dcd.h"
 
-#include <sys/stat.h>
-
-#include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/molecule/files/text_file.h"
 
 namespace microlift {
-
-static_assert(std::endian::native == std::endian::little);
 
 namespace {
 
@@ -23,58 +19,38 @@ constexpr index kFrames = 0, kFixedAtoms = 8, kHasCell = 10, kFourDimensions = 1
 
 }  // namespace
 
-DcdReader::DcdReader(std::filesystem::path path) : path_(std::move(path)) {
-    file_.reset(std::fopen(path_.c_str(), "rb"));
-    struct stat status {};
-    if (!file_ || ::fstat(::fileno(file_.get()), &status) != 0 || !S_ISREG(status.st_mode))
-        throw InputError("cannot read " + path_.string() + "; give the name of a file");
-    size_ = status.st_size;
+DcdReader::DcdReader(std::filesystem::path path) : file_(std::move(path)) {
     read_header();
     record_.resize(at(atoms_));
 }
 
-void DcdReader::refuse(const std::string& message) const {
-    throw InputError(path_.string() + ": " + message);
-}
-
-void DcdReader::read_at(index offset, void* data, std::size_t bytes) {
-    if (::fseeko(file_.get(), offset, SEEK_SET) != 0 || std::fread(data, 1, bytes, file_.get()) != bytes)
-        refuse("the file ends within its header; give a whole DCD file");
-}
-
-int DcdReader::integer_at(index offset) {
-    int value = 0;
-    read_at(offset, &value, sizeof value);
-    return value;
-}
-
 void DcdReader::read_header() {
     char magic[4];
-    read_at(kMark, magic, sizeof magic);
-    if (integer_at(0) != kControlBytes || std::memcmp(magic, "CORD", 4) != 0)
-        refuse("this is no DCD file of coordinates with little-endian 32-bit marks; convert it, as with "
+    file_.read_at(kMark, magic, sizeof magic);
+    if (file_.little_integer(0) != kControlBytes || std::memcmp(magic, "CORD", 4) != 0)
+        file_.refuse("this is no DCD file of coordinates with little-endian 32-bit marks; convert it, as with "
                "mdconvert");
-    const auto control = [&](index i) { return integer_at(2 * kMark + 4 * i); };
-    if (control(kFixedAtoms) != 0) refuse("fixed atoms are not supported; write all atoms in each frame");
+    const auto control = [&](index i) { return file_.little_integer(2 * kMark + 4 * i); };
+    if (control(kFixedAtoms) != 0) file_.refuse("fixed atoms are not supported; write all atoms in each frame");
     const bool charmm = control(kVersion) != 0;
     const bool four = charmm && control(kFourDimensions) != 0;
     cell_bytes_ = charmm && control(kHasCell) != 0 ? kCellBytes + 2 * kMark : 0;
     const index title = 2 * kMark + kControlBytes;
-    const index title_bytes = integer_at(title);
-    if (title_bytes < 0 || title + title_bytes + 5 * kMark > size_)
-        refuse("its title is damaged; give a whole DCD file");
+    const index title_bytes = file_.little_integer(title);
+    if (title_bytes < 0 || title + title_bytes + 5 * kMark > file_.size())
+        file_.refuse("its title is damaged; give a whole DCD file");
     const index count = title + title_bytes + 2 * kMark;
-    atoms_ = integer_at(count + kMark);
-    if (integer_at(count) != kMark || atoms_ < 1 || atoms_ > kMostAtoms)
-        refuse("its number of atoms is damaged, or not 1 to " + std::to_string(kMostAtoms));
+    atoms_ = file_.little_integer(count + kMark);
+    if (file_.little_integer(count) != kMark || atoms_ < 1 || atoms_ > kMostAtoms)
+        file_.refuse("its number of atoms is damaged, or not 1 to " + std::to_string(kMostAtoms));
     first_frame_ = count + 3 * kMark;
     frame_bytes_ = cell_bytes_ + (four ? 4 : 3) * (4 * atoms_ + 2 * kMark);
-    frames_ = (size_ - first_frame_) / frame_bytes_;
+    frames_ = (file_.size() - first_frame_) / frame_bytes_;
     const index announced = control(kFrames);
-    if (frames_ < announced || (size_ - first_frame_) % frame_bytes_ != 0)
-        refuse("it ends within frame " + std::to_string(frames_) + " (counted from 0) of " +
+    if (frames_ < announced || (file_.size() - first_frame_) % frame_bytes_ != 0)
+        file_.refuse("it ends within frame " + std::to_string(frames_) + " (counted from 0) of " +
                std::to_string(announced) + "; give a whole DCD file");
-    if (frames_ == 0) refuse("it holds no frame");
+    if (frames_ == 0) file_.refuse("it holds no frame");
 }
 
 void DcdReader::read(index frame, float* position) {
@@ -82,12 +58,12 @@ void DcdReader::read(index frame, float* position) {
     const index bytes = 4 * atoms_;
     for (index d = 0; d < 3; ++d) {
         const index record = start + d * (bytes + 2 * kMark);
-        if (integer_at(record) != bytes || integer_at(record + kMark + bytes) != bytes)
-            refuse("frame " + std::to_string(frame) + " (counted from 0) is damaged; give a whole DCD file");
-        read_at(record + kMark, record_.data(), at(bytes));
+        if (file_.little_integer(record) != bytes || file_.little_integer(record + kMark + bytes) != bytes)
+            file_.refuse("frame " + std::to_string(frame) + " (counted from 0) is damaged; give a whole DCD file");
+        file_.read_at(record + kMark, record_.data(), at(bytes));
         for (index i = 0; i < atoms_; ++i) {
             if (!std::isfinite(record_[at(i)]))
-                refuse("frame " + std::to_string(frame) + ", atom " + std::to_string(i) +
+                file_.refuse("frame " + std::to_string(frame) + ", atom " + std::to_string(i) +
                        " (counted from 0) is not finite; leave the frame out");
             position[3 * i + d] = record_[at(i)] * 0.1F;
         }

@@ -1,12 +1,11 @@
 // DCD, the trajectories of CHARMM, NAMD and OpenMM: single precision, Å.
 #pragma once
 
-#include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <vector>
 
 #include "engine/files/files.h"
+#include "sampling/molecule/files/binary_file.h"
 #include "sampling/molecule/files/trajectory.h"
 
 namespace microlift {
@@ -17,17 +16,10 @@ public:
     void read(index frame, float* position) override;
 
 private:
-    struct Close {
-        void operator()(std::FILE* file) const { std::fclose(file); }
-    };
-    [[noreturn]] void refuse(const std::string& message) const;
     void read_header();
-    void read_at(index offset, void* data, std::size_t bytes);
-    int integer_at(index offset);
 
-    std::filesystem::path path_;
-    std::unique_ptr<std::FILE, Close> file_;
-    index size_ = 0, first_frame_ = 0, frame_bytes_ = 0, cell_bytes_ = 0;
+    BinaryFile file_;
+    index first_frame_ = 0, frame_bytes_ = 0, cell_bytes_ = 0;
     std::vector<float> record_;
 };
 

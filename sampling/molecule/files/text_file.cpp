@@ -12,7 +12,7 @@ namespace microlift {
 
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+constexpr std::size_t kMostTextBytes = std::size_t{1} << 30;
 
 // Names out of a file may hold anything, a message is one line.
 std::string one_line(std::string text) {
@@ -77,7 +77,7 @@ std::string quote_field(std::string_view text) {
 }
 
 TextFile::TextFile(std::filesystem::path path)
-    : path_(std::move(path)), content_(read_file(path_, kMostBytes)) {
+    : path_(std::move(path)), content_(read_file(path_, kMostTextBytes)) {
     split();
 }
 

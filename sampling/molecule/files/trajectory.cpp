@@ -7,6 +7,7 @@
 #include "engine/error.h"
 #include "sampling/molecule/files/dcd.h"
 #include "sampling/molecule/files/pdb.h"
+#include "sampling/molecule/files/xtc.h"
 
 namespace microlift {
 
@@ -39,6 +40,8 @@ std::unique_ptr<Trajectory> open_trajectory(const std::filesystem::path& file) {
     in.read(head, sizeof head);
     if (std::string_view(head + 4, 4) == "CORD" || file.extension() == ".dcd")
         return std::make_unique<DcdReader>(file);
+    if (std::string_view(head, 4) == std::string_view("\0\0\7\xcb", 4) || file.extension() == ".xtc")
+        return std::make_unique<XtcReader>(file);
     return std::make_unique<PdbTrajectory>(file);
 }
 

@@ -20,7 +20,7 @@ protected:
     index atoms_ = 0, frames_ = 0;
 };
 
-// DCD, or PDB with a model a frame, by the file's content. InputError for anything else.
+// DCD, XTC, or PDB with a model a frame, by the file's content. InputError for anything else.
 std::unique_ptr<Trajectory> open_trajectory(const std::filesystem::path& file);
 
 }  // namespace microlift

@@ -174,11 +174,40 @@ def dump(program, *arguments):
     return json.loads(ran.stdout)
 
 
+def compare_files(program, path):
+    """What is written as PDB and DCD, read by mdtraj where it is there."""
+    try:
+        import mdtraj
+    except ImportError:
+        print("skipped: this Python has no mdtraj")
+        return 0
+    coordinates = Path(path).with_suffix(".inpcrd")
+    with tempfile.TemporaryDirectory() as folder:
+        ours = dump(program, path, coordinates, "none", 0, 300, folder)
+        pdb = mdtraj.load(f"{folder}/molecule.pdb")
+        dcd = mdtraj.load(f"{folder}/frames.dcd", top=pdb)
+        bonds = {tuple(sorted(b)) for b in ours["bonded"]}
+        found = Differences(f"{Path(path).name} read by mdtraj")
+        found.same("frames", dcd.n_frames, 3)
+        found.same("bonds", bonds, {tuple(sorted((a.index, b.index))) for a, b in pdb.topology.bonds})
+        for i, atom in enumerate(pdb.topology.atoms):
+            found.same(f"atom {i}", ours["atoms"][i][4], atom.element.atomic_number)
+            found.same(f"residue of {i}", ours["atoms"][i][1], atom.residue.name)
+            for d in range(3):
+                x = ours["position"][3 * i + d]
+                found.same(f"PDB {i} {d}", abs(pdb.xyz[0, i, d] - x) < 0.51e-4, True)
+                found.same(f"DCD {i} {d}", abs(dcd.xyz[2, i, d] - x) < 1e-6, True)
+    print(f"{found.what}: {found.compared} compared, {found.count} differ")
+    return int(found.count > 0)
+
+
 def main():
     program, topologies = sys.argv[1], sys.argv[2:]
     warnings.simplefilter("ignore")
     failed = 0
     for path in topologies:
+        if Path(path).with_suffix(".inpcrd").exists():
+            failed += compare_files(program, path)
         topology = app.AmberPrmtopFile(path)
         for name, solvent in SOLVENTS.items():
             for salt in (0.0, 0.15) if name != "none" else (0.0,):

@@ -132,8 +132,8 @@ TEST_CASE("DCD: frames come back, damaged files do not") {
             doctest::Contains(message), InputError);
     };
     refused(bytes.substr(0, bytes.size() - 5), "ends within frame 4");
-    refused(bytes.substr(0, 50), "header");
-    refused("", "header");
+    refused(bytes.substr(0, 50), "within a record");
+    refused("", "within a record");
     refused("something else", "no DCD file");
     std::string many = bytes;  // 2^30 atoms
     many.replace(many.size() - static_cast<std::size_t>(frames * 3 * (4 * atoms + 8)) - 8, 4,
@@ -146,6 +146,53 @@ TEST_CASE("DCD: frames come back, damaged files do not") {
     DcdWriter unfinished(path, atoms, 2);
     unfinished.append(x.data());
     CHECK_THROWS_AS(unfinished.finish(), InputError);
+    std::filesystem::remove(path);
+}
+
+TEST_CASE("trajectories that mdtraj wrote: XTC, DCD with a cell") {
+    std::vector<float> frame(66);
+    const auto xtc = open_trajectory(molecule_data_path("ala2.xtc"));
+    REQUIRE(xtc->atoms() == 22);
+    REQUIRE(xtc->frames() == 3);
+    const auto atom = [&](std::size_t i) {
+        return std::vector<double>{frame[3 * i], frame[3 * i + 1], frame[3 * i + 2]};
+    };
+    const auto check_near = [](const std::vector<double>& a, const std::vector<double>& b) {
+        for (std::size_t d = 0; d < 3; ++d) CHECK(std::fabs(a[d] - b[d]) < 1e-6);
+    };
+    xtc->read(1, frame.data());
+    check_near(atom(3), {0.160, 0.244, -0.102});
+    xtc->read(2, frame.data());
+    check_near(atom(21), {0.624, 0.880, -0.083});
+    const auto dcd = open_trajectory(molecule_data_path("ala2_cell.dcd"));
+    REQUIRE(dcd->frames() == 3);
+    std::vector<float> other(66);
+    dcd->read(2, other.data());
+    // All atoms, within what XTC rounds to (a half of 1/1000 nm).
+    for (std::size_t i = 0; i < 66; ++i) CHECK(std::fabs(frame[i] - other[i]) < 0.501e-3);
+    const auto five = open_trajectory(molecule_data_path("five.xtc"));
+    REQUIRE(five->atoms() == 5);
+    five->read(2, frame.data());
+    for (std::size_t i = 0; i < 15; ++i) CHECK(std::fabs(frame[i] - other[i]) < 1e-6);
+
+    const auto path = scratch_file("damaged.xtc");
+    const std::string bytes = molecule_data("ala2.xtc");
+    const auto refused = [&](std::string content, std::size_t place, const char* values, const char* message) {
+        if (values) content.replace(place, 4, std::string(values, 4));
+        write_file(path, content);
+        CHECK_THROWS_WITH_AS(
+            {
+                const auto reader = open_trajectory(path);
+                for (index f = 0; f < reader->frames(); ++f) reader->read(f, frame.data());
+            },
+            doctest::Contains(message), InputError);
+    };
+    refused(bytes.substr(0, 400), 0, nullptr, "ends within frame 2");
+    refused(bytes, 4, "\x7f\0\0\0", "frame 0");   // atoms
+    refused(bytes, 56, "\0\0\0\0", "frame 0");     // precision
+    refused(bytes, 60, "\x7f\0\0\0", "frame 0");   // the least above the most
+    refused(bytes, 84, "\0\0\0\0", "frame 0");     // the index of small sizes
+    refused(bytes, 172, "\0\0\0\0", "frame 1");    // the second frame's first number
     std::filesystem::remove(path);
 }
 
