@@ -58,7 +58,7 @@ const NeckElement* neck_element(int element) {
     return nullptr;
 }
 
-TanhCoefficients coefficients(SolventKind kind, const Atom& atom) {
+TanhCoefficients tanh_coefficients(SolventKind kind, const Atom& atom) {
     switch (kind) {
         case SolventKind::obc1: return kObc1;
         case SolventKind::obc2: return kObc2;
@@ -103,7 +103,7 @@ Solvent solvent_model(const Molecule& molecule, const SolventOptions& options) {
     solvent.surface_energy = options.surface ? kSurfaceEnergy : 0;
     solvent.atoms.resize(molecule.atoms.size());
     for (std::size_t i = 0; i < molecule.atoms.size(); ++i) {
-        const TanhCoefficients of = coefficients(options.kind, molecule.atoms[i]);
+        const TanhCoefficients of = tanh_coefficients(options.kind, molecule.atoms[i]);
         solvent.atoms[i].alpha = of.alpha;
         solvent.atoms[i].beta = of.beta;
         solvent.atoms[i].gamma = of.gamma;

@@ -1,5 +1,6 @@
 #include "sampling/molecule/files/text_file.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <utility>
@@ -11,7 +12,13 @@ namespace microlift {
 
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+constexpr std::size_t kMostTextBytes = std::size_t{1} << 30;
+
+// Names out of a file may hold anything, a message is one line.
+std::string one_line(std::string text) {
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return text;
+}
 
 }  // namespace
 
@@ -70,7 +77,7 @@ std::string quote_field(std::string_view text) {
 }
 
 TextFile::TextFile(std::filesystem::path path)
-    : path_(std::move(path)), content_(read_file(path_, kMostBytes)) {
+    : path_(std::move(path)), content_(read_file(path_, kMostTextBytes)) {
     split();
 }
 
@@ -95,11 +102,11 @@ std::string_view TextFile::line(index i) const {
 }
 
 void TextFile::refuse(index line, const std::string& message) const {
-    throw InputError(path_.string() + ":" + std::to_string(line + 1) + ": " + message);
+    throw InputError(path_.string() + ":" + std::to_string(line + 1) + ": " + one_line(message));
 }
 
 void TextFile::refuse(const std::string& message) const {
-    throw InputError(path_.string() + ": " + message);
+    throw InputError(path_.string() + ": " + one_line(message));
 }
 
 }  // namespace microlift

@@ -1,17 +1,30 @@
 // Prints a molecule as JSON, for comparison with what other programs read from the same files.
-//   molecule_dump TOPOLOGY [COORDINATES] [SOLVENT [SALT [TEMPERATURE]]]      "-": none
+//   molecule_dump TOPOLOGY [COORDINATES] [SOLVENT [SALT [TEMPERATURE [FOLDER]]]]      "-": none
+// With a FOLDER, the coordinates are written there as molecule.pdb and, three times, as frames.dcd.
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 
 #include <nlohmann/json.hpp>
 
 #include "engine/error.h"
+#include "sampling/molecule/files/dcd.h"
+#include "sampling/molecule/files/pdb.h"
 #include "sampling/molecule/files/read_molecule.h"
 
 using namespace microlift;
 
 namespace {
+
+void write_files(const std::filesystem::path& folder, const LoadedMolecule& loaded) {
+    const Molecule& m = loaded.molecule;
+    write_file(folder / "molecule.pdb", format_pdb(m, loaded.position.data(), "written by molecule_dump"));
+    const std::vector<float> x(loaded.position.begin(), loaded.position.end());
+    DcdWriter writer(folder / "frames.dcd", m.size(), 3, 2.0);
+    for (int i = 0; i < 3; ++i) writer.append(x.data());
+    writer.finish();
+}
 
 nlohmann::json json_of(const Molecule& m) {
     nlohmann::json out;
@@ -60,6 +73,7 @@ int main(int argc, char** argv) {
         out["position"] = loaded.position;
         out["velocity"] = loaded.velocity;
         out["notes"] = loaded.notes;
+        if (argc > 6) write_files(argv[6], loaded);
         std::cout << out.dump() << "\n";
     } catch (const Error& error) {
         std::fprintf(stderr, "%s\n", error.what());
