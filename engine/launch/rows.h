@@ -15,8 +15,7 @@ class RowMemory {
 public:
     RowMemory() = default;
     RowMemory(const Device& device, index rows, index most_lanes)
-        : rows_(rows), most_(most_lanes), lanes_(device.is_cpu() ? kPack * device.pool().threads()
-                                              : most_lanes < kThreads ? most_lanes : kThreads),
+        : rows_(rows), most_(most_lanes), lanes_(lanes_of(device, rows, most_lanes)),
           numbers_(device, rows_ * lanes_) {}
 
     index rows() const { return rows_; }
@@ -28,6 +27,15 @@ public:
 private:
     static constexpr index kPack = 64 / sizeof(T);   // of the widest registers
     static constexpr index kThreads = 1 << 17;       // more than any device has at work
+
+    // On CUDA no more than an eighth of the device's memory, but a few warps at least.
+    static index lanes_of(const Device& device, index rows, index most) {
+        if (device.is_cpu()) return kPack * device.pool().threads();
+        const index fit = static_cast<index>(device.memory_bytes()) / 8 /
+                          (rows * static_cast<index>(sizeof(T)));
+        const index lanes = fit < kThreads ? (fit > 128 ? fit : 128) : kThreads;
+        return most < lanes ? most : lanes;
+    }
     index rows_ = 0, most_ = 0, lanes_ = 0;
     Buffer<T> numbers_;
 };

@@ -41,6 +41,7 @@ struct CornerEntry {
 };
 
 inline constexpr int kTorsionDegree = 6;
+inline constexpr int kMostStored = 192;  // atoms: 3.5 MB of a pack of 16
 
 // E = constant + Σ_m slope[m] C^{m+1}/(m + 1), a polynomial of the cosine.
 template <class T>
@@ -146,6 +147,9 @@ struct ForceView {
     T solute = 1, solvent_part = 0;  // 1/ε inside and outside
     T kappa = 0;                     // 1/nm
 
+    // What solvent knows of pairs is kept where it fits into a cache.
+    LANE_FN bool stores_pairs() const { return solvent && atoms <= kMostStored; }
+
     // Where things stand in the rows of a replica.
     LANE_FN int32 force_row() const { return 3 * atoms; }
     LANE_FN int32 edge_row() const { return 6 * atoms; }  // u, 1/r, ∂E/∂u; then of bonds ∂E/∂r
@@ -154,7 +158,7 @@ struct ForceView {
     LANE_FN int32 born_row() const { return corner_row() + 3 * corners; }
     LANE_FN int32 pair_row() const { return born_row() + (solvent ? 4 * atoms : 0); }
     LANE_FN int32 rows() const {
-        return pair_row() + (solvent ? 3 * (atoms * (atoms - 1) / 2) : 0);
+        return pair_row() + (stores_pairs() ? 3 * (atoms * (atoms - 1) / 2) : 0);
     }
 };
 

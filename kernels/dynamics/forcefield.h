@@ -12,10 +12,10 @@ template <class M, class L, class Rows, class Energies>
 LANE_FN void molecule_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     bonded_forces<M, L>(v, rows, e);
     if (v.solvent) {
-        descreening<M, L>(v, rows);
-        effective_radii<M, L>(v, rows, e);
-        solvent_pairs<M, L>(v, rows, e);
-        solvent_forces<L>(v, rows);
+        if (v.stores_pairs())
+            solvent_passes<true, M, L>(v, rows, e);
+        else
+            solvent_passes<false, M, L>(v, rows, e);
     } else {
         pair_forces<M, L>(v, rows, e);
     }

@@ -3,6 +3,7 @@
 //      122; the neck of Mongan et al., J. Chem. Theory Comput. 3 (2007) 156), kept with its slopes
 //   2  energies of pairs, vacuum's included, from distances alone; ∂E/∂B of each radius
 //   3  forces along pairs
+// What pass 1 knows of pairs is stored for the others, or, of large molecules, computed anew.
 // Rows of an atom: S, then −∂(1/B)/∂S; B; 1/B; B ∂E/∂B, then ∂E/∂S. Rows of a pair: 1/r, then
 // −(∂E/∂r)/r; slopes of S of either atom over r.
 #pragma once
@@ -47,31 +48,45 @@ LANE_FN void add_neck(L r, L y, Scalar<L> cut, Scalar<L> height, Scalar<L> dista
     slope = fnma(h * q * y, steep * x, slope);
 }
 
-template <class M, class L, class Rows>
+// What two atoms take from each other, and its slopes over r.
+template <class L>
+struct Descreened {
+    L part_i, part_j, slope_i, slope_j;
+};
+
+template <class M, class L>
+LANE_FN Descreened<L> descreen_pair(const ForceView<Scalar<L>>& v, int32 i, int32 j, int32 n, L r,
+                                    L y) {
+    Descreened<L> d;
+    descreen<M>(v.born[i], v.born[j], r, y, d.part_i, d.slope_i);
+    descreen<M>(v.born[j], v.born[i], r, y, d.part_j, d.slope_j);
+    if (v.neck) {
+        const auto& neck = v.neck_pair[n];
+        add_neck(r, y, neck.cut, neck.height[0], neck.distance[0], d.part_i, d.slope_i);
+        add_neck(r, y, neck.cut, neck.height[1], neck.distance[1], d.part_j, d.slope_j);
+    }
+    return d;
+}
+
+template <bool Stored, class M, class L, class Rows>
 LANE_FN void descreening(const ForceView<Scalar<L>>& v, const Rows& rows) {
     for (int32 i = 0; i < v.atoms; ++i) rows[v.born_row() + 4 * i] = number<L>(0);
     int32 n = 0;
     for (int32 i = 0; i < v.atoms; ++i) {
         const Vector<L> x = vector_at<L>(rows, 3 * i);
-        const auto& atom = v.born[i];
         L sum = rows[v.born_row() + 4 * i];
         for (int32 j = i + 1; j < v.atoms; ++j, ++n) {
             const Vector<L> d = x - vector_at<L>(rows, 3 * j);
-            const L r2 = dot(d, d), y = inverse_sqrt<M>(r2), r = r2 * y;
-            L part_i, part_j, slope_i, slope_j;
-            descreen<M>(atom, v.born[j], r, y, part_i, slope_i);
-            descreen<M>(v.born[j], atom, r, y, part_j, slope_j);
-            if (v.neck) {
-                const auto& neck = v.neck_pair[n];
-                add_neck(r, y, neck.cut, neck.height[0], neck.distance[0], part_i, slope_i);
-                add_neck(r, y, neck.cut, neck.height[1], neck.distance[1], part_j, slope_j);
-            }
-            sum = sum + part_i;
+            const L r2 = dot(d, d), y = inverse_sqrt<M>(r2);
+            const Descreened<L> taken = descreen_pair<M>(v, i, j, n, r2 * y, y);
+            sum = sum + taken.part_i;
             const int32 other = v.born_row() + 4 * j, pair = v.pair_row() + 3 * n;
-            rows[other] = rows[other] + part_j;
-            rows[pair] = y;
-            rows[pair + 1] = slope_i;
-            rows[pair + 2] = slope_j;
+            rows[other] = rows[other] + taken.part_j;
+            if constexpr (Stored) {
+                rows[pair] = y;
+                rows[pair + 1] = taken.slope_i;
+                rows[pair + 2] = taken.slope_j;
+            }
         }
         rows[v.born_row() + 4 * i] = sum;
     }
@@ -145,31 +160,45 @@ LANE_FN L born_pair(const ForceView<Scalar<L>>& v, L charge, L r2, L radii, L in
     return pull * fms(number<L>(T(0.25)), ex, number<L>(1));
 }
 
-template <class M, class L, class Rows, class Energies>
+template <bool Stored, class M, class L, class Rows, class Energies>
 LANE_FN void solvent_pairs(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    const int32 f = v.force_row();
     int32 n = 0;
     for (int32 i = 0; i < v.atoms; ++i) {
         const Vector<L> x = vector_at<L>(rows, 3 * i);
+        Vector<L> force = vector_at<L>(rows, f + 3 * i);
         const int32 row = v.born_row() + 4 * i;
         const L radius = rows[row + 1], inverse = rows[row + 2];
         L share = rows[row + 3];
         for (int32 j = i + 1; j < v.atoms; ++j, ++n) {
             const Vector<L> d = x - vector_at<L>(rows, 3 * j);
+            const L r2 = dot(d, d);
             const int32 other = v.born_row() + 4 * j, pair = v.pair_row() + 3 * n;
             const L charge = number<L>(v.born[i].charge * v.born[j].charge);
-            L both;
-            const L field = born_pair<M>(v, charge, dot(d, d), radius * rows[other + 1],
+            L both, y;
+            if constexpr (Stored)
+                y = rows[pair];
+            else
+                y = inverse_sqrt<M>(r2);
+            const L field = born_pair<M>(v, charge, r2, radius * rows[other + 1],
                                          inverse * rows[other + 2], both, e);
             share = share + both;
             rows[other + 3] = rows[other + 3] + both;
-            rows[pair] = field + pair_force(v.born_pair[n].pair, L(rows[pair]), e);
+            const L s = field + pair_force(v.born_pair[n].pair, y, e);
+            if constexpr (Stored) {
+                rows[pair] = s;
+            } else {
+                add_scaled(force, s, d);
+                add_vector(rows, f + 3 * j, -s, d);
+            }
         }
+        if constexpr (!Stored) put_vector(rows, f + 3 * i, force);
         // ∂E/∂S = (∂E/∂B) B² (−∂(1/B)/∂S).
         rows[row + 3] = share * radius * rows[row];
     }
 }
 
-template <class L, class Rows>
+template <bool Stored, class M, class L, class Rows>
 LANE_FN void solvent_forces(const ForceView<Scalar<L>>& v, const Rows& rows) {
     const int32 f = v.force_row();
     int32 n = 0;
@@ -180,13 +209,32 @@ LANE_FN void solvent_forces(const ForceView<Scalar<L>>& v, const Rows& rows) {
         for (int32 j = i + 1; j < v.atoms; ++j, ++n) {
             const Vector<L> d = x - vector_at<L>(rows, 3 * j);
             const int32 pair = v.pair_row() + 3 * n;
-            const L s = fnma(rows[v.born_row() + 4 * j + 3], L(rows[pair + 2]),
-                             fnma(chain, L(rows[pair + 1]), L(rows[pair])));
+            L own, theirs, s;
+            if constexpr (Stored) {
+                s = rows[pair];
+                own = rows[pair + 1];
+                theirs = rows[pair + 2];
+            } else {
+                const L r2 = dot(d, d), y = inverse_sqrt<M>(r2);
+                const Descreened<L> taken = descreen_pair<M>(v, i, j, n, r2 * y, y);
+                s = number<L>(0);
+                own = taken.slope_i;
+                theirs = taken.slope_j;
+            }
+            s = fnma(L(rows[v.born_row() + 4 * j + 3]), theirs, fnma(chain, own, s));
             add_scaled(force, s, d);
             add_vector(rows, f + 3 * j, -s, d);
         }
         put_vector(rows, f + 3 * i, force);
     }
+}
+
+template <bool Stored, class M, class L, class Rows, class Energies>
+LANE_FN void solvent_passes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    descreening<Stored, M, L>(v, rows);
+    effective_radii<M, L>(v, rows, e);
+    solvent_pairs<Stored, M, L>(v, rows, e);
+    solvent_forces<Stored, M, L>(v, rows);
 }
 
 }  // namespace microlift

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <utility>
 
+#include "engine/error.h"
 #include "sampling/molecule/correction_map.h"
 #include "sampling/molecule/neck_table.h"
 
@@ -17,6 +18,9 @@ constexpr double kCoulombOfCustomSolvent = 138.935485;
 // Phases of torsions nearer than this to 0 or π are meant to be these: files round π to six digits.
 constexpr double kPhaseRounding = 1e-5;
 
+// Their pairs take 1 GB.
+constexpr index kMostPairAtoms = 8192;
+
 using Quadruple = std::array<index, 4>;
 
 int32 row_of(index atom) { return static_cast<int32>(3 * atom); }
@@ -27,6 +31,10 @@ public:
     explicit Flattener(const Molecule& molecule) : m_(molecule) {}
 
     ForceArrays<T> flatten() {
+        if (m_.size() > kMostPairAtoms)
+            throw InputError("a molecule of " + std::to_string(m_.size()) +
+                             " atoms: all its pairs are computed; give one of at most " +
+                             std::to_string(kMostPairAtoms));
         add_bonds();
         add_angles();
         add_torsions();

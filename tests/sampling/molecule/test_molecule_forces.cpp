@@ -97,4 +97,28 @@ TEST_CASE("every solvent model agrees with its definition, with salt and without
             }
 }
 
+TEST_CASE("a large molecule's solvent, whose pairs are not stored, agrees too") {
+    const RandomMolecule random(kMostStored + 3, 5, SolventKind::gbn, 0.9);
+    const Molecule& m = random.molecule;
+    const auto expected = reference_energy(m, random.x);
+    const auto got = evaluate<double>(Device::cpu(2), m, random.x, 3);
+    for (std::size_t t = 0; t < kForceTerms; ++t)
+        CHECK(got.energy[t] == doctest::Approx(expected[t]).epsilon(1e-10));
+    // A few components of the force, by differences of the energy along each.
+    double most = 0;
+    for (const double f : got.force) most = std::max(most, std::abs(f));
+    for (const std::size_t d : {1u, 100u, 301u, 500u}) {
+        const double h = 1e-4;
+        const auto moved = [&](double by) {
+            std::vector<double> x = random.x;
+            x[d] += by;
+            double sum = 0;
+            for (const double e : reference_energy(m, x)) sum += e;
+            return sum;
+        };
+        const double slope = (8 * (moved(h) - moved(-h)) - (moved(2 * h) - moved(-2 * h))) / (12 * h);
+        CHECK(std::abs(got.force[d] + slope) < 1e-7 * most);
+    }
+}
+
 }  // namespace microlift
