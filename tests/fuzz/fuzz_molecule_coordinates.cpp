@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -50,7 +51,7 @@ std::string xtc() {
 
 void read_trajectory(const std::string& bytes, bool is_dcd) {
     using namespace microlift;
-    write_file(scratch(), bytes);
+    std::ofstream(scratch(), std::ios::binary) << bytes;
     std::unique_ptr<Trajectory> reader;
     if (is_dcd)
         reader = std::make_unique<DcdReader>(scratch());
