@@ -218,7 +218,7 @@ TEST_CASE("damaged coordinates") {
     const std::string amber = molecule_data("ala2.inpcrd");
     for (const Refusal& refusal :
          {Refusal{"empty", [](std::string& t) { t.clear(); }, "it is empty", false},
-          Refusal{"NetCDF", [](std::string& t) { t = "CDF\x01"; }, "NetCDF restart file", false},
+          Refusal{"NetCDF on HDF5", [](std::string& t) { t = "\x89HDF"; }, "NetCDF restart file", false},
           Refusal{"no number of atoms", [](std::string& t) { t = "title\nmany\n"; }, "begins with the number"},
           Refusal{"a thousand million atoms", [](std::string& t) { t = "title\n1000000000\n"; },
                   "begins with the number"},
