@@ -1,8 +1,10 @@
 // Molecules as AMBER and OpenMM write them, each reader against the other program's file.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <numeric>
 #include <set>
@@ -316,6 +318,18 @@ TEST_CASE("a whole molecule from its files, whatever their kinds") {
     }
     CHECK(pdb.molecule.atoms[8].name == "CA");
     CHECK(atom_label(pdb.molecule, 8) == "ALA2:CA");
+    // The same atoms in another order.
+    std::string exchanged = molecule_data("ala2.pdb");
+    const std::size_t second = exchanged.find('\n') + 1, third = exchanged.find('\n', second) + 1;
+    exchanged = exchanged.substr(second, third - second) + exchanged.substr(0, second) + exchanged.substr(third);
+    const auto path = std::filesystem::temp_directory_path() /
+                      ("microlift_" + std::to_string(::getpid()) + "_exchanged.pdb");
+    write_file(path, exchanged);
+    files.coordinates = path;
+    CHECK_THROWS_WITH_AS(read_molecule(files), doctest::Contains("atom 1 (ACE CH3) is C, in the topology H"),
+                         InputError);
+    std::filesystem::remove(path);
+    files.coordinates = molecule_data_path("ala2.pdb");
     files.solvent.kind = SolventKind::obc2;
     CHECK_THROWS_WITH_AS(read_molecule(files), doctest::Contains("carries its own solvent"), InputError);
     files.topology = molecule_data_path("ala_gly.prmtop");
