@@ -9,7 +9,7 @@ namespace microlift {
 
 namespace {
 
-// Two radii of 1.00, 1.05, … 2.00 Å: [first · 21 + second].
+// Two radii of 1.00, 1.05, … 2.00 Å: [first + 21 · second], as in AMBER's Fortran.
 constexpr int kRadii = 21;
 
 // Where the neck is highest, Å.
@@ -131,7 +131,7 @@ NeckPlace neck_place(double radius) {
 }
 
 double neck_value(const std::array<double, kRadii * kRadii>& table, NeckPlace a, NeckPlace b) {
-    const auto entry = [&](int i, int j) { return table[at(kRadii * i + j)]; };
+    const auto entry = [&](int i, int j) { return table[at(i + kRadii * j)]; };
     return (1 - a.weight) * ((1 - b.weight) * entry(a.low, b.low) + b.weight * entry(a.low, b.low + 1)) +
            a.weight *
                ((1 - b.weight) * entry(a.low + 1, b.low) + b.weight * entry(a.low + 1, b.low + 1));

@@ -15,7 +15,8 @@ struct Neck {
     double height;    // 1/nm
 };
 
-// Of intrinsic radii without the offset, nm.
+// Of intrinsic radii without the offset, nm: `radius1` of the atom whose effective radius it changes. The
+// other atom's neck has them exchanged, and other numbers.
 Neck neck_between(double radius1, double radius2);
 
 }  // namespace microlift

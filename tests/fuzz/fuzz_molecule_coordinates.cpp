@@ -1,10 +1,11 @@
-// Fuzzes the readers of coordinates (AMBER's text, PDB, OpenMM's State) and, behind a 'd' or an
+// Fuzzes the readers of coordinates (AMBER's text and NetCDF, PDB, OpenMM's State) and, behind a 'd' or an
 // 'x', of DCD and XTC.
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -48,9 +49,37 @@ std::string xtc() {
     return bytes;
 }
 
+// NetCDF of two atoms, with a scale.
+std::string netcdf() {
+    const auto integer = [](unsigned v) {
+        std::string bytes;
+        for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(v >> shift);
+        return bytes;
+    };
+    const auto name = [&](const std::string& text) {
+        return integer(static_cast<unsigned>(text.size())) + text + std::string((4 - text.size() % 4) % 4, '\0');
+    };
+    const std::string head = std::string("CDF\1", 4) + integer(0) + integer(10) + integer(2) + name("atom") +
+                             integer(2) + name("spatial") + integer(3) + integer(0) + integer(0) + integer(11) +
+                             integer(2);
+    const auto variable = [&](const std::string& text, const std::string& attributes, unsigned begin) {
+        return name(text) + integer(2) + integer(0) + integer(1) + attributes + integer(5) + integer(24) +
+               integer(begin);
+    };
+    const std::string scale = integer(12) + integer(1) + name("scale_factor") + integer(5) + integer(1) +
+                              integer(0x41a3a3d7);
+    const std::string none = integer(0) + integer(0);
+    const std::size_t begin =
+        (head + variable("coordinates", none, 0) + variable("velocities", scale, 0)).size();
+    std::string data;
+    for (int i = 0; i < 12; ++i) data += integer(0x3f800000);
+    return head + variable("coordinates", none, static_cast<unsigned>(begin)) +
+           variable("velocities", scale, static_cast<unsigned>(begin + 24)) + data;
+}
+
 void read_trajectory(const std::string& bytes, bool is_dcd) {
     using namespace microlift;
-    write_file(scratch(), bytes);
+    std::ofstream(scratch(), std::ios::binary) << bytes;
     std::unique_ptr<Trajectory> reader;
     if (is_dcd)
         reader = std::make_unique<DcdReader>(scratch());
@@ -66,7 +95,7 @@ void read_trajectory(const std::string& bytes, bool is_dcd) {
 }  // namespace
 
 std::vector<std::string> fuzz_seeds() {
-    return {dcd(), xtc(),
+    return {dcd(), xtc(), netcdf(),
             "title\n    2  0.1\n   1.0000000   2.0000000   3.0000000   4.0000000   5.0000000   6.0000000\n"
             "   1.0000000   2.0000000   3.0000000   4.0000000   5.0000000   6.0000000\n",
             "MODEL        1\n"

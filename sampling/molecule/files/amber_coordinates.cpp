@@ -34,9 +34,9 @@ std::vector<double> restart_numbers(const TextFile& file, index from, std::size_
 }  // namespace
 
 Coordinates read_amber_coordinates(const TextFile& file) {
-    if (file.content().compare(0, 3, "CDF") == 0 || file.content().compare(0, 4, "\x89HDF") == 0)
-        file.refuse("this is a NetCDF restart file; write it as text (ntxo = 1, or cpptraj's trajout "
-                    "X.rst7 restart)");
+    if (file.content().compare(0, 4, "\x89HDF") == 0)
+        file.refuse("this is a NetCDF restart file on HDF5; write it as text (cpptraj's trajout X.rst7 "
+                    "restart)");
     const std::vector<std::string_view> head = split_words(file.line(1));
     long long n = 0;
     if (head.empty() || !parse_integer(head[0], n) || n < 1 || n > kMostAtoms)

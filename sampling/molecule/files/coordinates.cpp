@@ -40,6 +40,7 @@ bool has_atom_records(const TextFile& file) {
 Coordinates read_any(const TextFile& file) {
     const std::size_t first = file.content().find_first_not_of(" \t\r\n\xef\xbb\xbf");
     if (first == std::string::npos) file.refuse("it is empty; give coordinates");
+    if (file.content().compare(0, 3, "CDF") == 0) return read_amber_netcdf(file);
     if (file.content()[first] == '<') return read_openmm_state(file);
     if (!has_atom_records(file)) return read_amber_coordinates(file);
     Pdb pdb = read_pdb(file);

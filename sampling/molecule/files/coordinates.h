@@ -19,7 +19,10 @@ struct Coordinates {
 // AMBER inpcrd, restrt, rst7 as text.
 Coordinates read_amber_coordinates(const TextFile& file);
 
-// By what the file holds: AMBER's text, PDB (its first model), OpenMM's State as XML. InputError where it
+// The same as NetCDF (classic: CDF-1 or CDF-2).
+Coordinates read_amber_netcdf(const TextFile& file);
+
+// By what the file holds: AMBER's text or NetCDF, PDB (its first model), OpenMM's State as XML. InputError where it
 // has not that many atoms.
 Coordinates read_coordinates(const TextFile& file, index atoms);
 

@@ -52,7 +52,7 @@ public:
         Solvent solvent = solvent_model(molecule_, options_);
         if (screened_) solvent.kappa = constant("kappa");
         if (std::fabs(constant("offset") - solvent.offset) > kCloseEnough * solvent.offset)
-            unknown(force_, "the offset " + constants_.at("offset"));
+            unknown(force_, "another offset");
         read_atoms(solvent);
         return solvent;
     }
@@ -72,14 +72,15 @@ private:
         for (const auto& [name, text] : expression.definitions) {
             double value = 0;
             if (!parse_number(text, value)) continue;
-            const auto [place, fresh] = constants_.emplace(name, text);
-            if (!fresh && place->second != text) unknown(node, "two values of " + name);
+            const auto [place, fresh] = constants_.emplace(name, value);
+            // Sixteen digits of 0.009 are not 0.009.
+            if (!fresh && std::fabs(place->second - value) > 1e-12 * std::fabs(value))
+                unknown(node, "two values of " + name);
         }
     }
     double constant(const std::string& name) const {
-        double value = 0;
         const auto found = constants_.find(name);
-        if (found != constants_.end() && parse_number(found->second, value)) return value;
+        if (found != constants_.end()) return found->second;
         if (parameters_.is_global(name)) return parameters_.global(name);
         unknown(force_, "no " + name);
     }
@@ -255,7 +256,7 @@ private:
     const Molecule& molecule_;
     CustomParameters parameters_;
     SolventOptions options_;
-    std::map<std::string, std::string> constants_;
+    std::map<std::string, double> constants_;
     std::map<index, double> radii_;
     bool screened_ = false;
 };

@@ -2,8 +2,7 @@
 
 #include <utility>
 
-#include "engine/at.h"
-#include "engine/error.h"
+#include "sampling/molecule/elements.h"
 #include "sampling/molecule/files/amber_topology.h"
 #include "sampling/molecule/files/coordinates.h"
 #include "sampling/molecule/files/openmm_system.h"
@@ -18,11 +17,15 @@ bool is_xml(const TextFile& file) {
     return first != std::string::npos && file.content()[first] == '<';
 }
 
-// Names that the topology has not.
-void take_names(const std::vector<Atom>& from, Molecule& molecule) {
+// Names that the topology has not. Other elements mean another order of the atoms.
+void take_names(const TextFile& file, const std::vector<Atom>& from, Molecule& molecule) {
     if (from.empty()) return;
     for (std::size_t i = 0; i < molecule.atoms.size(); ++i) {
         Atom& atom = molecule.atoms[i];
+        if (atom.element > 0 && from[i].element > 0 && atom.element != from[i].element)
+            file.refuse("atom " + std::to_string(i + 1) + " (" + from[i].residue + " " + from[i].name +
+                        ") is " + symbol_of_element(from[i].element) + ", in the topology " +
+                        symbol_of_element(atom.element) + "; give the atoms in the topology's order");
         if (atom.name.empty()) {
             atom.name = from[i].name;
             atom.residue = from[i].residue;
@@ -49,7 +52,7 @@ LoadedMolecule read_molecule(const MoleculeFiles& files) {
     if (!files.coordinates.empty()) {
         const TextFile file(files.coordinates);
         Coordinates read = read_coordinates(file, molecule.size());
-        take_names(read.atoms, molecule);
+        take_names(file, read.atoms, molecule);
         loaded.position = std::move(read.position);
         loaded.velocity = std::move(read.velocity);
         loaded.notes.insert(loaded.notes.end(), read.notes.begin(), read.notes.end());

@@ -92,6 +92,12 @@ void XtcReader::damaged(index frame) const {
 
 index XtcReader::frame_end(index start) {
     const index frame = std::ssize(starts_) - 1;
+    const auto need = [&](index end) {
+        if (end > file_.size())
+            file_.refuse("it ends within frame " + std::to_string(frame) +
+                         " (counted from 0); give a whole XTC file");
+    };
+    need(start + kHeaderBytes + 4);
     const int magic = file_.big_integer(start), atoms = file_.big_integer(start + 4);
     if (magic != kMagic) {
         if (frame > 0) damaged(frame);
@@ -104,13 +110,12 @@ index XtcReader::frame_end(index start) {
     const index data = start + kHeaderBytes + 4;
     index bytes = 12 * atoms_;
     if (atoms_ > kUncompressedAtoms) {
+        need(data + kPackedHeaderBytes);
         const index packed = file_.big_integer(data + kPackedHeaderBytes - 4);
         if (packed < 0) damaged(frame);
         bytes = kPackedHeaderBytes + (packed + 3) / 4 * 4;
     }
-    if (data + bytes > file_.size())
-        file_.refuse("it ends within frame " + std::to_string(frame) +
-                     " (counted from 0); give a whole XTC file");
+    need(data + bytes);
     return data + bytes;
 }
 

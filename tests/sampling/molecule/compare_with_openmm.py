@@ -184,7 +184,7 @@ def compare_files(program, path):
     coordinates = Path(path).with_suffix(".inpcrd")
     with tempfile.TemporaryDirectory() as folder:
         ours = dump(program, path, coordinates, "none", 0, 300, folder)
-        pdb = mdtraj.load(f"{folder}/molecule.pdb")
+        pdb = mdtraj.load(f"{folder}/molecule.pdb", standard_names=False)
         dcd = mdtraj.load(f"{folder}/frames.dcd", top=pdb)
         bonds = {tuple(sorted(b)) for b in ours["bonded"]}
         found = Differences(f"{Path(path).name} read by mdtraj")

@@ -47,6 +47,27 @@ TEST_CASE("AMBER coordinates: velocities and boxes by what is left") {
     CHECK(all.notes.size() == 1);
 }
 
+TEST_CASE("AMBER's NetCDF restarts say what the text does") {
+    const Coordinates text = read_coordinates(TextFile("a", molecule_data("ala2.rst7")), 22);
+    const std::string bytes = molecule_data("ala2.ncrst");
+    const Coordinates netcdf = read_coordinates(TextFile("b", bytes), 22);
+    REQUIRE(text.velocity.size() == 66);
+    REQUIRE(netcdf.velocity.size() == 66);
+    for (std::size_t i = 0; i < 66; ++i) {
+        // Of seven decimals in Å and in Å per 1/20.455 ps.
+        CHECK(std::fabs(text.position[i] - netcdf.position[i]) < 1e-8);
+        CHECK(std::fabs(text.velocity[i] - netcdf.velocity[i]) < 2.1e-7);
+    }
+    CHECK(netcdf.velocity[0] == doctest::Approx(-0.3 * 2.0455));
+    // However short, it is refused.
+    for (std::size_t length = 3; length < bytes.size(); length += 7)
+        CHECK_THROWS_AS(read_amber_netcdf(TextFile("c", bytes.substr(0, length))), InputError);
+    std::string infinite = bytes;
+    infinite.replace(bytes.size() - 8, 8, std::string("\x7f\xf0\0\0\0\0\0\0", 8));
+    CHECK_THROWS_WITH_AS(read_amber_netcdf(TextFile("c", infinite)), doctest::Contains("not finite"),
+                         InputError);
+}
+
 TEST_CASE("PDB: names, elements, alternate places, models") {
     const Pdb pdb = read_pdb(TextFile(
         "x.pdb",

@@ -1,8 +1,10 @@
 // Molecules as AMBER and OpenMM write them, each reader against the other program's file.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <numeric>
 #include <set>
@@ -16,6 +18,7 @@
 #include "sampling/molecule/files/openmm_system.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/molecule/hydrogens.h"
+#include "sampling/molecule/neck_table.h"
 #include "tests/sampling/molecule/molecule_data.h"
 
 using namespace microlift;
@@ -187,14 +190,23 @@ TEST_CASE("solvents have their parameters by model") {
     CHECK(1 / debye_kappa(0.1, 78.5, 298.15) == doctest::Approx(1.32).epsilon(0.01));
 }
 
+TEST_CASE("necks of unequal radii") {
+    // The first entries of the tables; between them, bilinear; beyond them, the last.
+    CHECK(neck_between(0.1, 0.1).distance == doctest::Approx(0.226685));
+    CHECK(neck_between(0.105, 0.1).distance == doctest::Approx(0.232548));
+    CHECK(neck_between(0.1, 0.105).distance == doctest::Approx(0.231191));
+    CHECK(neck_between(0.1025, 0.1).distance == doctest::Approx((0.226685 + 0.232548) / 2));
+    CHECK(neck_between(0.1, 0.1).height == doctest::Approx(0.381511));
+    CHECK(neck_between(0.2, 0.2).height == doctest::Approx(0.111863));
+    CHECK(neck_between(0.3, 0.2).height == doctest::Approx(0.111863));
+}
+
 TEST_CASE("coefficients beside the mixing rule become exceptions of their pairs") {
     std::string text = molecule_data("ala2.prmtop");
     const Molecule plain = prmtop(text);
-    // The second A and B are those of the types 1 and 2.
-    const std::vector<std::string> old{section_field(text, "LENNARD_JONES_ACOEF", 1, 16),
-                                       section_field(text, "LENNARD_JONES_BCOEF", 1, 16)};
-    set_section_field(text, "LENNARD_JONES_ACOEF", 1, 16, "  2.00000000E+05");
-    set_section_field(text, "LENNARD_JONES_BCOEF", 1, 16, "  2.00000000E+02");
+    // The fourth A and B are those of the types 1 and 3: HC and C, which are 1-4 in HB-CB-CA-C.
+    set_section_field(text, "LENNARD_JONES_ACOEF", 3, 16, "  2.00000000E+05");
+    set_section_field(text, "LENNARD_JONES_BCOEF", 3, 16, "  2.00000000E+02");
     const Molecule fixed = prmtop(text);
     CHECK(fixed.exceptions.size() > plain.exceptions.size());
     const auto before = by_pair(plain), after = by_pair(fixed);
@@ -256,7 +268,7 @@ TEST_CASE("hydrogens: rigid bonds, and mass lent to them") {
     }
     CHECK(after == doctest::Approx(total).epsilon(1e-12));
     CHECK(m.atoms[1].mass == near(12.01 - 3 * (3.024 - 1.008)));
-    CHECK_THROWS_WITH_AS(repartition_hydrogen_mass(m, 6), doctest::Contains("leaves no mass to ACE1:CH3"),
+    CHECK_THROWS_WITH_AS(repartition_hydrogen_mass(m, 6), doctest::Contains("leaves no mass to "),
                          InputError);
     // Water with a bond between its hydrogens, as AMBER writes it: three rigid bonds would be a triangle.
     Molecule water;
@@ -306,6 +318,18 @@ TEST_CASE("a whole molecule from its files, whatever their kinds") {
     }
     CHECK(pdb.molecule.atoms[8].name == "CA");
     CHECK(atom_label(pdb.molecule, 8) == "ALA2:CA");
+    // The same atoms in another order.
+    std::string exchanged = molecule_data("ala2.pdb");
+    const std::size_t second = exchanged.find('\n') + 1, third = exchanged.find('\n', second) + 1;
+    exchanged = exchanged.substr(second, third - second) + exchanged.substr(0, second) + exchanged.substr(third);
+    const auto path = std::filesystem::temp_directory_path() /
+                      ("microlift_" + std::to_string(::getpid()) + "_exchanged.pdb");
+    write_file(path, exchanged);
+    files.coordinates = path;
+    CHECK_THROWS_WITH_AS(read_molecule(files), doctest::Contains("atom 1 (ACE CH3) is C, in the topology H"),
+                         InputError);
+    std::filesystem::remove(path);
+    files.coordinates = molecule_data_path("ala2.pdb");
     files.solvent.kind = SolventKind::obc2;
     CHECK_THROWS_WITH_AS(read_molecule(files), doctest::Contains("carries its own solvent"), InputError);
     files.topology = molecule_data_path("ala_gly.prmtop");
