@@ -11,16 +11,14 @@
 namespace microlift {
 
 inline constexpr int kMostLeaves = 4;
-// With hydrogens on a heavier atom each sweep leaves a fifth of the error at most, from 1e-2.
-inline constexpr int kStarSweeps = 7;
 
 struct StarEntry {
-    int32 leaves;
+    int32 leaves, sweeps;
     int32 atom[kMostLeaves + 1];  // rows; the centre first
     float inverse_mass[kMostLeaves + 1];
     float noise[kMostLeaves + 1];  // standard deviation of the thermostat's kick to a velocity
     float square[kMostLeaves];     // of lengths
-    float turn[kMostLeaves];       // 1/(2 (1/mᵢ + 1/m₀)), of positions; over the square twice that, of velocities
+    float turn[kMostLeaves];       // 1/(2 (1/mᵢ + 1/m₀))
 };
 
 enum class MoleculeScheme : int32 { lf_middle, baoab };
@@ -85,7 +83,7 @@ LANE_UNROLL
     // Velocities across the arms, whose lengths are right.
     LANE_FN void project_velocities() {
         if constexpr (N > 0) {
-            for (int sweep = 0; sweep < (N == 1 ? 1 : kStarSweeps); ++sweep)
+            for (int sweep = 0; sweep < (N == 1 ? 1 : entry.sweeps); ++sweep)
 LANE_UNROLL
                 for (int k = 0; k < N; ++k) {
                     const L along = dot(v[k + 1] - v[0], arm[k]) *
@@ -104,7 +102,7 @@ LANE_UNROLL
                 weight[k] = number<L>(entry.turn[k]) / dot(x[k + 1] - x[0], arm[k]);
                 sum[k] = number<L>(0.0f);
             }
-            for (int sweep = 0; sweep < kStarSweeps; ++sweep)
+            for (int sweep = 0; sweep < entry.sweeps; ++sweep)
 LANE_UNROLL
                 for (int k = 0; k < N; ++k) {
                     const Vector<L> d = x[k + 1] - x[0];
