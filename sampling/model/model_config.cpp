@@ -423,10 +423,12 @@ IntegratorConfig read_integrator(Config& config) {
 
 ModelConfig read_system_and_cvs(Config& config) {
     ModelConfig model;
-    if (config.has("system.kind") && config.sound("system.kind"))
+    if (config.has("system.kind")) {
         config.with({"system"}, [&] { read_molecule_system(config, model); });
-    else
+        if (!model.molecule) config.distrust("cv");  // whose atoms nobody knows
+    } else {
         model.system = read_system(config);
+    }
     if (config.has("cv.variables")) model.cv = read_cv(config, model.system);
     return model;
 }
