@@ -296,8 +296,7 @@ ArrayFileWriter::~ArrayFileWriter() = default;
 
 void ArrayFileWriter::add_array(const std::string& name, const ArrayInfo& info) {
     hsize_t size[kMaxDimensions] = {};
-    if (info.shape.size() > kMaxDimensions || state_->sets.count(name) != 0 ||
-        name.find('/') != std::string::npos) {
+    if (info.shape.size() > kMaxDimensions || state_->sets.count(name) != 0) {
         throw std::logic_error("array '" + name + "': too many dimensions, or a bad name");
     }
     for (std::size_t i = 0; i < info.shape.size(); ++i) {
@@ -309,8 +308,10 @@ void ArrayFileWriter::add_array(const std::string& name, const ArrayInfo& info) 
                        H5Sclose);
     const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     H5Pset_obj_track_times(creation, false);  // the same arrays make the same bytes
-    Handle set(H5Dcreate2(state_->hdf5, name.c_str(), native_type(info.type), space, H5P_DEFAULT,
-                          creation, H5P_DEFAULT),
+    const Handle groups(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+    H5Pset_create_intermediate_group(groups, 1);  // of a name with slashes
+    Handle set(H5Dcreate2(state_->hdf5, name.c_str(), native_type(info.type), space, groups, creation,
+                          H5P_DEFAULT),
                H5Dclose);
     if (set < 0) {
         hdf5_write_failed(state_->file.target());

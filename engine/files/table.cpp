@@ -34,7 +34,9 @@ void need_finite(const std::filesystem::path& file, const std::string& where, do
 
 // --- .npy ------------------------------------------------------------------------------------------
 
-std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view header) {
+// Dimensions after the second are joined with it, where that is asked for.
+std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view header, bool flat) {
+    constexpr index kMostColumns = index{1} << 40;
     const std::size_t open = header.find("'shape': (");
     if (open == std::string_view::npos) {
         bad_table(file, "its header has no shape");
@@ -54,13 +56,19 @@ std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view
             ++at;
         }
     }
-    if (shape.empty() || shape.size() > 2) {
+    if (shape.empty() || (shape.size() > 2 && !flat)) {
         bad_table(file, "it has " + std::to_string(shape.size()) + " dimensions, not one or two");
     }
+    for (const index columns : std::vector<index>(shape.begin() + (shape.size() > 2 ? 2 : shape.size()),
+                                                  shape.end())) {
+        if (columns > 0 && shape[1] > kMostColumns / columns) bad_table(file, "its rows are too long");
+        shape[1] *= columns;
+    }
+    shape.resize(std::min<std::size_t>(shape.size(), 2));
     return shape;
 }
 
-Table parse_npy(const std::filesystem::path& file, const std::string& bytes) {
+Table parse_npy(const std::filesystem::path& file, const std::string& bytes, bool flat) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
     if (bytes.size() < 12 || bytes.compare(0, 6, "\x93NUMPY") != 0) {
         bad_table(file, "it is not a .npy file");
@@ -81,7 +89,7 @@ Table parse_npy(const std::filesystem::path& file, const std::string& bytes) {
         header.find("'fortran_order': False") == std::string_view::npos) {
         bad_table(file, "its numbers are not little-endian float32 or float64 in C order");
     }
-    const std::vector<index> shape = npy_shape(file, header);
+    const std::vector<index> shape = npy_shape(file, header, flat);
     Table table;
     table.rows = shape.size() == 2 ? shape[0] : 1;
     table.columns = shape.back();
@@ -218,9 +226,9 @@ Table parse_csv(const std::filesystem::path& file, const std::string& bytes) {
 
 }  // namespace
 
-Table read_table(const std::filesystem::path& file) {
+Table read_table(const std::filesystem::path& file, bool flat) {
     const std::string bytes = read_file(file, kMostTableBytes);
-    return file.extension() == ".npy" ? parse_npy(file, bytes) : parse_csv(file, bytes);
+    return file.extension() == ".npy" ? parse_npy(file, bytes, flat) : parse_csv(file, bytes);
 }
 
 }  // namespace microlift

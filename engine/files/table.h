@@ -17,7 +17,8 @@ struct Table {
     bool commented = false;          // that line begins with '#', so it may say anything
 };
 
-// InputError for anything else, a number that is not finite included.
-Table read_table(const std::filesystem::path& file);
+// InputError for anything else, a number that is not finite included. `flat`: a .npy may have more
+// dimensions, all but the first of which make the columns.
+Table read_table(const std::filesystem::path& file, bool flat = false);
 
 }  // namespace microlift

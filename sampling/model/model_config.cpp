@@ -6,6 +6,7 @@
 #include "engine/config/section.h"
 #include "sampling/dynamics/schemes.h"
 #include "sampling/dynamics/systems.h"
+#include "sampling/model/molecule_config.h"
 
 namespace microlift {
 namespace {
@@ -34,6 +35,8 @@ void read_parameters(SystemConfig& system, const ConfigValue& table) {
 }  // namespace
 
 const Section<SystemConfig> system_section{"system", {
+    optional(&SystemConfig::kind, "kind", "\"molecule\"",
+             "molecule: a system from files; leave out otherwise").one_of({"molecule"}),
     optional(&SystemConfig::name, "name", "\"muller_brown\"",
              "a built-in system (`microlift systems` lists them); leave out for formulas"),
     optional(&SystemConfig::beta, "beta", "1.0", "inverse temperature").above(0).unit("1/energy"),
@@ -54,11 +57,11 @@ const Section<SystemConfig> system_section{"system", {
 
 const Section<CvVariable> cv_section{"cv.variables[]", {
     key(&CvVariable::kind, "kind", "formula", "how the collective variable is computed")
-        .one_of({"formula", "dihedral", "diffusion_map"}),
+        .one_of({"formula", "distance", "angle", "dihedral", "diffusion_map"}),
     optional(&CvVariable::formula, "formula", "\"x - y\"", "formula in the system's variables"),
     optional(&CvVariable::atoms, "atoms", "[4, 6, 8, 14]",
-             "the four atoms of a dihedral angle in radians, counted from 0; atom i is variables 3i, "
-             "3i + 1 and 3i + 2"),
+             "the two atoms of a distance, the three of an angle or the four of a dihedral angle (in "
+             "radians), counted from 0; atom i is variables 3i, 3i + 1 and 3i + 2"),
     optional(&CvVariable::file, "file", "\"out/diffusion_map.json\"",
              "what `microlift learn` wrote, for kind = \"diffusion_map\""),
     optional(&CvVariable::checksum, "checksum", "\"ef46db3751d8e999\"",
@@ -90,6 +93,7 @@ const Section<IntegratorConfig> integrator_section{"integrator", {
 
 void add_model_keys(Schema& schema, const std::string& system_name) {
     system_section.add_to(schema);
+    molecule_section.add_to(schema);
     for (const SystemInfo& info : system_registry()) {
         if (info.name != system_name) {
             continue;
@@ -247,7 +251,25 @@ void check_formula_system(Checks& checks, const SystemConfig& system) {
     });
 }
 
+// A molecule's variables are x0, y0, z0, x1, …
+void read_molecule_system(Config& config, ModelConfig& model) {
+    for (const Key<SystemConfig>& key : system_section.keys())
+        if (key.spec.path != "system.kind" && config.given(key.spec.path.substr(0, key.spec.path.find(".*"))))
+            throw KeyError(key.spec.path,
+                           "key '" + key.spec.path + "' does not go with kind = \"molecule\"",
+                           "leave it out: a molecule is described by its files");
+    const MoleculeConfig molecule = molecule_section.read(config);
+    model.molecule = load_molecule(config, molecule);
+    SystemConfig& system = model.system;
+    system.kind = "molecule";
+    system.beta = 1 / (kGasConstant * molecule.temperature.value_or(kRoomTemperature));
+    for (index atom = 0; atom < model.molecule->molecule.size(); ++atom)
+        for (const char* axis : {"x", "y", "z"})
+            system.variables.push_back(axis + std::to_string(atom));
+}
+
 SystemConfig read_system(Config& config) {
+    config.with({"system.kind"}, [&] { refuse_molecule_keys(config); });
     if (!config.has("system.name") || !config.sound("system.name")) {
         const SystemConfig system = system_section.read(config);
         check_formula_system(config, system);
@@ -266,19 +288,26 @@ SystemConfig read_system(Config& config) {
 
 // --- [cv] --------------------------------------------------------------------------------------------
 
-// The angle φ of four atoms about the middle bond.
-void name_dihedral(const SystemConfig& system, CvVariable& variable) {
+// How many atoms a kind of variable has; 0: it is none of atoms.
+std::size_t atoms_of(const std::string& kind) {
+    return kind == "distance" ? 2 : kind == "angle" ? 3 : kind == "dihedral" ? 4 : 0;
+}
+
+// The formula of a distance, an angle, a dihedral angle about the middle bond.
+void name_geometry(const SystemConfig& system, CvVariable& variable) {
     const char* path = "cv.variables";
+    const std::string& kind = variable.kind;
     if (!system.is_formula()) {
         throw KeyError(path,
-                       "kind = \"dihedral\" does not go with the built-in system '" + system.name + "'",
+                       "kind = \"" + kind + "\" does not go with the built-in system '" + system.name +
+                           "'",
                        "describe the system by formulas whose variables are x, y, z of each atom");
     }
-    const std::size_t count = system.variables.size() / 3;
+    const std::size_t count = system.variables.size() / 3, needed = atoms_of(kind);
     const std::vector<index>& atoms = variable.atoms;
-    bool good = atoms.size() == 4;
+    bool good = atoms.size() == needed;
     std::string names, number;
-    for (std::size_t i = 0; good && i < 4; ++i) {
+    for (std::size_t i = 0; good && i < needed; ++i) {
         const index atom = atoms[i];
         good = atom >= 0 && atom < static_cast<index>(count) &&
                std::count(atoms.begin(), atoms.end(), atom) == 1;
@@ -289,15 +318,17 @@ void name_dihedral(const SystemConfig& system, CvVariable& variable) {
                      system.variables[3 * static_cast<std::size_t>(atom) + d];
     }
     if (!good) {
+        const char* how_many = needed == 2 ? "two" : needed == 3 ? "three" : "four";
+        const char* example = needed == 2 ? "[4, 6]" : needed == 3 ? "[4, 6, 8]" : "[4, 6, 8, 14]";
         throw KeyError(path,
-                       "key 'cv.variables[].atoms' must name four different atoms of " +
-                           std::to_string(count),
+                       "key 'cv.variables[].atoms' must name " + std::string(how_many) +
+                           " different atoms of " + std::to_string(count),
                        "count them from 0, atom i being the variables 3i, 3i + 1 and 3i + 2, for "
-                       "example atoms = [4, 6, 8, 14]");
+                       "example atoms = " + std::string(example));
     }
-    variable.formula = "dihedral(" + names + ")";
-    if (variable.name.empty()) variable.name = "dihedral" + number;
-    if (variable.unit.empty()) variable.unit = "rad";
+    variable.formula = kind + "(" + names + ")";
+    if (variable.name.empty()) variable.name = kind + number;
+    if (variable.unit.empty() && needed > 2) variable.unit = "rad";
 }
 
 void name_learned(CvVariable& variable) {
@@ -317,7 +348,8 @@ void resolve_cv(const SystemConfig& system, CvVariable& variable) {
         const char *key, *kind;
         bool given;
     } owners[] = {{"formula", "formula", !variable.formula.empty()},
-                  {"atoms", "dihedral", !variable.atoms.empty()},
+                  {"atoms", atoms_of(variable.kind) > 0 ? variable.kind.c_str() : "dihedral",
+                   !variable.atoms.empty()},
                   {"file", "diffusion_map", !variable.file.empty()},
                   {"checksum", "diffusion_map", !variable.checksum.empty()},
                   {"coordinate", "diffusion_map", variable.coordinate != 0}};
@@ -329,8 +361,8 @@ void resolve_cv(const SystemConfig& system, CvVariable& variable) {
                            "leave it out, or set kind = \"" + std::string(owner.kind) + "\"");
         }
     }
-    if (variable.kind == "dihedral") {
-        name_dihedral(system, variable);
+    if (atoms_of(variable.kind) > 0) {
+        name_geometry(system, variable);
     } else if (variable.kind == "diffusion_map") {
         name_learned(variable);
     } else if (variable.formula.empty()) {
@@ -359,9 +391,9 @@ CvConfig read_cv(Config& config, const SystemConfig& system) {
         }
     });
     for (std::size_t k = 0; k < cv.variables.size(); ++k) {
-        // A dihedral angle is one of the system's variables.
+        // What has atoms is one of the system's variables.
         const std::string entry = "cv.variables[" + std::to_string(k) + "]";
-        const bool of_system = cv.variables[k].kind == "dihedral";
+        const bool of_system = atoms_of(cv.variables[k].kind) > 0;
         config.with({entry, of_system ? "system.variables" : std::string_view(entry),
                      of_system ? "system.name" : std::string_view(entry)}, [&] {
             try {
@@ -389,10 +421,25 @@ IntegratorConfig read_integrator(Config& config) {
 
 }  // namespace
 
-ModelConfig read_model(Config& config) {
+ModelConfig read_system_and_cvs(Config& config) {
     ModelConfig model;
-    model.system = read_system(config);
-    model.cv = read_cv(config, model.system);
+    if (config.has("system.kind")) {
+        config.with({"system"}, [&] { read_molecule_system(config, model); });
+        if (!model.molecule) config.distrust("cv");  // whose atoms nobody knows
+    } else {
+        model.system = read_system(config);
+    }
+    if (config.has("cv.variables")) model.cv = read_cv(config, model.system);
+    return model;
+}
+
+ModelConfig read_model(Config& config) {
+    ModelConfig model = read_system_and_cvs(config);
+    config.with({"system.kind"}, [&] {
+        if (model.system.is_molecule())
+            throw KeyError("system.kind", "molecules are not sampled yet",
+                           "'microlift evaluate' gives their energies and forces");
+    });
     model.integrator = read_integrator(config);
     return model;
 }

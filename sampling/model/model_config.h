@@ -1,6 +1,7 @@
 // [system], [cv] and [integrator]: what a model is made of and how it moves.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,10 +13,12 @@ namespace microlift {
 
 class Config;
 class Schema;
+struct LoadedMolecule;
 template <class Struct>
 class Section;
 
 struct SystemConfig {
+    std::string kind;                    // molecule, or empty
     std::string name;                    // a built-in, or empty for the user's own formulas
     std::optional<double> beta;          // inverse temperature, 1/energy
     std::vector<std::string> variables;  // of a formula system
@@ -27,12 +30,13 @@ struct SystemConfig {
     std::vector<std::string> observe;  // what the generator learns instead of the state
 
     bool is_formula() const { return name.empty(); }
+    bool is_molecule() const { return kind == "molecule"; }
 };
 
 struct CvVariable {
-    std::string kind;          // formula | dihedral | diffusion_map
+    std::string kind;          // formula | distance | angle | dihedral | diffusion_map
     std::string formula;       // or, of a learned one, what stands for it in files and pictures
-    std::vector<index> atoms;  // of a dihedral angle: four, each three variables
+    std::vector<index> atoms;  // of a distance two, an angle three, a dihedral angle four
     std::string file;          // of a learned one: what `microlift learn` wrote
     std::string checksum;      // of that file; empty: any
     int coordinate = 0;        // its number there, from 1
@@ -62,6 +66,7 @@ struct ModelConfig {
     CvConfig cv;
     IntegratorConfig integrator;
     std::vector<double> start;  // a state that is not improbable; empty: 0
+    std::shared_ptr<const LoadedMolecule> molecule;  // of kind = "molecule"
 };
 
 extern const Section<SystemConfig> system_section;
@@ -72,6 +77,8 @@ extern const Section<IntegratorConfig> integrator_section;
 void add_model_keys(Schema& schema, const std::string& system_name);
 // Fills what a built-in leaves open, and keeps what is wrong.
 ModelConfig read_model(Config& config);
+// [system] and, where it is there, [cv].
+ModelConfig read_system_and_cvs(Config& config);
 // KeyError for a name that no built-in system has.
 void check_system_name(const std::string& name);
 

@@ -20,7 +20,8 @@ BELOW = {
     "tests": {"kernels", "engine", "nn", "sampling", "tools", "bench"},
 }
 # Inside: a folder may include itself and what stands here; a folder that is not named is an error.
-BASE = {"sampling/numerics", "sampling/samples", "sampling/formula"}
+BASE = {"sampling/numerics", "sampling/samples", "sampling/formula", "sampling/molecule",
+        "sampling/molecule/files"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
 CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
@@ -42,6 +43,8 @@ INSIDE = {
     "sampling/numerics": set(),
     "sampling/samples": {"sampling/numerics"},
     "sampling/formula": {"sampling/numerics"},
+    "sampling/molecule": {"sampling/numerics", "sampling/samples", "sampling/formula"},
+    "sampling/molecule/files": {"sampling/numerics", "sampling/molecule"},
     "sampling/dynamics": BASE,
     "sampling/dynamics/systems": BASE | {"sampling/dynamics"},
     "sampling/model": BASE | {"sampling/dynamics"},

@@ -14,6 +14,7 @@ libcli11-dev
 libtomlplusplus-dev
 nlohmann-json3-dev
 libhdf5-dev
+libpugixml-dev
 "
 report="
 python3

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "sampling/run/config/run_config.h"
+#include "sampling/run/evaluate.h"
 
 namespace microlift {
 
 void command_run(const std::string& config_file, const RunOptions& options);
 void command_generate(const GenerateOptions& options);
+void command_evaluate(const EvaluateOptions& options);
 void command_check(const std::string& config_file, const RunOptions& options);
 void command_systems(const std::string& name, bool markdown);
 void command_keys();

@@ -74,6 +74,7 @@ struct CommandLine {
     RunOptions run;
     GenerateOptions generate;
     LearnOptions learn;
+    EvaluateOptions evaluate;
     std::string config_file;
     std::string report_dir;
     std::string system_name;
@@ -195,6 +196,34 @@ void describe(CLI::App& app, CommandLine& line) {
     add_device_options(*learn, line.learn.device, line.learn.threads, line.learn.math);
     learn->add_flag("--quiet", line.learn.quiet, "shows no progress");
 
+    CLI::App* evaluate = app.add_subcommand(
+        "evaluate", "Computes energies, forces and collective variables of given states.");
+    evaluate->add_option("CONFIG", line.evaluate.config_file, "configuration file (TOML)")->required();
+    evaluate
+        ->add_option("--states", line.evaluate.states_file,
+                     "states: .npy, one a row; of a molecule also (n, atoms, 3), DCD, XTC or PDB")
+        ->type_name("FILE")
+        ->required();
+    evaluate->add_option("-o,--out", line.evaluate.out_file, "file for the results, HDF5")
+        ->type_name("OUT.h5")
+        ->required();
+    evaluate
+        ->add_option("--set", line.evaluate.set,
+                     "replaces a key of the configuration, for example --set system.salt=0.1; any "
+                     "number of times")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
+    evaluate
+        ->add_option("--device", line.evaluate.device,
+                     "auto (a CUDA device if one works, else the CPU), cpu, cuda or cuda:N")
+        ->type_name("NAME")
+        ->capture_default_str();
+    evaluate
+        ->add_option("--threads", line.evaluate.threads,
+                     "threads of the CPU backend; 0: one for each core")
+        ->type_name("N")
+        ->check(CLI::Range(0, kMaxThreads));
+
     CLI::App* report =
         app.add_subcommand("report", "Writes DIR/report.html anew: one page with all pictures.");
     report->add_option("DIR", line.report_dir, "directory of the run")->required();
@@ -234,6 +263,9 @@ void act(const CLI::App& app, CommandLine& line) {
     } else if (app.got_subcommand("learn")) {
         install_signal_handlers();
         command_learn(line.learn);
+    } else if (app.got_subcommand("evaluate")) {
+        install_signal_handlers();
+        command_evaluate(line.evaluate);
     } else if (app.got_subcommand("report")) {
         command_report(line.report_dir);
     } else if (app.got_subcommand("check")) {

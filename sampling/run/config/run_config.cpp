@@ -67,8 +67,9 @@ std::string system_name(ConfigValue& root, std::optional<KeyError>& unknown) {
     return name->text;
 }
 
-RunConfig read_run_config(std::string_view text, const std::string& file,
-                          const RunOptions& options) {
+// `whole`: of a run; else what describes the system, and no other key has to be there.
+Config read_config(std::string_view text, const std::string& file, const RunOptions& options,
+                   bool whole) {
     ConfigValue root = parse_toml(text, file);
     std::vector<InputError> unread;
     for (const std::string& change : options.set) {
@@ -84,12 +85,21 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     }
     std::optional<KeyError> unknown;
     const std::string name = system_name(root, unknown);
-    Config config(std::move(root), run_schema(name), file);
+    Schema schema = run_schema(name);
+    if (!whole)
+        for (KeySpec& key : schema.keys) key.required = false;
+    Config config(std::move(root), std::move(schema), file);
     for (const InputError& error : unread) config.keep_unread(error);
     if (unknown) {
         config.keep(*unknown);
         config.distrust("system");
     }
+    return config;
+}
+
+RunConfig read_run_config(std::string_view text, const std::string& file,
+                          const RunOptions& options) {
+    Config config = read_config(text, file, options, true);
     RunConfig run = top_section().read(config);
     static_cast<ModelConfig&>(run) = read_model(config);
     const int cvs = run.cv.count();
@@ -261,6 +271,20 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
 
 RunConfig load_run_config(const std::string& file, const RunOptions& options) {
     return parse_run_config(read_config_file(file), file, options);
+}
+
+ModelConfig load_system(const std::string& file, const std::vector<std::string>& set) {
+    RunOptions options;
+    options.set = set;
+    Config config = read_config(read_config_file(file), file, options, false);
+    const ModelConfig model = read_system_and_cvs(config);
+    check_formulas(config, model);
+    for (std::size_t k = 0; k < model.cv.variables.size(); ++k)
+        if (!model.cv.variables[k].file.empty())
+            config.keep(KeyError("cv.variables", "learned coordinates have no values in double precision",
+                                 "leave them out, or give formulas"));
+    config.throw_faults();
+    return model;
 }
 
 RunConfig check_run_config(std::string_view text, const std::string& file,

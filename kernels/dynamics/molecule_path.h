@@ -1,0 +1,124 @@
+// The time loop of a molecule: one replica a lane, its numbers in rows (kernels/lane/rows.h).
+#pragma once
+
+#include "kernels/dynamics/forcefield.h"
+#include "kernels/dynamics/molecule_cv.h"
+#include "kernels/dynamics/molecule_motion.h"
+#include "kernels/dynamics/path.h"
+
+namespace microlift {
+
+// A molecule that nothing holds in space would leave what single precision resolves: its centre goes back
+// to the origin after every so many steps.
+inline constexpr uint64 kCentreEvery = 1024;
+
+// A call on the CPU: one force field serves both places that need it.
+template <class M, class L, class Rows>
+LANE_CALL void forces_without_energies(const ForceView<float>& v, const Rows& rows) {
+    NoEnergies<L> none;
+    molecule_forces<M, L>(v, rows, none);
+}
+
+template <class M>
+struct MoleculePathBody {
+    static constexpr index kGrain = 1;  // a pack is a long piece of work
+    ForceView<float> view;
+    MotionView motion;
+    MoleculeCvs cvs;
+    PathArgs a;
+
+    LANE_FN uint64 steps() const { return a.steps(); }
+
+    // Normals are drawn in blocks of four.
+    static LANE_FN int32 noise_blocks(int32 atoms) { return (3 * atoms + 3) / 4; }
+    static LANE_FN int32 rows_of(const ForceView<float>& view) {
+        return view.rows() + 3 * view.atoms + 4 * noise_blocks(view.atoms);
+    }
+
+    template <class L, class Rows>
+    LANE_FN void operator()(L, index i, int lanes, const Rows& rows) const {
+        const MotionRows at{view.force_row(), view.rows(), view.rows() + 3 * view.atoms};
+        for (int32 r = 0; r < 3 * view.atoms; ++r) {
+            rows[r] = load<L>(a.x + r * a.trajectories, i, lanes);
+            rows[at.velocity + r] = load<L>(a.v + r * a.trajectories, i, lanes);
+        }
+        const PhiloxStream<L> rng(a.seed, a.stream, a.first_trajectory + i);
+        if (motion.scheme == MoleculeScheme::baoab) forces<L>(rows, i, lanes);
+        uint64 step = a.first_step;
+        for (index segment = 0; segment < a.segments; ++segment) {
+            for (const uint64 end = step + a.stride; step < end;) {
+                take_step<L>(rng, step++, at, rows, i, lanes);
+            }
+            end_segment<L>(rows, i, lanes, step, segment * a.trajectories + i);
+        }
+        for (int32 r = 0; r < 3 * view.atoms; ++r) {
+            store(a.x + r * a.trajectories, i, L(rows[r]), lanes);
+            store(a.v + r * a.trajectories, i, L(rows[at.velocity + r]), lanes);
+        }
+    }
+
+private:
+    template <class L, class Rows>
+    LANE_FN void take_step(const PhiloxStream<L>& rng, uint64 step, const MotionRows& at,
+                           const Rows& rows, index i, int lanes) const {
+        const auto blocks = static_cast<uint64>(noise_blocks(view.atoms));
+        for (uint64 b = 0; b < blocks; ++b) {
+            L four[4];
+            normal_block<M>(rng, step * blocks + b, four);
+LANE_UNROLL
+            for (int k = 0; k < 4; ++k) rows[at.noise + 4 * static_cast<int32>(b) + k] = four[k];
+        }
+        if (motion.scheme == MoleculeScheme::lf_middle) {
+            forces<L>(rows, i, lanes);
+            move_lf_middle<L>(motion, at, rows);
+            centre<L>(rows, step);
+        } else {
+            move_baoab<L>(motion, at, rows);
+            centre<L>(rows, step);  // before the force, which a later launch computes anew
+            forces<L>(rows, i, lanes);
+            end_baoab<L>(motion, at, rows);
+        }
+    }
+
+    template <class L, class Rows>
+    LANE_FN void forces(const Rows& rows, index i, int lanes) const {
+        forces_without_energies<M, L>(view, rows);
+        for (int32 k = 0; k < cvs.count; ++k) {
+            const CvGradient<L> cv = evaluate_cv<M, L>(cvs.cv[k], rows);
+            const HarmonicBias<L, 1> bias(WindowView{a.center, a.stiffness, a.trajectories}.variable(k),
+                                          i, lanes);
+            const L xi[1] = {nearest_image(cv.value, bias.center[0], cvs.cv[k].period)};
+            L pull[1];
+            bias.pull(xi, pull);
+            for (int n = 0; n < cv_atoms(cvs.cv[k].kind); ++n)
+                add_vector(rows, view.force_row() + cvs.cv[k].atom[n], pull[0], cv.at[n]);
+        }
+    }
+
+    template <class L, class Rows>
+    LANE_FN void centre(const Rows& rows, uint64 step) const {
+        if ((step + 1) % kCentreEvery != 0 || view.restraints > 0) return;
+        for (int d = 0; d < 3; ++d) {
+            L sum = number<L>(0.0f);
+            for (int32 n = 0; n < view.atoms; ++n) sum = sum + rows[3 * n + d];
+            const L mean = sum * number<L>(1.0f / static_cast<float>(view.atoms));
+            for (int32 n = 0; n < view.atoms; ++n) rows[3 * n + d] = rows[3 * n + d] - mean;
+        }
+    }
+
+    // What is counted, and the sample.
+    template <class L, class Rows>
+    LANE_FN void end_segment(const Rows& rows, index i, int lanes, uint64 step, index column) const {
+        Mask<L> bad = is_bad(L(rows[0]));
+        for (int32 r = 1; r < 3 * view.atoms; ++r) bad = bad | is_bad(L(rows[r]));
+        report_bad<L>(a, i, lanes, step, bad);
+        if (!a.sample_x) return;
+        for (int32 r = 0; r < 3 * view.atoms; ++r)
+            store(a.sample_x + r * a.sample_row, column, L(rows[r]), lanes);
+        for (int32 k = 0; k < cvs.count; ++k)
+            store(a.sample_xi + k * a.sample_row, column, evaluate_cv<M, L>(cvs.cv[k], rows).value,
+                  lanes);
+    }
+};
+
+}  // namespace microlift

@@ -1,0 +1,240 @@
+// Generalised Born solvent, with all pairs of a molecule in it, in three passes:
+//   1  effective radii from pairwise descreening (Hawkins, Cramer, Truhlar, Chem. Phys. Lett. 246 (1995)
+//      122; the neck of Mongan et al., J. Chem. Theory Comput. 3 (2007) 156), kept with its slopes
+//   2  energies of pairs, vacuum's included, from distances alone; ∂E/∂B of each radius
+//   3  forces along pairs
+// What pass 1 knows of pairs is stored for the others, or, of large molecules, computed anew.
+// Rows of an atom: S, then −∂(1/B)/∂S; B; 1/B; B ∂E/∂B, then ∂E/∂S. Rows of a pair: 1/r, then
+// −(∂E/∂r)/r; slopes of S of either atom over r.
+#pragma once
+
+#include "kernels/dynamics/pairs.h"
+
+namespace microlift {
+
+// What atom j takes from the integral over i's surroundings, and its slope over r: y = 1/r.
+template <class M, class L>
+LANE_FN void descreen(const BornAtom<Scalar<L>>& i, const BornAtom<Scalar<L>>& j, L r, L y, L& part,
+                      L& slope) {
+    using T = Scalar<L>;
+    const L radius = number<L>(i.offset_radius), s = number<L>(j.scaled_radius);
+    const L reach = r + s;
+    // Inside i's own sphere nothing is taken.
+    const L lower = select(reach < radius, radius, max(abs(r - s), radius));
+    const L upper = max(reach, radius);
+    const L q = number<L>(1) / (lower * upper);
+    const L low = q * upper, high = q * lower;  // 1/lower, 1/upper
+    const L log_ratio = log_of_positive<M>(upper * upper * q);
+    const L less = low - high, squares = less * (low + high);
+    // ½(1/L − 1/U − ¼(r − s²/r)(1/L² − 1/U²) − ½ ln(U/L)/r); its ends move without effect.
+    const L square = number<L>(j.scaled_radius * j.scaled_radius) * y;
+    const L term = fnma(number<L>(T(0.25)) * (r - square), squares, less);
+    part = number<L>(T(0.5)) * fnma(number<L>(T(0.5)) * log_ratio, y, term);
+    const L rise = fnma(fma(square, y, number<L>(1)), squares * number<L>(T(0.5)), log_ratio * (y * y));
+    slope = number<L>(T(0.25)) * rise * y;
+}
+
+// h/(1 + 100 x² + 3e5 x⁶) of x = r − d, in nm, within a distance.
+template <class L>
+LANE_FN void add_neck(L r, L y, Scalar<L> cut, Scalar<L> height, Scalar<L> distance, L& part,
+                      L& slope) {
+    using T = Scalar<L>;
+    const L x = r - number<L>(distance), x2 = x * x, x4 = x2 * x2;
+    const L rise = fma(number<L>(T(3e5)), x4, number<L>(T(100)));
+    const L q = number<L>(1) / fma(rise, x2, number<L>(1));
+    const L h = select(r < number<L>(cut), number<L>(height) * q, number<L>(0));
+    part = part + h;
+    const L steep = fma(number<L>(T(1.8e6)), x4, number<L>(T(200)));
+    slope = fnma(h * q * y, steep * x, slope);
+}
+
+// What two atoms take from each other, and its slopes over r.
+template <class L>
+struct Descreened {
+    L part_i, part_j, slope_i, slope_j;
+};
+
+template <class M, class L>
+LANE_FN Descreened<L> descreen_pair(const ForceView<Scalar<L>>& v, int32 i, int32 j, int32 n, L r,
+                                    L y) {
+    Descreened<L> d;
+    descreen<M>(v.born[i], v.born[j], r, y, d.part_i, d.slope_i);
+    descreen<M>(v.born[j], v.born[i], r, y, d.part_j, d.slope_j);
+    if (v.neck) {
+        const auto& neck = v.neck_pair[n];
+        add_neck(r, y, neck.cut, neck.height[0], neck.distance[0], d.part_i, d.slope_i);
+        add_neck(r, y, neck.cut, neck.height[1], neck.distance[1], d.part_j, d.slope_j);
+    }
+    return d;
+}
+
+template <bool Stored, class M, class L, class Rows>
+LANE_FN void descreening(const ForceView<Scalar<L>>& v, const Rows& rows) {
+    for (int32 i = 0; i < v.atoms; ++i) rows[v.born_row() + 4 * i] = number<L>(0);
+    int32 n = 0;
+    for (int32 i = 0; i < v.atoms; ++i) {
+        const Vector<L> x = vector_at<L>(rows, 3 * i);
+        L sum = rows[v.born_row() + 4 * i];
+        for (int32 j = i + 1; j < v.atoms; ++j, ++n) {
+            const Vector<L> d = x - vector_at<L>(rows, 3 * j);
+            const L r2 = dot(d, d), y = inverse_sqrt<M>(r2);
+            const Descreened<L> taken = descreen_pair<M>(v, i, j, n, r2 * y, y);
+            sum = sum + taken.part_i;
+            const int32 other = v.born_row() + 4 * j, pair = v.pair_row() + 3 * n;
+            rows[other] = rows[other] + taken.part_j;
+            if constexpr (Stored) {
+                rows[pair] = y;
+                rows[pair + 1] = taken.slope_i;
+                rows[pair + 2] = taken.slope_j;
+            }
+        }
+        rows[v.born_row() + 4 * i] = sum;
+    }
+}
+
+// 1/f times what the dielectrics leave of a charge's square; and −∂/∂f of it, over f.
+template <class M, class L>
+LANE_FN void screened(const ForceView<Scalar<L>>& v, L inverse, L& potential, L& slope) {
+    L inside = number<L>(v.solute - v.solvent_part), salt = number<L>(0);
+    if (v.kappa > 0) {
+        const L f = number<L>(1) / inverse;
+        const L outside =
+            number<L>(v.solvent_part) * exp_of_negative<M>(number<L>(-v.kappa) * f);
+        inside = number<L>(v.solute) - outside;
+        salt = number<L>(v.kappa) * outside;
+    }
+    potential = inside * inverse;
+    slope = fma(potential, inverse, -(salt * inverse)) * inverse;
+}
+
+template <class M, class L, class Rows, class Energies>
+LANE_FN void effective_radii(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    using T = Scalar<L>;
+    for (int32 i = 0; i < v.atoms; ++i) {
+        const auto& atom = v.born[i];
+        const int32 row = v.born_row() + 4 * i;
+        const L psi = rows[row] * number<L>(atom.offset_radius);
+        L taken = psi * number<L>(atom.inverse_offset_radius), slope = number<L>(1);
+        if (atom.inverse_radius > 0) {
+            const L a = number<L>(atom.alpha), b = number<L>(atom.beta), c = number<L>(atom.gamma);
+            const L t = tanh<M>(psi * fma(psi, fms(psi, c, b), a));
+            const L steep = fma(psi, fms(number<L>(T(3)) * psi, c, number<L>(T(2)) * b), a);
+            taken = t * number<L>(atom.inverse_radius);
+            slope = fnma(t, t, number<L>(1)) * steep *
+                    number<L>(atom.inverse_radius * atom.offset_radius);
+        }
+        const L inverse = number<L>(atom.inverse_offset_radius) - taken;
+        const L radius = number<L>(1) / inverse;
+        // Its own field, half of it; and the surface.
+        const L square = number<L>(T(0.5) * atom.charge * atom.charge);
+        L potential, steep;
+        screened<M>(v, inverse, potential, steep);
+        const L ratio = number<L>(atom.radius) * inverse;
+        const L third = ratio * ratio * ratio;
+        const L surface = number<L>(atom.surface) * third * third;
+        if constexpr (Energies::wanted) {
+            e.term[kTermSolvent] = fnma(square, potential, e.term[kTermSolvent]);
+            e.term[kTermSurface] = e.term[kTermSurface] + surface;
+        }
+        rows[row] = slope;
+        rows[row + 1] = radius;
+        rows[row + 2] = inverse;
+        rows[row + 3] = fnma(number<L>(T(6)), surface, square * steep * (radius * radius));
+    }
+}
+
+// −(∂E/∂r)/r of a pair in the field of all, and ½ B ∂E/∂B that is both atoms'.
+template <class M, class L, class Energies>
+LANE_FN L born_pair(const ForceView<Scalar<L>>& v, L charge, L r2, L radii, L inverses, L& share,
+                    Energies& e) {
+    using T = Scalar<L>;
+    const L d = number<L>(T(0.25)) * r2 * inverses;
+    const L ex = exp_of_negative<M>(-d);
+    const L inverse = inverse_sqrt<M>(fma(radii, ex, r2));
+    L potential, steep;
+    screened<M>(v, inverse, potential, steep);
+    if constexpr (Energies::wanted)
+        e.term[kTermSolvent] = fnma(charge, potential, e.term[kTermSolvent]);
+    const L pull = charge * steep;
+    share = number<L>(T(0.5)) * pull * ex * radii * (d + number<L>(1));
+    return pull * fms(number<L>(T(0.25)), ex, number<L>(1));
+}
+
+template <bool Stored, class M, class L, class Rows, class Energies>
+LANE_FN void solvent_pairs(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    const int32 f = v.force_row();
+    int32 n = 0;
+    for (int32 i = 0; i < v.atoms; ++i) {
+        const Vector<L> x = vector_at<L>(rows, 3 * i);
+        Vector<L> force = vector_at<L>(rows, f + 3 * i);
+        const int32 row = v.born_row() + 4 * i;
+        const L radius = rows[row + 1], inverse = rows[row + 2];
+        L share = rows[row + 3];
+        for (int32 j = i + 1; j < v.atoms; ++j, ++n) {
+            const Vector<L> d = x - vector_at<L>(rows, 3 * j);
+            const L r2 = dot(d, d);
+            const int32 other = v.born_row() + 4 * j, pair = v.pair_row() + 3 * n;
+            const L charge = number<L>(v.born[i].charge * v.born[j].charge);
+            L both, y;
+            if constexpr (Stored)
+                y = rows[pair];
+            else
+                y = inverse_sqrt<M>(r2);
+            const L field = born_pair<M>(v, charge, r2, radius * rows[other + 1],
+                                         inverse * rows[other + 2], both, e);
+            share = share + both;
+            rows[other + 3] = rows[other + 3] + both;
+            const L s = field + pair_force(v.born_pair[n].pair, y, e);
+            if constexpr (Stored) {
+                rows[pair] = s;
+            } else {
+                add_scaled(force, s, d);
+                add_vector(rows, f + 3 * j, -s, d);
+            }
+        }
+        if constexpr (!Stored) put_vector(rows, f + 3 * i, force);
+        // ∂E/∂S = (∂E/∂B) B² (−∂(1/B)/∂S).
+        rows[row + 3] = share * radius * rows[row];
+    }
+}
+
+template <bool Stored, class M, class L, class Rows>
+LANE_FN void solvent_forces(const ForceView<Scalar<L>>& v, const Rows& rows) {
+    const int32 f = v.force_row();
+    int32 n = 0;
+    for (int32 i = 0; i < v.atoms; ++i) {
+        const Vector<L> x = vector_at<L>(rows, 3 * i);
+        Vector<L> force = vector_at<L>(rows, f + 3 * i);
+        const L chain = rows[v.born_row() + 4 * i + 3];
+        for (int32 j = i + 1; j < v.atoms; ++j, ++n) {
+            const Vector<L> d = x - vector_at<L>(rows, 3 * j);
+            const int32 pair = v.pair_row() + 3 * n;
+            L own, theirs, s;
+            if constexpr (Stored) {
+                s = rows[pair];
+                own = rows[pair + 1];
+                theirs = rows[pair + 2];
+            } else {
+                const L r2 = dot(d, d), y = inverse_sqrt<M>(r2);
+                const Descreened<L> taken = descreen_pair<M>(v, i, j, n, r2 * y, y);
+                s = number<L>(0);
+                own = taken.slope_i;
+                theirs = taken.slope_j;
+            }
+            s = fnma(L(rows[v.born_row() + 4 * j + 3]), theirs, fnma(chain, own, s));
+            add_scaled(force, s, d);
+            add_vector(rows, f + 3 * j, -s, d);
+        }
+        put_vector(rows, f + 3 * i, force);
+    }
+}
+
+template <bool Stored, class M, class L, class Rows, class Energies>
+LANE_FN void solvent_passes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    descreening<Stored, M, L>(v, rows);
+    effective_radii<M, L>(v, rows, e);
+    solvent_pairs<Stored, M, L>(v, rows, e);
+    solvent_forces<Stored, M, L>(v, rows);
+}
+
+}  // namespace microlift

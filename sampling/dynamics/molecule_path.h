@@ -1,0 +1,37 @@
+// Path kernels of molecules: the time loop of kernels/dynamics/molecule_path.h with a molecule's tables.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/dynamics/molecule_cv.h"
+#include "kernels/dynamics/molecule_motion.h"
+#include "sampling/dynamics/path_kernel.h"
+#include "sampling/molecule/molecule.h"
+
+namespace microlift {
+
+struct MoleculeVariable {
+    MoleculeCvKind kind;
+    std::vector<index> atoms;
+    bool periodic() const { return kind == MoleculeCvKind::dihedral; }
+};
+
+struct MoleculeSetup {
+    MoleculeScheme scheme = MoleculeScheme::lf_middle;
+    double dt = 0.001;         // ps
+    double friction = 1;       // 1/ps
+    double temperature = 300;  // K
+    std::vector<MoleculeVariable> cvs;
+    bool portable_math = false;  // on CUDA; the CPU is always portable
+};
+
+// InputError where rigid bonds do not form stars: atoms with up to four others bound to each.
+std::vector<StarEntry> molecule_stars(const Molecule& molecule, const MoleculeSetup& setup);
+
+// States are positions and velocities, (3 · atoms, trajectories): nm, nm/ps.
+std::unique_ptr<PathKernel> make_molecule_path_kernel(std::shared_ptr<const Molecule> molecule,
+                                                      const MoleculeSetup& setup);
+
+}  // namespace microlift

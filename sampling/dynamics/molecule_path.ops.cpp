@@ -1,0 +1,174 @@
+#include "sampling/dynamics/molecule_path.h"
+
+#include "engine/launch/rows.h"
+#include "kernels/dynamics/molecule_path.h"
+
+#if !defined(__CUDACC__)
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <numbers>
+
+#include "sampling/molecule/force_tables.h"
+#endif
+
+namespace microlift {
+
+HOST_PASS_BEGIN
+
+void launch_molecule(Stream& stream, RowMemory<float>& memory, bool portable,
+                     const ForceView<float>& view, const MotionView& motion, const MoleculeCvs& cvs,
+                     const PathArgs& args) {
+    if (stream.device().is_cpu() || portable)
+        for_each_lane_in_rows(stream, args.trajectories, memory,
+                              MoleculePathBody<Portable>{view, motion, cvs, args});
+    else
+        for_each_lane_in_rows_on_cuda(stream, args.trajectories, memory,
+                                      MoleculePathBody<Fast>{view, motion, cvs, args});
+}
+
+HOST_PASS_END
+
+#if !defined(__CUDACC__)
+
+namespace {
+
+// The bonds of each atom, and its star if it is the centre of one.
+struct StarBuilder {
+    const Molecule& molecule;
+    const MoleculeSetup& setup;
+    std::vector<std::vector<std::size_t>> bonds;
+
+    StarBuilder(const Molecule& m, const MoleculeSetup& s)
+        : molecule(m), setup(s), bonds(m.atoms.size()) {
+        for (std::size_t b = 0; b < m.rigid_bonds.size(); ++b)
+            for (const index atom : m.rigid_bonds[b].atoms)
+                bonds[static_cast<std::size_t>(atom)].push_back(b);
+    }
+    index other(std::size_t bond, index atom) const {
+        const auto& atoms = molecule.rigid_bonds[bond].atoms;
+        return atoms[0] == atom ? atoms[1] : atoms[0];
+    }
+    // A leaf has one bond; of two that are bound to each other alone the second is one.
+    bool leaf(index atom) const {
+        const auto& own = bonds[static_cast<std::size_t>(atom)];
+        if (own.size() != 1) return false;
+        const index to = other(own[0], atom);
+        return bonds[static_cast<std::size_t>(to)].size() > 1 || to < atom;
+    }
+    void set_atom(StarEntry& star, int place, index atom) const {
+        const double mass = molecule.atoms[static_cast<std::size_t>(atom)].mass;
+        const double keep = std::exp(-setup.friction * setup.dt);
+        star.atom[place] = static_cast<int32>(3 * atom);
+        star.inverse_mass[place] = static_cast<float>(1 / mass);
+        star.noise[place] = static_cast<float>(
+            std::sqrt((1 - keep * keep) * kGasConstant * setup.temperature / mass));
+    }
+    // A step stretches bonds by 1e-2 at most; a sweep leaves of that what the centre's share in the motion
+    // of a bond lets pass to the others, of one bond alone the change of its direction. Down to 1e-6.
+    static int32 sweeps_of(const StarEntry& star) {
+        double share = 0;
+        for (int k = 1; k <= star.leaves; ++k)
+            share = std::max(share, static_cast<double>(star.inverse_mass[0]) /
+                                        static_cast<double>(star.inverse_mass[0] + star.inverse_mass[k]));
+        const double left = std::clamp(0.5 * share * (star.leaves - 1), 0.01, 0.5);
+        return 1 + static_cast<int32>(std::ceil(std::log(1e-4) / std::log(left)));
+    }
+    StarEntry star(index centre) const {
+        StarEntry star{};
+        set_atom(star, 0, centre);
+        for (const std::size_t b : bonds[static_cast<std::size_t>(centre)]) {
+            const index atom = other(b, centre);
+            if (!leaf(atom) || star.leaves == kMostLeaves)
+                throw InputError("rigid bonds: atom " + std::to_string(centre) +
+                                 " and those bound to it form no star of up to " +
+                                 std::to_string(kMostLeaves) +
+                                 " bonds; make bonds with hydrogens rigid alone");
+            const double length = molecule.rigid_bonds[b].length;
+            const double inverse = 1 / molecule.atoms[static_cast<std::size_t>(centre)].mass +
+                                   1 / molecule.atoms[static_cast<std::size_t>(atom)].mass;
+            star.square[star.leaves] = static_cast<float>(length * length);
+            star.turn[star.leaves] = static_cast<float>(0.5 / inverse);
+            set_atom(star, ++star.leaves, atom);
+        }
+        star.sweeps = sweeps_of(star);
+        return star;
+    }
+};
+
+class MoleculePathKernel final : public PathKernel {
+public:
+    MoleculePathKernel(std::shared_ptr<const Molecule> molecule, const MoleculeSetup& setup)
+        : molecule_(std::move(molecule)), setup_(setup), stars_(molecule_stars(*molecule_, setup)) {
+        cvs_.count = static_cast<int32>(setup.cvs.size());
+        if (cvs_.count > kMaxCvs) throw InputError("cv.variables: give one or two");
+        for (std::size_t k = 0; k < setup.cvs.size(); ++k) {
+            const MoleculeVariable& from = setup.cvs[k];
+            MoleculeCv& cv = cvs_.cv[k];
+            cv.kind = from.kind;
+            cv.period = from.periodic() ? static_cast<float>(2 * std::numbers::pi) : 0.0f;
+            for (std::size_t n = 0; n < from.atoms.size(); ++n)
+                cv.atom[n] = static_cast<int32>(3 * from.atoms[n]);
+        }
+        const auto pairs = static_cast<double>(molecule_->size()) *
+                           static_cast<double>(molecule_->size() - 1) / 2;
+        // Some 20 cycles a pair and 250 an atom for 16 replicas, where a cheap step takes 95; solvent
+        // takes five times as much a pair.
+        const bool solvent = molecule_->solvent.kind != SolventKind::none;
+        cost_ = ((solvent ? 120 : 20) * pairs + 250 * static_cast<double>(molecule_->size())) / 95;
+    }
+    int dim() const override { return static_cast<int>(3 * molecule_->size()); }
+    int n_cvs() const override { return cvs_.count; }
+    bool has_velocity() const override { return true; }
+    double step_cost() const override { return cost_; }
+    uint64 force_evaluations(uint64 steps) const override {
+        return steps + (setup_.scheme == MoleculeScheme::baoab ? 1 : 0);
+    }
+    void launch(Stream& stream, const PathArgs& args) const override {
+        const std::lock_guard lock(mutex_);
+        if (!tables_) {
+            tables_ = std::make_unique<ForceTables<float>>(stream, *molecule_);
+            groups_ = Buffer<StarEntry>(stream.device(), static_cast<index>(stars_.size()));
+            copy_to_device(stream, groups_.span(), stars_.data());
+        }
+        if (!memory_.serves(args.trajectories))
+            memory_ = RowMemory<float>(stream.device(),
+                                       MoleculePathBody<Portable>::rows_of(tables_->view()),
+                                       args.trajectories);
+        const MotionView motion{static_cast<int32>(stars_.size()), groups_.data(), setup_.scheme,
+                                static_cast<float>(setup_.dt),
+                                static_cast<float>(std::exp(-setup_.friction * setup_.dt))};
+        launch_molecule(stream, memory_, setup_.portable_math, tables_->view(), motion, cvs_, args);
+    }
+
+private:
+    std::shared_ptr<const Molecule> molecule_;
+    MoleculeSetup setup_;
+    std::vector<StarEntry> stars_;
+    MoleculeCvs cvs_;
+    double cost_ = 1;
+    mutable std::mutex mutex_;
+    // Made for the device of the first launch.
+    mutable std::unique_ptr<ForceTables<float>> tables_;
+    mutable Buffer<StarEntry> groups_;
+    mutable RowMemory<float> memory_;
+};
+
+}  // namespace
+
+std::vector<StarEntry> molecule_stars(const Molecule& molecule, const MoleculeSetup& setup) {
+    const StarBuilder builder(molecule, setup);
+    std::vector<StarEntry> stars;
+    for (index atom = 0; atom < molecule.size(); ++atom)
+        if (!builder.leaf(atom)) stars.push_back(builder.star(atom));
+    return stars;
+}
+
+std::unique_ptr<PathKernel> make_molecule_path_kernel(std::shared_ptr<const Molecule> molecule,
+                                                      const MoleculeSetup& setup) {
+    return std::make_unique<MoleculePathKernel>(std::move(molecule), setup);
+}
+
+#endif
+
+}  // namespace microlift

@@ -1,0 +1,79 @@
+#include "sampling/model/molecule_config.h"
+
+#include <filesystem>
+
+#include "engine/config/section.h"
+
+namespace microlift {
+
+const Section<MoleculeConfig> molecule_section{"system", {
+    optional(&MoleculeConfig::topology, "topology", "\"ala2.prmtop\"",
+             "of a molecule: AMBER prmtop (parm7), or an OpenMM System as XML; relative to the "
+             "configuration's folder"),
+    optional(&MoleculeConfig::coordinates, "coordinates", "\"ala2.inpcrd\"",
+             "AMBER inpcrd (rst7), PDB, or an OpenMM State as XML"),
+    optional(&MoleculeConfig::implicit_solvent, "implicit_solvent", "\"obc2\"",
+             "generalised Born model of a prmtop; none if left out; an XML carries its own")
+        .one_of({"none", "hct", "obc1", "obc2", "gbn", "gbn2"}),
+    optional(&MoleculeConfig::surface, "surface", "\"ace\"",
+             "surface term of the implicit solvent; ace if left out").one_of({"ace", "none"}),
+    optional(&MoleculeConfig::salt, "salt", "0.1",
+             "concentration of monovalent ions in the implicit solvent; 0 if left out")
+        .from(0).to(100).unit("mol/l"),
+    optional(&MoleculeConfig::constraints, "constraints", "\"h_bonds\"",
+             "bonds with hydrogens are rigid (h_bonds) or not (none, if left out)")
+        .one_of({"none", "h_bonds"}),
+    optional(&MoleculeConfig::hydrogen_mass, "hydrogen_mass", "3.0",
+             "mass of hydrogens, taken from the atoms that they are bound to; as in the file if left "
+             "out or 0").from(0).to(10).unit("u"),
+    optional(&MoleculeConfig::temperature, "temperature", "300.0",
+             "of a molecule; 300 if left out").above(0).to(1e5).unit("K"),
+}};
+
+namespace {
+
+std::filesystem::path in_folder(const Config& config, const std::string& file) {
+    if (file.empty()) return {};
+    return std::filesystem::path(config.file()).parent_path() / file;
+}
+
+SolventOptions solvent_options(const MoleculeConfig& molecule) {
+    SolventOptions options;
+    if (!molecule.implicit_solvent.empty())
+        solvent_kind(molecule.implicit_solvent, options.kind);
+    options.salt = molecule.salt;
+    options.temperature = molecule.temperature.value_or(kRoomTemperature);
+    options.surface = molecule.surface != "none";
+    return options;
+}
+
+}  // namespace
+
+std::shared_ptr<const LoadedMolecule> load_molecule(const Config& config,
+                                                    const MoleculeConfig& molecule) {
+    if (molecule.topology.empty())
+        throw KeyError("system.topology", "key 'system.topology' is missing",
+                       "give the molecule's file, for example topology = \"ala2.prmtop\"");
+    const SolventOptions solvent = solvent_options(molecule);
+    for (const char* key : {"system.salt", "system.surface"})
+        if (solvent.kind == SolventKind::none && config.given(key))
+            throw KeyError(key, "key '" + std::string(key) + "' does not go without a solvent",
+                           "set implicit_solvent, or leave it out");
+    MoleculeFiles files;
+    files.topology = in_folder(config, molecule.topology);
+    files.coordinates = in_folder(config, molecule.coordinates);
+    files.solvent = solvent;
+    files.rigid_hydrogen_bonds = molecule.constraints == "h_bonds";
+    files.hydrogen_mass = molecule.hydrogen_mass;
+    return std::make_shared<const LoadedMolecule>(read_molecule(files));
+}
+
+void refuse_molecule_keys(const Config& config) {
+    for (const Key<MoleculeConfig>& key : molecule_section.keys())
+        if (config.given(key.spec.path))
+            throw KeyError(key.spec.path,
+                           "key '" + key.spec.path + "' goes with a molecule alone",
+                           "leave it out, or set kind = \"molecule\"");
+}
+
+}  // namespace microlift

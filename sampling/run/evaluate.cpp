@@ -1,0 +1,217 @@
+#include "sampling/run/evaluate.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "engine/at.h"
+#include "engine/files/array_file.h"
+#include "engine/files/table.h"
+#include "engine/stop.h"
+#include "sampling/dynamics/systems.h"
+#include "sampling/formula/formula.h"
+#include "sampling/model/model.h"
+#include "sampling/model/molecule_config.h"
+#include "sampling/molecule/files/trajectory.h"
+#include "sampling/molecule/forces.h"
+#include "sampling/run/config/run_config.h"
+
+namespace microlift {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr index kStatesAtOnce = 4096;
+
+// States from a file, in pieces: rows of all variables.
+class States {
+public:
+    States(const fs::path& file, const ModelConfig& model)
+        : variables_(variable_count(model.system)) {
+        if (!model.molecule || file.extension() == ".npy" || file.extension() == ".csv") {
+            table_ = read_table(file, model.molecule != nullptr);
+            // One row may be one state, or a column of states of one variable.
+            if (table_->rows == 1 && variables_ == 1) std::swap(table_->rows, table_->columns);
+            check(file, table_->columns, "variables");
+            count_ = table_->rows;
+        } else {
+            trajectory_ = open_trajectory(file);
+            check(file, 3 * trajectory_->atoms(), "coordinates");
+            count_ = trajectory_->frames();
+        }
+    }
+    index count() const { return count_; }
+    // Into (state, variable).
+    void read(index first, index count, std::vector<double>& rows) {
+        rows.resize(static_cast<std::size_t>(count * variables_));
+        if (table_) {
+            const auto from = table_->values.begin() + first * variables_;
+            std::copy(from, from + count * variables_, rows.begin());
+            return;
+        }
+        std::vector<float> frame(static_cast<std::size_t>(variables_));
+        for (index s = 0; s < count; ++s) {
+            trajectory_->read(first + s, frame.data());
+            std::copy(frame.begin(), frame.end(), rows.begin() + s * variables_);
+        }
+    }
+
+private:
+    void check(const fs::path& file, index found, const char* what) const {
+        if (found == variables_) return;
+        throw InputError(file.string() + ": its states have " + std::to_string(found) + " " + what +
+                         ", the system has " + std::to_string(variables_) +
+                         "; give states of this system");
+    }
+    index variables_, count_ = 0;
+    std::optional<Table> table_;
+    std::unique_ptr<Trajectory> trajectory_;
+};
+
+// Potential or drift, and collective variables, as expressions in double precision.
+class Formulas {
+public:
+    explicit Formulas(const ModelConfig& model) : symbols_(symbols_of(model.system)) {
+        const SystemConfig& system = model.system;
+        std::string potential = system.potential;
+        std::vector<std::string> drift = system.drift;
+        if (!system.is_formula()) {
+            potential = find_system(system.name).potential;
+            drift = find_system(system.name).drift;
+        }
+        const int n = static_cast<int>(symbols_.variables.size());
+        if (!potential.empty()) {
+            potential_ = parse_formula(graph_, potential, symbols_);
+            force_ = graph_.gradient(*potential_, n);
+        }
+        for (const std::string& f : drift) force_.push_back(parse_formula(graph_, f, symbols_));
+        for (const CvVariable& cv : model.cv.variables)
+            cvs_.push_back(parse_formula(graph_, cv.formula, symbols_));
+    }
+    bool has_energy() const { return potential_.has_value(); }
+    double energy(std::span<const double> x) const { return graph_.evaluate(*potential_, x); }
+    double force(std::span<const double> x, index d) const {
+        const double f = graph_.evaluate(force_[at(d)], x);
+        return has_energy() ? -f : f;
+    }
+    double cv(std::span<const double> x, index k) const { return graph_.evaluate(cvs_[at(k)], x); }
+
+private:
+    Symbols symbols_;
+    Expressions graph_;
+    std::optional<NodeId> potential_;
+    std::vector<NodeId> force_, cvs_;
+};
+
+// What is written of a piece of states, by rows of states.
+struct Piece {
+    std::vector<double> energy, force, cv;
+    std::vector<std::vector<double>> terms;
+};
+
+class MoleculeEvaluator {
+public:
+    MoleculeEvaluator(const Device& device, const Molecule& molecule, index most)
+        : stream_(device), most_(most), forces_(stream_, molecule, most),
+          x_(device, forces_.variables() * most), force_(device, forces_.variables() * most),
+          energy_(device, kForceTerms * most) {}
+
+    void evaluate(const std::vector<double>& states, index count, Piece& out) {
+        const index n = forces_.variables();
+        std::vector<double> columns(at(n * most_));
+        for (index s = 0; s < most_; ++s)
+            for (index d = 0; d < n; ++d)
+                columns[at(d * most_ + s)] = states[at(std::min(s, count - 1) * n + d)];
+        copy_to_device(stream_, x_.span(), columns.data());
+        forces_.evaluate(stream_, std::as_const(x_).span(), most_, count, force_.span(), energy_.span());
+        const std::vector<double> force = to_host(stream_, std::as_const(force_).span());
+        const std::vector<double> energy = to_host(stream_, std::as_const(energy_).span());
+        out.terms.assign(kForceTerms, {});
+        for (index s = 0; s < count; ++s) {
+            double sum = 0;
+            for (index t = 0; t < kForceTerms; ++t) {
+                out.terms[at(t)].push_back(energy[at(t * most_ + s)]);
+                sum += energy[at(t * most_ + s)];
+            }
+            out.energy.push_back(sum);
+            for (index d = 0; d < n; ++d) out.force.push_back(force[at(d * most_ + s)]);
+        }
+    }
+
+private:
+    Stream stream_;
+    index most_;
+    MoleculeForces<double> forces_;
+    Buffer<double> x_, force_, energy_;
+};
+
+class Writer {
+public:
+    Writer(const fs::path& file, const ModelConfig& model, const Formulas& formulas, index states)
+        : variables_(variable_count(model.system)), cvs_(model.cv.count()),
+          energies_(model.molecule != nullptr || formulas.has_energy()),
+          file_(file, "evaluation",
+                8 * static_cast<std::size_t>(states) *
+                    static_cast<std::size_t>(variables_ + cvs_ + kForceTerms + 1)) {
+        if (energies_) file_.add_array("energy", {DType::f64, {states}});
+        file_.add_array("force", {DType::f64, {states, variables_}});
+        file_.attribute("force", "variables", symbols_of(model.system).variables);
+        if (cvs_ > 0) {
+            std::vector<std::string> names;
+            for (const CvVariable& cv : model.cv.variables) names.push_back(cv.name);
+            file_.add_array("cv", {DType::f64, {states, cvs_}});
+            file_.attribute("cv", "variables", names);
+        }
+        if (!model.molecule) return;
+        file_.attribute("energy", "units", "kJ/mol");
+        file_.attribute("force", "units", "kJ/(mol nm)");
+        for (const std::string& name : force_term_names())
+            file_.add_array("terms/" + name, {DType::f64, {states}});
+    }
+    void write(index first, index count, const Piece& piece) {
+        if (energies_) file_.write("energy", first, count, piece.energy.data());
+        file_.write("force", first, count, piece.force.data());
+        if (cvs_ > 0) file_.write("cv", first, count, piece.cv.data());
+        for (std::size_t t = 0; t < piece.terms.size(); ++t)
+            file_.write("terms/" + force_term_names()[t], first, count, piece.terms[t].data());
+    }
+    void finish() { file_.commit(); }
+
+private:
+    index variables_, cvs_;
+    bool energies_;
+    ArrayFileWriter file_;
+};
+
+}  // namespace
+
+void evaluate_states(const EvaluateOptions& options) {
+    const ModelConfig model = load_system(options.config_file, options.set);
+    const Device device = Device::pick(options.device, options.threads);
+    States states(options.states_file, model);
+    const Formulas formulas(model);
+    const index n = variable_count(model.system), most = std::min(states.count(), kStatesAtOnce);
+    std::optional<MoleculeEvaluator> molecule;
+    if (model.molecule) molecule.emplace(device, model.molecule->molecule, most);
+    Writer writer(options.out_file, model, formulas, states.count());
+    std::vector<double> rows;
+    for (index first = 0; first < states.count(); first += most) {
+        const index count = std::min(most, states.count() - first);
+        states.read(first, count, rows);
+        check_stop();
+        Piece piece;
+        if (molecule) molecule->evaluate(rows, count, piece);
+        for (index s = 0; s < count; ++s) {
+            const std::span<const double> x(rows.data() + s * n, at(n));
+            for (index k = 0; k < model.cv.count(); ++k) piece.cv.push_back(formulas.cv(x, k));
+            if (molecule) continue;
+            if (formulas.has_energy()) piece.energy.push_back(formulas.energy(x));
+            for (index d = 0; d < n; ++d) piece.force.push_back(formulas.force(x, d));
+        }
+        writer.write(first, count, piece);
+    }
+    writer.finish();
+}
+
+}  // namespace microlift
