@@ -18,6 +18,7 @@ struct PassageSet {
     float radius = 0;    // ball: |x − center| − radius
     float center[kMaxDim] = {};
     float inverse_radius[kMaxCvs] = {};  // ellipse: |u| − 1, u_k = (ξ_k − center_k)/radius_k
+    float period[kMaxCvs] = {};          // of its CVs, where they go all round; 0: none
 };
 
 // `slots` trajectories run at a time; slot i runs those numbered i, i + slots, … < total one after the
@@ -60,7 +61,8 @@ LANE_FN SetDistance<L> distance_to_set(const PassageSet& set, int dim, int cvs, 
         }
     } else {
         for (int k = 0; k < cvs; ++k) {
-            const L u = (xi(k) - broadcast<L>(set.center[k])) * broadcast<L>(set.inverse_radius[k]);
+            const L u = nearest_image(xi(k) - broadcast<L>(set.center[k]), set.period[k]) *
+                        broadcast<L>(set.inverse_radius[k]);
             r2 = fma(u, u, r2);
         }
     }
@@ -178,7 +180,8 @@ private:
             for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(0.0f);
             for (int k = 0; k < cvs.n; ++k) {
                 const L inverse = broadcast<L>(set.inverse_radius[k]);
-                const L u = (cvs.value(k, x) - broadcast<L>(set.center[k])) * inverse;
+                const L u =
+                    nearest_image(cvs.value(k, x) - broadcast<L>(set.center[k]), set.period[k]) * inverse;
                 for (int e = 0; e < D; ++e)
                     gradient[e] =
                         fma(u * inverse / radius, broadcast<L>(cvs.weight[k][e]), gradient[e]);

@@ -29,11 +29,14 @@ struct PathArgs {
     uint64* accepted = nullptr;  // (trajectories): steps not refused so far, of Metropolis schemes
     GridView grid;               // of a bias that is a table
     uint64 checked = 0;          // the step from which the status counts
+    CvPeriods periods{};
 
     LANE_FN uint64 steps() const { return stride * static_cast<uint64>(segments); }
 
     // What each bias reads.
-    LANE_FN explicit operator WindowView() const { return {center, stiffness, trajectories}; }
+    LANE_FN explicit operator WindowView() const {
+        return {center, stiffness, trajectories, periods};
+    }
     LANE_FN explicit operator GridView() const { return grid; }
 };
 
@@ -85,11 +88,13 @@ LANE_UNROLL
 }
 
 // What a trajectory keeps of itself at the end of a segment.
-template <class M, class Cv, class L, int D>
-LANE_FN void store_sample(const PathArgs& a, const Cv& cv, index column, int lanes, const L (&x)[D]) {
+template <class M, class Cv, class Bias, class L, int D>
+LANE_FN void store_sample(const PathArgs& a, const Cv& cv, const Bias& bias, index column, int lanes,
+                          const L (&x)[D]) {
     constexpr int K = Cv::n;
     L xi[K], gradient[K][D];
     cv.template evaluate<M>(x, xi, gradient);
+    if constexpr (requires { bias.fold(xi); }) bias.fold(xi);
     for (int d = 0; d < D; ++d) store(a.sample_x + d * a.sample_row, column, x[d], lanes);
     for (int k = 0; k < K; ++k) store(a.sample_xi + k * a.sample_row, column, xi[k], lanes);
 }
@@ -240,7 +245,7 @@ LANE_UNROLL
             for (int j = 0; j < lanes; ++j) a.accepted[i + j] += get_lane(t.accepted, j);
         }
         report_bad<L>(a, i, lanes, step, bad);
-        if (a.sample_x) store_sample<M>(a, cv, column, lanes, t.x);
+        if (a.sample_x) store_sample<M>(a, cv, t.bias, column, lanes, t.x);
     }
 
 public:

@@ -16,15 +16,77 @@ namespace {
 constexpr double kParallel = 1e-10;  // squared sine between gradients that are the same direction
 constexpr int kDecades = 12;         // of lengths, on both sides of 1, since no unit is known
 constexpr int kStatesOfDecade = 8;
+constexpr double kOfPeriod = 1e-3;   // digits of a period that may be left out
+constexpr int kStatesOfTurn = 60;
 
 // Trajectories of a window reach this far beyond its centre, and seldom further.
 double reach_of_window(const Model& model, const UmbrellaConfig& umbrella, std::size_t k) {
     return 4.0 / std::sqrt(std::max(model.cv_beta()[k] * umbrella.stiffness[k], 1e-300));
 }
 
+// All round a period ξ may jump by whole periods, and by nothing else.
+void find_jumps(const CvVariable& variable, std::size_t k, const Model& model) {
+    for (const double jump : jumps_of(model.formulas().graph, model.formulas().cv_nodes[k])) {
+        const double periods = jump / variable.period;
+        if (std::fabs(periods - std::round(periods)) < kOfPeriod && periods > 0.5) continue;
+        throw KeyError("cv.variables[" + std::to_string(k) + "]",
+                       "the collective variable '" + printable(model.cv_names()[k], 80) + "' jumps by " +
+                           (std::isinf(jump) ? "a number that depends on the state"
+                                             : toml_number(jump)) +
+                           " at a cut, which is no multiple of its period " +
+                           toml_number(variable.period),
+                       "give the period that it has, or a shorter range of windows");
+    }
+}
+
+// Where ξ is a multiple of one variable, a period of it must change nothing but that variable.
+void find_unlike_turns(const CvVariable& variable, std::size_t k, const UmbrellaConfig& umbrella,
+                       const Model& model) {
+    const FormulaSystem& system = model.formulas();
+    const FormulaSystem::Cv& cv = system.cvs[k];
+    const auto along = [](double w) { return w != 0.0; };
+    if (!cv.linear || std::ranges::count_if(cv.weights, along) != 1) return;
+    const auto d = static_cast<std::size_t>(
+        std::ranges::find_if(cv.weights, along) - cv.weights.begin());
+    std::vector<NodeId> terms = system.drift_nodes;
+    terms.insert(terms.end(), system.noise_nodes.begin(), system.noise_nodes.end());
+    const BatchEvaluator evaluate(system.graph, terms);
+    std::mt19937_64 random(1);
+    const auto uniform = [&] { return static_cast<double>(random() >> 11) * 0x1p-53; };
+    std::vector<double> x(static_cast<std::size_t>(system.dim)), here(terms.size()), there(terms.size()),
+        apart(terms.size(), 0.0), size(terms.size(), 0.0);
+    for (int i = 0; i < kStatesOfTurn; ++i) {
+        for (double& v : x) v = std::pow(10.0, i % 5 - 3) * (2.0 * uniform() - 1.0);
+        for (std::size_t e = 0; e < x.size(); ++e)
+            if (e < umbrella.initial_state.size()) x[e] += umbrella.initial_state[e];
+        x[d] = (umbrella.from[k] + variable.period * uniform() - cv.offset) / cv.weights[d];
+        evaluate(x.data(), 1, 1, here.data());
+        x[d] += variable.period / cv.weights[d];
+        evaluate(x.data(), 1, 1, there.data());
+        for (std::size_t t = 0; t < terms.size(); ++t) {
+            if (!std::isfinite(here[t]) || !std::isfinite(there[t])) continue;
+            apart[t] = std::max(apart[t], std::fabs(there[t] - here[t]));
+            size[t] = std::max(size[t], std::fabs(here[t]));
+        }
+    }
+    for (std::size_t t = 0; t < terms.size(); ++t)
+        if (apart[t] > kOfPeriod * size[t])
+            throw KeyError("cv.variables[" + std::to_string(k) + "]",
+                           "the windows go all round the period " + toml_number(variable.period) +
+                               " of the collective variable '" + printable(model.cv_names()[k], 80) +
+                               "', but the forces change when it grows by one period",
+                           "give the period that the system has, leave 'period' out, or take a shorter "
+                           "range of windows");
+}
+
 // A bias pulls along ξ, not across the cut of an angle, and trajectories that cross one are driven round.
 void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model) {
     for (std::size_t k = 0; k < config.cv.variables.size(); ++k) {
+        if (umbrella.all_round(k)) {
+            find_jumps(config.cv.variables[k], k, model);
+            find_unlike_turns(config.cv.variables[k], k, umbrella, model);
+            continue;
+        }
         const std::optional<Cut> cut =
             cut_of(model.formulas().graph, model.formulas().cv_nodes[k]);
         const bool periodic = config.cv.variables[k].period > 0;
@@ -41,8 +103,8 @@ void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const 
                            toml_number(from) + " to " + toml_number(to) + ", and their samples reach " +
                            toml_number(reach) + " further",
                        "leave room beside them, by a shorter range or a larger 'umbrella.stiffness', or "
-                       "turn the angle so that its cut lies elsewhere: umbrellas do not go round the "
-                       "turn");
+                       "turn the angle so that its cut lies elsewhere, or give its 'period' and let "
+                       "'umbrella.from' and 'umbrella.to' be one apart, for windows all round");
     }
 }
 

@@ -1,6 +1,8 @@
 // The free energy, and samples.h5 with the weights that come with it.
 #include "sampling/run/stages.h"
 
+#include <cmath>
+
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
 #include "sampling/run/stages/store.h"
@@ -56,6 +58,8 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
     record["iterations"] = result.iterations;
     record["residual"] = result.residual;
     record["converged"] = result.converged;
+    if (std::isfinite(result.once_round))
+        record["once_round_kt"] = {result.once_round, result.once_round_error};
     record["error_blocks"] = result.error_blocks.count();
     record["compared"] = result.compared;
     record["samples"] =

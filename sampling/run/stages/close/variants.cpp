@@ -103,24 +103,31 @@ void vary_surfaces(ClosureSourceOfTwo& source, const F& model) {
         std::sort(values[k].begin(), values[k].end());
         values[k].erase(std::unique(values[k].begin(), values[k].end()), values[k].end());
     }
-    const auto part = [&](const std::function<bool(std::size_t place, std::size_t count)>& keeps) {
+    const CvValue ring{source.model.ring(0), source.model.ring(1)};
+    const auto part = [&](const std::function<bool(std::size_t k, std::size_t place,
+                                                   std::size_t count)>& keeps) {
         EstimateOfTwo kept = e;
         for (std::size_t i = 0; i < e.size(); ++i)
             for (std::size_t k = 0; k < 2; ++k) {
                 const auto at = std::lower_bound(values[k].begin(), values[k].end(), e.at[i][k]);
-                if (!keeps(static_cast<std::size_t>(at - values[k].begin()), values[k].size()))
+                if (!keeps(k, static_cast<std::size_t>(at - values[k].begin()), values[k].size()))
                     kept.error[i].fill(std::nan(""));
             }
         return model(kept);
     };
     try {
-        const auto second = [](std::size_t i, std::size_t n) { return i % 2 == 0 || i + 1 == n; };
+        const auto second = [](std::size_t, std::size_t i, std::size_t n) {
+            return i % 2 == 0 || i + 1 == n;
+        };
         source.variants.push_back({part(second), kOfSecond, true});
     } catch (const NumericError&) {  // too few values
     }
+    if (ring[0] > 0 && ring[1] > 0) return;  // no walls
     // Walls move rates by the same in every replicate.
     add_two(source, 1, 2, false, [&](std::size_t rim) {
-        return part([rim](std::size_t i, std::size_t n) { return i >= rim && i + rim < n; });
+        return part([&](std::size_t k, std::size_t i, std::size_t n) {
+            return ring[k] > 0 || (i >= rim && i + rim < n);
+        });
     });
 }
 
