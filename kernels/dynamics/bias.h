@@ -6,11 +6,12 @@
 //   pull(xi, p)     p_k = −∂U/∂ξ_k
 // and, where `holds`, instead of a pull constrain<M>(cv, start, x), applied after a step at whose start
 // evaluate_pull's directions (cv.h) were `start`. A bias that can add its force in fewer roundings has
-// add_force<Cv>(xi, f), too.
-// The time loops know three: HarmonicBias, GridBias (grid_bias.h) and LevelSetConstraint.
+// add_force<Cv>(xi, f), too; one of variables with a period has fold(xi), which makes of values those that
+// are stored.
+// The time loops know four: HarmonicBias, PeriodicBias, GridBias (grid_bias.h) and LevelSetConstraint.
 #pragma once
 
-#include "kernels/dynamics/cv.h"
+#include "kernels/dynamics/period.h"
 
 namespace microlift {
 
@@ -19,8 +20,11 @@ struct WindowView {
     const float* center = nullptr;
     const float* stiffness = nullptr;  // energy / ξ²
     index row = 0;
+    CvPeriods periods{};
     // Of one variable alone.
-    LANE_FN WindowView variable(int k) const { return {center + k * row, stiffness + k * row, row}; }
+    LANE_FN WindowView variable(int k) const {
+        return {center + k * row, stiffness + k * row, row, periods.variable(k)};
+    }
 };
 
 // U = Σ_k stiffness_k/2 (ξ_k − center_k)²: the umbrella. Stiffness 0 is no bias.
@@ -74,6 +78,47 @@ LANE_UNROLL
     }
 };
 
+// The umbrella where variables have a period: each about the nearest image of its centre. Without one the
+// same bits.
+template <class L, int K>
+struct PeriodicBias {
+    using View = WindowView;
+    static constexpr bool holds = false;
+    HarmonicBias<L, K> window;
+    CvPeriods periods;
+
+    LANE_FN PeriodicBias(const View& view, index i, int lanes = kWidth<L>)
+        : window(view, i, lanes), periods(view.periods) {}
+    LANE_FN PeriodicBias times(const float (&beta)[K]) const {
+        PeriodicBias scaled = *this;
+        scaled.window = window.times(beta);
+        return scaled;
+    }
+    LANE_FN HarmonicBias<L, K> about(const L (&xi)[K]) const {
+        HarmonicBias<L, K> image = window;
+LANE_UNROLL
+        for (int k = 0; k < K; ++k)
+            image.center[k] = image.center[k] - whole_turns(image.center[k] - xi[k], periods.period[k]);
+        return image;
+    }
+
+    LANE_FN L energy(const L (&xi)[K], L v) const { return about(xi).energy(xi, v); }
+    LANE_FN L energy_rise(const L (&from)[K], const L (&to)[K], L v) const {
+        const HarmonicBias<L, K> before = about(from), after = about(to);
+LANE_UNROLL
+        for (int k = 0; k < K; ++k) {
+            const L a = from[k] - before.center[k], b = to[k] - after.center[k];
+            v = fma(broadcast<L>(0.5f) * window.stiffness[k], fma(b, b, -(a * a)), v);
+        }
+        return v;
+    }
+    LANE_FN void pull(const L (&xi)[K], L (&p)[K]) const { about(xi).pull(xi, p); }
+    LANE_FN void fold(L (&xi)[K]) const {
+LANE_UNROLL
+        for (int k = 0; k < K; ++k) xi[k] = periods.image(k, xi[k]);
+    }
+};
+
 // f += what the bias adds to the drift, along `direction` (evaluate_pull's).
 template <class Cv, class Bias, class L, int K, int D>
 LANE_FN void add_bias_force(const Bias& bias, const L (&xi)[K], const L (&direction)[K][D],
@@ -123,8 +168,10 @@ struct LevelSetConstraint {
     using View = WindowView;
     static constexpr bool holds = true;
     L center[K];
+    CvPeriods periods;
 
-    LANE_FN LevelSetConstraint(const View& view, index i, int lanes = kWidth<L>) {
+    LANE_FN LevelSetConstraint(const View& view, index i, int lanes = kWidth<L>)
+        : periods(view.periods) {
         for (int k = 0; k < K; ++k) center[k] = load<L>(view.center + k * view.row, i, lanes);
     }
     LANE_FN L energy(const L (&)[K], L v) const { return v; }
@@ -133,7 +180,8 @@ struct LevelSetConstraint {
         for (int s = 0; s < newton_steps(requires { Cv::linear; }); ++s) {
             L xi[K], g[K][D], residual[K], move[K];
             cv.template evaluate<M>(x, xi, g);
-            for (int k = 0; k < K; ++k) residual[k] = center[k] - xi[k];
+            for (int k = 0; k < K; ++k)
+                residual[k] = nearest_image(center[k] - xi[k], periods.period[k]);
             newton_move(
                 residual, D, [&](int k, int d) { return g[k][d]; },
                 [&](int l, int d) { return start[l][d]; }, move);

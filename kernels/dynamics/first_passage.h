@@ -18,6 +18,7 @@ struct PassageSet {
     float radius = 0;    // ball: |x − center| − radius
     float center[kMaxDim] = {};
     float inverse_radius[kMaxCvs] = {};  // ellipse: |u| − 1, u_k = (ξ_k − center_k)/radius_k
+    float period[kMaxCvs] = {};          // of its CVs, where they go all round; 0: none
 };
 
 // Trajectories side by side, of which some have passed. A passage's noise and its crossings belong to its
@@ -59,7 +60,8 @@ LANE_FN SetDistance<L> distance_to_set(const PassageSet& set, int dim, int cvs, 
         }
     } else {
         LANE_ROLLED_FOR (int k = 0; k < cvs; ++k) {
-            const L u = (xi(k) - broadcast<L>(set.center[k])) * broadcast<L>(set.inverse_radius[k]);
+            const L u = nearest_image(xi(k) - broadcast<L>(set.center[k]), set.period[k]) *
+                        broadcast<L>(set.inverse_radius[k]);
             r2 = fma(u, u, r2);
         }
     }
@@ -177,7 +179,8 @@ private:
             for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(0.0f);
             LANE_ROLLED_FOR (int k = 0; k < cvs.n; ++k) {
                 const L inverse = broadcast<L>(set.inverse_radius[k]);
-                const L u = (cvs.value(k, x) - broadcast<L>(set.center[k])) * inverse;
+                const L u =
+                    nearest_image(cvs.value(k, x) - broadcast<L>(set.center[k]), set.period[k]) * inverse;
                 for (int e = 0; e < D; ++e)
                     gradient[e] =
                         fma(u * inverse / radius, broadcast<L>(cvs.weight[k][e]), gradient[e]);

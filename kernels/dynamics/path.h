@@ -45,6 +45,7 @@ struct PathArgs {
     uint64 checked = 0;          // the step from which the status counts
     // (trajectories): the indices of their random numbers, where these are not first_trajectory + i
     const uint32* numbers = nullptr;
+    CvPeriods periods{};
 
     LANE_FN uint64 steps() const { return stride * static_cast<uint64>(segments); }
 
@@ -56,7 +57,9 @@ struct PathArgs {
     }
 
     // What each bias reads.
-    LANE_FN explicit operator WindowView() const { return {center, stiffness, trajectories}; }
+    LANE_FN explicit operator WindowView() const {
+        return {center, stiffness, trajectories, periods};
+    }
     LANE_FN explicit operator GridView() const { return grid; }
 };
 
@@ -108,11 +111,13 @@ LANE_UNROLL
 }
 
 // What a trajectory keeps of itself at the end of a segment.
-template <class M, class Cv, class L, int D>
-LANE_FN void store_sample(const PathArgs& a, const Cv& cv, index column, int lanes, const L (&x)[D]) {
+template <class M, class Cv, class Bias, class L, int D>
+LANE_FN void store_sample(const PathArgs& a, const Cv& cv, const Bias& bias, index column, int lanes,
+                          const L (&x)[D]) {
     constexpr int K = Cv::n;
     L xi[K], gradient[K][D];
     cv.template evaluate<M>(x, xi, gradient);
+    if constexpr (requires { bias.fold(xi); }) bias.fold(xi);
     for (int d = 0; d < D; ++d) store(a.sample_x + d * a.sample_row, column, x[d], lanes);
     for (int k = 0; k < K; ++k) store(a.sample_xi + k * a.sample_row, column, xi[k], lanes);
 }
@@ -263,7 +268,7 @@ LANE_UNROLL
             for (int j = 0; j < lanes; ++j) a.accepted[i + j] += get_lane(t.accepted, j);
         }
         report_bad<L>(a, i, lanes, step, bad);
-        if (a.sample_x) store_sample<M>(a, cv, column, lanes, t.x);
+        if (a.sample_x) store_sample<M>(a, cv, t.bias, column, lanes, t.x);
     }
 
 public:

@@ -1,7 +1,7 @@
 // Reduced models: systems of one or two variables whose drift and noise are tables.
 #pragma once
 
-#include "kernels/lane/math.h"
+#include "kernels/dynamics/period.h"
 
 namespace microlift {
 
@@ -49,13 +49,14 @@ struct TableSystem {
 };
 
 // Two variables alike, bilinear between the points of a rectangle; σσᵀ = 2 D, lower triangular. Beyond
-// the rim all stays as it is there.
+// the rim all stays as it is there, or where a variable has a period its image is looked up.
 struct PlaneTableSystem {
     static constexpr int dim = 2, n_observed = 0;
     static constexpr bool gradient = false;
     float from[2], inverse_width[2];
     int points[2];
     const float* table;  // (b₁, b₂, σ₁₁, σ₂₁, σ₂₂; points₀, points₁)
+    CvPeriods periods{};
 
     // `count` quantities from the first one on.
     template <int count, class L>
@@ -64,7 +65,8 @@ struct PlaneTableSystem {
         L t[2];
         float cell[2][W];
         for (int k = 0; k < 2; ++k) {
-            const L place = (x[k] - broadcast<L>(from[k])) * broadcast<L>(inverse_width[k]);
+            const L place = (periods.image(k, x[k]) - broadcast<L>(from[k])) *
+                            broadcast<L>(inverse_width[k]);
             const L inside = max(min(place, broadcast<L>(static_cast<float>(points[k]) - 1.001f)),
                                  broadcast<L>(0.0f));  // NaN: the last cell
             const L shift = broadcast<L>(12582912.0f);

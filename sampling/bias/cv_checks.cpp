@@ -17,16 +17,36 @@ namespace {
 constexpr double kParallel = 1e-7;
 constexpr int kDecades = 12;         // of lengths, on both sides of 1, since no unit is known
 constexpr int kStatesOfDecade = 8;
+constexpr double kOfPeriod = 1e-3;   // digits of a period that may be left out
 
 // Trajectories of a window reach this far beyond its centre, and seldom further.
 double reach_of_window(const Model& model, const UmbrellaConfig& umbrella, std::size_t k) {
     return 4.0 / std::sqrt(std::max(model.cv_beta()[k] * umbrella.stiffness[k], 1e-300));
 }
 
+// All round a period ξ may jump by whole periods, and by nothing else.
+void find_jumps(const CvVariable& variable, std::size_t k, const Model& model) {
+    for (const double jump : jumps_of(model.formulas().graph, model.formulas().cv_nodes[k])) {
+        const double periods = jump / variable.period;
+        if (std::fabs(periods - std::round(periods)) < kOfPeriod && periods > 0.5) continue;
+        throw KeyError("cv.variables[" + std::to_string(k) + "]",
+                       "the collective variable '" + printable(model.cv_names()[k], 80) + "' jumps by " +
+                           (std::isinf(jump) ? "a number that depends on the state"
+                                             : toml_number(jump)) +
+                           " at a cut, which is no multiple of its period " +
+                           toml_number(variable.period),
+                       "give the period that it has, or a shorter range of windows");
+    }
+}
+
 // A bias pulls along ξ, not across the cut of an angle, and trajectories that cross one are driven round.
 // Where an inverse sine or cosine ends, its slope is infinite, and single precision loses it before.
 void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model) {
     for (std::size_t k = 0; k < config.cv.variables.size(); ++k) {
+        if (umbrella.all_round(k)) {
+            find_jumps(config.cv.variables[k], k, model);
+            continue;
+        }
         const std::optional<Cut> cut =
             cut_of(model.formulas().graph, model.formulas().cv_nodes[k]);
         const bool periodic = config.cv.variables[k].period > 0;
@@ -48,8 +68,9 @@ void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const 
                            ", and their samples reach " + toml_number(reach) + " further",
                        room + (cut->ends ? "write the angle as atan2(y, x) of two lengths, which has "
                                            "no such ends: acos(x/r) is atan2(sqrt(r^2 - x^2), x)"
-                                         : "turn the angle so that its cut lies elsewhere: umbrellas "
-                                           "do not go round the turn"));
+                                         : "turn the angle so that its cut lies elsewhere, or give "
+                                           "its 'period' and let 'umbrella.from' and 'umbrella.to' be "
+                                           "one apart, for windows all round"));
     }
 }
 

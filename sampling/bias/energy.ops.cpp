@@ -13,7 +13,7 @@ struct WindowEnergyBody {
     LANE_FN void operator()(index j) const {
         float u = 0.0f;
         for (int k = 0; k < cvs; ++k)
-            u = HarmonicBias<float, 1>(windows.variable(k), j % windows.row)
+            u = PeriodicBias<float, 1>(windows.variable(k), j % windows.row)
                     .energy({xi[k * row + j]}, u);
         out[j] = u;
     }

@@ -11,8 +11,8 @@ namespace microlift {
 struct ExchangeBody {
     static constexpr index kGrain = 64;
     ExchangeGrid grid;
-    int dim, cvs, axis, parity;
-    index n;
+    int dim, cvs, axis;
+    index first, n;
     uint64 seed, attempt;
     const float* xi;
     WindowView windows;
@@ -22,20 +22,22 @@ struct ExchangeBody {
 
     // β U of variable k under the bias of trajectory `of`.
     LANE_FN float energy(int k, index of, float value) const {
-        return HarmonicBias<float, 1>(windows.variable(k), of)
+        return PeriodicBias<float, 1>(windows.variable(k), of)
             .times({grid.beta[k]})
             .energy({value}, 0.0f);
     }
 
     // i counts (other axis window, pair along the axis, replica).
     LANE_FN void operator()(index i) const {
-        const index pairs = (grid.windows[axis] - parity) / 2;
+        const index pairs = grid.pairs(axis, first);
         const index both = quotient(i, grid.replicas), r = i - both * grid.replicas;
         const index other = quotient(both, pairs), pair = both - other * pairs;
-        const index lower = 2 * pair + parity;
-        const index w = axis == 0 ? lower * grid.windows[1] + other : other * grid.windows[1] + lower;
-        const index next = axis == 0 ? grid.windows[1] : 1;
-        const index a = w * grid.replicas + r, b = (w + next) * grid.replicas + r;
+        const index lower = grid.lower(axis, first, pair), upper = grid.upper(axis, lower);
+        const auto trajectory = [&](index w) {
+            return (axis == 0 ? w * grid.windows[1] + other : other * grid.windows[1] + w) *
+                       grid.replicas + r;
+        };
+        const index a = trajectory(lower), b = trajectory(upper);
         float change = 0;
         for (int k = 0; k < cvs; ++k) {
             const float xa = xi[k * n + a], xb = xi[k * n + b];
@@ -63,13 +65,13 @@ struct ExchangeBody {
 HOST_PASS_BEGIN
 
 void exchange_neighbours(Stream& stream, Ensemble& ensemble, const ExchangeGrid& grid, int axis,
-                         int parity, uint64 seed, uint64 attempt, Span<const float> xi,
+                         index first, uint64 seed, uint64 attempt, Span<const float> xi,
                          Span<uint64> accepted) {
-    const index pairs = (grid.windows[axis] - parity) / 2;
+    const index pairs = grid.pairs(axis, first);
     const index others = grid.windows[1 - axis];
     for_each_index(stream, pairs * others * grid.replicas,
                    ExchangeBody{grid, ensemble.kernel().dim(), ensemble.kernel().n_cvs(), axis,
-                                parity, ensemble.size(), seed, attempt, xi.data,
+                                first, ensemble.size(), seed, attempt, xi.data,
                                 ensemble.windows(), ensemble.x().data,
                                 ensemble.kernel().has_velocity() ? ensemble.v().data : nullptr,
                                 accepted.data});

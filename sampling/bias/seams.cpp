@@ -13,7 +13,7 @@ namespace microlift {
 namespace {
 
 constexpr int kStates = 16;          // of each length
-constexpr double kUnlike = 0.05;     // of the forces' size: periods are given with a few digits
+constexpr double kUnlike = 0.01;     // of the forces' size: periods are given with a few digits
 constexpr double kMostWork = 0.05;   // kT
 constexpr index kPartsOfTurn = 512;  // of the way round, for the work along it
 
@@ -36,14 +36,16 @@ Rows evaluated(const Expressions& graph, const std::vector<NodeId>& nodes, const
 class Seam {
 public:
     Seam(const FormulaSystem& system, std::size_t variable, double turn, double begin)
-        : system_(system), variable_(variable), turn_(turn), begin_(begin) {}
+        : system_(system), terms_(system.drift_nodes), variable_(variable), turn_(turn), begin_(begin) {
+        terms_.insert(terms_.end(), system.noise_nodes.begin(), system.noise_nodes.end());
+    }
 
-    // Whether the forces are the same a turn on, at states of several lengths of the other variables.
+    // Whether forces and noise are the same a turn on, at states of several lengths of the other variables.
     bool forces_meet() const {
         for (const double length : {0.01, 0.1, 1.0, 10.0}) {
             const Rows x = states(length);
-            const Rows here = evaluated(system_.graph, system_.drift_nodes, x),
-                       there = evaluated(system_.graph, system_.drift_nodes, moved(x, turn_));
+            const Rows here = evaluated(system_.graph, terms_, x),
+                       there = evaluated(system_.graph, terms_, moved(x, turn_));
             for (std::size_t d = 0; d < here.size(); ++d) {
                 double size = 0, change = 0;
                 for (std::size_t i = 0; i < here[d].size(); ++i) {
@@ -97,6 +99,7 @@ private:
     }
 
     const FormulaSystem& system_;
+    std::vector<NodeId> terms_;
     std::size_t variable_;
     double turn_, begin_;
 };
@@ -105,9 +108,8 @@ void find_seam(const ModelConfig& config, const UmbrellaConfig& umbrella, const 
                std::size_t k) {
     const FormulaSystem& system = model.formulas();
     const double period = config.cv.variables[k].period;
-    const bool all_round = umbrella.to[k] - umbrella.from[k] > period * (1 - 1e-3);
     const FormulaSystem::Cv& cv = system.cvs[k];
-    if (!(period > 0) || !all_round || !cv.linear) return;
+    if (!umbrella.all_round(k) || !cv.linear) return;
     bool meets = false;
     double work = 0;
     for (std::size_t d = 0; d < cv.weights.size() && !meets; ++d) {

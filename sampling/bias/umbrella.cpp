@@ -38,16 +38,23 @@ void Umbrella::step(Ensemble& ensemble, Span<const float> xi) {
     for (int k = 0; k < setup_.cvs; ++k) {
         grid.windows[k] = options_.grid[static_cast<std::size_t>(k)];
         grid.beta[k] = static_cast<float>(setup_.beta[static_cast<std::size_t>(k)]);
+        grid.round[k] = options_.round[static_cast<std::size_t>(k)];
     }
     const int axis = setup_.cvs == 2 ? static_cast<int>(attempt / 2 % 2) : 0;
-    exchange_neighbours(stream_, ensemble, grid, axis, static_cast<int>(attempt % 2), setup_.seed,
-                        attempt, xi, counters_.span());
+    const uint64 of_axis = setup_.cvs == 2 ? attempt / 4 * 2 + attempt % 2 : attempt;
+    const index first = static_cast<index>(
+        of_axis % (grid.round[axis] ? static_cast<uint64>(grid.windows[axis]) : 2));
+    exchange_neighbours(stream_, ensemble, grid, axis, first, setup_.seed, attempt, xi,
+                        counters_.span());
 }
 
 void Umbrella::energy(Stream& stream, Span<const float> xi, index row, index n,
                       Span<float> out) const {
-    bias_energy(stream, {center_.data(), stiffness_.data(), setup_.trajectories}, setup_.cvs, xi,
-                row, n, out);
+    CvPeriods periods;
+    for (int k = 0; k < setup_.cvs; ++k)
+        periods.period[k] = static_cast<float>(options_.windows.period[static_cast<std::size_t>(k)]);
+    bias_energy(stream, {center_.data(), stiffness_.data(), setup_.trajectories, periods}, setup_.cvs,
+                xi, row, n, out);
 }
 
 void Umbrella::save(Stream& stream, Store& store) const {

@@ -11,6 +11,7 @@ namespace microlift {
 struct UmbrellaOptions {
     BiasWindows windows;
     std::array<index, kMaxCvs> grid{1, 1};  // how many windows along each CV, for exchanges
+    std::array<bool, kMaxCvs> round{};      // whether they go all round its period
     index replicas = 1;
     index exchange = 0;  // steps between attempts; 0: none
 };

@@ -10,6 +10,8 @@
 namespace microlift {
 namespace {
 
+constexpr double kTurn = 2 * std::numbers::pi;  // the period of a dihedral angle
+
 void read_store(UmbrellaConfig& umbrella, const ConfigValue& value) {
     umbrella.histogram = value.text == "histogram";
 }
@@ -27,7 +29,9 @@ void read_initial(UmbrellaConfig& umbrella, const ConfigValue& value) {
 
 const Section<UmbrellaConfig> umbrella_section{"umbrella", {
     required(&UmbrellaConfig::from, "from", "-1.5", "centre of the first window"),
-    required(&UmbrellaConfig::to, "to", "1.2", "centre of the last window"),
+    required(&UmbrellaConfig::to, "to", "1.2",
+             "centre of the last window; one period from `from`: windows all round, that of `to` is the "
+             "first"),
     required(&UmbrellaConfig::windows, "windows", "28",
              "number of windows of U = stiffness/2 (xi - centre)^2").from(2).to(1e6),
     required(&UmbrellaConfig::stiffness, "stiffness", "500.0",
@@ -58,6 +62,11 @@ index UmbrellaConfig::window_count() const {
         count *= n;
     }
     return count;
+}
+
+double UmbrellaConfig::spacing(std::size_t k) const {
+    const index gaps = all_round(k) ? windows[k] : windows[k] - 1;
+    return gaps > 0 ? (to[k] - from[k]) / static_cast<double>(gaps) : to[k] - from[k];
 }
 
 template <class T>
@@ -96,15 +105,34 @@ void check_range(const UmbrellaConfig& umbrella) {
     }
 }
 
-void check_period(const UmbrellaConfig& umbrella, const CvConfig& cv) {
+// Digits of a period that are left out, as in 3.1416 for pi, are filled in.
+constexpr double kOnePeriod = 1e-3;
+
+// Whether from and to are one period apart: then the variable goes all round. More is refused.
+void find_round(UmbrellaConfig& umbrella, CvConfig& cv) {
+    umbrella.round.assign(cv.variables.size(), false);
     for (std::size_t k = 0; k < cv.variables.size(); ++k) {
-        const double period = cv.variables[k].period, range = umbrella.to[k] - umbrella.from[k];
-        if (period > 0 && range > period * (1 + 1e-6)) {
+        CvVariable& variable = cv.variables[k];
+        const bool dihedral = !variable.atoms.empty();
+        const double period = variable.period > 0 ? variable.period : dihedral ? kTurn : 0.0;
+        const double range = umbrella.to[k] - umbrella.from[k];
+        if (!(period > 0) || range < period * (1 - kOnePeriod)) continue;
+        if (range > period * (1 + kOnePeriod)) {
             throw KeyError("umbrella.to",
                            "the windows cover " + toml_number(range) + " of a collective variable whose "
                            "period is " + toml_number(period),
-                           "give one period at most, or correct 'period'");
+                           "give one period at most" +
+                               std::string(dihedral ? "" : ", or correct 'period'"));
         }
+        if (dihedral && std::fabs(period - kTurn) > kOnePeriod * kTurn) {
+            throw KeyError("cv.variables[" + std::to_string(k) + "].period",
+                           "the period of a dihedral angle is given as " + toml_number(period),
+                           "leave it out: it is one turn, 6.283185307179586");
+        }
+        umbrella.round[k] = variable.round = true;
+        umbrella.to[k] = umbrella.from[k] + (dihedral ? kTurn : period);
+        variable.period = dihedral ? kTurn : period;
+        variable.middle = umbrella.from[k] + 0.5 * period;
     }
 }
 
@@ -168,21 +196,22 @@ void check_initial(const UmbrellaConfig& umbrella, const SystemConfig& system) {
     }
 }
 
-// φ is cut opposite to the middle of the windows, so that it is continuous over all of them. Umbrellas pull
-// along it, not round the turn: none may reach the cut.
+// φ is cut opposite to the middle of the windows, so that it is continuous over all of them. Where they do
+// not go all round, umbrellas pull along it: none may reach the cut.
 void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
     for (std::size_t k = 0; k < model.cv.variables.size(); ++k) {
-        if (model.cv.variables[k].atoms.empty()) continue;
+        if (model.cv.variables[k].atoms.empty() || umbrella.all_round(k)) continue;
         const double beta = model.system.beta.value_or(1.0);
         const double reach = 4.0 / std::sqrt(std::max(beta * umbrella.stiffness[k], 1e-300));
         const double half = 0.5 * (umbrella.to[k] - umbrella.from[k]);
-        if (half + reach > std::numbers::pi) {
+        if (half + reach > 0.5 * kTurn) {
             throw KeyError("umbrella.to",
                            "the windows of the dihedral angle cover " + toml_number(2.0 * half) +
                                " of a turn's 6.283, and their samples reach " + toml_number(reach) +
                                " further",
-                           "leave room beside them, by a shorter range or a larger "
-                           "'umbrella.stiffness': umbrellas do not go round the turn");
+                           "let 'umbrella.from' and 'umbrella.to' be one turn apart, for windows all "
+                           "round, or leave room beside them, by a shorter range or a larger "
+                           "'umbrella.stiffness'");
         }
         const double middle = 0.5 * (umbrella.from[k] + umbrella.to[k]);
         if (middle == 0.0) continue;
@@ -204,7 +233,7 @@ UmbrellaConfig read_umbrella(Config& config, ModelConfig& model) {
     spread(config, "umbrella.stiffness", umbrella.stiffness, cvs);
     config.with({"cv.variables", "umbrella.from", "umbrella.to"}, [&] {
         check_range(umbrella);
-        check_period(umbrella, model.cv);
+        find_round(umbrella, model.cv);
     });
     config.with({"umbrella.steps", "umbrella.stride"}, [&] { check_stride(umbrella); });
     config.with({"umbrella.steps", "umbrella.stride", "umbrella.exchange"},

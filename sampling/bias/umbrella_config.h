@@ -24,8 +24,14 @@ struct UmbrellaConfig {
     std::string initial_file;
     std::string initial_checksum;  // of that file; empty: any
     bool initial_line = false;
+    // Whether the windows go all round the period, the last not repeated; then `to` is one period from
+    // `from`.
+    std::vector<bool> round;
 
     index window_count() const;
+    bool all_round(std::size_t k) const { return k < round.size() && round[k]; }
+    double period(std::size_t k) const { return all_round(k) ? to[k] - from[k] : 0.0; }
+    double spacing(std::size_t k) const;  // of the centres
     index trajectories() const { return window_count() * replicas; }
     index samples_per_trajectory() const { return steps / stride; }
     index sample_count() const { return trajectories() * samples_per_trajectory(); }
@@ -33,7 +39,8 @@ struct UmbrellaConfig {
 
 extern const Section<UmbrellaConfig> umbrella_section;
 
-// Keeps what is wrong. The dihedral angles among the variables are cut opposite to the windows.
+// Keeps what is wrong. Where from and to are one period apart the variable goes all round; a dihedral
+// angle that does not is cut opposite to its windows.
 UmbrellaConfig read_umbrella(Config& config, ModelConfig& model);
 
 // One value for all collective variables is repeated; the resolved file shows every one.

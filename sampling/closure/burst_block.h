@@ -2,19 +2,11 @@
 #pragma once
 
 #include "kernels/block/block.h"
-#include "kernels/lane/math.h"
+#include "kernels/dynamics/period.h"
 #include "kernels/lane/whole.h"
 #include "sampling/closure/burst_kernels.h"
 
 namespace microlift {
-
-// The difference of a periodic variable that is nearest to 0; adding 1.5 · 2²³ rounds to an integer.
-template <class L>
-LANE_FN L nearest_image(L d, float period) {
-    if (!(period > 0.0f)) return d;
-    const L shift = broadcast<L>(12582912.0f);
-    return d - broadcast<L>(period) * (fma(d, broadcast<L>(1.0f / period), shift) - shift);
-}
 
 inline constexpr int kBurstQuantities = 10;  // 2R of two collective variables
 

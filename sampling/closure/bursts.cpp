@@ -141,21 +141,29 @@ Buffer<float> physics_starts(Stream& stream, const Model& model, const SampleSet
     const index n = static_cast<index>(values.size()) * replicas;
     std::vector<index> which(at(n));
     std::vector<std::pair<double, index>> near;
+    double period[kMaxCvs];
+    for (int k = 0; k < kMaxCvs; ++k) period[k] = static_cast<double>(model.periods().period[k]);
+    const double middle = static_cast<double>(model.periods().middle[0]);
     for (std::size_t v = 0; v < values.size(); ++v) {
         near.clear();
-        const auto first =
-            std::lower_bound(order.begin(), order.end(), values[v][0] - reach[0],
-                             [&](index j, double x) { return static_cast<double>(xi[0][at(j)]) < x; });
-        for (auto it = first; it != order.end(); ++it) {
-            double far = 0;
-            for (int k = 0; k < K; ++k) {
-                const auto c = static_cast<std::size_t>(k);
-                far = std::max(far, std::fabs(static_cast<double>(xi[c][at(*it)]) - values[v][c]) /
-                                        reach[c]);
+        const auto look_about = [&](double value) {
+            const auto first = std::lower_bound(
+                order.begin(), order.end(), value - reach[0],
+                [&](index j, double x) { return static_cast<double>(xi[0][at(j)]) < x; });
+            for (auto it = first; it != order.end(); ++it) {
+                const auto of = [&](std::size_t c) { return static_cast<double>(xi[c][at(*it)]); };
+                double far = std::fabs(of(0) - value) / reach[0];
+                for (std::size_t c = 1; c < at(K); ++c)
+                    far = std::max(far, std::fabs(nearest_image(of(c) - values[v][c], period[c])) /
+                                            reach[c]);
+                if (of(0) > value + reach[0]) break;
+                if (far <= 1) near.emplace_back(far, *it);
             }
-            if (static_cast<double>(xi[0][at(*it)]) > values[v][0] + reach[0]) break;
-            if (far <= 1) near.emplace_back(far, *it);
-        }
+        };
+        // All round the images that a sample may have, too.
+        const double here = values[v][0] - whole_turns(values[v][0] - middle, period[0]);
+        look_about(here);
+        if (period[0] > 0) look_about(here < middle ? here + period[0] : here - period[0]);
         if (near.empty())
             throw InputError("closure.start: no stored sample lies near the collective variable " +
                              std::to_string(values[v][0]) +

@@ -47,6 +47,14 @@ public:
     }
 
 private:
+    // A path that goes all round ends at one place from either side: it lies between the two.
+    CvPeriods periods(const PassageArgs& args) const {
+        CvPeriods periods = model_.periods();
+        for (const PassageSet& set : args.sets)
+            if (set.kind == PassageSet::cv && set.sign < 0)
+                periods.middle[set.k] = set.bound + 0.5f * periods.period[set.k];
+        return periods;
+    }
     // Steps stored at a time.
     static constexpr index kPiece = 64;
 
@@ -94,6 +102,7 @@ private:
         path.sample_x = x_.data();
         path.sample_xi = xi_.data();
         path.sample_row = row;
+        path.periods = kernel_->periods();
         path.status = path_status_.data();  // not looked at: it counts those that have passed, too
         const float diffusion =
             model_.gradient() ? static_cast<float>(1 / model_.formulas().beta) : 0.0f;
@@ -108,7 +117,7 @@ private:
             model_.closure(stream, x_.span(), row, path.segments * n, closure_.span(), row);
             find_stored_passages(stream, a,
                                  {D, K, row, path.segments, begin_x_.data(), begin_xi_.data(),
-                                  x_.data(), xi_.data(), closure_.data(), diffusion});
+                                  x_.data(), xi_.data(), closure_.data(), diffusion, periods(args)});
         }
     }
 
@@ -141,12 +150,14 @@ PassageSet ball(std::span<const double> center, double radius) {
     return set;
 }
 
-PassageSet ellipse(std::span<const double> center, std::span<const double> radius) {
+PassageSet ellipse(std::span<const double> center, std::span<const double> radius,
+                   std::span<const double> period) {
     PassageSet set;
     set.kind = PassageSet::ellipse;
     for (std::size_t k = 0; k < center.size(); ++k) {
         set.center[k] = static_cast<float>(center[k]);
         set.inverse_radius[k] = static_cast<float>(1 / radius[k]);
+        if (k < period.size()) set.period[k] = static_cast<float>(period[k]);
     }
     return set;
 }
@@ -160,7 +171,7 @@ std::unique_ptr<PassageKernel> builtin_passage_kernel(const std::string& name,
 }
 
 std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetup& setup) {
-    if (model.linear_cvs()) {
+    if (model.linear_cvs() && !setup.periodic()) {
         std::vector<double> parameters;
         for (const auto& [name, value] : model.text().parameters) parameters.push_back(value);
         if (auto kernel = builtin_passage_kernel(model.name(), parameters, setup)) return kernel;

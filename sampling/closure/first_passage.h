@@ -19,7 +19,8 @@ PassageSet above(int k, double bound);
 PassageSet below(int k, double bound);
 PassageSet ball(std::span<const double> center, double radius);
 // Σ ((ξ_k − center_k)/radius_k)² ≤ 1
-PassageSet ellipse(std::span<const double> center, std::span<const double> radius);
+PassageSet ellipse(std::span<const double> center, std::span<const double> radius,
+                   std::span<const double> period = {});
 
 struct PassageOptions {
     double dt = 0;
@@ -65,11 +66,12 @@ std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetu
 std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span<const float> drift,
                                                     Span<const float> sigma, bool portable);
 // A two-dimensional one: b₁, b₂ and the lower triangular σ with σσᵀ = 2 D on a rectangle of points,
-// (5, points₀, points₁).
+// (5, points₀, points₁). With a period the rectangle holds the one about the middle.
 std::unique_ptr<PassageKernel> plane_passage_kernel(const std::array<double, 2>& from,
                                                     const std::array<double, 2>& to,
                                                     const std::array<index, 2>& points,
-                                                    Span<const float> table, bool portable);
+                                                    Span<const float> table, bool portable,
+                                                    const CvPeriods& periods = {});
 // The compiled kernel of a built-in, or null.
 std::unique_ptr<PassageKernel> builtin_passage_kernel(const std::string& name,
                                                       std::span<const double> parameters,

@@ -16,6 +16,8 @@ struct StoredPath {
     const float* xi;        // (cvs, row)
     const float* closure;   // (outputs, row) of the model's closure program
     float ball_diffusion;   // 1/β
+    // Of CVs that go all round: a path is followed from the image nearest to the middle, from step to step.
+    CvPeriods periods{};
 };
 void find_stored_passages(Stream& stream, const PassageArgs& args, const StoredPath& path);
 

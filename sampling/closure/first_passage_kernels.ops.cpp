@@ -35,10 +35,10 @@ struct StoredPassageBody {
     StoredPath p;
 
     LANE_FN float distance(const PassageSet& set, const float* x, index row, index column,
-                           const float* xi, index xi_row) const {
+                           const float (&xi)[kMaxCvs]) const {
         return distance_to_set<Portable, float>(
                    set, p.dim, p.cvs, [&](int d) { return x[d * row + column]; },
-                   [&](int k) { return xi[k * xi_row + column]; })
+                   [&](int k) { return xi[k]; })
             .signed_distance;
     }
 
@@ -49,7 +49,8 @@ struct StoredPassageBody {
         if (set.kind == PassageSet::cv) return p.closure[(p.cvs + 2 * set.k) * p.row + column];
         float g[kMaxCvs], r2 = 1e-12f, sum = 0.0f;
         LANE_ROLLED_FOR (int k = 0; k < p.cvs; ++k) {
-            const float u = (p.xi[k * p.row + column] - set.center[k]) * set.inverse_radius[k];
+            const float u = nearest_image(p.xi[k * p.row + column] - set.center[k], set.period[k]) *
+                            set.inverse_radius[k];
             g[k] = u * set.inverse_radius[k];
             r2 = fma(u, u, r2);
         }
@@ -68,24 +69,30 @@ struct StoredPassageBody {
         const uint32 number = a.number[i];
         const PhiloxStream<float> bridge(a.seed, a.bridge_stream, number);
         StepEnds<float> ends;
+        float xi[kMaxCvs] = {};
+        for (int k = 0; k < p.cvs; ++k) xi[k] = p.periods.image(k, p.begin_xi[k * a.columns + i]);
         for (int b = 0; b < 2; ++b) {
-            ends.before[b] = distance(a.sets[b], p.begin_x, a.columns, i, p.begin_xi, a.columns);
+            ends.before[b] = distance(a.sets[b], p.begin_x, a.columns, i, xi);
             ends.after[b] = ends.before[b];
             ends.variance[b] = 1.0f;
         }
         for (index s = 0; s < p.steps; ++s) {
             const index column = s * a.columns + i;
             const uint64 now = a.first_step + static_cast<uint64>(s);
-            bool near = false;
+            for (int k = 0; k < p.cvs; ++k) {
+                const float now_at = p.xi[k * p.row + column];
+                xi[k] = now_at - whole_turns(now_at - xi[k], p.periods.period[k]);
+            }
+            bool close = false;
             for (int b = 0; b < 2; ++b) {
                 const PassageSet& set = a.sets[b];
                 if (set.kind == PassageSet::none) continue;
-                ends.after[b] = distance(set, p.x, p.row, column, p.xi, p.row);
+                ends.after[b] = distance(set, p.x, p.row, column, xi);
                 ends.variance[b] = 2.0f * half_noise(set, column) * a.dt;
-                near = near || ends.near(b);
+                close = close || ends.near(b);
             }
             const Passage passage =
-                near ? find_passage<Portable>(ends, bridge, now) : Passage{-1, 0.0f};
+                close ? find_passage<Portable>(ends, bridge, now) : Passage{-1, 0.0f};
             if (passage.set >= 0) {
                 a.time[number] = a.dt * (static_cast<float>(now) + passage.moment);
                 a.entered[number] = passage.set + 1;
@@ -132,8 +139,10 @@ std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span
 std::unique_ptr<PassageKernel> plane_passage_kernel(const std::array<double, 2>& from,
                                                     const std::array<double, 2>& to,
                                                     const std::array<index, 2>& points,
-                                                    Span<const float> table, bool portable) {
+                                                    Span<const float> table, bool portable,
+                                                    const CvPeriods& periods) {
     PlaneTableSystem system{};
+    system.periods = periods;
     LinearCvs<2> cvs;
     cvs.n = 2;
     for (std::size_t k = 0; k < 2; ++k) {

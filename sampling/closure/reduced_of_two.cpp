@@ -14,6 +14,8 @@ namespace microlift {
 namespace {
 
 constexpr index kMostIntervals = 24;  // of a surface's mesh, along each variable
+constexpr double kSeam = 2.5;         // spacings that estimates of a whole period may leave free
+constexpr double kOverSeam = 3.5;     // spacings beyond the seam that surfaces see
 constexpr double kLeastCut = 0.02;    // of an edge, before it meets a set's rim
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
@@ -71,7 +73,8 @@ std::vector<double> distinct(std::vector<double> x) {
 }  // namespace
 
 double EllipseSet::level(const CvValue& x) const {
-    const double u = (x[0] - centre[0]) / radius[0], v = (x[1] - centre[1]) / radius[1];
+    const double u = nearest_image(x[0] - centre[0], period[0]) / radius[0];
+    const double v = nearest_image(x[1] - centre[1], period[1]) / radius[1];
     return std::hypot(u, v) - 1;
 }
 
@@ -122,30 +125,49 @@ ReducedModelOfTwo::ReducedModelOfTwo(const EstimateOfTwo& estimate,
     double most = -std::numeric_limits<double>::infinity();
     for (const double p : log_density)
         if (p > most) most = p;
+    std::vector<std::size_t> usable;
     for (std::size_t v = 0; v < estimate.at.size(); ++v) {
         DriftAndDiffusion one{}, error{};
         if (!transformed(estimate.value[v], estimate.error[v], one, error)) continue;
         if (reversible_ && !(log_density[v] > most - kDepth)) continue;
-        places.push_back(estimate.at[v]);
-        known_.push_back(v);
-        for (std::size_t o = 0; o < 5; ++o) {
-            y[o].push_back(one[o]);
-            se[o].push_back(error[o]);
+        usable.push_back(v);
+    }
+    const auto lines = [&] {
+        std::array<std::vector<double>, 2> along;
+        for (std::size_t k = 0; k < 2 && !places.empty(); ++k) {
+            std::vector<double> x;
+            for (const CvValue& p : places) x.push_back(p[k]);
+            along[k] = distinct(x);
         }
-        if (reversible_) log_p.push_back(log_density[v]);
-    }
-    std::array<std::vector<double>, 2> along;
-    for (std::size_t k = 0; k < 2 && !places.empty(); ++k) {
-        std::vector<double> x;
-        for (const CvValue& p : places) x.push_back(p[k]);
-        along[k] = distinct(x);
-    }
+        return along;
+    };
+    for (const std::size_t v : usable) places.push_back(estimate.at[v]);
+    find_rings(estimate, lines());
+    places.clear();
+    for (const std::size_t v : usable)
+        for (const CvValue& image : images(estimate.at[v])) {
+            DriftAndDiffusion one{}, error{};
+            (void)transformed(estimate.value[v], estimate.error[v], one, error);
+            places.push_back(image);
+            known_.push_back(v);
+            for (std::size_t o = 0; o < 5; ++o) {
+                y[o].push_back(one[o]);
+                se[o].push_back(error[o]);
+            }
+            if (reversible_) log_p.push_back(log_density[v]);
+        }
+    const std::array<std::vector<double>, 2> along = lines();
     if (places.size() < 8 || along[0].size() < 3 || along[1].size() < 3)
         throw NumericError("closure: drift and a positive diffusion are known at fewer than eight "
                            "values of the two collective variables, or along fewer than three lines");
     for (std::size_t k = 0; k < 2; ++k) {
         mesh_.from[k] = along[k].front();
         mesh_.to[k] = along[k].back();
+        if (ring_[k] > 0) continue;
+        from_[k] = mesh_.from[k];
+        to_[k] = mesh_.to[k];
+    }
+    for (std::size_t k = 0; k < 2; ++k) {
         mesh_.intervals[k] = std::clamp<index>(static_cast<index>(along[k].size()) - 1, 3,
                                                kMostIntervals);
     }
@@ -179,17 +201,64 @@ ReducedModelOfTwo ReducedModelOfTwo::with(const EstimateOfTwo& estimate,
     return other;
 }
 
+// Along which variables the estimates go all round: values up to one spacing short of a period, the last
+// perhaps the first again.
+void ReducedModelOfTwo::find_rings(const EstimateOfTwo& estimate,
+                                   const std::array<std::vector<double>, 2>& along) {
+    for (std::size_t k = 0; k < 2; ++k) {
+        const double period = estimate.period[k];
+        if (!(period > 0) || along[k].size() < 4) continue;
+        const double range = along[k].back() - along[k].front();
+        spacing_[k] = range / static_cast<double>(along[k].size() - 1);
+        if (!(period - range < kSeam * spacing_[k])) continue;
+        ring_[k] = period;
+        from_[k] = along[k].front();
+        to_[k] = from_[k] + period;
+    }
+}
+
+// A place, and where it lies beyond the seams; none of one that is the first again.
+std::vector<CvValue> ReducedModelOfTwo::images(const CvValue& place) const {
+    std::vector<CvValue> all{place};
+    for (std::size_t k = 0; k < 2; ++k) {
+        if (!(ring_[k] > 0)) continue;
+        if (place[k] > to_[k] - 0.25 * spacing_[k]) return {};
+        const std::vector<CvValue> before = all;
+        for (CvValue image : before) {
+            const double x = image[k], over = kOverSeam * spacing_[k];
+            if (x < from_[k] + over) image[k] = x + ring_[k], all.push_back(image);
+            if (x > to_[k] - over) image[k] = x - ring_[k], all.push_back(image);
+        }
+    }
+    return all;
+}
+
 // --- cells ---------------------------------------------------------------------------------------
+
+index ReducedModelOfTwo::step(index cell, index i, index j) const {
+    index along[2] = {cell / side_ + i, cell % side_ + j};
+    for (std::size_t k = 0; k < 2; ++k) {
+        if (ring_[k] > 0) along[k] = (along[k] % side_ + side_) % side_;
+        if (along[k] < 0 || along[k] >= side_) return -1;
+    }
+    return along[0] * side_ + along[1];
+}
+
+// All round, rows from both ends in turn, so that neighbours across the seam have near numbers.
+index ReducedModelOfTwo::in_order(index n) const {
+    const index row = n / side_, half = row % 2 ? side_ - (row + 1) / 2 : row / 2;
+    return (ring_[0] > 0 ? half : row) * side_ + n % side_;
+}
 
 CvValue ReducedModelOfTwo::centre(index cell) const {
     const CvValue h = width();
-    return {mesh_.from[0] + h[0] * (static_cast<double>(cell / side_) + 0.5),
-            mesh_.from[1] + h[1] * (static_cast<double>(cell % side_) + 0.5)};
+    return {from_[0] + h[0] * (static_cast<double>(cell / side_) + 0.5),
+            from_[1] + h[1] * (static_cast<double>(cell % side_) + 0.5)};
 }
 
 CvValue ReducedModelOfTwo::width() const {
-    return {(mesh_.to[0] - mesh_.from[0]) / static_cast<double>(side_),
-            (mesh_.to[1] - mesh_.from[1]) / static_cast<double>(side_)};
+    return {(to_[0] - from_[0]) / static_cast<double>(side_),
+            (to_[1] - from_[1]) / static_cast<double>(side_)};
 }
 
 // Cells whose nearest value is known, or missing among five of its eight neighbours, which is no hole; of
@@ -228,28 +297,30 @@ void ReducedModelOfTwo::enclose(const std::vector<CvValue>& places,
         const index g = static_cast<index>(sizes.size());
         sizes.push_back(0);
         const auto visit = [&](index to) {
-            if (!open(to)) return;
+            if (to < 0 || !open(to)) return;
             group[place(to)] = g;
             stack.push_back(to);
         };
         visit(c);
         while (!stack.empty()) {
-            const index here = stack.back(), i = here / side_, j = here % side_;
+            const index here = stack.back();
             stack.pop_back();
             ++sizes.back();
-            if (i > 0) visit(here - side_);
-            if (i + 1 < side_) visit(here + side_);
-            if (j > 0) visit(here - 1);
-            if (j + 1 < side_) visit(here + 1);
+            visit(step(here, -1, 0));
+            visit(step(here, 1, 0));
+            visit(step(here, 0, -1));
+            visit(step(here, 0, 1));
         }
     }
     const index best = std::max_element(sizes.begin(), sizes.end()) - sizes.begin();
     number_.assign(place(side_ * side_), -1);
-    for (index c = 0; c < side_ * side_; ++c)
+    for (index n = 0; n < side_ * side_; ++n) {
+        const index c = in_order(n);
         if (group[place(c)] == best) {
             number_[place(c)] = static_cast<index>(cells_.size());
             cells_.push_back(c);
         }
+    }
 }
 
 DriftAndDiffusion ReducedModelOfTwo::surfaces_at(const CvValue& x) const {
@@ -298,7 +369,7 @@ void ReducedModelOfTwo::connect() {
         if (!inside(c)) continue;
         const DriftAndDiffusion& v = coefficients(c);
         for (std::size_t k = 0; k < 2; ++k) {
-            const double range = mesh_.to[k] - mesh_.from[k];
+            const double range = to_[k] - from_[k];
             slow = std::min(slow, v[2 + 2 * k] / (range * range));
         }
         for (const Direction& d :
@@ -306,10 +377,8 @@ void ReducedModelOfTwo::connect() {
             if (!(d.rho > 0)) continue;
             // Half the weight to each side: the cell over there gives the other half.
             for (const index sign : {index{-1}, index{1}}) {
-                const index i = c / side_ + sign * d.e[0], j = c % side_ + sign * d.e[1];
-                if (i < 0 || j < 0 || i >= side_ || j >= side_) continue;
-                const index to = i * side_ + j;
-                if (!inside(to)) continue;
+                const index to = step(c, sign * d.e[0], sign * d.e[1]);
+                if (to < 0 || !inside(to)) continue;
                 double force = 0;
                 if (reversible_)
                     force = log_p_[place(to)] - log_p_[place(c)];
@@ -332,18 +401,26 @@ std::vector<double> ReducedModelOfTwo::spread(const std::vector<double>& by_numb
 
 double ReducedModelOfTwo::at(const std::vector<double>& field, const CvValue& x) const {
     const CvValue h = width();
-    index first[2];
+    index first[2], second[2];
     double share[2];
     for (std::size_t k = 0; k < 2; ++k) {
-        const double t = std::clamp((x[k] - mesh_.from[k]) / h[k] - 0.5, 0.0,
-                                    static_cast<double>(side_ - 1));
-        first[k] = std::min(static_cast<index>(t), side_ - 2);
+        double t = (x[k] - from_[k]) / h[k] - 0.5;
+        if (ring_[k] > 0) {
+            t -= static_cast<double>(side_) * std::floor(t / static_cast<double>(side_));
+            first[k] = std::min(static_cast<index>(t), side_ - 1);
+            second[k] = (first[k] + 1) % side_;
+        } else {
+            t = std::clamp(t, 0.0, static_cast<double>(side_ - 1));
+            first[k] = std::min(static_cast<index>(t), side_ - 2);
+            second[k] = first[k] + 1;
+        }
         share[k] = t - static_cast<double>(first[k]);
     }
     double sum = 0, weight = 0;
     for (index i = 0; i < 2; ++i)
         for (index j = 0; j < 2; ++j) {
-            const double value = field[place((first[0] + i) * side_ + first[1] + j)];
+            const double value =
+                field[place((i ? second[0] : first[0]) * side_ + (j ? second[1] : first[1]))];
             const double w = (i ? share[0] : 1 - share[0]) * (j ? share[1] : 1 - share[1]);
             if (!std::isfinite(value)) continue;
             sum += w * value;
@@ -360,15 +437,14 @@ std::vector<index> ReducedModelOfTwo::nearest_inside() const {
         std::vector<index> next;
         for (const index c : ring) {
             const auto visit = [&](index to) {
-                if (nearest[place(to)] >= 0) return;
+                if (to < 0 || nearest[place(to)] >= 0) return;
                 nearest[place(to)] = nearest[place(c)];
                 next.push_back(to);
             };
-            const index i = c / side_, j = c % side_;
-            if (i > 0) visit(c - side_);
-            if (i + 1 < side_) visit(c + side_);
-            if (j > 0) visit(c - 1);
-            if (j + 1 < side_) visit(c + 1);
+            visit(step(c, -1, 0));
+            visit(step(c, 1, 0));
+            visit(step(c, 0, -1));
+            visit(step(c, 0, 1));
         }
         ring = std::move(next);
     }
@@ -384,9 +460,11 @@ std::vector<double> ReducedModelOfTwo::beyond_walls(const std::vector<double>& f
 index ReducedModelOfTwo::cell_at(const CvValue& x) const {
     const CvValue h = width();
     index place[2];
-    for (std::size_t k = 0; k < 2; ++k)
-        place[k] = static_cast<index>(
-            std::clamp((x[k] - mesh_.from[k]) / h[k], 0.0, static_cast<double>(side_ - 1)));
+    for (std::size_t k = 0; k < 2; ++k) {
+        double past = x[k] - from_[k];
+        if (ring_[k] > 0) past -= ring_[k] * std::floor(past / ring_[k]);
+        place[k] = static_cast<index>(std::clamp(past / h[k], 0.0, static_cast<double>(side_ - 1)));
+    }
     return place[0] * side_ + place[1];
 }
 
@@ -397,7 +475,8 @@ ReducedModelOfTwo ReducedModelOfTwo::coarser() const {
     m.side_ = side_ / 2;
     m.number_.assign(place(m.side_ * m.side_), -1);
     m.cells_.clear();
-    for (index c = 0; c < m.side_ * m.side_; ++c) {
+    for (index n = 0; n < m.side_ * m.side_; ++n) {
+        const index c = m.in_order(n);
         const index first = 2 * (c / m.side_) * side_ + 2 * (c % m.side_);
         const int within = inside(first) + inside(first + 1) + inside(first + side_) +
                            inside(first + side_ + 1);
@@ -421,7 +500,7 @@ double ReducedModelOfTwo::beyond_share(std::size_t axis, double low, double high
         if (i > 0 && i + 1 < side_) continue;
         const DriftAndDiffusion& v = coefficients(c);
         const double inward = (i == 0 ? v[axis] : -v[axis]) / v[2 + 2 * axis];
-        const double range = mesh_.to[axis] - mesh_.from[axis];
+        const double range = to_[axis] - from_[axis];
         beyond += inward * range > 1 ? density * std::exp(-0.5 * h[axis] * inward) / inward
                                      : density * range;
     }
@@ -523,8 +602,7 @@ std::vector<double> ReducedModelOfTwo::slowest_function() const {
 
 CvValue ReducedModelOfTwo::part(index cell) const {
     const CvValue x = centre(cell);
-    return {(x[0] - mesh_.from[0]) / (mesh_.to[0] - mesh_.from[0]) - 0.5,
-            (x[1] - mesh_.from[1]) / (mesh_.to[1] - mesh_.from[1]) - 0.5};
+    return {(x[0] - from_[0]) / (to_[0] - from_[0]) - 0.5, (x[1] - from_[1]) / (to_[1] - from_[1]) - 0.5};
 }
 
 }  // namespace microlift

@@ -1,6 +1,6 @@
 // A reduced model dξ = b dt + sqrt(2 D) dW (Itô) of two collective variables, D a full symmetric matrix:
 // smooth surfaces from estimates with errors, and what follows from the generator on finite volumes with
-// reflecting walls: the stationary density, mean first-passage times, the committor, relaxation rates.
+// reflecting walls, or all round where the estimates cover a period: the stationary density, mean first-passage times, the committor, relaxation rates.
 #pragma once
 
 #include "sampling/closure/cell_chain.h"
@@ -15,6 +15,7 @@ using DriftAndDiffusion = std::array<double, 5>;  // b₁, b₂, D₁₁, D₁�
 struct EstimateOfTwo {
     std::vector<CvValue> at;
     std::vector<DriftAndDiffusion> value, error;
+    CvValue period{};  // of the variables; 0: none
 
     std::size_t size() const { return at.size(); }
     // v(o), e(o) of the five quantities.
@@ -26,9 +27,9 @@ struct EstimateOfTwo {
     }
 };
 
-// The ellipse Σ ((ξ_k − centre_k)/radius_k)² ≤ 1.
+// The ellipse Σ ((ξ_k − centre_k)/radius_k)² ≤ 1, with a period that about the nearest image.
 struct EllipseSet {
-    CvValue centre{}, radius{};
+    CvValue centre{}, radius{}, period{};
     double level(const CvValue& x) const;  // ≤ 0 inside
 };
 
@@ -61,8 +62,10 @@ public:
 
     // --- cells: (kSide, kSide), of a coarser model half as many; the first variable slow
     index cell_at(const CvValue& x) const;  // or the nearest
-    const CvValue& from() const { return mesh_.from; }
-    const CvValue& to() const { return mesh_.to; }
+    const CvValue& from() const { return from_; }
+    const CvValue& to() const { return to_; }
+    // The period of a variable along which the cells go all round; else 0.
+    double ring(std::size_t k) const { return ring_[k]; }
     CvValue centre(index cell) const;
     // Walls stand around the largest connected set of cells with estimates near them.
     bool inside(index cell) const { return number_[static_cast<std::size_t>(cell)] >= 0; }
@@ -86,6 +89,11 @@ public:
 
 private:
     CvValue width() const;
+    // The cell that many further along each variable; −1: there is none.
+    index step(index cell, index i, index j) const;
+    index in_order(index n) const;  // the cell that comes n-th
+    std::vector<CvValue> images(const CvValue& place) const;
+    void find_rings(const EstimateOfTwo& estimate, const std::array<std::vector<double>, 2>& along);
     CvValue part(index cell) const;  // of the range, from −½ to ½
     void enclose(const std::vector<CvValue>& places, const std::array<std::vector<double>, 2>& along);
     void tabulate();
@@ -96,6 +104,7 @@ private:
     std::vector<double> solve(const std::vector<EllipseSet>& sets, const std::vector<double>& values,
                               double source) const;
 
+    CvValue from_{}, to_{}, ring_{}, spacing_{};
     SmoothingSurface::Mesh mesh_;
     std::array<SmoothingSurface, 5> surfaces_;  // of the transformed quantities
     SmoothingSurface log_density_;

@@ -396,8 +396,9 @@ private:
     // --- the bias, as in kernels/dynamics/bias.h and grid_bias.h ----------------------------------------
 
     // An umbrella is a sum over variables: of variable k.
-    HarmonicBias<L, 1> window(int k, int i) {
-        return HarmonicBias<L, 1>({row(center_, k), row(stiffness_, k), kTile}, i);
+    PeriodicBias<L, 1> window(int k, int i) {
+        return PeriodicBias<L, 1>(
+            {row(center_, k), row(stiffness_, k), kTile, a_.periods.variable(k)}, i);
     }
     void bias_pull(int i, L (&pull)[kMaxCvs]) {
         L xi[kMaxCvs];
@@ -533,7 +534,8 @@ private:
         const PackCv cv{*this, i};
         const auto start = [&](int l, int d) { return load<L>(row(start_, l * dim_ + d), i); };
         L residual[K], move[K];
-        for (int k = 0; k < K; ++k) residual[k] = load<L>(row(center_, k), i) - cv.value(k);
+        for (int k = 0; k < K; ++k)
+            residual[k] = nearest_image(load<L>(row(center_, k), i) - cv.value(k), a_.periods.period[k]);
         newton_move(residual, dim_, [&](int k, int d) { return cv.gradient(k, d); }, start, move);
         for (int d = 0; d < dim_; ++d) {
             L p = load<L>(x(d), i);
@@ -556,7 +558,8 @@ private:
         if (!all_linear_) evaluate_cvs();
         for (int k = 0; k < cvs_; ++k)
             for (int i = 0; i < lanes_; i += W) {
-                const L value = all_linear_ ? cv_value(k, i) : PackCv{*this, i}.value(k);
+                const L value = a_.periods.image(
+                    k, all_linear_ ? cv_value(k, i) : PackCv{*this, i}.value(k));
                 for (int j = 0; j < W && i + j < count_; ++j)
                     a_.sample_xi[k * a_.sample_row + column + i + j] = get_lane(value, j);
             }
@@ -604,6 +607,7 @@ public:
         return integrator_force_evaluations<Integrator>(steps);
     }
     bool metropolis() const override { return Integrator::metropolis; }
+    CvPeriods periods() const override { return setup_.periods; }
     double step_cost() const override {
         constexpr double kTogether = 20;  // instructions that a step of a built-in system is worth
         const Program* programs[] = {&system_->force, &system_->cv, &system_->potential};

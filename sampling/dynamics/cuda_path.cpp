@@ -16,9 +16,9 @@ namespace microlift {
 
 namespace {
 
-const char* bias_type(BiasKind bias) {
-    switch (bias) {
-        case BiasKind::harmonic: return "HarmonicBias";
+const char* bias_type(const PathSetup& setup) {
+    switch (setup.bias) {
+        case BiasKind::harmonic: return setup.periodic() ? "PeriodicBias" : "HarmonicBias";
         case BiasKind::grid: return "GridBias";
         case BiasKind::level_set: return "LevelSetConstraint";
     }
@@ -46,7 +46,7 @@ std::string formula_body_source(const FormulaSystem& system, const PathSetup& se
            system_source(system, "UserSystem", setup.held()) + "\n" +
            cv_source(system, "UserCv", directions_for(setup.bias)) +
            "\nusing UserIntegrator = " + integrator + ";\n"
-           "using UserBody = PathBody<UserSystem, UserCv, " + bias_type(setup.bias) +
+           "using UserBody = PathBody<UserSystem, UserCv, " + bias_type(setup) +
            ", UserIntegrator, " + policy +
            ", " + std::to_string(rounds) + ">;\n"
            "}  // namespace microlift\n";

@@ -28,7 +28,9 @@ public:
     Span<float> v() { return v_.span(); }
     Span<float> center() { return center_.span(); }
     Span<float> stiffness() { return stiffness_.span(); }
-    WindowView windows() const { return {center_.data(), stiffness_.data(), n_}; }
+    WindowView windows() const {
+        return {center_.data(), stiffness_.data(), n_, kernel_->periods()};
+    }
     // Of kernels whose bias is a table: the table from the next step on. Its memory is the caller's.
     void set_grid(const GridView& grid) { grid_ = grid; }
 

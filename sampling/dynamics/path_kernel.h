@@ -22,6 +22,8 @@ public:
     virtual bool has_velocity() const = 0;
     // Steps may be refused: launches count those that were not, PathArgs::accepted.
     virtual bool metropolis() const { return false; }
+    // Of the CVs that go all round, for PathArgs::periods.
+    virtual CvPeriods periods() const { return {}; }
     // Advances every trajectory of `args`; the arrays are on the stream's device.
     virtual void launch(Stream& stream, const PathArgs& args) const = 0;
     // What a step of one trajectory takes, in steps of a built-in system of two variables.
@@ -117,6 +119,9 @@ template <class System, class Cv>
 std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& cv,
                                                 const PathSetup& s) {
     const bool portable = s.portable_math;
+    if (s.periodic())
+        throw InputError("collective variables all round a period: systems are compiled ahead without; "
+                         "write the system as formulas");
     if (s.bias == BiasKind::grid)
         throw InputError("a bias from a table: systems are compiled ahead for umbrellas; call "
                          "typed_path_kernel<GridBias>, or write the system as formulas");

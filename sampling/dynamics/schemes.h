@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/dynamics/integrators.h"
+#include "kernels/dynamics/period.h"
 #include "kernels/random/philox.h"
 
 namespace microlift {
@@ -35,12 +36,15 @@ struct PathSetup {
     // D = ½σσᵀ. Empty with a potential: ∇ξ_k.
     std::vector<std::vector<double>> cv_pull;
     BiasKind bias = BiasKind::harmonic;
+    // Of CVs that go all round: the umbrellas are PeriodicBias, and values are told in one period.
+    CvPeriods periods{};
     bool portable_math = false;         // on CUDA; the CPU is always portable
     int philox_rounds = kPhiloxRounds;  // or kPhiloxFewRounds; held runs keep kPhiloxRounds
     // Trajectory-steps after which a formula system is compiled on the CPU; below 0: never.
     double compile_after = -1;
 
     bool held() const { return bias == BiasKind::level_set; }
+    bool periodic() const { return periods.period[0] > 0 || periods.period[1] > 0; }
 };
 
 inline EulerMaruyama make_euler_maruyama(const PathSetup& s) {

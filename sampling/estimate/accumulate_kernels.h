@@ -28,6 +28,10 @@ struct CountSamples {
     uint64* cell_offsets;  // (cvs, cells), as cell_histogram() makes them
     double* xi_sums;       // (times, 2, cvs, trajectory): Σ(ξ−c), Σ(ξ−c)²
 
+    LANE_FN double cell_period(int k) const {
+        return cells.round[k] ? static_cast<double>(cells.cells[k]) / cells.inverse_width[k] : 0.0;
+    }
+
     LANE_FN void count_cells(index i) const {
         if (times == 1) {
             count_time(i, 0, 0, segments);
@@ -65,8 +69,9 @@ struct CountSamples {
             for (int k = 0; k < cvs; ++k) {
                 const float value = xi[k * row + column];
                 cell = cell * cells.cells[k] + cells.cell(k, static_cast<double>(value), &offset[k]);
-                const double d = static_cast<double>(value) -
-                                 static_cast<double>(center[k * trajectories + i]);
+                const double d = nearest_image(static_cast<double>(value) -
+                                                   static_cast<double>(center[k * trajectories + i]),
+                                               cell_period(k));
                 sum[2 * k] += d;
                 sum[2 * k + 1] = fma(d, d, sum[2 * k + 1]);
             }
@@ -89,7 +94,12 @@ struct CountSamples {
             index bin = 0;
             bool inside = true;
             for (int k = 0; k < cvs; ++k) {
-                const float at = (xi[k * row + column] - from[k]) * per_width[k];
+                float at = (xi[k * row + column] - from[k]) * per_width[k];
+                if (cells.round[k]) {  // rounding at the ends, which are one
+                    const float most = static_cast<float>(axis_bins[k]);
+                    at = at < 0.0f ? at + most : at >= most ? at - most : at;
+                    at = at >= 0.0f && at < most ? at : 0.0f;
+                }
                 inside = inside && at >= 0.0f && at < static_cast<float>(axis_bins[k]);
                 bin = bin * axis_bins[k] + (inside ? static_cast<index>(at) : 0);
             }

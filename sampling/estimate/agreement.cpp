@@ -51,7 +51,7 @@ std::vector<double> influence_by(const Estimation& e, const std::vector<double>&
                                  const ErrorBlocks& blocks) {
     const KeptSamples& kept = *e.kept;
     const WindowStatistics statistics =
-        window_statistics(kept.stream, kept.samples, e.windows, blocks);
+        window_statistics(kept.stream, kept.near, e.windows, blocks);
     const CellHistogram cells = gather_cells(kept.stream, kept.samples, kept.range, e.windows,
                                              e.result.profile.grid, blocks);
     FreeEnergyProfile profile;
@@ -118,7 +118,8 @@ std::vector<double> mean_shifts(const Estimation& e, const std::vector<double>& 
             for (const Mixture::Term& t : terms) mean += t.p * da[at(g * n + t.window)];
             for (const Mixture::Term& t : terms)
                 shift[at(t.window * blocks + g)] +=
-                    t.p * (x[k] - e.windows.center[at(t.window)][static_cast<std::size_t>(k)]) *
+                    t.p *
+                    e.windows.apart(k, x[k], e.windows.center[at(t.window)][static_cast<std::size_t>(k)]) *
                     (cells.at_mean.block_count[at(g * points + m)] +
                      cells.at_mean.count[at(m)] * (da[at(g * n + t.window)] - mean));
         }

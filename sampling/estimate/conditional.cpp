@@ -87,6 +87,22 @@ struct PaddedGrid {
             bins.from[k] = g.from[k] - g.width(k);
             bins.inverse_width[k] = 1.0 / g.width(k);
             bins.bins[k] = g.bins[k] + 2;
+            bins.round[k] = g.round[k];
+        }
+    }
+    // The margins of variables that go all round, from the bins at the other end: (block, bin, width).
+    void fill_margins(std::vector<double>& sums, index blocks, index width) const {
+        for (int k = 0; k < grid.dims; ++k) {
+            if (!grid.round[k]) continue;
+            const index last = bins.bins[k] - 1;
+            for (index p = 0; p < size(); ++p) {
+                const index place = place_of(p, k);
+                if (place != 0 && place != last) continue;
+                const index from = p + (place == 0 ? last - 1 : 1 - last) * step(k);
+                for (index g = 0; g < blocks; ++g)
+                    std::copy_n(sums.begin() + (g * size() + from) * width, width,
+                                sums.begin() + (g * size() + p) * width);
+            }
         }
     }
     index size() const { return bins.bins[0] * bins.bins[1]; }
@@ -99,6 +115,9 @@ struct PaddedGrid {
         const index row = bins.bins[1];
         const index place = grid.dims == 1 ? c : k == 0 ? c / row : c - p / row * row;
         return place >= 1 && place <= grid.bins[k];
+    }
+    index place_of(index p, int k) const {
+        return grid.dims == 1 ? p : k == 0 ? p / bins.bins[1] : p % bins.bins[1];
     }
     Grid grid;
     ConditionalBins bins;
@@ -269,7 +288,9 @@ ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samp
             conditional_sums(stream, samples, run, blocks, merge,
                              y.subspan(first * y_row, y.size - first * y_row), y_row, here,
                              padded.bins, sums.span());
-        BinFits fits(padded, count, width, to_host(stream, sums.span()));
+        std::vector<double> of_bins = to_host(stream, sums.span());
+        padded.fill_margins(of_bins, count, width);
+        BinFits fits(padded, count, width, std::move(of_bins));
         for (index v = 0; v < here; ++v) {
             fill_moments(r, first + v, v, fits);
             fill_errors(r, first + v, v, fits);

@@ -20,6 +20,7 @@ struct ConditionalBins {
     int32 dims = 1;
     double from[kMaxCvs] = {0, 0}, inverse_width[kMaxCvs] = {0, 0};
     index bins[kMaxCvs] = {1, 1};
+    bool round[kMaxCvs] = {false, false};  // the first and the last bin repeat those at the other end
 };
 
 // Adds one run to sums[(block * bins + bin) * moments + i]; blocks are merged `merge` at a time.
@@ -71,8 +72,12 @@ struct ConditionalKernel {
     LANE_FN int32 place(index j, double (&z)[kMaxCvs]) const {
         index bin = 0;
         for (int k = 0; k < grid.dims; ++k) {
-            const double u =
-                (static_cast<double>(xi[k * row + j]) - grid.from[k]) * grid.inverse_width[k];
+            double u = (static_cast<double>(xi[k * row + j]) - grid.from[k]) * grid.inverse_width[k];
+            if (grid.round[k]) {
+                const double inner = static_cast<double>(grid.bins[k] - 2), half = 0.5 * inner;
+                u = 1.0 + half + nearest_image(u - 1.0 - half, inner);
+                u = u < 1.0 || u >= inner + 1.0 ? 1.0 : u;  // rounding at the ends, which are one
+            }
             if (!(u >= 0.0) || u >= static_cast<double>(grid.bins[k])) return -1;
             const index b = static_cast<index>(u);
             z[k] = u - static_cast<double>(b) - 0.5;

@@ -14,6 +14,7 @@ namespace microlift {
 struct KeptSamples {
     Stream& stream;
     const BiasedSamples& samples;
+    const BiasedSamples& near;  // the same as images near the centres of their windows
     const double* range;
 };
 

@@ -69,6 +69,7 @@ void solve(const WindowStatistics& statistics, CellHistogram& cells, const BiasW
     e.mixture.population = statistics.population;
     for (int k = 0; k < statistics.dims; ++k)
         for (index w = 0; w < windows.size(); ++w) {
+            e.mixture.period[k] = windows.period[at(k)];
             e.mixture.center.push_back(windows.center[at(w)][k]);
             e.mixture.half_stiffness.push_back(0.5 * windows.reduced_stiffness(w, k));
         }
@@ -121,19 +122,21 @@ FreeEnergyResult estimate_free_energy(Stream& stream, const BiasedSamples& sampl
     check_range(stream, samples, range);
 
     FreeEnergyResult r;
-    check_moving(stream, samples, windows, r);
+    const NearWindows near(stream, samples, windows);
+    check_moving(stream, near.samples(), windows, r);
     r.profile.grid = grid;
     r.inefficiency.assign(at(windows.size()), 1.0);
-    window_inefficiencies(stream, samples, r);
+    window_inefficiencies(stream, near.samples(), r);
     r.error_blocks = choose_error_blocks(
         samples, *std::max_element(r.inefficiency.begin(), r.inefficiency.end()),
         options.error_blocks);
     warn_of_few_blocks(r);
 
-    const WindowStatistics statistics = window_statistics(stream, samples, windows, r.error_blocks);
+    const WindowStatistics statistics =
+        window_statistics(stream, near.samples(), windows, r.error_blocks);
     CellHistogram cells = gather_cells(stream, samples, range, windows, grid, r.error_blocks);
     r.log_weight = Buffer<float>(stream.device(), samples.n);
-    const KeptSamples kept{stream, samples, range};
+    const KeptSamples kept{stream, samples, near.samples(), range};
     solve(statistics, cells, windows, options, &kept, r);
     return r;
 }

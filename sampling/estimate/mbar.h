@@ -19,6 +19,7 @@ struct Mixture {
     int dims = 1;
     index windows = 0;
     std::vector<double> center, half_stiffness, population;
+    double period[kMaxCvs] = {0, 0};  // of CVs that go all round
 
     // The terms P_w > 1e-18 at a point; D is returned.
     struct Term {

@@ -45,12 +45,12 @@ double Mixture::terms(const std::vector<double>& a, const double* x, std::vector
     t.resize(a.size());
     const index n = windows;
     for (index w = 0; w < n; ++w) {
-        const double d = x[0] - center[at(w)];
+        const double d = nearest_image(x[0] - center[at(w)], period[0]);
         t[at(w)] = a[at(w)] - half_stiffness[at(w)] * d * d;
     }
     if (dims == 2)
         for (index w = 0; w < n; ++w) {
-            const double d = x[1] - center[at(n + w)];
+            const double d = nearest_image(x[1] - center[at(n + w)], period[1]);
             t[at(w)] -= half_stiffness[at(n + w)] * d * d;
         }
     double top = t[0];
@@ -138,7 +138,8 @@ std::vector<double> gaussian_start(const Mixture& mixture, const std::vector<dou
         double d = 0.0;
         for (int k = 0; k < dims; ++k) {
             const double va = variance[at(a * dims + k)], vb = variance[at(b * dims + k)];
-            const double delta = mean[at(a * dims + k)] - mean[at(b * dims + k)];
+            const double delta =
+                nearest_image(mean[at(a * dims + k)] - mean[at(b * dims + k)], mixture.period[k]);
             d += 0.25 * delta * delta / (va + vb) +
                  0.5 * std::log(0.5 * (va + vb) / std::sqrt(va * vb));
         }
@@ -167,10 +168,11 @@ std::vector<double> gaussian_start(const Mixture& mixture, const std::vector<dou
             const double ca = mixture.center[at(k * n + a)], cb = mixture.center[at(k * n + next)];
             const double sa = 2.0 * mixture.half_stiffness[at(k * n + a)];
             const double sb = 2.0 * mixture.half_stiffness[at(k * n + next)];
+            const double turns = whole_turns(cb - ca, mixture.period[k]);  // the two side by side
             df += 0.5 * gaussian_difference(mean[at(a * dims + k)], variance[at(a * dims + k)], ca,
-                                            sa, cb, sb) -
+                                            sa, cb - turns, sb) -
                   0.5 * gaussian_difference(mean[at(next * dims + k)],
-                                            variance[at(next * dims + k)], cb, sb, ca, sa);
+                                            variance[at(next * dims + k)], cb, sb, ca + turns, sa);
         }
         f[at(next)] = f[at(a)] + df;
         done[at(next)] = 1;
@@ -284,6 +286,7 @@ public:
         t.log_population = a_.data();
         t.center = center_.data();
         t.half_stiffness = half_.data();
+        for (int k = 0; k < dims_; ++k) t.period[k] = mixture_.period[k];
         t.lists = lists_;
         t.list_start = start_.data();
         t.list_groups = groups_.data();
@@ -336,8 +339,14 @@ private:
                 for (index i = 0; i < n_; ++i) {
                     const double c = mixture_.center[at(k * n_ + order_[at(i)])];
                     const double h = mixture_.half_stiffness[at(k * n_ + order_[at(i)])];
-                    const double near = std::max({x0 - c, c - x1, 0.0});
-                    const double far = std::max(std::fabs(x0 - c), std::fabs(x1 - c));
+                    double near = std::max({x0 - c, c - x1, 0.0});
+                    double far = std::max(std::fabs(x0 - c), std::fabs(x1 - c));
+                    if (const double period = mixture_.period[k]; period > 0.0) {
+                        const double half = 0.5 * (x1 - x0);
+                        const double away = std::fabs(nearest_image(x0 + half - c, period));
+                        near = std::max(away - half, 0.0);
+                        far = std::min(away + half, 0.5 * period);
+                    }
                     upper[at(i)] -= h * near * near;
                     lower[at(i)] -= h * far * far;
                 }

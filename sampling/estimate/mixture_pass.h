@@ -16,6 +16,7 @@ struct MixtureTables {
     const double* log_population = nullptr;  // a_w = f_w + ln N_w
     const double* center = nullptr;
     const double* half_stiffness = nullptr;
+    double period[kMaxCvs] = {0, 0};  // of CVs that go all round
     CellGrid lists;
     const int32* list_start = nullptr;  // cells + 1
     const int32* list_groups = nullptr;
@@ -34,10 +35,10 @@ void mixture_pass(Stream& stream, const BiasedSamples& samples, const MixtureTab
 // Window w's exponent at a point; lanes are windows w, w + 1, …
 template <class L>
 LANE_FN L mixture_term(const MixtureTables& t, int32 w, L x0, L x1) {
-    const L d0 = x0 - load<L>(t.center, w);
+    const L d0 = nearest_image(x0 - load<L>(t.center, w), t.period[0]);
     L u = fnma(load<L>(t.half_stiffness, w) * d0, d0, load<L>(t.log_population, w));
     if (t.dims == 2) {
-        const L d1 = x1 - load<L>(t.center, t.padded + w);
+        const L d1 = nearest_image(x1 - load<L>(t.center, t.padded + w), t.period[1]);
         u = fnma(load<L>(t.half_stiffness, t.padded + w) * d1, d1, u);
     }
     return u;

@@ -29,7 +29,7 @@ void find_overlaps(const std::vector<double>& overlap, const BiasWindows& window
             const auto apart = [&](index v) {
                 double d = 0.0;
                 for (int k = 0; k < dims; ++k)
-                    d += std::pow(windows.center[at(v)][k] - windows.center[at(w)][k], 2);
+                    d += std::pow(windows.apart(k, windows.center[at(v)][k], windows.center[at(w)][k]), 2);
                 return d;
             };
             // Ties (no overlap at all) go to the nearer centre.
@@ -53,6 +53,9 @@ void find_overlaps(const std::vector<double>& overlap, const BiasWindows& window
         for (index i = 0; i + 1 < n; ++i)
             r.overlaps.push_back(
                 {order[at(i)], order[at(i + 1)], overlap[at(order[at(i)] * n + order[at(i + 1)])]});
+        if (windows.period[0] > 0 && n > 2)
+            r.overlaps.push_back(
+                {order[at(n - 1)], order[0], overlap[at(order[at(n - 1)] * n + order[0])]});
     } else {
         r.overlaps = tree;
     }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sampling/numerics/grid.h"
+#include "sampling/numerics/statistics.h"
 #include "sampling/samples/sample_set.h"
 
 namespace microlift {
@@ -60,6 +61,8 @@ struct FreeEnergyResult {
     bool converged = false;
     index iterations = 0;
     double residual = 0.0;                        // max_w |Σ_n W_nw − 1| (MBAR, WHAM)
+    // Umbrella integration all round a period: what the mean force integrates to, in kT.
+    double once_round = kNaN, once_round_error = kNaN;
     std::vector<WindowOverlap> overlaps;          // neighbours
     std::vector<WindowOverlap> tree;              // the largest overlaps that connect all windows
     std::vector<WindowOverlap> missing_overlaps;  // links of it too weak to trust

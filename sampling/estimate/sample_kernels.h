@@ -3,6 +3,7 @@
 // count.
 #pragma once
 
+#include "kernels/dynamics/period.h"
 #include "kernels/lane/whole.h"
 #include "sampling/estimate/window_statistics.h"
 
@@ -31,10 +32,15 @@ struct CellGrid {
     int32 dims = 1;
     double from[kMaxCvs] = {0, 0}, inverse_width[kMaxCvs] = {0, 0};
     int32 cells[kMaxCvs] = {1, 1};
+    bool round[kMaxCvs] = {false, false};  // a period of cells
 
-    // Outliers go to the edge cells.
+    // Outliers go to the edge cells, or all round to where their image lies.
     LANE_FN int32 cell(int k, double x, double* offset) const {
-        const double u = (x - from[k]) * inverse_width[k];
+        double u = (x - from[k]) * inverse_width[k];
+        if (round[k]) {
+            const double half = 0.5 * static_cast<double>(cells[k]);
+            u = half + nearest_image(u - half, static_cast<double>(cells[k]));
+        }
         const double top = static_cast<double>(cells[k] - 1);
         const double c =
             u < 0.0 ? 0.0 : (u > top ? top : static_cast<double>(static_cast<int32>(u)));
@@ -59,6 +65,10 @@ void window_moments(Stream& stream, const BiasedSamples& samples, const SampleBl
 // Statistical inefficiency of each window of one run: out[w].
 void window_inefficiency(Stream& stream, Span<const float> xi, const SampleBlock& run,
                          Span<double> out);
+
+// xi of one run, columns as in BiasedSamples, become the images nearest to their windows' centres.
+void near_windows(Stream& stream, const SampleBlock& run, Span<const float> centers, float period,
+                  Span<float> xi);
 
 // Mean of x (columns as in BiasedSamples) over the second half of each trajectory of one run, less that
 // over its first half: out[t].

@@ -33,6 +33,18 @@ struct StillBody {
     }
 };
 
+struct NearWindowsBody {
+    index trajectories, replicas;
+    const float* centers;
+    float period;
+    float* xi;
+
+    LANE_FN void operator()(index j) const {
+        const float center = centers[quotient(modulo(j, trajectories), replicas)];
+        xi[j] = xi[j] - whole_turns(xi[j] - center, period);
+    }
+};
+
 struct HalfChangeBody {
     const float* x;
     index trajectories, samples;
@@ -131,6 +143,13 @@ void still_trajectories(Stream& stream, Span<const float> x, const SampleBlock& 
     for_each_index(stream, run.trajectories(),
                    StillBody{x.data + run.first, run.trajectories(), run.replicas, run.samples,
                              out.data});
+}
+
+void near_windows(Stream& stream, const SampleBlock& run, Span<const float> centers, float period,
+                  Span<float> xi) {
+    for_each_index(stream, run.size(),
+                   NearWindowsBody{run.trajectories(), run.replicas, centers.data + run.first_window,
+                                   period, xi.data + run.first});
 }
 
 void half_change(Stream& stream, Span<const float> x, const SampleBlock& run, Span<float> out) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include "engine/at.h"
 #include "engine/error.h"
@@ -13,14 +14,17 @@ namespace microlift {
 
 namespace {
 
+constexpr double kFalseAlarm = 1e-3;  // of the test whether the mean force closes
+constexpr double kAllowed = 0.1;      // kT round a period, which warn nobody
+
 double mean_force(const WindowMoments& m, const std::vector<double>& center,
-                  const std::vector<double>& stiffness, double x) {
+                  const std::vector<double>& stiffness, double period, double x) {
     check_stop();
     // Relative to the largest weight, so that far from all windows the nearest one speaks.
     double top = -1e300;
     const std::size_t n = m.mean.size();
     const auto log_weight = [&](std::size_t w) {
-        const double d = x - m.mean[w];
+        const double d = nearest_image(x - m.mean[w], period);
         return std::log(m.count[w]) - 0.5 * std::log(m.variance[w]) - 0.5 * d * d / m.variance[w];
     };
     for (std::size_t w = 0; w < n; ++w)
@@ -32,18 +36,19 @@ double mean_force(const WindowMoments& m, const std::vector<double>& center,
         if (l < -44.0) continue;
         const double p = std::exp(l);
         sum += p;
-        force += p * ((x - m.mean[w]) / m.variance[w] - stiffness[w] * (x - center[w]));
+        force += p * (nearest_image(x - m.mean[w], period) / m.variance[w] -
+                      stiffness[w] * nearest_image(x - center[w], period));
     }
     return force / sum;
 }
 
 // ∫ mean force from a to b: Simpson.
 double integral(const WindowMoments& m, const std::vector<double>& center,
-                const std::vector<double>& stiffness, double a, double b, int panels) {
+                const std::vector<double>& stiffness, double period, double a, double b, int panels) {
     const double h = (b - a) / (2 * panels);
-    double sum = mean_force(m, center, stiffness, a) + mean_force(m, center, stiffness, b);
+    double sum = mean_force(m, center, stiffness, period, a) + mean_force(m, center, stiffness, period, b);
     for (int i = 1; i < 2 * panels; ++i)
-        sum += (i % 2 ? 4.0 : 2.0) * mean_force(m, center, stiffness, a + i * h);
+        sum += (i % 2 ? 4.0 : 2.0) * mean_force(m, center, stiffness, period, a + i * h);
     return sum * h / 3.0;
 }
 
@@ -95,24 +100,51 @@ void estimate_bias(Estimation& e, const std::vector<double>& window_influence) {
     }
 }
 
+// Round a period the mean force of a free energy integrates to 0.
+void check_closing(FreeEnergyResult& r, std::vector<double> without_block) {
+    const auto blocks = static_cast<index>(without_block.size());
+    r.once_round_error = jackknife_error(std::move(without_block));
+    if (blocks < kFewBlocks || !(r.once_round_error > 0)) return;
+    r.compared.emplace_back("round");
+    const double size = std::fabs(r.once_round) - kAllowed;
+    if (!(normal_of_t(size / r.once_round_error, static_cast<double>(blocks - 1)) >
+          largest_deviation(1, kFalseAlarm)))
+        return;
+    std::ostringstream text;
+    text.precision(3);
+    text << "the mean force, integrated once round the period, gives " << r.once_round << " kT ("
+         << std::fabs(r.once_round) / r.once_round_error
+         << " standard errors) and not 0: windows that are stuck or not Gaussian, or a drift that drives "
+            "the collective variable round, for which there is no free energy";
+    r.doubts.push_back(text.str());
+}
+
 }  // namespace
 
 std::vector<double> umbrella_integration(const WindowMoments& moments,
                                          const std::vector<double>& center,
                                          const std::vector<double>& reduced_stiffness,
-                                         const Grid& grid) {
+                                         const Grid& grid, double* once_round) {
+    const double period = grid.period(0);
     std::vector<double> f(at(grid.bins[0]), 0.0);
     const int panels = static_cast<int>(
         std::clamp(std::ceil(2.0 * grid.width(0) / least_width(moments)), 1.0, 64.0));
     for (index b = 1; b < grid.bins[0]; ++b)
-        f[at(b)] = f[at(b - 1)] + integral(moments, center, reduced_stiffness,
+        f[at(b)] = f[at(b - 1)] + integral(moments, center, reduced_stiffness, period,
                                            grid.centre(0, b - 1), grid.centre(0, b), panels);
+    if (!(period > 0)) return f;
+    const double left = f.back() + integral(moments, center, reduced_stiffness, period,
+                                            grid.centre(0, grid.bins[0] - 1),
+                                            grid.centre(0, 0) + period, panels);
+    for (index b = 0; b < grid.bins[0]; ++b)
+        f[at(b)] -= left * static_cast<double>(b) / static_cast<double>(grid.bins[0]);
+    if (once_round) *once_round = left;
     return f;
 }
 
 std::vector<double> umbrella_window_f(const WindowMoments& moments,
                                       const std::vector<double>& center,
-                                      const std::vector<double>& reduced_stiffness) {
+                                      const std::vector<double>& reduced_stiffness, double period) {
     const std::size_t n = moments.mean.size();
     double low = 1e300, high = -1e300;
     for (std::size_t w = 0; w < n; ++w) {
@@ -120,18 +152,25 @@ std::vector<double> umbrella_window_f(const WindowMoments& moments,
         low = std::min(low, moments.mean[w] - reach);
         high = std::max(high, moments.mean[w] + reach);
     }
+    if (period > 0) low = center[0], high = center[0] + period;
     const index steps =
         static_cast<index>(std::clamp(8.0 * (high - low) / least_width(moments), 256.0, 65536.0));
     const double h = (high - low) / static_cast<double>(steps);
     std::vector<double> f(at(steps + 1), 0.0);
     for (index i = 1; i <= steps; ++i)
-        f[at(i)] = f[at(i - 1)] + integral(moments, center, reduced_stiffness,
+        f[at(i)] = f[at(i - 1)] + integral(moments, center, reduced_stiffness, period,
                                            low + static_cast<double>(i - 1) * h,
                                            low + static_cast<double>(i) * h, 1);
+    if (period > 0) {
+        const double left = f.back();
+        for (index i = 0; i <= steps; ++i)
+            f[at(i)] -= left * static_cast<double>(i) / static_cast<double>(steps);
+        f.back() = std::numeric_limits<double>::infinity();  // the first again
+    }
     std::vector<double> result(n);
     for (std::size_t w = 0; w < n; ++w) {
         const auto exponent = [&](index i) {
-            const double d = low + static_cast<double>(i) * h - center[w];
+            const double d = nearest_image(low + static_cast<double>(i) * h - center[w], period);
             return -f[at(i)] - 0.5 * reduced_stiffness[w] * d * d;
         };
         double top = -1e300, sum = 0.0;
@@ -178,18 +217,22 @@ std::vector<double> estimate_umbrella_integration(Estimation& e) {
             throw InputError("umbrella integration needs two samples in every window; window " +
                              std::to_string(w) + " has fewer");
     const Grid& grid = r.profile.grid;
-    r.profile.free_energy = umbrella_integration(all, center, stiffness, grid);
-    r.window_f = umbrella_window_f(all, center, stiffness);
+    const double period = grid.period(0);
+    std::vector<double> round(at(blocks));
+    r.profile.free_energy = umbrella_integration(all, center, stiffness, grid, &r.once_round);
+    r.window_f = umbrella_window_f(all, center, stiffness, period);
     r.profile.blocks = blocks;
     r.profile.influence.assign(at(blocks * grid.size()), 0.0);
     std::vector<double> f(at(blocks * n), 0.0);
     for (index g = 0; g < blocks; ++g) {
         const WindowMoments some = moments(g);
-        const std::vector<double> p = umbrella_integration(some, center, stiffness, grid);
-        const std::vector<double> wf = umbrella_window_f(some, center, stiffness);
+        const std::vector<double> p =
+            umbrella_integration(some, center, stiffness, grid, &round[at(g)]);
+        const std::vector<double> wf = umbrella_window_f(some, center, stiffness, period);
         std::copy(p.begin(), p.end(), r.profile.influence.begin() + g * grid.size());
         std::copy(wf.begin(), wf.end(), f.begin() + g * n);
     }
+    if (period > 0) check_closing(r, std::move(round));
     for (index b = 0; b < grid.size(); ++b) {
         jackknife_influence(&r.profile.influence[at(b)], blocks, grid.size());
         r.profile.free_energy[at(b)] *= kt;

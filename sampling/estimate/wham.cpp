@@ -39,6 +39,24 @@ std::vector<int32> place_cells(const CellLayout& layout, const std::vector<uint6
     return map;
 }
 
+// The margins of bins that go all round: the bins at the other end.
+void fill_margins(const CellLayout& layout, CellHistogram& h) {
+    const index row = h.bins[1], all = h.bins[0] * row;
+    for (index g = 0; g < h.blocks; ++g) {
+        double* const count = &h.bin_count[at(g * all)];
+        for (int k = 0; k < h.grid.dims; ++k) {
+            if (!layout.cells.round[k]) continue;
+            const bool slow = h.grid.dims == 2 && k == 0;
+            const index step = slow ? row : 1, lines = all / h.bins[k], last = h.bins[k] - 1;
+            for (index line = 0; line < lines; ++line) {
+                double* const at_line = count + (slow ? line : line * h.bins[k]);
+                at_line[0] = at_line[(last - 1) * step];
+                at_line[last * step] = at_line[step];
+            }
+        }
+    }
+}
+
 // The bins' counts, from those of the cells in every block.
 void count_bins(const CellLayout& layout, const std::vector<int32>& map, CellHistogram& h) {
     const CellGrid& cells = layout.cells;
@@ -46,13 +64,17 @@ void count_bins(const CellLayout& layout, const std::vector<int32>& map, CellHis
     h.bin_count.assign(at(h.blocks * h.bins[0] * h.bins[1]), 0.0);
     for (index c = 0; c < cells.size(); ++c) {
         if (map[at(c)] < 0) continue;
-        const index bin = cells.dims == 1 ? c / layout.parts[0]
-                                          : c / cells.cells[1] / layout.parts[0] * h.bins[1] +
-                                                c % cells.cells[1] / layout.parts[1];
+        const auto along = [&](int k, index cell) {
+            return cell / layout.parts[k] + (cells.round[k] ? layout.margin[k] : 0);
+        };
+        const index bin = cells.dims == 1 ? along(0, c)
+                                          : along(0, c / cells.cells[1]) * h.bins[1] +
+                                                along(1, c % cells.cells[1]);
         for (index g = 0; g < h.blocks; ++g)
             h.bin_count[at(g * h.bins[0] * h.bins[1] + bin)] +=
                 h.at_mean.block_count[at(g * kept + map[at(c)])];
     }
+    fill_margins(layout, h);
 }
 
 CellHistogram empty_histogram(const CellLayout& layout, const Grid& grid, const ErrorBlocks& blocks) {
@@ -80,8 +102,10 @@ CellLayout cell_layout(const double* range, const BiasWindows& windows, const Gr
             return static_cast<index>(
                 std::ceil(std::clamp(length / width, 1.0, static_cast<double>(kMostMargin))));
         };
-        layout.margin[k] = bins_over(grid.from[k] - range[2 * k]);
-        layout.bins[k] = layout.margin[k] + grid.bins[k] + bins_over(range[2 * k + 1] - grid.to[k]);
+        const bool round = grid.round[k];
+        layout.margin[k] = round ? 1 : bins_over(grid.from[k] - range[2 * k]);
+        layout.bins[k] = layout.margin[k] + grid.bins[k] +
+                         (round ? 1 : bins_over(range[2 * k + 1] - grid.to[k]));
         double stiffest = 1e-300;
         for (index w = 0; w < windows.size(); ++w)
             stiffest = std::max(stiffest, windows.reduced_stiffness(w, k));
@@ -97,9 +121,13 @@ CellLayout cell_layout(const double* range, const BiasWindows& windows, const Gr
     CellGrid& cells = layout.cells;
     cells.dims = dims;
     for (int k = 0; k < dims; ++k) {
-        cells.from[k] = grid.from[k] - static_cast<double>(layout.margin[k]) * grid.width(k);
+        // All round the margins repeat what lies at the other end, and have no cells of their own.
+        const index without = grid.round[k] ? layout.margin[k] : 0;
+        cells.round[k] = grid.round[k];
+        cells.from[k] = grid.from[k] -
+                        static_cast<double>(layout.margin[k] - without) * grid.width(k);
         cells.inverse_width[k] = 1.0 / (grid.width(k) / static_cast<double>(parts[k]));
-        cells.cells[k] = static_cast<int32>(layout.bins[k] * parts[k]);
+        cells.cells[k] = static_cast<int32>((layout.bins[k] - 2 * without) * parts[k]);
     }
     return layout;
 }

@@ -116,6 +116,27 @@ ErrorBlocks choose_error_blocks(const BiasedSamples& samples, double inefficienc
     return blocks;
 }
 
+NearWindows::NearWindows(Stream& stream, const BiasedSamples& samples, const BiasWindows& windows)
+    : samples_(samples) {
+    bool any = false;
+    for (int k = 0; k < samples.n_cvs; ++k) any = any || windows.period[at(k)] > 0;
+    if (!any) return;
+    xi_ = Buffer<float>(stream.device(), samples.n_cvs * samples.n);
+    samples_.xi = xi_.span();
+    samples_.row = samples.n;
+    for (int k = 0; k < samples.n_cvs; ++k) {
+        const Span<float> to = xi_.span().subspan(k * samples.n, samples.n);
+        copy(stream, to, samples.xi.subspan(k * samples.row, samples.n));
+        if (!(windows.period[at(k)] > 0)) continue;
+        std::vector<float> centers;
+        for (const auto& c : windows.center) centers.push_back(static_cast<float>(c[at(k)]));
+        Buffer<float> on_device(stream.device(), windows.size());
+        copy_to_device(stream, on_device.span(), centers.data());
+        for (const SampleBlock& run : samples.blocks)
+            near_windows(stream, run, on_device.span(), static_cast<float>(windows.period[at(k)]), to);
+    }
+}
+
 void finish_statistics(const BiasWindows& windows, WindowStatistics& s) {
     for (index w = 0; w < s.windows; ++w) {
         double n = 0.0;

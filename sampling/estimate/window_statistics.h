@@ -23,6 +23,19 @@ struct WindowStatistics {
 
 inline constexpr index kFewBlocks = 8;  // fewer tell their own spread badly
 
+// Samples as images near the centres of their windows, the cut of a period opposite: means, variances and
+// correlations within a window are then those of numbers without a period. Without periods the samples
+// themselves.
+class NearWindows {
+public:
+    NearWindows(Stream& stream, const BiasedSamples& samples, const BiasWindows& windows);
+    const BiasedSamples& samples() const { return samples_; }
+
+private:
+    Buffer<float> xi_;
+    BiasedSamples samples_;
+};
+
 // Fills population, mean and variance from the sums.
 void finish_statistics(const BiasWindows& windows, WindowStatistics& s);
 WindowStatistics window_statistics(Stream& stream, const BiasedSamples& samples,

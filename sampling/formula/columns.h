@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/device/buffer.h"
+#include "kernels/dynamics/period.h"
 #include "sampling/formula/program.h"
 
 namespace microlift {
@@ -26,9 +27,13 @@ private:
     mutable Buffer<float> slots_;
 };
 
-// Newton steps along ∇ξ onto ξ = target (K, row): x (dim, row), values (K + K·dim, row) from the cv
+// Values of CV k as their images in the period about the middle.
+void fold(Stream& stream, const CvPeriods& periods, int k, Span<float> values);
+
+// Newton steps along ∇ξ onto ξ = target (K, row), with a period onto the nearest image: x (dim, row), values (K + K·dim, row) from the cv
 // program (ξ_k, then ∇ξ_k). The states move by one step a call.
-void newton_step(Stream& stream, int dim, int cvs, Span<const float> target, index target_row,
-                 Span<const float> values, index values_row, index n, Span<float> x, index row);
+void newton_step(Stream& stream, int dim, int cvs, const CvPeriods& periods, Span<const float> target,
+                 index target_row, Span<const float> values, index values_row, index n, Span<float> x,
+                 index row);
 
 }  // namespace microlift

@@ -34,8 +34,16 @@ struct ColumnProgramBody {
     }
 };
 
+struct FoldBody {
+    CvPeriods periods;
+    int k;
+    float* values;
+    LANE_FN void operator()(index j) const { values[j] = periods.image(k, values[j]); }
+};
+
 struct NewtonStepBody {
     int dim, cvs;
+    CvPeriods periods;
     const float* target;
     index target_row;
     const float* values;
@@ -50,7 +58,9 @@ struct NewtonStepBody {
         };
         L residual[K], moves[K];
         for (int k = 0; k < K; ++k)
-            residual[k] = load<L>(target + k * target_row, i) - load<L>(values + k * values_row, i);
+            residual[k] = nearest_image(load<L>(target + k * target_row, i) -
+                                            load<L>(values + k * values_row, i),
+                                        periods.period[k]);
         newton_move(residual, dim, gradient, gradient, moves);
         for (int d = 0; d < dim; ++d) {
             L p = load<L>(x + d * row, i);
@@ -66,9 +76,14 @@ struct NewtonStepBody {
 
 HOST_PASS_BEGIN
 
-void newton_step(Stream& stream, int dim, int cvs, Span<const float> target, index target_row,
-                 Span<const float> values, index values_row, index n, Span<float> x, index row) {
-    for_each_lane(stream, n, NewtonStepBody{dim, cvs, target.data, target_row, values.data,
+void fold(Stream& stream, const CvPeriods& periods, int k, Span<float> values) {
+    for_each_index(stream, values.size, FoldBody{periods, k, values.data});
+}
+
+void newton_step(Stream& stream, int dim, int cvs, const CvPeriods& periods, Span<const float> target,
+                 index target_row, Span<const float> values, index values_row, index n, Span<float> x,
+                 index row) {
+    for_each_lane(stream, n, NewtonStepBody{dim, cvs, periods, target.data, target_row, values.data,
                                             values_row, x.data, row});
 }
 

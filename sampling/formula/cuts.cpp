@@ -35,12 +35,41 @@ public:
         }
     }
 
+    std::vector<double> jumps(NodeId f) const {
+        const ExpressionNode n = graph_.node(f);
+        if (const double reach = reach_of(f); reach > 0) return {2.0 * reach};
+        switch (n.op) {
+            case Op::neg: return jumps(n.a);
+            case Op::add: case Op::sub: {
+                std::vector<double> all = jumps(n.a), more = jumps(n.b);
+                all.insert(all.end(), more.begin(), more.end());
+                return all;
+            }
+            case Op::mul:
+                return graph_.is_constant(n.a) ? times(jumps(n.b), graph_.node(n.a).value)
+                       : graph_.is_constant(n.b) ? times(jumps(n.a), graph_.node(n.b).value)
+                                                 : times(either(n), kEndless);
+            case Op::div:
+                return graph_.is_constant(n.b) ? times(jumps(n.a), 1.0 / graph_.node(n.b).value)
+                                               : times(either(n), kEndless);
+            default: return {};
+        }
+    }
+
 private:
     // Of asin's atan(x/sqrt(…)), and of acos's, which is half of it and of a root.
     Cut ends_of(NodeId f) const {
         const bool half = graph_.node(graph_.node(f).a).op == Op::sqrt;
         constexpr double quarter = 0.5 * std::numbers::pi;
         return {half ? 0.0 : -quarter, quarter, true};
+    }
+    static std::vector<double> times(std::vector<double> jumps, double factor) {
+        for (double& jump : jumps) jump *= std::fabs(factor);
+        return jumps;
+    }
+    std::vector<double> either(const ExpressionNode& n) const {
+        const std::vector<double> a = jumps(n.a);
+        return a.empty() ? jumps(n.b) : a;
     }
 
     // Half of the jump of an angle; 0 of anything else.
@@ -96,5 +125,7 @@ private:
 }  // namespace
 
 std::optional<Cut> cut_of(const Expressions& graph, NodeId f) { return Cuts(graph).of(f); }
+
+std::vector<double> jumps_of(const Expressions& graph, NodeId f) { return Cuts(graph).jumps(f); }
 
 }  // namespace microlift

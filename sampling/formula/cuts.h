@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "sampling/formula/formula.h"
 
@@ -18,5 +19,8 @@ struct Cut {
 // Of a formula that is an angle, times and plus what does not jump; of sums of several angles the first.
 // A function of an angle (its sine) counts as one that does not jump.
 std::optional<Cut> cut_of(const Expressions& graph, NodeId f);
+
+// By how much such a formula jumps where each of its angles has its cut; +∞ where that depends on the state.
+std::vector<double> jumps_of(const Expressions& graph, NodeId f);
 
 }  // namespace microlift

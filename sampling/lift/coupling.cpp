@@ -27,7 +27,8 @@ const char* CouplingPlace::reason() const {
 
 std::vector<std::size_t> choose_places(const std::vector<CouplingPlace>& places, index count,
                                        const std::array<double, kMaxCvs>& unit,
-                                       double separation) {
+                                       double separation,
+                                       const std::array<double, kMaxCvs>& period) {
     std::vector<std::size_t> order(places.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -48,7 +49,8 @@ std::vector<std::size_t> choose_places(const std::vector<CouplingPlace>& places,
                 for (std::size_t k = 0; k < static_cast<std::size_t>(kMaxCvs); ++k)
                     if (unit[k] > 0)
                         farthest = std::max(
-                            farthest, std::fabs(places[i].at[k] - places[j].at[k]) / unit[k]);
+                            farthest, std::fabs(nearest_image(places[i].at[k] - places[j].at[k],
+                                                              period[k])) / unit[k]);
                 free &= i != j && farthest > apart - 1e-9;
             }
             if (free) chosen.push_back(i);
@@ -73,7 +75,8 @@ double window_disagreement(const WindowData& earlier, const WindowData& later,
         for (int k = 0; k < later.dims; ++k) {
             const auto d = static_cast<std::size_t>(k);
             const double xi = static_cast<double>(later.xi[d * S * R + i]);
-            const double a = xi - earlier.center[d], b = xi - later.center[d];
+            const double a = nearest_image(xi - earlier.center[d], later.period[d]);
+            const double b = nearest_image(xi - later.center[d], later.period[d]);
             change += 0.5 * beta[d] * (later.stiffness[d] * b * b - earlier.stiffness[d] * a * a);
         }
         weight[i] = change;

@@ -29,12 +29,14 @@ struct CouplingPlace {
 // `count` places, those with missing states first, then of the highest scores, at least `separation` (in units of `unit` along each CV)
 // apart as long as there are such; ordered along the CVs. Ties go to the earlier place.
 std::vector<std::size_t> choose_places(const std::vector<CouplingPlace>& places, index count,
-                                       const std::array<double, kMaxCvs>& unit, double separation);
+                                       const std::array<double, kMaxCvs>& unit, double separation,
+                                       const std::array<double, kMaxCvs>& period = {});
 
 // What one window stored: x[(v*samples + s)*replicas + r] and likewise xi[(k*samples + s)*replicas
 // + r].
 struct WindowData {
     std::array<double, kMaxCvs> center{}, stiffness{};
+    std::array<double, kMaxCvs> period{};  // 0: none
     index samples = 0, replicas = 0;
     int variables = 0, dims = 1;
     std::vector<float> x, xi;

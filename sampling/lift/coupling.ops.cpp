@@ -40,6 +40,7 @@ WindowData window_data(Stream& stream, const SampleSet& samples, const BiasWindo
         if (window < b.first_window || window >= b.first_window + b.windows) continue;
         out.center = windows.center[static_cast<std::size_t>(window)];
         out.stiffness = windows.stiffness[static_cast<std::size_t>(window)];
+        out.period = windows.period;
         out.samples = b.samples;
         out.replicas = b.replicas;
         out.variables = variables;
@@ -65,6 +66,7 @@ void remove_windows(Stream& stream, SampleSet& samples, BiasWindows& windows,
     std::vector<std::vector<int32>> lists;
     BiasWindows left;
     left.beta = windows.beta;
+    left.period = windows.period;
     index n = 0;
     for (const SampleBlock& b : samples.blocks) {
         std::vector<int32> list;

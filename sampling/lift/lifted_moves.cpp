@@ -64,8 +64,10 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
                     const PhiloxStream<float> rng(config.seed, kStreamJump, static_cast<index>(w * P + m));
                     float z[4];
                     normal_block<Portable>(rng, ~uint64{0} >> 1, z);
-                    at = std::clamp(at + config.spread[k] * static_cast<double>(z[k]),
-                                    std::min(config.from[k], at), std::max(config.to[k], at));
+                    const double away = at + config.spread[k] * static_cast<double>(z[k]);
+                    at = config.round[k] ? away
+                                         : std::clamp(away, std::min(config.from[k], at),
+                                                      std::max(config.to[k], at));
                 }
                 s[k * N + w * P + m] = static_cast<float>(at);
             }

@@ -24,6 +24,7 @@ struct LiftedMovesConfig {
     index points = 256;                          // lifted states of each window
     std::array<double, kMaxCvs> spread{};        // deviation of the ξ of the second half
     std::array<double, kMaxCvs> from{}, to{};    // range that ξ is kept to
+    std::array<bool, kMaxCvs> round{};           // all round a period it needs none
     uint64 seed = 1;
 };
 

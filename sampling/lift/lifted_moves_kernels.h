@@ -96,7 +96,7 @@ struct LiftedAcceptBody {
         float change = beta * (v[n + t] - v[t]);
         if (xi)
             for (int k = 0; k < cvs; ++k)
-                change = HarmonicBias<float, 1>(windows.variable(k), t)
+                change = PeriodicBias<float, 1>(windows.variable(k), t)
                              .times({beta})
                              .energy_rise({xi[k * n + t]}, {xi[(cvs + k) * n + t]}, change);
         const float ratio = log_q[t] - log_q[n + t] - change;

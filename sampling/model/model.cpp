@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/at.h"
 #include "engine/config/checks.h"
 #include "engine/text.h"
 #include "sampling/dynamics/bytecode_path.h"
@@ -122,6 +123,11 @@ Model::Model(const ModelConfig& config) {
                 return learned.build(graph, {text_.variables, text_.parameters}, k);
             };
         cv_names_.push_back(cv.name.empty() ? cv.formula : cv.name);
+        const std::size_t k = cv_names_.size() - 1;
+        if (!cv.round || k >= at(kMaxCvs)) continue;
+        period_[k] = cv.period;
+        periods_.period[k] = static_cast<float>(cv.period);
+        periods_.middle[k] = static_cast<float>(cv.middle);
     }
     try {
         formulas_ = std::make_shared<const FormulaSystem>(make_formula_system(text_));
@@ -225,6 +231,7 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
     setup.compile_after = integrator.compile_after;
     setup.portable_math = integrator.portable_math;
     setup.beta = gradient() ? formulas_->beta : 1.0;
+    setup.periods = periods_;
     for (const FormulaSystem::Cv& cv : formulas_->cvs)
         if (cv.linear) {
             setup.cv_weight.push_back(cv.weights);
@@ -237,7 +244,8 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
 std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
     PathSetup resolved = setup;
     resolved.scheme = effective_scheme(*formulas_, setup);
-    bool ahead = builtin_ && linear_cvs() && find_system(name_).kernel && setup.bias != BiasKind::grid;
+    bool ahead = builtin_ && linear_cvs() && find_system(name_).kernel &&
+                 setup.bias != BiasKind::grid && !setup.periodic();
     visit_scheme(resolved.scheme,
                  [&](const auto& scheme) { ahead = ahead && std::decay_t<decltype(scheme)>::ahead; });
     if (ahead) return find_system(name_).kernel(builtin_parameters_, resolved);
@@ -281,6 +289,8 @@ void Model::observe(Stream& stream, Span<const float> x, index row, index n, Spa
 void Model::evaluate_cvs(Stream& stream, Span<const float> x, index row, index n,
                          Span<float> values, index values_row) const {
     cv_->run(stream, x, row, n, values, values_row);
+    for (int k = 0; k < n_cvs(); ++k)
+        if (all_round(k)) fold(stream, periods_, k, values.subspan(k * values_row, n));
 }
 
 void Model::closure(Stream& stream, Span<const float> x, index row, index n, Span<float> values,
@@ -300,8 +310,8 @@ void Model::project(Stream& stream, Span<const float> target, index target_row, 
         const Span<const float> aim{target.data + from, (n_cvs() - 1) * target_row + count};
         for (int s = 0; s < newton_steps; ++s) {
             evaluate_cvs(stream, here, row, count, values.span(), values_row);
-            newton_step(stream, dim(), n_cvs(), aim, target_row, values.span(), values_row, count,
-                        here, row);
+            newton_step(stream, dim(), n_cvs(), periods_, aim, target_row, values.span(), values_row,
+                        count, here, row);
         }
     }
 }

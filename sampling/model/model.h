@@ -48,6 +48,11 @@ public:
     // What a bias does to the law besides exp(−U/kT), in words; empty: nothing.
     std::string bias_remark() const;
     bool linear_cvs() const;
+    // Of the collective variables that go all round: every value of ξ that the model tells lies in one
+    // period about the middle.
+    const CvPeriods& periods() const { return periods_; }
+    bool all_round(int k) const { return periods_.period[k] > 0; }
+    double period(int k) const { return period_[static_cast<std::size_t>(k)]; }  // of those, else 0
 
     // What the generator learns: the state, or the observed functions of it.
     bool observed() const { return !formulas_->observe_nodes.empty(); }
@@ -83,6 +88,8 @@ private:
     std::string name_;
     std::vector<std::string> cv_names_, target_names_;
     std::array<double, kMaxCvs> cv_beta_{1, 1};
+    CvPeriods periods_;
+    std::array<double, kMaxCvs> period_{};
     std::vector<double> builtin_parameters_;
     FormulaSystemText text_;
     std::shared_ptr<const FormulaSystem> formulas_;

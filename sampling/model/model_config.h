@@ -43,6 +43,8 @@ struct CvVariable {
     std::string name;          // for file headers and pictures; the formula itself by default
     std::string unit;          // empty: none
     double period = 0;         // 0: not periodic
+    bool round = false;        // windows all round it: not a key, umbrella.from and to say it
+    double middle = 0;         // of the period that values are told in, where they are
 };
 
 struct CvConfig {

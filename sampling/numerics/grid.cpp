@@ -11,12 +11,13 @@ std::vector<GridWeight> interpolation_weights(const Grid& grid, const std::array
         const index n = grid.bins[k], points = std::min<index>(4, n);
         const double u = (x[k] - grid.from[k]) / grid.width(k) - 0.5;
         index first = static_cast<index>(std::floor(u)) - (points - 1) / 2;
-        first = std::clamp<index>(first, 0, n - points);
+        if (!grid.round[k]) first = std::clamp<index>(first, 0, n - points);
         for (index i = 0; i < points; ++i) {
             double w = 1.0;
             for (index j = 0; j < points; ++j)
                 if (j != i) w *= (u - static_cast<double>(first + j)) / static_cast<double>(i - j);
-            if (w != 0.0) axis[k].push_back({first + i, w});
+            const index bin = grid.round[k] ? ((first + i) % n + n) % n : first + i;
+            if (w != 0.0) axis[k].push_back({bin, w});
         }
     }
     if (grid.dims == 1) return axis[0];

@@ -4,7 +4,7 @@
 #include <array>
 #include <vector>
 
-#include "kernels/dynamics/cv.h"
+#include "kernels/dynamics/period.h"
 
 namespace microlift {
 
@@ -15,7 +15,11 @@ struct Grid {
     int dims = 1;
     std::array<double, kMaxCvs> from{}, to{};
     std::array<index, kMaxCvs> bins{1, 1};
+    std::array<bool, kMaxCvs> round{};  // all round a period: the last bin is a neighbour of the first
 
+    double period(int k) const { return round[k] ? to[k] - from[k] : 0.0; }
+    // x − y along k.
+    double apart(int k, double x, double y) const { return nearest_image(x - y, period(k)); }
     index size() const { return dims == 1 ? bins[0] : bins[0] * bins[1]; }
     double width(int k) const { return (to[k] - from[k]) / static_cast<double>(bins[k]); }
     index bin(int k, index b) const { return dims == 1 ? b : (k == 0 ? b / bins[1] : b % bins[1]); }
@@ -24,7 +28,7 @@ struct Grid {
     }
 };
 
-// Cubic (four-point Lagrange) interpolation between bin centres: value(x) = Σ weight · value[bin].
+// Cubic (four-point Lagrange) interpolation between bin centres, where they go all round across the ends: value(x) = Σ weight · value[bin].
 struct GridWeight {
     index bin;
     double weight;

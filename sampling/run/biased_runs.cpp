@@ -36,6 +36,9 @@ std::unique_ptr<Umbrella> umbrella_of(Run& run, const BiasWindows& windows,
     }
     options.grid[0] = plan.round == 0 ? grid[0] : plan.windows;
     options.grid[1] = plan.round == 0 && run.grid.dims == 2 ? grid[1] : 1;
+    for (std::size_t k = 0; k < 2; ++k)
+        options.round[k] = plan.round == 0 && run.config.umbrella.all_round(k);
+    options.windows.period = windows.period;
     options.replicas = plan.replicas;
     options.exchange = plan.exchange;
     BiasSetup setup;

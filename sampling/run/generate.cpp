@@ -36,7 +36,7 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
                              ": it is beyond single precision; give a value near the range [" +
                              toml_number(run.umbrella.from[i]) + ", " + toml_number(run.umbrella.to[i]) +
                              "] that was sampled");
-        if (!(options.at[i] >= run.umbrella.from[i] && options.at[i] <= run.umbrella.to[i]))
+        if (!model.all_round(k) && !(options.at[i] >= run.umbrella.from[i] && options.at[i] <= run.umbrella.to[i]))
             std::fprintf(stderr, "microlift: warning: --at %g lies outside the range [%g, %g] that "
                          "was sampled; the generator extrapolates\n",
                          options.at[i], run.umbrella.from[i], run.umbrella.to[i]);

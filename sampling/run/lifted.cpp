@@ -67,7 +67,8 @@ std::vector<double> residuals(Run& run, const Buffer<float>& x, const Buffer<flo
         to_host(run.stream, Span<const float>(cv.span().subspan(0, run.grid.dims * n)));
     const auto aim = to_host(run.stream, Span<const float>(s.span()));
     for (std::size_t j = 0; j < xi.size(); ++j) {
-        const double d = static_cast<double>(xi[j]) - static_cast<double>(aim[j]);
+        const double d = run.grid.apart(static_cast<int>(j / static_cast<std::size_t>(n)),
+                                        static_cast<double>(xi[j]), static_cast<double>(aim[j]));
         out[j % static_cast<std::size_t>(n) / static_cast<std::size_t>(each)] += d * d;
     }
     for (double& r : out) r = std::sqrt(r / static_cast<double>(each));
@@ -115,6 +116,7 @@ LiftedMovesConfig moves_config(const Run& run, uint64 part) {
         config.spread[i] = kSpread * window_spacing(run, k);
         config.from[i] = run.config.umbrella.from[i];
         config.to[i] = run.config.umbrella.to[i];
+        config.round[i] = run.grid.round[i];
     }
     return config;
 }

@@ -21,6 +21,8 @@ Json describe_system(const Model& model) {
     j["variables"] = model.variables();
     j["observed"] = model.observed() ? Json(model.target_names()) : Json::array();
     j["cvs"] = model.cv_names();
+    if (model.all_round(0) || (model.n_cvs() > 1 && model.all_round(1)))
+        for (int k = 0; k < model.n_cvs(); ++k) j["periods"].push_back(model.period(k));
     j["potential_formula"] = text.potential;
     j["drift"] = text.drift;
     j["diffusion"] = text.diffusion;

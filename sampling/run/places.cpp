@@ -16,8 +16,10 @@ std::size_t bin_of(const Grid& grid, const CvValue& value) {
     index bin = 0;
     for (int k = 0; k < grid.dims; ++k) {
         const auto i = static_cast<std::size_t>(k);
+        const double middle = 0.5 * (grid.from[i] + grid.to[i]);
+        const double at = grid.round[i] ? middle + grid.apart(k, value[i], middle) : value[i];
         const index b = std::clamp<index>(
-            static_cast<index>((value[i] - grid.from[i]) / grid.width(k)), 0, grid.bins[i] - 1);
+            static_cast<index>((at - grid.from[i]) / grid.width(k)), 0, grid.bins[i] - 1);
         bin = bin * grid.bins[i] + b;
     }
     return static_cast<std::size_t>(bin);
@@ -27,12 +29,13 @@ std::vector<CvValue> judged_values(const Run& run) {
     const UmbrellaConfig& u = run.config.umbrella;
     std::vector<CvValue> values;
     const auto at = [&](std::size_t k, double i) {
-        return u.from[k] + (u.to[k] - u.from[k]) * i /
-                               std::max(1.0, static_cast<double>(u.windows[k] - 1));
+        return u.from[k] +
+               (u.to[k] - u.from[k]) * i /
+                   std::max(1.0, static_cast<double>(u.windows[k] - (u.all_round(k) ? 0 : 1)));
     };
     if (run.grid.dims == 1) {
         // Window centres and the points midway between them, in turn, without the two ends.
-        const index places = std::max<index>(1, 2 * u.windows[0] - 3);
+        const index places = std::max<index>(1, 2 * u.windows[0] - (u.all_round(0) ? 1 : 3));
         const index count = std::min(run.config.lifting.values, places);
         for (index i = 0; i < count; ++i) {
             const index place = 1 + (count == 1 ? places / 2 : i * (places - 1) / (count - 1));
@@ -44,7 +47,7 @@ std::vector<CvValue> judged_values(const Run& run) {
         1, static_cast<index>(std::sqrt(static_cast<double>(run.config.lifting.values))));
     const auto inner = [&](std::size_t k, index i) {
         return at(k, (static_cast<double>(i) + 0.5) / static_cast<double>(side) *
-                         static_cast<double>(u.windows[k] - 1));
+                         static_cast<double>(u.windows[k] - (u.all_round(k) ? 0 : 1)));
     };
     for (index i = 0; i < side; ++i)
         for (index j = 0; j < side; ++j) values.push_back({inner(0, i), inner(1, j)});
@@ -60,10 +63,7 @@ std::vector<CvValue> some_of(const std::vector<CvValue>& all, index most) {
 }
 
 double window_spacing(const Run& run, int k) {
-    const auto i = static_cast<std::size_t>(k);
-    const UmbrellaConfig& u = run.config.umbrella;
-    return u.windows[i] > 1 ? (u.to[i] - u.from[i]) / static_cast<double>(u.windows[i] - 1)
-                            : u.to[i] - u.from[i];
+    return run.config.umbrella.spacing(static_cast<std::size_t>(k));
 }
 
 std::vector<CouplingPlace> coupling_places(const Run& run) {
@@ -72,8 +72,9 @@ std::vector<CouplingPlace> coupling_places(const Run& run) {
     const auto at = [&](std::size_t k, index half) {
         return u.from[k] + 0.5 * static_cast<double>(half) * window_spacing(run, static_cast<int>(k));
     };
-    for (index i = 0; i < 2 * u.windows[0] - 1; ++i)
-        for (index j = 0; j < (run.grid.dims == 2 ? 2 * u.windows[1] - 1 : 1); ++j) {
+    const auto count = [&](std::size_t k) { return 2 * u.windows[k] - (u.all_round(k) ? 0 : 1); };
+    for (index i = 0; i < count(0); ++i)
+        for (index j = 0; j < (run.grid.dims == 2 ? count(1) : 1); ++j) {
             CouplingPlace place;
             place.at = {at(0, i), run.grid.dims == 2 ? at(1, j) : 0.0};
             places.push_back(place);

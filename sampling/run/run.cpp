@@ -25,6 +25,7 @@ Run::Run(const RunConfig& of, const RunOptions& options, const Device& on, Progr
     samples.reserve(model.dim(), model.n_cvs(), sample_capacity(config));
     samples.weighted = config.learn.enabled;
     windows.beta = model.cv_beta();
+    for (int k = 0; k < grid.dims; ++k) windows.period[static_cast<std::size_t>(k)] = grid.period(k);
 }
 
 std::vector<Product*> Run::products() {

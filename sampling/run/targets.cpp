@@ -79,8 +79,9 @@ std::vector<index> samples_near(const Run& run, const std::vector<float>& xi, co
     for (index j = 0; j < n; ++j) {
         bool near = true;
         for (int k = 0; k < run.grid.dims; ++k)
-            near &= std::fabs(static_cast<double>(xi[static_cast<std::size_t>(k * n + j)]) -
-                              value[static_cast<std::size_t>(k)]) < reach * run.grid.width(k);
+            near &= std::fabs(run.grid.apart(
+                        k, static_cast<double>(xi[static_cast<std::size_t>(k * n + j)]),
+                        value[static_cast<std::size_t>(k)])) < reach * run.grid.width(k);
         if (near) found.push_back(j);
     }
     if (static_cast<index>(found.size()) <= most) return found;

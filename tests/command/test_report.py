@@ -700,6 +700,24 @@ class TestFindings(unittest.TestCase):
         self.assertAlmostEqual(found[0].share, weights[np.abs(x) < 1].sum() / weights.sum(),
                                delta=0.03)
 
+    def test_all_round_a_period(self):
+        """A well across the ends is one, and none at an edge; its axis counts quarters of a turn."""
+        x = -np.pi + 2 * np.pi * (np.arange(60) + 0.5) / 60
+        f = 3 * np.cos(x) - 3 * np.exp(-4 * x ** 2)
+        rows = [(float(a), float(b), 0.02) for a, b in zip(x, f - f.min())]
+        for periods, count, edges in (([], 3, 2), ([2 * np.pi], 2, 0)):
+            run = self.run_with({"system": {"beta": 1.0, "periods": periods}}, rows)
+            found = basins.basins_of(run)
+            self.assertEqual(len(found), count)
+            self.assertEqual(sum(b.edge for b in found), edges)
+            closed, value = draw.closed(run, x, f)
+            self.assertEqual(len(closed), 62 if periods else 60)
+            if periods:
+                self.assertAlmostEqual(closed[-1] - closed[1], 2 * np.pi)
+                self.assertEqual((value[0], value[-1]), (f[-1], f[0]))
+        self.assertEqual([draw.of_pi(k * np.pi / 2) for k in range(-3, 5)],
+                         ["−3π/2", "−π", "−π/2", "0", "π/2", "π", "3π/2", "2π"])
+
     def test_basins_of_a_plane(self):
         axis = np.linspace(-1.5, 1.5, 31)
         rows = [(float(a), float(b), float(6 * (a * a - 1) ** 2 + 4 * b * b + a), 0.05)

@@ -10,12 +10,18 @@ from thresholds import BASIN_ERRORS, BASIN_KT
 Basin = namedtuple("Basin", "at depth error saddle barrier barrier_error edge share")
 
 
-def neighbours_of(table):
-    """For each bin the bins that touch it on the grid of one or two collective variables."""
+def neighbours_of(table, periods=()):
+    """For each bin the bins that touch it on the grid of one or two collective variables, all round a
+    period those at the other end, too."""
     cells = [ticks(c)[1] for c in table["cv"].T]
+    counts = [max(c) + 1 if k < len(periods) and periods[k] > 0 else 0 for k, c in enumerate(cells)]
+
+    def image(cell):
+        return tuple(c % n if n else c for c, n in zip(cell, counts))
+
     where = {cell: i for i, cell in enumerate(zip(*cells))}
     steps = [(1,), (-1,)] if len(cells) == 1 else [(1, 0), (-1, 0), (0, 1), (0, -1)]
-    return [[where[n] for s in steps if (n := tuple(np.add(cell, s))) in where]
+    return [[where[n] for s in steps if (n := image(np.add(cell, s))) in where]
             for cell in zip(*cells)]
 
 
@@ -50,7 +56,7 @@ def basins_of(run):
     if not table or not np.isfinite(table["free_energy"]).any():
         return []
     value, error = table["free_energy"], np.nan_to_num(column(table, "std_error"), posinf=0.0)
-    near = neighbours_of(table)
+    near = neighbours_of(table, run.periods)
     home, meetings = merge(value, near)
     least = BASIN_KT * run.kt if run.kt > 0 else 0.0
     kept, into = {}, {}

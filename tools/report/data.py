@@ -266,6 +266,8 @@ class Run:
             self.cv_labels.append((f"{greek} = {short}" if 0 < len(short) <= 24 else symbol)
                                   + self.unit("cv", i))
         self.two_cvs = count > 1
+        found = numbers(dig(self.metrics, "system").get("periods"))
+        self.periods = found if len(found) == count else np.zeros(count)  # of what goes all round
         self.given = ", ".join(self.cv_symbols)
 
     def find_centers(self):

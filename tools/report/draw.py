@@ -162,7 +162,34 @@ def heat_map(run, axes, table, values, label, cmap="cividis", limits=(None, None
                      linewidths=0.6, alpha=0.8)
     colour_bar(axes, drawn, label)
     axes.set(xlabel=plain(run.cv_labels[0]), ylabel=plain(run.cv_labels[1]))
+    round_axis(run, axes.xaxis, 0)
+    round_axis(run, axes.yaxis, 1)
     axes.grid_values = (x, y, matrix, label)
+
+
+def of_pi(value, _=None):
+    """A tick in quarters of a turn."""
+    quarters = round(2 * value / math.pi)
+    if quarters == 0:
+        return "0"
+    head = {1: "", -1: "−"}.get(quarters if quarters % 2 else quarters // 2)
+    head = str(quarters if quarters % 2 else quarters // 2).replace("-", "−") if head is None else head
+    return f"{head}π" + ("/2" if quarters % 2 else "")
+
+
+def round_axis(run, axis, k=0):
+    """The axis of a variable that goes all round one turn, in quarters of it."""
+    if k < len(run.periods) and abs(run.periods[k] - 2 * math.pi) < 1e-9:
+        axis.set_major_locator(ticker.MultipleLocator(math.pi / 2))
+        axis.set_major_formatter(of_pi)
+
+
+def closed(run, x, *curves):
+    """x and curves over it, all round a period with the last point before and the first behind."""
+    period = run.periods[0] if len(run.periods) == 1 else 0.0
+    if not period > 0:
+        return (x, *curves)
+    return (np.r_[x[-1] - period, x, x[0] + period], *(np.r_[c[-1], c, c[0]] for c in curves))
 
 
 def zoom(axes, values, bars=0, floor=None, symmetric=False):

@@ -243,6 +243,7 @@ Grid RunConfig::grid() const {
     for (std::size_t k = 0; k < at(grid.dims); ++k) {
         grid.from[k] = umbrella.from[k];
         grid.to[k] = umbrella.to[k];
+        grid.round[k] = umbrella.all_round(k);
         grid.bins[k] = estimate.bins.empty() ? 100 : estimate.bins[k];
     }
     return grid;

@@ -101,7 +101,8 @@ std::vector<double> nearest_rows(const UmbrellaConfig& umbrella, const Model& mo
         for (std::size_t r = 0; r < at(table.rows); ++r) {
             double distance = 0;
             for (std::size_t k = 0; k < K; ++k) {
-                const double d = (xi[r * K + k] - center[k]) / grid.width(static_cast<int>(k));
+                const double d = nearest_image(xi[r * K + k] - center[k], umbrella.period(k)) /
+                                 grid.width(static_cast<int>(k));
                 distance += d * d;
             }
             if (distance < least) {
@@ -283,9 +284,9 @@ std::vector<CvValue> umbrella_centers(const UmbrellaConfig& umbrella) {
     const auto centre = [&](std::size_t k, index i) {
         return umbrella.windows[k] == 1
                    ? 0.5 * (umbrella.from[k] + umbrella.to[k])
-                   : umbrella.from[k] + (umbrella.to[k] - umbrella.from[k]) *
-                                            static_cast<double>(i) /
-                                            static_cast<double>(umbrella.windows[k] - 1);
+                   : umbrella.from[k] +
+                         (umbrella.to[k] - umbrella.from[k]) * static_cast<double>(i) /
+                             static_cast<double>(umbrella.windows[k] - (umbrella.all_round(k) ? 0 : 1));
     };
     std::vector<CvValue> centers;
     for (index i = 0; i < umbrella.windows[0]; ++i)

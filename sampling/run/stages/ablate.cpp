@@ -69,6 +69,7 @@ UmbrellaAlone::UmbrellaAlone(Run& run, const std::vector<double>& levels)
     piece_ = plan_.exchange > 0 ? plan_.exchange
                                 : static_cast<index>(ensemble_.launch_steps()) / stride * stride + stride;
     windows_.beta = run.windows.beta;
+    windows_.period = run.windows.period;
     add_windows(windows_, run, umbrella_centers(run.config.umbrella));
     bias_ = umbrella_of(run, windows_, 0, plan_);
     bias_->begin(ensemble_);

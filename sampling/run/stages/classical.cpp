@@ -178,9 +178,10 @@ void ClassicalTable::judge_samples(std::size_t value, std::size_t variable,
     for (std::size_t i = 0; i < near_.size(); ++i) {
         (reference.exact() || i % 2 ? one : other).push_back(nearby[i]);
         for (int k = 0; k < run_.grid.dims; ++k) {
-            const double d = static_cast<double>(physics_.xi[static_cast<std::size_t>(
-                                 k * run_.samples.n + near_[i])]) -
-                             values_[value][static_cast<std::size_t>(k)];
+            const double d = run_.grid.apart(
+                k, static_cast<double>(
+                       physics_.xi[static_cast<std::size_t>(k * run_.samples.n + near_[i])]),
+                values_[value][static_cast<std::size_t>(k)]);
             square += d * d;
         }
     }

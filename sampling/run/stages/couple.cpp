@@ -36,7 +36,7 @@ double distance(const Run& run, const CvValue& a, const double* b) {
     double sum = 0;
     for (int k = 0; k < run.grid.dims; ++k) {
         const auto i = static_cast<std::size_t>(k);
-        const double d = (a[i] - b[i]) / window_spacing(run, k);
+        const double d = run.grid.apart(k, a[i], b[i]) / window_spacing(run, k);
         sum += d * d;
     }
     return sum;
@@ -152,7 +152,8 @@ void judge_overlaps(const Run& run, std::vector<CouplingPlace>& places) {
             if (a >= center.size() || b >= center.size()) continue;
             CvValue middle{};
             for (std::size_t k = 0; k < middle.size(); ++k)
-                middle[k] = 0.5 * (center[a][k] + center[b][k]);
+                middle[k] =
+                    center[a][k] + 0.5 * run.windows.apart(static_cast<int>(k), center[b][k], center[a][k]);
             const double d = distance(run, place.at, middle.data());
             if (d >= nearest) continue;
             nearest = d;
@@ -217,7 +218,8 @@ Json choose_next(Run& run, const std::vector<CouplingPlace>& places) {
     for (int k = 0; k < run.grid.dims; ++k)
         unit[static_cast<std::size_t>(k)] = window_spacing(run, k);
     Json list = Json::array();
-    for (std::size_t i : choose_places(places, run.config.coupling.windows, unit, kSeparation)) {
+    for (std::size_t i : choose_places(places, run.config.coupling.windows, unit, kSeparation,
+                                       run.windows.period)) {
         run.coupling.places.push_back(places[i].at);
         list.push_back({{"cv", cv_json(run.grid.dims, places[i].at)},
                         {"reason", places[i].reason()},

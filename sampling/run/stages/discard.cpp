@@ -15,7 +15,8 @@ bool in_reach(const Run& run, index earlier, const WindowData& now) {
     double apart = 0;
     for (int k = 0; k < run.grid.dims; ++k) {
         const auto d = static_cast<std::size_t>(k);
-        const double gap = run.windows.center[static_cast<std::size_t>(earlier)][d] - now.center[d];
+        const double gap =
+            run.windows.apart(k, run.windows.center[static_cast<std::size_t>(earlier)][d], now.center[d]);
         apart += run.windows.beta[d] * now.stiffness[d] * gap * gap;
     }
     return apart <= kReach * kReach;

@@ -2,6 +2,7 @@
 #include "sampling/run/stages.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
@@ -59,6 +60,8 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
     record["iterations"] = result.iterations;
     record["residual"] = result.residual;
     record["converged"] = result.converged;
+    if (std::isfinite(result.once_round))
+        record["once_round_kt"] = {result.once_round, result.once_round_error};
     record["error_blocks"] = result.error_blocks.count();
     record["compared"] = result.compared;
     record["samples"] =

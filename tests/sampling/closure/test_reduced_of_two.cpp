@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <random>
@@ -137,6 +138,74 @@ TEST_CASE("two variables: a double well beside a spring has the double well's ti
     const CvValue x = model.centre(20 * ReducedModelOfTwo::kSide + 30);
     CHECK(b[0] == doctest::Approx(separable(x[0], x[1])[0]).epsilon(0.02));
     CHECK(b[1] == doctest::Approx(separable(x[0], x[1])[1]).epsilon(0.02));
+}
+
+TEST_CASE("two variables: a torus and a ring beside a spring have the rates and times of their factors") {
+    constexpr double pi = 3.14159265358979323846;
+    // Of one ring by the model of one variable; the other factor is a spring of 4, or another ring.
+    const auto slope = [](double x) { return std::sin(x) + 1.6 * std::sin(2 * x); };
+    const auto other_slope = [](double y) { return 0.8 * std::sin(y); };
+    const auto alone = [&](const std::function<double(double)>& f) {
+        ClosureEstimate e;
+        e.period = 2 * pi;
+        for (int i = 0; i < 96; ++i) {
+            e.x.push_back(-pi + 2 * pi * i / 96);
+            e.drift.push_back(f(e.x.back()));
+            e.diffusion.push_back(0.5);
+            e.drift_error.push_back(1e-9);
+            e.diffusion_error.push_back(1e-9);
+        }
+        return ReducedModel(e, 0, 0);
+    };
+    const ReducedModel first = alone(slope), second = alone(other_slope);
+    for (const double shift : {0.0, 1.3}) {
+        CAPTURE(shift);
+        EstimateOfTwo torus, tube;
+        torus.period = {2 * pi, 2 * pi};
+        tube.period = {2 * pi, 0};
+        std::vector<double> log_p;
+        for (int i = 0; i < 36; ++i)
+            for (int j = 0; j < 36; ++j) {
+                const double x = shift + 2 * pi * i / 36, y = -0.4 + 2 * pi * j / 36;
+                const double z = 2.0 * (2.0 * j / 35 - 1);
+                const auto put = [&](EstimateOfTwo& e, const CvValue& at, const DriftAndDiffusion& v) {
+                    e.add(at, [&](int o) { return v[static_cast<std::size_t>(o)]; },
+                          [](int) { return 1e-9; });
+                };
+                put(torus, {x, y}, {slope(x), other_slope(y), 0.5, 0, 0.5});
+                put(tube, {x, z}, {slope(x), -4 * z, 0.5, 0, 0.5});
+                log_p.push_back(-2 * (std::cos(x) + 0.8 * std::cos(2 * x) + 0.8 * std::cos(y)));
+            }
+        const ReducedModelOfTwo both(torus), reversible(torus, log_p), one(tube);
+        CHECK(both.ring(0) == doctest::Approx(2 * pi));
+        CHECK(both.ring(1) == doctest::Approx(2 * pi));
+        CHECK(one.ring(1) == 0);
+        std::vector<double> exact = first.rates(2);
+        const double slowest = exact[0];
+        exact.push_back(second.rates(1)[0]);
+        std::sort(exact.begin(), exact.end());
+        for (const ReducedModelOfTwo* m : {&both, &reversible}) {
+            const std::vector<double> rates = m->rates(2);
+            CHECK(rates[0] == doctest::Approx(exact[0]).epsilon(0.01));
+            CHECK(rates[1] == doctest::Approx(exact[1]).epsilon(0.01));
+            // A strip as the target is reached either way round; where the cells begin does not matter.
+            for (const double to : {pi / 2 + 0.1, -pi / 2}) {
+                const EllipseSet strip{{to, 0.0}, {0.05, 1e3}, {2 * pi, 2 * pi}};
+                for (const double from : {0.4, 2.9, -2.7}) {
+                    const double time = m->at(m->mean_times(strip), {from, 5.0});
+                    const double near = m->at(m->mean_times(strip), {from + 2 * pi, 1.0 - 2 * pi});
+                    CHECK(time == doctest::Approx(near).epsilon(1e-6));
+                    // The strip's rims are nearer than its middle.
+                    CHECK(time < first.mean_time(from, to) * 1.005);
+                    CHECK(time > first.mean_time(from, to) * 0.92);
+                }
+            }
+        }
+        CHECK(one.rates(1)[0] == doctest::Approx(slowest).epsilon(0.01));
+        const std::vector<double> p = both.density();
+        CHECK(std::log(both.at(p, {pi / 2, 0.3}) / both.at(p, {pi, 0.3})) ==
+              doctest::Approx(2 * (std::cos(pi) + 0.8 - std::cos(pi / 2) + 0.8)).epsilon(0.03));
+    }
 }
 
 TEST_CASE("two variables: rates of linear drifts, turning ones and with correlated noise") {

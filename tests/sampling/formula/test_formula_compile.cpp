@@ -65,6 +65,26 @@ TEST_CASE("formula compiled: umbrella runs have the bits of the bytecode") {
     check_same_bits(two_wells(), setup);
 }
 
+TEST_CASE("formula compiled: umbrellas all round a period have the bits of the bytecode") {
+    FormulaSystemText text;
+    text.variables = {"x", "y"};
+    text.potential = "cos(x) + 0.5*cos(2*y) + 0.3*cos(x - y)";
+    text.beta = 1;
+    PathSetup setup;
+    setup.dt = 1e-2;
+    setup.periods.period[0] = 1.5f;  // so short that trajectories cross the seam
+    setup.periods.middle[0] = 0.2f;
+    for (const Scheme scheme : {Scheme::leimkuhler_matthews, Scheme::mala, Scheme::baoab}) {
+        setup.scheme = scheme;
+        text.cv = {"x"};
+        check_same_bits(text, setup);
+        text.cv = {"x - y", "x + y"};
+        setup.periods.period[1] = 2.0f;
+        check_same_bits(text, setup);
+        setup.periods.period[1] = 0.0f;
+    }
+}
+
 TEST_CASE("formula compiled: noise by a matrix, a curved variable and constraints keep their bits") {
     FormulaSystemText text;
     text.variables = {"x", "y", "z"};

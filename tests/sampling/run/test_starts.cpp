@@ -155,8 +155,18 @@ TEST_CASE("collective variables: samples that would cross the cut of an angle ar
     job.more = initial("[1.0, 0.1]");
     const std::string turn = "{ formula = \"atan2(y,x)\", period = 6.283185307179586 }";
     job.cvs = "[" + turn + "]";
-    job.from = "-3.141592653589793", job.to = "3.141592653589793";
+    job.from = "-2.9", job.to = "3.141592653589793";
     says(job, "has a cut at -3.14159");
+    // All round there is no cut, but the jump has to be one of whole periods.
+    job.from = "-3.141592653589793";
+    CHECK(job.refusal() == "");
+    job.cvs = "[{ formula = \"2*atan2(y,x) - atan2(x,y)\", period = 6.283185307179586 }]";
+    CHECK(job.refusal() == "");
+    for (const char* formula : {"0.5*atan2(y,x)", "atan2(y,x) + atan(y/x)", "x*atan2(y,x)"}) {
+        CAPTURE(formula);
+        job.cvs = "[{ formula = \"" + std::string(formula) + "\", period = 6.283185307179586 }]";
+        says(job, "at a cut, which is no multiple of its period");
+    }
     for (const char* formula : {"atan2(y,x)", "2*atan2(y,x)", "atan2(y,x) + 0.3", "-atan2(y,x)",
                                 "0.2 - atan2(y,x)/2", "atan(y/x)", "atan2(y,x) + 0.1*x"}) {
         CAPTURE(formula);
@@ -179,6 +189,8 @@ TEST_CASE("collective variables: samples that would cross the cut of an angle ar
     job.cvs = "[{ formula = \"x\", period = 6.283185307179586 }]";
     job.potential = "cos(x) + 5*(y - sin(x))^2";
     job.from = "-3.141592653589793", job.to = "3.141592653589793";
+    says(job, "but the system is not the same a period on");
+    job.from = "-3.0", job.to = "3.0";
     CHECK(job.refusal() == "");
 }
 

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib import ticker
 
 from data import column, dig, exact_free_energy, free_energy_residuals
-from draw import band, figure, heat_map
+from draw import band, closed, figure, heat_map, round_axis
 from palette import COLOUR, LIGHT
 from words import fmt, plain
 
@@ -61,13 +61,15 @@ def energy_unit(run):
 def curve_panel(run, table, value, error, exact):
     def panel(axes):
         name = method_of(run)
-        band(axes, table["cv_1"], value, error, COLOUR["physics"], f"F, {name}" if name else "F",
+        x, of_x, error_of_x = closed(run, table["cv_1"], value, error)
+        band(axes, x, of_x, error_of_x, COLOUR["physics"], f"F, {name}" if name else "F",
              "± 2 standard errors")
         if exact is not None:
-            axes.plot(table["cv_1"], exact, color=COLOUR["exact"], lw=1.2, ls=(0, (4, 3)),
+            axes.plot(*closed(run, table["cv_1"], exact), color=COLOUR["exact"], lw=1.2, ls=(0, (4, 3)),
                       label="exact")
         axes.set(ylabel=f"F({plain(run.given)})  (energy)", xlabel=plain(run.cv_labels[0]))
         axes.set_title("Free energy")
+        round_axis(run, axes.xaxis)
         if run.kt > 0:
             right = axes.secondary_yaxis("right",
                                          functions=(lambda f: f / run.kt, lambda f: f * run.kt))
@@ -88,14 +90,16 @@ def residual_panel(run, table, scaled):
         axes.set_ylim(-limit, limit)
         axes.yaxis.set_major_locator(ticker.MultipleLocator(2))
         axes.set(xlabel=plain(run.cv_labels[0]), ylabel="(F − exact) / std. error")
+        round_axis(run, axes.xaxis)
         axes.set_title("Difference from exact, in standard errors")
     return panel
 
 
 def error_panel(run, table, error):
     def panel(axes):
-        axes.plot(table["cv_1"], error, color=COLOUR["physics"])
+        axes.plot(*closed(run, table["cv_1"], error), color=COLOUR["physics"])
         axes.set_ylim(bottom=0)
+        round_axis(run, axes.xaxis)
         axes.set(xlabel=plain(run.cv_labels[0]), ylabel="std. error  (energy)")
         axes.set_title("Standard error")
     return panel

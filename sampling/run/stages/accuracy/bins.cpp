@@ -26,10 +26,14 @@ double curvature_of(double step) {
 double step_across(const Grid& grid, const std::vector<double>& profile, index bin, int k) {
     const index apart = grid.dims == 2 && k == 0 ? grid.bins[1] : 1, place = grid.bin(k, bin);
     const auto at = [&](index b) { return profile[static_cast<std::size_t>(b)]; };
-    const bool before = place > 0 && std::isfinite(at(bin - apart));
-    const bool after = place + 1 < grid.bins[static_cast<std::size_t>(k)] && std::isfinite(at(bin + apart));
-    if (before && after) return 0.5 * (at(bin + apart) - at(bin - apart));
-    return after ? at(bin + apart) - at(bin) : before ? at(bin) - at(bin - apart) : 0.0;
+    const index bins = grid.bins[static_cast<std::size_t>(k)];
+    const bool round = grid.round[static_cast<std::size_t>(k)];
+    const index lower = bin + (place > 0 ? -apart : (bins - 1) * apart);
+    const index upper = bin + (place + 1 < bins ? apart : (1 - bins) * apart);
+    const bool before = (place > 0 || round) && std::isfinite(at(lower));
+    const bool after = (place + 1 < bins || round) && std::isfinite(at(upper));
+    if (before && after) return 0.5 * (at(upper) - at(lower));
+    return after ? at(upper) - at(bin) : before ? at(bin) - at(lower) : 0.0;
 }
 
 }  // namespace

@@ -207,7 +207,8 @@ void check_cvs(Run& run, const Rows& x) {
     double worst = 0;
     for (int k = 0; k < run.model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
-        const std::vector<double> by = difference(single[i], exact[i]);
+        std::vector<double> by = difference(single[i], exact[i]);
+        for (double& d : by) d = nearest_image(d, run.grid.period(k));
         const double far = std::max(std::fabs(run.grid.from[i]), std::fabs(run.grid.to[i]));
         const double off = std::max(root_mean_square(by, 0, by.size()), float_spacing(far));
         const double part = off / run.grid.width(k);

@@ -83,7 +83,8 @@ BiasedDrift::Rows BiasedDrift::drift(index window, const Rows& x) const {
             const std::vector<double>&xi = terms[dim() + k], &pull = terms[dim() + cvs() + k * dim() + d];
             for (std::size_t i = 0; i < drift[d].size(); ++i)
                 drift[d][i] +=
-                    run_.windows.stiffness[w][k] * (run_.windows.center[w][k] - xi[i]) * pull[i];
+                    run_.windows.stiffness[w][k] *
+                    run_.windows.apart(static_cast<int>(k), run_.windows.center[w][k], xi[i]) * pull[i];
         }
     return drift;
 }
@@ -94,7 +95,8 @@ std::vector<double> BiasedDrift::energy(index window, const Rows& x) const {
     std::vector<double> energy = terms[0];
     for (std::size_t k = 0; k < cvs(); ++k)
         for (std::size_t i = 0; i < energy.size(); ++i) {
-            const double r = terms[1 + k][i] - run_.windows.center[w][k];
+            const double r =
+                run_.windows.apart(static_cast<int>(k), terms[1 + k][i], run_.windows.center[w][k]);
             energy[i] += 0.5 * run_.windows.stiffness[w][k] * r * r;
         }
     return energy;

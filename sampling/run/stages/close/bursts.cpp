@@ -49,6 +49,14 @@ void ClosureStage::leave_out_bare(std::vector<CvValue>& values, index side) {
         if (t >= 0 && u >= 0 && t < static_cast<double>(side) && u < static_cast<double>(side))
             ++near[static_cast<std::size_t>(static_cast<index>(t) * side + static_cast<index>(u))];
     }
+    // All round the last value of a line is the first.
+    for (int k = 0; k < 2; ++k)
+        for (index i = 0; ring(k) && i < side; ++i) {
+            const index first = k == 0 ? i : i * side, apart = (side - 1) * (k == 0 ? side : 1);
+            index &one = near[static_cast<std::size_t>(first)],
+                  &other = near[static_cast<std::size_t>(first + apart)];
+            one = other = one + other;
+        }
     std::vector<CvValue> kept;
     for (std::size_t v = 0; v < values.size(); ++v)
         if (near[v] >= kStartsNear) kept.push_back(values[v]);
@@ -69,6 +77,7 @@ void ClosureStage::covered(double& from, double& to) {
         const double t = (static_cast<double>(value) - from) / width + 0.5;
         if (t >= 0 && t < static_cast<double>(c_.values)) ++near[static_cast<std::size_t>(t)];
     }
+    if (ring(0)) near.front() = near.back() = near.front() + near.back();  // the same place
     index best = 0, end = -1, length = 0;
     for (index v = 0; v < c_.values; ++v) {
         length = near[static_cast<std::size_t>(v)] >= kStartsNear ? length + 1 : 0;

@@ -32,7 +32,6 @@ double block_factor(const PhiloxStream<float>& rng, index g, index blocks) {
 void ClosureStage::run(const ConditionalMoments& moments, const ConditionalMoments* narrow) {
     open_csv();
     if (narrow) take_narrow(*narrow);
-    warn_rings();
     conditional(moments);
     lifted();
     const std::string& scheme = config_.integrator.scheme;
@@ -158,8 +157,10 @@ std::vector<double> ClosureStage::log_density(index replicate) const {
     if (K_ == 2) return out;
     // The profile is that of the bins' centres: what they hold, by the same second differences.
     const std::vector<double> centre = out;
-    for (std::size_t b = 1; b + 1 < bins; ++b) {
-        const double around = std::exp(centre[b - 1] - centre[b]) + std::exp(centre[b + 1] - centre[b]);
+    const bool round = grid_.round[0];
+    for (std::size_t b = round ? 0 : 1; b + (round ? 0 : 1) < bins; ++b) {
+        const double before = centre[b > 0 ? b - 1 : bins - 1], after = centre[b + 1 < bins ? b + 1 : 0];
+        const double around = std::exp(before - centre[b]) + std::exp(after - centre[b]);
         if (std::isfinite(around)) out[b] += std::log1p((around - 2) / 24);
     }
     return out;
@@ -171,13 +172,11 @@ bool ClosureStage::ring(int k) const {
     return period > 0 && std::fabs(grid_.to[c] - grid_.from[c] - period) < kPartOfRing * grid_.width(k);
 }
 
-void ClosureStage::warn_rings() {
-    for (int k = 0; k < K_ && K_ == 2; ++k) {
-        if (ring(k))
-            add_warning("closure: collective variable " + std::to_string(k + 1) +
-                        " is periodic and covered all round, but the reduced models have walls "
-                        "where it closes: times and rates are those of an interval, not of a ring");
-    }
+CvValue ClosureStage::rings() const {
+    CvValue period{};
+    for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k)
+        if (ring(static_cast<int>(k))) period[k] = config_.cv.variables[k].period;
+    return period;
 }
 
 void ClosureStage::warn_flat(const ConditionalMoments& m) {
@@ -219,6 +218,7 @@ void ClosureStage::average(const std::string& name, const std::vector<CvValue>& 
     ClosureSource source;
     ClosureSourceOfTwo of_two;
     source.name = of_two.name = name;
+    of_two.estimate.period = rings();
     if (ring(0)) source.estimate.period = config_.cv.variables[0].period;
     for (index b = 0; b < n; ++b) {
         const auto place = [&](int o) { return static_cast<std::size_t>(o * n + b); };

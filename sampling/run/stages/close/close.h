@@ -186,8 +186,7 @@ private:
 
     // Whether the bins go all round a periodic variable.
     bool ring(int k) const;
-    // Two collective variables: where one closes on itself and the reduced models do not.
-    void warn_rings();
+    CvValue rings() const;  // the periods of those that do; else 0
     // Where ξ does not change along any direction that moves.
     void warn_flat(const ConditionalMoments& m);
     // Generated states at every bin, and the same healed.

@@ -20,6 +20,7 @@ void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
             [&](int o) { return m.mean_error[m.place(o, b)]; }, "conditional");
     ClosureSourceOfTwo source;
     source.name = "conditional";
+    source.estimate.period = rings();
     for (index b = 0; b < grid_.size(); ++b)
         source.estimate.add(centre(b), [&](int o) { return m.mean[m.place(o, b)]; },
                             [&](int o) { return m.mean_error[m.place(o, b)]; });
@@ -92,7 +93,7 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
     ClosureSourceOfTwo source;
     source.name = "burst";
     source.lag = lag.tau;
-    source.estimate = {m.values, lag.value, lag.error};
+    source.estimate = {m.values, lag.value, lag.error, rings()};
     add_source(std::move(source));
     if (find("burst"))
         relax(slow_motion(sources_of_two_.back().model), m.lags.back(), {});
@@ -111,7 +112,7 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
 }
 
 EllipseSet ClosureStage::near(const CvValue& place) const {
-    return {place, {c_.passage_radius[0], c_.passage_radius[1]}};
+    return {place, {c_.passage_radius[0], c_.passage_radius[1]}, rings()};
 }
 
 void ClosureStage::follow(ClosureSourceOfTwo& s) {
@@ -151,19 +152,28 @@ void ClosureStage::simulate(ClosureSourceOfTwo& s) {
         low[k] = first[k] - static_cast<double>(kMargin) * h[k];
         high[k] = last[k] + static_cast<double>(kMargin) * h[k];
     }
+    CvPeriods periods;
+    for (std::size_t k = 0; k < 2; ++k) {
+        periods.period[k] = static_cast<float>(m.ring(k));
+        periods.middle[k] = static_cast<float>(0.5 * (first[k] + last[k]));
+    }
     const std::vector<index> nearest = m.nearest_inside();
     const auto size = static_cast<std::size_t>(wide * wide);
     std::vector<float> table(5 * size);
     for (index p = 0; p < wide * wide; ++p) {
         const index i = p / wide - kMargin, j = p % wide - kMargin;
-        const index cell = std::clamp<index>(i, 0, side - 1) * side +
-                           std::clamp<index>(j, 0, side - 1);
+        const auto outside = [](std::size_t, index at) { return at < 0 || at >= side; };
+        const auto within = [&](std::size_t k, index at) {
+            return m.ring(k) > 0 ? (at + side) % side : std::clamp<index>(at, 0, side - 1);
+        };
+        const index cell = within(0, i) * side + within(1, j);
         const index from = nearest[static_cast<std::size_t>(cell)];
         DriftAndDiffusion v = m.coefficients(from);
-        // A drift that would lead out beyond the walls is turned back.
+        // A drift that would lead out beyond the walls is turned back; all round there are none.
         const double away[2] = {h[0] * static_cast<double>(i - from / side),
                                 h[1] * static_cast<double>(j - from % side)};
         for (std::size_t k = 0; k < 2; ++k) {
+            if (m.ring(k) > 0 && away[k] != 0 && outside(k, k == 0 ? i : j)) continue;
             const double push = kWall * v[2 + 2 * k] / (0.25 * static_cast<double>(side) * h[k]);
             if (away[k] > 0) v[k] = std::min(v[k], -push);
             if (away[k] < 0) v[k] = std::max(v[k], push);
@@ -177,7 +187,7 @@ void ClosureStage::simulate(ClosureSourceOfTwo& s) {
     Buffer<float> device_table(stream_.device(), static_cast<index>(table.size()));
     copy_to_device(stream_, device_table.span(), table.data());
     simulate(s, *plane_passage_kernel(low, high, {wide, wide}, device_table.span(),
-                                      config_.integrator.portable_math));
+                                      config_.integrator.portable_math, periods));
 }
 
 void ClosureStage::write_surfaces() {

@@ -39,7 +39,7 @@ CvValue ClosureStage::passage_to(std::size_t target) const {
 std::array<PassageSet, 2> ClosureStage::passage_sets(std::size_t target) const {
     const CvValue to = passage_to(target);
     const double from = c_.passage_from[0];
-    if (K_ == 2) return {PassageSet{}, ellipse(to, c_.passage_radius)};
+    if (K_ == 2) return {PassageSet{}, ellipse(to, c_.passage_radius, rings())};
     if (!ring(0)) return {PassageSet{}, to[0] >= from ? above(0, to[0]) : below(0, to[0])};
     const double period = config_.cv.variables[0].period;
     const double left = to[0] + period * std::floor((from - to[0]) / period);
@@ -190,8 +190,8 @@ void ClosureStage::committor_of_bursts() {
         between = [a, b](const CvValue& x) { return x[0] > a && x[0] < b; };
     } else {
         const EllipseSet a = near(passage_from()), b = near(passage_to(targets() - 1));
-        sets[0] = ellipse(a.centre, a.radius);
-        sets[1] = ellipse(b.centre, b.radius);
+        sets[0] = ellipse(a.centre, a.radius, a.period);
+        sets[1] = ellipse(b.centre, b.radius, b.period);
         between = [a, b](const CvValue& x) { return a.level(x) > 0 && b.level(x) > 0; };
     }
     std::vector<index> inside;

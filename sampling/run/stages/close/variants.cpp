@@ -128,6 +128,7 @@ void vary_surfaces(ClosureSourceOfTwo& source, const F& model) {
             {part([&](std::size_t k, std::size_t i) { return i % 2 == 0 || last(k, i); }), -kOfSecond,
              true});
         for (std::size_t axis = 0; axis < 2; ++axis) {
+            if (source.model.ring(axis) > 0) continue;  // no walls
             const std::vector<double>& x = values[axis];
             source.variants.push_back(
                 {part([&](std::size_t k, std::size_t i) {

@@ -19,9 +19,9 @@ LocalLaw law_near(const Run& run, const std::vector<float>& xi, const CvValue& v
     std::vector<double> away;
     for (int k = 0; k < run.grid.dims; ++k)
         for (index j : close)
-            away.push_back(
-                static_cast<double>(xi[static_cast<std::size_t>(k * run.samples.n + j)]) -
-                value[static_cast<std::size_t>(k)]);
+            away.push_back(run.grid.apart(
+                k, static_cast<double>(xi[static_cast<std::size_t>(k * run.samples.n + j)]),
+                value[static_cast<std::size_t>(k)]));
     const std::vector<SampleBlock>& all = run.samples.blocks;
     std::vector<index> blocks;
     std::size_t at = 0;

@@ -84,8 +84,9 @@ std::vector<float> Starts::nearest(const std::vector<float>& xi) {
             double apart = 0;
             for (int k = 0; k < run_.grid.dims; ++k) {
                 const double d =
-                    (static_cast<double>(xi[static_cast<std::size_t>(k * samples.n + j)]) -
-                     values_[c][static_cast<std::size_t>(k)]) / run_.grid.width(k);
+                    run_.grid.apart(
+                        k, static_cast<double>(xi[static_cast<std::size_t>(k * samples.n + j)]),
+                        values_[c][static_cast<std::size_t>(k)]) / run_.grid.width(k);
                 apart += d * d;
             }
             if (apart < least) {
