@@ -37,43 +37,71 @@ double FreeEnergyProfile::difference_error(const std::array<double, 2>& x,
     return std::hypot(influence_error(g.data(), blocks), moved);
 }
 
-// The least of values with noise is one whose noise is below 0. More noise R of the same law, added to F,
-// chooses a bin where E[R] is half of what the choice lowers at √2 of the noise, and that is in
-// proportion to the noise where bins are level (less where they are not).
-double FreeEnergyProfile::lowered_by_choice() const {
-    constexpr index kReplicates = 128;
+namespace {
+
+constexpr index kChoices = 256;
+constexpr double kReach = 5.0;      // errors: bins further above are never chosen
+constexpr double kLeastPart = 0.3;  // of a squared error that the choice may leave
+
+// What it adds to squared errors that noise chose the minimum, or takes off: the noise of a bin
+// that won is narrow. Beside the chosen bin J the error of bin b is E[(N_b − N_J)²] of the noise N.
+// More noise R of the same law, added to F, chooses by both, T = N + R: as R − N is independent of
+// T, E[(T_b − T_J)²]/4 = E[(R_b − R_J)²] − E[s²_bJ]/2, s² the variance of a difference. Where that
+// is in proportion to the noise, as of level bins (of others it is less), E[(N_b − N_J)²] is half
+// of E[(T_b − T_J)²].
+std::vector<double> added_by_choice(const FreeEnergyProfile& p) {
     constexpr uint64 kSeed = 5030;
-    constexpr double kReach = 5.0;  // errors: bins further above are never chosen
+    const index bins = p.grid.size(), blocks = p.blocks;
+    const double scale = std::sqrt(static_cast<double>(blocks) / static_cast<double>(blocks - 1));
+    // By block, what a deviate of it adds to F(b) − F(minimum): s²_bJ is the square of a difference
+    // of these.
+    const auto share = [&](index b, index g) {
+        const double* row = &p.influence[at(g * bins)];
+        return scale * (row[b] - row[p.minimum_bin]);
+    };
     std::vector<index> near;
-    for (index b = 0; b < grid.size(); ++b)
-        if (free_energy[at(b)] < kReach * std_error[at(b)]) near.push_back(b);
-    if (near.empty()) return 0.0;
-    const double scale =
-        std::sqrt(static_cast<double>(blocks) / static_cast<double>(blocks - 1));
-    std::vector<double> deviate(at(blocks));
-    double sum = 0.0;
-    for (index r = 0; r < kReplicates; ++r) {
+    for (index b = 0; b < bins; ++b)
+        if (b != p.minimum_bin && p.free_energy[at(b)] < kReach * p.std_error[at(b)])
+            near.push_back(b);
+    // With R_b = z·s_b: R_J² sums up to `squares`, 2 z R_J − s_J to `along`, s_J² to `variances`.
+    std::vector<double> z(at(blocks)), along(at(blocks), 0.0);
+    double squares = 0.0, variances = 0.0;
+    for (index r = 0; r < kChoices && !near.empty(); ++r) {
+        check_stop();
         const PhiloxStream<float> random(kSeed, kStreamBootstrap, r);
-        float z[4];
+        float four[4];
         for (index g = 0; g < blocks; ++g) {
-            if (g % 4 == 0) normal_block<Portable>(random, static_cast<uint64>(g / 4), z);
-            deviate[at(g)] = scale * static_cast<double>(z[g % 4]);
+            if (g % 4 == 0) normal_block<Portable>(random, static_cast<uint64>(g / 4), four);
+            z[at(g)] = static_cast<double>(four[g % 4]);
         }
+        index chosen = p.minimum_bin;
         double least = 0.0, noise = 0.0;
         for (const index b : near) {
             double added = 0.0;
-            for (index g = 0; g < blocks; ++g)
-                added += deviate[at(g)] * (influence[at(g * grid.size() + b)] -
-                                           influence[at(g * grid.size() + minimum_bin)]);
-            if (free_energy[at(b)] + added < least) {
-                least = free_energy[at(b)] + added;
-                noise = added;
-            }
+            for (index g = 0; g < blocks; ++g) added += z[at(g)] * share(b, g);
+            if (p.free_energy[at(b)] + added >= least) continue;
+            least = p.free_energy[at(b)] + added;
+            noise = added;
+            chosen = b;
         }
-        sum -= noise;
+        squares += noise * noise;
+        for (index g = 0; g < blocks; ++g) {
+            const double s = share(chosen, g);
+            along[at(g)] += 2.0 * z[at(g)] * noise - s;
+            variances += s * s;
+        }
     }
-    return std::sqrt(2.0) * sum / static_cast<double>(kReplicates);
+    std::vector<double> added(at(bins), 0.0);
+    const double wider = student_factor(blocks);
+    for (index b = 0; b < bins && !near.empty(); ++b) {
+        double sum = 2.0 * squares - variances;
+        for (index g = 0; g < blocks; ++g) sum -= 2.0 * along[at(g)] * share(b, g);
+        added[at(b)] = wider * wider * sum / static_cast<double>(kChoices);
+    }
+    return added;
 }
+
+}  // namespace
 
 void FreeEnergyProfile::finish() {
     minimum_bin = -1;
@@ -99,9 +127,12 @@ void FreeEnergyProfile::finish() {
         if (!bias.empty())
             std_error[at(b)] = std::hypot(std_error[at(b)], bias[at(b)] - bias[at(minimum_bin)]);
     }
-    const double lowered = lowered_by_choice();
-    for (index b = 0; b < grid.size(); ++b)
-        if (b != minimum_bin) std_error[at(b)] = std::hypot(std_error[at(b)], lowered);
+    const std::vector<double> added = added_by_choice(*this);
+    for (index b = 0; b < grid.size(); ++b) {
+        const double square = std_error[at(b)] * std_error[at(b)];
+        if (b != minimum_bin)
+            std_error[at(b)] = std::sqrt(std::max(kLeastPart * square, square + added[at(b)]));
+    }
 }
 
 double FreeEnergyResult::asymptotic_error(index i, index j) const {

@@ -44,12 +44,9 @@ public:
     // Standard error of F(x) − F(y).
     double difference_error(const std::array<double, 2>& x, const std::array<double, 2>& y) const;
 
-    // Subtracts the minimum and fills std_error from influence, bias, and how much too low noise makes
-    // the bin that it chose as the minimum.
+    // Subtracts the minimum and fills std_error from influence, bias, and what it adds that noise
+    // chose the minimum.
     void finish();
-
-private:
-    double lowered_by_choice() const;
 };
 
 struct FreeEnergyResult {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -15,29 +17,38 @@ namespace microlift {
 namespace {
 
 // Over many profiles, the mean of z² over all bins but the minimum, once with the errors of finish() and
-// once with noise alone.
+// once with noise alone. So many neighbouring bins share each part of the noise.
 struct Squares {
     double counted = 0, noise_alone = 0;
 };
-Squares squares_of_profiles(double curvature) {
+Squares squares_of_profiles(const std::function<double(double)>& energy, index shared = 1) {
     constexpr index kBins = 40, kBlocks = 32;
     constexpr int kProfiles = 300;
     constexpr double kNoise = 0.1;
     std::mt19937_64 random(11);
     std::normal_distribution<double> normal;
+    const auto noise = [&](double size) {
+        std::vector<double> parts, out;
+        for (index b = 0; b < kBins + shared - 1; ++b)
+            parts.push_back(size / std::sqrt(static_cast<double>(shared)) * normal(random));
+        for (index b = 0; b < kBins; ++b)
+            out.push_back(std::accumulate(parts.begin() + b, parts.begin() + b + shared, 0.0));
+        return out;
+    };
     Squares out;
     for (int i = 0; i < kProfiles; ++i) {
         FreeEnergyProfile p;
         p.grid.bins = {kBins, 1};
         p.blocks = kBlocks;
         std::vector<double> exact;
+        p.free_energy = noise(kNoise);
         for (index b = 0; b < kBins; ++b) {
-            const double x = static_cast<double>(b) - 0.5 * static_cast<double>(kBins - 1);
-            exact.push_back(0.5 * curvature * x * x);
-            p.free_energy.push_back(exact.back() + kNoise * normal(random));
+            exact.push_back(energy(static_cast<double>(b) - 0.5 * static_cast<double>(kBins - 1)));
+            p.free_energy[at(b)] += exact.back();
         }
-        for (index j = 0; j < kBins * kBlocks; ++j)
-            p.influence.push_back(kNoise / std::sqrt(static_cast<double>(kBlocks)) * normal(random));
+        for (index g = 0; g < kBlocks; ++g)
+            for (const double part : noise(kNoise / std::sqrt(static_cast<double>(kBlocks))))
+                p.influence.push_back(part);
         p.finish();
         const index m = p.minimum_bin;
         for (index b = 0; b < kBins; ++b) {
@@ -45,7 +56,10 @@ Squares squares_of_profiles(double curvature) {
             const double off = p.free_energy[at(b)] - (exact[at(b)] - exact[at(m)]);
             const double all = static_cast<double>(kProfiles * (kBins - 1));
             out.counted += off * off / (p.std_error[at(b)] * p.std_error[at(b)]) / all;
-            out.noise_alone += off * off / (2 * kNoise * kNoise) / all;
+            // Of a bin and the minimum, less what they share.
+            const double apart = static_cast<double>(std::min(std::abs(b - m), shared)) /
+                                 static_cast<double>(shared);
+            out.noise_alone += off * off / (2 * kNoise * kNoise * apart) / all;
         }
     }
     return out;
@@ -110,15 +124,23 @@ struct Dip {
 // Values of one profile share the noise of its minimum: the mean of z² over 300 has a standard error of
 // about sqrt(2/300) = 0.08; 31/29 is that of Student's t.
 TEST_CASE("the minimum is a bin that noise chose, and errors count it") {
-    const Squares level = squares_of_profiles(0);
+    const auto well = [](double stiffness) {
+        return [stiffness](double x) { return 0.5 * stiffness * x * x; };
+    };
+    const Squares level = squares_of_profiles(well(0));
     CHECK(level.noise_alone > 2);
     CHECK(level.counted == doctest::Approx(1).epsilon(0.25));
-    const Squares round = squares_of_profiles(0.005);
+    const Squares round = squares_of_profiles(well(0.005));
     CHECK(round.noise_alone > 1.4);
     CHECK(round.counted == doctest::Approx(1).epsilon(0.25));
     // One bin far below all others: no choice.
-    const Squares steep = squares_of_profiles(4);
+    const Squares steep = squares_of_profiles(well(4));
     CHECK(steep.counted == doctest::Approx(steep.noise_alone).epsilon(0.15));
+    // Two wells whose bins share noise: which well it is does little to the errors of all others.
+    const Squares two = squares_of_profiles(
+        [](double x) { return 2 * std::pow(std::pow(x / 12, 2) - 1, 2); }, 8);
+    CHECK(two.noise_alone == doctest::Approx(1).epsilon(0.25));
+    CHECK(two.counted == doctest::Approx(1).epsilon(0.25));
 }
 
 TEST_CASE("umbrella integration: errors count windows that are not Gaussian") {
