@@ -17,7 +17,9 @@ namespace microlift {
 namespace {
 
 constexpr uint64 kRateReplicates = 12;
-constexpr double kSpacing = 6e-8;  // of single precision, half of it
+constexpr double kSpacing = 6e-8;    // of single precision, half of it
+constexpr double kRounded = 3.4e-8;  // to single precision: half a spacing, at most, over √3
+constexpr double kRidge = 1e-9;       // of variances; what covariances are known to is far less
 constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
 constexpr double kFalseAlarm = 0.05;  // of lags that differ by noise alone
 constexpr double kSameRate = 0.005;  // change of ln rate from one lag to the next that is none
@@ -37,7 +39,8 @@ BurstPoint burst_point(int cvs, const std::vector<double>& sums) {
             sums[static_cast<std::size_t>(1 + all + high * (high + 1) / 2 + low)] / n;
         return (product - mean(a) * mean(b)) * n / (n - 1);
     };
-    // Controls that vary, scaled to variance 1; a small ridge where two of them go together.
+    // Controls that vary, scaled to variance 1. The ridge, for two that go together, leaves as much
+    // of all they take off.
     std::vector<int> used;
     for (int c = R; c < all; ++c)
         if (covariance(c, c) > 1e-12 * (covariance(c - R, c - R) + mean(c - R) * mean(c - R)))
@@ -52,7 +55,7 @@ BurstPoint burst_point(int cvs, const std::vector<double>& sums) {
             const int b = used[at(j)];
             matrix[at(i * m + j)] =
                 covariance(a, b) / std::sqrt(covariance(a, a) * covariance(b, b)) +
-                (i == j ? 1e-6 : 0.0);
+                (i == j ? kRidge : 0.0);
         }
         for (int r = 0; r < R; ++r)
             weight[at(i * R + r)] = covariance(a, r) / std::sqrt(covariance(a, a));
@@ -384,7 +387,7 @@ ClosureEstimate perturbed(const ClosureEstimate& estimate, uint64 seed, uint64 n
 }
 
 double with_difference(double error, double difference, double other_error) {
-    const double noise = 4 * (error * error + other_error * other_error);
+    const double noise = kNoiseOfDifference * (error * error + other_error * other_error);
     return std::sqrt(error * error + std::max(0.0, difference * difference - noise));
 }
 
@@ -400,15 +403,21 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
         for (std::size_t i = 0; i < x.size(); ++i) {
             const BurstPoint& p = moments.point(l, i);
             // Rounded once a step, to single precision.
-            const double rounding = kSpacing * std::fabs(x[i]) *
+            const double rounding = kRounded * std::fabs(x[i]) *
                                     std::sqrt(static_cast<double>(lag.steps) /
                                               static_cast<double>(moments.replicas));
             const double wide = std::sqrt(std::max(0.0, p.covariance[0]));
+            // Of the start, and of formulas as if they were those of a start beside.
+            const std::size_t low = i > 0 ? i - 1 : i, high = std::min(i + 1, x.size() - 1);
+            const double moved = kSpacing * x[i] / (x[high] - x[low]);
+            const BurstPoint &before = moments.point(l, low), &after = moments.point(l, high);
             m.push_back(p.mean[0]);
-            me.push_back(std::hypot(p.mean_error[0], rounding, kSpacing * p.mean[0]));
+            me.push_back(std::hypot(std::hypot(p.mean_error[0], rounding), kRounded * p.mean[0],
+                                    moved * (after.mean[0] - before.mean[0])));
             v.push_back(p.covariance[0]);
-            ve.push_back(std::hypot(p.covariance_error[0], 2 * wide * rounding,
-                                    kSpacing * p.covariance[0]));
+            ve.push_back(std::hypot(std::hypot(p.covariance_error[0], 2 * wide * rounding),
+                                    kRounded * p.covariance[0],
+                                    moved * (after.covariance[0] - before.covariance[0])));
             lag.apparent.drift.push_back(m[i] / lag.tau);
             lag.apparent.drift_error.push_back(me[i] / lag.tau);
             lag.apparent.diffusion.push_back(v[i] / (2 * lag.tau));

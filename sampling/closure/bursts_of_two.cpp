@@ -14,6 +14,7 @@ constexpr int kRoots = 6;          // square roots before the series of a logari
 constexpr double kMostDecay = 2.5;  // of |J| τ: beyond it displacements say little about b and D
 constexpr double kSameDiffusion = 0.005;    // change of D that is none
 constexpr double kRounded = 3.4e-8;  // to single precision: half a spacing, at most, over √3
+constexpr double kSpacing = 6e-8;    // of single precision, half of it
 
 Matrix times(const Matrix& a, const Matrix& b) {
     return {a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2],
@@ -193,8 +194,10 @@ void take_out_curvature(TwoLag& lag, const BurstMoments& m, const Neighbours& ne
     }
 }
 
-// Of what one lag shows at one value, with the rounding of every step to single precision.
-std::array<double, 5> measured_error(const BurstMoments& m, std::size_t lag, std::size_t v) {
+// Of what one lag shows at one value, with the rounding of every step to single precision, and of
+// the start (as if formulas were those of a start beside).
+std::array<double, 5> measured_error(const BurstMoments& m, const Neighbours& near, std::size_t lag,
+                                     std::size_t v) {
     const BurstPoint& p = m.point(lag, v);
     const double t = m.tau(lag);
     double rounding[2], wide[2];
@@ -203,11 +206,22 @@ std::array<double, 5> measured_error(const BurstMoments& m, std::size_t lag, std
                       std::sqrt(static_cast<double>(m.lags[lag]) / static_cast<double>(m.replicas));
         wide[k] = std::sqrt(std::max(0.0, p.covariance[2 * k]));
     }
+    const auto moved = [&](const auto& quantity) {
+        double by[2] = {};
+        for (std::size_t axis = 0; axis < 2; ++axis)
+            for (const Term& term : slope(m, near, v, axis))
+                by[axis] += kSpacing * m.values[v][axis] * term.weight *
+                            quantity(m.point(lag, term.value));
+        return std::hypot(by[0], by[1]);
+    };
     const auto mean = [&](std::size_t k) {
-        return std::hypot(p.mean_error[k], rounding[k], kRounded * p.mean[k]) / t;
+        const double start = moved([k](const BurstPoint& q) { return q.mean[k]; });
+        return std::hypot(std::hypot(p.mean_error[k], rounding[k]), kRounded * p.mean[k], start) / t;
     };
     const auto covariance = [&](std::size_t o, std::size_t a, std::size_t b) {
-        return std::hypot(p.covariance_error[o], wide[a] * rounding[b] + wide[b] * rounding[a],
+        const double start = moved([o](const BurstPoint& q) { return q.covariance[o]; });
+        return std::hypot(std::hypot(p.covariance_error[o], start),
+                          wide[a] * rounding[b] + wide[b] * rounding[a],
                           kRounded * wide[a] * wide[b]) / (2 * t);
     };
     return {mean(0), mean(1), covariance(0, 0, 0), covariance(1, 0, 1), covariance(2, 1, 1)};
@@ -228,7 +242,7 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
             const double t = lag.tau;
             lag.apparent.push_back({p.mean[0] / t, p.mean[1] / t, p.covariance[0] / (2 * t),
                                     p.covariance[1] / (2 * t), p.covariance[2] / (2 * t)});
-            error.push_back(measured_error(m, l, v));
+            error.push_back(measured_error(m, near, l, v));
         }
         lag.error = error;
         for (std::size_t v = 0; v < n; ++v) {

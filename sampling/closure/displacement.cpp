@@ -147,15 +147,26 @@ ReducedModel ReducedModel::beyond_ends() const {
     constexpr double kEnough = 30;  // kT above the end, where next to nothing is
     ReducedModel m = *this;
     if (ring()) return m;
+    // Drift over D along the way out, so far beyond an end. Of a density, whose slope at a place is
+    // mostly noise or structure, by a line through those of two layers.
+    const double layer = 0.1 * (to_ - from_);
+    const auto outward = [&](double end, double sign, double beyond) {
+        const double x = end + sign * beyond;
+        if (!reversible_) return sign * drift(x) / diffusion(x);
+        const auto phi = [&](double layers) {
+            return cumulative(potential_, end - sign * layers * layer);
+        };
+        const double outer = (phi(0) - phi(1)) / layer, inner = (phi(1) - phi(2)) / layer;
+        return -outer - (outer - inner) * (0.5 + beyond / layer);
+    };
     // Φ beyond an end, in steps of the mesh; a range at most.
     const auto beyond = [&](double end, double sign) {
         std::vector<double> phi;
-        const double edge = sign * drift(end);
-        double last = sign > 0 ? potential_.back() : potential_.front(), at_end = last;
-        double force = edge / diffusion(end);
+        const double edge = outward(end, sign, 0);
+        double last = sign > 0 ? potential_.back() : potential_.front(), at_end = last, force = edge;
         while (edge < 0 && last - at_end < kEnough && std::ssize(phi) < points_) {
-            const double x = end + sign * width_ * static_cast<double>(phi.size() + 1);
-            const double now = std::min(sign * drift(x), edge) / diffusion(x);
+            const double now =
+                std::min(outward(end, sign, width_ * static_cast<double>(phi.size() + 1)), edge);
             last -= 0.5 * width_ * (force + now);
             force = now;
             phi.push_back(last);

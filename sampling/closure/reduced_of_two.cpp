@@ -14,7 +14,6 @@ namespace microlift {
 namespace {
 
 constexpr index kMostIntervals = 24;  // of a surface's mesh, along each variable
-constexpr index kCells = ReducedModelOfTwo::kSide * ReducedModelOfTwo::kSide;
 constexpr double kLeastCut = 0.02;    // of an edge, before it meets a set's rim
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
@@ -184,13 +183,13 @@ ReducedModelOfTwo ReducedModelOfTwo::with(const EstimateOfTwo& estimate,
 
 CvValue ReducedModelOfTwo::centre(index cell) const {
     const CvValue h = width();
-    return {mesh_.from[0] + h[0] * (static_cast<double>(cell / kSide) + 0.5),
-            mesh_.from[1] + h[1] * (static_cast<double>(cell % kSide) + 0.5)};
+    return {mesh_.from[0] + h[0] * (static_cast<double>(cell / side_) + 0.5),
+            mesh_.from[1] + h[1] * (static_cast<double>(cell % side_) + 0.5)};
 }
 
 CvValue ReducedModelOfTwo::width() const {
-    return {(mesh_.to[0] - mesh_.from[0]) / static_cast<double>(kSide),
-            (mesh_.to[1] - mesh_.from[1]) / static_cast<double>(kSide)};
+    return {(mesh_.to[0] - mesh_.from[0]) / static_cast<double>(side_),
+            (mesh_.to[1] - mesh_.from[1]) / static_cast<double>(side_)};
 }
 
 // Cells whose nearest value is known, or missing among five of its eight neighbours, which is no hole; of
@@ -218,13 +217,13 @@ void ReducedModelOfTwo::enclose(const std::vector<CvValue>& places,
             if (around >= 5) filled[i * columns + j] = true;
         }
     known = filled;
-    std::vector<index> group(place(kCells), -1), stack;
+    std::vector<index> group(place(side_ * side_), -1), stack;
     std::vector<index> sizes;
     const auto open = [&](index c) {
         const CvValue x = centre(c);
         return group[place(c)] < 0 && known[nearest(0, x[0]) * columns + nearest(1, x[1])];
     };
-    for (index c = 0; c < kCells; ++c) {
+    for (index c = 0; c < side_ * side_; ++c) {
         if (!open(c)) continue;
         const index g = static_cast<index>(sizes.size());
         sizes.push_back(0);
@@ -235,18 +234,18 @@ void ReducedModelOfTwo::enclose(const std::vector<CvValue>& places,
         };
         visit(c);
         while (!stack.empty()) {
-            const index here = stack.back(), i = here / kSide, j = here % kSide;
+            const index here = stack.back(), i = here / side_, j = here % side_;
             stack.pop_back();
             ++sizes.back();
-            if (i > 0) visit(here - kSide);
-            if (i + 1 < kSide) visit(here + kSide);
+            if (i > 0) visit(here - side_);
+            if (i + 1 < side_) visit(here + side_);
             if (j > 0) visit(here - 1);
-            if (j + 1 < kSide) visit(here + 1);
+            if (j + 1 < side_) visit(here + 1);
         }
     }
     const index best = std::max_element(sizes.begin(), sizes.end()) - sizes.begin();
-    number_.assign(place(kCells), -1);
-    for (index c = 0; c < kCells; ++c)
+    number_.assign(place(side_ * side_), -1);
+    for (index c = 0; c < side_ * side_; ++c)
         if (group[place(c)] == best) {
             number_[place(c)] = static_cast<index>(cells_.size());
             cells_.push_back(c);
@@ -262,10 +261,10 @@ DriftAndDiffusion ReducedModelOfTwo::surfaces_at(const CvValue& x) const {
 
 void ReducedModelOfTwo::tabulate() {
     const CvValue h = width();
-    coefficients_.resize(place(kCells));
-    force_.resize(place(kCells));
-    log_p_.assign(place(reversible_ ? kCells : 0), 0.0);
-    for (index c = 0; c < kCells; ++c) {
+    coefficients_.resize(place(side_ * side_));
+    force_.resize(place(side_ * side_));
+    log_p_.assign(place(reversible_ ? side_ * side_ : 0), 0.0);
+    for (index c = 0; c < side_ * side_; ++c) {
         const CvValue x = centre(c);
         DriftAndDiffusion v = surfaces_at(x);
         // Half a cell to all sides, for ∇·D and ∇ ln p.
@@ -295,7 +294,7 @@ void ReducedModelOfTwo::connect() {
     const CvValue h = width();
     std::vector<CellChain::Edge> edges;
     double slow = std::numeric_limits<double>::infinity();
-    for (index c = 0; c < kCells; ++c) {
+    for (index c = 0; c < side_ * side_; ++c) {
         if (!inside(c)) continue;
         const DriftAndDiffusion& v = coefficients(c);
         for (std::size_t k = 0; k < 2; ++k) {
@@ -307,9 +306,9 @@ void ReducedModelOfTwo::connect() {
             if (!(d.rho > 0)) continue;
             // Half the weight to each side: the cell over there gives the other half.
             for (const index sign : {index{-1}, index{1}}) {
-                const index i = c / kSide + sign * d.e[0], j = c % kSide + sign * d.e[1];
-                if (i < 0 || j < 0 || i >= kSide || j >= kSide) continue;
-                const index to = i * kSide + j;
+                const index i = c / side_ + sign * d.e[0], j = c % side_ + sign * d.e[1];
+                if (i < 0 || j < 0 || i >= side_ || j >= side_) continue;
+                const index to = i * side_ + j;
                 if (!inside(to)) continue;
                 double force = 0;
                 if (reversible_)
@@ -326,7 +325,7 @@ void ReducedModelOfTwo::connect() {
 }
 
 std::vector<double> ReducedModelOfTwo::spread(const std::vector<double>& by_number) const {
-    std::vector<double> field(place(kCells), kNone);
+    std::vector<double> field(place(side_ * side_), kNone);
     for (std::size_t i = 0; i < cells_.size(); ++i) field[place(cells_[i])] = by_number[i];
     return field;
 }
@@ -337,14 +336,14 @@ double ReducedModelOfTwo::at(const std::vector<double>& field, const CvValue& x)
     double share[2];
     for (std::size_t k = 0; k < 2; ++k) {
         const double t = std::clamp((x[k] - mesh_.from[k]) / h[k] - 0.5, 0.0,
-                                    static_cast<double>(kSide - 1));
-        first[k] = std::min(static_cast<index>(t), kSide - 2);
+                                    static_cast<double>(side_ - 1));
+        first[k] = std::min(static_cast<index>(t), side_ - 2);
         share[k] = t - static_cast<double>(first[k]);
     }
     double sum = 0, weight = 0;
     for (index i = 0; i < 2; ++i)
         for (index j = 0; j < 2; ++j) {
-            const double value = field[place((first[0] + i) * kSide + first[1] + j)];
+            const double value = field[place((first[0] + i) * side_ + first[1] + j)];
             const double w = (i ? share[0] : 1 - share[0]) * (j ? share[1] : 1 - share[1]);
             if (!std::isfinite(value)) continue;
             sum += w * value;
@@ -354,7 +353,7 @@ double ReducedModelOfTwo::at(const std::vector<double>& field, const CvValue& x)
 }
 
 std::vector<index> ReducedModelOfTwo::nearest_inside() const {
-    std::vector<index> nearest(place(kCells), -1), ring = cells_;
+    std::vector<index> nearest(place(side_ * side_), -1), ring = cells_;
     for (const index c : cells_) nearest[place(c)] = c;
     // Ring after ring of neighbours.
     while (!ring.empty()) {
@@ -365,11 +364,11 @@ std::vector<index> ReducedModelOfTwo::nearest_inside() const {
                 nearest[place(to)] = nearest[place(c)];
                 next.push_back(to);
             };
-            const index i = c / kSide, j = c % kSide;
-            if (i > 0) visit(c - kSide);
-            if (i + 1 < kSide) visit(c + kSide);
+            const index i = c / side_, j = c % side_;
+            if (i > 0) visit(c - side_);
+            if (i + 1 < side_) visit(c + side_);
             if (j > 0) visit(c - 1);
-            if (j + 1 < kSide) visit(c + 1);
+            if (j + 1 < side_) visit(c + 1);
         }
         ring = std::move(next);
     }
@@ -380,6 +379,53 @@ std::vector<double> ReducedModelOfTwo::beyond_walls(const std::vector<double>& f
     std::vector<double> all;
     for (const index c : nearest_inside()) all.push_back(field[place(c)]);
     return all;
+}
+
+index ReducedModelOfTwo::cell_at(const CvValue& x) const {
+    const CvValue h = width();
+    index place[2];
+    for (std::size_t k = 0; k < 2; ++k)
+        place[k] = static_cast<index>(
+            std::clamp((x[k] - mesh_.from[k]) / h[k], 0.0, static_cast<double>(side_ - 1)));
+    return place[0] * side_ + place[1];
+}
+
+// --- how far walls and cells can be trusted ------------------------------------------------------
+
+ReducedModelOfTwo ReducedModelOfTwo::coarser() const {
+    ReducedModelOfTwo m = *this;
+    m.side_ = side_ / 2;
+    m.number_.assign(place(m.side_ * m.side_), -1);
+    m.cells_.clear();
+    for (index c = 0; c < m.side_ * m.side_; ++c) {
+        const index first = 2 * (c / m.side_) * side_ + 2 * (c % m.side_);
+        const int within = inside(first) + inside(first + 1) + inside(first + side_) +
+                           inside(first + side_ + 1);
+        if (within < 2) continue;
+        m.number_[place(c)] = static_cast<index>(m.cells_.size());
+        m.cells_.push_back(c);
+    }
+    m.tabulate();
+    m.connect();
+    return m;
+}
+
+double ReducedModelOfTwo::beyond_share(std::size_t axis, double low, double high) const {
+    const CvValue h = width();
+    const std::vector<double> p = density();
+    double layer = 0, beyond = 0;
+    for (const index c : cells_) {
+        const double x = centre(c)[axis], density = p[place(c)];
+        layer += density * std::clamp(std::max(low - x, x - high) + 0.5 * h[axis], 0.0, h[axis]);
+        const index i = axis == 0 ? c / side_ : c % side_;
+        if (i > 0 && i + 1 < side_) continue;
+        const DriftAndDiffusion& v = coefficients(c);
+        const double inward = (i == 0 ? v[axis] : -v[axis]) / v[2 + 2 * axis];
+        const double range = mesh_.to[axis] - mesh_.from[axis];
+        beyond += inward * range > 1 ? density * std::exp(-0.5 * h[axis] * inward) / inward
+                                     : density * range;
+    }
+    return layer > 0 ? std::min(1.0, beyond / layer) : 1.0;
 }
 
 // --- the generator -------------------------------------------------------------------------------

@@ -51,7 +51,16 @@ public:
     ReducedModelOfTwo with(const EstimateOfTwo& estimate,
                            const std::vector<double>& log_density = {}) const;
 
-    // --- cells: (kSide, kSide), the first variable slow
+    // The same on half of the cells along each variable: a third of the difference is what cells
+    // do, which are right to the second order.
+    ReducedModelOfTwo coarser() const;
+    // Of the mass that layers below `low` and above `high` along a variable hold, how much lies
+    // beyond the walls behind them, where the drift at a wall goes on: 1 at most. A wall's bias is
+    // to what cutting the layer does as what is cut.
+    double beyond_share(std::size_t axis, double low, double high) const;
+
+    // --- cells: (kSide, kSide), of a coarser model half as many; the first variable slow
+    index cell_at(const CvValue& x) const;  // or the nearest
     const CvValue& from() const { return mesh_.from; }
     const CvValue& to() const { return mesh_.to; }
     CvValue centre(index cell) const;
@@ -91,6 +100,7 @@ private:
     std::array<SmoothingSurface, 5> surfaces_;  // of the transformed quantities
     SmoothingSurface log_density_;
     bool reversible_ = false;
+    index side_ = kSide;
     std::vector<std::size_t> known_;  // of the estimate's values
     std::vector<index> number_;  // of each cell inside, else −1
     std::vector<index> cells_;   // by number

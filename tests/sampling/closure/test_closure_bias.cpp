@@ -14,6 +14,7 @@ namespace microlift {
 namespace {
 
 using Function = std::function<double(double)>;
+constexpr double kPi = 3.14159265358979323846;
 
 // D = 1 and the given drift at evenly spaced values, known to all digits.
 ClosureEstimate exact_estimate(const Function& drift, double from, double to, index points) {
@@ -138,11 +139,28 @@ TEST_CASE("biases of one sign add up, of both signs in quadrature") {
     CHECK(source.figures(value)[0].error == doctest::Approx(0.4));
     source.variants.push_back({constant(1.3), -1.0});  // what is off the other way
     CHECK(source.figures(value)[0].error == doctest::Approx(0.5));
-    // Noise of 0.2: of a noisy variant what exceeds twice that counts.
+    // Noise of 0.2: of a noisy variant what exceeds that counts.
     source.variants = {{constant(1.5), 1.0, true}};
     source.replicates = {constant(1.2), constant(0.8)};
-    CHECK(source.figures(value)[0].error == doctest::Approx(std::sqrt(0.04 + 0.25 - 0.16)));
+    CHECK(source.figures(value)[0].error ==
+          doctest::Approx(std::sqrt(0.04 + 0.25 - kNoiseOfDifference * 0.04)));
     CHECK(source.figures(value)[0].value == doctest::Approx(1));
+}
+
+TEST_CASE("an error that counts a difference covers, whatever the bias is") {
+    // A value with noise of 1 and a bias; the other one is right. The mean of z², by the midpoint
+    // rule.
+    for (double bias = 0; bias < 12; bias += 0.25) {
+        CAPTURE(bias);
+        double mean = 0;
+        for (double noise = -8 + 5e-4; noise < 8; noise += 1e-3) {
+            const double off = bias + noise, error = with_difference(1, off, 0);
+            mean += 1e-3 * std::exp(-0.5 * noise * noise) / std::sqrt(2 * kPi) *
+                    std::pow(off / error, 2);
+        }
+        CHECK(mean > 0.7);
+        CHECK(mean < 1.4);
+    }
 }
 
 TEST_CASE("differences of lags count where all together exceed noise") {

@@ -47,6 +47,41 @@ DriftAndDiffusion separable(double x, double y) {
 
 }  // namespace
 
+TEST_CASE("two variables: what cells and walls do to a rate") {
+    // V = 2 (x² − 1)² + y² at D = 1; by the well's finite volumes on a fine mesh over a wide range.
+    constexpr double kRate = 0.454547;
+    const auto drift = [](double x, double y) {
+        return DriftAndDiffusion{-8 * x * (x * x - 1), -2 * y, 1, 0, 1};
+    };
+    for (const double reach : {1.6, 1.45}) {
+        CAPTURE(reach);
+        constexpr index kPoints = 25;
+        const EstimateOfTwo e = estimate_of({reach, 1.6}, kPoints, 0, 1, drift);
+        const ReducedModelOfTwo model(e);
+        const double rate = model.rates(1)[0], layer = 2 * reach / static_cast<double>(kPoints - 1);
+        EstimateOfTwo kept = e;
+        for (std::size_t i = 0; i < e.size(); ++i)
+            if (std::fabs(e.at[i][0]) > reach - 0.5 * layer) kept.error[i].fill(std::nan(""));
+        const double low = -reach + layer, high = reach - layer;
+        const double cells = (model.coarser().rates(1)[0] - rate) / 3;
+        const double walls = model.beyond_share(0, low, high) *
+                             (ReducedModelOfTwo(kept).rates(1)[0] - rate);
+        CAPTURE(cells);
+        CAPTURE(walls);
+        // Both are of one sign. Next orders of the cells' width and of the layer's depth: a fifth.
+        CHECK(rate - kRate == doctest::Approx(cells + walls).epsilon(0.2));
+        CHECK(rate - kRate > 0.5 * cells);
+        CHECK(cells > 1e-3);
+    }
+    // Where the drift leads outwards nothing is known of what lies beyond.
+    const ReducedModelOfTwo hill(estimate_of({1, 1}, 8, 0, 1, [](double x, double y) {
+        return DriftAndDiffusion{x, y, 1, 0, 1};
+    }));
+    CHECK(hill.beyond_share(0, -0.7, 0.7) == 1);
+    CHECK(hill.cell_at({-2, 2}) == ReducedModelOfTwo::kSide - 1);
+    CHECK(hill.cell_at(hill.centre(1234)) == 1234);
+}
+
 TEST_CASE("two variables: a double well beside a spring has the double well's times and rates") {
     // A strip around x = 1 as the target: the exact time to x = 1 − 0.05, by quadrature.
     const double target = 0.95;

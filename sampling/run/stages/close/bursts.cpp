@@ -152,7 +152,7 @@ void ClosureStage::bursts() {
                                       replicas, options);
     meter_.work(m.steps, m.force_evaluations);
     progress_.end();
-    count_repeated_starts(m);
+    count_starts(m);
     if (K_ == 1)
         bursts_of_one(m);
     else
@@ -171,19 +171,22 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
     describe_lags(closure);
     const ClosureEstimate& e = lag.corrected;
     ClosureSource source = burst_source(lag, replicates);
-    add_variants(source, shifted(e, curves));
-    if (other) source.variants.push_back({source.model.with(shifted(e, lags)), 1.0, true});
     ClosureEstimate told = e;
     raise_errors(told, replicates);
-    const auto add_bias = [](double& error, const std::vector<double>& a,
-                             const std::vector<double>& b, std::size_t i) {
-        error = std::hypot(error, a[i], b.empty() ? 0.0 : b[i]);
-    };
-    for (std::size_t i = 0; i < told.size(); ++i) {
-        add_bias(told.drift_error[i], curves.drift, lags.drift, i);
-        add_bias(told.diffusion_error[i], curves.diffusion, lags.diffusion, i);
+    if (unresolved(e.x)) {
+        count_structure(lag, told, source);
+    } else {
+        add_variants(source, shifted(e, curves));
+        if (other) source.variants.push_back({source.model.with(shifted(e, lags)), 1.0, true});
+        const auto add_bias = [](double& error, const std::vector<double>& a,
+                                 const std::vector<double>& b, std::size_t i) {
+            error = std::hypot(error, a[i], b.empty() ? 0.0 : b[i]);
+        };
+        for (std::size_t i = 0; i < told.size(); ++i) {
+            add_bias(told.drift_error[i], curves.drift, lags.drift, i);
+            add_bias(told.diffusion_error[i], curves.diffusion, lags.diffusion, i);
+        }
     }
-    count_structure(told, source);
     rows_of(told, source.name);
     sources_.push_back(std::move(source));
 }

@@ -40,19 +40,18 @@ struct ClosureSourceOf : ClosureFigures {
     std::vector<Model> replicates;  // of the model, for errors
     // Models that differ from it in what estimates do not tell, walls, curves and meshes: this share of the
     // difference is an error besides that of the replicates. Where the variant has noise of its own, only
-    // what exceeds twice the replicates' spread. Differences of one sign add up, as biases do.
+    // what exceeds the replicates' spread (kNoiseOfDifference). Differences of one sign add up, as
+    // biases do.
     struct Variant {
         Model model;
         double share = 1;
         bool noisy = false;
     };
     std::vector<Variant> variants;
-    // Two models each that are off by more and more: of every second and every fourth estimate, or with
-    // walls further and further in. What is left follows by Richardson's rule from the ratio they show.
-    struct Series {
-        std::array<Model, 2> models;
-        bool noisy = true;  // as of variants
-    };
+    // Two models each that are off by more and more, of estimates taken together by two and by
+    // four. What is left follows by Richardson's rule from the ratio they show. Noise as of
+    // variants.
+    using Series = std::array<Model, 2>;
     std::vector<Series> series;
 
     // Of every number in f(model).
@@ -69,7 +68,8 @@ struct ClosureSourceOf : ClosureFigures {
         }
         const std::vector<Figure> spread = out;  // squares, as yet
         const auto beyond = [&](std::size_t i, double d, bool noisy) {
-            const double square = std::max(0.0, d * d - (noisy ? 4 * spread[i].error : 0.0));
+            const double noise = noisy ? kNoiseOfDifference * spread[i].error : 0.0;
+            const double square = std::max(0.0, d * d - noise);
             return std::isfinite(square) ? std::sqrt(square) : 0.0;
         };
         std::vector<std::array<double, 2>> biases(out.size());  // down, up
@@ -81,11 +81,11 @@ struct ClosureSourceOf : ClosureFigures {
             }
         }
         for (const Series& s : series) {
-            const auto near = f(s.models[0]), far = f(s.models[1]);
+            const auto near = f(s[0]), far = f(s[1]);
             for (std::size_t i = 0; i < out.size(); ++i) {
                 const double d = near[i] - out[i].value;
                 const double ratio = std::fabs((far[i] - near[i]) / d);
-                const double left = beyond(i, d, s.noisy) / (std::clamp(ratio, 2.0, 16.0) - 1);
+                const double left = beyond(i, d, true) / (std::clamp(ratio, 2.0, 16.0) - 1);
                 if (std::isfinite(left)) out[i].error += left * left;
             }
         }
@@ -145,6 +145,7 @@ private:
     void add_variants(ClosureSource& source) const { add_variants(source, source.estimate); }
     // `finer`: what the estimate would be with finer curves between its values.
     void add_variants(ClosureSource& source, const ClosureEstimate& finer) const;
+    static void add_walls_and_mesh(ClosureSource& source);
     static void add_variants(ClosureSourceOfTwo& source);
     // Of a model from a density: bins taken together by two and by four.
     static void add_rougher(ClosureSource& source, const std::vector<double>& log_density);
@@ -181,7 +182,7 @@ private:
     // What wide bins leave out of a model from averages.
     void vary_bins(ClosureSource& source) const;
     // What the values of bursts leave out, where they are too few: into the errors of estimate and model.
-    void count_structure(ClosureEstimate& e, ClosureSource& source);
+    void count_structure(const BurstLag& lag, ClosureEstimate& e, ClosureSource& source);
 
     // Whether the bins go all round a periodic variable.
     bool ring(int k) const;
@@ -207,8 +208,10 @@ private:
 
     void bursts();
     // Bursts from the same stored sample tell of its hidden variables once: where few lie near a value,
-    // errors take in the spread of drift and diffusion over so few.
-    void count_repeated_starts(BurstMoments& m);
+    // errors take in the spread of drift and diffusion over so few. Where there are no hidden
+    // variables, the states of a value differ by rounding, of them and of formulas: its spread is
+    // an error of all.
+    void count_starts(BurstMoments& m);
     std::vector<index> burst_lags(index bursts) const;
     // What the chosen lag is compared with: the lag before it where that is on the plateau, too, else the
     // one after it, or null.

@@ -197,8 +197,10 @@ void ClosureStage::write_surfaces() {
                 cells.push_back(c);
         const std::vector<Figure> figures = s.figures([&](const ReducedModelOfTwo& m) {
             const std::vector<double> density = m.density();
+            const std::vector<index> nearest = m.nearest_inside();  // other models have other cells
             std::vector<double> all;
-            for (const index c : cells) {
+            for (const index cell : cells) {
+                const index c = nearest[static_cast<std::size_t>(m.cell_at(s.model.centre(cell)))];
                 const DriftAndDiffusion& v = m.coefficients(c);
                 all.insert(all.end(), v.begin(), v.end());
                 all.push_back(density[static_cast<std::size_t>(c)]);

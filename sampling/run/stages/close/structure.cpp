@@ -125,9 +125,10 @@ void ClosureStage::vary_bins(ClosureSource& source) const {
 
 // --- bursts --------------------------------------------------------------------------------------
 
-void ClosureStage::count_structure(ClosureEstimate& e, ClosureSource& source) {
-    if (!unresolved(e.x)) return;
-    // What the values of bursts leave out cannot be told from what averages lack: all of the difference.
+void ClosureStage::count_structure(const BurstLag& lag, ClosureEstimate& e, ClosureSource& source) {
+    // What the values of bursts leave out cannot be told from what averages lack: all of the
+    // difference, and nothing of what curves and lags show, which is the same once more. A lag of
+    // one step tells of the values themselves, whatever lies between.
     const ClosureEstimate whole = narrow_within(e.x.front(), e.x.back());
     const std::vector<double> exactly(whole.size(), 0.0);
     const SmoothingSpline drift(whole.x, whole.drift, exactly, 0),
@@ -135,12 +136,14 @@ void ClosureStage::count_structure(ClosureEstimate& e, ClosureSource& source) {
     double most = 0;
     for (std::size_t i = 0; i < e.size(); ++i) {
         const double apart = e.diffusion[i] - diffusion(e.x[i]);
-        e.drift_error[i] = std::hypot(e.drift_error[i], e.drift[i] - drift(e.x[i]));
-        e.diffusion_error[i] = std::hypot(e.diffusion_error[i], apart);
+        if (lag.steps > 1) {
+            e.drift_error[i] = std::hypot(e.drift_error[i], e.drift[i] - drift(e.x[i]));
+            e.diffusion_error[i] = std::hypot(e.diffusion_error[i], apart);
+        }
         most = std::max(most, std::fabs(apart) / e.diffusion[i]);
     }
+    add_walls_and_mesh(source);
     source.variants.push_back({ReducedModel(whole, 0, 0)});
-    source.series.clear();
     add_warning("closure: drift and diffusion have structure between the " +
                 std::to_string(e.size()) + " values at which bursts start, which bursts do not "
                 "resolve (their diffusion is up to " + number(100 * most) +

@@ -12,34 +12,34 @@ namespace microlift {
 
 namespace {
 
-// Models near and far from the source's; none where their estimates are too few.
-template <class Source, class F>
-void add_two(Source& source, std::size_t near, std::size_t far, bool noisy, const F& model) {
-    try {
-        source.series.push_back({{model(near), model(far)}, noisy});
-    } catch (const NumericError&) {
+// Of the states of one value, x: (dim, values · replicas).
+index different_states(const std::vector<float>& x, int dim, index value, index replicas) {
+    const index n = std::ssize(x) / dim;
+    std::set<std::vector<float>> different;
+    for (index j = value * replicas; j < (value + 1) * replicas; ++j) {
+        std::vector<float> state;
+        for (int d = 0; d < dim; ++d) state.push_back(x[static_cast<std::size_t>(d * n + j)]);
+        different.insert(std::move(state));
     }
+    return std::ssize(different);
 }
 
 }  // namespace
 
-void ClosureStage::count_repeated_starts(BurstMoments& m) {
-    if (c_.start != "physics" || model_.dim() == K_) return;
-    const index values = std::ssize(m.values), replicas = m.replicas, n = values * replicas;
-    const std::vector<float> x = to_host(stream_, Span<const float>(starts_.span()));
+void ClosureStage::count_starts(BurstMoments& m) {
+    const bool alone = model_.dim() == K_;  // no hidden variables
+    if (!alone && c_.start != "physics") return;
+    const index values = std::ssize(m.values), replicas = m.replicas;
     const AveragedClosure a = average_closure(stream_, model_, starts_.span(), values, replicas);
+    std::vector<float> x;
+    if (!alone) x = to_host(stream_, Span<const float>(starts_.span()));
+    const double all = static_cast<double>(replicas);
     for (index v = 0; v < values; ++v) {
-        std::set<std::vector<float>> different;
-        for (index j = v * replicas; j < (v + 1) * replicas; ++j) {
-            std::vector<float> state;
-            for (int d = 0; d < model_.dim(); ++d)
-                state.push_back(x[static_cast<std::size_t>(d * n + j)]);
-            different.insert(std::move(state));
-        }
         // Of the mean over so few beside the mean over all bursts, as if these were independent.
-        const double all = static_cast<double>(replicas);
-        const double more = std::sqrt(
-            (all - 1) * (1 / static_cast<double>(different.size()) - 1 / all));
+        const double few =
+            alone ? 1.0
+                  : 1 / static_cast<double>(different_states(x, model_.dim(), v, replicas)) - 1 / all;
+        const double more = std::sqrt((all - 1) * few);
         for (std::size_t l = 0; l < m.lags.size(); ++l) {
             BurstPoint& p = m.points[l * m.values.size() + static_cast<std::size_t>(v)];
             for (int o = 0; o < burst_outputs(K_); ++o) {
@@ -52,10 +52,14 @@ void ClosureStage::count_repeated_starts(BurstMoments& m) {
     }
 }
 
-void ClosureStage::add_variants(ClosureSource& source, const ClosureEstimate& finer) const {
+void ClosureStage::add_walls_and_mesh(ClosureSource& source) {
     const double mesh = source.model.ring() ? 1.0 / 3 : 1.0 / 15;  // by Richardson's rule
     source.variants.push_back({source.model.beyond_ends()});
     source.variants.push_back({source.model.coarser(), -mesh});
+}
+
+void ClosureStage::add_variants(ClosureSource& source, const ClosureEstimate& finer) const {
+    add_walls_and_mesh(source);
     // Of averages that narrower bins tell more of, the difference to these says all.
     if (source.name == "free_energy" ||
         (source.name == "conditional" && unresolved(source.estimate.x)))
@@ -65,7 +69,7 @@ void ClosureStage::add_variants(ClosureSource& source, const ClosureEstimate& fi
 
 void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>& log_density) {
     const ClosureEstimate& e = source.estimate;
-    add_two(source, 2, 4, true, [&](std::size_t stride) {
+    const auto merged_by = [&](std::size_t stride) {
         ClosureEstimate merged;
         merged.period = e.period;
         std::vector<double> density;
@@ -86,16 +90,19 @@ void ClosureStage::add_rougher(ClosureSource& source, const std::vector<double>&
             density.push_back(log_density[first] + std::log(held));
         }
         return source.model.with(merged, density);
-    });
+    };
+    try {
+        source.series.push_back({merged_by(2), merged_by(4)});
+    } catch (const NumericError&) {  // too few bins
+    }
 }
 
 namespace {
 
-// Surfaces through every second value along each variable, and walls one and two values further in.
-// model: of the estimates that are left.
+// What surfaces, walls and cells do. model: of the estimates that are left.
 template <class F>
 void vary_surfaces(ClosureSourceOfTwo& source, const F& model) {
-    constexpr double kOfSecond = 1.0 / 15;
+    constexpr double kOfSecond = 1.0 / 15, kOfCells = 1.0 / 3;  // by Richardson's rule
     const EstimateOfTwo& e = source.estimate;
     std::array<std::vector<double>, 2> values;
     for (std::size_t k = 0; k < 2; ++k) {
@@ -103,25 +110,33 @@ void vary_surfaces(ClosureSourceOfTwo& source, const F& model) {
         std::sort(values[k].begin(), values[k].end());
         values[k].erase(std::unique(values[k].begin(), values[k].end()), values[k].end());
     }
-    const auto part = [&](const std::function<bool(std::size_t place, std::size_t count)>& keeps) {
+    // Of the values that are kept, by their place along each variable.
+    const auto part = [&](const std::function<bool(std::size_t k, std::size_t place)>& keeps) {
         EstimateOfTwo kept = e;
         for (std::size_t i = 0; i < e.size(); ++i)
             for (std::size_t k = 0; k < 2; ++k) {
                 const auto at = std::lower_bound(values[k].begin(), values[k].end(), e.at[i][k]);
-                if (!keeps(static_cast<std::size_t>(at - values[k].begin()), values[k].size()))
+                if (!keeps(k, static_cast<std::size_t>(at - values[k].begin())))
                     kept.error[i].fill(std::nan(""));
             }
         return model(kept);
     };
+    const auto last = [&](std::size_t k, std::size_t place) { return place + 1 == values[k].size(); };
     try {
-        const auto second = [](std::size_t i, std::size_t n) { return i % 2 == 0 || i + 1 == n; };
-        source.variants.push_back({part(second), kOfSecond, true});
+        source.variants.push_back({source.model.coarser(), -kOfCells});
+        source.variants.push_back(
+            {part([&](std::size_t k, std::size_t i) { return i % 2 == 0 || last(k, i); }), -kOfSecond,
+             true});
+        for (std::size_t axis = 0; axis < 2; ++axis) {
+            const std::vector<double>& x = values[axis];
+            source.variants.push_back(
+                {part([&](std::size_t k, std::size_t i) {
+                     return k != axis || (i > 0 && !last(k, i));
+                 }),
+                 -source.model.beyond_share(axis, x[1], x[x.size() - 2])});
+        }
     } catch (const NumericError&) {  // too few values
     }
-    // Walls move rates by the same in every replicate.
-    add_two(source, 1, 2, false, [&](std::size_t rim) {
-        return part([rim](std::size_t i, std::size_t n) { return i >= rim && i + rim < n; });
-    });
 }
 
 }  // namespace
