@@ -194,18 +194,13 @@ void take_out_curvature(TwoLag& lag, const BurstMoments& m, const Neighbours& ne
     }
 }
 
-// Of what one lag shows at one value, with the rounding of every step to single precision, and of
-// the start (as if formulas were those of a start beside).
+// Of what one lag shows at one value. What every step rounds is noise of the displacements; all bursts
+// share the rounding of the start and, as if formulas were those of a start beside, theirs.
 std::array<double, 5> measured_error(const BurstMoments& m, const Neighbours& near, std::size_t lag,
                                      std::size_t v) {
     const BurstPoint& p = m.point(lag, v);
     const double t = m.tau(lag);
-    double rounding[2], wide[2];
-    for (std::size_t k = 0; k < 2; ++k) {
-        rounding[k] = kRounded * std::fabs(m.values[v][k]) *
-                      std::sqrt(static_cast<double>(m.lags[lag]) / static_cast<double>(m.replicas));
-        wide[k] = std::sqrt(std::max(0.0, p.covariance[2 * k]));
-    }
+    const auto wide = [&](std::size_t k) { return std::sqrt(std::max(0.0, p.covariance[2 * k])); };
     const auto moved = [&](const auto& quantity) {
         double by[2] = {};
         for (std::size_t axis = 0; axis < 2; ++axis)
@@ -216,13 +211,11 @@ std::array<double, 5> measured_error(const BurstMoments& m, const Neighbours& ne
     };
     const auto mean = [&](std::size_t k) {
         const double start = moved([k](const BurstPoint& q) { return q.mean[k]; });
-        return std::hypot(std::hypot(p.mean_error[k], rounding[k]), kRounded * p.mean[k], start) / t;
+        return std::hypot(p.mean_error[k], 2 * kSpacing * p.mean[k], start) / t;
     };
     const auto covariance = [&](std::size_t o, std::size_t a, std::size_t b) {
         const double start = moved([o](const BurstPoint& q) { return q.covariance[o]; });
-        return std::hypot(std::hypot(p.covariance_error[o], start),
-                          wide[a] * rounding[b] + wide[b] * rounding[a],
-                          kRounded * wide[a] * wide[b]) / (2 * t);
+        return std::hypot(p.covariance_error[o], kRounded * wide(a) * wide(b), start) / (2 * t);
     };
     return {mean(0), mean(1), covariance(0, 0, 0), covariance(1, 0, 1), covariance(2, 1, 1)};
 }

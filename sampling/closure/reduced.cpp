@@ -450,6 +450,10 @@ ClosureEstimate invert_displacements(const std::vector<double>& x, double tau,
         drift_lambda = model.drift_lambda();
         diffusion_lambda = model.diffusion_lambda();
     }
+    if (steps == 1) {  // what one step shows is b and D, whatever lies between the values
+        model = ReducedModel(e, drift_lambda, diffusion_lambda);
+        return e;
+    }
     if (guess) {
         for (std::size_t i = 0; i < x.size(); ++i) {
             const double d = guess->diffusion(x[i]);
