@@ -92,15 +92,15 @@ def calibrate(command, names, seeds, jobs):
 
 
 def table(results):
-    lines = ["| system | quantity | mean z² | within 1 | within 2 | mean z | worst |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = ["| system | quantity | runs | mean z² | within 1 | within 2 | mean z | worst |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for (name, quantity), s in results.items():
         if "mean_z2" not in s:
             word = "exact to 1e-6" if s["exact"] else "no finite error"
-            lines.append(f"| {name} | {quantity} | {word} | | | | |")
+            lines.append(f"| {name} | {quantity} | | {word} | | | | |")
             continue
         spread = "" if s["spread"] is None else f" ± {s['spread']:.2g}"
-        lines.append(f"| {name} | {quantity} | {s['mean_z2']:.3g}{spread} | {s['within_1']:.2f} | "
+        lines.append(f"| {name} | {quantity} | {s['runs']} | {s['mean_z2']:.3g}{spread} | {s['within_1']:.2f} | "
                      f"{s['within_2']:.2f} | {s['mean_z']:.2f} | {s['worst']:.1f} |")
     return "\n".join(lines)
 
