@@ -271,7 +271,7 @@ private:
             sections_.refuse("CMAP_RESOLUTION", std::to_string(size) +
                                                     " points a turn; give an even number from 4 to 360",
                              m);
-        char flag[32];
+        char flag[40];
         std::snprintf(flag, sizeof flag, "CMAP_PARAMETER_%02lld", m + 1);
         const std::vector<double> energy = sections_.numbers(flag, size * size, "CMAP_RESOLUTION");
         CorrectionMap map{static_cast<int>(size), std::vector<double>(energy.size())};
