@@ -20,23 +20,22 @@ struct PassageSet {
     float inverse_radius[kMaxCvs] = {};  // ellipse: |u| − 1, u_k = (ξ_k − center_k)/radius_k
 };
 
-// `slots` trajectories run at a time; slot i runs those numbered i, i + slots, … < total one after the
-// other. Noise belongs to (slot, step), so no number is used twice.
+// Trajectories side by side, of which some have passed. A passage's noise and its crossings belong to its
+// number and to its own steps: nothing depends on which others run, or on how launches divide the steps.
 struct PassageArgs {
-    index slots, total;
+    index columns, row;
     uint64 seed;
     uint32 stream, bridge_stream;
     uint64 first_step;  // steps taken before this launch
     uint64 steps;       // of this launch
     float dt;
     PassageSet sets[2];
-    const float* start;  // (dim, total)
-    float* x;            // (dim, slots)
-    uint32* turn;        // (slots): trajectories that the slot has finished
-    uint64* born;        // (slots): the step at which the present one began
-    float* time;         // (total): of the passage
-    int32* entered;      // (total): 0 not yet, 1 or 2 the set
-    uint64* status;      // {non-finite, min over (step of the launch << 32 | slot), passages}
+    float* x;              // (dim, row), of which `columns` are used
+    const uint32* number;  // (columns): of the passage
+    float* alive;          // (columns): 1, and 0 once it has passed
+    float* time;           // by number: of the passage
+    int32* entered;        // by number: 0 not yet, 1 or 2 the set
+    uint64* status;        // {non-finite, least number of them, passages}
 };
 
 // Signed distance of a point from a set, and of a ball or an ellipse its distance from the centre in the
@@ -100,8 +99,8 @@ LANE_FN float bridge_moment(float d0, float d1, float variance, float normal, fl
     return 1.0f - 1.0f / (1.0f + ratio);
 }
 
-// Which set (0, 1; −1: none) a step entered first, and when, in steps from its start. Trajectory i draws
-// from the bridge's stream, at two blocks of its own for each step.
+// Which set (0, 1; −1: none) a step entered first, and when, in steps from its start. A passage draws from
+// the bridge's stream, at two blocks of its own for each step.
 struct Passage {
     int set;
     float moment;
@@ -218,42 +217,32 @@ LANE_UNROLL
             y[d] = fma(f[d] + f1[d], broadcast<L>(0.5f * a.dt), x[d] + kick[d]);
     }
 
-    // What the slots of a pack run: which trajectory, since which step; state and distances by lane.
+    // Of a pack's lanes what is looked at one by one.
     template <int W>
-    struct Slots {
-        index current[W];
-        uint64 born[W];
-        float x[D][W], alive[W];
+    struct Lanes {
+        uint32 number[W];
+        float alive[W];
         int running = 0;
         uint64 passages = 0;
     };
 
-    // Finds the passages of the lanes that `near` marks and starts the next trajectories there.
+    // Finds the passages of the lanes that `near` marks, in the step after `now`.
     template <int W>
-    LANE_CALL void pass(Slots<W>& s, const bool (&near)[W], const float (&before)[2][W],
-                        float (&after)[2][W], const float (&variance)[2][W], index i,
+    LANE_CALL void pass(Lanes<W>& s, const bool (&near)[W], const float (&before)[2][W],
+                        const float (&after)[2][W], const float (&variance)[2][W],
                         uint64 now) const {
         for (int j = 0; j < W; ++j) {
             if (!near[j]) continue;
             const Passage passage = find_passage<M>(
                 {{before[0][j], before[1][j]}, {after[0][j], after[1][j]},
                  {variance[0][j], variance[1][j]}},
-                PhiloxStream<float>(a.seed, a.bridge_stream, i + j), now);
+                PhiloxStream<float>(a.seed, a.bridge_stream, s.number[j]), now);
             if (passage.set < 0) continue;
-            a.time[s.current[j]] = a.dt * (static_cast<float>(now - s.born[j]) + passage.moment);
-            a.entered[s.current[j]] = passage.set + 1;
+            a.time[s.number[j]] = a.dt * (static_cast<float>(now) + passage.moment);
+            a.entered[s.number[j]] = passage.set + 1;
+            s.alive[j] = 0.0f;
+            --s.running;
             ++s.passages;
-            s.current[j] += a.slots;
-            s.born[j] = now + 1;
-            if (s.current[j] < a.total) {
-                float start[D];
-                for (int d = 0; d < D; ++d)
-                    s.x[d][j] = start[d] = a.start[d * a.total + s.current[j]];
-                for (int b = 0; b < 2; ++b) after[b][j] = distance_of_one(a.sets[b], start);
-            } else {
-                s.alive[j] = 0.0f;
-                --s.running;
-            }
         }
     }
 
@@ -262,28 +251,27 @@ public:
     LANE_FN void operator()(L, index i) const {
         constexpr int W = kWidth<L>;
         constexpr int group_steps = NoiseLayout<D>::steps;
-        const int lanes = lanes_before<L>(a.slots, i);
+        const int lanes = lanes_before<L>(a.columns, i);
         L x[D], z[group_steps][D];
         StepEnds<L> ends;
-        Slots<W> slots;
-        for (int d = 0; d < D; ++d) x[d] = load<L>(a.x + d * a.slots, i, lanes);
+        Lanes<W> own;
+        for (int d = 0; d < D; ++d) x[d] = load<L>(a.x + d * a.row, i, lanes);
         for (int j = 0; j < W; ++j) {
-            slots.current[j] =
-                j < lanes ? i + j + static_cast<index>(a.turn[i + j]) * a.slots : a.total;
-            slots.born[j] = j < lanes ? a.born[i + j] : 0;
-            slots.alive[j] = slots.current[j] < a.total ? 1.0f : 0.0f;
-            slots.running += slots.current[j] < a.total;
+            own.number[j] = a.number[i + (j < lanes ? j : 0)];
+            own.alive[j] = j < lanes ? a.alive[i + j] : 0.0f;
+            own.running += own.alive[j] > 0.0f;
         }
-        L alive = load<L>(slots.alive, 0);
+        if (own.running == 0) return;
+        L alive = load<L>(own.alive, 0);
         const float sqrt_dt = sqrt_exact(a.dt);
-        const PhiloxStream<L> rng(a.seed, a.stream, i);
+        const PhiloxStream<L> rng = numbered_stream<L>(a.seed, a.stream, own.number, 0, W);
         uint64 step = a.first_step;
         const uint64 end = step + a.steps;
         for (int b = 0; b < 2; ++b) {
             ends.before[b] = distance(a.sets[b], x).signed_distance;
             ends.variance[b] = broadcast<L>(1.0f);
         }
-        while (step < end && slots.running > 0) {
+        while (step < end && own.running > 0) {
             const uint64 group = step / group_steps;
             const int from = static_cast<int>(step - group * group_steps);
             const int to = end - group * group_steps < group_steps
@@ -313,17 +301,14 @@ LANE_UNROLL  // for the distances to stay in registers
                     bool near_lanes[W];
                     float before[2][W], after[2][W], variance[2][W];
                     for (int j = 0; j < W; ++j) near_lanes[j] = get_lane(near, j);
-                    for (int d = 0; d < D; ++d) store(slots.x[d], 0, x[d]);
                     for (int b = 0; b < 2; ++b) {
                         store(before[b], 0, ends.before[b]);
                         store(after[b], 0, ends.after[b]);
                         store(variance[b], 0, ends.variance[b]);
                     }
-                    pass(slots, near_lanes, before, after, variance, i,
+                    pass(own, near_lanes, before, after, variance,
                          group * group_steps + static_cast<uint64>(s));
-                    for (int d = 0; d < D; ++d) x[d] = load<L>(slots.x[d], 0);
-                    for (int b = 0; b < 2; ++b) ends.after[b] = load<L>(after[b], 0);
-                    alive = load<L>(slots.alive, 0);
+                    alive = load<L>(own.alive, 0);
                 }
                 for (int b = 0; b < 2; ++b) ends.before[b] = ends.after[b];
             }
@@ -333,15 +318,13 @@ LANE_UNROLL  // for the distances to stay in registers
         for (int d = 1; d < D; ++d) bad = bad | is_bad(x[d]);
         bad = bad & (alive > broadcast<L>(0.0f));
         for (int j = 0; j < lanes; ++j) {
-            if (get_lane(bad, j)) {
-                atomic_add(&a.status[0], 1);
-                atomic_min(&a.status[1], (step - a.first_step) << 32 | static_cast<uint64>(i + j));
-            }
-            a.turn[i + j] = static_cast<uint32>((slots.current[j] - i - j) / a.slots);
-            a.born[i + j] = slots.born[j];
+            if (!get_lane(bad, j)) continue;
+            atomic_add(&a.status[0], 1);
+            atomic_min(&a.status[1], own.number[j]);
         }
-        if (slots.passages) atomic_add(&a.status[2], slots.passages);
-        for (int d = 0; d < D; ++d) store(a.x + d * a.slots, i, x[d], lanes);
+        if (own.passages) atomic_add(&a.status[2], own.passages);
+        store(a.alive, i, alive, lanes);
+        for (int d = 0; d < D; ++d) store(a.x + d * a.row, i, x[d], lanes);
     }
 };
 

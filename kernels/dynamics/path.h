@@ -9,6 +9,20 @@
 
 namespace microlift {
 
+// The random numbers of lanes that are no neighbours: lane j has the index numbers[i + j].
+template <class L, int Rounds = kPhiloxRounds>
+LANE_FN PhiloxStream<L, Rounds> numbered_stream(uint64 seed, uint32 id, const uint32* numbers, index i,
+                                                int lanes) {
+    PhiloxStream<L, Rounds> stream(seed, id, 0);
+    Uint<L> number;
+    if constexpr (kWidth<L> == 1)
+        number = numbers[i];
+    else
+        number = load<Uint<L>>(numbers, i, lanes);
+    mul_hi_lo(kPhiloxM0, number, stream.hi0, stream.lo0);
+    return stream;
+}
+
 // What a launch works on; arrays are variable-major, [variable * row + trajectory].
 struct PathArgs {
     index trajectories;
@@ -29,8 +43,17 @@ struct PathArgs {
     uint64* accepted = nullptr;  // (trajectories): steps not refused so far, of Metropolis schemes
     GridView grid;               // of a bias that is a table
     uint64 checked = 0;          // the step from which the status counts
+    // (trajectories): the indices of their random numbers, where these are not first_trajectory + i
+    const uint32* numbers = nullptr;
 
     LANE_FN uint64 steps() const { return stride * static_cast<uint64>(segments); }
+
+    // The random numbers of trajectories i, i + 1, …
+    template <class L, int Rounds>
+    LANE_FN PhiloxStream<L, Rounds> random(uint32 id, index i, int lanes) const {
+        if (numbers) return numbered_stream<L, Rounds>(seed, id, numbers, i, lanes);
+        return PhiloxStream<L, Rounds>(seed, id, first_trajectory + i);
+    }
 
     // What each bias reads.
     LANE_FN explicit operator WindowView() const { return {center, stiffness, trajectories}; }
@@ -143,9 +166,9 @@ LANE_UNROLL
         PhiloxStream<L, Rounds> normals, decisions;
         NormalScale scale;
 
-        LANE_FN Draws(const PathArgs& a, index i, NormalScale s)
-            : normals(a.seed, a.stream, a.first_trajectory + i),
-              decisions(a.seed, a.stream + kStreamMetropolis, a.first_trajectory + i), scale(s) {}
+        LANE_FN Draws(const PathArgs& a, index i, int lanes, NormalScale s)
+            : normals(a.random<L, Rounds>(a.stream, i, lanes)),
+              decisions(a.random<L, Rounds>(a.stream + kStreamMetropolis, i, lanes)), scale(s) {}
         LANE_FN void draw(uint64 group, Group<L>& out) const {
             noise_group<M, L, D>(normals, group, out.z, scale);
             // One block of decisions goes with the noise of a group of at most four steps.
@@ -255,7 +278,7 @@ public:
             t.f[d] = t.z_previous[d] = broadcast<L>(0.0f);
         }
         Group<L> group_noise;
-        const Draws<L> draws(a, i, noise_scale());
+        const Draws<L> draws(a, i, lanes, noise_scale());
         if (Integrator::needs_previous_noise && a.first_step > 0) {
             draws.draw((a.first_step - 1) / kGroupSteps, group_noise);
             select_step(group_noise.z, static_cast<int>((a.first_step - 1) % kGroupSteps),

@@ -19,7 +19,7 @@ enum RngStream : uint32 {
     kStreamSplit = 12,        // held-out split
     kStreamTest = 13,
     kStreamJump = 30,         // jumps to lifted states
-    kStreamPassage = 40,      // noise of first-passage runs; index = slot
+    kStreamPassage = 40,      // noise of first passages; index = passage
     kStreamBridge = 41,       // crossings between the ends of a step
     kStreamBurst = 42,        // noise of short unbiased runs
     kStreamEigen = 50,        // first vectors of an eigenproblem

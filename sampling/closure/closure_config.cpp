@@ -45,7 +45,7 @@ const Section<ClosureConfig> closure_section{"closure", {
     key(&Closure::passages, "passages", 4096, "first passages simulated to each value")
         .from(16).to(1e8),
     key(&Closure::passage_steps, "passage_steps", 50000000,
-        "steps after which waiting for first passages ends").from(1).to(1e15),
+        "steps after which the wait for a first passage ends").from(1).to(1e15),
     optional(&Closure::committor_a, "committor_a", "[-0.5, 1.5, 0.1]",
         "centre and radius of a ball, all variables: where committor 0 is"),
     optional(&Closure::committor_b, "committor_b", "[0.6, 0.0, 0.1]",

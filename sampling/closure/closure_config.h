@@ -29,7 +29,7 @@ struct ClosureConfig {
     std::vector<double> passage_radius;  // of two CVs: half axes about passage_from and passage_to
     std::vector<double> passage_state;   // empty: states with ξ = passage_from
     index passages = 0;
-    index passage_steps = 0;    // at most, of one slot
+    index passage_steps = 0;    // at most, of each
     std::vector<double> committor_a, committor_b;  // centre and radius of balls
     std::vector<double> committor_points;          // states, one after the other
     index committor_runs = 0;

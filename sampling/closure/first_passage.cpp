@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/launch/reduce.h"
 #include "engine/launch/work.h"
 #include "kernels/random/streams.h"
 #include "sampling/closure/first_passage_kernels.h"
@@ -31,59 +32,91 @@ public:
             if (set.kind == PassageSet::ball && !model_.gradient())
                 throw InputError("first passage: a set given as a ball needs a system with a "
                                  "potential; give it by the collective variable");
-        const int D = model_.dim(), K = model_.n_cvs();
-        const int cv_rows = static_cast<int>(model_.formulas().cv.outputs.size());
-        const index row = args.slots * kPiece;
-        if (x_.size() != D * row) {
-            x_ = Buffer<float>(stream.device(), D * row);
-            xi_ = Buffer<float>(stream.device(), K * row);
-            closure_ = Buffer<float>(stream.device(), model_.closure_outputs() * row);
-            begin_x_ = Buffer<float>(stream.device(), D * args.slots);
-            begin_xi_ = Buffer<float>(stream.device(), cv_rows * args.slots);
-            free_ = Buffer<float>(stream.device(), 2 * K * args.slots);
-        }
-        PassageArgs a = args;
-        for (uint64 done = 0; done < args.steps;) {
-            const uint64 now = std::min(static_cast<uint64>(kPiece), args.steps - done);
-            copy(stream, begin_x_.span(), Span<const float>(args.x, D * args.slots));
-            model_.evaluate_cvs(stream, begin_x_.span(), args.slots, args.slots, begin_xi_.span(),
-                                args.slots);
-            a.first_step = args.first_step + done;
-            a.steps = now;
-            PathArgs path{};
-            path.trajectories = args.slots;
-            path.seed = args.seed;
-            path.stream = args.stream;
-            path.first_step = a.first_step;
-            path.stride = 1;
-            path.segments = static_cast<index>(now);
-            path.x = args.x;
-            path.center = free_.data();
-            path.stiffness = free_.data() + K * args.slots;
-            path.sample_x = x_.data();
-            path.sample_xi = xi_.data();
-            path.sample_row = row;
-            path.status = args.status;
-            path.checked = args.first_step;
-            kernel_->launch(stream, path);
-            const index stored = static_cast<index>(now) * args.slots;
-            model_.closure(stream, x_.span(), row, stored, closure_.span(), row);
-            const float diffusion =
-                model_.gradient() ? static_cast<float>(1 / model_.formulas().beta) : 0.0f;
-            find_stored_passages(stream, a,
-                                 {D, K, row, static_cast<index>(now), begin_x_.data(),
-                                  begin_xi_.data(), x_.data(), xi_.data(), closure_.data(),
-                                  diffusion});
-            done += now;
+        const index together = std::min(args.columns, most_together(stream.device()));
+        reserve(stream.device(), together);
+        for (index first = 0; first < args.columns; first += together) {
+            PassageArgs a = args;
+            a.columns = a.row = std::min(together, args.columns - first);
+            a.number += first;
+            a.alive += first;
+            a.x = tile_x_.data();
+            copy_columns(stream, a.x, a.row, args.x + first, args.row, a.columns);
+            run(stream, a);
+            copy_columns(stream, args.x + first, args.row, a.x, a.row, a.columns);
         }
     }
 
 private:
-    // Steps stored at a time, on every device: a slot's next trajectory begins with a piece.
+    // Steps stored at a time.
     static constexpr index kPiece = 64;
+
+    // Of passages whose paths are stored at a time, beside one another.
+    index most_together(const Device& device) const {
+        constexpr index kOnCpu = index{1} << 20;
+        const index each = kPiece * (model_.dim() + model_.n_cvs() + model_.closure_outputs());
+        return std::max<index>(64, floats_at_once(device, kOnCpu) / each / 64 * 64);
+    }
+
+    void reserve(const Device& device, index columns) const {
+        if (columns <= reserved_) return;
+        reserved_ = columns;
+        const index row = columns * kPiece;
+        x_ = Buffer<float>(device, model_.dim() * row);
+        xi_ = Buffer<float>(device, model_.n_cvs() * row);
+        closure_ = Buffer<float>(device, model_.closure_outputs() * row);
+        tile_x_ = Buffer<float>(device, model_.dim() * columns);
+        begin_x_ = Buffer<float>(device, model_.dim() * columns);
+        begin_xi_ = Buffer<float>(
+            device, static_cast<index>(model_.formulas().cv.outputs.size()) * columns);
+        free_ = Buffer<float>(device, 2 * model_.n_cvs() * columns);
+        path_status_ = Buffer<uint64>(device, 2);
+    }
+
+    void copy_columns(Stream& stream, float* to, index to_row, const float* from, index from_row,
+                      index columns) const {
+        for (int d = 0; d < model_.dim(); ++d)
+            copy(stream, Span<float>(to + d * to_row, columns),
+                 Span<const float>(from + d * from_row, columns));
+    }
+
+    void run(Stream& stream, const PassageArgs& args) const {
+        const int D = model_.dim(), K = model_.n_cvs();
+        const index n = args.columns, row = n * kPiece;
+        PathArgs path{};
+        path.trajectories = n;
+        path.numbers = args.number;
+        path.seed = args.seed;
+        path.stream = args.stream;
+        path.stride = 1;
+        path.x = args.x;
+        path.center = free_.data();
+        path.stiffness = free_.data() + K * n;
+        path.sample_x = x_.data();
+        path.sample_xi = xi_.data();
+        path.sample_row = row;
+        path.status = path_status_.data();  // not looked at: it counts those that have passed, too
+        const float diffusion =
+            model_.gradient() ? static_cast<float>(1 / model_.formulas().beta) : 0.0f;
+        PassageArgs a = args;
+        for (uint64 done = 0; done < args.steps; done += a.steps) {
+            copy(stream, begin_x_.span().subspan(0, D * n), Span<const float>(args.x, D * n));
+            model_.evaluate_cvs(stream, begin_x_.span(), n, n, begin_xi_.span(), n);
+            a.first_step = path.first_step = args.first_step + done;
+            a.steps = std::min(static_cast<uint64>(kPiece), args.steps - done);
+            path.segments = static_cast<index>(a.steps);
+            kernel_->launch(stream, path);
+            model_.closure(stream, x_.span(), row, path.segments * n, closure_.span(), row);
+            find_stored_passages(stream, a,
+                                 {D, K, row, path.segments, begin_x_.data(), begin_xi_.data(),
+                                  x_.data(), xi_.data(), closure_.data(), diffusion});
+        }
+    }
+
     const Model& model_;
     std::unique_ptr<PathKernel> kernel_;
-    mutable Buffer<float> x_, xi_, closure_, begin_x_, begin_xi_, free_;
+    mutable index reserved_ = 0;
+    mutable Buffer<float> x_, xi_, closure_, tile_x_, begin_x_, begin_xi_, free_;
+    mutable Buffer<uint64> path_status_;
 };
 
 PassageSet half_space(int k, double bound, float sign) {
@@ -135,6 +168,58 @@ std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetu
     return std::make_unique<StoredPassageKernel>(model, setup);
 }
 
+namespace {
+
+// The passages that are not over, side by side.
+class Running {
+public:
+    Running(Stream& stream, int dim, index n, Span<const float> start)
+        : stream_(stream), dim_(dim), row_(n), columns_(n), now_(stream.device(), dim, n),
+          next_(stream.device(), dim, n), place_(stream.device(), n),
+          scratch_(stream.device(), reduce_scratch(1, n)) {
+        copy(stream, now_.x.span(), start.subspan(0, dim * n));
+        number_passages(stream, n, now_.view());
+    }
+    index columns() const { return columns_; }
+    PassageColumns view() { return now_.view(); }
+
+    // When so few of the columns are alive, the others go: lanes of a pack or a warp take as long as its last one.
+    void keep(index alive) {
+        constexpr index kPassed = 16;
+        if (alive == 0 || kPassed * (columns_ - alive) < columns_) return;
+        prefix_sum(stream_, Span<const float>(now_.alive.data(), columns_), place_.span(),
+                   scratch_.span());
+        keep_alive(stream_, dim_, row_, columns_, place_.span(), now_.view(), next_.view());
+        std::swap(now_, next_);
+        columns_ = alive;
+    }
+
+private:
+    struct Columns {
+        Buffer<float> x, alive;
+        Buffer<uint32> number;
+        Columns(const Device& device, int dim, index n)
+            : x(device, dim * n), alive(device, n), number(device, n) {}
+        PassageColumns view() { return {x.data(), number.data(), alive.data()}; }
+    };
+    Stream& stream_;
+    int dim_;
+    index row_, columns_;
+    Columns now_, next_;
+    Buffer<double> place_, scratch_;
+};
+
+// Steps of a launch after so many: an eighth as many again, so that what is over at its end has not been for
+// long, in whole groups of noise and pieces of stored paths.
+uint64 steps_after(uint64 steps, const Device& device, index columns) {
+    constexpr uint64 kPiece = 64, kShare = 8;
+    constexpr double kCost = 2;  // the way to the sets beside the step
+    const uint64 most = launch_steps(device, columns, kCost) / kPiece * kPiece;
+    return std::max(kPiece, std::min(most, steps / kShare / kPiece * kPiece));
+}
+
+}  // namespace
+
 PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<const float> start,
                            index n, const PassageSet& first, const PassageSet& second,
                            const PassageOptions& options) {
@@ -144,68 +229,52 @@ PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<con
     if (first.kind == PassageSet::none && second.kind == PassageSet::none)
         throw InputError("first passage: no set to enter");
     const Device& device = stream.device();
-    const int D = kernel.dim();
-    const index slots =
-        std::min(n, options.slots > 0 ? options.slots : std::max<index>(64, (n + 7) / 8));
-    Buffer<float> x(device, D * slots), time(device, n);
-    Buffer<uint32> turn(device, slots);
-    Buffer<uint64> born(device, slots), status(device, 3);
+    Running running(stream, kernel.dim(), n, start);
+    Buffer<float> time(device, n);
+    Buffer<uint64> status(device, 3);
     Buffer<int32> entered(device, n);
     const uint64 clear[3] = {0, kStatusClear, 0};
     copy_to_device(stream, status.span(), clear);
-    start_passages(stream, D, slots, n, start, x.span());
 
     PassageArgs a{};
-    a.slots = slots;
-    a.total = n;
+    a.row = n;
     a.seed = options.seed;
     a.stream = kStreamPassage;
     a.bridge_stream = kStreamBridge;
     a.dt = static_cast<float>(options.dt);
     a.sets[0] = first;
     a.sets[1] = second;
-    a.start = start.data;
-    a.x = x.data();
-    a.turn = turn.data();
-    a.born = born.data();
     a.time = time.data();
     a.entered = entered.data();
     a.status = status.data();
     const uint64 most = options.max_steps ? options.max_steps : kDefaultMaxSteps;
-    constexpr double kCost = 2;  // the way to the sets beside the step
-    const uint64 piece =
-        std::max<uint64>(64, launch_steps(stream.device(), slots, kCost) / 64 * 64);
-    while (a.first_step < most) {
-        a.steps = std::min(piece, most - a.first_step);
+    index left = n;
+    while (left > 0 && a.first_step < most) {
+        const PassageColumns columns = running.view();
+        a.columns = running.columns();
+        a.x = columns.x;
+        a.number = columns.number;
+        a.alive = columns.alive;
+        a.steps = std::min(options.launch_steps ? options.launch_steps
+                                                : steps_after(a.first_step, device, a.columns),
+                           most - a.first_step);
         kernel.launch(stream, a);
         a.first_step += a.steps;
         uint64 word[3];
         copy_to_host(stream, word, Span<const uint64>(status.span()));
         if (word[0])
-            throw NumericError("a first-passage run blew up: slot " +
-                               std::to_string(word[1] & 0xffffffffull) +
-                               " was no longer finite at step " +
-                               std::to_string(a.first_step - a.steps + (word[1] >> 32)) +
+            throw NumericError("a first-passage run blew up: passage " + std::to_string(word[1]) +
+                               " was no longer finite after step " + std::to_string(a.first_step) +
                                "; choose a smaller time step for it");
         if (options.after) options.after(static_cast<double>(word[2]) / static_cast<double>(n));
-        if (static_cast<index>(word[2]) == n) break;
+        left = n - static_cast<index>(word[2]);
+        running.keep(left);
     }
     result.time = to_host(stream, Span<const float>(time.span()));
     result.entered = to_host(stream, Span<const int32>(entered.span()));
-    for (index i = 0; i < n; ++i)
-        if (result.entered[static_cast<std::size_t>(i)]) {
-            ++result.finished;
-            result.waited += static_cast<double>(result.time[static_cast<std::size_t>(i)]);
-        }
-    if (result.finished < n) {
-        const auto begun = to_host(stream, Span<const uint64>(born.span()));
-        const auto turns = to_host(stream, Span<const uint32>(turn.span()));
-        for (index i = 0; i < slots; ++i) {
-            const auto s = static_cast<std::size_t>(i);
-            if (i + static_cast<index>(turns[s]) * slots < n)
-                result.waited += options.dt * static_cast<double>(a.first_step - begun[s]);
-        }
-    }
+    result.finished = n - left;
+    for (float t : result.time) result.waited += static_cast<double>(t);  // 0 of those that are not over
+    result.waited += options.dt * static_cast<double>(a.first_step) * static_cast<double>(left);
     result.steps = result.waited / options.dt;
     result.force_evaluations = result.steps * kernel.forces_per_step();
     return result;

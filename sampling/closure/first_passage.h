@@ -24,8 +24,8 @@ PassageSet ellipse(std::span<const double> center, std::span<const double> radiu
 struct PassageOptions {
     double dt = 0;
     uint64 seed = 1;
-    index slots = 0;        // that run at a time; 0: an eighth of the trajectories
-    uint64 max_steps = 0;   // of one slot; 0: 2e9
+    uint64 max_steps = 0;     // of each; 0: 2e9
+    uint64 launch_steps = 0;  // between looks at what has passed; 0: chosen. No result depends on it.
     std::function<void(double done)> after;  // between launches, with the share that has passed
 };
 
@@ -37,8 +37,9 @@ struct PassageResult {
     double waited = 0;         // Σ of all times, those that have not passed included
 };
 
-// Runs every start (dim, n), on the device, until it enters a set. Throws NumericError where a state
-// blows up. The host reads three words after each launch, and the results at the end.
+// Runs every start (dim, n), on the device, until it enters a set: all at a time, of which after each launch those
+// go on that have not passed. Passage i has the random numbers of i, however many there are. Throws NumericError
+// where a state blows up. The host reads three words after each launch, and the results at the end.
 PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<const float> start,
                            index n, const PassageSet& first, const PassageSet& second,
                            const PassageOptions& options);

@@ -10,17 +10,25 @@ namespace microlift {
 struct StoredPath {
     int dim, cvs;
     index row, steps;
-    const float* begin_x;   // (dim, slots), before the first step
-    const float* begin_xi;  // (cvs, slots)
+    const float* begin_x;   // (dim, columns), before the first step
+    const float* begin_xi;  // (cvs, columns)
     const float* x;         // (dim, row)
     const float* xi;        // (cvs, row)
     const float* closure;   // (outputs, row) of the model's closure program
     float ball_diffusion;   // 1/β
 };
-
-// x (dim, slots) of the first trajectories.
-void start_passages(Stream& stream, int dim, index slots, index total, Span<const float> start,
-                    Span<float> x);
 void find_stored_passages(Stream& stream, const PassageArgs& args, const StoredPath& path);
+
+// Passages side by side, as PassageArgs has them.
+struct PassageColumns {
+    float* x;  // (dim, row)
+    uint32* number;
+    float* alive;
+};
+// Numbers 0, 1, … of passages that are all alive.
+void number_passages(Stream& stream, index n, const PassageColumns& columns);
+// Those of `columns` that are alive, in their order; place[i]: how many of the first i + 1 are.
+void keep_alive(Stream& stream, int dim, index row, index columns, Span<const double> place,
+                const PassageColumns& from, const PassageColumns& to);
 
 }  // namespace microlift

@@ -6,17 +6,29 @@
 namespace microlift {
 
 struct PassageStartBody {
-    int dim;
-    index slots, total;
-    const float* start;
-    float* x;
+    PassageColumns columns;
     LANE_FN void operator()(index i) const {
-        for (int d = 0; d < dim; ++d) x[d * slots + i] = start[d * total + i];
+        columns.number[i] = static_cast<uint32>(i);
+        columns.alive[i] = 1.0f;
     }
 };
 
-// One slot: the crossings of a stored path. Column s · slots + i is the state after step s; what a slot
-// did after its passage is thrown away, and its next trajectory starts after the last step.
+struct KeepAliveBody {
+    int dim;
+    index row;
+    const double* place;
+    PassageColumns from, to;
+    LANE_FN void operator()(index i) const {
+        if (!(from.alive[i] > 0.0f)) return;
+        const index at = static_cast<index>(place[i]) - 1;
+        to.number[at] = from.number[i];
+        to.alive[at] = 1.0f;
+        for (int d = 0; d < dim; ++d) to.x[d * row + at] = from.x[d * row + i];
+    }
+};
+
+// One passage: the crossings of a stored path. Column s · columns + i is the state after step s. What a trajectory
+// does after its passage is thrown away: it goes back to where the path began, for as long as it is in the way.
 struct StoredPassageBody {
     static constexpr index kGrain = 64;
     PassageArgs a;
@@ -47,18 +59,22 @@ struct StoredPassageBody {
         return sum / r2;
     }
 
+    LANE_FN void go_back(index i) const {
+        for (int d = 0; d < p.dim; ++d) a.x[d * a.row + i] = p.begin_x[d * a.columns + i];
+    }
+
     LANE_FN void operator()(index i) const {
-        const index current = i + static_cast<index>(a.turn[i]) * a.slots;
-        if (current >= a.total) return;
-        const PhiloxStream<float> bridge(a.seed, a.bridge_stream, i);
+        if (!(a.alive[i] > 0.0f)) return go_back(i);
+        const uint32 number = a.number[i];
+        const PhiloxStream<float> bridge(a.seed, a.bridge_stream, number);
         StepEnds<float> ends;
         for (int b = 0; b < 2; ++b) {
-            ends.before[b] = distance(a.sets[b], p.begin_x, a.slots, i, p.begin_xi, a.slots);
+            ends.before[b] = distance(a.sets[b], p.begin_x, a.columns, i, p.begin_xi, a.columns);
             ends.after[b] = ends.before[b];
             ends.variance[b] = 1.0f;
         }
         for (index s = 0; s < p.steps; ++s) {
-            const index column = s * a.slots + i;
+            const index column = s * a.columns + i;
             const uint64 now = a.first_step + static_cast<uint64>(s);
             bool near = false;
             for (int b = 0; b < 2; ++b) {
@@ -71,31 +87,35 @@ struct StoredPassageBody {
             const Passage passage =
                 near ? find_passage<Portable>(ends, bridge, now) : Passage{-1, 0.0f};
             if (passage.set >= 0) {
-                a.time[current] = a.dt * (static_cast<float>(now - a.born[i]) + passage.moment);
-                a.entered[current] = passage.set + 1;
-                a.turn[i] += 1;
-                a.born[i] = a.first_step + static_cast<uint64>(p.steps);
+                a.time[number] = a.dt * (static_cast<float>(now) + passage.moment);
+                a.entered[number] = passage.set + 1;
+                a.alive[i] = 0.0f;
                 atomic_add(&a.status[2], 1);
-                const index next = current + a.slots;
-                if (next < a.total)
-                    for (int d = 0; d < p.dim; ++d)
-                        a.x[d * a.slots + i] = a.start[d * a.total + next];
-                return;
+                return go_back(i);
             }
             for (int b = 0; b < 2; ++b) ends.before[b] = ends.after[b];
         }
+        bool bad = false;
+        for (int d = 0; d < p.dim; ++d) bad = bad || is_bad(a.x[d * a.row + i]);
+        if (!bad) return;
+        atomic_add(&a.status[0], 1);
+        atomic_min(&a.status[1], number);
     }
 };
 
 HOST_PASS_BEGIN
 
-void start_passages(Stream& stream, int dim, index slots, index total, Span<const float> start,
-                    Span<float> x) {
-    for_each_index(stream, slots, PassageStartBody{dim, slots, total, start.data, x.data});
+void number_passages(Stream& stream, index n, const PassageColumns& columns) {
+    for_each_index(stream, n, PassageStartBody{columns});
+}
+
+void keep_alive(Stream& stream, int dim, index row, index columns, Span<const double> place,
+                const PassageColumns& from, const PassageColumns& to) {
+    for_each_index(stream, columns, KeepAliveBody{dim, row, place.data, from, to});
 }
 
 void find_stored_passages(Stream& stream, const PassageArgs& args, const StoredPath& path) {
-    for_each_index(stream, args.slots, StoredPassageBody{args, path});
+    for_each_index(stream, args.columns, StoredPassageBody{args, path});
 }
 
 std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span<const float> drift,

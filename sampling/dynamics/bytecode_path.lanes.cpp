@@ -345,22 +345,21 @@ private:
             const uint64 block = group * static_cast<uint64>(blocks_) + static_cast<uint64>(b);
             L four[N][4];
             for (int n = 0; n < N; ++n)
-                normal_block<Portable>(
-                    PhiloxStream<L, Rounds>(a_.seed, a_.stream,
-                                            a_.first_trajectory + first_ + i + n * W),
-                    block, four[n], scale_);
+                normal_block<Portable>(random<Rounds>(a_.stream, i + n * W), block, four[n], scale_);
             for (int n = 0; n < N; ++n)
                 for (int k = 0; k < 4; ++k) store(row(z_, 4 * b + k), i + n * W, four[n][k]);
         }
         if constexpr (Integrator::metropolis)
             for (int n = 0; n < N; ++n) {
                 Uint<L> words[4];
-                PhiloxStream<L, Rounds>(a_.seed, a_.stream + kStreamMetropolis,
-                                        a_.first_trajectory + first_ + i + n * W)
-                    .draw(group, words);
+                random<Rounds>(a_.stream + kStreamMetropolis, i + n * W).draw(group, words);
                 for (int k = 0; k < 4; ++k)
                     store(row(decisions_, k), i + n * W, as_float(words[k]));
             }
+    }
+    template <int Rounds>
+    PhiloxStream<L, Rounds> random(uint32 id, int i) const {
+        return a_.random<L, Rounds>(id, first_ + i, std::min(count_ - i, W));
     }
     L noise(int s, int d, int i) { return load<L>(row(z_, s * dim_ + d), i); }
 

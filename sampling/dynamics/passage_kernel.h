@@ -33,9 +33,9 @@ public:
     double forces_per_step() const override { return 2; }
     void launch(Stream& stream, const PassageArgs& args) const override {
         if (stream.device().is_cpu() || portable_)
-            for_each_lane(stream, args.slots, PassageBody<System, Portable>{system_, cvs_, args});
+            for_each_lane(stream, args.columns, PassageBody<System, Portable>{system_, cvs_, args});
         else
-            for_each_lane_on_cuda(stream, args.slots,
+            for_each_lane_on_cuda(stream, args.columns,
                                   PassageBody<System, Fast>{system_, cvs_, args});
     }
 

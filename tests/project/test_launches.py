@@ -9,10 +9,11 @@ from pathlib import Path
 ROOT = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
 ENOUGH = 100_000
 
-# The job: trajectories, samples, windows and blocks for errors; values and replicas of the closure's bursts;
-# a training batch, its rows worked on at once when it generates; parameters of a network.
+# The job: trajectories, samples, windows and blocks for errors; values and replicas of the closure's bursts, first
+# passages (all at a time; those of reduced models check a quadrature and are fewer); a training batch, its rows worked on at once when it generates; parameters of a network.
 TRAJECTORIES, SAMPLES, WINDOWS, BLOCKS = 100_000, 10_000_000, 300, 32
 VALUES, REPLICAS, BURST_BLOCKS = 48, 2112, 16
+PASSAGES = 100_000
 BATCH, ROWS, PARAMETERS = 65_536, 131_072, 9_000
 MEASURED = 1 << 20
 
@@ -66,6 +67,11 @@ def bursts():
     return VALUES * BURST_BLOCKS * up(REPLICAS // BURST_BLOCKS, part) * (width + VALUES)
 
 
+def stored():
+    """First passages by formula, whose paths share a 64th of a GPU's memory: numbers of a step of two variables."""
+    return min(PASSAGES, 80 * 10**9 // 64 // 4 // (constant("sampling/closure/first_passage.cpp", "kPiece") * 6))
+
+
 def proposals():
     return SAMPLES // constant("sampling/lift/proposal_kernels.h", "kProposalChunk")
 
@@ -102,6 +108,7 @@ WIDE = {
     "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(), 
     "ConditionalKernel": conditional(), "ConvGradientBody": 16 * 5 * 64 * 64,
     "GatherMeasuredBody": MEASURED, "LagKernel": lags(), "MeasureKernel": whitening(),
+    "KeepAliveBody": PASSAGES, "PassageBody": PASSAGES, "PassageStartBody": PASSAGES, "StoredPassageBody": stored(),
     "MixtureKernel": mixture(), "MomentsKernel": moments(), "PairSumBody": pairs(), "ProjectBody": 64 * 5000,
     "RangeBody": ranges(), "ReduceKernel": reduction(), "ScanKernel": reduction(),
     "ScanOffsetKernel": reduction(), "SortedGapBody": 64 * 5000, "WeightedSumsBody": proposals(),
@@ -125,10 +132,7 @@ NARROW = {
     "JudgeBody": "some hundred numbers",
     "KeepBestBody": "a parameter each",
     "MetropolisChainBody": "a chain each, whose steps depend on one another",
-    "PassageBody": "a slot each, an eighth of the passages asked for; a passage's steps depend on one another",
-    "PassageStartBody": "as PassageBody: one copy",
     "RecordKernel": "one block: 128 numbers a thread",
-    "StoredPassageBody": "as PassageBody",
     "TakeLagBody": "a window each, of some ten sums",
     "ToFilterBody": "a weight each",
 }

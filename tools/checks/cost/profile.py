@@ -19,7 +19,7 @@ SIZES = {
     "generator.iterations": (20, 20000),
     "generator.batch": (128, 65536),
     "closure.replicas": (32, 1024),
-    "closure.passages": (32, 2048),
+    "closure.passages": (32, 100000),
     "closure.committor_runs": (32, 4096),
     "closure.relaxation": (1000000, 1000000000),  # trajectory-steps
     "lifting.states": (500, 20000),
@@ -28,6 +28,8 @@ SIZES = {
 # Sizes of work that is done one after the other, so that their parts add; all else multiplies.
 ADDING = [("umbrella.steps", "umbrella.equilibrate"), tuple(key for key in SIZES if key.startswith("closure."))]
 GROUPS = ADDING + [(key,) for key in SIZES if not any(key in group for group in ADDING)]
+# Where a kernel's work ends to grow: reduced models pass so often at most (close/passages.cpp).
+ENOUGH = {("closure.passages", "PassageBody<TableSystem"): 4096}
 FIXED = {"coupling.rounds": 0, "umbrella.stride": 250, "umbrella.exchange": 500}
 
 
@@ -58,20 +60,7 @@ def figures(lines):
         for kernel, counted in line["kernels"].items():
             for what, value in zip(("launches", "lanes", "steps"), counted):
                 add((line["stage"], what, short(kernel)), value)
-    share_passages(sums)
     return sums
-
-
-def share_passages(sums):
-    """A launch of passages ends with the last of them, long before the steps that it was given: they share the steps
-    that a stage counts itself, without those of its free paths, by their lanes. (Held paths are not counted there.)"""
-    for stage in {key[0] for key in sums}:
-        lanes = {key: v for key, v in sums.items() if key[:2] == (stage, "lanes") and key[2].startswith("Passage")}
-        free = sum(v for key, v in sums.items() if key[:2] == (stage, "steps") and key[2].startswith("PathBody")
-                   and "LevelSet" not in key[2])
-        for (_, _, kernel), value in lanes.items():
-            if (stage, "steps", kernel) in sums:
-                sums[stage, "steps", kernel] = max(0.0, sums[stage, "steps", ""] - free) * value / sum(lanes.values())
 
 
 def measure(command):
@@ -96,6 +85,10 @@ def acts(size, stage, what, kernel):
     return not by_chance or size in ("closure.passages", "closure.committor_runs", "closure.relaxation")
 
 
+def size_for(kernel, key, size):
+    return min([size] + [most for (which, name), most in ENOUGH.items() if which == key and kernel.startswith(name)])
+
+
 def at_production(measured, sizes=None):
     """{(stage, what, kernel): number} at the sizes of production, or at those given."""
     sizes = sizes or {key: pair[1] for key, pair in SIZES.items()}
@@ -107,7 +100,7 @@ def at_production(measured, sizes=None):
             for size in group:
                 if acts(size, *key.split("|")):
                     growth = min(max(measured[size].get(key, base) / base - 1, 0), 1)
-                    factor += growth * (sizes[size] / SIZES[size][0] - 1)
+                    factor += growth * (size_for(key[key.rindex("|") + 1:], size, sizes[size]) / SIZES[size][0] - 1)
             value *= factor
         out[tuple(key.split("|"))] = value
     return out

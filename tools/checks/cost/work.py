@@ -61,7 +61,11 @@ WORK = {
     "BurstSumsKernel": block("lane", 48 + 15, bytes=8, pipes={"fp64": 16 * 8, "alu": 16 * 10}),
     "BurstDriftBody": Work("step", bytes=4 + 2 * 4, pipes={"fma": 8, "memory": 3}),
     "GatherColumns": Work("lane", bytes=8 + 2 * (4 + 4)),
-    "PassageStartBody": Work("lane", bytes=2 * (4 + 4)),
+    "PassageStartBody": Work("lane", bytes=4 + 4),
+    # Of one that goes on.
+    "KeepAliveBody": Work("lane", bytes=4 + 8 + 2 * (4 + 2 * 4) + 4),
+    "ScanKernel": block("lane", 256, bytes=16 * (4 + 8), pipes={"fp64": 2 * 16 + 5}),
+    "ScanOffsetKernel": block("lane", 256, bytes=16 * (8 + 8), pipes={"fp64": 16}),
     # moves and descents
     "ExchangeBody": Work("lane", bytes=8),
     "NewtonStepBody": Work("lane", bytes=4 + 4 + 8 + 16),
