@@ -1,5 +1,7 @@
 #include "nn/generators/cgan.h"
 
+#include <algorithm>
+
 #include "engine/error.h"
 #include "nn/generators/gan_tiles.h"
 #include "nn/generators/latent_sampler.h"
@@ -59,7 +61,7 @@ private:
     Penalty penalty_;
     MlpLayout generator_layout_, critic_layout_;
     TrainedNetwork critic_;
-    Buffer<float> generator_memory_, critic_memory_, penalty_values_, ones_;
+    Buffer<float> generator_memory_, critic_memory_, penalty_values_, bias_sums_;
     Buffer<float> outputs_;  // (3, batch): D of the last critic batch's fake and real rows, D(fake) of
                              // the generator's
     MlpScratch<float> generator_scratch_, critic_scratch_;
@@ -112,9 +114,8 @@ void CganTrainer::allocate() {
                                         critic_memory_.data());
     outputs_ = Buffer<float>(device, 3 * batch);
     penalty_values_ = Buffer<float>(device, penalised() * batch);
-    ones_ = Buffer<float>(device, batch * 3);
-    const std::vector<float> one(static_cast<std::size_t>(batch) * 3, 1.0f);
-    copy_to_device(stream_, ones_.span(), one.data());
+    bias_sums_ = Buffer<float>(
+        device, bias_scratch(device, std::max(generator_layout_.bias_columns(), critic_layout_.bias_columns())));
 }
 
 // --- one iteration ----------------------------------------------------------------------------------
@@ -157,8 +158,8 @@ GanTilePlan CganTrainer::tile_plan(const Bodies& bodies, TrainedNetwork& updated
 }
 
 RowProgram<float> CganTrainer::program(TrainedNetwork& updated) {
-    return {stream_,      config_.batch,     updated.gradient.data(), updated.size(),
-            ones_.data(), config_.precision, RowPlaces::by_thread};
+    return {stream_,           config_.batch,     updated.gradient.data(), updated.size(),
+            bias_sums_.data(), config_.precision, RowPlaces::by_thread};
 }
 
 void CganTrainer::critic_step(uint32 step) {

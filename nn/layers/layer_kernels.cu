@@ -4,6 +4,7 @@
 #include "engine/launch/lanes.h"
 #include "kernels/lane/whole.h"
 #include "nn/layers/conv_bodies.h"
+#include "nn/layers/bias_sums.h"
 #include "nn/layers/mlp_bodies.h"
 #include "nn/layers/portable_products.h"
 #include "nn/layers/whitening_bodies.h"
@@ -23,6 +24,8 @@ template void launch_index_on_cuda<SeedBody<float>>(Stream&, index, const SeedBo
 template void launch_index_on_cuda<GatherMeasuredBody>(Stream&, index, const GatherMeasuredBody&);
 template void launch_blocks_on_cuda(Stream&, index, const MeasureKernel<FitSums>&);
 template void launch_blocks_on_cuda(Stream&, index, const MeasureKernel<ResidualSums>&);
+template void launch_blocks_on_cuda(Stream&, index, const BiasSumKernel&);
+template void launch_index_on_cuda<BiasTotalBody>(Stream&, index, const BiasTotalBody&);
 template void launch_index_on_cuda<RangeBody>(Stream&, index, const RangeBody&);
 template void launch_on_cuda<TangentStartBody, float>(Stream&, index, const TangentStartBody&);
 template void launch_on_cuda<TangentScaleBody, float>(Stream&, index, const TangentScaleBody&);

@@ -30,6 +30,7 @@ struct MlpLayout {
     // Uniform in ±sqrt(3/in) (variance 1/in), biases zero; `which` tells networks apart.
     std::vector<float> initial(uint64 seed, uint64 which) const;
     std::vector<float> transpose(const std::vector<float>& parameters) const;
+    index bias_columns() const;  // of all layers, with padding
 };
 
 // --- sweeps -----------------------------------------------------------------------------------------

@@ -57,6 +57,12 @@ std::vector<float> MlpLayout::transpose(const std::vector<float>& values) const 
     return out;
 }
 
+index MlpLayout::bias_columns() const {
+    index columns = 0;
+    for (std::size_t l = 1; l <= static_cast<std::size_t>(layers); ++l) columns += ld[l];
+    return columns;
+}
+
 index activations_size(const MlpLayout& layout, index rows) {
     index size = 0;
     for (std::size_t l = 0; l <= static_cast<std::size_t>(layout.layers); ++l)

@@ -36,6 +36,7 @@ public:
     Precision precision(const Device& device, Precision asked) const override {
         return product_precision(device, asked);
     }
+    index bias_columns() const override { return layout_.bias_columns(); }
     void forward(RowProgram<float>& program, const float* parameters, bool derivatives) override;
     void squared_error(RowProgram<float>& program, const float* target, float scale,
                        float* loss) override;

@@ -43,6 +43,7 @@ public:
     // Of programs that it is part of, and of gradients: rows that go through together, and slots.
     virtual index tile_rows() const { return kTileRows; }
     virtual index slots(const Device& device, index rows) const = 0;
+    virtual index bias_columns() const { return 0; }  // that RowProgram sums
     virtual Precision precision(const Device& device, Precision asked) const = 0;
 
     virtual void forward(RowProgram<float>& program, const float* parameters, bool derivatives) = 0;

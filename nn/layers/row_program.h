@@ -10,8 +10,8 @@
 // Batches may be stacked in groups (real, generated, interpolated): an operation names the number of
 // groups it acts on, and its pointers begin at the first of them; group c of row r is at place c*group_rows() + place(r).
 // Weight gradients are summed into slots, a fixed set of tiles each, so that their bits do not depend
-// on the number of threads; CUDA uses one slot, but for the portable mathematics, in which it keeps to the
-// same slots and tiles.
+// on the number of threads; CUDA uses one slot, and adds up all bias gradients at the end of the program, but for
+// the portable mathematics, in which it keeps to the same slots and tiles.
 #pragma once
 
 #include <functional>
@@ -19,8 +19,10 @@
 #include <stdexcept>
 #include <vector>
 
+#include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
 #include "kernels/lane/matrix.h"
+#include "nn/layers/bias_sums.h"
 #include "nn/layers/portable_products.h"
 
 namespace microlift {
@@ -32,6 +34,11 @@ inline index gradient_slots(const Device& device, index rows, index tile_rows = 
     if (!device.portable()) return 1;
     const index tiles = (rows + tile_rows - 1) / tile_rows;
     return tiles < kMostSlots ? tiles : kMostSlots;
+}
+
+// Floats of scratch space for bias gradients of so many columns, all layers together.
+inline index bias_scratch(const Device& device, index columns) {
+    return device.portable() ? 0 : kMostBiasChunks * columns;
 }
 
 enum class RowPlaces { by_number, by_thread };
@@ -46,12 +53,13 @@ inline index rows_of_places(const Device& device, index rows, RowPlaces places) 
 template <class Real>
 class RowProgram {
 public:
-    // `gradient` holds gradient_slots(…) × `parameters` values; it is zeroed before the first row.
+    // `gradient` holds gradient_slots(…) × `parameters` values; it is zeroed before the first row. bias_sums: space of
+    // bias_scratch(…), where there are weight gradients.
     RowProgram(Stream& stream, index rows, Real* gradient = nullptr, index parameters = 0,
-               const Real* ones = nullptr, Precision precision = Precision::tf32,
+               Real* bias_sums = nullptr, Precision precision = Precision::tf32,
                RowPlaces places = RowPlaces::by_number, index tile_rows = kTileRows)
-        : stream_(stream), rows_(rows), gradient_(gradient), parameters_(parameters), ones_(ones),
-          precision_(precision), places_(places), tile_rows_(tile_rows),
+        : stream_(stream), rows_(rows), gradient_(gradient), parameters_(parameters),
+          bias_sums_(bias_sums), precision_(precision), places_(places), tile_rows_(tile_rows),
           group_rows_(rows_of_places(stream.device(), rows, places)) {
         if (!on_cpu() && gradient_)
             fill_zero(stream_, Span<Real>(gradient_, parameters_));
@@ -146,6 +154,7 @@ public:
         }
     }
 
+    // On CUDA the bias gradient is summed by finish(): until then `b` stays as it is.
     void weight_gradient(int groups, const WeightGradient<Real>& sum) {
         Gemm<Real> gemm;
         gemm.a = sum.a.data, gemm.lda = sum.a.stride, gemm.m = sum.a.columns;
@@ -171,15 +180,10 @@ public:
             });
         } else if constexpr (std::is_same_v<Real, float>) {
             if (stream_.device().portable()) return gather_gradient(groups, sum);
-            const auto product = [&](Gemm<float> all) {
-                all.k = groups * rows_;
-                count_launch<Gemm<float>>(all.m * all.n);
-                gemm_on_cuda(stream_, all, precision_);
-            };
-            product(gemm);
-            if (sum.bias < 0) return;
-            gemm.a = ones_, gemm.lda = 1, gemm.m = 1, gemm.c = gradient_ + sum.bias;
-            product(gemm);
+            gemm.k = groups * rows_;
+            count_launch<Gemm<float>>(gemm.m * gemm.n);
+            gemm_on_cuda(stream_, gemm, precision_);
+            if (sum.bias >= 0) add_bias({gemm.b, gemm.ldb, gemm.n, sum.bias}, gemm.k);
         }
     }
 
@@ -189,6 +193,7 @@ public:
             if constexpr (kHaveCuda && std::is_same_v<Real, float>)
                 for (const PortableGradientBody& sum : gradients_) launch_each<PortableGradientBody>(sum.size(), sum);
             gradients_.clear();
+            sum_biases();
             return;
         }
         count_launch<RowProgram>(rows_);
@@ -323,11 +328,37 @@ private:
                               parameters_, weight, gradient_ + sum.bias});
     }
 
+    // Layers of as many rows go together; what is summed twice, one after the other.
+    void add_bias(const BiasSums::Layer& layer, index rows) {
+        bool apart = biases_.layers == kMostLayers || (biases_.layers > 0 && biases_.rows != rows);
+        for (int l = 0; l < biases_.layers; ++l) apart = apart || biases_.layer[l].place == layer.place;
+        if (apart) sum_biases();
+        biases_.layer[biases_.layers++] = layer;
+        biases_.rows = rows;
+        biases_.columns += layer.columns;
+    }
+    void sum_biases() {
+        if constexpr (kHaveCuda && std::is_same_v<Real, float>) {
+            if (biases_.layers == 0) return;
+            biases_.gradient = gradient_;
+            biases_.partial = bias_sums_;
+            const BiasSumKernel kernel{biases_};
+            count_launch<BiasSumKernel>(kernel.blocks());
+            launch_blocks_on_cuda(stream_, kernel.blocks(), kernel);
+            if (biases_.chunks() > 1) {
+                count_launch<BiasTotalBody>(biases_.columns);
+                launch_index_on_cuda(stream_, biases_.columns, BiasTotalBody{biases_});
+            }
+            biases_ = {};
+        }
+    }
+
     Stream& stream_;
     index rows_;
     Real* gradient_;
     index parameters_;
-    const Real* ones_;
+    Real* bias_sums_;
+    BiasSums biases_;  // on CUDA, of the layers whose weight gradients there are
     Precision precision_;
     RowPlaces places_;
     index tile_rows_;

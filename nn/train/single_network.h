@@ -26,7 +26,7 @@ protected:
 
 private:
     void iterate() final;
-    Buffer<float> ones_;
+    Buffer<float> bias_sums_;
 };
 
 }  // namespace microlift

@@ -11,14 +11,13 @@ SingleNetworkTrainer::SingleNetworkTrainer(Stream& stream, const TrainerConfig& 
                                            int conditions)
     : Training(stream, config, states, conditions, {{"loss", "generator's loss", 1}},
                kLossColumns),
-      loss_(stream.device(), config.batch), ones_(stream.device(), config.batch) {
-    const std::vector<float> one(static_cast<std::size_t>(config.batch), 1.0f);
-    copy_to_device(stream, ones_.span(), one.data());
-}
+      loss_(stream.device(), config.batch) {}
 
 void SingleNetworkTrainer::set_network(std::unique_ptr<Network> network,
                                        std::unique_ptr<Sampler> sampler) {
     target_ = Buffer<float>(stream_.device(), config_.batch * network->output().stride);
+    bias_sums_ = Buffer<float>(stream_.device(),
+                               bias_scratch(stream_.device(), network->bias_columns()));
     const index slots = network->slots(stream_.device(), config_.batch);
     set_generator(std::move(network), slots, std::move(sampler));
 }
@@ -26,7 +25,7 @@ void SingleNetworkTrainer::set_network(std::unique_ptr<Network> network,
 void SingleNetworkTrainer::iterate() {
     Network& network = *generator_.network;
     RowProgram<float> program(stream_, config_.batch, generator_.gradient.data(),
-                              generator_.size(), ones_.data(), config_.precision,
+                              generator_.size(), bias_sums_.data(), config_.precision,
                               RowPlaces::by_number, network.tile_rows());
     // Gathering misses the cache: rows wait together, before a network that takes them one by one.
     if (network.tile_rows() < kTileRows) {

@@ -168,7 +168,7 @@ TEST_CASE("few columns: products equal the plain loops, at every place of a row"
 // A network in double precision with everything its sweeps need.
 struct DoubleNetwork {
     MlpLayout layout;
-    std::vector<double> parameters, transposed, gradient, memory, ones;
+    std::vector<double> parameters, transposed, gradient, memory;
     MlpScratch<double> scratch;
     index rows;
 
@@ -178,7 +178,6 @@ struct DoubleNetwork {
           gradient(static_cast<std::size_t>(layout.parameters) * kMostSlots),
           memory(static_cast<std::size_t>(
               MlpScratch<double>::size(layout, n, groups, penalised))),
-          ones(static_cast<std::size_t>(n * 3), 1.0),
           scratch(layout, n, groups, penalised, memory.data()), rows(n) {}
 
     void transpose() {
@@ -238,8 +237,7 @@ TEST_CASE("weight and input gradients equal finite differences") {
             return sum;
         };
         net.transpose();
-        RowProgram<double> program(stream, rows, net.gradient.data(), net.layout.parameters,
-                                   net.ones.data());
+        RowProgram<double> program(stream, rows, net.gradient.data(), net.layout.parameters);
         net.view().forward(program, 0, 1, true);
         for (index r = 0; r < rows; ++r)
             for (int o = 0; o < 2; ++o) net.scratch.r[3][r * kPad + o] = weight(r, o);
@@ -305,8 +303,7 @@ TEST_CASE("penalty gradients equal float64 double backward to 1e-6") {
                         net.scratch.h[0][(group * kRows + r) * kPad + d] =
                             sources[group][r * widths[0] + d];
             std::vector<double> values(static_cast<std::size_t>(2 * kRows));
-            RowProgram<double> program(stream, kRows, net.gradient.data(), net.layout.parameters,
-                                       net.ones.data());
+            RowProgram<double> program(stream, kRows, net.gradient.data(), net.layout.parameters);
             critic_sweeps(program, net.view(), kind, kPenaltyWeight, kStates, values.data());
             program.finish();
             CAPTURE(activation);

@@ -62,6 +62,13 @@ def whitening():
     return knots * min(up(wanted, knots), MEASURED // constant(file, "kLeastSamples"))
 
 
+def biases():
+    """Of a layered training's network: tiles of 32 columns, 256 threads each."""
+    file, columns = "nn/layers/bias_sums.h", 3 * 64 + 16
+    rows = max(constant(file, "kLeastBiasRows"), up(BATCH, constant(file, "kMostBiasChunks")))
+    return up(BATCH, rows) * up(columns, 32) * 256
+
+
 def bursts():
     part, width = constant("sampling/closure/burst_block.h", "kPart"), 1 + 4 + 10
     return VALUES * BURST_BLOCKS * up(REPLICAS // BURST_BLOCKS, part) * (width + VALUES)
@@ -105,7 +112,7 @@ WIDE = {
     **{name: BATCH * 16 for name in """ActivateBody ConvActivateBody ConvBiasBody ConvHaloBody ConvSeedBody ConvSumBody
         ConvolveBody MultiplyAddBody MultiplyBody TangentBody TangentScaleBody
         TangentStartBody""".split()},
-    "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(), 
+    "BiasSumKernel": biases(), "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(), 
     "ConditionalKernel": conditional(), "ConvGradientBody": 16 * 5 * 64 * 64,
     "GatherMeasuredBody": MEASURED, "LagKernel": lags(), "MeasureKernel": whitening(),
     "KeepAliveBody": PASSAGES, "PassageBody": PASSAGES, "PassageStartBody": PASSAGES, "StoredPassageBody": stored(),
@@ -117,6 +124,7 @@ WIDE = {
 NARROW = {
     "AdamBody": "a parameter each",
     "AdvanceBody": "one number",
+    "BiasTotalBody": "64 additions of sums that other kernels made",
     "ColumnSumKernel": "64 additions of sums that other kernels made",
     "CriticTileKernel": "two blocks a processor, by the registers and shared memory of its tensor-core tiles",
     "DistanceKernel": "128 threads a distance, a few hundred numbers each distance",
