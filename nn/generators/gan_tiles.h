@@ -12,7 +12,7 @@ namespace microlift {
 // Widths from here on are left to cuBLASLt.
 inline constexpr index kMostTileWidth = 128;
 inline constexpr int kTileThreads = 256;
-// Rows of a tile at most: what a block has in work stays in the L2 cache beside that of all others.
+// Rows of a tile at most: those of all blocks are in work at a time, and want a place in the L2 cache (README.md).
 inline constexpr index kMostTileRows = 32;
 
 // Rows of a tile and blocks that share the tiles: small tiles while there are fewer than blocks.
