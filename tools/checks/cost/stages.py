@@ -2,7 +2,6 @@
 
 Kernels that step trajectories take what their machine code does in a step; others what work.py states, and their
 launches."""
-import math
 import re
 
 from cost.device import GPUS, HOST_LINK, LAUNCH, NODE, WAIT, limits
@@ -52,24 +51,9 @@ def stated(name, launches, lanes, steps, kernel):
     return pipes, moved, flops, threads
 
 
-def longest_passages(of):
-    """{kernel: steps of the longest passage of each run, all runs together}. Times are taken for exponential, of n
-    of which the last is at mean (ln n + 0.58). Launches of a run grow with its time, so that runs have alike many of
-    them, and so have the passages of runs."""
-    kernels = [kernel for what, kernel in of if what == "launches" and kernel.startswith("PassageBody")]
-    every = {what: sum(of[what, kernel] for kernel in kernels) for what in ("launches", "lanes")}
-    longest = {}
-    for kernel in kernels:
-        runs = of["launches", "PassageStartBody"] * of["launches", kernel] / every["launches"]
-        passages = of["lanes", "PassageStartBody"] * of["lanes", kernel] / every["lanes"]
-        mean = of.get(("steps", kernel), 0) / passages
-        longest[kernel] = runs * mean * (math.log(max(passages / runs, 1)) + 0.58)
-    return longest
-
-
-def row_of(name, launches, lanes, steps, kernel, longest=None):
+def row_of(name, launches, lanes, steps, kernel):
     """One kernel of a stage: its figures over all launches, and seconds by what limits it. Operations and bytes of
-    the row are those of a thread; `longest`: the steps of one after the other, where launches have not alike many."""
+    the row are those of a thread."""
     row = {"kernel": name.split("<")[0], "launches": round(launches)}
     if kernel:
         row |= {"code": len(kernel.opcodes), "registers": kernel.registers, "local": kernel.local}
@@ -84,7 +68,7 @@ def row_of(name, launches, lanes, steps, kernel, longest=None):
             "bytes": round(moved), "flops": round(flops), "seconds": {}, "bound_by": {}}
     for gpu in GPUS:
         each = limits(gpu, threads, each_lane, moved, flops)
-        each["one thread"] *= longest * lanes / steps if longest else launches
+        each["one thread"] *= launches
         each["launches"] = launches * LAUNCH
         binding = max(each, key=each.get)
         row["seconds"][gpu.name], row["bound_by"][gpu.name] = each[binding], binding
@@ -93,12 +77,12 @@ def row_of(name, launches, lanes, steps, kernel, longest=None):
 
 def stage_of(name, figures, kernels):
     of = {(what, kernel): value for (stage, what, kernel), value in figures.items() if stage == name}
-    rows, longest = [], longest_passages(of)
+    rows = []
     for (what, kernel), launches in of.items():
         if what == "launches" and launches:
             code = next((w.code for w in work_of(kernel) if w.code), kernel)
             rows.append(row_of(kernel, launches, of["lanes", kernel], of.get(("steps", kernel), 0),
-                               find(kernels, code), longest.get(kernel)))
+                               find(kernels, code)))
     return finish(name, rows, of.get(("waits", ""), 0),
                   of.get(("bytes_to_device", ""), 0) + of.get(("bytes_to_host", ""), 0))
 
