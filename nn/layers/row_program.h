@@ -38,7 +38,7 @@ inline index gradient_slots(const Device& device, index rows, index tile_rows = 
 
 // Floats of scratch space for bias gradients of so many columns, all layers together.
 inline index bias_scratch(const Device& device, index columns) {
-    return device.is_cpu() ? 0 : kMostBiasChunks * columns;
+    return device.portable() ? 0 : kMostBiasChunks * columns;
 }
 
 enum class RowPlaces { by_number, by_thread };

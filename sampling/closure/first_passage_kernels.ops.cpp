@@ -47,16 +47,22 @@ struct StoredPassageBody {
     LANE_FN float half_noise(const PassageSet& set, index column) const {
         if (set.kind == PassageSet::ball) return p.ball_diffusion;
         if (set.kind == PassageSet::cv) return p.closure[(p.cvs + 2 * set.k) * p.row + column];
-        float g[kMaxCvs], r2 = 1e-12f, sum = 0.0f;
-        LANE_ROLLED_FOR (int k = 0; k < p.cvs; ++k) {
+        float g[kMaxCvs] = {}, r2 = 1e-12f, sum = 0.0f;
+LANE_UNROLL  // here and below for arrays to stay in registers
+        for (int k = 0; k < kMaxCvs; ++k) {
+            if (k >= p.cvs) break;
             const float u = nearest_image(p.xi[k * p.row + column] - set.center[k], set.period[k]) *
                             set.inverse_radius[k];
             g[k] = u * set.inverse_radius[k];
             r2 = fma(u, u, r2);
         }
-        LANE_ROLLED_FOR (int k = 0, o = p.cvs; k < p.cvs; ++k)
-            LANE_ROLLED_FOR (int l = k; l < p.cvs; ++l, ++o)
-                sum = fma((k == l ? 1.0f : 2.0f) * g[k] * g[l], p.closure[o * p.row + column], sum);
+        int o = p.cvs;
+LANE_UNROLL
+        for (int k = 0; k < kMaxCvs; ++k)
+LANE_UNROLL
+            for (int l = k; l < kMaxCvs; ++l)
+                if (l < p.cvs)
+                    sum = fma((k == l ? 1.0f : 2.0f) * g[k] * g[l], p.closure[o++ * p.row + column], sum);
         return sum / r2;
     }
 
@@ -70,7 +76,10 @@ struct StoredPassageBody {
         const PhiloxStream<float> bridge(a.seed, a.bridge_stream, number);
         StepEnds<float> ends;
         float xi[kMaxCvs] = {};
-        for (int k = 0; k < p.cvs; ++k) xi[k] = p.periods.image(k, p.begin_xi[k * a.columns + i]);
+LANE_UNROLL
+        for (int k = 0; k < kMaxCvs; ++k)
+            if (k < p.cvs) xi[k] = p.periods.image(k, p.begin_xi[k * a.columns + i]);
+LANE_UNROLL
         for (int b = 0; b < 2; ++b) {
             ends.before[b] = distance(a.sets[b], p.begin_x, a.columns, i, xi);
             ends.after[b] = ends.before[b];
@@ -79,11 +88,14 @@ struct StoredPassageBody {
         for (index s = 0; s < p.steps; ++s) {
             const index column = s * a.columns + i;
             const uint64 now = a.first_step + static_cast<uint64>(s);
-            for (int k = 0; k < p.cvs; ++k) {
+LANE_UNROLL
+            for (int k = 0; k < kMaxCvs; ++k) {
+                if (k >= p.cvs) break;
                 const float now_at = p.xi[k * p.row + column];
                 xi[k] = now_at - whole_turns(now_at - xi[k], p.periods.period[k]);
             }
             bool close = false;
+LANE_UNROLL
             for (int b = 0; b < 2; ++b) {
                 const PassageSet& set = a.sets[b];
                 if (set.kind == PassageSet::none) continue;
@@ -100,6 +112,7 @@ struct StoredPassageBody {
                 atomic_add(&a.status[2], 1);
                 return go_back(i);
             }
+LANE_UNROLL
             for (int b = 0; b < 2; ++b) ends.before[b] = ends.after[b];
         }
         bool bad = false;

@@ -3,7 +3,6 @@
 job launches and waits no more than its table says."""
 import copy
 import json
-import math
 import re
 import subprocess
 import sys
@@ -104,15 +103,7 @@ class Model(unittest.TestCase):
         self.assertEqual("sfu", row["bound_by"]["H100"])
         self.assertAlmostEqual(1, row["seconds"]["H100"] / (4e5 * 1e4 / (132 * 16 * 1.755e9)), 3)
 
-    def test_passages_end_one_after_the_other(self):
-        # Two runs of 1000 passages of 500 steps, a quarter of them of another model, which has a run of them.
-        of = {("launches", "PassageStartBody"): 2, ("lanes", "PassageStartBody"): 2000,
-              ("launches", "PassageBody<X>"): 40, ("lanes", "PassageBody<X>"): 3e4, ("steps", "PassageBody<X>"): 750000,
-              ("launches", "PassageBody<Y>"): 40, ("lanes", "PassageBody<Y>"): 1e4, ("steps", "PassageBody<Y>"): 250000}
-        longest = stages.longest_passages(of)
-        self.assertAlmostEqual(500 * (math.log(1500) + 0.58), longest["PassageBody<X>"])
-        self.assertAlmostEqual(500 * (math.log(500) + 0.58), longest["PassageBody<Y>"])
-        self.assertEqual({}, stages.longest_passages({("launches", "GatherBody"): 3}))
+    def test_reduced_models_pass_only_so_often(self):
         self.assertEqual(4096, profile.size_for("PassageBody<TableSystem,Portable>", "closure.passages", 10**5))
         self.assertEqual(10**5, profile.size_for("PassageBody<MullerBrown,Portable>", "closure.passages", 10**5))
 
@@ -162,6 +153,9 @@ class Model(unittest.TestCase):
         self.assertFalse(profile.acts("umbrella.replicas", "close", "launches", "PassageBody<X>"))
         self.assertFalse(profile.acts("closure.replicas", "close", "waits", ""))
         self.assertTrue(profile.acts("closure.passages", "close", "lanes", "PassageBody<X>"))
+        self.assertFalse(profile.acts("closure.passages", "close", "launches", "PassageBody<X>"))
+        self.assertFalse(profile.acts("closure.passages", "close", "launches", "KeepAliveBody"))
+        self.assertFalse(profile.acts("closure.committor_runs", "close", "waits", ""))
         self.assertTrue(profile.acts("umbrella.replicas", "sample", "lanes", "PathBody<X>"))
 
     def test_a_worse_bound_is_refused(self):

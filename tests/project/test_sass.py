@@ -29,6 +29,25 @@ class MachineCode(unittest.TestCase):
         for r in self.table["kernels"] + self.table["networks"]:
             self.assertEqual((0, 0), (r["local_instructions"], r["stack_bytes"]), r)
 
+    def test_local_memory_is_named(self):
+        self.assertFalse({"PathBody", "PassageBody", "CriticTileKernel", "GeneratorTileKernel",
+                          "GenerateTileKernel"} & set(sass_report.LOCAL))
+        self.assertEqual("PathBody", sass_report.struct_of(
+            "void microlift::lane_kernel<microlift::PathBody<microlift::X, microlift::Fast>, float>(long long)"))
+        self.assertEqual("KeepAliveBody", sass_report.struct_of(
+            "void microlift::index_kernel<microlift::KeepAliveBody>(long long, microlift::KeepAliveBody)"))
+        self.assertEqual("Scan", sass_report.struct_of("void cub::Scan<int>(int)"))
+        self.assertEqual("SumBody", sass_report.struct_of(
+            "void microlift::index_kernel<microlift::(anonymous namespace)::SumBody>(long long)"))
+        allowed = dict(sass_report.LOCAL)
+        self.assertEqual([], sass_report.beyond_registers(allowed))
+        self.assertIn("PathBody: uses local memory, 24 B",
+                      sass_report.beyond_registers({**allowed, "PathBody": 24})[0])
+        self.assertEqual(len(allowed), len(sass_report.beyond_registers({})))
+        self.assertEqual(1, len(sass_report.beyond_registers({**allowed, "CountSamples": 100})))
+        spilled = [(0, "STL", "[R1], R4"), (16, "FADD", "R2, R2, R3"), (32, "LDL.LU", "R4, [R1]")]
+        self.assertEqual(2, sass_report.local_instructions(spilled))
+
     def test_a_worse_kernel_is_refused(self):
         def wrong(change):
             rows = copy.deepcopy(self.table["kernels"])

@@ -81,7 +81,11 @@ def acts(size, stage, what, kernel):
         return True
     if size.startswith(("umbrella.", "generator.")):
         return False
-    by_chance = kernel.startswith("Passage") or not kernel and what in ("steps", "waits")
+    passing = kernel.startswith(("Passage", "KeepAliveBody", "ScanKernel"))
+    # Launches of passages, each with a wait, grow with the time of the longest: with the logarithm of their number.
+    if what == "launches" and passing or what == "waits":
+        return size == "closure.relaxation" and not kernel
+    by_chance = passing or not kernel and what == "steps"
     return not by_chance or size in ("closure.passages", "closure.committor_runs", "closure.relaxation")
 
 

@@ -18,7 +18,7 @@ def markdown(model):
            "engine in small runs of `tools/examples/muller_brown.toml` and carried to "
            + ", ".join(f"`{k} = {v}`" for k, v in model["sizes"].items()) +
            "; instructions of a step are those of the machine code for sm_90, in the fast mathematics. First passages "
-           "end by chance, and so is their length here; the last of n is taken for ln n + 0.58 mean ones. A kernel's least time is the longest of issue, of each pipe, "
+           "end by chance, and so is their length here; their bound of one thread is that of mean lanes, and the last passage takes longer. A kernel's least time is the longest of issue, of each pipe, "
            f"of its bytes at the memory's rate, and of its launches; assumed are {seconds_text(assumed['launch'])} from one launch to the next, "
            f"{seconds_text(assumed['graph_node'])} from one node of a graph to the next, "
            f"{seconds_text(assumed['wait'])} a wait of the host. Processors, clock and memory are the data "

@@ -65,7 +65,6 @@ WORK = {
     # Of one that goes on.
     "KeepAliveBody": Work("lane", bytes=4 + 8 + 2 * (4 + 2 * 4) + 4),
     "ScanKernel": block("lane", 256, bytes=16 * (4 + 8), pipes={"fp64": 2 * 16 + 5}),
-    "ScanOffsetKernel": block("lane", 256, bytes=16 * (8 + 8), pipes={"fp64": 16}),
     # moves and descents
     "ExchangeBody": Work("lane", bytes=8),
     "NewtonStepBody": Work("lane", bytes=4 + 4 + 8 + 16),
