@@ -252,9 +252,9 @@ LANE_FN void distribute_bonded(const ForceView<Scalar<L>>& v, const Rows& rows) 
         if (n < v.bonds) along = along + rows[v.bond_row() + n];
         Vector<L> d = scaled(inverse, g);
         add_scaled(d, along, u);
-        const L one = number<L>(1);
-        add_vector(rows, v.force_row() + v.edge[n].a, -one, d);
-        add_vector(rows, v.force_row() + v.edge[n].b, one, d);
+        const int32 a = v.force_row() + v.edge[n].a, b = v.force_row() + v.edge[n].b;
+        put_vector(rows, a, vector_at<L>(rows, a) - d);
+        put_vector(rows, b, vector_at<L>(rows, b) + d);
     }
 }
 

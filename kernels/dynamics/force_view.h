@@ -183,6 +183,17 @@ LANE_FN void add_vector(const Rows& rows, int32 row, L s, const Vector<L>& v) {
     rows[row + 1] = fma(s, v.y, rows[row + 1]);
     rows[row + 2] = fma(s, v.z, rows[row + 2]);
 }
+// rows −= s v
+template <class L, class Rows>
+LANE_FN void take_vector(const Rows& rows, int32 row, L s, const Vector<L>& v) {
+    rows[row] = fnma(s, v.x, rows[row]);
+    rows[row + 1] = fnma(s, v.y, rows[row + 1]);
+    rows[row + 2] = fnma(s, v.z, rows[row + 2]);
+}
+template <class L>
+LANE_FN Vector<L> operator+(const Vector<L>& a, const Vector<L>& b) {
+    return {a.x + b.x, a.y + b.y, a.z + b.z};
+}
 template <class L>
 LANE_FN Vector<L> operator-(const Vector<L>& a, const Vector<L>& b) {
     return {a.x - b.x, a.y - b.y, a.z - b.z};
@@ -201,6 +212,13 @@ LANE_FN void add_scaled(Vector<L>& a, L s, const Vector<L>& b) {
     a.x = fma(s, b.x, a.x);
     a.y = fma(s, b.y, a.y);
     a.z = fma(s, b.z, a.z);
+}
+// a −= s b
+template <class L>
+LANE_FN void take_scaled(Vector<L>& a, L s, const Vector<L>& b) {
+    a.x = fnma(s, b.x, a.x);
+    a.y = fnma(s, b.y, a.y);
+    a.z = fnma(s, b.z, a.z);
 }
 template <class L>
 LANE_FN Vector<L> scaled(L s, const Vector<L>& a) {

@@ -23,11 +23,6 @@ LANE_FN L pair_force(const PairParameters<Scalar<L>>& pair, L y, Energies& e) {
     return fma(well, y6, charge) * y2;
 }
 
-template <class M, class L, class Energies>
-LANE_FN L pair_force(const PairParameters<Scalar<L>>& pair, const Vector<L>& d, Energies& e) {
-    return pair_force(pair, inverse_sqrt<M>(dot(d, d)), e);
-}
-
 template <class M, class L, class Rows, class Energies>
 LANE_FN void pair_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     const int32 f = v.force_row();
@@ -41,12 +36,13 @@ LANE_FN void pair_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energi
             const Vector<L> x = vector_at<L>(rows, entry.j);
             Vector<L> fj = vector_at<L>(rows, f + entry.j);
             const Vector<L> d0 = x0 - x, d1 = x1 - x;
-            const L s0 = pair_force<M>(entry.pair[0], d0, e);
-            const L s1 = pair_force<M>(entry.pair[1], d1, e);
+            L y0, y1;
+            inverse_sqrts<M>(dot(d0, d0), dot(d1, d1), y0, y1);
+            const L s0 = pair_force(entry.pair[0], y0, e), s1 = pair_force(entry.pair[1], y1, e);
             add_scaled(f0, s0, d0);
             add_scaled(f1, s1, d1);
-            add_scaled(fj, -s0, d0);
-            add_scaled(fj, -s1, d1);
+            take_scaled(fj, s0, d0);
+            take_scaled(fj, s1, d1);
             put_vector(rows, f + entry.j, fj);
         }
         put_vector(rows, f + tile.first, f0);
@@ -55,9 +51,9 @@ LANE_FN void pair_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energi
     for (int32 k = 0; k < v.singles; ++k) {
         const auto& entry = v.single[k];
         const Vector<L> d = vector_at<L>(rows, entry.i) - vector_at<L>(rows, entry.j);
-        const L s = pair_force<M>(entry.pair, d, e);
+        const L s = pair_force(entry.pair, inverse_sqrt<M>(dot(d, d)), e);
         add_vector(rows, f + entry.i, s, d);
-        add_vector(rows, f + entry.j, -s, d);
+        take_vector(rows, f + entry.j, s, d);
     }
 }
 

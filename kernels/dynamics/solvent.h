@@ -189,7 +189,7 @@ LANE_FN void solvent_pairs(const ForceView<Scalar<L>>& v, const Rows& rows, Ener
                 rows[pair] = s;
             } else {
                 add_scaled(force, s, d);
-                add_vector(rows, f + 3 * j, -s, d);
+                take_vector(rows, f + 3 * j, s, d);
             }
         }
         if constexpr (!Stored) put_vector(rows, f + 3 * i, force);
@@ -223,7 +223,7 @@ LANE_FN void solvent_forces(const ForceView<Scalar<L>>& v, const Rows& rows) {
             }
             s = fnma(L(rows[v.born_row() + 4 * j + 3]), theirs, fnma(chain, own, s));
             add_scaled(force, s, d);
-            add_vector(rows, f + 3 * j, -s, d);
+            take_vector(rows, f + 3 * j, s, d);
         }
         put_vector(rows, f + 3 * i, force);
     }

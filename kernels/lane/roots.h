@@ -18,6 +18,20 @@ LANE_FN L inverse_sqrt(L x) {
     return broadcast<L>(Scalar<L>(1)) / sqrt_exact(x);
 }
 
+// Of two at once, with one division.
+template <class M, class L>
+LANE_FN void inverse_sqrts(L a, L b, L& ia, L& ib) {
+    if constexpr (kHardware<M, L>) {
+        ia = inverse_sqrt<M>(a);
+        ib = inverse_sqrt<M>(b);
+    } else {
+        const L ra = sqrt_exact(a), rb = sqrt_exact(b);
+        const L both = broadcast<L>(Scalar<L>(1)) / (ra * rb);
+        ia = both * rb;
+        ib = both * ra;
+    }
+}
+
 // acos(c)/√(1 − c²), 0 ≤ c ≤ 1, smooth where the root vanishes: Chebyshev fits in 2c − 1, to 1.4e-7 and
 // 3e-16.
 template <class L>
