@@ -10,7 +10,8 @@ ROOT = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[
 ENOUGH = 100_000
 
 # The job: trajectories, samples, windows and blocks for errors; values and replicas of the closure's bursts, first
-# passages (all at a time; those of reduced models check a quadrature and are fewer); a training batch, its rows worked on at once when it generates; parameters of a network.
+# passages (all at a time; those of reduced models check a quadrature and are fewer); a training batch, its rows worked
+# on at once when it generates; parameters of a network.
 TRAJECTORIES, SAMPLES, WINDOWS, BLOCKS = 100_000, 10_000_000, 300, 32
 VALUES, REPLICAS, BURST_BLOCKS = 48, 2112, 16
 PASSAGES = 100_000
@@ -102,17 +103,18 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
     RelativisticSeedBody SeedBody SquaredErrorBody""".split()}
 WIDE = {
     **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody CountSamples DescendBody
-        HalfChangeBody LiftedAcceptBody LiftedProposalBody LiftedWeightBody PathBody StillBody""".split()},
+        HalfChangeBody LiftedAcceptBody LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody
+        StillBody""".split()},
     **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody FirstBadBody
-        GridEnergyBody NewtonStepBody ProposalWeightBody ThinBlockBody WindowColumnsBody
+        FoldBody GridEnergyBody MoleculeForcesBody NewtonStepBody ProposalWeightBody ThinBlockBody WindowColumnsBody
         WindowEnergyBody""".split()},
     **{name: ROWS for name in """CopyRowBody FeatureBody FlowInputBody FlowMoveBody FlowNewtonBody FlowStepBody
         LatentBody NormalDensityBody NormalVelocityBody SpreadOutBody UnwhitenBody WhitenBody""".split()},
     # A number of a row of the batch each.
     **{name: BATCH * 16 for name in """ActivateBody ConvActivateBody ConvBiasBody ConvHaloBody ConvSeedBody ConvSumBody
-        ConvolveBody MultiplyAddBody MultiplyBody TangentBody TangentScaleBody
+        ConvolveBody MultiplyAddBody MultiplyBody PortableProductBody TangentBody TangentScaleBody
         TangentStartBody""".split()},
-    "BiasSumKernel": biases(), "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(), 
+    "BiasSumKernel": biases(), "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(),
     "ConditionalKernel": conditional(), "ConvGradientBody": 16 * 5 * 64 * 64,
     "GatherMeasuredBody": MEASURED, "LagKernel": lags(), "MeasureKernel": whitening(),
     "KeepAliveBody": PASSAGES, "PassageBody": PASSAGES, "PassageStartBody": PASSAGES, "StoredPassageBody": stored(),
@@ -137,6 +139,7 @@ NARROW = {
     "GatherMomentsBody": "a window and block each, of some ten sums",
     "GenerateTileKernel": "as CriticTileKernel",
     "GeneratorTileKernel": "as CriticTileKernel",
+    "PortableGradientBody": "the portable mathematics, for comparisons: 16 sums a weight, as on the CPU",
     "JudgeBody": "some hundred numbers",
     "KeepBestBody": "a parameter each",
     "MetropolisChainBody": "a chain each, whose steps depend on one another",
