@@ -162,18 +162,19 @@ void ClosureStage::simulate(ClosureSourceOfTwo& s) {
     std::vector<float> table(5 * size);
     for (index p = 0; p < wide * wide; ++p) {
         const index i = p / wide - kMargin, j = p % wide - kMargin;
-        const auto outside = [](std::size_t, index at) { return at < 0 || at >= side; };
         const auto within = [&](std::size_t k, index at) {
             return m.ring(k) > 0 ? (at + side) % side : std::clamp<index>(at, 0, side - 1);
         };
         const index cell = within(0, i) * side + within(1, j);
         const index from = nearest[static_cast<std::size_t>(cell)];
         DriftAndDiffusion v = m.coefficients(from);
-        // A drift that would lead out beyond the walls is turned back; all round there are none.
-        const double away[2] = {h[0] * static_cast<double>(i - from / side),
-                                h[1] * static_cast<double>(j - from % side)};
+        // A drift that would lead out beyond the walls is turned back.
+        const auto beyond = [&](std::size_t k, index cells) {
+            return m.ring(k) > 0 ? (cells + 5 * side / 2) % side - side / 2 : cells;
+        };
+        const double away[2] = {h[0] * static_cast<double>(beyond(0, i - from / side)),
+                                h[1] * static_cast<double>(beyond(1, j - from % side))};
         for (std::size_t k = 0; k < 2; ++k) {
-            if (m.ring(k) > 0 && away[k] != 0 && outside(k, k == 0 ? i : j)) continue;
             const double push = kWall * v[2 + 2 * k] / (0.25 * static_cast<double>(side) * h[k]);
             if (away[k] > 0) v[k] = std::min(v[k], -push);
             if (away[k] < 0) v[k] = std::max(v[k], push);
