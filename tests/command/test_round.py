@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from command import Scratch, command_line, metrics, rows, run, table  # noqa: E402
+from command import EXAMPLES, Scratch, command_line, metrics, rows, run, table  # noqa: E402
 
 TURN = 2 * np.pi
 ROTOR = """seed = 3
@@ -148,6 +148,18 @@ bins = 30
             return -np.log(np.sum(r * np.exp(-2 * v), axis=1)) / 2
 
         self.judge(self.go(self.TEXT), exact)
+
+
+class Chain(Case):
+    """The dihedral angle of a chain of four atoms, over the top of its barrier: F is the torsion's potential."""
+
+    def test_profile(self):
+        text = (EXAMPLES / "dihedral.toml").read_text()
+        out = self.go(text, "umbrella.from=-3.1416", "umbrella.to=3.1416", "umbrella.windows=24",
+                      "umbrella.stiffness=60", "umbrella.replicas=16", "umbrella.equilibrate=1500",
+                      "umbrella.steps=8000", "umbrella.stride=40", "estimate.bins=36",
+                      "closure.enabled=false")
+        self.judge(out, lambda x: 1.5 * (1 + np.cos(3 * x)) + 8 * ((1 + np.cos(x)) / 2)**6)
 
 
 class Torus(Case):
