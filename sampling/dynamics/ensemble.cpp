@@ -27,7 +27,8 @@ Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, ind
 PathArgs Ensemble::args(uint64 stride, index segments) {
     return {n_, first_, seed_, rng_stream_, step_, stride, segments, x_.data(), v_.data(),
             center_.data(), stiffness_.data(), nullptr, nullptr, 0, status_.data(),
-            accepted_.size() ? accepted_.data() : nullptr, grid_, checked_, kernel_->periods()};
+            accepted_.size() ? accepted_.data() : nullptr, grid_, checked_, nullptr,
+            kernel_->periods()};
 }
 
 void Ensemble::launch(const PathArgs& args) {
