@@ -271,7 +271,7 @@ private:
         const Neck first = neck_between(a, b), second = neck_between(b, a);
         out_.neck_pairs.push_back(
             {static_cast<T>(a + b + s.neck_cut),
-             {static_cast<T>(s.neck_scale * first.height), static_cast<T>(s.neck_scale * second.height)},
+             {static_cast<T>(2 * s.neck_scale * first.height), static_cast<T>(2 * s.neck_scale * second.height)},
              {static_cast<T>(first.distance), static_cast<T>(second.distance)}});
     }
 
