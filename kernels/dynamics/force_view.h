@@ -122,7 +122,7 @@ struct BornPair {
 template <class T>
 struct NeckPair {
     T cut;
-    T height[2], distance[2];  // scaled; of i ← j, j ← i
+    T height[2], distance[2];  // twice and scaled; of i ← j, j ← i
 };
 
 template <class T>

@@ -4,19 +4,18 @@
 //   2  energies of pairs, vacuum's included, from distances alone; ∂E/∂B of each radius
 //   3  forces along pairs
 // What pass 1 knows of pairs is stored for the others, or, of large molecules, computed anew.
-// Rows of an atom: S, then −∂(1/B)/∂S; B; 1/B; B ∂E/∂B, then ∂E/∂S. Rows of a pair: 1/r, then
-// −(∂E/∂r)/r; slopes of S of either atom over r.
+// Rows of an atom: 2 S, then −½ ∂(1/B)/∂S; B; 1/B; B ∂E/∂B, then ½ ∂E/∂S. Rows of a pair: 1/r, then
+// −(∂E/∂r)/r; slopes of 2 S of either atom over r.
 #pragma once
 
 #include "kernels/dynamics/pairs.h"
 
 namespace microlift {
 
-// What atom j takes from the integral over i's surroundings, and its slope over r: y = 1/r.
+// Twice what atom j takes from the integral over i's surroundings, and twice its slope over r: y = 1/r.
 template <class M, class L>
 LANE_FN void descreen(const BornAtom<Scalar<L>>& i, const BornAtom<Scalar<L>>& j, L r, L y, L& part,
                       L& slope) {
-    using T = Scalar<L>;
     const L radius = number<L>(i.offset_radius), s = number<L>(j.scaled_radius);
     const L reach = r + s;
     // Inside i's own sphere nothing is taken.
@@ -24,17 +23,16 @@ LANE_FN void descreen(const BornAtom<Scalar<L>>& i, const BornAtom<Scalar<L>>& j
     const L upper = max(reach, radius);
     const L q = number<L>(1) / (lower * upper);
     const L low = q * upper, high = q * lower;  // 1/lower, 1/upper
-    const L log_ratio = log_of_positive<M>(upper * upper * q);
-    const L less = low - high, squares = less * (low + high);
-    // ½(1/L − 1/U − ¼(r − s²/r)(1/L² − 1/U²) − ½ ln(U/L)/r); its ends move without effect.
+    const L half_log = half_log_of_positive<M>(upper * upper * q);  // ½ ln(U/L)
+    const L less = low - high;
+    const L squares = less * (low + high) * number<L>(Scalar<L>(0.25));
+    // 1/L − 1/U − ¼(r − s²/r)(1/L² − 1/U²) − ½ ln(U/L)/r; its ends move without effect.
     const L square = number<L>(j.scaled_radius * j.scaled_radius) * y;
-    const L term = fnma(number<L>(T(0.25)) * (r - square), squares, less);
-    part = number<L>(T(0.5)) * fnma(number<L>(T(0.5)) * log_ratio, y, term);
-    const L rise = fnma(fma(square, y, number<L>(1)), squares * number<L>(T(0.5)), log_ratio * (y * y));
-    slope = number<L>(T(0.25)) * rise * y;
+    part = fnma(half_log, y, fnma(r - square, squares, less));
+    slope = fnma(fma(square, y, number<L>(1)), squares, half_log * (y * y)) * y;
 }
 
-// h/(1 + 100 x² + 3e5 x⁶) of x = r − d, in nm, within a distance.
+// The same of a neck, h/(1 + 100 x² + 3e5 x⁶) of x = r − d, in nm, within a distance.
 template <class L>
 LANE_FN void add_neck(L r, L y, Scalar<L> cut, Scalar<L> height, Scalar<L> distance, L& part,
                       L& slope) {
@@ -95,16 +93,15 @@ LANE_FN void descreening(const ForceView<Scalar<L>>& v, const Rows& rows) {
 // 1/f times what the dielectrics leave of a charge's square; and −∂/∂f of it, over f.
 template <class M, class L>
 LANE_FN void screened(const ForceView<Scalar<L>>& v, L inverse, L& potential, L& slope) {
-    L inside = number<L>(v.solute - v.solvent_part), salt = number<L>(0);
     if (v.kappa > 0) {
-        const L f = number<L>(1) / inverse;
-        const L outside =
-            number<L>(v.solvent_part) * exp_of_negative<M>(number<L>(-v.kappa) * f);
-        inside = number<L>(v.solute) - outside;
-        salt = number<L>(v.kappa) * outside;
+        const L outside = number<L>(v.solvent_part) *
+                          exp_of_negative<M>(number<L>(-v.kappa) * (number<L>(1) / inverse));
+        potential = (number<L>(v.solute) - outside) * inverse;
+        slope = fms(potential, inverse, number<L>(v.kappa) * outside * inverse) * inverse;
+    } else {
+        potential = number<L>(v.solute - v.solvent_part) * inverse;
+        slope = potential * inverse * inverse;
     }
-    potential = inside * inverse;
-    slope = fma(potential, inverse, -(salt * inverse)) * inverse;
 }
 
 template <class M, class L, class Rows, class Energies>
@@ -113,15 +110,15 @@ LANE_FN void effective_radii(const ForceView<Scalar<L>>& v, const Rows& rows, En
     for (int32 i = 0; i < v.atoms; ++i) {
         const auto& atom = v.born[i];
         const int32 row = v.born_row() + 4 * i;
-        const L psi = rows[row] * number<L>(atom.offset_radius);
-        L taken = psi * number<L>(atom.inverse_offset_radius), slope = number<L>(1);
+        const L psi = rows[row] * number<L>(T(0.5) * atom.offset_radius);
+        L taken = psi * number<L>(atom.inverse_offset_radius), slope = number<L>(T(0.5));
         if (atom.inverse_radius > 0) {
             const L a = number<L>(atom.alpha), b = number<L>(atom.beta), c = number<L>(atom.gamma);
             const L t = tanh<M>(psi * fma(psi, fms(psi, c, b), a));
             const L steep = fma(psi, fms(number<L>(T(3)) * psi, c, number<L>(T(2)) * b), a);
             taken = t * number<L>(atom.inverse_radius);
             slope = fnma(t, t, number<L>(1)) * steep *
-                    number<L>(atom.inverse_radius * atom.offset_radius);
+                    number<L>(T(0.5) * atom.inverse_radius * atom.offset_radius);
         }
         const L inverse = number<L>(atom.inverse_offset_radius) - taken;
         const L radius = number<L>(1) / inverse;
@@ -193,7 +190,7 @@ LANE_FN void solvent_pairs(const ForceView<Scalar<L>>& v, const Rows& rows, Ener
             }
         }
         if constexpr (!Stored) put_vector(rows, f + 3 * i, force);
-        // ∂E/∂S = (∂E/∂B) B² (−∂(1/B)/∂S).
+        // ½ ∂E/∂S = (∂E/∂B) B² (−½ ∂(1/B)/∂S).
         rows[row + 3] = share * radius * rows[row];
     }
 }

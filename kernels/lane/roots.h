@@ -66,13 +66,13 @@ LANE_FN L angle_of(L cosine, L sine) {
     return copy_sign(select(cosine < broadcast<L>(T(0)), pi - part, part), sine);
 }
 
-// ln x of positive normal x.
+// ½ ln x of positive normal x.
 template <class M, class L>
-LANE_FN L log_of_positive(L x) {
+LANE_FN L half_log_of_positive(L x) {
     if constexpr (sizeof(Scalar<L>) == 4)
-        return minus_two_log<M>(x, NormalScale{1.0f, kLn2});
+        return minus_two_log<M>(x, NormalScale{0.5f, 0.5f * kLn2});
     else
-        return log<M>(x);
+        return broadcast<L>(0.5) * log<M>(x);
 }
 
 // e^x of x ≤ 0.

@@ -91,9 +91,9 @@ const Section<IntegratorConfig> integrator_section{"integrator", {
         "their bits; -1: never").from(-1).to(1e18),
 }};
 
-void add_model_keys(Schema& schema, const std::string& system_name) {
+void add_model_keys(Schema& schema, const std::string& system_name, bool molecule) {
     system_section.add_to(schema);
-    molecule_section.add_to(schema);
+    if (molecule) molecule_section.add_to(schema);
     for (const SystemInfo& info : system_registry()) {
         if (info.name != system_name) {
             continue;
@@ -269,7 +269,6 @@ void read_molecule_system(Config& config, ModelConfig& model) {
 }
 
 SystemConfig read_system(Config& config) {
-    config.with({"system.kind"}, [&] { refuse_molecule_keys(config); });
     if (!config.has("system.name") || !config.sound("system.name")) {
         const SystemConfig system = system_section.read(config);
         check_formula_system(config, system);

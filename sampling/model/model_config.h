@@ -75,8 +75,9 @@ extern const Section<SystemConfig> system_section;
 extern const Section<CvVariable> cv_section;
 extern const Section<IntegratorConfig> integrator_section;
 
-// All keys of the three tables. A built-in system's own parameters are keys of [system], too.
-void add_model_keys(Schema& schema, const std::string& system_name);
+// All keys of the three tables. A built-in system's own parameters are keys of [system], too, and so are
+// those of a molecule.
+void add_model_keys(Schema& schema, const std::string& system_name, bool molecule);
 // Fills what a built-in leaves open, and keeps what is wrong.
 ModelConfig read_model(Config& config);
 // [system] and, where it is there, [cv].

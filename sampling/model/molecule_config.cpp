@@ -68,12 +68,4 @@ std::shared_ptr<const LoadedMolecule> load_molecule(const Config& config,
     return std::make_shared<const LoadedMolecule>(read_molecule(files));
 }
 
-void refuse_molecule_keys(const Config& config) {
-    for (const Key<MoleculeConfig>& key : molecule_section.keys())
-        if (config.given(key.spec.path))
-            throw KeyError(key.spec.path,
-                           "key '" + key.spec.path + "' goes with a molecule alone",
-                           "leave it out, or set kind = \"molecule\"");
-}
-
 }  // namespace microlift

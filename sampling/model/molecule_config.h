@@ -33,7 +33,5 @@ inline constexpr double kRoomTemperature = 300;
 // files refuse.
 std::shared_ptr<const LoadedMolecule> load_molecule(const Config& config,
                                                     const MoleculeConfig& molecule);
-// KeyError for the first key of a molecule that was given beside another system.
-void refuse_molecule_keys(const Config& config);
 
 }  // namespace microlift

@@ -15,8 +15,10 @@ namespace {
 
 // The constant of custom generalised-Born forces in OpenMM; the built-in one of OBC2 has kCoulomb.
 constexpr double kCoulombOfCustomSolvent = 138.935485;
-// Phases of torsions nearer than this to 0 or π are meant to be these: files round π to six digits.
-constexpr double kPhaseRounding = 1e-5;
+// Phases of torsions nearer than this to 0 or π are taken for these. Files round π to six digits, which
+// is less than what single precision sees of a force.
+template <class T>
+constexpr double kPhaseRounding = sizeof(T) == 4 ? 1e-5 : 1e-12;
 
 // Their pairs take 1 GB.
 constexpr index kMostPairAtoms = 8192;
@@ -129,7 +131,7 @@ private:
         for (const Torsion& torsion : m_.torsions) {
             if (torsion.stiffness == 0) continue;
             const double s = std::sin(torsion.phase), c = std::cos(torsion.phase);
-            if (std::abs(s) < kPhaseRounding && torsion.periodicity <= kTorsionDegree) {
+            if (std::abs(s) < kPhaseRounding<T> && torsion.periodicity <= kTorsionDegree) {
                 Powers& powers = sums.try_emplace(canonical(torsion.atoms), Powers{}).first->second;
                 add_cosine(powers, torsion.stiffness, torsion.periodicity, c > 0 ? 1.0 : -1.0);
             } else {
@@ -269,7 +271,7 @@ private:
         const Neck first = neck_between(a, b), second = neck_between(b, a);
         out_.neck_pairs.push_back(
             {static_cast<T>(a + b + s.neck_cut),
-             {static_cast<T>(s.neck_scale * first.height), static_cast<T>(s.neck_scale * second.height)},
+             {static_cast<T>(2 * s.neck_scale * first.height), static_cast<T>(2 * s.neck_scale * second.height)},
              {static_cast<T>(first.distance), static_cast<T>(second.distance)}});
     }
 

@@ -40,6 +40,7 @@ public:
             check(file, 3 * trajectory_->atoms(), "coordinates");
             count_ = trajectory_->frames();
         }
+        if (count_ == 0) throw InputError(file.string() + ": it has no states; give one at least");
     }
     index count() const { return count_; }
     // Into (state, variable).

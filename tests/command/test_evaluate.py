@@ -115,7 +115,7 @@ class Evaluate(unittest.TestCase):
         self.refused(self.molecule("salt = 0.1"), x, "system.salt", "solvent")
         self.refused('[system]\nkind = "molecule"\n', x, "system.topology", "missing")
         self.refused('[system]\nkind = "molecule"\ntopology = "none.prmtop"\n', x, "none.prmtop")
-        self.refused('[system]\nname = "muller_brown"\nsalt = 0.1\n', x, "system.salt", "molecule")
+        self.refused('[system]\nname = "muller_brown"\nsalt = 0.1\n', x, "salt")
         self.refused('[system]\nkind = "molecule"\nname = "muller_brown"\n', x, "system.name", "molecule")
         done = subprocess.run([BINARY, "run", self.dir / "c.toml", "-o", self.dir / "o"], capture_output=True,
                               text=True)

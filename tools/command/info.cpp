@@ -34,7 +34,7 @@ std::vector<std::string> cuda_libraries() {
 
 }  // namespace
 
-void command_keys() { std::cout << run_schema().markdown(); }
+void command_keys() { std::cout << run_schema("", true).markdown(); }
 
 void command_info() {
     std::cout << "microlift " << MICROLIFT_VERSION << "\n"

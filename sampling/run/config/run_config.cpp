@@ -67,6 +67,13 @@ std::string system_name(ConfigValue& root, std::optional<KeyError>& unknown) {
     return name->text;
 }
 
+// The same of a molecule, whatever else [system] says.
+bool is_molecule(ConfigValue& root) {
+    ConfigValue* system = root.find("system");
+    const ConfigValue* kind = system == nullptr ? nullptr : system->find("kind");
+    return kind != nullptr && kind->kind == ConfigValue::Kind::text && kind->text == "molecule";
+}
+
 // `whole`: of a run; else what describes the system, and no other key has to be there.
 Config read_config(std::string_view text, const std::string& file, const RunOptions& options,
                    bool whole) {
@@ -85,7 +92,7 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     }
     std::optional<KeyError> unknown;
     const std::string name = system_name(root, unknown);
-    Schema schema = run_schema(name);
+    Schema schema = run_schema(name, is_molecule(root));
     if (!whole)
         for (KeySpec& key : schema.keys) key.required = false;
     Config config(std::move(root), std::move(schema), file);
@@ -249,10 +256,10 @@ Grid RunConfig::grid() const {
     return grid;
 }
 
-Schema run_schema(const std::string& system_name) {
+Schema run_schema(const std::string& system_name, bool molecule) {
     Schema schema;
     top_section().add_to(schema);
-    add_model_keys(schema, system_name);
+    add_model_keys(schema, system_name, molecule);
     umbrella_section.add_to(schema);
     estimate_section.add_to(schema);
     generator_section.add_to(schema);

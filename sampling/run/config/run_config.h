@@ -67,8 +67,9 @@ struct GenerateOptions {
     bool quiet = false;
 };
 
-// All keys. A built-in system's own parameters are keys of [system]; give its name to add them.
-Schema run_schema(const std::string& system_name = "");
+// All keys. A built-in system's own parameters are keys of [system]; give its name to add them. Those of a
+// molecule are there where it is one.
+Schema run_schema(const std::string& system_name = "", bool molecule = false);
 
 // These throw an InputError with a line for each fault. `options.set` and `options.seed` override the
 // file. The first two look at the keys alone: their values, and what they say together.

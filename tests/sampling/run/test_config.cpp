@@ -132,6 +132,10 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
             table += std::string(", file = \"") + MICROLIFT_SOURCE_DIR + "/README.md\"";
         } else if (spec.path == "cv.variables[].kind" && value == "\"dihedral\"") {
             return replaced(kMolecule, "[\"x\"]", "[" + table + ", atoms = [0, 1, 2, 3] }]");
+        } else if (spec.path == "cv.variables[].kind" && value == "\"angle\"") {
+            return replaced(kMolecule, "[\"x\"]", "[" + table + ", atoms = [0, 1, 2] }]");
+        } else if (spec.path == "cv.variables[].kind" && value == "\"distance\"") {
+            return replaced(kMolecule, "[\"x\"]", "[" + table + ", atoms = [0, 1] }]");
         } else if (name == "atoms") {
             table += ", kind = \"dihedral\"";
         } else if (name != "formula") {
@@ -272,6 +276,10 @@ TEST_CASE("config: every bound and every choice is refused one step beyond, and 
         if (!spec.choices.empty()) {
             check_message(refusal(with_key(spec, "\"no_such_thing\"")), shown_path(spec));
             for (const std::string& choice : spec.choices) {
+                if (spec.path == "system.kind") {  // a run takes no molecule, by files or not
+                    check_message(refusal(with_key(spec, toml_string(choice))), "system.name");
+                    continue;
+                }
                 CHECK(refusal(with_key(spec, toml_string(choice))) == "");
             }
         }
@@ -588,7 +596,7 @@ TEST_CASE("config: every fault of an array, a table or an option is named") {
     CHECK(lines(faults) == 2);
     CHECK(contains(faults, "run.toml:1:1: key 'seed' must be an integer"));
     CHECK(contains(faults, "'integrator.dt'"));
-    faults = refusal(replaced(kBase, "[\"x\"]", "[{ period = -1, kind = \"angle\" }, 3]"));
+    faults = refusal(replaced(kBase, "[\"x\"]", "[{ period = -1, kind = \"curve\" }, 3]"));
     CHECK(lines(faults) == 3);
     // Of two variables each says what it lacks.
     faults = refusal(replaced(kBase, "[\"x\"]", "[{ name = \"a\" }, { kind = \"diffusion_map\" }]"));
