@@ -202,7 +202,6 @@ TEST_CASE("columns: stored passages of seven variables, to sets of every kind") 
                 PassageOptions options;
                 options.dt = 1e-3;
                 options.max_steps = 600;
-                options.slots = 30;
                 const PassageResult r = run_passages(stream, *kernel, x.span(), n, first, second, options);
                 std::vector<float> times = r.time;
                 for (const int32 set : r.entered) times.push_back(static_cast<float>(set));
