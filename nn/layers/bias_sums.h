@@ -41,7 +41,7 @@ struct BiasSums {
 struct BiasSumKernel {
     static constexpr int kThreads = 256, kWarps = kThreads / kWarp;
     struct Shared {
-        float sum[kWarps][kWarp];
+        double sum[kWarps][kWarp];  // double: what cancels is zero and not a rounding that Adam would follow
     };
     BiasSums sums;
 
@@ -55,22 +55,23 @@ struct BiasSumKernel {
         const index first = chunk * size;
         const index end = first + size < sums.rows ? first + size : sums.rows;
         index column = i;
-        float sum = 0.0f;
+        double sum = 0.0;
         if (i < sums.columns) {
             const BiasSums::Layer& layer = sums.find(column);
             const float* from = layer.b + column;
-            for (index row = first + block.warp(); row < end; row += kWarps) sum += from[row * layer.ld];
+            for (index row = first + block.warp(); row < end; row += kWarps)
+                sum += static_cast<double>(from[row * layer.ld]);
         }
         shared.sum[block.warp()][block.lane()] = sum;
         block.barrier();
         if (block.warp() > 0 || i >= sums.columns) return;
         for (int w = 1; w < kWarps; ++w) sum += shared.sum[w][block.lane()];
         if (sums.chunks() > 1) {
-            sums.partial[chunk * sums.columns + i] = sum;
+            sums.partial[chunk * sums.columns + i] = static_cast<float>(sum);
         } else {
             column = i;
             const BiasSums::Layer& layer = sums.find(column);
-            sums.gradient[layer.place + column] += sum;
+            sums.gradient[layer.place + column] += static_cast<float>(sum);
         }
     }
 };

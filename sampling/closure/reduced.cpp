@@ -254,7 +254,8 @@ double ReducedModel::cumulative(const std::vector<double>& table, double x) cons
 }
 
 double ReducedModel::density(double x) const {
-    if (ring()) return cumulative(ring_density_, wrapped(x));
+    // A turn later, where the nodes on either side are known: none is below from().
+    if (ring()) return cumulative(ring_density_, wrapped(x) + period_);
     if (x < from_ || x > to_) return 0;
     return std::exp(-cumulative(potential_, x)) / diffusion(x) / mass_left_.back();
 }

@@ -21,6 +21,7 @@ const std::vector<RunCheck>& run_checks() {
         {"halves", "the two halves of the data agree"},
         {"windows", "every window agrees with what its neighbours say of it"},
         {"estimators", "two estimators agree"},
+        {"round", "the mean force does no work on the way round a period"},
         {"stationary", "means do not drift within the windows"},
         {"flat", "the collective variables change wherever the samples are"},
         {"jumps", "no collective variable jumps between samples that follow each other"},

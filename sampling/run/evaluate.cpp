@@ -1,6 +1,8 @@
 #include "sampling/run/evaluate.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -34,6 +36,7 @@ public:
             // One row may be one state, or a column of states of one variable.
             if (table_->rows == 1 && variables_ == 1) std::swap(table_->rows, table_->columns);
             check(file, table_->columns, "variables");
+            find_columns(file, symbols_of(model.system).variables);
             count_ = table_->rows;
         } else {
             trajectory_ = open_trajectory(file);
@@ -47,8 +50,9 @@ public:
     void read(index first, index count, std::vector<double>& rows) {
         rows.resize(static_cast<std::size_t>(count * variables_));
         if (table_) {
-            const auto from = table_->values.begin() + first * variables_;
-            std::copy(from, from + count * variables_, rows.begin());
+            for (index s = 0; s < count; ++s)
+                for (index d = 0; d < variables_; ++d)
+                    rows[at(s * variables_ + d)] = table_->values[at((first + s) * variables_ + column_[at(d)])];
             return;
         }
         std::vector<float> frame(static_cast<std::size_t>(variables_));
@@ -65,7 +69,23 @@ private:
                          ", the system has " + std::to_string(variables_) +
                          "; give states of this system");
     }
+    // The line of names tells the columns' order; a comment may say anything.
+    void find_columns(const fs::path& file, const std::vector<std::string>& variables) {
+        for (index d = 0; d < variables_; ++d) column_.push_back(d);
+        if (table_->names.empty()) return;
+        std::vector<index> named;
+        for (const std::string& variable : variables) {
+            const auto found = std::ranges::find(table_->names, variable);
+            if (found != table_->names.end()) named.push_back(found - table_->names.begin());
+        }
+        if (static_cast<index>(named.size()) == variables_)
+            column_ = named;
+        else if (!table_->commented)
+            throw InputError(file.string() + ": its line of names is not that of the system's variables; "
+                                             "name these, or leave the line out");
+    }
     index variables_, count_ = 0;
+    std::vector<index> column_;  // of each variable
     std::optional<Table> table_;
     std::unique_ptr<Trajectory> trajectory_;
 };
@@ -109,6 +129,14 @@ private:
 struct Piece {
     std::vector<double> energy, force, cv;
     std::vector<std::vector<double>> terms;
+
+    bool known(index state, index variables, index cvs) const {
+        const auto finite = [&](const std::vector<double>& of, index each) {
+            return std::all_of(of.begin() + state * each, of.begin() + (state + 1) * each,
+                               [](double v) { return std::isfinite(v); });
+        };
+        return (energy.empty() || finite(energy, 1)) && finite(force, variables) && finite(cv, cvs);
+    }
 };
 
 class MoleculeEvaluator {
@@ -197,6 +225,7 @@ void evaluate_states(const EvaluateOptions& options) {
     if (model.molecule) molecule.emplace(device, model.molecule->molecule, most);
     Writer writer(options.out_file, model, formulas, states.count());
     std::vector<double> rows;
+    index unknown = 0;
     for (index first = 0; first < states.count(); first += most) {
         const index count = std::min(most, states.count() - first);
         states.read(first, count, rows);
@@ -211,8 +240,13 @@ void evaluate_states(const EvaluateOptions& options) {
             for (index d = 0; d < n; ++d) piece.force.push_back(formulas.force(x, d));
         }
         writer.write(first, count, piece);
+        for (index s = 0; s < count; ++s) unknown += piece.known(s, n, model.cv.count()) ? 0 : 1;
     }
     writer.finish();
+    if (unknown > 0)
+        std::fprintf(stderr, "microlift: warning: energy, forces or collective variables are not finite at "
+                             "%lld of %lld states\n",
+                     static_cast<long long>(unknown), static_cast<long long>(states.count()));
 }
 
 }  // namespace microlift

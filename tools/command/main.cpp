@@ -100,7 +100,7 @@ void add_device_options(CLI::App& app, std::string& device, int& threads, std::s
         ->type_name("N")
         ->check(CLI::Range(0, kMaxThreads));
     app.add_option("--math", math,
-                   "mathematics of trajectories: fast (a CUDA device's own functions, the default "
+                   "mathematics of trajectories and networks: fast (a CUDA device's own functions, the default "
                    "there) or portable (the same bits on every machine; all that the CPU has)")
         ->type_name("NAME");
 }
@@ -230,7 +230,7 @@ void describe(CLI::App& app, CommandLine& line) {
 
     CLI::App* check = app.add_subcommand(
         "check", "Checks a configuration and runs nothing. Prints it with all defaults filled in,\n"
-                 "the memory and the number of force evaluations that it will take.");
+                 "the memory, and the force evaluations that its biased runs will take.");
     check->add_option("CONFIG", line.config_file, "configuration file (TOML)");
     check->add_flag("--keys", line.keys, "lists every key with its values, default and meaning");
     add_set_options(*check, line);

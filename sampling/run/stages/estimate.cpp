@@ -96,6 +96,7 @@ void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
 // What a doubt says that came of comparing these.
 const char* doubted(const std::string& compared) {
     if (compared == "halves") return "two halves of the data";
+    if (compared == "round") return "once round the period";
     return compared == "windows" ? "windows contradict" : " differ by ";
 }
 

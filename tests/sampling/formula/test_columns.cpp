@@ -195,6 +195,7 @@ TEST_CASE("columns: stored passages of seven variables, to sets of every kind") 
                         start.push_back(static_cast<float>(v) + 0.002f * static_cast<float>(i));
                 const Buffer<float> x = on(stream, start);
                 IntegratorConfig integrator;
+                integrator.scheme = "euler_maruyama";
                 integrator.dt = 1e-3;
                 PathSetup setup = model.path_setup(integrator);
                 setup.portable_math = true;

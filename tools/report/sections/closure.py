@@ -225,7 +225,7 @@ def of_two(run, table, closure, smooth):
                     "longest tenth cut), colours the diffusion. " + key_of_sources(sources))
     result += comparison(closure) + lag_table(closure)
     panels = [surface_panel(run, smooth, s) for s in ("conditional", "burst") if s in smooth]
-    texts = ["Stationary density of the reduced models, as an energy; the walls are where "
+    texts = ["Stationary density of the reduced models, as an energy; walls, if any, are where "
              "estimates end."] if panels else []
     found = [e for e in entries(closure, "committor") if isinstance(e.get("cv"), list)]
     if len(found) > 1:

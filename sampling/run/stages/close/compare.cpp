@@ -8,6 +8,7 @@ namespace microlift {
 namespace {
 
 constexpr index kCurve = 201;  // points of reduced.csv
+constexpr double kVague = 10;  // an error that leaves nothing known, in units of the value
 constexpr double kPoor = 0.2;  // ln of a ratio of rates or times that is worth a warning
 
 Json json_of_figure(const Figure& f) { return {{"value", f.value}, {"error", f.error}}; }
@@ -95,11 +96,11 @@ Json ClosureStage::describe_full_model() const {
     return full;
 }
 
-// Rates and times are positive: one that is known to less than its own size is not known.
+// Rates and times are positive: one whose error is ten times its size is not known even to a power of ten.
 void ClosureStage::leave_out_vague() {
     std::string what;
     const auto leave_out = [&](Figure& f, const std::string& name) {
-        if (!(f.error >= f.value)) return;
+        if (!(f.error >= kVague * f.value)) return;
         what += (what.empty() ? "" : ", ") + name + " (" + with_error(f) + ")";
         f = {kUnknown, kUnknown};
     };
@@ -110,7 +111,7 @@ void ClosureStage::leave_out_vague() {
             leave_out(s.times[i], "the passage to " + text_of(passage_to(i)) + " by " + s.name);
     });
     if (!what.empty())
-        add_warning("closure: what follows from it is not known to its own size and left out: " +
+        add_warning("closure: what follows from it is not known to a power of ten and left out: " +
                     what +
                     "; sample more where the free energy or the diffusion has large errors");
 }
