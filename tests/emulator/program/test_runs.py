@@ -64,6 +64,17 @@ SYSTEMS = {
         MULLER_BROWN + '[cv]\nvariables = ["x"]\n[integrator]\nscheme = "baoab"\ndt = 1e-3\n'
         + umbrella(-1.4, 1.0, 10, 300.0) + ESTIMATE
         + 'method = "umbrella_integration"\n[learn]\npoints = 200\nlandmarks = 20\n',
+    "two angles all round, exchange, closure":
+        '[system]\nvariables = ["x", "y"]\nbeta = 1.0\npotential = "cos(x) + 0.5*cos(y) + 0.3*cos(x - y)"\n'
+        '[cv]\nvariables = [{ formula = "x", period = 6.283185307179586 }]\n[integrator]\ndt = 5e-3\n'
+        + umbrella(-3.141592653589793, 3.141592653589793, 7, 5.0, exchange=60) + ESTIMATE + CLOSURE,
+    "a dihedral angle all round, histogram":
+        '[system]\nvariables = ["x0", "y0", "z0", "x1", "y1", "z1", "x2", "y2", "z2", "x3", "y3", "z3"]\nbeta = 1.0\n'
+        'potential = "50*(sqrt((x1-x0)^2+(y1-y0)^2+(z1-z0)^2)-1)^2 + 50*(sqrt((x2-x1)^2+(y2-y1)^2+(z2-z1)^2)-1)^2'
+        ' + 50*(sqrt((x3-x2)^2+(y3-y2)^2+(z3-z2)^2)-1)^2 + 20*(x0*x1 + y0*y1 + z0*z1)^2"\n'
+        '[cv]\nvariables = [{ kind = "dihedral", atoms = [0, 1, 2, 3] }]\n[integrator]\ndt = 5e-4\n'
+        + umbrella(-3.141592653589793, 3.141592653589793, 6, 10.0, store="histogram",
+                   initial=[-0.323, 0.946, 0, 0, 0, 0, 1, 0, 0, 1.323, -0.946, 0]) + ESTIMATE,
     "histogram, wham":
         MULLER_BROWN + '[cv]\nvariables = ["x"]\n[integrator]\ndt = 1e-4\n'
         + umbrella(-1.4, 1.0, 10, 300.0, store="histogram") + ESTIMATE + 'method = "wham"\n',

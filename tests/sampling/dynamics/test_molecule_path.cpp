@@ -8,7 +8,9 @@
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/ensemble.h"
 #include "sampling/dynamics/molecule_path.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/molecule/forces.h"
+#include "tests/sampling/molecule/molecule_data.h"
 #include "tests/sampling/molecule/reference_energy.h"
 #include "tests/support/devices.h"
 
@@ -291,6 +293,48 @@ TEST_CASE("rigid bonds that form no star are refused") {
     Molecule m = chain_of(4, 12);
     for (index i = 0; i < 3; ++i) m.rigid_bonds.push_back({{i, i + 1}, 0.15});
     CHECK_THROWS_WITH_AS(molecule_stars(m, {}), doctest::Contains("form no star"), InputError);
+}
+
+// Every term of the energy, every solvent, rigid hydrogens, both schemes, a bias on every kind of variable.
+TEST_CASE("a peptide takes the same steps on every machine") {
+    const SolventKind solvents[] = {SolventKind::none, SolventKind::hct, SolventKind::obc2, SolventKind::gbn,
+                                    SolventKind::gbn2};
+    for (std::size_t s = 0; s < 5; ++s) {
+        CAPTURE(s);
+        MoleculeFiles files;
+        files.topology = molecule_data_path("ala_gly.prmtop");
+        files.coordinates = molecule_data_path("ala_gly.inpcrd");
+        files.solvent.kind = solvents[s];
+        files.rigid_hydrogen_bonds = true;
+        LoadedMolecule loaded = read_molecule(files);
+        loaded.molecule.restraints.push_back({0, 100.0, {0.1, 0.2, 0.3}});
+        loaded.molecule.ryckaert_torsions.push_back({{0, 1, 2, 3}, {1, 2, 3, 1, 0.5, 0.2}});
+        MoleculeSetup setup;
+        setup.scheme = s % 2 == 0 ? MoleculeScheme::lf_middle : MoleculeScheme::baoab;
+        const MoleculeVariable variables[] = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}},
+                                              {MoleculeCvKind::angle, {4, 6, 8}},
+                                              {MoleculeCvKind::distance, {4, 14}}};
+        setup.cvs = {variables[s % 3], variables[(s + 1) % 3]};
+        for (const bool portable : {true, false}) {
+            setup.portable_math = portable;
+            std::vector<float> expected;
+            for (const Device& device : test_devices()) {
+                Run run(device, loaded.molecule, setup, 33, {loaded.position}, 66);
+                run.bias(0.4, 50);
+                run.ensemble.sample(3, 2, run.samples);
+                std::vector<float> found = run.x();
+                const std::vector<float> cv = run.cv();
+                found.insert(found.end(), cv.begin(), cv.end());
+                if (expected.empty()) expected = found;
+                REQUIRE(found.size() == expected.size());
+                float apart = 0;
+                for (std::size_t k = 0; k < found.size(); ++k)
+                    apart = std::max(apart, std::fabs(found[k] - expected[k]));
+                // Six steps grow a rounding of the forces, or of a normal, little.
+                CHECK(apart <= (portable ? 0.0f : 1e-4f));
+            }
+        }
+    }
 }
 
 }  // namespace microlift

@@ -187,10 +187,12 @@ TEST_CASE("collective variables: samples that would cross the cut of an angle ar
         CHECK(job.refusal() == "");
     }
     job.cvs = "[{ formula = \"x\", period = 6.283185307179586 }]";
-    job.potential = "cos(x) + 5*(y - sin(x))^2";
     job.from = "-3.141592653589793", job.to = "3.141592653589793";
     says(job, "but the system is not the same a period on");
     job.from = "-3.0", job.to = "3.0";
+    CHECK(job.refusal() == "");
+    job.potential = "cos(x) + 5*(y - sin(x))^2";
+    job.from = "-3.141592653589793", job.to = "3.141592653589793";
     CHECK(job.refusal() == "");
 }
 
