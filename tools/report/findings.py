@@ -264,7 +264,8 @@ def closure(run):
 
 def next_steps(run, warnings):
     steps = list(dict.fromkeys(w.advice for w in warnings if w.advice))
-    if not run.stage("train") and run.tables.get("free_energy") and not steps:
+    whole = run.state is not None and run.state.shape[1] <= run.centers.shape[1]  # nothing is left to generate
+    if not run.stage("train") and run.tables.get("free_energy") and not steps and not whole:
         steps.append("Add [generator] to lift values of the collective variable to states.")
     elif not run.tables.get("closure") and not steps and run.tables.get("free_energy"):
         steps.append("Add [closure] for the reduced dynamics of the collective variable.")
