@@ -35,7 +35,7 @@ void need_finite(const std::filesystem::path& file, const std::string& where, do
 // --- .npy ------------------------------------------------------------------------------------------
 
 // Dimensions after the second are joined with it, where that is asked for.
-std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view header, bool flat) {
+std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view header, bool points) {
     constexpr index kMostColumns = index{1} << 40;
     const std::size_t open = header.find("'shape': (");
     if (open == std::string_view::npos) {
@@ -56,9 +56,13 @@ std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view
             ++at;
         }
     }
-    if (shape.empty() || (shape.size() > 2 && !flat)) {
-        bad_table(file, "it has " + std::to_string(shape.size()) + " dimensions, not one or two");
+    if (shape.empty() || shape.size() > (points ? 3 : 2)) {
+        bad_table(file, "it has " + std::to_string(shape.size()) + " dimensions, not " +
+                            (points ? "one to three" : "one or two"));
     }
+    if (shape.size() == 3 && shape[2] != 3)
+        bad_table(file, "its last dimension is " + std::to_string(shape[2]) +
+                            ", not the 3 of points (state, point, 3)");
     for (const index columns : std::vector<index>(shape.begin() + (shape.size() > 2 ? 2 : shape.size()),
                                                   shape.end())) {
         if (columns > 0 && shape[1] > kMostColumns / columns) bad_table(file, "its rows are too long");
@@ -68,7 +72,7 @@ std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view
     return shape;
 }
 
-Table parse_npy(const std::filesystem::path& file, const std::string& bytes, bool flat) {
+Table parse_npy(const std::filesystem::path& file, const std::string& bytes, bool points) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
     if (bytes.size() < 12 || bytes.compare(0, 6, "\x93NUMPY") != 0) {
         bad_table(file, "it is not a .npy file");
@@ -89,7 +93,7 @@ Table parse_npy(const std::filesystem::path& file, const std::string& bytes, boo
         header.find("'fortran_order': False") == std::string_view::npos) {
         bad_table(file, "its numbers are not little-endian float32 or float64 in C order");
     }
-    const std::vector<index> shape = npy_shape(file, header, flat);
+    const std::vector<index> shape = npy_shape(file, header, points);
     Table table;
     table.rows = shape.size() == 2 ? shape[0] : 1;
     table.columns = shape.back();
@@ -226,9 +230,9 @@ Table parse_csv(const std::filesystem::path& file, const std::string& bytes) {
 
 }  // namespace
 
-Table read_table(const std::filesystem::path& file, bool flat) {
+Table read_table(const std::filesystem::path& file, bool points) {
     const std::string bytes = read_file(file, kMostTableBytes);
-    return file.extension() == ".npy" ? parse_npy(file, bytes, flat) : parse_csv(file, bytes);
+    return file.extension() == ".npy" ? parse_npy(file, bytes, points) : parse_csv(file, bytes);
 }
 
 }  // namespace microlift

@@ -17,8 +17,8 @@ struct Table {
     bool commented = false;          // that line begins with '#', so it may say anything
 };
 
-// InputError for anything else, a number that is not finite included. `flat`: a .npy may have more
-// dimensions, all but the first of which make the columns.
-Table read_table(const std::filesystem::path& file, bool flat = false);
+// InputError for anything else, a number that is not finite included. `points`: a .npy may have three
+// dimensions, (row, point, 3).
+Table read_table(const std::filesystem::path& file, bool points = false);
 
 }  // namespace microlift

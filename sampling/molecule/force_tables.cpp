@@ -13,8 +13,6 @@
 namespace microlift {
 namespace {
 
-// The constant of custom generalised-Born forces in OpenMM; the built-in one of OBC2 has kCoulomb.
-constexpr double kCoulombOfCustomSolvent = 138.935485;
 // Phases of torsions nearer than this to 0 or π are taken for these. Files round π to six digits, which
 // is less than what single precision sees of a force.
 template <class T>
@@ -240,8 +238,7 @@ private:
     void add_solvent() {
         read_exceptions();
         const Solvent& s = m_.solvent;
-        const bool built_in = s.kind == SolventKind::obc2 && s.kappa == 0;
-        const double root = std::sqrt(built_in ? kCoulomb : kCoulombOfCustomSolvent);
+        const double root = std::sqrt(s.coulomb);
         const index n = m_.size();
         for (index i = 0; i < n; ++i) {
             const auto& p = s.atoms[static_cast<std::size_t>(i)];

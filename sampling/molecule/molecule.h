@@ -17,6 +17,8 @@ namespace microlift {
 // kJ nm / (mol e²), and kJ / (mol K).
 inline constexpr double kCoulomb = 138.935456;
 inline constexpr double kGasConstant = 8.31446261815324e-3;
+// What OpenMM's custom forces write for the former, and with them all solvents but its built-in OBC2.
+inline constexpr double kCoulombOfCustomForces = 138.935485;
 
 struct Atom {
     std::string name, residue, chain;  // "CA", "ALA", "A"
@@ -90,6 +92,7 @@ struct Solvent {
     };
     SolventKind kind = SolventKind::none;
     std::vector<AtomParameters> atoms;
+    double coulomb = kCoulombOfCustomForces;
     double offset = 0.009;                  // nm, taken from each radius
     double neck_scale = 0, neck_cut = 0.68;  // GBn, GBn2
     double solute_dielectric = 1, solvent_dielectric = 78.5;

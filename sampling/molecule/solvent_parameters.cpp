@@ -100,6 +100,7 @@ Solvent solvent_model(const Molecule& molecule, const SolventOptions& options) {
     solvent.solute_dielectric = options.solute_dielectric;
     solvent.solvent_dielectric = options.solvent_dielectric;
     solvent.kappa = debye_kappa(options.salt, options.solvent_dielectric, options.temperature);
+    if (options.kind == SolventKind::obc2 && solvent.kappa == 0) solvent.coulomb = kCoulomb;
     solvent.surface_energy = options.surface ? kSurfaceEnergy : 0;
     solvent.atoms.resize(molecule.atoms.size());
     for (std::size_t i = 0; i < molecule.atoms.size(); ++i) {

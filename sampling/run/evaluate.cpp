@@ -15,6 +15,7 @@
 #include "sampling/formula/formula.h"
 #include "sampling/model/model.h"
 #include "sampling/model/molecule_config.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/molecule/files/trajectory.h"
 #include "sampling/molecule/forces.h"
 #include "sampling/run/config/run_config.h"
@@ -41,6 +42,7 @@ public:
         } else {
             trajectory_ = open_trajectory(file);
             check(file, 3 * trajectory_->atoms(), "coordinates");
+            check_order(file, trajectory_->named_atoms(), model.molecule->molecule);
             count_ = trajectory_->frames();
         }
         if (count_ == 0) throw InputError(file.string() + ": it has no states; give one at least");

@@ -50,6 +50,7 @@ public:
         options_.solute_dielectric = constant("soluteDielectric");
         options_.solvent_dielectric = constant("solventDielectric");
         Solvent solvent = solvent_model(molecule_, options_);
+        solvent.coulomb = kCoulombOfCustomForces;
         if (screened_) solvent.kappa = constant("kappa");
         if (std::fabs(constant("offset") - solvent.offset) > kCloseEnough * solvent.offset)
             unknown(force_, "another offset");

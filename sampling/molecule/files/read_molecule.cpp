@@ -1,7 +1,9 @@
 #include "sampling/molecule/files/read_molecule.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "engine/error.h"
 #include "sampling/molecule/elements.h"
 #include "sampling/molecule/files/amber_topology.h"
 #include "sampling/molecule/files/coordinates.h"
@@ -17,15 +19,11 @@ bool is_xml(const TextFile& file) {
     return first != std::string::npos && file.content()[first] == '<';
 }
 
-// Names that the topology has not. Other elements mean another order of the atoms.
-void take_names(const TextFile& file, const std::vector<Atom>& from, Molecule& molecule) {
+// Names that the topology has not.
+void take_names(const std::vector<Atom>& from, Molecule& molecule) {
     if (from.empty()) return;
     for (std::size_t i = 0; i < molecule.atoms.size(); ++i) {
         Atom& atom = molecule.atoms[i];
-        if (atom.element > 0 && from[i].element > 0 && atom.element != from[i].element)
-            file.refuse("atom " + std::to_string(i + 1) + " (" + from[i].residue + " " + from[i].name +
-                        ") is " + symbol_of_element(from[i].element) + ", in the topology " +
-                        symbol_of_element(atom.element) + "; give the atoms in the topology's order");
         if (atom.name.empty()) {
             atom.name = from[i].name;
             atom.residue = from[i].residue;
@@ -37,6 +35,18 @@ void take_names(const TextFile& file, const std::vector<Atom>& from, Molecule& m
 }
 
 }  // namespace
+
+void check_order(const std::filesystem::path& file, const std::vector<Atom>& atoms,
+                 const Molecule& molecule) {
+    for (std::size_t i = 0; i < std::min(atoms.size(), molecule.atoms.size()); ++i) {
+        const Atom& atom = molecule.atoms[i];
+        if (atom.element == 0 || atoms[i].element == 0 || atom.element == atoms[i].element) continue;
+        throw InputError(file.string() + ": atom " + std::to_string(i + 1) + " (" + atoms[i].residue + " " +
+                         atoms[i].name + ") is " + symbol_of_element(atoms[i].element) +
+                         ", in the topology " + symbol_of_element(atom.element) +
+                         "; give the atoms in the topology's order");
+    }
+}
 
 LoadedMolecule read_molecule(const MoleculeFiles& files) {
     LoadedMolecule loaded;
@@ -52,7 +62,8 @@ LoadedMolecule read_molecule(const MoleculeFiles& files) {
     if (!files.coordinates.empty()) {
         const TextFile file(files.coordinates);
         Coordinates read = read_coordinates(file, molecule.size());
-        take_names(file, read.atoms, molecule);
+        check_order(files.coordinates, read.atoms, molecule);
+        take_names(read.atoms, molecule);
         loaded.position = std::move(read.position);
         loaded.velocity = std::move(read.velocity);
         loaded.notes.insert(loaded.notes.end(), read.notes.begin(), read.notes.end());

@@ -27,4 +27,8 @@ struct LoadedMolecule {
 
 LoadedMolecule read_molecule(const MoleculeFiles& files);
 
+// InputError where atoms of a file have other elements than the molecule's: these come in another order.
+void check_order(const std::filesystem::path& file, const std::vector<Atom>& atoms,
+                 const Molecule& molecule);
+
 }  // namespace microlift

