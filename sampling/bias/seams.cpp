@@ -1,5 +1,7 @@
 // Windows all round a periodic variable take the system for the same a period on: forces have to be,
 // and no work may be done on the way round, else a current goes round and no law exp(−V/kT) holds.
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -15,6 +17,10 @@ namespace {
 constexpr int kStates = 16;          // of each length
 constexpr double kUnlike = 0.01;     // of the forces' size: periods are given with a few digits
 constexpr double kMostWork = 0.05;   // kT
+// Over a turn that is too short forces change little, and as much as anywhere within it.
+constexpr double kOfChange = 0.25;
+constexpr double kRounding = 1e-6;
+constexpr std::array<double, 3> kWithin{0.146, 0.382, 0.618};  // of a turn
 constexpr index kPartsOfTurn = 512;  // of the way round, for the work along it
 
 using Rows = std::vector<std::vector<double>>;
@@ -46,15 +52,22 @@ public:
             const Rows x = states(length);
             const Rows here = evaluated(system_.graph, terms_, x),
                        there = evaluated(system_.graph, terms_, moved(x, turn_));
+            std::vector<Rows> within;
+            for (const double part : kWithin)
+                within.push_back(evaluated(system_.graph, terms_, moved(x, part * turn_)));
             for (std::size_t d = 0; d < here.size(); ++d) {
-                double size = 0, change = 0;
+                double size = 0, change = 0, inside = 0;
                 for (std::size_t i = 0; i < here[d].size(); ++i) {
                     const double difference = there[d][i] - here[d][i];
                     if (!std::isfinite(difference)) continue;
                     size += here[d][i] * here[d][i] + there[d][i] * there[d][i];
                     change += difference * difference;
+                    for (const Rows& w : within)
+                        if (std::isfinite(w[d][i]))
+                            inside = std::max(inside, std::pow(w[d][i] - here[d][i], 2));
                 }
                 if (change > kUnlike * kUnlike * size) return false;
+                if (change > kRounding * kRounding * size && change > kOfChange * inside) return false;
             }
         }
         return true;

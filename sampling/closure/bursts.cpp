@@ -17,8 +17,6 @@ namespace microlift {
 namespace {
 
 constexpr uint64 kRateReplicates = 12;
-constexpr double kSpacing = 6e-8;    // of single precision, half of it
-constexpr double kRounded = 3.4e-8;  // to single precision: half a spacing, at most, over √3
 constexpr double kRidge = 1e-9;       // of variances; what covariances are known to is far less
 constexpr double kSafe = 2.2;    // of the longest lag over that past which memory is taken to be gone
 constexpr double kFalseAlarm = 0.05;  // of lags that differ by noise alone

@@ -12,6 +12,9 @@
 
 namespace microlift {
 
+// Relative, of a displacement: half the spacing of single precision, and what rounding to it does.
+inline constexpr double kSpacing = 6e-8, kRounded = 3.4e-8;  // the latter over √3
+
 // --- where bursts start ------------------------------------------------------------------------
 
 // `replicas` states at each value from the samples nearest to it, moved onto it: x (dim, values ·

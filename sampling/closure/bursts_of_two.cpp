@@ -13,8 +13,6 @@ using Fields = std::vector<std::array<double, 5>>;
 constexpr int kRoots = 6;          // square roots before the series of a logarithm
 constexpr double kMostDecay = 2.5;  // of |J| τ: beyond it displacements say little about b and D
 constexpr double kSameDiffusion = 0.005;    // change of D that is none
-constexpr double kRounded = 3.4e-8;  // to single precision: half a spacing, at most, over √3
-constexpr double kSpacing = 6e-8;    // of single precision, half of it
 
 Matrix times(const Matrix& a, const Matrix& b) {
     return {a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2],

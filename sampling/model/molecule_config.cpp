@@ -58,7 +58,8 @@ std::shared_ptr<const LoadedMolecule> load_molecule(const Config& config,
     for (const char* key : {"system.salt", "system.surface"})
         if (solvent.kind == SolventKind::none && config.given(key))
             throw KeyError(key, "key '" + std::string(key) + "' does not go without a solvent",
-                           "set implicit_solvent, or leave it out");
+                           "leave it out, or set implicit_solvent, which a prmtop takes (an OpenMM System "
+                           "carries its own solvent and takes neither)");
     MoleculeFiles files;
     files.topology = in_folder(config, molecule.topology);
     files.coordinates = in_folder(config, molecule.coordinates);
