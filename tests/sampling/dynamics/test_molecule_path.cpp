@@ -337,4 +337,54 @@ TEST_CASE("a peptide takes the same steps on every machine in portable mathemati
     }
 }
 
+// What is kept of pairs in a small molecule is computed again in a large one.
+TEST_CASE("many molecules side by side take the same step on every machine in portable mathematics") {
+    for (const SolventKind kind : {SolventKind::obc2, SolventKind::gbn2}) {
+        CAPTURE(static_cast<int>(kind));
+        MoleculeFiles files;
+        files.topology = molecule_data_path("ala2.prmtop");
+        files.coordinates = molecule_data_path("ala2.inpcrd");
+        files.solvent.kind = kind;
+        files.rigid_hydrogen_bonds = true;
+        const LoadedMolecule one = read_molecule(files);
+        const index n = one.molecule.size(), copies = 9;
+        Molecule all = one.molecule;
+        std::vector<double> position = one.position;
+        for (index c = 1; c < copies; ++c) {
+            const auto moved = [&](auto terms) {
+                for (auto& term : terms)
+                    for (index& atom : term.atoms) atom += c * n;
+                return terms;
+            };
+            const auto add = [&](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+            add(all.atoms, one.molecule.atoms);
+            add(all.bonds, moved(one.molecule.bonds));
+            add(all.angles, moved(one.molecule.angles));
+            add(all.torsions, moved(one.molecule.torsions));
+            add(all.exceptions, moved(one.molecule.exceptions));
+            add(all.rigid_bonds, moved(one.molecule.rigid_bonds));
+            add(all.solvent.atoms, one.molecule.solvent.atoms);
+            for (std::size_t k = 0; k < one.position.size(); ++k)
+                position.push_back(one.position[k] + 0.9 * static_cast<double>(k % 3 == 0 ? c % 3 : k % 3 == 1 ? c / 3 : 0));
+        }
+        for (const bool portable : {true, false}) {
+            MoleculeSetup setup;
+            setup.portable_math = portable;
+            setup.cvs = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}}};
+            std::vector<float> expected;
+            for (const Device& device : test_devices()) {
+                Run run(device, all, setup, 2, {position}, 2);
+                run.bias(0.4, 50);
+                run.ensemble.sample(1, 1, run.samples);
+                const std::vector<float> found = run.x();
+                if (expected.empty()) expected = found;
+                float apart = 0;
+                for (std::size_t k = 0; k < found.size(); ++k)
+                    apart = std::max(apart, std::fabs(found[k] - expected[k]));
+                CHECK(apart <= (portable ? 0.0f : 0.05f));
+            }
+        }
+    }
+}
+
 }  // namespace microlift
