@@ -13,7 +13,7 @@
 #include "sampling/molecule/files/pdb.h"
 #include "tests/sampling/molecule/molecule_data.h"
 
-using namespace microlift;
+namespace microlift {
 
 namespace {
 
@@ -248,3 +248,5 @@ TEST_CASE("harmonic restraints of OpenMM in several spellings") {
                                   "k*((x-x0)^2+(y-y0)^2)", "-k*" + square, "k*" + square + "; k=3"})
         CHECK_THROWS_AS(read(energy), InputError);
 }
+
+}  // namespace microlift

@@ -21,7 +21,7 @@
 #include "sampling/molecule/neck_table.h"
 #include "tests/sampling/molecule/molecule_data.h"
 
-using namespace microlift;
+namespace microlift {
 
 namespace {
 
@@ -336,3 +336,5 @@ TEST_CASE("a whole molecule from its files, whatever their kinds") {
     CHECK_THROWS_WITH_AS(read_molecule(files), doctest::Contains("it has 22 atoms, the topology 29"),
                          InputError);
 }
+
+}  // namespace microlift

@@ -10,7 +10,7 @@
 #include "sampling/molecule/files/pdb.h"
 #include "tests/sampling/molecule/molecule_data.h"
 
-using namespace microlift;
+namespace microlift {
 
 namespace {
 
@@ -251,3 +251,5 @@ TEST_CASE("damaged coordinates") {
                   "other numbers of velocities"}})
         check_refused(refusal, "test.xml", molecule_data("ala2_state.xml"), read);
 }
+
+}  // namespace microlift
