@@ -19,6 +19,7 @@ struct PassageSet {
     float center[kMaxDim] = {};
     float inverse_radius[kMaxCvs] = {};  // ellipse: |u| − 1, u_k = (ξ_k − center_k)/radius_k
     float period[kMaxCvs] = {};          // of its CVs, where they go all round; 0: none
+    float inverse_period[kMaxCvs] = {};  // likewise
 };
 
 // Trajectories side by side, of which some have passed. A passage's noise and its crossings belong to its
@@ -59,8 +60,9 @@ LANE_FN SetDistance<L> distance_to_set(const PassageSet& set, int dim, int cvs, 
             r2 = fma(u, u, r2);
         }
     } else {
-        LANE_ROLLED_FOR (int k = 0; k < cvs; ++k) {
-            const L u = nearest_image(xi(k) - broadcast<L>(set.center[k]), set.period[k]) *
+        for (int k = 0; k < cvs; ++k) {
+            const L d = xi(k) - broadcast<L>(set.center[k]);
+            const L u = (d - whole_turns(d, set.period[k], set.inverse_period[k])) *
                         broadcast<L>(set.inverse_radius[k]);
             r2 = fma(u, u, r2);
         }
@@ -177,10 +179,10 @@ private:
             for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(cvs.weight[set.k][e]);
         } else {
             for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(0.0f);
-            LANE_ROLLED_FOR (int k = 0; k < cvs.n; ++k) {
+            for (int k = 0; k < cvs.n; ++k) {
                 const L inverse = broadcast<L>(set.inverse_radius[k]);
-                const L u =
-                    nearest_image(cvs.value(k, x) - broadcast<L>(set.center[k]), set.period[k]) * inverse;
+                const L d = cvs.value(k, x) - broadcast<L>(set.center[k]);
+                const L u = (d - whole_turns(d, set.period[k], set.inverse_period[k])) * inverse;
                 for (int e = 0; e < D; ++e)
                     gradient[e] =
                         fma(u * inverse / radius, broadcast<L>(cvs.weight[k][e]), gradient[e]);

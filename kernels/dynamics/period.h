@@ -5,13 +5,17 @@
 
 namespace microlift {
 
-// The whole periods in d, half of one rounded to even; 0 where the period is 0, that of what has none.
+// The whole periods in d, half of one rounded to even; 0 where period and inverse are 0, those of what has none.
 // Adding 1.5 · 2²³ (2⁵² in double precision) rounds to an integer.
+template <class L>
+LANE_FN L whole_turns(L d, Scalar<L> period, Scalar<L> inverse) {
+    const L shift = broadcast<L>(static_cast<Scalar<L>>(sizeof(Scalar<L>) == 4 ? 0x1.8p23 : 0x1.8p52));
+    return broadcast<L>(period) * (fma(d, broadcast<L>(inverse), shift) - shift);
+}
 template <class L>
 LANE_FN L whole_turns(L d, Scalar<L> period) {
     if (!(period > Scalar<L>(0))) return broadcast<L>(Scalar<L>(0));
-    const L shift = broadcast<L>(static_cast<Scalar<L>>(sizeof(Scalar<L>) == 4 ? 0x1.8p23 : 0x1.8p52));
-    return broadcast<L>(period) * (fma(d, broadcast<L>(Scalar<L>(1) / period), shift) - shift);
+    return whole_turns(d, period, Scalar<L>(1) / period);
 }
 
 // What is left of a difference: within half a period about 0.

@@ -158,6 +158,7 @@ PassageSet ellipse(std::span<const double> center, std::span<const double> radiu
         set.center[k] = static_cast<float>(center[k]);
         set.inverse_radius[k] = static_cast<float>(1 / radius[k]);
         if (k < period.size()) set.period[k] = static_cast<float>(period[k]);
+        if (set.period[k] > 0) set.inverse_period[k] = 1 / set.period[k];
     }
     return set;
 }

@@ -51,8 +51,9 @@ struct StoredPassageBody {
 LANE_UNROLL  // here and below for arrays to stay in registers
         for (int k = 0; k < kMaxCvs; ++k) {
             if (k >= p.cvs) break;
-            const float u = nearest_image(p.xi[k * p.row + column] - set.center[k], set.period[k]) *
-                            set.inverse_radius[k];
+            const float d = p.xi[k * p.row + column] - set.center[k];
+            const float u =
+                (d - whole_turns(d, set.period[k], set.inverse_period[k])) * set.inverse_radius[k];
             g[k] = u * set.inverse_radius[k];
             r2 = fma(u, u, r2);
         }
@@ -75,7 +76,10 @@ LANE_UNROLL
         const uint32 number = a.number[i];
         const PhiloxStream<float> bridge(a.seed, a.bridge_stream, number);
         StepEnds<float> ends;
-        float xi[kMaxCvs] = {};
+        float xi[kMaxCvs] = {}, inverse[kMaxCvs];
+LANE_UNROLL
+        for (int k = 0; k < kMaxCvs; ++k)
+            inverse[k] = p.periods.period[k] > 0.0f ? 1.0f / p.periods.period[k] : 0.0f;
 LANE_UNROLL
         for (int k = 0; k < kMaxCvs; ++k)
             if (k < p.cvs) xi[k] = p.periods.image(k, p.begin_xi[k * a.columns + i]);
@@ -92,7 +96,7 @@ LANE_UNROLL
             for (int k = 0; k < kMaxCvs; ++k) {
                 if (k >= p.cvs) break;
                 const float now_at = p.xi[k * p.row + column];
-                xi[k] = now_at - whole_turns(now_at - xi[k], p.periods.period[k]);
+                xi[k] = now_at - whole_turns(now_at - xi[k], p.periods.period[k], inverse[k]);
             }
             bool close = false;
 LANE_UNROLL
