@@ -93,13 +93,4 @@ LANE_FN constexpr int cv_atoms(MoleculeCvKind kind) {
     return kind == MoleculeCvKind::distance ? 2 : kind == MoleculeCvKind::angle ? 3 : 4;
 }
 
-// The image of ξ that is nearest to a centre.
-template <class L>
-LANE_FN L nearest_image(L xi, L centre, float period) {
-    if (period == 0.0f) return xi;
-    const L shift = number<L>(12582912.0f);  // adding 1.5 · 2²³ rounds to whole numbers
-    const L turns = ((centre - xi) * number<L>(1.0f / period) + shift) - shift;
-    return fma(turns, number<L>(period), xi);
-}
-
 }  // namespace microlift

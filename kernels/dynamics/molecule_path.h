@@ -87,7 +87,8 @@ LANE_UNROLL
             const CvGradient<L> cv = evaluate_cv<M, L>(cvs.cv[k], rows);
             const HarmonicBias<L, 1> bias(WindowView{a.center, a.stiffness, a.trajectories}.variable(k),
                                           i, lanes);
-            const L xi[1] = {nearest_image(cv.value, bias.center[0], cvs.cv[k].period)};
+            // The image that is nearest to the centre.
+            const L xi[1] = {cv.value - whole_turns(cv.value - bias.center[0], cvs.cv[k].period)};
             L pull[1];
             bias.pull(xi, pull);
             for (int n = 0; n < cv_atoms(cvs.cv[k].kind); ++n)
