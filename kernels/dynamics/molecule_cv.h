@@ -13,6 +13,7 @@ struct MoleculeCv {
     MoleculeCvKind kind = MoleculeCvKind::distance;
     int32 atom[4] = {};  // rows
     float period = 0;    // 0: none
+    float middle = 0;    // of the period that values are told in
 };
 struct MoleculeCvs {
     int32 count = 0;

@@ -116,9 +116,11 @@ LANE_UNROLL
         if (!a.sample_x) return;
         for (int32 r = 0; r < 3 * view.atoms; ++r)
             store(a.sample_x + r * a.sample_row, column, L(rows[r]), lanes);
-        for (int32 k = 0; k < cvs.count; ++k)
-            store(a.sample_xi + k * a.sample_row, column, evaluate_cv<M, L>(cvs.cv[k], rows).value,
-                  lanes);
+        for (int32 k = 0; k < cvs.count; ++k) {
+            const L xi = evaluate_cv<M, L>(cvs.cv[k], rows).value;
+            store(a.sample_xi + k * a.sample_row, column,
+                  xi - whole_turns(xi - number<L>(cvs.cv[k].middle), cvs.cv[k].period), lanes);
+        }
     }
 };
 

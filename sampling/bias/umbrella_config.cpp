@@ -56,6 +56,16 @@ const Section<UmbrellaConfig> umbrella_section{"umbrella", {
              "refused"),
 }};
 
+// Barriers between rotamers are crossed in picoseconds at 800 K.
+const Section<MoleculeStart> molecule_start_section{"umbrella", {
+    key(&MoleculeStart::heat, "heat", 800.0,
+        "temperature of the short runs that bring a molecule's trajectories from the start to their "
+        "windows, so that what the collective variable does not see is not the same in all of them; at "
+        "least the system's").from(0).to(1e5).unit("K"),
+    key(&MoleculeStart::heat_steps, "heat_steps", 20000,
+        "steps of these runs, the first half of them on the way; 0: none").from(0).to(kMostSteps),
+}};
+
 index UmbrellaConfig::window_count() const {
     index count = 1;
     for (index n : windows) {
@@ -215,6 +225,7 @@ void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
         }
         const double middle = 0.5 * (umbrella.from[k] + umbrella.to[k]);
         if (middle == 0.0) continue;
+        model.cv.variables[k].middle = middle;
         std::string& formula = model.cv.variables[k].formula;
         const std::string center = toml_number(middle), off = formula + " - (" + center + ")";
         formula = center + " + atan2(sin(" + off + "), cos(" + off + "))";
@@ -225,6 +236,7 @@ void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
 
 UmbrellaConfig read_umbrella(Config& config, ModelConfig& model) {
     UmbrellaConfig umbrella = umbrella_section.read(config);
+    if (model.molecule) umbrella.start = molecule_start_section.read(config);
     model.start = umbrella.initial_state;
     const int cvs = model.cv.count();
     spread(config, "umbrella.from", umbrella.from, cvs);

@@ -8,6 +8,12 @@
 
 namespace microlift {
 
+// Of a molecule: the short runs that bring its trajectories to their windows.
+struct MoleculeStart {
+    double heat = 0;       // K; at least the system's temperature
+    index heat_steps = 0;  // 0: none
+};
+
 // The vectors have one entry for each collective variable.
 struct UmbrellaConfig {
     std::vector<double> from;
@@ -24,6 +30,7 @@ struct UmbrellaConfig {
     std::string initial_file;
     std::string initial_checksum;  // of that file; empty: any
     bool initial_line = false;
+    MoleculeStart start;
     // Whether the windows go all round the period, the last not repeated; then `to` is one period from
     // `from`.
     std::vector<bool> round;
@@ -38,6 +45,7 @@ struct UmbrellaConfig {
 };
 
 extern const Section<UmbrellaConfig> umbrella_section;
+extern const Section<MoleculeStart> molecule_start_section;  // of [umbrella], with a molecule
 
 // Keeps what is wrong. Where from and to are one period apart the variable goes all round; a dihedral
 // angle that does not is cut opposite to its windows.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,12 @@ namespace microlift {
 struct MoleculeVariable {
     MoleculeCvKind kind;
     std::vector<index> atoms;
+    double middle = 0;  // of the turn that values are told in
     bool periodic() const { return kind == MoleculeCvKind::dihedral; }
 };
+
+// "distance", "angle", "dihedral".
+std::optional<MoleculeCvKind> molecule_cv_kind(const std::string& name);
 
 struct MoleculeSetup {
     MoleculeScheme scheme = MoleculeScheme::lf_middle;

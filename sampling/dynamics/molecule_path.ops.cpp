@@ -106,6 +106,7 @@ public:
             const MoleculeVariable& from = setup.cvs[k];
             MoleculeCv& cv = cvs_.cv[k];
             cv.kind = from.kind;
+            cv.middle = static_cast<float>(from.middle);
             cv.period = from.periodic() ? static_cast<float>(2 * std::numbers::pi) : 0.0f;
             for (std::size_t n = 0; n < from.atoms.size(); ++n)
                 cv.atom[n] = static_cast<int32>(3 * from.atoms[n]);
@@ -155,6 +156,13 @@ private:
 };
 
 }  // namespace
+
+std::optional<MoleculeCvKind> molecule_cv_kind(const std::string& name) {
+    if (name == "distance") return MoleculeCvKind::distance;
+    if (name == "angle") return MoleculeCvKind::angle;
+    if (name == "dihedral") return MoleculeCvKind::dihedral;
+    return std::nullopt;
+}
 
 std::vector<StarEntry> molecule_stars(const Molecule& molecule, const MoleculeSetup& setup) {
     const StarBuilder builder(molecule, setup);

@@ -13,7 +13,8 @@
 
 namespace microlift {
 
-enum class Scheme { euler_maruyama, leimkuhler_matthews, heun, milstein, mala, baoab };
+// lf_middle is that of molecules alone (kernels/dynamics/molecule_motion.h), which have baoab, too.
+enum class Scheme { euler_maruyama, leimkuhler_matthews, heun, milstein, mala, baoab, lf_middle };
 
 // What acts on the collective variables (kernels/dynamics/bias.h, grid_bias.h).
 enum class BiasKind {

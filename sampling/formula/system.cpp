@@ -33,16 +33,23 @@ public:
         check();
         system_.dim = static_cast<int>(text_.variables.size());
         system_.variables = text_.variables;
+        system_.elsewhere = text_.elsewhere;
+        if (text_.elsewhere) {
+            system_.gradient = true;
+            system_.beta = text_.beta;
+        }
         // The inputs come first in the graph, whatever the formulas use.
         for (int d = 0; d < system_.dim; ++d) graph_.variable(d);
-        drift();
+        if (!text_.elsewhere) drift();
         noise();
         observe();
         cvs();
-        closure();
+        if (!text_.elsewhere) closure();
         pull();
-        force();
-        fixman();
+        if (!text_.elsewhere) {
+            force();
+            fixman();
+        }
         return std::move(system_);
     }
 
@@ -56,11 +63,12 @@ private:
     void check() const {
         if (text_.variables.empty())
             fail("system.variables", "no variables; name at least one, as in [\"x\", \"y\"]");
-        if (dim() > static_cast<std::size_t>(kMaxFormulaVariables))
+        if (dim() > static_cast<std::size_t>(kMaxFormulaVariables) && !text_.elsewhere)
             fail("system.variables", std::to_string(dim()) + " variables; at most " +
                                          std::to_string(kMaxFormulaVariables) + " are supported");
         with_key("system.variables", [&] { check_names({text_.variables, {}}); });
         with_key("system.parameters", [&] { check_names(symbols_); });
+        if (text_.elsewhere) return;
         const bool has_noise = !text_.diffusion.empty() || !text_.diffusion_matrix.empty();
         if (!text_.potential.empty()) {
             if (!text_.drift.empty())

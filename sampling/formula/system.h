@@ -27,6 +27,8 @@ struct FormulaSystemText {
     // Where set, builds ξ_k as an expression itself, and cv[k] is only its name.
     std::vector<std::function<NodeId(Expressions&)>> cv_builders;
     double beta = 0.0;  // inverse temperature; needed with a potential
+    // The potential is no formula (a molecule's): there are programs of the collective variables alone.
+    bool elsewhere = false;
 };
 
 struct FormulaSystem {
@@ -56,6 +58,7 @@ struct FormulaSystem {
     int dim = 0;
     std::vector<std::string> variables;
     bool gradient = false;  // drift = −∇V with thermal noise
+    bool elsewhere = false;  // V is no formula; force, potential, closure and fixman have no outputs
     double beta = 0.0;
     Noise noise = Noise::diagonal;
     bool noise_constant = true;

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "engine/at.h"
 #include "engine/config/checks.h"
 #include "engine/text.h"
 #include "sampling/dynamics/bytecode_path.h"
+#include "sampling/dynamics/molecule_path.h"
 #include "sampling/dynamics/path_kernel.h"
 #include "sampling/dynamics/systems.h"
 #include "sampling/formula/learned_cv.h"
 #include "sampling/formula/mobility.h"
+#include "sampling/molecule/files/read_molecule.h"
 
 namespace microlift {
 
@@ -82,7 +85,7 @@ void check_formulas(Checks& checks, const ModelConfig& config) {
     }
 }
 
-Model::Model(const ModelConfig& config) {
+Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(config.cv.variables) {
     const SystemConfig& system = config.system;
     builtin_ = !system.is_formula();
     double beta = system.beta.value_or(0.0);
@@ -102,7 +105,8 @@ Model::Model(const ModelConfig& config) {
         text_.diffusion = info.diffusion;
         if (beta == 0) beta = info.beta;
     } else {
-        name_ = "formula";
+        name_ = molecule_ ? "molecule" : "formula";
+        text_.elsewhere = molecule_ != nullptr;
         text_.variables = system.variables;
         text_.parameters = system.parameters;
         text_.potential = system.potential;
@@ -135,7 +139,9 @@ Model::Model(const ModelConfig& config) {
     } catch (const FormulaError& error) {
         throw of_formula(error);
     }
-    if (const SchemeRefusal no = scheme_refusal(*formulas_, scheme_named(config.integrator.scheme));
+    if (const SchemeRefusal no =
+            molecule_ ? SchemeRefusal{}
+                      : scheme_refusal(*formulas_, scheme_named(config.integrator.scheme));
         !no.wrong.empty())
         throw KeyError("integrator.scheme", "key 'integrator.scheme': " + no.wrong, no.right);
     start_ = config.start;
@@ -192,6 +198,7 @@ void Model::check_bias() const {
 }
 
 std::string Model::energy_unit() const {
+    if (molecule_) return "kJ/mol";
     if (gradient()) return "that of the potential";
     std::string text = "kT = D = " + number(kt(), 6) + ", half the squared noise along " +
                        cv_names_[0] + " (its square / time)";
@@ -215,6 +222,10 @@ std::string Model::bias_remark() const {
                  "have not, " + consequence;
 }
 
+double Model::turn(int k) const {
+    return cvs_[at(k)].kind == "dihedral" ? 2 * std::numbers::pi : period(k);
+}
+
 bool Model::linear_cvs() const {
     return formulas_->linear_cvs();
 }
@@ -223,7 +234,8 @@ int Model::target_dim() const { return static_cast<int>(target_names_.size()); }
 
 PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
     PathSetup setup;
-    setup.scheme = scheme_named(integrator.scheme);
+    setup.scheme = integrator.scheme == "lf_middle" ? Scheme::lf_middle
+                                                    : scheme_named(integrator.scheme);
     setup.dt = integrator.dt;
     setup.mass = integrator.mass;
     setup.friction = integrator.friction;
@@ -242,6 +254,7 @@ PathSetup Model::path_setup(const IntegratorConfig& integrator) const {
 }
 
 std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
+    if (molecule_) return molecule_kernel(setup);
     PathSetup resolved = setup;
     resolved.scheme = effective_scheme(*formulas_, setup);
     bool ahead = builtin_ && linear_cvs() && find_system(name_).kernel &&
@@ -250,6 +263,26 @@ std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
                  [&](const auto& scheme) { ahead = ahead && std::decay_t<decltype(scheme)>::ahead; });
     if (ahead) return find_system(name_).kernel(builtin_parameters_, resolved);
     return make_formula_path_kernel(formulas_, setup);
+}
+
+std::unique_ptr<PathKernel> Model::molecule_kernel(const PathSetup& setup) const {
+    if (setup.bias != BiasKind::harmonic)
+        throw std::logic_error("molecules have harmonic biases alone");
+    MoleculeSetup own;
+    own.scheme = setup.scheme == Scheme::baoab ? MoleculeScheme::baoab : MoleculeScheme::lf_middle;
+    own.dt = setup.dt;
+    own.friction = setup.friction;
+    own.temperature = 1 / (kGasConstant * setup.beta);
+    own.portable_math = setup.portable_math;
+    for (std::size_t k = 0; k < cvs_.size(); ++k) {
+        const std::optional<MoleculeCvKind> kind = molecule_cv_kind(cvs_[k].kind);
+        if (!kind)
+            throw InputError("cv.variables: a molecule is biased along distances, angles and dihedral "
+                             "angles; give kind = \"dihedral\" and its atoms");
+        own.cvs.push_back({*kind, cvs_[k].atoms, cvs_[k].middle});
+    }
+    return make_molecule_path_kernel(std::shared_ptr<const Molecule>(molecule_, &molecule_->molecule),
+                                     own);
 }
 
 std::optional<ExactModel> Model::exact(std::string* why) const {

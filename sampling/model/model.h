@@ -52,12 +52,17 @@ public:
     // period about the middle.
     const CvPeriods& periods() const { return periods_; }
     bool all_round(int k) const { return periods_.period[k] > 0; }
+    // One turn of a dihedral angle, all round or not; the period of what goes all round; else 0.
+    double turn(int k) const;
     double period(int k) const { return period_[static_cast<std::size_t>(k)]; }  // of those, else 0
 
     // What the generator learns: the state, or the observed functions of it.
     bool observed() const { return !formulas_->observe_nodes.empty(); }
     int target_dim() const;
     const std::vector<std::string>& target_names() const { return target_names_; }
+
+    // Of a system that is one, else nothing: forces come from its tables, energies in kJ/mol.
+    const std::shared_ptr<const LoadedMolecule>& molecule() const { return molecule_; }
 
     PathSetup path_setup(const IntegratorConfig& integrator) const;
     std::unique_ptr<PathKernel> path_kernel(const PathSetup& setup) const;
@@ -84,6 +89,7 @@ public:
 
 private:
     double noise_along(int k) const;
+    std::unique_ptr<PathKernel> molecule_kernel(const PathSetup& setup) const;
 
     std::string name_;
     std::vector<std::string> cv_names_, target_names_;
@@ -96,6 +102,8 @@ private:
     std::vector<double> start_;
     std::unique_ptr<ColumnProgram> observe_, cv_, closure_;
     bool builtin_ = false;
+    std::shared_ptr<const LoadedMolecule> molecule_;
+    std::vector<CvVariable> cvs_;
 };
 
 }  // namespace microlift

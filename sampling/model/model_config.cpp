@@ -12,6 +12,7 @@ namespace microlift {
 namespace {
 
 constexpr std::size_t kMaxVariables = 64;
+constexpr const char* kMoleculeScheme = "lf_middle";
 
 // --- what keys of other than a member's type say -----------------------------------------------------
 
@@ -30,6 +31,12 @@ void read_parameters(SystemConfig& system, const ConfigValue& table) {
     for (std::size_t i = 0; i < table.keys.size(); ++i) {
         system.parameters.emplace_back(table.keys[i], table.items[i].as_number());
     }
+}
+
+std::vector<std::string> all_scheme_names() {
+    std::vector<std::string> names = scheme_names();
+    names.push_back(kMoleculeScheme);
+    return names;
 }
 
 }  // namespace
@@ -77,8 +84,9 @@ const Section<CvVariable> cv_section{"cv.variables[]", {
 }};
 
 const Section<IntegratorConfig> integrator_section{"integrator", {
-    key(&IntegratorConfig::scheme, "scheme", "leimkuhler_matthews", "time stepping")
-        .one_of(scheme_names()),
+    key(&IntegratorConfig::scheme, "scheme", "leimkuhler_matthews",
+        "time stepping; of a molecule lf_middle, which is its default, or baoab")
+        .one_of(all_scheme_names()),
     required(&IntegratorConfig::dt, "dt", "1e-4", "time step").above(0).unit("time"),
     key(&IntegratorConfig::mass, "mass", 1.0, "mass of every variable; baoab only").above(0),
     key(&IntegratorConfig::friction, "friction", 1.0, "friction; baoab only")
@@ -405,7 +413,20 @@ CvConfig read_cv(Config& config, const SystemConfig& system) {
     return cv;
 }
 
-IntegratorConfig read_integrator(Config& config) {
+// Molecules have schemes and masses of their own.
+void check_molecule_keys(const Config& config, const IntegratorConfig& integrator) {
+    if (integrator.scheme != kMoleculeScheme && integrator.scheme != "baoab")
+        throw KeyError("integrator.scheme",
+                       "a molecule does not move by 'integrator.scheme' = \"" + integrator.scheme + "\"",
+                       "use \"lf_middle\" or \"baoab\"");
+    if (config.given("integrator.mass"))
+        throw KeyError("integrator.mass", "key 'integrator.mass' does not go with a molecule",
+                       "leave it out: the masses stand in its files (see hydrogen_mass)");
+}
+
+IntegratorConfig read_integrator(Config& config, bool molecule) {
+    if (molecule && !config.given("integrator.scheme") && config.sound("integrator.scheme"))
+        config.set("integrator.scheme", ConfigValue::of(std::string(kMoleculeScheme)));
     const IntegratorConfig integrator = integrator_section.read(config);
     config.with({"integrator.philox_rounds"}, [&] {
         if (integrator.philox_rounds != 7 && integrator.philox_rounds != 10) {
@@ -414,6 +435,14 @@ IntegratorConfig read_integrator(Config& config) {
                                std::to_string(integrator.philox_rounds),
                            "give 7 or 10");
         }
+    });
+    config.with({"integrator.scheme", "system.kind"}, [&] {
+        if (molecule)
+            check_molecule_keys(config, integrator);
+        else if (integrator.scheme == kMoleculeScheme)
+            throw KeyError("integrator.scheme",
+                           "'integrator.scheme' = \"lf_middle\" moves molecules alone",
+                           "use \"baoab\", or kind = \"molecule\" in [system]");
     });
     return integrator;
 }
@@ -434,12 +463,7 @@ ModelConfig read_system_and_cvs(Config& config) {
 
 ModelConfig read_model(Config& config) {
     ModelConfig model = read_system_and_cvs(config);
-    config.with({"system.kind"}, [&] {
-        if (model.system.is_molecule())
-            throw KeyError("system.kind", "molecules are not sampled yet",
-                           "'microlift evaluate' gives their energies and forces");
-    });
-    model.integrator = read_integrator(config);
+    model.integrator = read_integrator(config, model.system.is_molecule());
     return model;
 }
 

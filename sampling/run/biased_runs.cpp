@@ -4,6 +4,7 @@
 
 #include "engine/at.h"
 #include "sampling/run/lifted.h"
+#include "sampling/run/molecule_starts.h"
 #include "sampling/run/config/starts.h"
 
 namespace microlift {
@@ -70,6 +71,11 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
             x[static_cast<std::size_t>(d * n + t)] =
                 static_cast<float>(states[static_cast<std::size_t>(t / plan.replicas * D + d)]);
     copy_to_device(run.stream, ensemble.x(), x.data());
+    if (run.model.molecule()) {
+        if (run.config.umbrella.start.heat_steps > 0)
+            steer_molecules(run, ensemble, plan.replicas, static_cast<uint64>(plan.round));
+        return;
+    }
     if (run.config.umbrella.initial_line)
         run.model.project(run.stream, ensemble.center(), n, n, ensemble.x(), n, kLineSteps);
 }

@@ -8,7 +8,11 @@ bool always(const Run&) { return true; }
 bool estimates(const Run& run) { return run.config.estimate.enabled; }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
-bool samples_in_file(const Run& run) { return estimates(run) && keeps_samples(run); }
+bool draws_potential(const Run& run) {
+    return estimates(run) && keeps_samples(run) && !run.model.molecule();
+}
+// What tries steps and numbers of formulas.
+bool tries_steps(const Run& run) { return keeps_samples(run) && !run.model.molecule(); }
 bool has_generator(const Run& run) { return run.config.generator.enabled && keeps_samples(run); }
 bool couples(const Run& run) { return run.config.coupling.enabled && run.config.coupling.rounds > 0; }
 bool discards(const Run& run) {
@@ -18,7 +22,8 @@ bool compares(const Run& run) { return has_generator(run) && !run.config.generat
 bool learns(const Run& run) { return run.config.learn.enabled; }
 bool ablates(const Run& run) { return couples(run) && run.config.coupling.ablation; }
 bool has_targets(const Run& run) {
-    return keeps_samples(run) && (run.model.observed() || !run.free.empty());
+    return keeps_samples(run) && !run.model.molecule() &&
+           (run.model.observed() || !run.free.empty());
 }
 bool closes(const Run& run) { return run.config.closure.enabled && keeps_samples(run); }
 bool weighs(const Run& run) {
@@ -50,12 +55,12 @@ const std::vector<Stage>& stages() {
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},
         {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
         {"couple", "coupling", every_round, couples, plan_round, {}},
-        {"potential", "estimate", at_the_end, samples_in_file, write_potential, {"potential.h5"}},
+        {"potential", "estimate", at_the_end, draws_potential, write_potential, {"potential.h5"}},
         {"compare", "generator", at_the_end, compares, compare_generators, compared_files()},
         {"learn", "learn", at_the_end, learns, learn, {"diffusion_map.json"}},
         {"ablation", "coupling", at_the_end, ablates, ablate, {}},
         {"check", "umbrella", at_the_end, keeps_samples, check_samples, {}},
-        {"accuracy", "umbrella", at_the_end, keeps_samples, check_accuracy, {}},
+        {"accuracy", "umbrella", at_the_end, tries_steps, check_accuracy, {}},
         {"conditional", "umbrella", at_the_end, has_targets, average_samples, {}},
         {"close", "closure", at_the_end, closes, close, {"closure.csv", "bursts.csv", "reduced.csv"}},
         {"lift", "lifting", at_the_end, has_generator, lift, {"lifted.h5"}},

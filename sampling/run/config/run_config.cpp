@@ -45,6 +45,23 @@ void check_store(Config& config, const RunConfig& run) {
     }
 }
 
+// What molecules do not have yet.
+void check_molecule_sections(Config& config, const RunConfig& run) {
+    if (!run.molecule) return;
+    for (const char* section : {"generator", "coupling", "closure", "learn"})
+        config.with({std::string(section) + ".enabled"}, [&] {
+            if (config.enabled(section))
+                throw KeyError(section, "molecules are sampled and their free energy is estimated, but they "
+                                        "have no [" + std::string(section) + "] yet",
+                               "leave the section out");
+        });
+    config.with({"umbrella.store"}, [&] {
+        if (run.umbrella.histogram)
+            throw KeyError("umbrella.store", "a molecule's samples are kept",
+                           "leave 'umbrella.store' out, and give a larger 'umbrella.stride'");
+    });
+}
+
 // The name of a built-in system decides which keys [system] may have. One that is unknown says nothing
 // of the other keys there.
 std::string system_name(ConfigValue& root, std::optional<KeyError>& unknown) {
@@ -118,6 +135,7 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     run.closure = read_closure(config, cvs, variable_count(run.system));
     run.learn = read_learn(config, config.sound("umbrella") ? run.umbrella.sample_count() : 0);
     check_store(config, run);
+    check_molecule_sections(config, run);
     run.config = std::move(config);
     find_inputs(run, file, options);
     return run;
@@ -261,6 +279,7 @@ Schema run_schema(const std::string& system_name, bool molecule) {
     top_section().add_to(schema);
     add_model_keys(schema, system_name, molecule);
     umbrella_section.add_to(schema);
+    if (molecule) molecule_start_section.add_to(schema);
     estimate_section.add_to(schema);
     generator_section.add_to(schema);
     lifting_section.add_to(schema);

@@ -10,6 +10,7 @@
 #include "engine/files/table.h"
 #include "engine/text.h"
 #include "sampling/dynamics/schemes.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/run/config/inputs.h"
 
 namespace microlift {
@@ -299,6 +300,7 @@ std::vector<double> given_states(const UmbrellaConfig& umbrella, const Model& mo
                                  const Grid& grid, std::span<const CvValue> centers) {
     if (!umbrella.initial_file.empty()) return nearest_rows(umbrella, model, grid, centers);
     std::vector<double> state = umbrella.initial_state;
+    if (state.empty() && model.molecule()) state = model.molecule()->position;
     state.resize(at(model.dim()), 0.0);
     std::vector<double> states;
     for (std::size_t w = 0; w < centers.size(); ++w)
@@ -306,7 +308,26 @@ std::vector<double> given_states(const UmbrellaConfig& umbrella, const Model& mo
     return states;
 }
 
+namespace {
+
+// Forces are finite wherever no two atoms are at one place.
+void check_molecule_start(const RunConfig& run, const Model& model) {
+    const UmbrellaConfig& umbrella = run.umbrella;
+    if (!umbrella.initial_file.empty() || !umbrella.initial_state.empty()) return;
+    if (model.molecule()->position.empty())
+        throw KeyError("system.coordinates", "key 'system.coordinates' is missing, and 'umbrella.initial' "
+                                             "gives no state",
+                       "give the file of the molecule's coordinates, for example coordinates = "
+                       "\"ala2.inpcrd\"");
+}
+
+}  // namespace
+
 void check_starts(Checks& checks, const RunConfig& run, const Model& model) {
+    if (model.molecule()) {
+        checks.with({"umbrella"}, [&] { check_molecule_start(run, model); });
+        return;
+    }
     StartCheck starts(run, model);
     checks.with({"umbrella", "cv.variables"}, [&] { starts.windows(); });
     if (!run.closure.enabled) return;
