@@ -44,8 +44,7 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
                          const LiftedMovesConfig& config)
     : stream_(stream), model_(model), config_(config),
       windows_(static_cast<index>(centers.size())), free_(free_variables(model)),
-      coordinate_of_cv_(coordinates_of_cvs(model)),
-      potential_(stream.device(), model.formulas().potential) {
+      coordinate_of_cv_(coordinates_of_cvs(model)) {
     const Device& device = stream.device();
     if (proposals_refusal(model, lifter.generator()).empty())
         proposer_ = std::make_unique<Proposer>(stream, model, lifter.generator());
@@ -129,7 +128,7 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
 }
 
 void LiftedMoves::energies(Span<const float> x, index n, Span<float> v, Span<float> xi) {
-    potential_.run(stream_, x, n, n, v, n);
+    model_.energies(stream_, x, n, n, v);
     if (!coordinates()) model_.evaluate_cvs(stream_, x, n, n, xi, n);
 }
 
@@ -203,7 +202,7 @@ void LiftedMoves::propose(index each, uint64 attempt, Span<float> x, Span<float>
     propose_lifted(stream_, n,
                    LiftedProposalBody{mixture, start.data(), x.data, nullptr, dim, n, each,
                                       config_.seed, attempt});
-    potential_.run(stream_, x, n, n, v.span(), n);
+    model_.energies(stream_, x, n, n, v.span());
     weigh_lifted(stream_, n,
                    LiftedWeightBody{mixture, x.data, v.data(), log_weight.data,
                                   static_cast<float>(model_.formulas().beta), n, each});

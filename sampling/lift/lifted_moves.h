@@ -70,7 +70,6 @@ private:
     index windows_;
     std::vector<int> free_;
     std::vector<int> coordinate_of_cv_;  // empty unless every CV is one of the variables
-    ColumnProgram potential_;
     Buffer<int32> free_list_;
     Buffer<float> points_, scale_, width_, centers_;  // (window, free, point), (window, free), (window, point)
     Buffer<float> proposal_, v_, xi_, log_q_;

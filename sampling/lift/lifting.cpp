@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "kernels/random/streams.h"
+#include "sampling/lift/held.h"
 #include "sampling/lift/relax.h"
 #include "sampling/numerics/statistics.h"
 
@@ -70,14 +70,13 @@ double calm(Stream& stream, const Model& model, const IntegratorConfig& integrat
     constexpr int kSteps = 32;
     constexpr double kDeviations = 3;
     const double dt = integrator.dt, kt = model.kt();
-    const bool inertia = integrator.scheme == "baoab";
-    const double step = inertia ? dt * dt / integrator.mass : dt;
-    const double limit =
-        kDeviations * (inertia ? dt * std::sqrt(kt / integrator.mass) : std::sqrt(2 * kt * dt));
+    const bool inertia = integrator.scheme == "baoab" || model.molecule();
+    const double mass = model.molecule() ? 1.0 : integrator.mass;  // u: of hydrogen
+    const double step = inertia ? dt * dt / mass : dt;
+    const double limit = kDeviations * (inertia ? dt * std::sqrt(kt / mass) : std::sqrt(2 * kt * dt));
     const index piece = std::min<index>(n, 1 << 18);
     const int dim = model.dim(), K = model.n_cvs();
-    const ColumnProgram force(stream.device(), model.formulas().force);
-    Buffer<float> f(stream.device(), force.outputs() * piece), y(stream.device(), dim * piece),
+    Buffer<float> f(stream.device(), model.force_rows() * piece), y(stream.device(), dim * piece),
         at(stream.device(), K * piece);
     for (index from = 0; from < n; from += piece) {
         const index now = std::min(piece, n - from);
@@ -88,9 +87,10 @@ double calm(Stream& stream, const Model& model, const IntegratorConfig& integrat
             copy(stream, at.span().subspan(k * now, now), s.subspan(k * n + from, now));
         const Span<float> states = y.span().subspan(0, dim * now);
         for (int i = 0; i < kSteps; ++i) {
-            force.run(stream, states, now, now, f.span(), now);
+            model.forces(stream, states, now, now, f.span());
             calm_step(stream, Span<const float>(f.span()), static_cast<float>(step),
                       static_cast<float>(limit), dim, now, states);
+            if (model.molecule()) model.molecule_states(stream).restore_bonds(stream, now, states, now);
             model.project(stream, at.span().subspan(0, K * now), now, now, states, now, 1);
         }
         for (int d = 0; d < dim; ++d)
@@ -106,13 +106,10 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
     if (model.observed())
         throw InputError("healing needs the state itself, and this generator makes observed "
                          "functions of it; leave out 'observe', or do not heal");
-    PathSetup setup = model.path_setup(integrator);
-    setup.bias = BiasKind::level_set;
-    const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
-    Ensemble ensemble(stream, kernel, n, seed, kStreamHeal, static_cast<index>(first));
     const double calmed = calm(stream, model, integrator, s, n, x);
-    copy(stream, ensemble.x(), Span<const float>(x.data, model.dim() * n));
-    copy(stream, ensemble.center(), Span<const float>(s.data, model.n_cvs() * n));
+    const std::unique_ptr<Ensemble> held =
+        held_ensemble(stream, model, integrator, s, x, n, seed, static_cast<index>(first));
+    Ensemble& ensemble = *held;
     // Pieces of about a second, however slow a step is: a run may be stopped between them.
     index piece = std::max<index>(1, 100000 / std::max<index>(n, 1));
     for (index done = 0; done < steps;) {
@@ -126,6 +123,7 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
     }
     ensemble.check_finite([&](index t) { return "healed state " + std::to_string(t); });
     copy(stream, Span<float>(x.data, model.dim() * n), Span<const float>(ensemble.x()));
+    if (model.molecule()) model.project(stream, s, n, n, x, n);
     return ensemble.force_evaluations() + calmed;
 }
 
@@ -142,17 +140,14 @@ std::vector<Relaxation> relaxation_times(Stream& stream, const Model& model,
                                          uint64 seed, double* force_evaluations) {
     constexpr index kSamples = 64;
     const index values = n / each;
-    PathSetup setup = model.path_setup(integrator);
-    setup.bias = BiasKind::level_set;
-    const std::shared_ptr<const PathKernel> kernel = model.path_kernel(setup);
     const std::vector<int> free = free_variables(model);
     std::vector<Relaxation> times(static_cast<std::size_t>(values));
     // Runs of 64 samples; four times as long until the time is a small part of the run.
     for (index stride = 1;; stride *= 4) {
         const bool last = stride * 4 * kSamples > limit;
-        Ensemble ensemble(stream, kernel, n, seed, kStreamHeal);
-        copy(stream, ensemble.x(), Span<const float>(x.data, model.dim() * n));
-        copy(stream, ensemble.center(), Span<const float>(s.data, model.n_cvs() * n));
+        const std::unique_ptr<Ensemble> held =
+            held_ensemble(stream, model, integrator, s, x, n, seed);
+        Ensemble& ensemble = *held;
         SampleSet samples(stream.device(), model.dim(), model.n_cvs(), kSamples * n);
         ensemble.sample(static_cast<uint64>(stride), kSamples, samples);
         ensemble.check_finite([&](index t) { return "relaxing state " + std::to_string(t); });

@@ -30,7 +30,7 @@ std::string proposals_refusal(const Model& model, const Generator& generator) {
 
 Proposer::Proposer(Stream& stream, const Model& model, Generator& generator)
     : stream_(stream), model_(model), generator_(generator),
-      potential_(stream.device(), model.formulas().potential), free_(free_variables(model)) {
+      free_(free_variables(model)) {
     const std::string refusal = proposals_refusal(model, generator);
     if (!refusal.empty())
         throw InputError("states cannot be weighted: " + refusal +
@@ -54,7 +54,7 @@ void Proposer::conditions(Span<const float> x, index n, Span<float> s) {
 }
 
 void Proposer::weights(Span<const float> x, index n, Span<float> log_weight) {
-    potential_.run(stream_, x, n, n, energy_.span(), n);
+    model_.energies(stream_, x, n, n, energy_.span());
     proposal_weights(stream_, n, static_cast<float>(model_.formulas().beta), energy_.data(),
                      log_density_.data(), log_weight.data);
 }

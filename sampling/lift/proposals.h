@@ -44,7 +44,6 @@ private:
     Stream& stream_;
     const Model& model_;
     Generator& generator_;
-    ColumnProgram potential_;
     std::vector<int> free_, coordinate_;  // variables that are generated; the variable of each CV
     index capacity_ = 0;
     Buffer<float> states_, log_density_, energy_, s_;

@@ -159,6 +159,9 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
     observe_ = std::make_unique<ColumnProgram>(host, formulas_->observe);
     cv_ = std::make_unique<ColumnProgram>(host, formulas_->cv);
     closure_ = std::make_unique<ColumnProgram>(host, formulas_->closure);
+    potential_ = std::make_unique<ColumnProgram>(host, formulas_->potential);
+    force_ = std::make_unique<ColumnProgram>(host, formulas_->force);
+    usual_ = path_setup(config.integrator);
 }
 
 // D_k = ∇ξ_k·D∇ξ_k.
@@ -265,9 +268,7 @@ std::unique_ptr<PathKernel> Model::path_kernel(const PathSetup& setup) const {
     return make_formula_path_kernel(formulas_, setup);
 }
 
-std::unique_ptr<PathKernel> Model::molecule_kernel(const PathSetup& setup) const {
-    if (setup.bias != BiasKind::harmonic)
-        throw std::logic_error("molecules have harmonic biases alone");
+MoleculeSetup Model::molecule_setup(const PathSetup& setup) const {
     MoleculeSetup own;
     own.scheme = setup.scheme == Scheme::baoab ? MoleculeScheme::baoab : MoleculeScheme::lf_middle;
     own.dt = setup.dt;
@@ -281,8 +282,36 @@ std::unique_ptr<PathKernel> Model::molecule_kernel(const PathSetup& setup) const
                              "angles; give kind = \"dihedral\" and its atoms");
         own.cvs.push_back({*kind, cvs_[k].atoms, cvs_[k].middle});
     }
-    return make_molecule_path_kernel(std::shared_ptr<const Molecule>(molecule_, &molecule_->molecule),
-                                     own);
+    return own;
+}
+
+std::unique_ptr<PathKernel> Model::molecule_kernel(const PathSetup& setup) const {
+    if (setup.bias != BiasKind::harmonic)
+        throw std::logic_error("molecules have harmonic biases alone");
+    return make_molecule_path_kernel({molecule_, &molecule_->molecule}, molecule_setup(setup));
+}
+
+MoleculeStates& Model::molecule_states(Stream& stream) const {
+    if (!molecule_states_)
+        molecule_states_ = std::make_unique<MoleculeStates>(
+            stream, std::shared_ptr<const Molecule>(molecule_, &molecule_->molecule),
+            molecule_setup(usual_));
+    return *molecule_states_;
+}
+
+void Model::energies(Stream& stream, Span<const float> x, index row, index n,
+                     Span<float> energy) const {
+    if (!molecule_) return potential_->run(stream, x, row, n, energy, row);
+    if (unused_.size() < dim() * row) unused_ = Buffer<float>(stream.device(), dim() * row);
+    molecule_states(stream).evaluate(stream, x, row, n, unused_.span(), energy);
+}
+
+index Model::force_rows() const { return molecule_ ? dim() : force_->outputs(); }
+
+void Model::forces(Stream& stream, Span<const float> x, index row, index n, Span<float> force) const {
+    if (!molecule_) return force_->run(stream, x, row, n, force, row);
+    if (unused_.size() < row) unused_ = Buffer<float>(stream.device(), row);
+    molecule_states(stream).evaluate(stream, x, row, n, force, unused_.span());
 }
 
 std::optional<ExactModel> Model::exact(std::string* why) const {
@@ -333,6 +362,8 @@ void Model::closure(Stream& stream, Span<const float> x, index row, index n, Spa
 
 void Model::project(Stream& stream, Span<const float> target, index target_row, index n,
                     Span<float> x, index row, int newton_steps) const {
+    if (molecule_ && molecule_states(stream).sets_cvs())
+        return molecule_states(stream).set_cvs(stream, target, target_row, n, x, row);
     const int outputs = cv_->outputs();
     constexpr index kPiece = 1 << 18;
     Buffer<float> values(stream.device(), outputs * std::min(n, kPiece));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sampling/dynamics/ensemble.h"
+#include "sampling/dynamics/molecule_states.h"
 #include "sampling/formula/columns.h"
 #include "sampling/formula/system.h"
 #include "sampling/model/exact.h"
@@ -67,6 +68,13 @@ public:
     PathSetup path_setup(const IntegratorConfig& integrator) const;
     std::unique_ptr<PathKernel> path_kernel(const PathSetup& setup) const;
 
+    // Of a molecule, on the stream's device.
+    MoleculeStates& molecule_states(Stream& stream) const;
+    // Potentials of n states (dim, row), and forces (dim, row): of what has a potential.
+    void energies(Stream& stream, Span<const float> x, index row, index n, Span<float> energy) const;
+    index force_rows() const;  // of the result: forces come first
+    void forces(Stream& stream, Span<const float> x, index row, index n, Span<float> force) const;
+
     const FormulaSystem& formulas() const { return *formulas_; }
     const FormulaSystemText& text() const { return text_; }
     // Quadrature, where the system is a gradient system of ≤ 2 variables and ξ is one of them, and
@@ -90,6 +98,7 @@ public:
 private:
     double noise_along(int k) const;
     std::unique_ptr<PathKernel> molecule_kernel(const PathSetup& setup) const;
+    MoleculeSetup molecule_setup(const PathSetup& setup) const;
 
     std::string name_;
     std::vector<std::string> cv_names_, target_names_;
@@ -100,10 +109,13 @@ private:
     FormulaSystemText text_;
     std::shared_ptr<const FormulaSystem> formulas_;
     std::vector<double> start_;
-    std::unique_ptr<ColumnProgram> observe_, cv_, closure_;
+    std::unique_ptr<ColumnProgram> observe_, cv_, closure_, potential_, force_;
     bool builtin_ = false;
     std::shared_ptr<const LoadedMolecule> molecule_;
     std::vector<CvVariable> cvs_;
+    PathSetup usual_;                                        // of the configuration
+    mutable std::unique_ptr<MoleculeStates> molecule_states_;  // made where it is first needed
+    mutable Buffer<float> unused_;
 };
 
 }  // namespace microlift

@@ -49,6 +49,13 @@ SolventOptions solvent_options(const MoleculeConfig& molecule) {
 
 }  // namespace
 
+std::vector<MoleculeFile> molecule_files(const Config& config) {
+    std::vector<MoleculeFile> files{{"system.topology", ""}, {"system.coordinates", ""}};
+    for (MoleculeFile& file : files)
+        if (config.has(file.key)) file.file = in_folder(config, config.text(file.key)).string();
+    return files;
+}
+
 std::shared_ptr<const LoadedMolecule> load_molecule(const Config& config,
                                                     const MoleculeConfig& molecule) {
     if (molecule.topology.empty())

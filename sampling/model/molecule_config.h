@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "sampling/molecule/files/read_molecule.h"
 
@@ -28,6 +29,13 @@ extern const Section<MoleculeConfig> molecule_section;
 
 // K, where none is given.
 inline constexpr double kRoomTemperature = 300;
+
+// The keys of a molecule's files, and where each lies: relative to the configuration's folder.
+struct MoleculeFile {
+    const char* key;
+    std::string file;  // empty: none is given
+};
+std::vector<MoleculeFile> molecule_files(const Config& config);
 
 // The molecule of a configuration; KeyError for keys that do not go together, InputError for what its
 // files refuse.

@@ -4,7 +4,7 @@
 
 #include "engine/at.h"
 #include "sampling/run/lifted.h"
-#include "sampling/run/molecule_starts.h"
+#include "sampling/run/molecules.h"
 #include "sampling/run/config/starts.h"
 
 namespace microlift {

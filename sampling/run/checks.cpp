@@ -14,6 +14,7 @@ const std::vector<RunCheck>& run_checks() {
         {"balance", "drift and noise have detailed balance"},
         // While sampling.
         {"finite", "every state stayed finite"},
+        {"temperature", "a molecule's velocities have its temperature"},
         {"acceptance", "steps and jumps that have to be accepted are"},
         // What the data say against themselves.
         {"samples", "windows overlap, what they sample moves, and errors rest on enough blocks"},

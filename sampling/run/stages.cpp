@@ -7,6 +7,7 @@ namespace {
 bool always(const Run&) { return true; }
 bool estimates(const Run& run) { return run.config.estimate.enabled; }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
+bool is_molecule(const Run& run) { return run.model.molecule() != nullptr; }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
 bool draws_potential(const Run& run) {
     return estimates(run) && keeps_samples(run) && !run.model.molecule();
@@ -55,6 +56,7 @@ const std::vector<Stage>& stages() {
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},
         {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
         {"couple", "coupling", every_round, couples, plan_round, {}},
+        {"reference", "umbrella", at_the_end, is_molecule, write_reference, {"reference.pdb"}},
         {"potential", "estimate", at_the_end, draws_potential, write_potential, {"potential.h5"}},
         {"compare", "generator", at_the_end, compares, compare_generators, compared_files()},
         {"learn", "learn", at_the_end, learns, learn, {"diffusion_map.json"}},

@@ -26,6 +26,7 @@ void train(Run& run);
 void plan_round(Run& run);
 
 void write_potential(Run& run);
+void write_reference(Run& run);  // of a molecule
 void compare_generators(Run& run);
 void learn(Run& run);
 void ablate(Run& run);

@@ -5,6 +5,7 @@
 #include "engine/at.h"
 #include "engine/files/files.h"
 #include "engine/files/hash.h"
+#include "sampling/model/molecule_config.h"
 
 namespace microlift {
 
@@ -40,6 +41,11 @@ std::string initial_name(const std::string& file) {
 }
 
 std::string learned_name(std::size_t k) { return "input_cv_" + std::to_string(k + 1) + ".json"; }
+
+// "input_topology": what a molecule's file is, its content says.
+std::string molecule_name(const std::string& key) {
+    return "input_" + key.substr(key.find('.') + 1);
+}
 
 std::string entry(std::size_t k) { return "cv.variables[" + std::to_string(k) + "]"; }
 
@@ -93,6 +99,20 @@ void find_learned(RunConfig& run, std::size_t k, Search search, const fs::path& 
 }
 
 }  // namespace
+
+std::vector<std::string> molecule_copies(const ConfigValue& system, const fs::path& folder,
+                                         const fs::path& dir) {
+    std::vector<std::string> changes;
+    for (const char* key : {"topology", "coordinates"}) {
+        const ConfigValue* given = system.find(key);
+        if (given == nullptr || given->kind != ConfigValue::Kind::text) continue;
+        const fs::path copy = dir / molecule_name(std::string("system.") + key);
+        if (is_file(folder / given->text) || !is_file(copy)) continue;
+        changes.push_back("system." + std::string(key) + "=" +
+                          toml_string(fs::absolute(copy).string()));
+    }
+    return changes;
+}
 
 void find_inputs(RunConfig& run, const std::string& config_file, const RunOptions& options) {
     const fs::path folder = fs::path(config_file).parent_path();
@@ -155,6 +175,12 @@ std::vector<RunInput> take_inputs(RunConfig& run) {
         variables.items[k].put("checksum", ConfigValue::of(inputs.back().checksum));
     }
     if (!inputs.empty()) config.set("cv.variables", std::move(variables));
+    if (run.molecule)
+        for (const MoleculeFile& file : molecule_files(config)) {
+            if (file.file.empty()) continue;
+            take(file.key, file.file, molecule_name(file.key), "");
+            config.set(file.key, ConfigValue::of(inputs.back().name));
+        }
     if (!run.umbrella.initial_file.empty()) {
         take(kInitial, run.umbrella.initial_file, initial_name(run.umbrella.initial_file),
              run.umbrella.initial_checksum);
@@ -186,6 +212,7 @@ void keep_inputs(RunConfig& run, const std::vector<RunInput>& inputs, const fs::
 std::vector<std::string> input_names() {
     std::vector<std::string> names{initial_name("a.csv"), initial_name("a.npy")};
     for (std::size_t k = 0; k < at(kMaxCvs); ++k) names.push_back(learned_name(k));
+    for (const char* key : {"system.topology", "system.coordinates"}) names.push_back(molecule_name(key));
     return names;
 }
 

@@ -17,6 +17,10 @@ inline constexpr const char* kInitial = "umbrella.initial";
 // options of the command line begin; where it is gone and `--resume` goes on, the run's copy. A fault
 // for learned coordinates that are missing or have another checksum than the configuration says.
 void find_inputs(RunConfig& run, const std::string& config_file, const RunOptions& options);
+// Of a run that goes on: the copies of a molecule's files that are gone from the folder of the configuration,
+// as changes of it.
+std::vector<std::string> molecule_copies(const ConfigValue& system, const std::filesystem::path& folder,
+                                         const std::filesystem::path& dir);
 // The same faults for the file of states, which only a run reads.
 void check_initial_file(const UmbrellaConfig& umbrella);
 

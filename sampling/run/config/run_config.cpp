@@ -107,6 +107,10 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
         const std::string seed = std::to_string(*options.seed);
         apply_override(root, {"seed", seed, "--seed " + seed});
     }
+    if (const ConfigValue* system = root.find("system"); options.resume && is_molecule(root))
+        for (const std::string& change :
+             molecule_copies(*system, std::filesystem::path(file).parent_path(), options.out_dir))
+            apply_override(root, ConfigOverride::parse(change));
     std::optional<KeyError> unknown;
     const std::string name = system_name(root, unknown);
     Schema schema = run_schema(name, is_molecule(root));

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/random/streams.h"
+#include "sampling/lift/held.h"
 #include "sampling/numerics/statistics.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
@@ -71,20 +71,18 @@ double mean_of(const std::vector<double>& v) {
 // Looks at states of all values at once: x (dim, row), `each` consecutive ones a value.
 class Onlooker {
 public:
-    explicit Onlooker(Run& run)
-        : run_(run), potential_(run.device, run.model.formulas().potential) {}
+    explicit Onlooker(Run& run) : run_(run) {}
     // Adds their energies to those seen, and of `looks` looks' mean correlation this one's part.
     void look(const Buffer<float>& x, index each, index looks, SeenAtValues& seen) {
         const index D = run_.model.dim(), row = static_cast<index>(seen.size()) * each;
         const bool ring = run_.config.generator.ring;
         const std::vector<float> host =
             ring ? to_host(run_.stream, Span<const float>(x.span())) : std::vector<float>();
-        Buffer<float> v(run_.device, each);
+        Buffer<float> v(run_.device, row);
         for (std::size_t value = 0; value < seen.size(); ++value) {
             const index from = static_cast<index>(value) * each;
-            potential_.run(run_.stream, {x.data() + from, (D - 1) * row + each}, row, each,
-                           v.span(), each);
-            for (const float e : to_host(run_.stream, Span<const float>(v.span())))
+            run_.model.energies(run_.stream, {x.data() + from, (D - 1) * row + each}, row, each, v.span());
+            for (const float e : to_host(run_.stream, Span<const float>(v.span().subspan(0, each))))
                 seen[value].energy.push_back(static_cast<double>(e));
             if (!ring) continue;
             const auto now = ring_correlation(host, D, row, from, each);
@@ -96,7 +94,6 @@ public:
 
 private:
     Run& run_;
-    ColumnProgram potential_;
 };
 
 // Stored samples at each value, of its runs' starts: (dim, value, run).
@@ -135,13 +132,13 @@ SeenAtValues held_runs(Run& run, StageMeter& meter, Onlooker& onlooker,
     const index runs = static_cast<index>(values.size()) * kReplicas;
     const std::vector<float> start = stored_starts(run, values);
     const Buffer<float> aim = conditions(run, values, kReplicas);
-    PathSetup setup = run.model.path_setup(run.config.integrator);
-    setup.bias = BiasKind::level_set;
-    Ensemble ensemble(run.stream, run.model.path_kernel(setup), runs,
-                      derived_seed(run.config.seed, 9302), kStreamHeal);
-    copy_to_device(run.stream, ensemble.x(), start.data());
-    run.model.project(run.stream, aim.span(), runs, runs, ensemble.x(), runs, 10);
-    copy(run.stream, ensemble.center(), Span<const float>(aim.span()));
+    Buffer<float> x(run.device, run.model.dim() * runs);
+    copy_to_device(run.stream, x.span(), start.data());
+    run.model.project(run.stream, aim.span(), runs, runs, x.span(), runs, 10);
+    const std::unique_ptr<Ensemble> held =
+        held_ensemble(run.stream, run.model, run.config.integrator, aim.span(), x.span(), runs,
+                      derived_seed(run.config.seed, 9302));
+    Ensemble& ensemble = *held;
     const Reference reference = reference_of(run);
     ensemble.advance(static_cast<uint64>(reference.steps / 4));
     SampleSet samples(run.device, run.model.dim(), run.model.n_cvs(), runs);

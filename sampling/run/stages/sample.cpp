@@ -11,6 +11,7 @@
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
+#include "sampling/run/molecules.h"
 #include "sampling/run/config/starts.h"
 #include "sampling/run/stages/histogram.h"
 
@@ -233,6 +234,7 @@ void SamplingRound::store(index stride, index samples) {
 void SamplingRound::finish() {
     Json& record = run_.record.stage(stage_);
     if (run_.kernel->metropolis()) record_steps(record);
+    if (run_.model.molecule()) check_temperature(run_, ensemble_, record);
     if (plan_.exchange > 0) {
         const auto a = to_host(run_.stream, Span<const uint64>(bias_->counters()));
         record["exchange_acceptance"] = share(a[0], a[1]);

@@ -115,10 +115,9 @@ void Starts::spread(std::size_t source, const Buffer<float>& one_a_value) {
 // Noiseless: the drift at infinite β is the force; held on ξ by Newton steps.
 void Starts::minimise(const Buffer<float>& s, Buffer<float>& x) {
     const auto n = static_cast<index>(V_);
-    const ColumnProgram force(run_.device, run_.model.formulas().force);
-    Buffer<float> f(run_.device, force.outputs() * n);
+    Buffer<float> f(run_.device, run_.model.force_rows() * n);
     for (index step = 0; step < kMinimise; ++step) {
-        force.run(run_.stream, x.span(), n, n, f.span(), n);
+        run_.model.forces(run_.stream, x.span(), n, n, f.span());
         descend(run_.stream, f.span(), static_cast<float>(run_.config.integrator.dt),
                 x.span().subspan(0, static_cast<index>(D_) * n));
         if (step % 10 == 9 || step + 1 == kMinimise)

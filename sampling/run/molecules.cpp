@@ -1,4 +1,4 @@
-#include "sampling/run/molecule_starts.h"
+#include "sampling/run/molecules.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,8 @@
 #include "engine/at.h"
 #include "engine/stop.h"
 #include "kernels/random/streams.h"
-#include "sampling/molecule/molecule.h"
+#include "engine/text.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/run/checks.h"
 
 namespace microlift {
@@ -93,6 +94,31 @@ void steer_molecules(Run& run, Ensemble& ensemble, index replicas, uint64 stream
     }
     take_state(run, *heated, ensemble, std::sqrt(setup.beta / beta));
     run.progress.end();
+}
+
+void check_temperature(Run& run, Ensemble& ensemble, Json& record) {
+    constexpr double kNoticed = 0.01, kErrors = 5;
+    const Molecule& molecule = run.model.molecule()->molecule;
+    const std::vector<float> state = ensemble.save_state();
+    const auto n = at(ensemble.size()), x = at(run.model.dim()) * n;
+    double twice = 0;  // the kinetic energy
+    for (std::size_t i = x; i < state.size(); ++i) {
+        const double v = static_cast<double>(state[i]);
+        twice += molecule.atoms[(i - x) / n / 3].mass * v * v;
+    }
+    const double freedom =
+        static_cast<double>(3 * molecule.size() - static_cast<index>(molecule.rigid_bonds.size()));
+    const double right = 1 / (kGasConstant * run.model.cv_beta()[0]);
+    const double found = twice / (freedom * static_cast<double>(n) * kGasConstant);
+    const double error = right * std::sqrt(2 / (freedom * static_cast<double>(n)));
+    record["temperature"] = found;
+    record["temperature_error"] = error;
+    const Checking check(run, "temperature");
+    const double off = found / right - 1;
+    if (std::fabs(off) > kNoticed && std::fabs(found - right) > kErrors * error)
+        run.warn("velocities have the temperature " + number(found, 5) + " K, the system has " +
+                 number(right, 5) + " K: choose a smaller integrator.dt, or rigid bonds to hydrogens "
+                 "(constraints = \"h_bonds\")");
 }
 
 }  // namespace microlift
