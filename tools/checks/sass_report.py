@@ -54,8 +54,8 @@ LOCAL = {
     "PortableProductBody": 64,  # 16 sums side by side
     # spills of a few registers
     "BurstDriftBody": 72, "BurstSumsKernel": 96, "ConditionalKernel": 32, "CountSamples": 80,
-    "CriticTileKernel": 16, "GatherBody": 8, "GenerateTileKernel": 16, "GeneratorTileKernel": 8,
-    "MeasureKernel": 32, "StoredPassageBody": 8, "DeviceSegmentedRadixSortKernel": 8,  # the last is CUB's
+    "GatherBody": 8,
+    "MeasureKernel": 32, "DeviceSegmentedRadixSortKernel": 8,  # the last is CUB's
 }
 PIPES = ("fma", "imad", "alu", "sfu", "memory", "control", "uniform")
 NAMES = {
