@@ -39,6 +39,9 @@ const std::vector<Benchmark>& benchmarks() {
         {"generate", bench_sampling, "states=262144"},
         {"mbar", bench_estimate, "samples=200000"},
         {"diffusion_map", plain<bench_diffusion_map>},
+        {"molecule_vacuum", bench_molecule, "solvent=none"},
+        {"molecule_obc2", bench_molecule, "solvent=obc2"},
+        {"molecule_sweep", bench_molecule_sweep, "", false, true},
         {"ensemble", bench_ensemble, "", false, true},
         {"ensemble_sweep", bench_ensemble_sweep, "", false, true},
         {"training", bench_training, "", false, true},
@@ -111,7 +114,7 @@ void print_row(const std::string& name, const BenchResult& result) {
     const double middle = median(result.rates);
     std::string unit = result.unit;
     unit.replace(unit.find("_per_second"), std::string::npos, "/s");
-    std::printf("%-14s %10.3e %-10s %10.3e %10.3e %10.3e", name.c_str(), middle, unit.c_str(), *low,
+    std::printf("%-16s %10.3e %-10s %10.3e %10.3e %10.3e", name.c_str(), middle, unit.c_str(), *low,
                 middle, *high);
     if (result.ceiling > 0)
         std::printf("  %5.1f %% at %.2f GHz", 100 * middle / result.ceiling, result.clock_hz / 1e9);

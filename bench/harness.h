@@ -81,6 +81,9 @@ BenchResult bench_ensemble_sweep(Stream& stream, const BenchSettings& settings);
 BenchResult bench_formula(Stream& stream);  // the same by formula, beside the built-in
 BenchResult bench_fast_slow(Stream& stream);
 BenchResult bench_diffusion_map(Stream& stream);
+// Alanine dipeptide: solvent=, n=replicas; the sweep's n is the largest.
+BenchResult bench_molecule(Stream& stream, const BenchSettings& settings);
+BenchResult bench_molecule_sweep(Stream& stream, const BenchSettings& settings);
 
 // In sizes to choose, for bench/peers/ and for the entries that name some. All take seconds=, about
 // the time of a repeat, and repeats=.

@@ -14,8 +14,18 @@ void launch_blocks_on_cuda(Stream& stream, index blocks, const Kernel& kernel);
 
 #if defined(__CUDACC__)
 
+// Blocks that a multiprocessor is to hold at least, or 0, the compiler's choice: where that leaves a thread too
+// few registers, the kernel states kBlocksPerProcessor.
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads) block_kernel(
+constexpr int blocks_per_processor() {
+    if constexpr (requires { Kernel::kBlocksPerProcessor; })
+        return Kernel::kBlocksPerProcessor;
+    else
+        return 0;
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads, blocks_per_processor<Kernel>()) block_kernel(
     const __grid_constant__ Kernel kernel) {
     __shared__ typename Kernel::Shared shared;
     CudaBlock block;

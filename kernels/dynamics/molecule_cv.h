@@ -63,6 +63,7 @@ LANE_FN CvGradient<L> angle_cv(const MoleculeCv& cv, const Rows& rows) {
 template <class M, class L, class Rows>
 LANE_FN CvGradient<L> dihedral_cv(const MoleculeCv& cv, const Rows& rows) {
     Vector<L> x[4];
+LANE_UNROLL
     for (int k = 0; k < 4; ++k) x[k] = vector_at<L>(rows, cv.atom[k]);
     const Vector<L> f = x[0] - x[1], g = x[1] - x[2], h = x[3] - x[2];
     const Vector<L> a = cross(f, g), b = cross(h, g);

@@ -43,13 +43,19 @@ struct MoleculePathBody {
             rows[at.velocity + r] = load<L>(a.v + r * a.trajectories, i, lanes);
         }
         const PhiloxStream<L> rng(a.seed, a.stream, a.first_trajectory + i);
-        if (motion.scheme == MoleculeScheme::baoab) forces<L>(rows, i, lanes);
-        uint64 step = a.first_step;
-        for (index segment = 0; segment < a.segments; ++segment) {
-            for (const uint64 end = step + a.stride; step < end;) {
-                take_step<L>(rng, step++, at, rows, i, lanes);
-            }
-            end_segment<L>(rows, i, lanes, step, segment * a.trajectories + i);
+        const bool baoab = motion.scheme == MoleculeScheme::baoab;
+        const uint64 end = a.first_step + a.steps();
+        uint64 step = a.first_step, sampled = step;
+        // Forces stand in one place, as they are most of the code: there a step begins and one of BAOAB ends.
+        for (index column = i;;) {
+            if (baoab || step != end) forces<L>(rows, i, lanes);
+            if (baoab && step != a.first_step) end_baoab<L>(motion, at, rows);
+            if (step == end) break;
+            move<L>(rng, step++, at, rows);
+            if (step - sampled != a.stride) continue;
+            end_segment<L>(rows, i, lanes, step, column);
+            sampled = step;
+            column += a.trajectories;
         }
         for (int32 r = 0; r < 3 * view.atoms; ++r) {
             store(a.x + r * a.trajectories, i, L(rows[r]), lanes);
@@ -58,9 +64,10 @@ struct MoleculePathBody {
     }
 
 private:
+    // From the force's place to the next.
     template <class L, class Rows>
-    LANE_FN void take_step(const PhiloxStream<L>& rng, uint64 step, const MotionRows& at,
-                           const Rows& rows, index i, int lanes) const {
+    LANE_FN void move(const PhiloxStream<L>& rng, uint64 step, const MotionRows& at,
+                      const Rows& rows) const {
         const auto blocks = static_cast<uint64>(noise_blocks(view.atoms));
         for (uint64 b = 0; b < blocks; ++b) {
             L four[4];
@@ -68,16 +75,11 @@ private:
 LANE_UNROLL
             for (int k = 0; k < 4; ++k) rows[at.noise + 4 * static_cast<int32>(b) + k] = four[k];
         }
-        if (motion.scheme == MoleculeScheme::lf_middle) {
-            forces<L>(rows, i, lanes);
-            move_lf_middle<L>(motion, at, rows);
-            centre<L>(rows, step);
-        } else {
+        if (motion.scheme == MoleculeScheme::baoab)
             move_baoab<L>(motion, at, rows);
-            centre<L>(rows, step);  // before the force, which a later launch computes anew
-            forces<L>(rows, i, lanes);
-            end_baoab<L>(motion, at, rows);
-        }
+        else
+            move_lf_middle<L>(motion, at, rows);
+        centre<L>(rows, step);
     }
 
     template <class L, class Rows>
@@ -91,8 +93,10 @@ LANE_UNROLL
             const L xi[1] = {cv.value - whole_turns(cv.value - bias.center[0], cvs.cv[k].period)};
             L pull[1];
             bias.pull(xi, pull);
-            for (int n = 0; n < cv_atoms(cvs.cv[k].kind); ++n)
-                add_vector(rows, view.force_row() + cvs.cv[k].atom[n], pull[0], cv.at[n]);
+LANE_UNROLL
+            for (int n = 0; n < 4; ++n)
+                if (n < cv_atoms(cvs.cv[k].kind))
+                    add_vector(rows, view.force_row() + cvs.cv[k].atom[n], pull[0], cv.at[n]);
         }
     }
 

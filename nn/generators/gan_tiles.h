@@ -74,7 +74,7 @@ LANE_FN void for_tiles_of_block(Block& block, const TileShape& shape, index plac
 
 template <Precision kPrecision>
 struct CriticTileKernel {
-    static constexpr int kThreads = kTileThreads;
+    static constexpr int kThreads = kTileThreads, kBlocksPerProcessor = 2;
     struct Shared {};
     GanTilePlan plan;
 
@@ -103,7 +103,7 @@ struct CriticTileKernel {
 // The generator's rates are advanced after it: its sweeps read the critic's share.
 template <Precision kPrecision>
 struct GeneratorTileKernel {
-    static constexpr int kThreads = kTileThreads;
+    static constexpr int kThreads = kTileThreads, kBlocksPerProcessor = 2;
     struct Shared {};
     GanTilePlan plan;
 
@@ -141,7 +141,7 @@ struct GenerateTilePlan {
 
 template <Precision kPrecision>
 struct GenerateTileKernel {
-    static constexpr int kThreads = kTileThreads;
+    static constexpr int kThreads = kTileThreads, kBlocksPerProcessor = 2;
     struct Shared {};
     GenerateTilePlan plan;
 
@@ -160,7 +160,7 @@ struct GenerateTileKernel {
 
 // --- launches, of what gan_tiles_*.cu instantiate ---------------------------------------------------
 
-// Two on each multiprocessor of an H100, whose registers take them. Fixed, since the order of the
+// Two on each multiprocessor of an H100, as kBlocksPerProcessor says. Fixed, since the order of the
 // gradient's sums follows from it.
 inline constexpr index kMostTileBlocks = 264;
 

@@ -33,6 +33,7 @@ struct StoredPassageBody {
     static constexpr index kGrain = 64;
     PassageArgs a;
     StoredPath p;
+    float inverse_period[kMaxCvs] = {};  // 0: none
 
     LANE_FN float distance(const PassageSet& set, const float* x, index row, index column,
                            const float (&xi)[kMaxCvs]) const {
@@ -76,10 +77,7 @@ LANE_UNROLL
         const uint32 number = a.number[i];
         const PhiloxStream<float> bridge(a.seed, a.bridge_stream, number);
         StepEnds<float> ends;
-        float xi[kMaxCvs] = {}, inverse[kMaxCvs];
-LANE_UNROLL
-        for (int k = 0; k < kMaxCvs; ++k)
-            inverse[k] = p.periods.period[k] > 0.0f ? 1.0f / p.periods.period[k] : 0.0f;
+        float xi[kMaxCvs] = {};
 LANE_UNROLL
         for (int k = 0; k < kMaxCvs; ++k)
             if (k < p.cvs) xi[k] = p.periods.image(k, p.begin_xi[k * a.columns + i]);
@@ -96,7 +94,7 @@ LANE_UNROLL
             for (int k = 0; k < kMaxCvs; ++k) {
                 if (k >= p.cvs) break;
                 const float now_at = p.xi[k * p.row + column];
-                xi[k] = now_at - whole_turns(now_at - xi[k], p.periods.period[k], inverse[k]);
+                xi[k] = now_at - whole_turns(now_at - xi[k], p.periods.period[k], inverse_period[k]);
             }
             bool close = false;
 LANE_UNROLL
@@ -139,7 +137,10 @@ void keep_alive(Stream& stream, int dim, index row, index columns, Span<const do
 }
 
 void find_stored_passages(Stream& stream, const PassageArgs& args, const StoredPath& path) {
-    for_each_index(stream, args.columns, StoredPassageBody{args, path});
+    StoredPassageBody body{args, path};
+    for (int k = 0; k < kMaxCvs; ++k)
+        if (path.periods.period[k] > 0.0f) body.inverse_period[k] = 1.0f / path.periods.period[k];
+    for_each_index(stream, args.columns, body);
 }
 
 std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span<const float> drift,

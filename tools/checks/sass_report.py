@@ -52,11 +52,10 @@ LOCAL = {
     "FillKernelBody": 528, "KernelSumsBody": 528, "MultiplyRecomputedBody": 528, "NearestNeighboursBody": 528,
     "FlowNewtonBody": 1088, "FlowStepBody": 1088, "LiftedProposalBody": 16, "LiftedWeightBody": 16,
     "PortableProductBody": 64,  # 16 sums side by side
-    "row_kernel": 168,  # steps and forces of molecules
     # spills of a few registers
     "BurstDriftBody": 72, "BurstSumsKernel": 96, "ConditionalKernel": 32, "CountSamples": 80,
-    "CriticTileKernel": 16, "GatherBody": 8, "GenerateTileKernel": 16, "GeneratorTileKernel": 8,
-    "MeasureKernel": 32, "StoredPassageBody": 8, "DeviceSegmentedRadixSortKernel": 8,  # the last is CUB's
+    "GatherBody": 8,
+    "MeasureKernel": 32, "DeviceSegmentedRadixSortKernel": 8,  # the last is CUB's
 }
 PIPES = ("fma", "imad", "alu", "sfu", "memory", "control", "uniform")
 NAMES = {

@@ -1,0 +1,203 @@
+// Replica-steps a second of alanine dipeptide: rigid X–H, 2 fs, lf_middle, an umbrella on φ in each replica.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <numbers>
+
+#include "bench/harness.h"
+#include "bench/molecule_files.h"
+#include "engine/device/cpu.h"
+#include "engine/error.h"
+#include "kernels/random/streams.h"
+#include "sampling/dynamics/ensemble.h"
+#include "sampling/dynamics/molecule_path.h"
+#include "sampling/molecule/files/read_molecule.h"
+#include "sampling/molecule/forces.h"
+
+namespace microlift {
+
+namespace {
+
+constexpr double kTemperature = 300;  // K
+constexpr double kStep = 0.002;       // ps
+constexpr int kPack = 16;
+
+// Files of its own for the time of a reading.
+class WrittenFiles {
+public:
+    WrittenFiles() {
+        std::string name = (std::filesystem::temp_directory_path() / "microlift_bench_XXXXXX").string();
+        if (!mkdtemp(name.data())) throw InputError("benchmark: no folder for temporary files: " + name);
+        folder_ = name;
+        std::ofstream(topology()) << kBenchTopology;
+        std::ofstream(coordinates()) << kBenchCoordinates;
+    }
+    ~WrittenFiles() {
+        std::error_code ignored;
+        std::filesystem::remove_all(folder_, ignored);
+    }
+    WrittenFiles(const WrittenFiles&) = delete;
+    WrittenFiles& operator=(const WrittenFiles&) = delete;
+    std::filesystem::path topology() const { return folder_ / "ala2.prmtop"; }
+    std::filesystem::path coordinates() const { return folder_ / "ala2.inpcrd"; }
+
+private:
+    std::filesystem::path folder_;
+};
+
+LoadedMolecule read_dipeptide(SolventKind solvent) {
+    const WrittenFiles written;
+    MoleculeFiles files;
+    files.topology = written.topology();
+    files.coordinates = written.coordinates();
+    files.solvent.kind = solvent;
+    files.rigid_hydrogen_bonds = true;
+    return read_molecule(files);
+}
+
+class Dipeptide {
+public:
+    Dipeptide(Stream& stream, SolventKind solvent, index replicas)
+        : stream_(stream), loaded_(read_dipeptide(solvent)),
+          ensemble_(stream,
+                    make_molecule_path_kernel(std::make_shared<Molecule>(loaded_.molecule), setup()),
+                    replicas, kSeed, kStreamNoise) {
+        const auto n = static_cast<std::size_t>(replicas);
+        std::vector<float> x(loaded_.position.size() * n);
+        for (std::size_t k = 0; k < x.size(); ++k) x[k] = static_cast<float>(loaded_.position[k / n]);
+        copy_to_device(stream, ensemble_.x(), x.data());
+        // Windows all round, of the stiffness that umbrellas on φ have.
+        std::vector<float> center(n), stiffness(n, 200);
+        for (std::size_t k = 0; k < n; ++k)
+            center[k] = static_cast<float>((2.0 * static_cast<double>(k % 48) / 48 - 1) * std::numbers::pi);
+        copy_to_device(stream, ensemble_.center(), center.data());
+        copy_to_device(stream, ensemble_.stiffness(), stiffness.data());
+    }
+    void advance(index steps) { ensemble_.advance(static_cast<uint64>(steps)); }
+    double rate(index steps) {
+        const double time = seconds(stream_, [&] { advance(steps); });
+        return static_cast<double>(ensemble_.size() * steps) / time;
+    }
+    void check(BenchResult& result) {
+        ensemble_.check_finite([](index) { return std::string("benchmark"); });
+        check_temperature(result);
+        check_bonds(result);
+    }
+
+private:
+    static MoleculeSetup setup() {
+        MoleculeSetup setup;
+        setup.scheme = MoleculeScheme::lf_middle;
+        setup.dt = kStep;
+        setup.friction = 1;
+        setup.temperature = kTemperature;
+        setup.cvs = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}}};
+        setup.portable_math = portable_trajectories();
+        return setup;
+    }
+    // Of all replicas at this moment: independent.
+    void check_temperature(BenchResult& result) {
+        const std::vector<float> v = to_host(stream_, Span<const float>(ensemble_.v()));
+        const auto n = static_cast<std::size_t>(ensemble_.size());
+        double kinetic = 0;
+        for (std::size_t k = 0; k < v.size(); ++k)
+            kinetic += 0.5 * loaded_.molecule.atoms[k / n / 3].mass * static_cast<double>(v[k]) * static_cast<double>(v[k]);
+        const auto freedom = 3.0 * static_cast<double>(loaded_.molecule.size()) -
+                             static_cast<double>(loaded_.molecule.rigid_bonds.size());
+        const double expected = 0.5 * freedom * kGasConstant * kTemperature;
+        result.check("kinetic energy (kJ/mol)", kinetic / static_cast<double>(n), expected,
+                     expected * (0.003 + kSigmas * std::sqrt(2 / (freedom * static_cast<double>(n)))),
+                     "0.3 % and five standard errors");
+    }
+    void check_bonds(BenchResult& result) {
+        const std::vector<float> x = to_host(stream_, Span<const float>(ensemble_.x()));
+        const auto n = static_cast<std::size_t>(ensemble_.size());
+        double worst = 0;
+        for (const RigidBond& bond : loaded_.molecule.rigid_bonds)
+            for (std::size_t t = 0; t < n; ++t) {
+                double square = 0;
+                for (std::size_t d = 0; d < 3; ++d) {
+                    const auto at = [&](index atom) {
+                        return static_cast<double>(x[(3 * static_cast<std::size_t>(atom) + d) * n + t]);
+                    };
+                    square += std::pow(at(bond.atoms[0]) - at(bond.atoms[1]), 2);
+                }
+                worst = std::max(worst, std::abs(std::sqrt(square) / bond.length - 1));
+            }
+        result.check("length of a rigid bond over its own, the worst", 1 + worst, 1, 1e-5,
+                     "what constraints hold to");
+    }
+
+    Stream& stream_;
+    LoadedMolecule loaded_;
+    Ensemble ensemble_;
+};
+
+SolventKind solvent_of(const BenchSettings& settings) {
+    const std::string name = settings.text("solvent");
+    SolventKind kind = SolventKind::none;
+    if (!name.empty() && !solvent_kind(name, kind))
+        throw InputError("benchmark: solvent = '" + name + "' is none of none, hct, obc1, obc2, gbn, gbn2");
+    return kind;
+}
+
+void set_ceiling(Stream& stream, SolventKind solvent, BenchResult& result) {
+    if (!stream.device().is_cpu()) return;
+    result.clock_hz = measure_clock();
+    const double cycles = solvent == SolventKind::none   ? kCyclesVacuum
+                          : solvent == SolventKind::obc2 ? kCyclesObc2
+                                                         : 0;
+    if (cycles > 0 && cpu_lanes() == kPack)
+        result.ceiling = stream.device().threads() * result.clock_hz / cycles * kPack;
+}
+
+}  // namespace
+
+BenchResult bench_molecule(Stream& stream, const BenchSettings& settings) {
+    const SolventKind solvent = solvent_of(settings);
+    const index replicas = settings.count("n", stream.device().is_cpu() ? 1024 : index{1} << 18);
+    const Repeats repeats(settings);
+    Dipeptide dipeptide(stream, solvent, replicas);
+    BenchResult result;
+    result.unit = "steps_per_second";
+    set_ceiling(stream, solvent, result);
+    // From the file's structure to equilibrium of velocities: three times the friction's time.
+    dipeptide.advance(1500);
+    const index steps = units_per_repeat(stream, 16, [&](index n) { dipeptide.advance(n); }, repeats.seconds);
+    for (int r = 0; r < repeats.count; ++r) result.rates.push_back(dipeptide.rate(steps));
+    dipeptide.check(result);
+    result.more = {{"replicas", static_cast<double>(replicas)}, {"steps", static_cast<double>(steps)}};
+    return result;
+}
+
+// The cost of a replica-step for 1e3 … 1e6 replicas.
+BenchResult bench_molecule_sweep(Stream& stream, const BenchSettings& settings) {
+    const SolventKind solvent = solvent_of(settings);
+    const index most = settings.count("n", 1000000);
+    const Repeats repeats(settings);
+    BenchResult result;
+    result.unit = "steps_per_second";
+    set_ceiling(stream, solvent, result);
+    double cheapest = 0, dearest = 0;
+    for (index n = 1000; n <= most; n *= 10) {
+        Dipeptide dipeptide(stream, solvent, n);
+        dipeptide.advance(std::max<index>(1, 16000 / n));
+        const index steps = units_per_repeat(stream, 1, [&](index k) { dipeptide.advance(k); }, repeats.seconds);
+        std::vector<double> rates;
+        for (int r = 0; r < repeats.count; ++r) rates.push_back(dipeptide.rate(steps));
+        const double rate = median(rates), cost = 1e9 / rate;
+        result.rates.push_back(rate);
+        result.more.emplace_back("nanoseconds_n" + std::to_string(n), cost);
+        cheapest = cheapest == 0 ? cost : std::min(cheapest, cost);
+        dearest = std::max(dearest, cost);
+    }
+    result.more.emplace_back("dearest_over_cheapest", dearest / cheapest);
+    Dipeptide dipeptide(stream, solvent, 1000);
+    dipeptide.advance(2000);
+    dipeptide.check(result);
+    return result;
+}
+
+}  // namespace microlift
