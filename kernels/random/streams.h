@@ -29,6 +29,7 @@ enum RngStream : uint32 {
     kStreamMove = 62,         // noise behind generator moves; index = attempt, trajectory
     kStreamMoveAccept = 63,   // and their acceptance
     kStreamVelocity = 66,     // velocities at a temperature; index = trajectory
+    kStreamTempering = 67,    // acceptance of swaps of temperatures; index = trajectory
     kStreamStepCheck = 70,    // noise of steps that are tried; index = stored state
     kStreamMetropolis = 128,  // added to the id of a run's noise: its decisions, kernels/dynamics/path.h
 };

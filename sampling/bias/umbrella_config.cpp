@@ -6,6 +6,7 @@
 
 #include "engine/config/section.h"
 #include "sampling/dynamics/limits.h"
+#include "sampling/molecule/molecule.h"
 
 namespace microlift {
 namespace {
@@ -57,13 +58,18 @@ const Section<UmbrellaConfig> umbrella_section{"umbrella", {
 }};
 
 // Barriers between rotamers are crossed in picoseconds at 800 K.
-const Section<MoleculeStart> molecule_start_section{"umbrella", {
-    key(&MoleculeStart::heat, "heat", 800.0,
+const Section<MoleculeSampling> molecule_sampling_section{"umbrella", {
+    key(&MoleculeSampling::heat, "heat", 800.0,
         "temperature of the short runs that bring a molecule's trajectories from the start to their "
         "windows, so that what the collective variable does not see is not the same in all of them; at "
         "least the system's").from(0).to(1e5).unit("K"),
-    key(&MoleculeStart::heat_steps, "heat_steps", 20000,
+    key(&MoleculeSampling::heat_steps, "heat_steps", 20000,
         "steps of these runs, the first half of them on the way; 0: none").from(0).to(kMostSteps),
+    optional(&MoleculeSampling::temperatures, "temperatures", "[340.0, 390.0, 450.0]",
+             "rising temperatures above the system's, for replica exchange: so many further sets of "
+             "trajectories under the same biases, of which no sample is stored").above(0).to(1e5).unit("K"),
+    key(&MoleculeSampling::tempering, "tempering", 1000,
+        "steps between attempts to swap states of neighbouring temperatures").from(1).to(kMostSteps),
 }};
 
 index UmbrellaConfig::window_count() const {
@@ -181,6 +187,25 @@ double trajectories_of(const UmbrellaConfig& umbrella) {
     return trajectories;
 }
 
+void check_temperatures(const UmbrellaConfig& umbrella, double temperature) {
+    const MoleculeSampling& molecule = umbrella.molecule;
+    if (molecule.temperatures.empty()) return;
+    for (const double higher : molecule.temperatures) {
+        if (!(higher > temperature))
+            throw KeyError("umbrella.temperatures",
+                           "'umbrella.temperatures' does not rise from the system's " + toml_number(temperature) +
+                               " K: " + toml_number(higher) + " follows " + toml_number(temperature),
+                           "give temperatures above the system's, the lowest first");
+        temperature = higher;
+    }
+    if (molecule.tempering % umbrella.stride != 0)
+        throw KeyError("umbrella.tempering",
+                       "'umbrella.tempering' is " + std::to_string(molecule.tempering) +
+                           ", not a multiple of 'umbrella.stride' = " + std::to_string(umbrella.stride),
+                       "swap at steps that are sampled, for example every " +
+                           std::to_string(umbrella.stride * 10));
+}
+
 void check_trajectories(const UmbrellaConfig& umbrella) {
     if (trajectories_of(umbrella) > kMostTrajectories) {
         throw KeyError("umbrella.replicas",
@@ -236,7 +261,11 @@ void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
 
 UmbrellaConfig read_umbrella(Config& config, ModelConfig& model) {
     UmbrellaConfig umbrella = umbrella_section.read(config);
-    if (model.molecule) umbrella.start = molecule_start_section.read(config);
+    if (model.molecule) {
+        umbrella.molecule = molecule_sampling_section.read(config);
+        config.with({"umbrella.temperatures", "umbrella.tempering", "umbrella.stride", "system.temperature"},
+                    [&] { check_temperatures(umbrella, 1 / (kGasConstant * model.system.beta.value())); });
+    }
     model.start = umbrella.initial_state;
     const int cvs = model.cv.count();
     spread(config, "umbrella.from", umbrella.from, cvs);

@@ -8,10 +8,13 @@
 
 namespace microlift {
 
-// Of a molecule: the short runs that bring its trajectories to their windows.
-struct MoleculeStart {
+// Of a molecule: the short runs that bring its trajectories to their windows, and replica exchange in
+// temperature.
+struct MoleculeSampling {
     double heat = 0;       // K; at least the system's temperature
     index heat_steps = 0;  // 0: none
+    std::vector<double> temperatures;  // K: of rungs above the system's own
+    index tempering = 0;               // steps between attempts to swap neighbouring rungs
 };
 
 // The vectors have one entry for each collective variable.
@@ -30,7 +33,7 @@ struct UmbrellaConfig {
     std::string initial_file;
     std::string initial_checksum;  // of that file; empty: any
     bool initial_line = false;
-    MoleculeStart start;
+    MoleculeSampling molecule;
     // Whether the windows go all round the period, the last not repeated; then `to` is one period from
     // `from`.
     std::vector<bool> round;
@@ -45,7 +48,7 @@ struct UmbrellaConfig {
 };
 
 extern const Section<UmbrellaConfig> umbrella_section;
-extern const Section<MoleculeStart> molecule_start_section;  // of [umbrella], with a molecule
+extern const Section<MoleculeSampling> molecule_sampling_section;  // of [umbrella], with a molecule
 
 // Keeps what is wrong. Where from and to are one period apart the variable goes all round; a dihedral
 // angle that does not is cut opposite to its windows.

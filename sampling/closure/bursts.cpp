@@ -10,6 +10,8 @@
 #include "engine/launch/work.h"
 #include "kernels/random/streams.h"
 #include "sampling/closure/burst_kernels.h"
+#include "sampling/model/ensembles.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {
@@ -192,22 +194,22 @@ Buffer<float> constrained_starts(Stream& stream, const Model& model,
                                  const std::vector<CvValue>& values, index replicas, index steps,
                                  uint64 seed) {
     const index n = static_cast<index>(values.size()) * replicas;
+    const std::vector<double>& from =
+        state.empty() && model.molecule() ? model.molecule()->position : state;
     std::vector<float> host;
     for (int d = 0; d < model.dim(); ++d)
-        host.insert(host.end(), at(n),
-                    static_cast<float>(at(d) < state.size() ? state[at(d)] : 0.0));
+        host.insert(host.end(), at(n), static_cast<float>(at(d) < from.size() ? from[at(d)] : 0.0));
     Buffer<float> x(stream.device(), model.dim() * n);
     copy_to_device(stream, x.span(), host.data());
     const Buffer<float> s = repeated_values(stream, model.n_cvs(), values, replicas);
     model.project(stream, s.span(), n, n, x.span(), n, 10);
-    PathSetup setup = model.path_setup(integrator);
-    setup.bias = BiasKind::level_set;
-    Ensemble ensemble(stream, model.path_kernel(setup), n, seed, kStreamHeal);
-    copy(stream, ensemble.x(), Span<const float>(x.span()));
-    copy(stream, ensemble.center(), Span<const float>(s.span()));
+    const std::unique_ptr<Ensemble> held =
+        held_ensemble(stream, model, integrator, s.span(), x.span(), n, seed);
+    Ensemble& ensemble = *held;
     ensemble.advance(static_cast<uint64>(steps));
     ensemble.check_finite([](index t) { return "held state " + std::to_string(t); });
     copy(stream, x.span(), Span<const float>(ensemble.x()));
+    if (model.molecule()) model.project(stream, s.span(), n, n, x.span(), n);
     return x;
 }
 
@@ -315,11 +317,9 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
     m.replicas = replicas;
     m.values = values;
     m.lags = options.lags;
-    IntegratorConfig free = integrator;
-    free.dt = options.dt;
-    free.scheme = "euler_maruyama";  // increments of independent steps
-    const PathSetup setup = model.path_setup(free);
-    Ensemble ensemble(stream, model.path_kernel(setup), n, options.seed, kStreamBurst);
+    const std::unique_ptr<Ensemble> free =
+        free_ensemble(stream, model, integrator, options.dt, n, options.seed);
+    Ensemble& ensemble = *free;
     copy(stream, ensemble.x(), Span<const float>(start.data, model.dim() * n));
     const int rows = static_cast<int>(model.formulas().cv.outputs.size());
     const index width = burst_width(K), lags = static_cast<index>(options.lags.size());
@@ -337,7 +337,9 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
         if (options.after)
             options.after(static_cast<double>(ensemble.step()) * static_cast<double>(n));
     };
-    const index controlled = options.controlled < 0 ? lags : std::min(options.controlled, lags);
+    // A molecule's ξ has inertia, and no martingale part that its positions tell.
+    const index controlled = model.molecule()       ? 0
+                             : options.controlled < 0 ? lags : std::min(options.controlled, lags);
     const index stored =
         controlled == 0
             ? 0

@@ -6,6 +6,7 @@
 #include "engine/launch/gather.h"
 #include "kernels/random/streams.h"
 #include "sampling/closure/burst_kernels.h"
+#include "sampling/model/ensembles.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {
@@ -79,11 +80,9 @@ SlowestRate slowest_rate(Stream& stream, const Model& model, const IntegratorCon
     }
     const index n = static_cast<index>(which.size());
     if (n < kFewest / 2) return out;
-    IntegratorConfig free = integrator;
-    free.dt = options.dt;
-    free.scheme = "euler_maruyama";
-    Ensemble ensemble(stream, model.path_kernel(model.path_setup(free)), n, options.seed,
-                      kStreamBurst);
+    const std::unique_ptr<Ensemble> free =
+        free_ensemble(stream, model, integrator, options.dt, n, options.seed);
+    Ensemble& ensemble = *free;
     {
         Buffer<index> device_which(stream.device(), n);
         copy_to_device(stream, device_which.span(), which.data());

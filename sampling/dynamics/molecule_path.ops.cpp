@@ -121,6 +121,14 @@ public:
     int dim() const override { return static_cast<int>(3 * molecule_->size()); }
     int n_cvs() const override { return cvs_.count; }
     bool has_velocity() const override { return true; }
+    CvPeriods periods() const override {
+        CvPeriods periods;
+        for (int k = 0; k < cvs_.count; ++k) {
+            periods.period[k] = cvs_.cv[k].period;
+            periods.middle[k] = cvs_.cv[k].middle;
+        }
+        return periods;
+    }
     double step_cost() const override { return cost_; }
     uint64 force_evaluations(uint64 steps) const override {
         return steps + (setup_.scheme == MoleculeScheme::baoab ? 1 : 0);

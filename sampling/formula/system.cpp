@@ -43,6 +43,7 @@ public:
         if (!text_.elsewhere) drift();
         noise();
         observe();
+        features();
         cvs();
         if (!text_.elsewhere) closure();
         pull();
@@ -174,6 +175,12 @@ private:
         for (std::size_t i = 0; i < text_.observe.size(); ++i)
             system_.observe_nodes.push_back(parse(indexed("system.observe", i), text_.observe[i]));
         system_.observe = lowered("system.observe", system_.observe_nodes);
+    }
+
+    void features() {
+        std::vector<NodeId> nodes;
+        for (const std::string& formula : text_.features) nodes.push_back(parse("system.features", formula));
+        system_.features = lowered("system.features", nodes);
     }
 
     void cvs() {

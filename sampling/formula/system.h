@@ -23,6 +23,7 @@ struct FormulaSystemText {
     std::vector<std::string> diffusion;                      // the diagonal of σ, or
     std::vector<std::vector<std::string>> diffusion_matrix;  // σ by rows, dim × dim
     std::vector<std::string> observe;
+    std::vector<std::string> features;  // of `elsewhere`: what tells its shape
     std::vector<std::string> cv;
     // Where set, builds ξ_k as an expression itself, and cv[k] is only its name.
     std::vector<std::function<NodeId(Expressions&)>> cv_builders;
@@ -71,6 +72,7 @@ struct FormulaSystem {
     Program potential;  // V; gradient systems only, else no outputs
     Program noise_slope;  // ½ σ_d ∂σ_d/∂x_d, dim; see milstein_fits()
     Program observe;    // one output a formula
+    Program features;   // one output a formula
     Program cv;         // every ξ_k, linear or not; then their gradients, [k][d]
     Program pull;       // the directions of the pulls, [k][d]; no outputs where they are the gradients
     // What the closure averages over the conditional measure, K CVs:

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "sampling/lift/held.h"
+#include "sampling/model/ensembles.h"
 #include "sampling/lift/relax.h"
 #include "sampling/numerics/statistics.h"
 

@@ -116,6 +116,7 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
         else if (!system.diffusion.empty())
             text_.diffusion = system.diffusion[0];
     }
+    if (molecule_) describe_torsions();
     text_.beta = beta;
     text_.observe = system.observe;
     for (const CvVariable& cv : config.cv.variables) {
@@ -157,11 +158,31 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
     }
     const Device host = Device::cpu(1);
     observe_ = std::make_unique<ColumnProgram>(host, formulas_->observe);
+    features_ = std::make_unique<ColumnProgram>(host, formulas_->features);
     cv_ = std::make_unique<ColumnProgram>(host, formulas_->cv);
     closure_ = std::make_unique<ColumnProgram>(host, formulas_->closure);
     potential_ = std::make_unique<ColumnProgram>(host, formulas_->potential);
     force_ = std::make_unique<ColumnProgram>(host, formulas_->force);
     usual_ = path_setup(config.integrator);
+}
+
+void Model::describe_torsions() {
+    torsions_ = rotatable_torsions(molecule_->molecule);
+    for (const NamedTorsion& torsion : torsions_) {
+        std::string names;
+        for (const index atom : torsion.atoms)
+            for (std::size_t d = 0; d < 3; ++d)
+                names += (names.empty() ? "" : ", ") + text_.variables[3 * at(atom) + d];
+        for (const char* function : {"cos", "sin"}) {
+            text_.features.push_back(std::string(function) + "(dihedral(" + names + "))");
+            feature_names_.push_back(std::string(function) + "(" + torsion.name + ")");
+        }
+    }
+}
+
+void Model::features(Stream& stream, Span<const float> x, index row, index n, Span<float> y,
+                     index y_row) const {
+    features_->run(stream, x, row, n, y, y_row);
 }
 
 // D_k = ∇ξ_k·D∇ξ_k.

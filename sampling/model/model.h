@@ -14,6 +14,7 @@
 #include "sampling/formula/system.h"
 #include "sampling/model/exact.h"
 #include "sampling/model/model_config.h"
+#include "sampling/molecule/torsions.h"
 
 namespace microlift {
 
@@ -65,6 +66,12 @@ public:
     // Of a system that is one, else nothing: forces come from its tables, energies in kJ/mol.
     const std::shared_ptr<const LoadedMolecule>& molecule() const { return molecule_; }
 
+    // Of a molecule, what tells its shape wherever it lies: cosine and sine of every torsion about which it
+    // turns; of other systems nothing, their variables do.
+    const std::vector<std::string>& feature_names() const { return feature_names_; }
+    const std::vector<NamedTorsion>& torsions() const { return torsions_; }
+    void features(Stream& stream, Span<const float> x, index row, index n, Span<float> y, index y_row) const;
+
     PathSetup path_setup(const IntegratorConfig& integrator) const;
     std::unique_ptr<PathKernel> path_kernel(const PathSetup& setup) const;
 
@@ -90,18 +97,21 @@ public:
     // Effective drift (K) and diffusion (K(K+1)/2) integrands of states.
     void closure(Stream& stream, Span<const float> x, index row, index n, Span<float> values,
                  index values_row) const;
-    int closure_outputs() const { return static_cast<int>(formulas_->closure.outputs.size()); }
+    // Of what has no formula, too, whose closures are from bursts alone.
+    int closure_outputs() const { return n_cvs() + n_cvs() * (n_cvs() + 1) / 2; }
     // Moves states onto ξ = target by Newton steps; returns nothing, moves no bytes to the host.
     void project(Stream& stream, Span<const float> target, index target_row, index n,
                  Span<float> x, index row, int newton_steps = 3) const;
 
 private:
     double noise_along(int k) const;
+    void describe_torsions();
     std::unique_ptr<PathKernel> molecule_kernel(const PathSetup& setup) const;
     MoleculeSetup molecule_setup(const PathSetup& setup) const;
 
     std::string name_;
-    std::vector<std::string> cv_names_, target_names_;
+    std::vector<std::string> cv_names_, target_names_, feature_names_;
+    std::vector<NamedTorsion> torsions_;
     std::array<double, kMaxCvs> cv_beta_{1, 1};
     CvPeriods periods_;
     std::array<double, kMaxCvs> period_{};
@@ -109,7 +119,7 @@ private:
     FormulaSystemText text_;
     std::shared_ptr<const FormulaSystem> formulas_;
     std::vector<double> start_;
-    std::unique_ptr<ColumnProgram> observe_, cv_, closure_, potential_, force_;
+    std::unique_ptr<ColumnProgram> observe_, features_, cv_, closure_, potential_, force_;
     bool builtin_ = false;
     std::shared_ptr<const LoadedMolecule> molecule_;
     std::vector<CvVariable> cvs_;

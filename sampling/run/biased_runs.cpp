@@ -72,7 +72,7 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
                 static_cast<float>(states[static_cast<std::size_t>(t / plan.replicas * D + d)]);
     copy_to_device(run.stream, ensemble.x(), x.data());
     if (run.model.molecule()) {
-        if (run.config.umbrella.start.heat_steps > 0)
+        if (run.config.umbrella.molecule.heat_steps > 0)
             steer_molecules(run, ensemble, plan.replicas, static_cast<uint64>(plan.round));
         return;
     }

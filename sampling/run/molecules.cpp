@@ -47,7 +47,7 @@ std::unique_ptr<Ensemble> biased_ensemble(Run& run, Ensemble& of, const PathSetu
 }  // namespace
 
 void steer_molecules(Run& run, Ensemble& ensemble, index replicas, uint64 stream) {
-    const MoleculeStart& u = run.config.umbrella.start;
+    const MoleculeSampling& u = run.config.umbrella.molecule;
     const auto describe = [&](index t) {
         return "on the way to window " + std::to_string(t / replicas) + ", replica " +
                std::to_string(t % replicas);

@@ -23,8 +23,8 @@ bool compares(const Run& run) { return has_generator(run) && !run.config.generat
 bool learns(const Run& run) { return run.config.learn.enabled; }
 bool ablates(const Run& run) { return couples(run) && run.config.coupling.ablation; }
 bool has_targets(const Run& run) {
-    return keeps_samples(run) && !run.model.molecule() &&
-           (run.model.observed() || !run.free.empty());
+    if (run.model.molecule() && run.model.feature_names().empty()) return false;
+    return keeps_samples(run) && (run.model.observed() || !run.free.empty());
 }
 bool closes(const Run& run) { return run.config.closure.enabled && keeps_samples(run); }
 bool weighs(const Run& run) {

@@ -8,6 +8,7 @@ namespace microlift {
 
 std::vector<std::string> target_names(const Run& run) {
     if (run.model.observed()) return run.model.target_names();
+    if (run.model.molecule()) return run.model.feature_names();
     std::vector<std::string> names;
     for (int d : run.free) names.push_back(run.model.variables()[static_cast<std::size_t>(d)]);
     return names;
@@ -20,8 +21,25 @@ std::vector<int> generated_rows(const Run& run) {
     return rows;
 }
 
+namespace {
+
+Targets features(Run& run) {
+    const SampleSet& samples = run.samples;
+    const auto count = std::ssize(run.model.feature_names());
+    if (run.targets.size() == 0) {
+        run.targets = Buffer<float>(run.device, count * samples.row);
+        run.model.features(run.stream, samples.x.span(), samples.row, samples.n, run.targets.span(),
+                           samples.row);
+        run.stream.synchronize();
+    }
+    return {run.targets.span(), samples.row, count};
+}
+
+}  // namespace
+
 Targets targets(Run& run) {
     const SampleSet& samples = run.samples;
+    if (run.model.molecule()) return features(run);
     const index count = run.model.observed() ? run.model.target_dim()
                                              : static_cast<index>(run.free.size());
     const index row = samples.row;

@@ -30,7 +30,7 @@ const Section<RunConfig>& top_section() {
 
 // What works on samples cannot follow a run that keeps none.
 void check_store(Config& config, const RunConfig& run) {
-    for (const char* section : {"generator", "coupling", "closure", "learn"}) {
+    for (const char* section : {"generator", "coupling", "learn"}) {
         config.with({"umbrella.store", std::string(section) + ".enabled", "coupling.rounds"}, [&] {
             const bool works = std::string_view(section) == "coupling" ? run.coupling.enabled
                                                                       : config.enabled(section);
@@ -55,6 +55,16 @@ void check_molecule_sections(Config& config, const RunConfig& run) {
                                         "have no [" + std::string(section) + "] yet",
                                "leave the section out");
         });
+    config.with({"closure", "cv.variables"}, [&] {
+        if (!run.closure.enabled) return;
+        if (run.cv.count() != 1)
+            throw KeyError("closure.enabled", "a molecule's closure is that of one collective variable",
+                           "leave [closure] out, or a variable");
+        if (!run.closure.committor_points.empty() || !run.closure.passage_state.empty())
+            throw KeyError("closure.committor_points",
+                           "a molecule's passages begin and end at values of its collective variable",
+                           "leave 'closure.passage_state' and committors of balls out");
+    });
     config.with({"umbrella.store"}, [&] {
         if (run.umbrella.histogram)
             throw KeyError("umbrella.store", "a molecule's samples are kept",
@@ -283,7 +293,7 @@ Schema run_schema(const std::string& system_name, bool molecule) {
     top_section().add_to(schema);
     add_model_keys(schema, system_name, molecule);
     umbrella_section.add_to(schema);
-    if (molecule) molecule_start_section.add_to(schema);
+    if (molecule) molecule_sampling_section.add_to(schema);
     estimate_section.add_to(schema);
     generator_section.add_to(schema);
     lifting_section.add_to(schema);

@@ -47,14 +47,22 @@ void warn_flat_cv(Run& run) {
 // The start was not forgotten.
 void warn_drift(Run& run) {
     const Checking check(run, "stationary");
-    const int dim = static_cast<int>(run.model.dim());
+    // Of a molecule its shape: where it lies does not matter.
+    const std::vector<std::string>& features = run.model.feature_names();
+    const std::vector<std::string>& names = features.empty() ? run.model.variables() : features;
+    const SampleSet& samples = run.samples;
+    Buffer<float> shape(run.device, std::ssize(features) * samples.n);
+    if (!features.empty())
+        run.model.features(run.stream, samples.x.span(), samples.row, samples.n, shape.span(), samples.n);
+    const Span<const float> values = features.empty() ? samples.x.span() : std::as_const(shape).span();
     std::string list;
-    for (const Drifting& d : drifting_windows(run.stream, run.samples.biased(),
-                                              run.samples.x.span(), run.samples.row, dim)) {
+    for (const Drifting& d :
+         drifting_windows(run.stream, run.samples.biased(), values,
+                          features.empty() ? samples.row : samples.n, static_cast<int>(names.size()))) {
         const CvValue& center = run.windows.center[static_cast<std::size_t>(d.window)];
         list += (list.empty() ? "" : ", ") + number(center[0]) +
                 (run.model.n_cvs() > 1 ? "; " + number(center[1]) : "") + " (" +
-                run.model.variables()[static_cast<std::size_t>(d.variable)] + ", " +
+                names[static_cast<std::size_t>(d.variable)] + ", " +
                 number(std::fabs(d.z)) + ")";
     }
     if (!list.empty())

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sampling/lift/held.h"
+#include "sampling/model/ensembles.h"
 #include "sampling/numerics/statistics.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"

@@ -6,7 +6,9 @@
 #include <numeric>
 #include <optional>
 
+#include "engine/at.h"
 #include "kernels/random/streams.h"
+#include "sampling/bias/tempering.h"
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -21,6 +23,7 @@ namespace {
 
 constexpr double kLowAcceptance = 0.3;  // of steps; 0.574 is best where there are many variables
 constexpr double kLowJumpAcceptance = 0.01;
+constexpr double kLowSwaps = 0.05;
 
 double share(uint64 of, uint64 all) {
     return all ? static_cast<double>(of) / static_cast<double>(all) : 0.0;
@@ -42,10 +45,13 @@ private:
     // What the bias method does, and jumps, `done` steps after the start of equilibration or sampling.
     void rearrange(index done);
     index until_rearranged(index done) const;  // steps
+    void advance(uint64 steps);  // all temperatures
+    double force_evaluations() const;
     void store(index stride, index samples);   // of each trajectory, `stride` steps apart
     std::string describe_window(index window) const;
     void record_steps(Json& record);
     void record_jumps(Json& record);
+    void record_tempering(Json& record);
     double trajectory_steps() const {
         return static_cast<double>(ensemble_.step()) * static_cast<double>(ensemble_.size());
     }
@@ -57,6 +63,8 @@ private:
     Ensemble ensemble_;
     std::size_t first_window_;
     std::unique_ptr<Umbrella> bias_;
+    std::optional<Tempering> tempering_;
+    index temper_ = 0;              // steps between swaps of temperatures
     std::optional<Lifter> lifter_;  // behind the jumps
     std::optional<LiftedMoves> jumps_;
     index jump_ = 0, interval_;  // steps between jumps; between any rearrangements
@@ -98,7 +106,12 @@ SamplingRound::SamplingRound(Run& run)
                        moves_config(run, 500000 + static_cast<uint64>(plan_.round)));
         jump_ = plan_.jump;
     }
-    interval_ = std::gcd(bias_->period(), jump_);
+    if (const MoleculeSampling& molecule = run.config.umbrella.molecule; !molecule.temperatures.empty()) {
+        tempering_.emplace(run.stream, run.model, run.config.integrator, ensemble_, molecule.temperatures,
+                           derived_seed(run.config.seed, 3500 + static_cast<uint64>(plan_.round)));
+        temper_ = molecule.tempering;
+    }
+    interval_ = std::gcd(std::gcd(bias_->period(), jump_), temper_);
     const bool resumed = !run.sampling.ensemble.empty();
     if (resumed)
         resume();
@@ -117,25 +130,36 @@ SamplingRound::SamplingRound(Run& run)
 }
 
 void SamplingRound::start() {
-    before_ = ensemble_.force_evaluations();
+    before_ = force_evaluations();
     if (jumps_ && jumps_->coordinates())
         jumps_->start(plan_.replicas, ensemble_.x());
     else
         set_initial(run_, ensemble_, run_.windows, first_window_, plan_);
+    if (tempering_) tempering_->start();
 }
 
 void SamplingRound::resume() {
     SamplingState& state = run_.sampling;
+    std::vector<float> rungs;  // of tempering, behind the ensemble's own
+    const auto own = std::min(state.ensemble.size(), 2 * at(run_.model.dim() * ensemble_.size()));
+    if (tempering_) {
+        rungs.assign(state.ensemble.begin() + static_cast<std::ptrdiff_t>(own), state.ensemble.end());
+        state.ensemble.resize(own);
+        tempering_->load_state(rungs, state.step);
+    }
     ensemble_.load_state(state.ensemble, state.step);
-    before_ = ensemble_.force_evaluations() - state.steps;
+    before_ = force_evaluations() - state.steps;
     sampled_ = state.sampled;
     energies_ = state.energies;
-    if (state.counters.size() != 2 + LiftedMoves::kCounters)
+    constexpr std::size_t kOwn = 2 + LiftedMoves::kCounters;
+    const std::size_t swaps = 2 * run_.config.umbrella.molecule.temperatures.size();
+    if (state.counters.size() != kOwn + swaps)
         throw InputError("checkpoint.h5: it does not hold counters of this run; begin anew with "
                          "--force");
     const std::vector<uint64> counters(state.counters.begin(), state.counters.end());
     copy_to_device(run_.stream, bias_->counters(), counters.data());
     copy_to_device(run_.stream, jumped_.span(), counters.data() + 2);
+    if (tempering_) tempering_->load_counters({counters.begin() + kOwn, counters.end()});
     if (run_.kernel->metropolis())
         ensemble_.load_accepted({state.accepted.begin(), state.accepted.end()});
     state = {};
@@ -144,13 +168,20 @@ void SamplingRound::resume() {
 void SamplingRound::save() {
     SamplingState& state = run_.sampling;
     state.ensemble = ensemble_.save_state();
+    if (tempering_) {
+        const std::vector<float> rungs = tempering_->save_state();
+        state.ensemble.insert(state.ensemble.end(), rungs.begin(), rungs.end());
+    }
     state.step = ensemble_.step();
     state.sampled = sampled_;
-    state.steps = ensemble_.force_evaluations() - before_;
+    state.steps = force_evaluations() - before_;
     state.energies = energies_;
     for (const Span<const uint64> counts : {Span<const uint64>(bias_->counters()),
                                             Span<const uint64>(jumped_.span())})
         for (const uint64 count : to_host(run_.stream, counts))
+            state.counters.push_back(static_cast<long long>(count));
+    if (tempering_)
+        for (const uint64 count : tempering_->counters())
             state.counters.push_back(static_cast<long long>(count));
     const std::vector<uint64> accepted = ensemble_.accepted();
     state.accepted.assign(accepted.begin(), accepted.end());
@@ -170,6 +201,7 @@ void SamplingRound::look_after(bool last) {
         return describe_window(t / plan_.replicas) + ", replica " +
                std::to_string(t % plan_.replicas);
     });
+    if (tempering_) tempering_->check_finite();
     run_.progress.update(trajectory_steps());
     if (pending_signal() || seconds_since(saved_) > kCheckpointSeconds) {
         save();
@@ -180,6 +212,8 @@ void SamplingRound::look_after(bool last) {
 
 void SamplingRound::rearrange(index done) {
     if (bias_->period() > 0 && done % bias_->period() == 0) step_bias(run_, ensemble_, *bias_);
+    if (temper_ > 0 && done % temper_ == 0)
+        tempering_->exchange(ensemble_.step() / static_cast<uint64>(temper_));
     if (jump_ > 0 && done % jump_ == 0) {
         jumps_->attempt(ensemble_, plan_.replicas, ensemble_.step() / static_cast<uint64>(jump_),
                         jumped_.span());
@@ -191,11 +225,20 @@ index SamplingRound::until_rearranged(index done) const {
     return interval_ > 0 ? interval_ - done % interval_ : std::numeric_limits<index>::max();
 }
 
+void SamplingRound::advance(uint64 steps) {
+    if (tempering_) tempering_->advance(steps);
+    ensemble_.advance(steps);
+}
+
+double SamplingRound::force_evaluations() const {
+    return ensemble_.force_evaluations() + (tempering_ ? tempering_->force_evaluations() : 0.0);
+}
+
 void SamplingRound::equilibrate() {
     const auto end = static_cast<uint64>(plan_.equilibrate);
     while (ensemble_.step() < end) {
         const auto done = static_cast<index>(ensemble_.step());
-        ensemble_.advance(static_cast<uint64>(
+        advance(static_cast<uint64>(
             std::min({plan_.equilibrate - done, until_rearranged(done), launch_})));
         rearrange(static_cast<index>(ensemble_.step()));
         look_after(ensemble_.step() >= end);
@@ -209,7 +252,7 @@ void SamplingRound::collect() {
         // A long stride is taken in several launches; a run may be stopped between them.
         const index into = static_cast<index>(ensemble_.step()) - plan_.equilibrate - done;
         if (stride - into > launch_) {
-            ensemble_.advance(static_cast<uint64>(launch_));
+            advance(static_cast<uint64>(launch_));
             look_after(false);
             continue;
         }
@@ -225,6 +268,7 @@ void SamplingRound::collect() {
 
 void SamplingRound::store(index stride, index samples) {
     const auto steps = static_cast<uint64>(stride);
+    if (tempering_) tempering_->advance(steps * static_cast<uint64>(samples));
     if (run_.histogram.kept())
         run_.histogram.accumulator->sample(run_.stream, ensemble_, steps, samples);
     else
@@ -239,6 +283,7 @@ void SamplingRound::finish() {
         const auto a = to_host(run_.stream, Span<const uint64>(bias_->counters()));
         record["exchange_acceptance"] = share(a[0], a[1]);
     }
+    if (tempering_) record_tempering(record);
     if (jump_ > 0) record_jumps(record);
     SampleBlock block{run_.samples.n - ensemble_.size() * plan_.segments,
                       static_cast<index>(first_window_), plan_.windows, plan_.replicas,
@@ -250,7 +295,7 @@ void SamplingRound::finish() {
     } else {
         run_.samples.blocks.push_back(block);
     }
-    const double steps = ensemble_.force_evaluations() - before_;
+    const double steps = force_evaluations() - before_;
     meter_.work(steps, steps + energies_);
     run_.progress.end();
 }
@@ -288,6 +333,21 @@ void SamplingRound::record_steps(Json& record) {
                   describe_window(where) + " (" + number(mean) +
                   " over all windows): samples follow each other slowly; choose a smaller "
                   "integrator.dt");
+}
+
+void SamplingRound::record_tempering(Json& record) {
+    const std::vector<uint64> counters = tempering_->counters();
+    const Checking check(run_, "acceptance");
+    Json list = Json::array();
+    for (std::size_t k = 0; 2 * k < counters.size(); ++k) {
+        const double accepted = share(counters[2 * k], counters[2 * k + 1]);
+        list.push_back(accepted);
+        if (accepted < kLowSwaps)
+            run_.warn("of the attempts to swap temperature " + std::to_string(k) + " with the next only " +
+                      number(accepted) + " are accepted: give temperatures between "
+                      "(umbrella.temperatures)");
+    }
+    record["tempering_acceptance"] = list;
 }
 
 void SamplingRound::record_jumps(Json& record) {

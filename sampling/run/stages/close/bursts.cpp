@@ -9,6 +9,7 @@ namespace microlift {
 namespace {
 
 constexpr double kBurstWork = 1.5e9;  // trajectory-steps of bursts whose length is chosen
+constexpr double kMoleculeLag = 4;    // ps: several memories of a torsion's velocity
 constexpr double kReach = 0.15;       // of the range that the longest lag of a closure diffuses
 constexpr index kShortLags = 6;       // halvings below the longest lag
 constexpr index kStartsNear = 16;     // samples that a value needs for bursts to start there
@@ -122,7 +123,10 @@ Buffer<float> ClosureStage::starts(const std::vector<CvValue>& values, index rep
 std::vector<index> ClosureStage::burst_lags(index bursts) const {
     if (!c_.burst_lags.empty()) return c_.burst_lags;
     index longest = c_.burst_steps;
-    if (longest == 0) {
+    if (longest == 0 && model_.molecule()) {
+        longest = static_cast<index>(std::clamp(kMoleculeLag / dt_, 8.0,
+                                                std::max(8.0, kBurstWork / static_cast<double>(bursts))));
+    } else if (longest == 0) {
         const double range = kReach * (grid_.to[0] - grid_.from[0]);
         const double steps = range * range / (2 * std::max(typical_diffusion_, 1e-300) * dt_);
         longest = static_cast<index>(
@@ -197,7 +201,29 @@ void ClosureStage::bursts_of_one(const BurstMoments& m) {
         }
     }
     rows_of(told, source.name);
+    if (model_.molecule()) free_energy_and_bursts(source);
     sources_.push_back(std::move(source));
+}
+
+// The diffusion of the bursts at every bin, between their values by lines of its logarithm.
+void ClosureStage::free_energy_and_bursts(const ClosureSource& bursts) {
+    const ClosureEstimate& e = bursts.estimate;
+    ClosureSource at_bins;
+    at_bins.estimate.period = e.period;
+    for (index b = 0; b < grid_.size(); ++b) {
+        const double x = grid_.centre(0, b);
+        const auto above = std::upper_bound(e.x.begin(), e.x.end(), x) - e.x.begin();
+        const auto i = static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(above - 1, 0, std::ssize(e.x) - 2));
+        const double part = std::clamp((x - e.x[i]) / (e.x[i + 1] - e.x[i]), 0.0, 1.0);
+        const auto between = [&](const std::vector<double>& v) { return (1 - part) * v[i] + part * v[i + 1]; };
+        at_bins.estimate.x.push_back(x);
+        at_bins.estimate.drift.push_back(between(e.drift));
+        at_bins.estimate.drift_error.push_back(between(e.drift_error));
+        at_bins.estimate.diffusion.push_back(
+            std::exp((1 - part) * std::log(e.diffusion[i]) + part * std::log(e.diffusion[i + 1])));
+        at_bins.estimate.diffusion_error.push_back(between(e.diffusion_error));
+    }
+    reversible(at_bins);
 }
 
 void ClosureStage::describe_lags(const BurstClosure& closure) {
@@ -273,7 +299,8 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag, std::vector<Invert
 
 void ClosureStage::relax(const SlowMotion& motion, index lag,
                          const std::vector<Figure>& from_bursts) {
-    if (c_.relaxation == 0) return;
+    // Barriers of molecules are seldom crossed in so many steps.
+    if (c_.relaxation == 0 || (model_.molecule() && !config_.config.given("closure.relaxation"))) return;
     SlowestRateOptions options;
     options.dt = dt_;
     options.seed = derived_seed(config_.seed, 5025);

@@ -32,15 +32,17 @@ double block_factor(const PhiloxStream<float>& rng, index g, index blocks) {
 void ClosureStage::run(const ConditionalMoments& moments, const ConditionalMoments* narrow) {
     open_csv();
     if (narrow) take_narrow(*narrow);
-    conditional(moments);
-    lifted();
+    if (!model_.molecule()) {
+        conditional(moments);
+        lifted();
+    }
     const std::string& scheme = config_.integrator.scheme;
-    overdamped_ = scheme != "baoab" && scheme != "mala";
-    if (!overdamped_ && (c_.bursts || !c_.passage_to.empty()))
+    free_runs_ = model_.molecule() || (scheme != "baoab" && scheme != "mala");
+    if (!free_runs_ && (c_.bursts || !c_.passage_to.empty()))
         add_warning("closure: bursts and first passages are overdamped dynamics; left out with "
                     "integrator.scheme = \"" + scheme + "\"" +
                     (scheme == "mala" ? ", which samples a law and is no dynamics" : ""));
-    if (c_.bursts && overdamped_) {
+    if (c_.bursts && free_runs_) {
         try {
             bursts();
         } catch (const InputError& e) {
@@ -248,7 +250,7 @@ void close(Run& run) {
     const bool one = run.model.n_cvs() == 1;
     StageMeter meter(run.record, "close");
     run.progress.begin("close", 1, "pass");
-    {
+    if (!run.model.molecule()) {
         const SampleSet& samples = run.samples;
         const int outputs = run.model.closure_outputs();
         Buffer<float> values(run.device, outputs * samples.n);
@@ -265,7 +267,7 @@ void close(Run& run) {
     }
     run.progress.end();
     ClosureStage stage(run, meter, healing_steps(run));
-    stage.run(moments, one ? &narrow : nullptr);
+    stage.run(moments, one && !run.model.molecule() ? &narrow : nullptr);
     run.record["closure"] = stage.metrics();
     const Checking check(run, "closure");
     for (const std::string& text : stage.warnings()) run.warn(text);

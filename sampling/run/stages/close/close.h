@@ -231,6 +231,8 @@ private:
     };
     std::vector<Inverted> inverted(const BurstLag& lag, double period) const;
     static void raise_errors(ClosureEstimate& e, const std::vector<Inverted>& replicates);
+    // Of molecules, whose diffusion no average tells: a closure of it and the free energy.
+    void free_energy_and_bursts(const ClosureSource& bursts);
     ClosureSource burst_source(const BurstLag& lag, std::vector<Inverted> replicates) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
@@ -307,7 +309,7 @@ private:
     const index heal_steps_;
     int K_;
     double dt_;
-    bool overdamped_ = true;
+    bool free_runs_ = true;
     double typical_diffusion_ = 0;
     ClosureEstimate narrow_;
     CvValue spacing_{};

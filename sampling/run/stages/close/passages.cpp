@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sampling/closure/observed_passages.h"
 #include "sampling/run/stages/close/close.h"
 
 namespace microlift {
@@ -89,7 +90,7 @@ void ClosureStage::passages() {
     each_source([&](auto& s) {
         if (s.name == "conditional" || s.name == "burst") simulate(s);
     });
-    if (!overdamped_) return;
+    if (!free_runs_) return;
     Buffer<float> start;
     if (!c_.passage_state.empty()) {
         std::vector<float> host;
@@ -101,12 +102,17 @@ void ClosureStage::passages() {
         spacing_ = {grid_.width(0), K_ == 2 ? grid_.width(1) : 1.0};
         start = starts({passage_from()}, n, 5030);
     }
-    const auto kernel = passage_kernel(model_, model_.path_setup(config_.integrator));
+    const auto kernel = model_.molecule()
+                            ? nullptr
+                            : passage_kernel(model_, model_.path_setup(config_.integrator));
     for (std::size_t i = 0; i < targets(); ++i) {
         progress_.begin("first passages to " + text_of(passage_to(i)), 1, "of them");
         const auto sets = passage_sets(i);
-        const PassageResult r = run_passages(stream_, *kernel, start.span(), n, sets[0], sets[1],
-                                             passage_options(5040 + i));
+        const PassageOptions options = passage_options(5040 + i);
+        const PassageResult r =
+            kernel ? run_passages(stream_, *kernel, start.span(), n, sets[0], sets[1], options)
+                   : run_observed_passages(stream_, model_, config_.integrator, start.span(), n, sets[0],
+                                           sets[1], options);
         meter_.work(r.steps, r.force_evaluations);
         progress_.end();
         direct_.push_back(mean_passage_time(r));
@@ -236,7 +242,7 @@ void ClosureStage::committor_of_bursts() {
 }
 
 void ClosureStage::committors() {
-    if (!overdamped_) return;
+    if (!free_runs_) return;
     // On a ring there is a way round on both sides: left out.
     if (!c_.passage_to.empty() && burst_replicas_ > 0 && !(K_ == 1 && ring(0)))
         committor_of_bursts();

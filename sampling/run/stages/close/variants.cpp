@@ -28,7 +28,7 @@ index different_states(const std::vector<float>& x, int dim, index value, index 
 
 void ClosureStage::count_starts(BurstMoments& m) {
     const bool alone = model_.dim() == K_;  // no hidden variables
-    if (!alone && c_.start != "physics") return;
+    if (model_.molecule() || (!alone && c_.start != "physics")) return;
     const index values = std::ssize(m.values), replicas = m.replicas;
     const AveragedClosure a = average_closure(stream_, model_, starts_.span(), values, replicas);
     std::vector<float> x;

@@ -1,4 +1,4 @@
-#include "sampling/lift/held.h"
+#include "sampling/model/ensembles.h"
 
 #include <algorithm>
 #include <vector>
@@ -22,7 +22,25 @@ std::vector<float> stiffness(const Model& model, index n) {
     return all;
 }
 
+void draw_velocities(Stream& stream, const Model& model, Ensemble& ensemble, uint64 seed, index first) {
+    if (model.molecule())
+        model.molecule_states(stream).draw_velocities(stream, seed, kStreamVelocity, first, ensemble.size(),
+                                                      ensemble.v());
+}
+
 }  // namespace
+
+std::unique_ptr<Ensemble> free_ensemble(Stream& stream, const Model& model,
+                                        const IntegratorConfig& integrator, double dt, index n,
+                                        uint64 seed) {
+    IntegratorConfig free = integrator;
+    free.dt = dt;
+    if (!model.molecule()) free.scheme = "euler_maruyama";
+    auto ensemble = std::make_unique<Ensemble>(stream, model.path_kernel(model.path_setup(free)), n, seed,
+                                               kStreamBurst);
+    draw_velocities(stream, model, *ensemble, seed, 0);
+    return ensemble;
+}
 
 std::unique_ptr<Ensemble> held_ensemble(Stream& stream, const Model& model,
                                         const IntegratorConfig& integrator, Span<const float> s,
@@ -36,10 +54,8 @@ std::unique_ptr<Ensemble> held_ensemble(Stream& stream, const Model& model,
     auto held = std::make_unique<Ensemble>(stream, kernel, n, seed, kStreamHeal, first);
     copy(stream, held->x(), Span<const float>(x.data, model.dim() * n));
     copy(stream, held->center(), Span<const float>(s.data, model.n_cvs() * n));
-    if (model.molecule()) {
-        copy_to_device(stream, held->stiffness(), stiffness(model, n).data());
-        model.molecule_states(stream).draw_velocities(stream, seed, kStreamVelocity, first, n, held->v());
-    }
+    if (model.molecule()) copy_to_device(stream, held->stiffness(), stiffness(model, n).data());
+    draw_velocities(stream, model, *held, seed, first);
     return held;
 }
 

@@ -1,0 +1,169 @@
+#!/usr/bin/python3
+"""Runs of molecules: exact free energies, the same bytes for any number of threads and after a kill, results
+that need no file outside their folder, and what is refused."""
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import SOURCE, BINARY, Scratch, command_line, metrics, run, table  # noqa: E402
+
+DATA = SOURCE / "tests" / "sampling" / "molecule" / "data"
+R = 8.31446261815324e-3
+C = [355.03 * R, -68.19 * R, 791.32 * R]  # kJ/mol, of united-atom butane
+
+BUTANE = f"""<?xml version="1.0" ?>
+<System type="System" version="1">
+<Particles>{'<Particle mass="15"/>' * 4}</Particles>
+<Constraints/>
+<Forces>
+<Force type="HarmonicBondForce" version="2" usesPeriodic="0"><Bonds>
+{''.join(f'<Bond p1="{i}" p2="{i + 1}" d=".153" k="100000"/>' for i in range(3))}
+</Bonds></Force>
+<Force type="HarmonicAngleForce" version="2" usesPeriodic="0"><Angles>
+{''.join(f'<Angle p1="{i}" p2="{i + 1}" p3="{i + 2}" a="1.95" k="500"/>' for i in range(2))}
+</Angles></Force>
+<Force type="PeriodicTorsionForce" version="2" usesPeriodic="0"><Torsions>
+<Torsion p1="0" p2="1" p3="2" p4="3" periodicity="1" phase="0" k="{C[0]}"/>
+<Torsion p1="0" p2="1" p3="2" p4="3" periodicity="2" phase="{np.pi}" k="{C[1]}"/>
+<Torsion p1="0" p2="1" p3="2" p4="3" periodicity="3" phase="0" k="{C[2]}"/>
+</Torsions></Force>
+</Forces>
+</System>
+"""
+CONFIG = """seed = 5
+[system]
+kind = "molecule"
+topology = "butane.xml"
+coordinates = "butane.pdb"
+[cv]
+variables = [{ name = "phi", kind = "dihedral", atoms = [0, 1, 2, 3] }]
+[integrator]
+dt = 0.002
+friction = 5.0
+[umbrella]
+from = -3.141592653589793
+to = 3.141592653589793
+windows = 18
+stiffness = 40
+replicas = 64
+equilibrate = 2000
+steps = 10000
+stride = 100
+heat_steps = 2000
+[estimate]
+bins = 72
+"""
+
+
+def butane_pdb():
+    r, theta, phi = 1.53, 1.95, np.pi
+    s, c = r * np.sin(theta), -r * np.cos(theta)
+    atoms = [(-c, s, 0), (0, 0, 0), (r, 0, 0), (r + c, s * np.cos(phi), s * np.sin(phi))]
+    lines = [f"ATOM  {i + 1:5d}  C{i + 1}  BUT A   1    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
+             for i, (x, y, z) in enumerate(atoms)]
+    return "\n".join([*lines, "END", ""])
+
+
+def energy(phi):
+    return C[0] * (1 + np.cos(phi)) + C[1] * (1 - np.cos(2 * phi)) + C[2] * (1 + np.cos(3 * phi))
+
+
+class Molecules(Scratch):
+    def setUp(self):
+        super().setUp()
+        (self.dir / "butane.xml").write_text(BUTANE)
+        (self.dir / "butane.pdb").write_text(butane_pdb())
+        self.config = self.dir / "butane.toml"
+        self.config.write_text(CONFIG)
+
+    def go(self, name, *changes, options=("--quiet", "--no-report")):
+        out = self.dir / name
+        run(*command_line(self.config, out, *changes, options=options))
+        return out
+
+    def refused(self, text, *changes):
+        out = self.dir / "refused"
+        done = run(*command_line(self.config, out, *changes), status=2)
+        self.assertIn(text, done.stderr)
+        self.assertFalse(out.exists())
+
+    def test_free_energy_is_the_torsion(self):
+        """Bonds and angles do not couple to it, so F is V, all round. Deviations in the errors that the run
+        reports; of 71 such numbers the largest stays below 4.5 and their mean square near 1."""
+        out = self.go("run")
+        t = table(out / "free_energy.csv")
+        phi, free, error = t.T
+        use = error > 0
+        self.assertGreaterEqual(use.sum(), len(t) - 1)
+        # A bin holds the mean density.
+        fine = phi[:, None] + np.linspace(-0.5, 0.5, 21) * (phi[1] - phi[0])
+        exact = -R * 300 * np.log(np.exp(-energy(fine) / (R * 300)).mean(axis=1))
+        weight = 1 / error[use]**2
+        apart = free[use] - exact[use]
+        z = (apart - np.sum(apart * weight) / np.sum(weight)) / error[use]
+        self.assertLess(np.abs(z).max(), 4.5)
+        self.assertLess(np.mean(z**2), 3)  # neighbouring bins share their errors
+        stage = metrics(out)["stages"]["sample"]
+        self.assertLess(abs(stage["temperature"] - 300), 4 * stage["temperature_error"])
+        self.assertEqual(metrics(out)["system"]["energy_unit"], "kJ/mol")
+        self.assertIn("BUT", (out / "reference.pdb").read_text())
+
+    def test_threads_and_kills_change_nothing(self):
+        short = ["umbrella.steps=30000", "umbrella.windows=9"]
+        whole = self.go("whole", *short, options=("--quiet", "--no-report", "--threads", "1"))
+        two = self.go("two", *short, options=("--quiet", "--no-report", "--threads", "2"))
+        killed = self.dir / "killed"
+        for wait in (0.3, 0.8, 1.5):
+            resume = ("--resume",) if killed.exists() else ()
+            child = subprocess.Popen(command_line(self.config, killed, *short,
+                                                  options=("--quiet", "--no-report", *resume)),
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(wait)
+            child.send_signal(signal.SIGTERM if wait < 1 else signal.SIGKILL)
+            child.wait()
+        run(*command_line(self.config, killed, *short, options=("--quiet", "--no-report", "--resume")))
+        for file in ("free_energy.csv", "samples.h5"):
+            for other in (two, killed):
+                self.assertEqual((whole / file).read_bytes(), (other / file).read_bytes(), f"{other.name} {file}")
+
+    def test_a_folder_needs_nothing_outside(self):
+        out = self.go("run", "umbrella.steps=2000")
+        again = self.dir / "elsewhere"
+        shutil.copytree(out, again)
+        for file in ("butane.xml", "butane.pdb"):
+            (self.dir / file).unlink()
+        text = (again / "config.toml").read_text()
+        self.assertIn('topology = "input_topology"', text)
+        run(*command_line(again / "config.toml", self.dir / "anew"))
+        self.assertEqual((self.dir / "anew" / "free_energy.csv").read_bytes(),
+                         (out / "free_energy.csv").read_bytes())
+        run(*command_line(self.config, out, "umbrella.steps=2000",
+                          options=("--quiet", "--no-report", "--resume")))
+
+    def test_refusals(self):
+        self.refused("atoms' must name four different atoms of 4", "cv.variables=[{kind='dihedral', atoms=[0,1,2,9]}]")
+        self.refused("does not move by", "integrator.scheme='leimkuhler_matthews'")
+        self.refused("does not go with a molecule", "integrator.mass=2")
+        self.refused("system.beta", "system.beta=1")
+        (self.dir / "butane.pdb").write_text("\n".join(butane_pdb().splitlines()[1:]))
+        self.refused("butane.pdb")
+        self.config.write_text(re.sub(r"coordinates.*\n", "", CONFIG))
+        self.refused("system.coordinates")
+
+    def test_lf_middle_is_of_molecules(self):
+        self.config.write_text('[system]\nname = "double_well"\n[cv]\nvariables = ["x"]\n[integrator]\n'
+                               'scheme = "lf_middle"\ndt = 0.01\n[umbrella]\nfrom = -1\nto = 1\nwindows = 5\n'
+                               'stiffness = 10\n')
+        self.refused("moves molecules alone")
+
+
+if __name__ == "__main__":
+    unittest.main()
