@@ -414,12 +414,12 @@ CvConfig read_cv(Config& config, const SystemConfig& system) {
 }
 
 // Molecules have schemes and masses of their own.
-void check_molecule_keys(const Config& config, const IntegratorConfig& integrator) {
+void check_molecule_keys(const IntegratorConfig& integrator) {
     if (integrator.scheme != kMoleculeScheme && integrator.scheme != "baoab")
         throw KeyError("integrator.scheme",
                        "a molecule does not move by 'integrator.scheme' = \"" + integrator.scheme + "\"",
                        "use \"lf_middle\" or \"baoab\"");
-    if (config.given("integrator.mass"))
+    if (integrator.mass != integrator_section.defaults().mass)
         throw KeyError("integrator.mass", "key 'integrator.mass' does not go with a molecule",
                        "leave it out: the masses stand in its files (see hydrogen_mass)");
 }
@@ -438,7 +438,7 @@ IntegratorConfig read_integrator(Config& config, bool molecule) {
     });
     config.with({"integrator.scheme", "system.kind"}, [&] {
         if (molecule)
-            check_molecule_keys(config, integrator);
+            check_molecule_keys(integrator);
         else if (integrator.scheme == kMoleculeScheme)
             throw KeyError("integrator.scheme",
                            "'integrator.scheme' = \"lf_middle\" moves molecules alone",
