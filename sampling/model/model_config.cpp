@@ -33,12 +33,6 @@ void read_parameters(SystemConfig& system, const ConfigValue& table) {
     }
 }
 
-std::vector<std::string> all_scheme_names() {
-    std::vector<std::string> names = scheme_names();
-    names.push_back(kMoleculeScheme);
-    return names;
-}
-
 }  // namespace
 
 const Section<SystemConfig> system_section{"system", {
@@ -85,11 +79,11 @@ const Section<CvVariable> cv_section{"cv.variables[]", {
 
 const Section<IntegratorConfig> integrator_section{"integrator", {
     key(&IntegratorConfig::scheme, "scheme", "leimkuhler_matthews",
-        "time stepping; of a molecule lf_middle, which is its default, or baoab")
-        .one_of(all_scheme_names()),
+        "time stepping")
+        .one_of(scheme_names()),
     required(&IntegratorConfig::dt, "dt", "1e-4", "time step").above(0).unit("time"),
     key(&IntegratorConfig::mass, "mass", 1.0, "mass of every variable; baoab only").above(0),
-    key(&IntegratorConfig::friction, "friction", 1.0, "friction; baoab only")
+    key(&IntegratorConfig::friction, "friction", 1.0, "friction; of baoab, and of molecules")
         .above(0).unit("1/time"),
     key(&IntegratorConfig::philox_rounds, "philox_rounds", 10,
         "rounds of the random number generator: 10, or 7 for speed").from(7).to(10),
@@ -126,6 +120,12 @@ void add_model_keys(Schema& schema, const std::string& system_name, bool molecul
     schema.keys.push_back(std::move(variables));
     cv_section.add_to(schema);
     integrator_section.add_to(schema);
+    if (!molecule) return;
+    for (KeySpec& key : schema.keys)
+        if (key.path == "integrator.scheme") {
+            key.choices = {kMoleculeScheme, "baoab"};
+            key.fallback = toml_string(kMoleculeScheme);
+        }
 }
 
 namespace {
@@ -413,20 +413,7 @@ CvConfig read_cv(Config& config, const SystemConfig& system) {
     return cv;
 }
 
-// Molecules have schemes and masses of their own.
-void check_molecule_keys(const IntegratorConfig& integrator) {
-    if (integrator.scheme != kMoleculeScheme && integrator.scheme != "baoab")
-        throw KeyError("integrator.scheme",
-                       "a molecule does not move by 'integrator.scheme' = \"" + integrator.scheme + "\"",
-                       "use \"lf_middle\" or \"baoab\"");
-    if (integrator.mass != integrator_section.defaults().mass)
-        throw KeyError("integrator.mass", "key 'integrator.mass' does not go with a molecule",
-                       "leave it out: the masses stand in its files (see hydrogen_mass)");
-}
-
 IntegratorConfig read_integrator(Config& config, bool molecule) {
-    if (molecule && !config.given("integrator.scheme") && config.sound("integrator.scheme"))
-        config.set("integrator.scheme", ConfigValue::of(std::string(kMoleculeScheme)));
     const IntegratorConfig integrator = integrator_section.read(config);
     config.with({"integrator.philox_rounds"}, [&] {
         if (integrator.philox_rounds != 7 && integrator.philox_rounds != 10) {
@@ -436,13 +423,10 @@ IntegratorConfig read_integrator(Config& config, bool molecule) {
                            "give 7 or 10");
         }
     });
-    config.with({"integrator.scheme", "system.kind"}, [&] {
-        if (molecule)
-            check_molecule_keys(integrator);
-        else if (integrator.scheme == kMoleculeScheme)
-            throw KeyError("integrator.scheme",
-                           "'integrator.scheme' = \"lf_middle\" moves molecules alone",
-                           "use \"baoab\", or kind = \"molecule\" in [system]");
+    config.with({"integrator.mass", "system.kind"}, [&] {
+        if (molecule && integrator.mass != integrator_section.defaults().mass)
+            throw KeyError("integrator.mass", "key 'integrator.mass' does not go with a molecule",
+                           "leave it out: the masses stand in its files (see hydrogen_mass)");
     });
     return integrator;
 }

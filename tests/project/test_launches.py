@@ -103,8 +103,8 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
     RelativisticSeedBody SeedBody SquaredErrorBody""".split()}
 WIDE = {
     **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody CountSamples DescendBody
-        HalfChangeBody LiftedAcceptBody LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody
-        StillBody""".split()},
+        DrawVelocitiesBody HalfChangeBody LiftedAcceptBody LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody
+        RestoreBondsBody StillBody SumTermsBody TemperingBody TurnDihedralBody""".split()},
     **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody FirstBadBody
         FoldBody GridEnergyBody MoleculeForcesBody NewtonStepBody ProposalWeightBody ThinBlockBody WindowColumnsBody
         WindowEnergyBody""".split()},

@@ -33,8 +33,6 @@ def simulation(prmtop, inpcrd, atoms, seed):
         bias.addGlobalParameter(name, value)
     bias.addTorsion(*atoms, [])
     system.addForce(bias)
-    probe = openmm.CustomTorsionForce("0*theta")
-    probe.addTorsion(*atoms, [])
     integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE, 1 / unit.picosecond, DT)
     integrator.setRandomNumberSeed(seed)
     context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))

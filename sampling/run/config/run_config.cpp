@@ -30,7 +30,7 @@ const Section<RunConfig>& top_section() {
 
 // What works on samples cannot follow a run that keeps none.
 void check_store(Config& config, const RunConfig& run) {
-    for (const char* section : {"generator", "coupling", "learn"}) {
+    for (const char* section : {"generator", "coupling", "closure", "learn"}) {
         config.with({"umbrella.store", std::string(section) + ".enabled", "coupling.rounds"}, [&] {
             const bool works = std::string_view(section) == "coupling" ? run.coupling.enabled
                                                                       : config.enabled(section);
@@ -48,7 +48,7 @@ void check_store(Config& config, const RunConfig& run) {
 // What molecules do not have yet.
 void check_molecule_sections(Config& config, const RunConfig& run) {
     if (!run.molecule) return;
-    for (const char* section : {"generator", "coupling", "closure", "learn"})
+    for (const char* section : {"generator", "coupling", "learn"})
         config.with({std::string(section) + ".enabled"}, [&] {
             if (config.enabled(section))
                 throw KeyError(section, "molecules are sampled and their free energy is estimated, but they "

@@ -13,7 +13,6 @@
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
-#include "sampling/run/molecules.h"
 #include "sampling/run/config/starts.h"
 #include "sampling/run/stages/histogram.h"
 

@@ -1,6 +1,9 @@
 // samples.h5: with weights where the free energy is estimated, without them where it is not.
 #include "sampling/run/stages/store.h"
 
+#include "engine/files/files.h"
+#include "sampling/molecule/files/pdb.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/run/stages.h"
 #include "sampling/samples/samples_file.h"
 
@@ -62,5 +65,21 @@ void write_samples(Run& run, const Buffer<float>* log_weights) {
 }
 
 void store(Run& run) { write_samples(run, nullptr); }
+
+// The molecule with its atoms' names, for viewers.
+void write_reference(Run& run) {
+    const LoadedMolecule& loaded = *run.model.molecule();
+    const index D = run.model.dim();
+    std::vector<double> position = loaded.position;
+    if (position.empty()) {
+        std::vector<float> first(static_cast<std::size_t>(D));
+        for (index d = 0; d < D; ++d)
+            copy_to_host(run.stream, first.data() + d,
+                         Span<const float>(run.samples.x.span().subspan(d * run.samples.row, 1)));
+        position.assign(first.begin(), first.end());
+    }
+    write_file(run.dir / "reference.pdb",
+               format_pdb(loaded.molecule, position.data(), "atoms of lifted.dcd and samples.h5"));
+}
 
 }  // namespace microlift
