@@ -60,7 +60,9 @@ LANE_FN SetDistance<L> distance_to_set(const PassageSet& set, int dim, int cvs, 
             r2 = fma(u, u, r2);
         }
     } else {
-        for (int k = 0; k < cvs; ++k) {
+LANE_UNROLL  // no more than there are
+        for (int k = 0; k < kMaxCvs; ++k) {
+            if (k >= cvs) break;
             const L d = xi(k) - broadcast<L>(set.center[k]);
             const L u = (d - whole_turns(d, set.period[k], set.inverse_period[k])) *
                         broadcast<L>(set.inverse_radius[k]);
@@ -179,7 +181,9 @@ private:
             for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(cvs.weight[set.k][e]);
         } else {
             for (int e = 0; e < D; ++e) gradient[e] = broadcast<L>(0.0f);
-            for (int k = 0; k < cvs.n; ++k) {
+LANE_UNROLL
+            for (int k = 0; k < kMaxCvs; ++k) {
+                if (k >= cvs.n) break;
                 const L inverse = broadcast<L>(set.inverse_radius[k]);
                 const L d = cvs.value(k, x) - broadcast<L>(set.center[k]);
                 const L u = (d - whole_turns(d, set.period[k], set.inverse_period[k])) * inverse;

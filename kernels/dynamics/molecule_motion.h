@@ -83,7 +83,7 @@ LANE_UNROLL
     // Velocities across the arms, whose lengths are right.
     LANE_FN void project_velocities() {
         if constexpr (N > 0) {
-            for (int sweep = 0; sweep < (N == 1 ? 1 : entry.sweeps); ++sweep)
+            LANE_ROLLED_FOR (int sweep = 0; sweep < (N == 1 ? 1 : entry.sweeps); ++sweep)
 LANE_UNROLL
                 for (int k = 0; k < N; ++k) {
                     const L along = dot(v[k + 1] - v[0], arm[k]) *
@@ -102,7 +102,7 @@ LANE_UNROLL
                 weight[k] = number<L>(entry.turn[k]) / dot(x[k + 1] - x[0], arm[k]);
                 sum[k] = number<L>(0.0f);
             }
-            for (int sweep = 0; sweep < entry.sweeps; ++sweep)
+            LANE_ROLLED_FOR (int sweep = 0; sweep < entry.sweeps; ++sweep)
 LANE_UNROLL
                 for (int k = 0; k < N; ++k) {
                     const Vector<L> d = x[k + 1] - x[0];

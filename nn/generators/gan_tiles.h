@@ -93,7 +93,7 @@ struct CriticTileKernel {
                 g.forward(program, 1, Derivatives<0>{});
                 program.each_row(p.fake);
                 critic_sweeps(program, d, p.penalty, p.penalty_weight, p.states, p.penalty_values);
-                for (int k = 0; k < p.kept; ++k) program.each_row(p.keep[k]);
+                LANE_ROLLED_FOR (int k = 0; k < p.kept; ++k) program.each_row(p.keep[k]);
             });
         // Nothing in this kernel reads the rates.
         if (block.block() == 0 && block.thread() == 0) p.advance(0);
@@ -123,7 +123,7 @@ struct GeneratorTileKernel {
                 program.each_row(p.fake);
                 generator_sweeps(program, g, d, p.penalty, p.states, p.energy_weight,
                                  p.critic_share);
-                for (int k = 0; k < p.kept; ++k) program.each_row(p.keep[k]);
+                LANE_ROLLED_FOR (int k = 0; k < p.kept; ++k) program.each_row(p.keep[k]);
             });
     }
 };

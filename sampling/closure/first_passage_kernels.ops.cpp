@@ -39,7 +39,12 @@ struct StoredPassageBody {
                            const float (&xi)[kMaxCvs]) const {
         return distance_to_set<Portable, float>(
                    set, p.dim, p.cvs, [&](int d) { return x[d * row + column]; },
-                   [&](int k) { return xi[k]; })
+                   [&](int k) {
+                       float at = xi[0];
+LANE_UNROLL  // here and below for arrays to stay in registers
+                       for (int j = 1; j < kMaxCvs; ++j) at = k == j ? xi[j] : at;
+                       return at;
+                   })
             .signed_distance;
     }
 
@@ -49,7 +54,7 @@ struct StoredPassageBody {
         if (set.kind == PassageSet::ball) return p.ball_diffusion;
         if (set.kind == PassageSet::cv) return p.closure[(p.cvs + 2 * set.k) * p.row + column];
         float g[kMaxCvs] = {}, r2 = 1e-12f, sum = 0.0f;
-LANE_UNROLL  // here and below for arrays to stay in registers
+LANE_UNROLL
         for (int k = 0; k < kMaxCvs; ++k) {
             if (k >= p.cvs) break;
             const float d = p.xi[k * p.row + column] - set.center[k];

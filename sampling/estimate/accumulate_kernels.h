@@ -33,16 +33,17 @@ struct CountSamples {
     }
 
     LANE_FN void count_cells(index i) const {
-        if (times == 1) {
-            count_time(i, 0, 0, segments);
-            return;
-        }
-        for (index time = first * times / total; time < times; ++time) {
-            // Samples s with (first + s) · times / total = time, rounded down.
-            const index from = (time * total + times - 1) / times - first;
-            const index to = ((time + 1) * total + times - 1) / times - first;
-            if (from >= segments) return;
-            count_time(i, time, from > 0 ? from : 0, to < segments ? to : segments);
+        for (index time = times == 1 ? 0 : first * times / total; time < times; ++time) {
+            index from_sample = 0, to_sample = segments;
+            if (times > 1) {
+                // Samples s with (first + s) · times / total = time, rounded down.
+                const index begin = (time * total + times - 1) / times - first;
+                const index end = ((time + 1) * total + times - 1) / times - first;
+                if (begin >= segments) return;
+                from_sample = begin > 0 ? begin : 0;
+                to_sample = end < segments ? end : segments;
+            }
+            count_time(i, time, from_sample, to_sample);
         }
     }
 
@@ -51,22 +52,27 @@ struct CountSamples {
         uint64* const histogram =
             cell_counts + (quotient(modulo(i, replicas) * groups, replicas) * times + time) * size;
         double* const sums_of_time = xi_sums + time * 2 * cvs * trajectories;
-        double sum[2 * kMaxCvs];
-        for (int k = 0; k < cvs; ++k) {
+        double sum[2 * kMaxCvs] = {};
+LANE_UNROLL  // here and below for arrays to stay in registers
+        for (int k = 0; k < kMaxCvs; ++k) {
+            if (k >= cvs) break;
             sum[2 * k] = sums_of_time[k * trajectories + i];
             sum[2 * k + 1] = sums_of_time[(cvs + k) * trajectories + i];
         }
         for (index s = from_sample; s < to_sample; ++s) {
             const index column = s * trajectories + i;
-            double offset[kMaxCvs];
+            double offset[kMaxCvs] = {};
             index cell = 0;
             bool bad = false;
-            for (int k = 0; k < cvs; ++k) bad = bad || is_bad(xi[k * row + column]);
+LANE_UNROLL
+            for (int k = 0; k < kMaxCvs; ++k) bad = bad || (k < cvs && is_bad(xi[k * row + column]));
             if (bad) {
                 atomic_add(&cell_counts[groups * times * size], 1);
                 continue;
             }
-            for (int k = 0; k < cvs; ++k) {
+LANE_UNROLL
+            for (int k = 0; k < kMaxCvs; ++k) {
+                if (k >= cvs) break;
                 const float value = xi[k * row + column];
                 cell = cell * cells.cells[k] + cells.cell(k, static_cast<double>(value), &offset[k]);
                 const double d = nearest_image(static_cast<double>(value) -
@@ -76,11 +82,16 @@ struct CountSamples {
                 sum[2 * k + 1] = fma(d, d, sum[2 * k + 1]);
             }
             atomic_add(&histogram[cell], 1);
-            for (int k = 0; k < cvs; ++k)
+LANE_UNROLL
+            for (int k = 0; k < kMaxCvs; ++k) {
+                if (k >= cvs) break;
                 atomic_add(&cell_offsets[k * size + cell],
                            static_cast<uint64>(offset[k] * kOffsetScale));
+            }
         }
-        for (int k = 0; k < cvs; ++k) {
+LANE_UNROLL
+        for (int k = 0; k < kMaxCvs; ++k) {
+            if (k >= cvs) break;
             sums_of_time[k * trajectories + i] = sum[2 * k];
             sums_of_time[(cvs + k) * trajectories + i] = sum[2 * k + 1];
         }
@@ -93,7 +104,9 @@ struct CountSamples {
             const index column = s * trajectories + i;
             index bin = 0;
             bool inside = true;
-            for (int k = 0; k < cvs; ++k) {
+LANE_UNROLL
+            for (int k = 0; k < kMaxCvs; ++k) {
+                if (k >= cvs) break;
                 float at = (xi[k * row + column] - from[k]) * per_width[k];
                 if (cells.round[k]) {  // rounding at the ends, which are one
                     const float most = static_cast<float>(axis_bins[k]);

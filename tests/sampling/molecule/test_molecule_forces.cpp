@@ -97,6 +97,21 @@ TEST_CASE("every solvent model agrees with its definition, with salt and without
             }
 }
 
+TEST_CASE("a large molecule's solvent, whose pairs are not stored, agrees on every device") {
+    for (const auto& [kind, kappa] : {std::pair{SolventKind::gbn, 0.9}, std::pair{SolventKind::obc1, 0.0}}) {
+        RandomMolecule random(kMostStored + 3, 5, kind, kappa);
+        for (double& x : random.x) x = static_cast<float>(x);  // as single precision can hold it
+        const auto expected = evaluate<double>(Device::cpu(2), random.molecule, random.x, 2);
+        for (const Device& device : test_devices()) {
+            const auto fine = evaluate<double>(device, random.molecule, random.x, 2);
+            CHECK(fine.force == expected.force);
+            CHECK(fine.energy == expected.energy);
+            const auto coarse = evaluate<float>(device, random.molecule, random.x, 2);
+            CHECK(largest_difference(coarse.force, fine.force) < 1e-5 * largest(fine.force));
+        }
+    }
+}
+
 TEST_CASE("a large molecule's solvent, whose pairs are not stored, agrees too") {
     const RandomMolecule random(kMostStored + 3, 5, SolventKind::gbn, 0.9);
     const Molecule& m = random.molecule;
