@@ -182,6 +182,33 @@ private:
     Rows states_;
 };
 
+// An angle of two variables that jumps by two of the periods given takes states on opposite sides for one
+// another: whether forces there are opposite, too.
+bool opposite_sides_alike(const FormulaSystem& system, std::size_t k) {
+    Expressions graph = system.graph;
+    const std::vector<NodeId> slopes = graph.gradient(system.cv_nodes[k], system.dim);
+    for (const double length : {0.1, 1.0, 10.0}) {
+        std::mt19937_64 random(3);
+        Rows x(static_cast<std::size_t>(system.dim), std::vector<double>(kStates));
+        for (auto& row : x)
+            for (double& v : row) v = length * (static_cast<double>(random() >> 11) * 0x1p-52 - 1.0);
+        Rows there = x;
+        std::vector<double> sign(x.size(), 1.0);
+        for (std::size_t d = 0; d < x.size(); ++d) {
+            if (graph.is_constant(slopes[d])) continue;
+            sign[d] = -1;
+            for (double& v : there[d]) v = -v;
+        }
+        const Rows before = evaluated(graph, system.drift_nodes, x),
+                   after = evaluated(graph, system.drift_nodes, there);
+        for (std::size_t d = 0; d < x.size(); ++d)
+            for (std::size_t i = 0; i < before[d].size(); ++i)
+                if (std::fabs(after[d][i] - sign[d] * before[d][i]) > kUnlike * std::fabs(before[d][i]))
+                    return false;
+    }
+    return true;
+}
+
 // A variable that may go round: by how much it changes in a turn, and where that begins.
 struct Turn {
     std::size_t variable;
@@ -202,13 +229,29 @@ std::vector<Turn> turns_of(const FormulaSystem& system, std::size_t k, double pe
     return found;
 }
 
+// The cut of an angle is where its turn ends, in the same state; half a turn before it is in another.
+void find_other_sides(const FormulaSystem& system, const std::vector<double>& jumps, double period,
+                      std::size_t k, const Model& model) {
+    const bool twice = std::any_of(jumps.begin(), jumps.end(), [&](double jump) {
+        return std::round(jump / period) == 2;
+    });
+    if (!twice || opposite_sides_alike(system, k)) return;
+    throw KeyError("cv.variables[" + std::to_string(k) + "]",
+                   "the windows go all round '" + printable(model.cv_names()[k], 80) +
+                       "', which jumps by two of its periods: values a period apart are states on "
+                       "opposite sides, where the forces are others, and windows do not lead from one to "
+                       "the other",
+                   "give the period " + toml_number(2 * period) + " and windows all round that");
+}
+
 void find_seam(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model,
                std::size_t k) {
     const FormulaSystem& system = model.formulas();
     const double period = config.cv.variables[k].period;
     if (!umbrella.all_round(k)) return;
-    // The cut of an angle is where its turn ends, in the same state.
-    if (!system.cvs[k].linear && !jumps_of(system.graph, system.cv_nodes[k]).empty()) return;
+    const std::vector<double> jumps =
+        system.cvs[k].linear ? std::vector<double>{} : jumps_of(system.graph, system.cv_nodes[k]);
+    if (!jumps.empty()) return find_other_sides(system, jumps, period, k, model);
     const std::vector<Turn> turns = turns_of(system, k, period, umbrella.from[k]);
     const std::string name = printable(model.cv_names()[k], 80);
     if (turns.empty())

@@ -266,6 +266,18 @@ TEST_CASE("collective variables: windows all round a curved one") {
     job.potential = "(x^2-1)^2 + 10*y^2";
     round("x + 0.3*sin(x)");
     says(job, "its forces are others there");
+    // Twice an angle takes opposite sides for one another.
+    job.more = "initial = [1.0, 0.0]\n";
+    round("2*atan2(y,x)");
+    for (const char* right : {"20*(x^2+y^2-1)^2", "20*(x^2+y^2-1)^2 + x*y"}) {
+        CAPTURE(right);
+        job.potential = right;
+        CHECK(job.refusal() == "");
+    }
+    job.potential = "20*(x^2+y^2-1)^2 + x";
+    says(job, "which jumps by two of its periods");
+    round("atan2(y,x)");
+    CHECK(job.refusal() == "");
 }
 
 TEST_CASE("collective variables: two that depend on one another are refused") {
