@@ -99,10 +99,14 @@ Table parse_npy(const std::filesystem::path& file, const std::string& bytes, boo
     table.columns = shape.back();
     const std::size_t item = is_double ? 8 : 4;
     const std::size_t available = (bytes.size() - start - length) / item;
-    if (table.columns <= 0 || table.rows <= 0 ||
-        static_cast<std::size_t>(table.columns) > available ||
+    if (table.columns <= 0 || table.rows <= 0) {
+        throw InputError(file.string() + ": its shape (" + std::to_string(table.rows) + ", " +
+                         std::to_string(table.columns) + ") holds no states; give at least one, a row "
+                         "each");
+    }
+    if (static_cast<std::size_t>(table.columns) > available ||
         static_cast<std::size_t>(table.rows) > available / static_cast<std::size_t>(table.columns)) {
-        bad_table(file, "it is empty or cut off");
+        bad_table(file, "it is cut off");
     }
     const auto count = static_cast<std::size_t>(table.rows * table.columns);
     table.values.resize(count);

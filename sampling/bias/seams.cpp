@@ -10,6 +10,7 @@
 #include "engine/config/value.h"
 #include "engine/text.h"
 #include "sampling/bias/cv_checks.h"
+#include "sampling/formula/cuts.h"
 
 namespace microlift {
 namespace {
@@ -22,6 +23,8 @@ constexpr double kOfChange = 0.25;
 constexpr double kRounding = 1e-6;
 constexpr std::array<double, 3> kWithin{0.146, 0.382, 0.618};  // of a turn
 constexpr index kPartsOfTurn = 512;  // of the way round, for the work along it
+constexpr double kOfPeriod = 1e-3;   // digits of a period that may be left out
+constexpr int kScales = 48;          // halvings and doublings of a turn that is looked for
 
 using Rows = std::vector<std::vector<double>>;
 
@@ -117,23 +120,153 @@ private:
     double turn_, begin_;
 };
 
+// ξ that is curved and has no cut, as the sum of a variable and a sine of it: a turn is a shift of one
+// variable by which ξ changes by its period, wherever it begins.
+class CurvedTurn {
+public:
+    CurvedTurn(const FormulaSystem& system, std::size_t k, std::size_t variable, double period)
+        : system_(system), node_(system.cv_nodes[k]), variable_(variable), period_(period),
+          states_(static_cast<std::size_t>(system.dim), std::vector<double>(kStates)) {
+        std::mt19937_64 random(2);
+        for (auto& row : states_)
+            for (double& v : row) v = static_cast<double>(random() >> 11) * 0x1p-52 - 1.0;
+    }
+
+    // 0: there is none.
+    double find() const {
+        for (std::size_t i = 0; i < kStates; ++i)
+            for (const double sign : {1.0, -1.0})
+                if (const double shift = first_from(i, sign); shift != 0 && holds(shift)) return shift;
+        return 0;
+    }
+
+private:
+    // By how much ξ changes along a shift, from every state.
+    std::vector<double> changes(double shift) const {
+        Rows there = states_;
+        for (double& v : there[variable_]) v += shift;
+        std::vector<double> after = evaluated(system_.graph, {node_}, there)[0];
+        const std::vector<double> before = evaluated(system_.graph, {node_}, states_)[0];
+        for (std::size_t i = 0; i < after.size(); ++i) after[i] -= before[i];
+        return after;
+    }
+    // The first shift of a state after which ξ has changed by a period.
+    double first_from(std::size_t state, double sign) const {
+        const auto far = [&](double shift) { return std::fabs(changes(sign * shift)[state]) >= period_; };
+        double low = 0, high = std::ldexp(period_, -kScales / 2);
+        for (int i = 0; i < kScales && !far(high); ++i) low = high, high *= 2;
+        if (!far(high)) return 0;
+        constexpr int kSlices = 64;  // ξ may come back within the last doubling
+        for (int i = 1; i < kSlices; ++i)
+            if (const double at = low + (high - low) * i / kSlices; far(at)) {
+                high = at;
+                break;
+            }
+        for (int i = 0; i < 60; ++i) {
+            const double middle = 0.5 * (low + high);
+            (far(middle) ? high : low) = middle;
+        }
+        return sign * high;
+    }
+    bool holds(double shift) const {
+        for (const double change : changes(shift))
+            if (std::isfinite(change) && std::fabs(std::fabs(change) - period_) > kOfPeriod * period_)
+                return false;
+        return true;
+    }
+
+    const FormulaSystem& system_;
+    NodeId node_;
+    std::size_t variable_;
+    double period_;
+    Rows states_;
+};
+
+// An angle of two variables that jumps by two of the periods given takes states on opposite sides for one
+// another: whether forces there are opposite, too.
+bool opposite_sides_alike(const FormulaSystem& system, std::size_t k) {
+    Expressions graph = system.graph;
+    const std::vector<NodeId> slopes = graph.gradient(system.cv_nodes[k], system.dim);
+    for (const double length : {0.1, 1.0, 10.0}) {
+        std::mt19937_64 random(3);
+        Rows x(static_cast<std::size_t>(system.dim), std::vector<double>(kStates));
+        for (auto& row : x)
+            for (double& v : row) v = length * (static_cast<double>(random() >> 11) * 0x1p-52 - 1.0);
+        Rows there = x;
+        std::vector<double> sign(x.size(), 1.0);
+        for (std::size_t d = 0; d < x.size(); ++d) {
+            if (graph.is_constant(slopes[d])) continue;
+            sign[d] = -1;
+            for (double& v : there[d]) v = -v;
+        }
+        const Rows before = evaluated(graph, system.drift_nodes, x),
+                   after = evaluated(graph, system.drift_nodes, there);
+        for (std::size_t d = 0; d < x.size(); ++d)
+            for (std::size_t i = 0; i < before[d].size(); ++i)
+                if (std::fabs(after[d][i] - sign[d] * before[d][i]) > kUnlike * std::fabs(before[d][i]))
+                    return false;
+    }
+    return true;
+}
+
+// A variable that may go round: by how much it changes in a turn, and where that begins.
+struct Turn {
+    std::size_t variable;
+    double turn, begin;
+};
+
+std::vector<Turn> turns_of(const FormulaSystem& system, std::size_t k, double period, double from) {
+    std::vector<Turn> found;
+    const FormulaSystem::Cv& cv = system.cvs[k];
+    for (std::size_t d = 0; d < static_cast<std::size_t>(system.dim); ++d) {
+        if (!cv.linear) {
+            if (const double turn = CurvedTurn(system, k, d, period).find(); turn != 0)
+                found.push_back({d, turn, 0});
+        } else if (cv.weights[d] != 0.0) {
+            found.push_back({d, period / cv.weights[d], (from - cv.offset) / cv.weights[d]});
+        }
+    }
+    return found;
+}
+
+// The cut of an angle is where its turn ends, in the same state; half a turn before it is in another.
+void find_other_sides(const FormulaSystem& system, const std::vector<double>& jumps, double period,
+                      std::size_t k, const Model& model) {
+    const bool twice = std::any_of(jumps.begin(), jumps.end(), [&](double jump) {
+        return std::round(jump / period) == 2;
+    });
+    if (!twice || opposite_sides_alike(system, k)) return;
+    throw KeyError("cv.variables[" + std::to_string(k) + "]",
+                   "the windows go all round '" + printable(model.cv_names()[k], 80) +
+                       "', which jumps by two of its periods: values a period apart are states on "
+                       "opposite sides, where the forces are others, and windows do not lead from one to "
+                       "the other",
+                   "give the period " + toml_number(2 * period) + " and windows all round that");
+}
+
 void find_seam(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model,
                std::size_t k) {
     const FormulaSystem& system = model.formulas();
     const double period = config.cv.variables[k].period;
-    const FormulaSystem::Cv& cv = system.cvs[k];
-    if (!umbrella.all_round(k) || !cv.linear) return;
+    if (!umbrella.all_round(k)) return;
+    const std::vector<double> jumps =
+        system.cvs[k].linear ? std::vector<double>{} : jumps_of(system.graph, system.cv_nodes[k]);
+    if (!jumps.empty()) return find_other_sides(system, jumps, period, k, model);
+    const std::vector<Turn> turns = turns_of(system, k, period, umbrella.from[k]);
+    const std::string name = printable(model.cv_names()[k], 80);
+    if (turns.empty())
+        throw KeyError("cv.variables[" + std::to_string(k) + "]",
+                       "the windows go all round '" + name + "', but no shift of a variable changes it by "
+                           "its period " + toml_number(period) + " wherever it begins",
+                       "leave 'period' out, or give the one that it has");
     bool meets = false;
     double work = 0;
-    for (std::size_t d = 0; d < cv.weights.size() && !meets; ++d) {
-        if (cv.weights[d] == 0.0) continue;
-        const Seam seam(system, d, period / cv.weights[d],
-                        (umbrella.from[k] - cv.offset) / cv.weights[d]);
+    for (std::size_t i = 0; i < turns.size() && !meets; ++i) {
+        const Seam seam(system, turns[i].variable, turns[i].turn, turns[i].begin);
         meets = seam.forces_meet();
         if (meets) work = seam.work();
     }
     if (meets && work < kMostWork) return;
-    const std::string name = printable(model.cv_names()[k], 80);
     throw KeyError("cv.variables[" + std::to_string(k) + "]",
                    "the windows go all round '" + name +
                        "', but the system is not the same a period on: " +

@@ -410,17 +410,11 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
         std::vector<double> m, me, v, ve;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const BurstPoint& p = moments.point(l, i);
-            // What every step rounds is noise of the displacements. Rounding that all bursts share: of the
-            // start, and of formulas as if they were those of a start beside.
-            const std::size_t low = i > 0 ? i - 1 : i, high = std::min(i + 1, x.size() - 1);
-            const double moved = kSpacing * x[i] / (x[high] - x[low]);
-            const BurstPoint &before = moments.point(l, low), &after = moments.point(l, high);
+            // What every step rounds is noise of the displacements; what formulas round is not.
             m.push_back(p.mean[0]);
-            me.push_back(std::hypot(p.mean_error[0], 2 * kSpacing * p.mean[0],
-                                    moved * (after.mean[0] - before.mean[0])));
+            me.push_back(std::hypot(p.mean_error[0], 2 * kRounded * p.mean[0]));
             v.push_back(p.covariance[0]);
-            ve.push_back(std::hypot(p.covariance_error[0], kRounded * p.covariance[0],
-                                    moved * (after.covariance[0] - before.covariance[0])));
+            ve.push_back(std::hypot(p.covariance_error[0], kRounded * p.covariance[0]));
             lag.apparent.drift.push_back(m[i] / lag.tau);
             lag.apparent.drift_error.push_back(me[i] / lag.tau);
             lag.apparent.diffusion.push_back(v[i] / (2 * lag.tau));

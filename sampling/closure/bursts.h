@@ -12,8 +12,8 @@
 
 namespace microlift {
 
-// Relative, of a displacement: half the spacing of single precision, and what rounding to it does.
-inline constexpr double kSpacing = 6e-8, kRounded = 3.4e-8;  // the latter over √3
+// Relative: what rounding to single precision does, half its spacing over √3.
+inline constexpr double kRounded = 3.4e-8;
 
 // --- where bursts start ------------------------------------------------------------------------
 

@@ -192,30 +192,16 @@ void take_out_curvature(TwoLag& lag, const BurstMoments& m, const Neighbours& ne
     }
 }
 
-// Of what one lag shows at one value. What every step rounds is noise of the displacements; all bursts
-// share the rounding of the start and, as if formulas were those of a start beside, theirs.
-std::array<double, 5> measured_error(const BurstMoments& m, const Neighbours& near, std::size_t lag,
-                                     std::size_t v) {
-    const BurstPoint& p = m.point(lag, v);
-    const double t = m.tau(lag);
-    const auto wide = [&](std::size_t k) { return std::sqrt(std::max(0.0, p.covariance[2 * k])); };
-    const auto moved = [&](const auto& quantity) {
-        double by[2] = {};
-        for (std::size_t axis = 0; axis < 2; ++axis)
-            for (const Term& term : slope(m, near, v, axis))
-                by[axis] += kSpacing * m.values[v][axis] * term.weight *
-                            quantity(m.point(lag, term.value));
-        return std::hypot(by[0], by[1]);
-    };
+// Of what one lag shows at one value. What every step rounds is noise of the displacements; what formulas
+// round is not.
+std::array<double, 5> measured_error(const BurstPoint& p, double t) {
     const auto mean = [&](std::size_t k) {
-        const double start = moved([k](const BurstPoint& q) { return q.mean[k]; });
-        return std::hypot(p.mean_error[k], 2 * kSpacing * p.mean[k], start) / t;
+        return std::hypot(p.mean_error[k], 2 * kRounded * p.mean[k]) / t;
     };
-    const auto covariance = [&](std::size_t o, std::size_t a, std::size_t b) {
-        const double start = moved([o](const BurstPoint& q) { return q.covariance[o]; });
-        return std::hypot(p.covariance_error[o], kRounded * wide(a) * wide(b), start) / (2 * t);
+    const auto covariance = [&](std::size_t o) {
+        return std::hypot(p.covariance_error[o], kRounded * p.covariance[o]) / (2 * t);
     };
-    return {mean(0), mean(1), covariance(0, 0, 0), covariance(1, 0, 1), covariance(2, 1, 1)};
+    return {mean(0), mean(1), covariance(0), covariance(1), covariance(2)};
 }
 
 }  // namespace
@@ -233,7 +219,7 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
             const double t = lag.tau;
             lag.apparent.push_back({p.mean[0] / t, p.mean[1] / t, p.covariance[0] / (2 * t),
                                     p.covariance[1] / (2 * t), p.covariance[2] / (2 * t)});
-            error.push_back(measured_error(m, near, l, v));
+            error.push_back(measured_error(p, t));
         }
         lag.error = error;
         for (std::size_t v = 0; v < n; ++v) {

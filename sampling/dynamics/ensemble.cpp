@@ -84,7 +84,7 @@ void Ensemble::check_finite(const std::function<std::string(index)>& describe) {
     throw NumericError("a trajectory blew up: trajectory " + std::to_string(trajectory) + " (" +
                        describe(trajectory) + ") was no longer finite at step " +
                        std::to_string(step) + "; choose a smaller integrator.dt" +
-                       " (or a smaller stiffness)");
+                       " (or a smaller stiffness, or an umbrella.initial where forces are smaller)");
 }
 
 std::vector<uint64> Ensemble::accepted() {

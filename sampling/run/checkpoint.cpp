@@ -1,6 +1,5 @@
 #include "sampling/run/checkpoint.h"
 
-#include "engine/files/hash.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
 
@@ -13,17 +12,10 @@ bool is_kept(const Run& run, const Product* product) {
     return !run.position.done() || product == &run.position || product == &run.record;
 }
 
-std::string configuration_of(const Run& run) {
-    const std::string text = run.config.config.to_toml();
-    Hash64 hash;
-    hash.add(text.data(), text.size());
-    return hash.digits();
-}
-
 void need_same_configuration(const Run& run, const Store& store) {
     const auto found = store.attributes.find("configuration");
     // There is none in a checkpoint of an earlier version.
-    if (found != store.attributes.end() && found->second != configuration_of(run))
+    if (found != store.attributes.end() && found->second != run.config.checksum())
         throw InputError((run.dir / "checkpoint.h5").string() +
                          ": it belongs to another configuration than config.toml beside it; put back "
                          "the one that is missing, or begin anew with --force");
@@ -36,7 +28,7 @@ void save_checkpoint(Run& run) {
     for (const Product* product : run.products())
         if (is_kept(run, product)) product->save(store);
     store.attributes["math"] = mathematics_name(run.config.integrator.portable_math);
-    store.attributes["configuration"] = configuration_of(run);
+    store.attributes["configuration"] = run.config.checksum();
     store.save(run.dir / "checkpoint.h5");
 }
 

@@ -5,9 +5,11 @@
 #include <filesystem>
 
 #include "engine/files/files.h"
+#include "engine/files/safetensors.h"
 #include "engine/progress.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/lift/lifting.h"
+#include "sampling/run/config/inputs.h"
 #include "sampling/run/pipeline.h"
 
 namespace microlift {
@@ -28,7 +30,10 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
     if (static_cast<int>(options.at.size()) != model.n_cvs())
         throw InputError("--at: " + std::to_string(options.at.size()) + " values for " +
                          std::to_string(model.n_cvs()) + " collective variables; give one for each");
-    Lifter lifter(stream, model, Generator(stream, weights), run.generator.project);
+    const SafeTensors content = read_safetensors(weights);
+    const auto configuration = content.metadata.find("configuration");
+    if (configuration != content.metadata.end()) check_same_run(weights, configuration->second, run);
+    Lifter lifter(stream, model, Generator(stream, content), run.generator.project);
     for (int k = 0; k < model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
         if (!std::isfinite(static_cast<float>(options.at[i])))

@@ -3,6 +3,7 @@
 
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/learn/learn.h"
+#include "sampling/run/config/inputs.h"
 #include "sampling/run/pipeline.h"
 #include "sampling/samples/samples_file.h"
 
@@ -65,6 +66,7 @@ std::string learn_from_run(const LearnOptions& options, Progress& progress) {
         throw InputError(file.string() + ": its samples have no weights, which [estimate] finds; add "
                          "that to the run, or take the biased samples as they are with --unweighted");
     check_names(reader.info(), model, file);
+    check_same_run(file, reader.info().configuration, run);
     const std::vector<index> rows = samples_to_read(reader.info().samples, options, seed);
     const std::string out =
         options.out_file.empty() ? (dir / "diffusion_map.json").string() : options.out_file;

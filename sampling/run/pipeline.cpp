@@ -39,6 +39,7 @@ void describe(Run& run) {
     Json& metrics = run.record.metrics;
     if (!metrics["stages"].is_object()) metrics["stages"] = Json::object();
     metrics["version"] = MICROLIFT_VERSION;
+    metrics["configuration"] = run.config.checksum();
     metrics["system"] = describe_system(run.model);
     metrics["device"] = run.device.description();
     metrics["threads"] = run.device.threads();

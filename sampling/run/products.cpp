@@ -249,6 +249,9 @@ void Samples::load_rows(Buffer<float>& to, std::span<const float> from, index co
 void Samples::load_file() {
     const SamplesReader file(file_);
     const index count = file.info().samples;
+    if (!file.info().configuration.empty() && file.info().configuration != configuration_)
+        throw InputError(file_.string() + ": a run of another configuration wrote it; put back the one that "
+                                          "is missing, or begin anew with --force");
     if (static_cast<int>(file.info().variables.size()) != dim ||
         static_cast<int>(file.info().cvs.size()) != n_cvs)
         throw InputError(file_.string() + ": it holds samples of another system; begin anew with --force");

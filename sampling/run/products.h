@@ -69,7 +69,9 @@ struct Windows final : Product, BiasWindows {
 
 // The stored samples. A checkpoint holds them as long as no samples.h5 does.
 struct Samples final : Product, SampleSet {
-    Samples(Stream& stream, const fs::path& file) : stream_(&stream), file_(file) {}
+    // configuration: the checksum that the file has to have.
+    Samples(Stream& stream, const fs::path& file, std::string configuration)
+        : stream_(&stream), file_(file), configuration_(std::move(configuration)) {}
     void reserve(int dims, int cvs, index capacity);
     bool in_file = false;
     bool weighted = false;     // whether anyone asks for the weights
@@ -82,6 +84,7 @@ private:
     void load_file();
     Stream* stream_;
     fs::path file_;
+    std::string configuration_;
 };
 
 // Of a run that keeps counts and sums instead of samples.

@@ -21,7 +21,7 @@ Run::Run(const RunConfig& of, const RunOptions& options, const Device& on, Progr
     : config(of), dir(options.out_dir), progress(to), device(on), stream(device), model(of),
       grid(of.grid()), free(free_variables(model)),
       kernel(model.path_kernel(model.path_setup(of.integrator))),
-      samples(stream, dir / "samples.h5"), histogram(stream) {
+      samples(stream, dir / "samples.h5", of.checksum()), histogram(stream) {
     samples.reserve(model.dim(), model.n_cvs(), sample_capacity(config));
     samples.weighted = config.learn.enabled;
     windows.beta = model.cv_beta();

@@ -37,6 +37,7 @@ SamplesWriter::SamplesWriter(const std::filesystem::path& file, const SamplesInf
     file_.add_array("window", {DType::i64, {info.samples}});
     if (info.weighted) file_.add_array("weight", {DType::f64, {info.samples}});
     file_.attribute("/", "system", info.system);
+    if (!info.configuration.empty()) file_.attribute("/", "configuration", info.configuration);
     file_.attribute("state", "variables", info.variables);
     file_.attribute("state", "units", or_empty(info.units, info.variables.size()));
     file_.attribute("cv", "variables", info.cvs);
@@ -92,9 +93,13 @@ SamplesReader::SamplesReader(const std::filesystem::path& file) : file_(file, "s
     info_.units = file_.texts("state", "units");
     info_.cvs = file_.texts("cv", "variables");
     info_.cv_units = file_.texts("cv", "units");
-    const auto found = file_.attributes().find("system");
+    const auto told = [&](const char* name) {
+        const auto found = file_.attributes().find(name);
+        return found == file_.attributes().end() ? std::string() : found->second;
+    };
     info_.weighted = file_.has("weight");
-    info_.system = found == file_.attributes().end() ? "" : found->second;
+    info_.system = told("system");
+    info_.configuration = told("configuration");
     const auto is_matrix = [&](const ArrayInfo& array, std::size_t columns) {
         return array.shape.size() == 2 && array.shape[0] == info_.samples &&
                array.shape[1] == static_cast<index>(columns);

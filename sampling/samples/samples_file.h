@@ -2,7 +2,8 @@
 // samples.h5: the stored samples, readable with h5py. /state (sample, variable) and /cv (sample, cv)
 // are float32, /window (sample) int64, /weight (sample) float64, the log of the unbiasing weight, which is
 // missing where no free energy was estimated.
-// Attributes: variables, units of /state; variables, units of /cv; units of /weight.
+// Attributes: variables, units of /state; variables, units of /cv; units of /weight; of the file, the system
+// and the checksum of the run's configuration.
 
 #include <filesystem>
 #include <functional>
@@ -24,6 +25,7 @@ struct SamplesInfo {
     std::vector<double> centers;    // (window, cv), of the bias; an attribute of /window
     std::vector<double> stiffness;  // one for each cv
     std::string system;             // what made them, for people
+    std::string configuration;      // its checksum; empty in files of an earlier version
 };
 
 class SamplesWriter {

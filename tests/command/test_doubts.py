@@ -109,6 +109,9 @@ class Doubts(Scratch):
         self.assertEqual(np.isfinite(error).sum() + np.isinf(error).sum() + np.isnan(error).sum(),
                          40)
 
+    def test_one_bin(self):
+        self.assertSaid("there is one bin", self.warnings(WELL, "estimate.bins=1"))
+
     def test_few_blocks(self):
         self.assertIn("estimate.blocks", self.error(WELL, "estimate.blocks=2", status=2))
         # Two replicas, too short to divide: no error bars; long enough: segments of time.

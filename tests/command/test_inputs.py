@@ -161,6 +161,34 @@ class Inputs(Scratch):
             30)
         run(BINARY, "report", self.dir / "out")
 
+    def test_files_of_another_run(self):
+        job = self.project / "job.toml"
+        for out, seed in (("one", 1), ("other", 2)):
+            self.start(job, out, f"seed={seed}")
+        one, other = self.dir / "one", self.dir / "other"
+        lift = (BINARY, "generate", one, "--at", 0.5, "-n", 10, "--quiet", "-o", self.dir / "states.npy")
+        refusals = {"generator.safetensors": lift, "samples.h5": (BINARY, "learn", one, "--quiet")}
+        for name, command in refusals.items():
+            own = (one / name).read_bytes()
+            shutil.copy(other / name, one / name)
+            done = run(*command, status=2)
+            self.assertIn(f"{name}: a run of another configuration than config.toml beside it", done.stderr)
+            if name == "samples.h5":
+                self.assertIn("wrote it than metrics.json", run(BINARY, "report", one, status=2).stderr)
+            (one / name).write_bytes(own)
+            run(*command)
+
+    def test_no_states(self):
+        empty = self.dir / "empty.npy"
+        for shape in ((0, 2), (3, 0)):
+            np.save(empty, np.zeros(shape))
+            done = self.start(self.project / "job.toml", "out", f'umbrella.initial="{empty}"', status=2)
+            self.assertIn(f"its shape ({shape[0]}, {shape[1]}) holds no states", done.stderr)
+        np.save(empty, np.zeros((3, 2)))
+        empty.write_bytes(empty.read_bytes()[:-8])
+        done = self.start(self.project / "job.toml", "out", f'umbrella.initial="{empty}"', status=2)
+        self.assertIn("it is cut off", done.stderr)
+
     def test_directories_that_are_no_run(self):
         small = ("generator.enabled=false", "learn.enabled=false", "umbrella.steps=100")
         job = self.project / "job.toml"

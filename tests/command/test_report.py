@@ -787,6 +787,27 @@ class TestFindings(unittest.TestCase):
         self.assertIn("two halves of the data agree", page.text)
         self.assertNotIn("two halves", page.boxes["warnings"])
 
+    def test_a_passed_check_is_said_once(self):
+        """The run's own check speaks where the report has one of the same thing."""
+        x = np.linspace(-1, 1, 21)
+        rows = [(float(a), float(a * a), 0.02) for a in x]
+        own = {"name": "exact", "passed": "free energy and averages agree", "found": False}
+        for checks, said in (([], 1), ([own], 0), ([own | {"found": True}], 1)):
+            run = self.run_with({"checks": checks}, rows)
+            run.tables["exact"] = run.tables["free_energy"]
+            passed = review.review(run)[2]
+            self.assertEqual(sum("agrees with the exact one" in p for p in passed), said)
+
+    def test_centres_lie_where_samples_are(self):
+        """All round a period centres and samples are told in the period of the bins."""
+        x = 2 * np.pi * (np.arange(60) + 0.5) / 60
+        rows = [(float(a), float(np.cos(a)), 0.02) for a in x]
+        windows = [{"center": [float(c)]} for c in np.linspace(-np.pi, np.pi, 8, endpoint=False)]
+        run = self.run_with({"system": {"periods": [2 * np.pi]}, "windows": windows}, rows)
+        self.assertTrue(((run.centers > -1e-9) & (run.centers < 2 * np.pi)).all())
+        np.testing.assert_allclose(np.exp(1j * run.centers[:, 0]),
+                                   [np.exp(1j * w["center"][0]) for w in windows], atol=1e-12)
+
     def test_a_warning_is_said_once(self):
         """Six warnings of one kind are one sentence and a table, and no section repeats them."""
         poor = "the collective variable is poor: "

@@ -231,6 +231,20 @@ TEST_CASE("messages hold nothing that a terminal obeys") {
     CHECK(printable("0123456789", 4, Controls::blank) == "0123...");
     CHECK(printable("012ξ", 4, Controls::blank) == "012...");
     CHECK(printable("012ξ", 5, Controls::blank) == "012ξ");
+    CHECK(printable("01ξ345", 4, Controls::blank) == "01ξ...");
+}
+
+TEST_CASE("messages are UTF-8, whatever a file holds") {
+    const auto blank = [](const std::string& text) {
+        return printable(text, kWholeText, Controls::blank);
+    };
+    for (const char* right : {"é", "ξ²", "â¬", "ð", "í¿"})
+        CHECK(blank(right) == right);
+    CHECK(blank("café!") == "caf !");
+    CHECK(printable("café!", kWholeText, Controls::escape) == "caf\xe9!");
+    // A lone continuation, too long a form, half a surrogate pair, beyond U+10FFFF, cut off.
+    for (const char* wrong : {"", "À¯", "à¯", "í ", "ô", "â"})
+        CHECK(blank(wrong).find_first_not_of(' ') == std::string::npos);
 }
 
 TEST_CASE("numbers of messages") {

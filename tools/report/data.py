@@ -193,6 +193,10 @@ class Run:
 
     def read_samples(self, path):
         with h5py.File(path, "r") as file:
+            made = {str(c) for c in (self.metrics.get("configuration"), *attribute_strings(file, "configuration"))
+                    if c}
+            if len(made) > 1:
+                raise ValueError("a run of another configuration wrote it than metrics.json beside it")
             rows = {len(file[name]) for name in ("state", "cv", "window") if name in file}
             if len(rows) > 1:
                 raise ValueError("/state, /cv and /window differ in length")
@@ -281,6 +285,26 @@ class Run:
                                      for k in np.unique(self.window)])
         else:
             self.centers = np.empty((0, 1))
+        self.wrap_round()
+
+    def wrap_round(self):
+        """Of what goes all round a period, centres and samples in the period of the free energy's bins."""
+        table = self.tables.get("free_energy")
+        for k, period in enumerate(self.periods):
+            if not period > 0:
+                continue
+            bins = table["cv"][:, k] if table else self.centers[:, k:k + 1]
+            middle = (np.min(bins) + np.max(bins)) / 2 if np.size(bins) else 0.0
+
+            def wrapped(values):
+                return middle + (values - middle + period / 2) % period - period / 2
+
+            self.centers[:, k] = wrapped(self.centers[:, k])
+            if self.cv is not None:
+                self.cv[:, k] = wrapped(self.cv[:, k])
+            if self.state is not None and self.cv_formulas[k] in self.variables:
+                d = self.variables.index(self.cv_formulas[k])
+                self.state[:, d] = wrapped(self.state[:, d])
 
     def of_windows(self, key):
         return numbers([w.get(key) for w in self.windows])

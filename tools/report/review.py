@@ -204,7 +204,7 @@ def check_windows(run, warnings, notes, passed):
         warnings.append(f"Neighbouring windows hardly overlap: {where}. Free-energy differences "
                         "across the gap rest on few samples; add windows or lower the stiffness.")
     elif np.isfinite(overlap).any() and not len(bad):
-        passed.append("all neighbouring windows overlap")
+        passed_once(run, passed, "samples", "all neighbouring windows overlap")
     effective = run.of_windows("effective_samples")
     low = int(np.sum(effective < MIN_EFFECTIVE))
     if low:
@@ -233,13 +233,24 @@ def check_free_energy(run, warnings, notes, passed):
                             f"exact one in {share:.0%} of the bins: the errors are too small, or "
                             "sampling is incomplete.")
         else:
-            passed.append("the free energy agrees with the exact one within three standard errors")
+            passed_once(run, passed, "exact", "the free energy agrees with the exact one within three "
+                                              "standard errors")
+
+
+def run_passed(run):
+    """What the run checked by itself, where it found nothing, by the check's name."""
+    return {check.get("name"): str(check["passed"]) for check in entries(run.metrics, "checks")
+            if check.get("passed") and not check.get("found")}
+
+
+def passed_once(run, passed, name, text):
+    """What the report found right, where the run's check of that name does not say so already."""
+    if name not in run_passed(run):
+        passed.append(text)
 
 
 def check_data(run, warnings, notes, passed):
-    """What the run checked by itself, where it found nothing: the list is the run's."""
-    passed += [str(check["passed"]) for check in entries(run.metrics, "checks")
-               if check.get("passed") and not check.get("found")]
+    passed += run_passed(run).values()
 
 
 def check_lifting(run, warnings, notes, passed):
@@ -256,8 +267,8 @@ def check_lifting(run, warnings, notes, passed):
                          f"{several(len(found), 'comparison')}, but little: median "
                          f"{fmt(float(np.median([e['w1'] for e in found])))} σ.")
         else:
-            passed.append(f"{what} states cannot be told from the physics by W₁ at this sample "
-                          "size")
+            passed_once(run, passed, "generated", f"{what} states cannot be told from the physics by "
+                                                  "W₁ at this sample size")
     free = run.tables.get("free_energy")
     residual = number(dig(run.metrics, "lifting").get("constraint_residual"))
     if free and len(free["cv"]) > 1 and residual > 0.5 * np.diff(np.unique(free["cv_1"])).min():
@@ -295,7 +306,7 @@ def check_closure(run, warnings, notes, passed):
                           "the "
                         "conditional closure are then wrong.")
     elif shares and not apart_in:
-        passed.append("both sources of the closure agree")
+        passed_once(run, passed, "closure", "both sources of the closure agree")
 
 
 def check_presence(run, warnings, notes, passed):

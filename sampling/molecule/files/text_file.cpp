@@ -7,6 +7,7 @@
 
 #include "engine/at.h"
 #include "engine/files/files.h"
+#include "engine/text.h"
 
 namespace microlift {
 
@@ -72,8 +73,7 @@ std::vector<std::string_view> split_words(std::string_view line) {
 
 std::string quote_field(std::string_view text) {
     constexpr std::size_t kMost = 60;
-    text = without_blanks(text);
-    return "'" + std::string(text.substr(0, kMost)) + (text.size() > kMost ? "…'" : "'");
+    return "'" + printable(without_blanks(text), kMost, Controls::blank) + "'";
 }
 
 TextFile::TextFile(std::filesystem::path path)

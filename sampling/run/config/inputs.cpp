@@ -209,6 +209,12 @@ void keep_inputs(RunConfig& run, const std::vector<RunInput>& inputs, const fs::
     if (!initial.empty()) initial = (dir / initial_name(initial)).string();
 }
 
+void check_same_run(const fs::path& file, const std::string& configuration, const RunConfig& run) {
+    if (configuration.empty() || configuration == run.checksum()) return;
+    throw InputError(file.string() + ": a run of another configuration than config.toml beside it wrote "
+                                     "it; put back the file that is missing, or run again");
+}
+
 std::vector<std::string> input_names() {
     std::vector<std::string> names{initial_name("a.csv"), initial_name("a.npy")};
     for (std::size_t k = 0; k < at(kMaxCvs); ++k) names.push_back(learned_name(k));

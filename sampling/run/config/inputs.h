@@ -40,4 +40,9 @@ void keep_inputs(RunConfig& run, const std::vector<RunInput>& inputs,
                  const std::filesystem::path& dir);
 std::vector<std::string> input_names();  // that copies may have
 
+// Refuses a file of a run's directory that another run wrote: its checksum of the configuration is another
+// than that of config.toml beside it. Files of an earlier version have none.
+void check_same_run(const std::filesystem::path& file, const std::string& configuration,
+                    const RunConfig& run);
+
 }  // namespace microlift

@@ -8,6 +8,7 @@
 #include "engine/at.h"
 #include "engine/config/section.h"
 #include "engine/files/files.h"
+#include "engine/files/hash.h"
 #include "nn/train/limits.h"
 #include "sampling/bias/cv_checks.h"
 #include "sampling/lift/lifting.h"
@@ -286,6 +287,13 @@ Grid RunConfig::grid() const {
         grid.bins[k] = estimate.bins.empty() ? 100 : estimate.bins[k];
     }
     return grid;
+}
+
+std::string RunConfig::checksum() const {
+    const std::string text = config.to_toml();
+    Hash64 hash;
+    hash.add(text.data(), text.size());
+    return hash.digits();
 }
 
 Schema run_schema(const std::string& system_name, bool molecule) {

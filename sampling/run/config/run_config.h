@@ -37,6 +37,9 @@ struct RunConfig : ModelConfig {
     double stored_samples() const;
     // Of the estimates, over the umbrella's range.
     Grid grid() const;
+    // Of the resolved configuration, which has those of its input files: by this the files of a run know
+    // that they belong together.
+    std::string checksum() const;
 };
 
 // Options of `microlift run` that are not part of the configuration.

@@ -16,6 +16,7 @@ constexpr double kMostOfNoise = 0.25;
 // Of the width 1/√(β stiffness) of a window: its centre and the bins within are rounded as much.
 constexpr double kMostOfWindow = 1.0 / 256;
 constexpr int kDigits = 7;  // which single precision has
+constexpr double kMostOfRange = 10;  // of the windows, that the noise of one step may move ξ
 
 // The variable that ξ is, up to a constant; −1 where it is none.
 int variable_of(const FormulaSystem::Cv& cv) {
@@ -43,6 +44,21 @@ double step_noise(const Model& model, const IntegratorConfig& integrator, int va
     return std::sqrt(square * integrator.dt);
 }
 
+// Of a temperature in another unit than the potential, as a rule.
+void check_reach(const RunConfig& run, const Model& model, std::size_t k, double noise) {
+    const double range = std::fabs(run.umbrella.to[k] - run.umbrella.from[k]);
+    if (!(noise > kMostOfRange * range)) return;
+    const std::string what = "the noise of a step of integrator.dt moves the collective variable '" +
+                             model.cv_names()[k] + "' by " + number(noise, kDigits) +
+                             ", and the windows cover " + number(range, kDigits);
+    if (model.gradient())
+        throw KeyError("system.beta",
+                       "key 'system.beta' means kT = " + number(model.kt(), kDigits) + ", so that " + what,
+                       "give the inverse temperature in the unit of the potential, or a smaller "
+                       "integrator.dt");
+    throw KeyError("integrator.dt", what, "choose a smaller integrator.dt, or check the unit of the noise");
+}
+
 }  // namespace
 
 double float_spacing(double value) {
@@ -61,6 +77,7 @@ void check_spacing(const RunConfig& run, const Model& model) {
         const double window = 1 / std::sqrt(model.cv_beta()[i] * run.umbrella.stiffness[i]);
         const int variable = variable_of(model.formulas().cvs[i]);
         const double noise = variable < 0 ? 0 : step_noise(model, run.integrator, variable);
+        check_reach(run, model, i, noise);
         const bool steps = noise > 0 && spacing > kMostOfNoise * noise;
         if (!steps && !(spacing > kMostOfWindow * window)) continue;
         const std::string& name = model.cv_names()[i];

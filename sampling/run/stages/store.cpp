@@ -19,6 +19,7 @@ SamplesInfo describe_samples(const Run& run, bool weighted) {
     info.cvs = run.model.cv_names();
     for (const CvVariable& cv : run.config.cv.variables) info.cv_units.push_back(cv.unit);
     info.system = run.model.name();
+    info.configuration = run.config.checksum();
     for (const CvValue& center : run.windows.center)
         info.centers.insert(info.centers.end(), center.begin(), center.begin() + run.grid.dims);
     info.stiffness = run.config.umbrella.stiffness;

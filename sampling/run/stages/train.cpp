@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/files/safetensors.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
@@ -145,7 +146,9 @@ void train(Run& run) {
                  "validate; check the system, or leave out [generator]");
     generator.weights = trainer->generator_tensors();
     generator.state = trainer->save_state();
-    write_safetensors(run.dir / "generator.safetensors", generator.weights);
+    SafeTensors file = generator.weights;
+    file.metadata["configuration"] = run.config.checksum();
+    write_safetensors(run.dir / "generator.safetensors", file);
     run.write_metrics();
     run.progress.end();
 }

@@ -225,6 +225,9 @@ TEST_CASE("damaged coordinates") {
           Refusal{"cut off", [](std::string& t) { t.resize(600); }, "of 66 coordinates"},
           Refusal{"stars", [](std::string& t) { t.replace(t.find("   2.0"), 12, "************"); },
                   "'************' is not a number"},
+          Refusal{"bytes that are no character",
+                  [](std::string& t) { t.replace(t.find("   2.0"), 12, "   2.0\xff\xfe\x80 \xe9 "); },
+                  "'2.0     ' is not a number"},
           Refusal{"too many", append("   1.0000000   2.0000000\n"), "2 numbers follow"},
           Refusal{"another molecule", [](std::string& t) { t = "x\n1\n   1.0000000   2.0000000   3.0000000\n"; },
                   "it has 1 atoms, the topology 22", false}})

@@ -98,7 +98,7 @@ TEST_CASE("products: windows, free energy and coupling") {
 
 TEST_CASE("products: samples, sampling and training that were interrupted") {
     Stream stream(Device::cpu(1));
-    Samples samples(stream, "none.h5");
+    Samples samples(stream, "none.h5", "");
     samples.reserve(2, 1, 8);
     samples.n = 3;
     samples.blocks = {{0, 0, 1, 3, 1}};

@@ -244,6 +244,42 @@ TEST_CASE("collective variables: windows all round need a system that is the sam
     CHECK(job.refusal() == "");
 }
 
+TEST_CASE("collective variables: windows all round a curved one") {
+    Job job;
+    job.from = "-3.141592653589793", job.to = "3.141592653589793";
+    const auto round = [&](const char* formula) {
+        job.cvs = "[{ formula = \"" + std::string(formula) + "\", period = 6.283185307179586 }]";
+    };
+    job.potential = "cos(x) + 10*y^2";
+    for (const char* right : {"x + 0.3*sin(x)", "x + 2*sin(x)", "x + 0.1*y^2", "0.1*sin(3*x) - x",
+                              "atan2(sin(x), cos(x))"}) {
+        CAPTURE(right);
+        round(right);
+        CHECK(job.refusal() == "");
+    }
+    // Not the same after any shift; never as far; another period; a period of which the system is not.
+    for (const char* wrong : {"x^3", "sinh(x)", "sin(x)", "exp(x)", "x + 0.2*sin(1.5*x)", "x*y"}) {
+        CAPTURE(wrong);
+        round(wrong);
+        says(job, "no shift of a variable changes it by its period");
+    }
+    job.potential = "(x^2-1)^2 + 10*y^2";
+    round("x + 0.3*sin(x)");
+    says(job, "its forces are others there");
+    // Twice an angle takes opposite sides for one another.
+    job.more = "initial = [1.0, 0.0]\n";
+    round("2*atan2(y,x)");
+    for (const char* right : {"20*(x^2+y^2-1)^2", "20*(x^2+y^2-1)^2 + x*y"}) {
+        CAPTURE(right);
+        job.potential = right;
+        CHECK(job.refusal() == "");
+    }
+    job.potential = "20*(x^2+y^2-1)^2 + x";
+    says(job, "which jumps by two of its periods");
+    round("atan2(y,x)");
+    CHECK(job.refusal() == "");
+}
+
 TEST_CASE("collective variables: two that depend on one another are refused") {
     Job job;
     job.from = "[-1, -1]", job.to = "[1, 1]", job.windows = "[3, 3]";
@@ -259,6 +295,24 @@ TEST_CASE("collective variables: two that depend on one another are refused") {
         CAPTURE(pair);
         job.cvs = "[" + std::string(pair) + "]";
         CHECK(job.refusal() == "");
+    }
+}
+
+TEST_CASE("starts: a temperature in another unit than the potential") {
+    Job job;
+    const std::string right = job.text();
+    for (const auto& [beta, refused] : {std::pair{"1e-30", true}, std::pair{"1e-7", true},
+                                        std::pair{"1e-3", false}}) {
+        CAPTURE(beta);
+        RunOptions options;
+        options.set = {std::string("system.beta=") + beta};
+        std::string message;
+        try {
+            check_run_config(right, "run.toml", options, 1e300);
+        } catch (const InputError& error) {
+            message = error.what();
+        }
+        CHECK(contains(message, "key 'system.beta' means kT = ") == refused);
     }
 }
 

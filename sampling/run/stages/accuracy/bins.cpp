@@ -43,6 +43,9 @@ void check_bins(Run& run) {
     if (!run.model.gradient()) return;
     const Checking check(run, "bins");
     const std::vector<double>&profile = run.free_energy.profile, &error = run.free_energy.error;
+    if (profile.size() == 1)
+        run.warn("there is one bin, whose free energy is 0 by definition: nothing is estimated; raise "
+                 "estimate.bins");
     const double kt = run.model.kt();
     double least = std::numeric_limits<double>::infinity();
     for (const double f : profile) least = std::fmin(least, f);

@@ -24,9 +24,10 @@ std::vector<CvValue> ClosureStage::burst_values() {
         K_ == 1 ? c_.values
                 : std::max<index>(4, static_cast<index>(
                                          std::sqrt(static_cast<double>(c_.values))));
+    // As states know them: a start that is a value up to rounding has the drift of another one.
     const auto at = [&](std::size_t k, index i) {
-        return from[k] + (to[k] - from[k]) * static_cast<double>(i) /
-                             static_cast<double>(side - 1);
+        return static_cast<double>(static_cast<float>(
+            from[k] + (to[k] - from[k]) * static_cast<double>(i) / static_cast<double>(side - 1)));
     };
     for (index i = 0; i < side; ++i)
         for (index j = 0; j < (K_ == 2 ? side : 1); ++j)
@@ -280,7 +281,7 @@ void ClosureStage::raise_errors(ClosureEstimate& e, const std::vector<Inverted>&
             double square = 0;
             for (const Inverted& r : replicates)
                 square += std::pow((r.estimate.*value)[i] - (e.*value)[i], 2);
-            error[i] = std::max(error[i], std::sqrt(square / static_cast<double>(replicates.size())));
+            error[i] = std::max(error[i], std::sqrt(square / ClosureSource::kDivisor));
         }
     };
     raise(&ClosureEstimate::drift, e.drift_error);

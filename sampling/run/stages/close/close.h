@@ -35,6 +35,9 @@ struct ClosureFigures {
 template <class Model, class Estimate, index replicates_made>
 struct ClosureSourceOf : ClosureFigures {
     static constexpr index kReplicates = replicates_made;
+    // By this a sum of their squared distances is divided: the mean of 1/χ² is 1/(n − 2), so that z² has
+    // the mean 1 although the spread is known from few.
+    static constexpr double kDivisor = static_cast<double>(replicates_made - 2);
     Estimate estimate;
     Model model;
     std::vector<Model> replicates;  // of the model, for errors
@@ -63,7 +66,7 @@ struct ClosureSourceOf : ClosureFigures {
             const auto values = f(r);
             for (std::size_t i = 0; i < out.size(); ++i) {
                 const double d = values[i] - out[i].value;
-                out[i].error += d * d / static_cast<double>(replicates.size());
+                out[i].error += d * d / kDivisor;
             }
         }
         const std::vector<Figure> spread = out;  // squares, as yet
@@ -211,6 +214,13 @@ private:
     // variables, the states of a value differ by rounding, of them and of formulas: its spread is
     // an error of all.
     void count_starts(BurstMoments& m);
+    // Single precision rounds the collective variable and the states that have its value: by the slopes
+    // of drift and diffusion along it.
+    void count_rounding(BurstMoments& m);
+    // The first few of every value.
+    Buffer<float> some_starts(index values, index replicas, index few) const;
+    // of_integrands: of drift and diffusion, (output, value), which all bursts of a value share.
+    void add_start_errors(BurstMoments& m, const std::vector<double>& of_integrands) const;
     std::vector<index> burst_lags(index bursts) const;
     // What the chosen lag is compared with: the lag before it where that is on the plateau, too, else the
     // one after it, or null.

@@ -26,11 +26,25 @@ index different_states(const std::vector<float>& x, int dim, index value, index 
 
 }  // namespace
 
+// By how much, for every value, output and lag.
+void ClosureStage::add_start_errors(BurstMoments& m, const std::vector<double>& of_integrands) const {
+    const std::size_t values = m.values.size();
+    for (std::size_t l = 0; l < m.lags.size(); ++l)
+        for (std::size_t v = 0; v < values; ++v)
+            for (int o = 0; o < burst_outputs(K_); ++o) {
+                BurstPoint& p = m.points[l * values + v];
+                const double extra = of_integrands[static_cast<std::size_t>(o) * values + v] * m.tau(l);
+                double& error = o < K_ ? p.mean_error[o] : p.covariance_error[o - K_];
+                if (std::isfinite(extra)) error = std::hypot(error, o < K_ ? extra : 2 * extra);
+            }
+}
+
 void ClosureStage::count_starts(BurstMoments& m) {
+    count_rounding(m);
     const bool alone = model_.dim() == K_;  // no hidden variables
     if (model_.molecule() || (!alone && c_.start != "physics")) return;
     const index values = std::ssize(m.values), replicas = m.replicas;
-    const AveragedClosure a = average_closure(stream_, model_, starts_.span(), values, replicas);
+    AveragedClosure a = average_closure(stream_, model_, starts_.span(), values, replicas);
     std::vector<float> x;
     if (!alone) x = to_host(stream_, Span<const float>(starts_.span()));
     const double all = static_cast<double>(replicas);
@@ -39,17 +53,65 @@ void ClosureStage::count_starts(BurstMoments& m) {
         const double few =
             alone ? 1.0
                   : 1 / static_cast<double>(different_states(x, model_.dim(), v, replicas)) - 1 / all;
-        const double more = std::sqrt((all - 1) * few);
-        for (std::size_t l = 0; l < m.lags.size(); ++l) {
-            BurstPoint& p = m.points[l * m.values.size() + static_cast<std::size_t>(v)];
-            for (int o = 0; o < burst_outputs(K_); ++o) {
-                const double extra =
-                    more * a.error[static_cast<std::size_t>(o * values + v)] * m.tau(l);
-                double& error = o < K_ ? p.mean_error[o] : p.covariance_error[o - K_];
-                error = std::hypot(error, o < K_ ? extra : 2 * extra);
+        for (int o = 0; o < burst_outputs(K_); ++o)
+            a.error[static_cast<std::size_t>(o * values + v)] *= std::sqrt((all - 1) * few);
+    }
+    add_start_errors(m, a.error);
+}
+
+Buffer<float> ClosureStage::some_starts(index values, index replicas, index few) const {
+    const index D = model_.dim();
+    Buffer<float> x(stream_.device(), D * values * few);
+    for (index i = 0; i < D * values; ++i)
+        copy(stream_, x.span().subspan(i * few, few),
+             Span<const float>(starts_.span().subspan(i * replicas, few)));
+    return x;
+}
+
+void ClosureStage::count_rounding(BurstMoments& m) {
+    constexpr double kStep = 1.0 / 64;  // of the distance of values, to see slopes
+    const index values = std::ssize(m.values), few = std::min<index>(m.replicas, 64), n = values * few;
+    const index D = model_.dim(), outputs = burst_outputs(K_);
+    const Buffer<float> start = some_starts(values, m.replicas, few);
+    Buffer<float> cv(stream_.device(), K_ * (1 + D) * n);
+    model_.evaluate_cvs(stream_, start.span(), n, n, cv.span(), n);
+    const std::vector<float> xi = to_host(stream_, Span<const float>(cv.span())),
+                             x = to_host(stream_, Span<const float>(start.span()));
+    // The integrands where ξ_k is a step further.
+    const auto beside = [&](std::size_t k, double step) {
+        std::vector<CvValue> moved = m.values;
+        for (CvValue& value : moved) value[k] += step;
+        Buffer<float> at(stream_.device(), D * n);
+        copy(stream_, at.span(), Span<const float>(start.span()));
+        const Buffer<float> s = repeated_values(stream_, K_, moved, few);
+        model_.project(stream_, s.span(), n, n, at.span(), n, 4);
+        return average_closure(stream_, model_, at.span(), values, few).mean;
+    };
+    // Of ξ_k at a value, and of ξ_k by the states' rounding: a mean square.
+    const auto rounded = [&](std::size_t k, index v) {
+        double square = std::pow(m.values[static_cast<std::size_t>(v)][k], 2);
+        for (index d = 0; d < D; ++d)
+            for (index j = v * few; j < (v + 1) * few; ++j) {
+                const index row = K_ + static_cast<index>(k) * D + d;
+                const double moved = static_cast<double>(x[static_cast<std::size_t>(d * n + j)]) *
+                                     static_cast<double>(xi[static_cast<std::size_t>(row * n + j)]);
+                square += moved * moved / static_cast<double>(few);
+            }
+        return kRounded * kRounded * square;
+    };
+    std::vector<double> error(static_cast<std::size_t>(outputs * values), 0.0);
+    for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k) {
+        const double step = kStep * spacing_[k];
+        const std::vector<double> high = beside(k, step), low = beside(k, -step);
+        for (index v = 0; v < values; ++v) {
+            const double by = std::sqrt(rounded(k, v)) / (2 * step);
+            for (index o = 0; o < outputs; ++o) {
+                const auto i = static_cast<std::size_t>(o * values + v);
+                error[i] = std::hypot(error[i], by * (high[i] - low[i]));
             }
         }
     }
+    add_start_errors(m, error);
 }
 
 void ClosureStage::add_walls_and_mesh(ClosureSource& source) {
