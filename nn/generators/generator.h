@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/files/safetensors.h"
+#include "nn/generators/embedding.h"
 #include "nn/layers/whitening.h"
 #include "nn/train/sampler.h"
 
@@ -21,6 +22,9 @@ public:
     int states() const { return states_; }
     int conditions() const { return conditions_; }
     const std::string& kind() const { return kind_; }
+
+    // Of the states that go round, 0 for the others; empty if none does.
+    const std::vector<float>& state_periods() const { return periods_; }
 
     // conditions (conditions(), row), states (states(), row), of which the first n ≤ row columns.
     // Column j depends on (seed, first_index + j) and its condition alone.
@@ -45,9 +49,12 @@ private:
 
     std::string kind_ = "cgan";
     int states_ = 0, conditions_ = 0;
+    std::vector<float> periods_;
     Precision precision_ = Precision::tf32;  // of generate(), where the training chose one
     Whitening whitening_;
     std::unique_ptr<Sampler> sampler_;
+    Embedding embedding_;
+    Buffer<float> inside_;  // embedded states
     Buffer<float> parameters_;
 };
 

@@ -11,6 +11,7 @@
 #include "kernels/lane/matrix.h"
 #include "kernels/lane/precision.h"
 #include "nn/layers/row_program.h"
+#include "nn/layers/tangent.h"
 #include "nn/layers/transpose.h"
 
 namespace microlift {
@@ -54,10 +55,10 @@ public:
     virtual void backward(RowProgram<float>& program, const float* parameters,
                           const float* transposed) = 0;
 
-    // --- forward tangents, where they exist: after forward() with derivatives, those of the output by
-    // the first `directions` inputs, (direction, row, output's stride)
+    // --- forward tangents, where they exist: after forward() with derivatives, those of the output along
+    // each direction, (direction, row, output's stride)
     virtual bool has_tangent() const { return false; }
-    virtual void plan_tangent(const Device&, index /*rows*/, int /*directions*/) {}
+    virtual void plan_tangent(Stream&, index /*rows*/, const std::vector<TangentDirection>&) {}
     virtual void tangent(RowProgram<float>&, const float* /*parameters*/, float* /*out*/) {}
 };
 
