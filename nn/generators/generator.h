@@ -6,7 +6,7 @@
 #include <string>
 
 #include "engine/files/safetensors.h"
-#include "nn/generators/embedding.h"
+#include "nn/train/embedding.h"
 #include "nn/layers/whitening.h"
 #include "nn/train/sampler.h"
 

@@ -2,7 +2,6 @@
 #include "engine/error.h"
 #include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
-#include "nn/generators/embedding_bodies.h"
 #include "nn/generators/energy_bodies.h"
 #include "nn/generators/flow_bodies.h"
 #include "nn/generators/gan_bodies.h"
@@ -22,8 +21,6 @@ template void launch_index_on_cuda<KeepOutputBody>(Stream&, index, const KeepOut
 template void launch_index_on_cuda<FakeBody>(Stream&, index, const FakeBody&);
 template void launch_blocks_on_cuda(Stream&, index, const RecordKernel<GanRecord>&);
 template void launch_index_on_cuda<FlowBatchBody>(Stream&, index, const FlowBatchBody&);
-template void launch_on_cuda<EmbedBody, float>(Stream&, index, const EmbedBody&);
-template void launch_on_cuda<ProjectBody, float>(Stream&, index, const ProjectBody&);
 template void launch_index_on_cuda<ScoreBatchBody>(Stream&, index, const ScoreBatchBody&);
 template void launch_index_on_cuda<EnergyBatchBody>(Stream&, index, const EnergyBatchBody&);
 template void launch_index_on_cuda<EnergyGroupBody>(Stream&, index, const EnergyGroupBody&);

@@ -5,7 +5,7 @@
 #include "engine/error.h"
 #include "nn/generators/cgan.h"
 #include "nn/generators/conv_flow.h"
-#include "nn/generators/embedding.h"
+#include "nn/train/embedding.h"
 #include "nn/generators/energy.h"
 #include "nn/generators/flow.h"
 #include "nn/generators/latent_sampler.h"

@@ -4,7 +4,7 @@
 #include "kernels/lane/whole.h"
 #include "kernels/net/activation.h"
 #include "nn/layers/limits.h"
-#include "nn/layers/tangent.h"
+#include "nn/layers/transpose.h"
 
 namespace microlift {
 

@@ -11,7 +11,6 @@
 #include "kernels/lane/matrix.h"
 #include "kernels/lane/precision.h"
 #include "nn/layers/row_program.h"
-#include "nn/layers/tangent.h"
 #include "nn/layers/transpose.h"
 
 namespace microlift {

@@ -1,10 +1,10 @@
-#include "nn/generators/embedding.h"
+#include "nn/train/embedding.h"
 
 #include <algorithm>
 
 #include "engine/error.h"
 #include "engine/launch/lanes.h"
-#include "nn/generators/embedding_bodies.h"
+#include "nn/train/embedding_bodies.h"
 
 namespace microlift {
 
@@ -23,7 +23,7 @@ void Embedding::embed(Stream& stream, Matrix<const float> x, Matrix<float> insid
 
 void Embedding::project(Stream& stream, Matrix<const float> inside, Matrix<float> x) const {
     for_each_lane(stream, x.columns,
-                  ProjectBody{states(), on_device_.data(), inside.data, inside.stride, x.stride, x.data});
+                  UnembedBody{states(), on_device_.data(), inside.data, inside.stride, x.stride, x.data});
 }
 
 namespace {

@@ -28,7 +28,7 @@ struct EmbedBody {
     }
 };
 
-struct ProjectBody {
+struct UnembedBody {
     int states;
     const float *period, *from;
     index from_row, to_row;
