@@ -94,7 +94,7 @@ struct FromInternalBody {
     index q_row;
     float* x;
     index x_row;
-    float* log_jacobian;  // may be null
+    float* log_jacobian;  // may be null; NaN where q is out of its range
     template <class L>
     LANE_FN void operator()(L, index i) const {
         const ColumnRows<L> rows{x, x_row, i}, from{q, q_row, i};
@@ -130,6 +130,8 @@ struct FromInternalBody {
             put(i, e.atom, place);
             sum = sum + place;
             volume = volume + log_volume(b, sine * sine);
+            // Bonds beyond 0 and angles beyond [0, π] name states that others name already.
+            volume = select(min(b, sine) > zero, volume, broadcast<L>(as_float(0x7fc00000u)));
         }
         const L share = broadcast<L>(1.0f / static_cast<float>(view.atoms));
         for (int32 n = 0; n < view.atoms; ++n) {

@@ -31,7 +31,7 @@ public:
     void generate(Stream& stream, Span<const float> conditions, index n, uint64 seed,
                   uint64 first_index, Span<float> states);
 
-    // Whether the density is known: flows of up to 16 variables. InputError from the two below if
+    // Whether the density is known: flows and score matching, of up to 512 variables. InputError from the two below if
     // not. Both in fp32 on every device.
     bool has_density() const;
     // Draws as generate() does, from random stream `stream_id`, with ln q(x | s) of each: NaN where

