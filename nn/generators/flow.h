@@ -2,23 +2,30 @@
 // t = 1, in a few midpoint steps. Each step is a map with a Jacobian known exactly, by forward tangents
 // through the network; so the density of what the sampler makes, steps included, is exact: the
 // divergence integrated along the path, as the logarithm of the steps' determinants. A state's own noise
-// is found by inverting the steps one after another with Newton's method.
+// is found by inverting the steps one after another with Newton's method. States that go round start from
+// uniform angles.
 #pragma once
 
 #include <functional>
 #include <memory>
 
+#include "nn/layers/mlp.h"
 #include "nn/layers/network.h"
 #include "nn/train/sampler.h"
 #include "nn/train/trainer.h"
 
 namespace microlift {
 
+struct FlowJacobian;
+
 struct FlowShape {
     int states = 0, features = 0, waves = 0, steps = 1;
     // The network's output is what the velocity has beyond that of a normal law (normal_velocity).
     bool normal = false;
-    index features_and_time() const;  // inputs beside the states
+    std::vector<float> periods{};     // of the states; empty: none goes round
+    index state_inputs() const;       // numbers that the network sees of the states
+    index features_and_time() const;  // and beside them
+    bool is_angle(int d) const { return !periods.empty() && periods[static_cast<std::size_t>(d)] > 0; }
 };
 
 // A network from (states, features of the condition, of the time) to states, and how many rows of it are
@@ -41,10 +48,14 @@ public:
                  Matrix<const float> states, float* log_density) override;
 
 private:
-    void plan_density(const Device& device);
+    void plan_density(Stream& stream);
+    // The condition's features, and noise.
+    void start(RowProgram<float>& program, const WhiteningView& white, const float* s,
+               index condition_row, const RandomSource& source);
+    FlowJacobian jacobian(index rows) const;
     RowProgram<float> program(Stream& stream, index rows, Precision precision) const;
     // v at time t of x + factor·v0, and its derivatives by x into `derivative` where there is one.
-    void velocity(RowProgram<float>& program, const float* parameters, float t, float factor,
+    void velocity(RowProgram<float>& program, const TrainedWeights& weights, float t, float factor,
                   const float* v0, float* derivative);
 
     FlowShape shape_;
@@ -55,12 +66,14 @@ private:
     // Of the density: rows in a piece, derivatives at a step's start and middle (state, row, ld).
     index density_rows_ = 0;
     Buffer<float> density_memory_;
-    float *start_ = nullptr, *middle_ = nullptr;
+    float *start_ = nullptr, *middle_ = nullptr, *matrices_ = nullptr;
 };
 
 // What a training is asked for, and what a weight file says.
 FlowShape flow_shape(const TrainerConfig& config, int states, int conditions);
 FlowShape flow_shape(const SafeTensors& content, const WhiteningView& white);
+MlpLayout flow_layout(const FlowShape& shape, const TrainerConfig& config);
+FlowNetwork flow_network(const Device& device, const MlpLayout& layout);
 std::unique_ptr<GeneratorTrainer> make_flow_trainer(Stream& stream, const TrainerConfig& config,
                                                     int conditions, const FlowShape& shape,
                                                     const FlowNetwork& network);

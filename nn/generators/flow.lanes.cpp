@@ -16,6 +16,12 @@ constexpr int kNewtonSteps = 3;
 
 }  // namespace
 
+index FlowShape::state_inputs() const {
+    index inputs = 0;
+    for (int d = 0; d < states; ++d) inputs += is_angle(d) ? 2 * kHarmonics : 1;
+    return inputs;
+}
+
 index FlowShape::features_and_time() const { return features + time_features(waves); }
 
 FlowSampler::FlowSampler(const Device& device, const FlowShape& shape, const FlowNetwork& network)
@@ -33,14 +39,26 @@ std::string FlowSampler::density_refusal() const {
     return {};
 }
 
-void FlowSampler::plan_density(const Device& device) {
+void FlowSampler::plan_density(Stream& stream) {
     if (density_rows_ > 0) return;
     density_rows_ = std::max<index>(kTileRows, rows_ / shape_.states);
-    network_->plan_tangent(device, density_rows_, shape_.states);
-    const index plane = shape_.states * density_rows_ * ld_;
-    density_memory_ = Buffer<float>(device, 2 * plane);
+    std::vector<TangentDirection> directions;
+    int32 input = 0;
+    for (int d = 0; d < shape_.states; ++d) {
+        directions.push_back({input, shape_.is_angle(d) ? kHarmonics : 0});
+        input += shape_.is_angle(d) ? 2 * kHarmonics : 1;
+    }
+    network_->plan_tangent(stream, density_rows_, directions);
+    const index n = shape_.states, plane = n * density_rows_ * ld_;
+    density_memory_ = Buffer<float>(stream.device(), 2 * plane + density_rows_ * n * (n + 1));
     start_ = density_memory_.data();
     middle_ = start_ + plane;
+    matrices_ = middle_ + plane;
+}
+
+FlowJacobian FlowSampler::jacobian(index rows) const {
+    return {shape_.states, 1.0f / static_cast<float>(shape_.steps), start_, middle_, rows * ld_, ld_,
+            matrices_};
 }
 
 RowProgram<float> FlowSampler::program(Stream& stream, index rows, Precision precision) const {
@@ -50,37 +68,51 @@ RowProgram<float> FlowSampler::program(Stream& stream, index rows, Precision pre
             RowPlaces::by_number, network_->tile_rows()};
 }
 
-void FlowSampler::velocity(RowProgram<float>& program, const float* parameters, float t,
+void FlowSampler::velocity(RowProgram<float>& program, const TrainedWeights& weights, float t,
                            float factor, const float* v0, float* derivative) {
     const Matrix<float> in = network_->input(), out = network_->output();
-    program.each_row(FlowInputBody{shape_.states, shape_.states + shape_.features, shape_.waves, t,
-                                   factor, x_, v0, in.data, ld_, in.stride});
-    network_->forward(program, parameters, derivative != nullptr);
-    if (derivative) network_->tangent(program, parameters, derivative);
+    const float* period = weights.white.period;
+    const int offset = static_cast<int>(shape_.state_inputs()) + shape_.features;
+    program.each_row(FlowInputBody{shape_.states, offset, shape_.waves, period, t, factor, x_, v0,
+                                   in.data, ld_, in.stride});
+    network_->forward(program, weights.parameters, derivative != nullptr);
+    if (derivative) network_->tangent(program, weights.parameters, derivative);
     if (shape_.normal)
-        program.each_row(NormalVelocityBody{shape_.states, normal_velocity(t), in.data, in.stride,
-                                            out.data, derivative, ld_, program.rows() * ld_});
+        program.each_row(NormalVelocityBody{shape_.states, period, normal_velocity(t), in.data,
+                                            in.stride, out.data, derivative, ld_,
+                                            program.rows() * ld_});
+}
+
+void FlowSampler::start(RowProgram<float>& program, const WhiteningView& white, const float* s,
+                        index condition_row, const RandomSource& source) {
+    const Matrix<float> in = network_->input();
+    program.each_row(FeatureBody{white, s, condition_row, static_cast<int>(shape_.state_inputs()),
+                                 in.data, in.stride});
+    program.row_lanes(LatentBody{source.seed, source.stream, nullptr, 0, 0, source.first,
+                                 shape_.states, x_, ld_});
+    if (white.period)
+        program.each_row(AngleLatentBody{source.seed, source.stream, source.first, shape_.states,
+                                         white.period, x_, ld_});
 }
 
 void FlowSampler::run(Stream& stream, const TrainedWeights& weights, Matrix<const float> conditions,
                       const RandomSource& source, Matrix<float> states, Precision precision) {
-    const Matrix<float> in = network_->input();
     float* const v = network_->output().data;
     const float h = 1.0f / static_cast<float>(shape_.steps);
     for (index from = 0; from < states.columns; from += rows_) {
         const index rows = std::min(rows_, states.columns - from);
         const float* s = conditions.data + from;
         RowProgram<float> steps = program(stream, rows, precision);
-        steps.each_row(FeatureBody{weights.white, s, conditions.stride, shape_.states, in.data,
-                                   in.stride});
-        steps.row_lanes(LatentBody{source.seed, source.stream, nullptr, 0, 0, source.first + from,
-                                   shape_.states, x_, ld_});
+        start(steps, weights.white, s, conditions.stride,
+              {source.seed, source.stream, source.first + from});
         for (int k = 0; k < shape_.steps; ++k) {
             const float t = static_cast<float>(k) * h;
-            velocity(steps, weights.parameters, t, 0.0f, x_, nullptr);
-            velocity(steps, weights.parameters, t + 0.5f * h, 0.5f * h, v, nullptr);
+            velocity(steps, weights, t, 0.0f, x_, nullptr);
+            velocity(steps, weights, t + 0.5f * h, 0.5f * h, v, nullptr);
             steps.each_row(FlowMoveBody{shape_.states, h, v, x_, ld_});
         }
+        if (weights.white.period)
+            steps.each_row(RoundBody{shape_.states, weights.white.period, x_, ld_});
         steps.each_row(UnwhitenBody{weights.white, x_, s, ld_, conditions.stride, states.stride,
                                     states.data + from});
         steps.finish();
@@ -90,8 +122,8 @@ void FlowSampler::run(Stream& stream, const TrainedWeights& weights, Matrix<cons
 void FlowSampler::propose(Stream& stream, const TrainedWeights& weights,
                           Matrix<const float> conditions, const RandomSource& source,
                           Matrix<float> states, float* log_density) {
-    plan_density(stream.device());
-    const Matrix<float> in = network_->input();
+    plan_density(stream);
+    const float* period = weights.white.period;
     float* const v = network_->output().data;
     const float h = 1.0f / static_cast<float>(shape_.steps);
     for (index from = 0; from < states.columns; from += density_rows_) {
@@ -99,18 +131,16 @@ void FlowSampler::propose(Stream& stream, const TrainedWeights& weights,
         const float* s = conditions.data + from;
         float* density = log_density + from;
         RowProgram<float> steps = program(stream, rows, Precision::fp32);
-        steps.each_row(FeatureBody{weights.white, s, conditions.stride, shape_.states, in.data,
-                                   in.stride});
-        steps.row_lanes(LatentBody{source.seed, source.stream, nullptr, 0, 0, source.first + from,
-                                   shape_.states, x_, ld_});
-        steps.each_row(NormalDensityBody{shape_.states, false, x_, density, ld_});
+        start(steps, weights.white, s, conditions.stride,
+              {source.seed, source.stream, source.first + from});
+        steps.each_row(NormalDensityBody{shape_.states, false, period, x_, density, ld_});
         for (int k = 0; k < shape_.steps; ++k) {
             const float t = static_cast<float>(k) * h;
-            velocity(steps, weights.parameters, t, 0.0f, x_, start_);
-            velocity(steps, weights.parameters, t + 0.5f * h, 0.5f * h, v, middle_);
-            steps.each_row(FlowStepBody{{shape_.states, h, start_, middle_, rows * ld_, ld_}, v, x_,
-                                        density});
+            velocity(steps, weights, t, 0.0f, x_, start_);
+            velocity(steps, weights, t + 0.5f * h, 0.5f * h, v, middle_);
+            steps.each_row(FlowStepBody{jacobian(rows), v, x_, density});
         }
+        if (period) steps.each_row(RoundBody{shape_.states, period, x_, ld_});
         steps.each_row(SpreadOutBody{weights.white, x_, s, ld_, conditions.stride, states.stride,
                                      states.data + from, density});
         steps.finish();
@@ -120,7 +150,7 @@ void FlowSampler::propose(Stream& stream, const TrainedWeights& weights,
 void FlowSampler::density(Stream& stream, const TrainedWeights& weights,
                           Matrix<const float> conditions, Matrix<const float> states,
                           float* log_density) {
-    plan_density(stream.device());
+    plan_density(stream);
     const Matrix<float> in = network_->input();
     float* const v = network_->output().data;
     const float h = 1.0f / static_cast<float>(shape_.steps);
@@ -129,31 +159,29 @@ void FlowSampler::density(Stream& stream, const TrainedWeights& weights,
         const float* s = conditions.data + from;
         float* density = log_density + from;
         RowProgram<float> steps = program(stream, rows, Precision::fp32);
-        steps.each_row(FeatureBody{weights.white, s, conditions.stride, shape_.states, in.data,
-                                   in.stride});
+        steps.each_row(FeatureBody{weights.white, s, conditions.stride,
+                                   static_cast<int>(shape_.state_inputs()), in.data, in.stride});
         steps.each_row(WhitenBody{weights.white, states.data + from, s, conditions.stride,
                                   states.stride, x_, density, ld_});
         for (int k = shape_.steps - 1; k >= 0; --k) {
             const float t = static_cast<float>(k) * h;
             // From the end y back by a midpoint step, then Newton's method on the step itself.
             steps.each_row(CopyRowBody{shape_.states, x_, y_, ld_});
-            velocity(steps, weights.parameters, t + h, 0.0f, x_, nullptr);
-            velocity(steps, weights.parameters, t + 0.5f * h, -0.5f * h, v, nullptr);
+            velocity(steps, weights, t + h, 0.0f, x_, nullptr);
+            velocity(steps, weights, t + 0.5f * h, -0.5f * h, v, nullptr);
             steps.each_row(FlowMoveBody{shape_.states, -h, v, x_, ld_});
             for (int newton = 0; newton < kNewtonSteps; ++newton) {
-                velocity(steps, weights.parameters, t, 0.0f, x_, start_);
-                velocity(steps, weights.parameters, t + 0.5f * h, 0.5f * h, v, middle_);
-                steps.each_row(
-                    FlowNewtonBody{{shape_.states, h, start_, middle_, rows * ld_, ld_}, v, y_, x_,
-                                   density, newton + 1 == kNewtonSteps});
+                velocity(steps, weights, t, 0.0f, x_, start_);
+                velocity(steps, weights, t + 0.5f * h, 0.5f * h, v, middle_);
+                steps.each_row(FlowNewtonBody{jacobian(rows), v, y_, x_, density,
+                                              newton + 1 == kNewtonSteps});
             }
         }
-        steps.each_row(NormalDensityBody{shape_.states, true, x_, density, ld_});
+        steps.each_row(
+            NormalDensityBody{shape_.states, true, weights.white.period, x_, density, ld_});
         steps.finish();
     }
 }
-
-// --- training -----------------------------------------------------------------------------------------
 
 namespace {
 
@@ -190,7 +218,14 @@ private:
     FlowShape shape_;
 };
 
-FlowNetwork of(const Device& device, const MlpLayout& layout) {
+}  // namespace
+
+MlpLayout flow_layout(const FlowShape& shape, const TrainerConfig& config) {
+    return {widths_of(shape.state_inputs() + shape.features_and_time(), config.widths, shape.states),
+            activation_from(config.activation)};
+}
+
+FlowNetwork flow_network(const Device& device, const MlpLayout& layout) {
     // A row's activations, and their derivatives.
     const index bytes = 2 * activations_size(layout, 1) * static_cast<index>(sizeof(float));
     return {[device, layout](index rows, Network::Use use) {
@@ -199,11 +234,11 @@ FlowNetwork of(const Device& device, const MlpLayout& layout) {
             rows_at_once(device, 4096, bytes)};
 }
 
-}  // namespace
-
 FlowShape flow_shape(const TrainerConfig& config, int states, int conditions) {
-    return {states, feature_count(config.periods, conditions, config.waves),
-            static_cast<int>(config.time_waves), static_cast<int>(config.flow_steps)};
+    FlowShape shape{states, feature_count(config.periods, conditions, config.waves),
+                    static_cast<int>(config.time_waves), static_cast<int>(config.flow_steps)};
+    shape.periods.assign(config.state_periods.begin(), config.state_periods.end());
+    return shape;
 }
 
 FlowShape flow_shape(const SafeTensors& content, const WhiteningView& white) {
@@ -213,6 +248,7 @@ FlowShape flow_shape(const SafeTensors& content, const WhiteningView& white) {
     shape.waves =
         static_cast<int>(metadata_number(content, "time_waves", "number of waves", 0, kMostWaves));
     shape.normal = content.metadata.contains("normal_velocity");
+    if (white.period) shape.periods = content.tensors.at("whitening.period").floats();
     return shape;
 }
 
@@ -232,10 +268,8 @@ std::unique_ptr<GeneratorTrainer> make_flow(Stream& stream, const TrainerConfig&
                                             int conditions) {
     FlowShape shape = flow_shape(config, states, conditions);
     shape.normal = true;
-    const MlpLayout layout(
-        widths_of(states + shape.features_and_time(), config.widths, states),
-        activation_from(config.activation));
-    return make_flow_trainer(stream, config, conditions, shape, of(stream.device(), layout));
+    return make_flow_trainer(stream, config, conditions, shape,
+                             flow_network(stream.device(), flow_layout(shape, config)));
 }
 
 LoadedGenerator load_flow(const Device& device, const SafeTensors& content,
@@ -243,7 +277,8 @@ LoadedGenerator load_flow(const Device& device, const SafeTensors& content,
     const FlowShape shape = flow_shape(content, white);
     return loaded_flow(
         device, content, shape,
-        of(device, mlp_layout(content, shape.states + shape.features_and_time(), shape.states)));
+        flow_network(device, mlp_layout(content, shape.state_inputs() + shape.features_and_time(),
+                                        shape.states)));
 }
 
 }  // namespace microlift

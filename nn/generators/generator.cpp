@@ -21,6 +21,16 @@ Generator::Generator(Stream& stream, const SafeTensors& content) {
     whitening_ = Whitening(stream, content.tensors);
     states_ = whitening_.view().states;
     conditions_ = whitening_.view().conditions;
+    if (const auto embedded = content.tensors.find(kEmbeddingTensor);
+        embedded != content.tensors.end()) {
+        embedding_ = Embedding(stream, embedded->second.floats());
+        if (embedding_.inside() != states_)
+            throw InputError("the weights' states that go round do not fit their number; give a file "
+                             "that microlift wrote");
+        states_ = embedding_.states();
+        periods_ = embedding_.periods();
+    }
+    if (whitening_.view().period) periods_ = content.tensors.at("whitening.period").floats();
     LoadedGenerator loaded = kind.load(stream.device(), content, whitening_.view());
     sampler_ = std::move(loaded.sampler);
     parameters_ = Buffer<float>(stream.device(), static_cast<index>(loaded.parameters.size()));
@@ -42,9 +52,16 @@ Matrix<const float> Generator::columns(Span<const float> conditions, index n,
 void Generator::generate(Stream& stream, Span<const float> conditions, index n, uint64 seed,
                          uint64 first_index, Span<float> states) {
     const auto s = columns(conditions, n, states.size);
+    const Matrix<float> out{states.data, states_, n, states.size / states_};
+    Matrix<float> made = out;
+    if (embedding_.states() > 0) {
+        if (inside_.size() < embedding_.inside() * n)
+            inside_ = Buffer<float>(stream.device(), embedding_.inside() * n);
+        made = {inside_.data(), embedding_.inside(), n, n};
+    }
     sampler_->run(stream, {whitening_.view(), parameters_.data()}, s,
-                  {seed, kStreamGenerate, static_cast<index>(first_index)},
-                  {states.data, states_, n, states.size / states_}, precision_);
+                  {seed, kStreamGenerate, static_cast<index>(first_index)}, made, precision_);
+    if (embedding_.states() > 0) embedding_.project(stream, made, out);
 }
 
 bool Generator::has_density() const { return sampler_->has_density(); }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/files/safetensors.h"
+#include "nn/train/embedding.h"
 #include "nn/layers/whitening.h"
 #include "nn/train/sampler.h"
 
@@ -22,12 +23,15 @@ public:
     int conditions() const { return conditions_; }
     const std::string& kind() const { return kind_; }
 
+    // Of the states that go round, 0 for the others; empty if none does.
+    const std::vector<float>& state_periods() const { return periods_; }
+
     // conditions (conditions(), row), states (states(), row), of which the first n ≤ row columns.
     // Column j depends on (seed, first_index + j) and its condition alone.
     void generate(Stream& stream, Span<const float> conditions, index n, uint64 seed,
                   uint64 first_index, Span<float> states);
 
-    // Whether the density is known: flows of up to 16 variables. InputError from the two below if
+    // Whether the density is known: flows and score matching, of up to 512 variables. InputError from the two below if
     // not. Both in fp32 on every device.
     bool has_density() const;
     // Draws as generate() does, from random stream `stream_id`, with ln q(x | s) of each: NaN where
@@ -45,9 +49,12 @@ private:
 
     std::string kind_ = "cgan";
     int states_ = 0, conditions_ = 0;
+    std::vector<float> periods_;
     Precision precision_ = Precision::tf32;  // of generate(), where the training chose one
     Whitening whitening_;
     std::unique_ptr<Sampler> sampler_;
+    Embedding embedding_;
+    Buffer<float> inside_;  // embedded states
     Buffer<float> parameters_;
 };
 

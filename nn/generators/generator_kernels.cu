@@ -5,6 +5,7 @@
 #include "nn/generators/energy_bodies.h"
 #include "nn/generators/flow_bodies.h"
 #include "nn/generators/gan_bodies.h"
+#include "nn/generators/score_bodies.h"
 
 namespace microlift {
 
@@ -20,6 +21,7 @@ template void launch_index_on_cuda<KeepOutputBody>(Stream&, index, const KeepOut
 template void launch_index_on_cuda<FakeBody>(Stream&, index, const FakeBody&);
 template void launch_blocks_on_cuda(Stream&, index, const RecordKernel<GanRecord>&);
 template void launch_index_on_cuda<FlowBatchBody>(Stream&, index, const FlowBatchBody&);
+template void launch_index_on_cuda<ScoreBatchBody>(Stream&, index, const ScoreBatchBody&);
 template void launch_index_on_cuda<EnergyBatchBody>(Stream&, index, const EnergyBatchBody&);
 template void launch_index_on_cuda<EnergyGroupBody>(Stream&, index, const EnergyGroupBody&);
 template void launch_index_on_cuda<FlowInputBody>(Stream&, index, const FlowInputBody&);
@@ -28,6 +30,8 @@ template void launch_index_on_cuda<FlowMoveBody>(Stream&, index, const FlowMoveB
 template void launch_index_on_cuda<CopyRowBody>(Stream&, index, const CopyRowBody&);
 template void launch_index_on_cuda<FlowStepBody>(Stream&, index, const FlowStepBody&);
 template void launch_index_on_cuda<FlowNewtonBody>(Stream&, index, const FlowNewtonBody&);
+template void launch_index_on_cuda<AngleLatentBody>(Stream&, index, const AngleLatentBody&);
+template void launch_index_on_cuda<RoundBody>(Stream&, index, const RoundBody&);
 template void launch_index_on_cuda<NormalDensityBody>(Stream&, index, const NormalDensityBody&);
 template void launch_index_on_cuda<WhitenBody>(Stream&, index, const WhitenBody&);
 template void launch_index_on_cuda<SpreadOutBody>(Stream&, index, const SpreadOutBody&);

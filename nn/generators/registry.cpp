@@ -5,10 +5,12 @@
 #include "engine/error.h"
 #include "nn/generators/cgan.h"
 #include "nn/generators/conv_flow.h"
+#include "nn/train/embedding.h"
 #include "nn/generators/energy.h"
 #include "nn/generators/flow.h"
 #include "nn/generators/latent_sampler.h"
 #include "nn/generators/penalty.h"
+#include "nn/generators/score.h"
 #include "nn/layers/weights.h"
 #include "nn/train/limits.h"
 
@@ -16,7 +18,7 @@ namespace microlift {
 namespace {
 
 constexpr GeneratorKind::Defaults kAdversary{512, 8000, 500, 0}, kFlow{2048, 16000, 2000, 0.9},
-    kScore{2048, 16000, 1000, 0.9};
+    kEnergyScore{2048, 16000, 1000, 0.9};
 
 std::string list_of(const std::vector<std::string>& names) {
     std::string list;
@@ -54,11 +56,12 @@ Penalty penalty_from(const std::string& name) {
 
 const std::vector<GeneratorKind>& generator_table() {
     static const std::vector<GeneratorKind> table{
-        // kind, architecture, defaults, trainer, weight files, density, ring, check
-        {"cgan", "mlp", kAdversary, make_cgan, load_latent, false, false},
-        {"flow", "mlp", kFlow, make_flow, load_flow, true, true},
-        {"flow", "conv", kFlow, make_conv_flow, load_conv_flow, false, true, check_conv_flow},
-        {"energy", "mlp", kScore, make_energy, load_latent, false, true},
+        // kind, architecture, defaults, trainer, weight files, density, ring, circle, check
+        {"cgan", "mlp", kAdversary, make_cgan, load_latent, false, false, false},
+        {"flow", "mlp", kFlow, make_flow, load_flow, true, true, true},
+        {"flow", "conv", kFlow, make_conv_flow, load_conv_flow, false, true, false, check_conv_flow},
+        {"energy", "mlp", kEnergyScore, make_energy, load_latent, false, true, false},
+        {"score", "mlp", kFlow, make_score, load_flow, true, true, true},
     };
     return table;
 }
@@ -149,6 +152,14 @@ std::unique_ptr<GeneratorTrainer> make_trainer(Stream& stream, const TrainerConf
     const GeneratorKind& kind = generator_kind(config.kind, config.architecture);
     TrainerConfig own = config;
     own.ring = config.ring && kind.ring;
+    if (std::none_of(own.state_periods.begin(), own.state_periods.end(),
+                     [](double p) { return p > 0; }))
+        own.state_periods.clear();
+    if (own.state_periods.empty()) return kind.make(stream, own, states, conditions);
+    if (static_cast<int>(own.state_periods.size()) != states)
+        throw InputError("generator: there must be a period for each state, or none");
+    if (own.ring) throw InputError("generator: states of a ring cannot go round themselves");
+    if (!kind.circle) return make_embedded(stream, own, conditions, kind.make);
     return kind.make(stream, own, states, conditions);
 }
 

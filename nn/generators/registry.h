@@ -1,7 +1,8 @@
 // The kinds of conditional generators, one line each in registry.cpp:
 //   cgan    a generator and a critic,
 //   flow    conditional flow matching: a few steps of an ODE, with an exact density,
-//   energy  a generator of one step taught by the energy score alone, without a critic.
+//   energy  a generator of one step taught by the energy score alone, without a critic,
+//   score   denoising score matching: the probability-flow ODE, with an exact density.
 #pragma once
 
 #include <memory>
@@ -27,6 +28,7 @@ struct GeneratorKind {
     LoadedGenerator (*load)(const Device&, const SafeTensors&, const WhiteningView&);
     bool density;  // of its states is known, up to a number of them
     bool ring;     // it makes use of states that are like sites of a ring
+    bool circle;   // it knows states that go round; the others see their cosines and sines (embedding.h)
     void (*check)(const TrainerConfig&) = nullptr;  // what it asks for beyond every kind's bounds
 };
 

@@ -28,6 +28,7 @@ template void launch_blocks_on_cuda(Stream&, index, const BiasSumKernel&);
 template void launch_index_on_cuda<BiasTotalBody>(Stream&, index, const BiasTotalBody&);
 template void launch_index_on_cuda<RangeBody>(Stream&, index, const RangeBody&);
 template void launch_on_cuda<TangentStartBody, float>(Stream&, index, const TangentStartBody&);
+template void launch_on_cuda<TangentOfAnglesBody, float>(Stream&, index, const TangentOfAnglesBody&);
 template void launch_on_cuda<TangentScaleBody, float>(Stream&, index, const TangentScaleBody&);
 template void launch_index_on_cuda<SquaredErrorBody>(Stream&, index, const SquaredErrorBody&);
 template void launch_on_cuda<ConvolveBody<float>, float>(Stream&, index,

@@ -1,5 +1,6 @@
 #include "nn/layers/mlp_network.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/error.h"
@@ -174,17 +175,23 @@ void MlpNetwork::backward(RowProgram<float>& program, const float* parameters,
     network.weight_gradients(program, 1, 0);
 }
 
-void MlpNetwork::plan_tangent(const Device& device, index rows, int directions) {
-    directions_ = directions;
+void MlpNetwork::plan_tangent(Stream& stream, index rows,
+                              const std::vector<TangentDirection>& directions) {
+    directions_ = static_cast<int>(directions.size());
+    if (std::any_of(directions.begin(), directions.end(),
+                    [](const TangentDirection& d) { return d.waves > 0; })) {
+        angles_ = Buffer<TangentDirection>(stream.device(), directions_);
+        copy_to_device(stream, angles_.span(), directions.data());
+    }
     index size = 0;
-    for (int l = 1; l < layout_.layers; ++l) size += (1 + directions) * rows * layout_.ld[at(l)];
-    tangent_memory_ = Buffer<float>(device, size);
+    for (int l = 1; l < layout_.layers; ++l) size += (1 + directions_) * rows * layout_.ld[at(l)];
+    tangent_memory_ = Buffer<float>(stream.device(), size);
     float* free = tangent_memory_.data();
     for (int l = 1; l < layout_.layers; ++l) {
         scratch_.first[at(l)] = free;
         free += rows * layout_.ld[at(l)];
         tangent_[at(l)] = free;
-        free += directions * rows * layout_.ld[at(l)];
+        free += directions_ * rows * layout_.ld[at(l)];
     }
 }
 
@@ -192,10 +199,13 @@ void MlpNetwork::tangent(RowProgram<float>& program, const float* parameters, fl
     const Mlp<float> network = view(program, parameters, nullptr);
     const int L = layout_.layers;
     const index rows = program.rows();
-    program.lanes(directions_, layout_.ld[1],
-                  TangentStartBody{network.weight(1).data, L == 1 ? nullptr : scratch_.first[1],
-                                   L == 1 ? out : tangent_[1], rows * layout_.ld[1],
-                                   layout_.ld[1]});
+    const TangentStartBody start{network.weight(1).data, L == 1 ? nullptr : scratch_.first[1],
+                                 L == 1 ? out : tangent_[1], rows * layout_.ld[1], layout_.ld[1]};
+    if (angles_.size() > 0)
+        program.lanes(directions_, layout_.ld[1],
+                      TangentOfAnglesBody{start, angles_.data(), scratch_.h[0], layout_.ld[0]});
+    else
+        program.lanes(directions_, layout_.ld[1], start);
     for (int l = 2; l <= L; ++l) {
         float* to = l == L ? out : tangent_[at(l)];
         program.multiply(directions_, {network.of(tangent_[at(l - 1)], l - 1), network.weight(l),

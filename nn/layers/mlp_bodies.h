@@ -4,6 +4,7 @@
 #include "kernels/lane/whole.h"
 #include "kernels/net/activation.h"
 #include "nn/layers/limits.h"
+#include "nn/layers/transpose.h"
 
 namespace microlift {
 
@@ -114,6 +115,34 @@ struct TangentStartBody {
         const index j = quotient(i, size);
         const L w = load<L>(weight + j * ld, modulo(i, ld));
         store(tangent, i, first ? w * load<L>(first, i - j * size) : w);
+    }
+};
+
+// The same where some directions are angles, whose inputs' derivatives are other inputs.
+struct TangentOfAnglesBody {
+    TangentStartBody start;
+    const TangentDirection* directions;
+    const float* input;
+    index input_ld;
+    template <class L>
+    LANE_FN void operator()(L, index i) const {
+        const index d = quotient(i, start.size), inside = i - d * start.size;
+        const index column = modulo(i, start.ld);
+        const TangentDirection along = directions[d];
+        const float* weight = start.weight + along.input * start.ld;
+        L w = load<L>(weight, column);
+        if (along.waves > 0) {
+            const float* wave = input + quotient(inside, start.ld) * input_ld + along.input;
+            w = broadcast<L>(0.0f);
+            for (int k = 0; k < along.waves; ++k) {
+                const float turns = static_cast<float>(k + 1);
+                w = fma(broadcast<L>(-turns * wave[2 * k + 1]),
+                        load<L>(weight + 2 * k * start.ld, column), w);
+                w = fma(broadcast<L>(turns * wave[2 * k]),
+                        load<L>(weight + (2 * k + 1) * start.ld, column), w);
+            }
+        }
+        store(start.tangent, i, start.first ? w * load<L>(start.first, inside) : w);
     }
 };
 

@@ -43,7 +43,8 @@ public:
     void backward(RowProgram<float>& program, const float* parameters,
                   const float* transposed) override;
     bool has_tangent() const override { return true; }
-    void plan_tangent(const Device& device, index rows, int directions) override;
+    void plan_tangent(Stream& stream, index rows,
+                      const std::vector<TangentDirection>& directions) override;
     void tangent(RowProgram<float>& program, const float* parameters, float* out) override;
 
 private:
@@ -63,6 +64,7 @@ private:
     MlpScratch<float> scratch_;
     // (direction, row, ld_l) behind layer l
     int directions_ = 0;
+    Buffer<TangentDirection> angles_;  // empty: the directions are the first inputs
     Buffer<float> tangent_memory_;
     Arrays tangent_{};
 };

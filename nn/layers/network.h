@@ -54,10 +54,10 @@ public:
     virtual void backward(RowProgram<float>& program, const float* parameters,
                           const float* transposed) = 0;
 
-    // --- forward tangents, where they exist: after forward() with derivatives, those of the output by
-    // the first `directions` inputs, (direction, row, output's stride)
+    // --- forward tangents, where they exist: after forward() with derivatives, those of the output along
+    // each direction, (direction, row, output's stride)
     virtual bool has_tangent() const { return false; }
-    virtual void plan_tangent(const Device&, index /*rows*/, int /*directions*/) {}
+    virtual void plan_tangent(Stream&, index /*rows*/, const std::vector<TangentDirection>&) {}
     virtual void tangent(RowProgram<float>&, const float* /*parameters*/, float* /*out*/) {}
 };
 

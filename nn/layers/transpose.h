@@ -13,4 +13,10 @@ struct TransposeMap {
     int32 target[kMostLayers] = {}, target_ld[kMostLayers] = {};
 };
 
+// A direction of forward tangents: an input, or an angle θ that the network sees as √2 (cos kθ, sin kθ),
+// k = 1…waves, from that input on.
+struct TangentDirection {
+    int32 input = 0, waves = 0;
+};
+
 }  // namespace microlift

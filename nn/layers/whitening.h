@@ -1,6 +1,7 @@
 // Whitening: the network sees each state variable with its conditional mean taken off and divided by
 // its conditional standard deviation, so that it learns only the shape; and conditions centred and
-// scaled, periodic ones as Fourier features.
+// scaled, periodic ones as Fourier features. A state that goes round is whitened to an angle in [−π, π],
+// without a mean.
 //
 // The conditional moments are tables over a regular grid of the condition: kKnots1 knots for one
 // condition, kKnots2² for two, linear between them; one global pair for more.
@@ -17,7 +18,7 @@
 namespace microlift {
 
 inline constexpr index kKnots1 = 64, kKnots2 = 24;
-inline constexpr int kHarmonics = 3;  // of each periodic condition
+inline constexpr int kHarmonics = 3;  // of each periodic condition or state
 
 // What kernels see; passed by value.
 struct WhiteningView {
@@ -29,6 +30,8 @@ struct WhiteningView {
     const float* mean = nullptr;       // (knots0, knots1, states)
     const float* deviation = nullptr;  // the same
     const float* range = nullptr;      // (states, 2): least and greatest whitened value of the data
+    int angles = 0;                    // states that go round
+    const float* period = nullptr;     // (states), 0: does not go round; null: none does
     float center[kMostConditions] = {}, inverse_scale[kMostConditions] = {};
     bool periodic[kMostConditions] = {};
     // Conditions that are not periodic are also seen as cos and sin of π w (s − wave_low) wave_scale,
@@ -37,6 +40,7 @@ struct WhiteningView {
     int waves = 0;
     float wave_low[kMostConditions] = {}, wave_scale[kMostConditions] = {};
 
+    LANE_FN bool is_angle(int d) const { return period && period[d] > 0.0f; }
     // Up to four knots and their weights for a condition at s[k*stride].
     LANE_FN void place(const float* s, index stride, index (&knot)[4], float (&weight)[4]) const {
         index lower[2] = {0, 0}, upper[2] = {0, 0};
@@ -89,9 +93,11 @@ public:
 
     Whitening() = default;
     // Measures the tables on up to kMostMeasured evenly spread columns of x (state, sample) and
-    // s (condition, sample), of the same stride. periods: one entry a condition, 0 = not periodic.
+    // s (condition, sample), of the same stride. periods, state_periods: one entry a condition or a
+    // state, 0 = not periodic, or empty.
     Whitening(Stream& stream, Kind kind, Matrix<const float> states, Matrix<const float> conditions,
-              const std::vector<double>& periods, int waves);
+              const std::vector<double>& periods, int waves,
+              const std::vector<double>& state_periods = {});
     // From a file or a checkpoint.
     Whitening(Stream& stream, const TensorMap& tensors);
 
@@ -114,9 +120,11 @@ private:
     void fit_means(Stream& stream, const Data& data, const Moments& x, const float* global);
     void fit_deviations(Stream& stream, const Data& data, const Moments& x, const float* global);
     void measure_range(Stream& stream, const Data& data);
+    void check_angles(const Moments& x, const std::vector<double>& periods);
+    void set_angles();
     void upload(Stream& stream);
     WhiteningView view_;
-    std::vector<float> mean_, deviation_, range_;
+    std::vector<float> mean_, deviation_, range_, period_;  // period_ empty: none goes round
     Buffer<float> tables_;
 };
 

@@ -70,7 +70,7 @@ Whitening::Moments Whitening::moments(Stream& stream, Matrix<const float> values
 
 Whitening::Whitening(Stream& stream, Kind kind, Matrix<const float> states,
                      Matrix<const float> conditions, const std::vector<double>& periods,
-                     int waves) {
+                     int waves, const std::vector<double>& state_periods) {
     if (conditions.rows < 1 || conditions.rows > kMostConditions)
         throw InputError("there are " + std::to_string(conditions.rows) +
                          " conditions; give 1 to " + std::to_string(kMostConditions));
@@ -79,6 +79,7 @@ Whitening::Whitening(Stream& stream, Kind kind, Matrix<const float> states,
     const Moments x = moments(stream, states), s = moments(stream, conditions);
     view_.states = static_cast<int>(states.rows);
     view_.conditions = static_cast<int>(conditions.rows);
+    check_angles(x, state_periods);
     scale_conditions(s, periods, waves);
     mean_.assign(x.mean.begin(), x.mean.end());
     deviation_.assign(x.deviation.begin(), x.deviation.end());
@@ -91,6 +92,34 @@ Whitening::Whitening(Stream& stream, Kind kind, Matrix<const float> states,
         fit_deviations(stream, data, x, global.data());
     }
     measure_range(stream, data);
+    set_angles();
+    upload(stream);
+}
+
+void Whitening::check_angles(const Moments& x, const std::vector<double>& periods) {
+    for (std::size_t d = 0; d < periods.size(); ++d) {
+        if (!(periods[d] > 0)) continue;
+        const double half = 0.500001 * periods[d];
+        if (d >= x.mean.size() || x.least[d] < -half || x.most[d] > half)
+            throw InputError("training data: states that go round must lie within half their period "
+                             "about 0");
+        if (period_.empty()) period_.assign(x.mean.size(), 0.0f);
+        period_[d] = static_cast<float>(periods[d]);
+    }
+}
+
+// Angles have neither a mean nor a greatest value.
+void Whitening::set_angles() {
+    const std::size_t n = period_.size();
+    for (std::size_t d = 0; d < n; ++d) {
+        if (!(period_[d] > 0)) continue;
+        for (std::size_t knot = 0; knot < mean_.size() / n; ++knot) {
+            mean_[knot * n + d] = 0;
+            deviation_[knot * n + d] = period_[d] / 6.28318531f;
+        }
+        range_[2 * d] = -3.14159265f;
+        range_[2 * d + 1] = 3.14159265f;
+    }
 }
 
 void Whitening::scale_conditions(const Moments& s, const std::vector<double>& periods, int waves) {
@@ -242,13 +271,19 @@ void Whitening::share_over_states(Stream& stream) {
 void Whitening::upload(Stream& stream) {
     const index n = static_cast<index>(mean_.size());
     const index ranges = static_cast<index>(range_.size());
-    tables_ = Buffer<float>(stream.device(), 2 * n + ranges);
+    const index periods = static_cast<index>(period_.size());
+    tables_ = Buffer<float>(stream.device(), 2 * n + ranges + periods);
     copy_to_device(stream, tables_.span().subspan(0, n), mean_.data());
     copy_to_device(stream, tables_.span().subspan(n, n), deviation_.data());
     view_.mean = tables_.data();
     copy_to_device(stream, tables_.span().subspan(2 * n, ranges), range_.data());
     view_.deviation = tables_.data() + n;
     view_.range = tables_.data() + 2 * n;
+    view_.angles = static_cast<int>(
+        std::count_if(period_.begin(), period_.end(), [](float p) { return p > 0; }));
+    if (periods == 0) return;
+    copy_to_device(stream, tables_.span().subspan(2 * n + ranges, periods), period_.data());
+    view_.period = tables_.data() + 2 * n + ranges;
 }
 
 TensorMap Whitening::tensors() const {
@@ -257,6 +292,7 @@ TensorMap Whitening::tensors() const {
     map["whitening.mean"] = Tensor::of(mean_, {k0, k1, view_.states});
     map["whitening.deviation"] = Tensor::of(deviation_, {k0, k1, view_.states});
     map["whitening.range"] = Tensor::of(range_, {view_.states, 2});
+    if (!period_.empty()) map["whitening.period"] = Tensor::of(period_, {view_.states});
     // (axis, [low, 1/step, wraps]),
     // (condition, [center, 1/scale, periodic, wave_low, wave_scale, waves])
     std::vector<float> grid, conditions;
@@ -298,13 +334,16 @@ Whitening::Whitening(Stream& stream, const TensorMap& tensors) {
     const Tensor& range = get("whitening.range", 2);
     range_ = range.floats();
     if (range.shape[0] != mean.shape[2] || range.shape[1] != 2) wrong("the range of the states");
+    if (tensors.contains("whitening.period")) period_ = get("whitening.period", 1).floats();
+    if (!period_.empty() && static_cast<index>(period_.size()) != mean.shape[2])
+        wrong("the periods of the states");
     const auto g = grid.floats(), c = conditions.floats();
     if (mean.shape != deviation.shape || mean_.empty()) wrong("the tables differ in shape");
     if (grid.shape[0] > 2 || grid.shape[1] != 3) wrong("the grid has more than two axes");
     if (conditions.shape[0] < 1 || conditions.shape[0] > kMostConditions ||
         conditions.shape[1] != 6 || conditions.shape[0] < grid.shape[0])
         wrong("the number of conditions");
-    for (const auto& list : {mean_, deviation_, range_, g, c})
+    for (const auto& list : {mean_, deviation_, range_, period_, g, c})
         for (const float value : list)
             if (!std::isfinite(value)) wrong("a value is not finite");
     view_.knots[0] = mean.shape[0];

@@ -2,6 +2,7 @@
 #include "engine/error.h"
 #include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
+#include "nn/train/embedding_bodies.h"
 #include "nn/train/batch.h"
 #include "nn/train/judge.h"
 #include "nn/train/loss.h"
@@ -17,5 +18,7 @@ template void launch_index_on_cuda<UnwhitenBody>(Stream&, index, const UnwhitenB
 template void launch_blocks_on_cuda(Stream&, index, const DistanceKernel&);
 template void launch_index_on_cuda<JudgeBody>(Stream&, index, const JudgeBody&);
 template void launch_blocks_on_cuda(Stream&, index, const RecordKernel<LossRecord>&);
+template void launch_on_cuda<EmbedBody, float>(Stream&, index, const EmbedBody&);
+template void launch_on_cuda<UnembedBody, float>(Stream&, index, const UnembedBody&);
 
 }  // namespace microlift

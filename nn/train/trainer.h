@@ -40,6 +40,8 @@ struct TrainerConfig {
     double ema = 0.9995;                 // of the weights, an iteration
     std::string whiten = "conditional";  // conditional | global
     std::vector<double> periods;         // one a condition, 0 = not periodic; may be empty
+    std::vector<double> state_periods;   // one a state, 0 = none; may be empty. Such a state lies within
+                                         // half its period about 0.
     index waves = 8;                     // half waves of each condition that is not periodic
     double held_out = 0.05;              // share of the trajectories kept for validation
     index validation_bins = 32, validation_samples = 10000, validation_every = 500;

@@ -102,7 +102,7 @@ void Training::set_data(Span<const float> states, Span<const float> conditions, 
                            config_.whiten == "global" ? Whitening::Kind::global
                                                       : Whitening::Kind::conditional,
                            data_states_, data_conditions_, config_.periods,
-                           static_cast<int>(config_.waves));
+                           static_cast<int>(config_.waves), config_.state_periods);
     if (config_.ring) whitening_.share_over_states(stream_);
     recorded_ = false;
 }

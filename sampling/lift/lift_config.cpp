@@ -14,9 +14,9 @@ using Gen = GeneratorConfig;
 const Section<GeneratorConfig> generator_section{"generator", {
     enabled(&Gen::enabled, "whether to train a generator"),
     key(&Gen::kind, "kind", "cgan",
-        "kind of generator: a GAN, a flow (slower to lift, knows its density), or one taught by the "
-        "energy score; flow and energy have other defaults of batch, iterations, rate, betas and "
-        "validate_every").one_of(generator_kinds()),
+        "kind of generator: a GAN, a flow (slower to lift, knows its density), one taught by the energy "
+        "score, or one by denoising score matching (like a flow); all but the first have other defaults "
+        "of batch, iterations, rate, betas and validate_every").one_of(generator_kinds()),
     key(&Gen::generator_widths, "generator_widths", {64, 64, 64},
         "widths of the generator's hidden layers").from(1).to(kMostWidth),
     key(&Gen::critic_widths, "critic_widths", {64, 64, 64},
@@ -44,9 +44,9 @@ const Section<GeneratorConfig> generator_section{"generator", {
         "weight of the energy score beside the critic; 0: the critic alone").from(0),
     key(&Gen::ema, "ema", 0.9995,
         "decay of the running mean of the generator's weights; 0: none").from(0).below(1),
-    key(&Gen::flow_steps, "flow_steps", 10, "steps of a flow from noise to a state")
+    key(&Gen::flow_steps, "flow_steps", 10, "steps of a flow or score from noise to a state")
         .from(1).to(kMostFlowSteps),
-    key(&Gen::time_waves, "time_waves", 4, "Fourier features of a flow's time")
+    key(&Gen::time_waves, "time_waves", 4, "Fourier features of the time of a flow or score")
         .from(0).to(kMostWaves),
     key(&Gen::group, "group", 8,
         "states that kind energy generates for each sample: 2, 4, … 64").from(kLeastGroup).to(kMostGroup),

@@ -13,10 +13,14 @@
 
 namespace microlift {
 
+// The density takes a derivative along each variable: beyond, it would take longer than the rest of a run.
+constexpr int kMostWeighed = 16;
+
 std::string proposals_refusal(const Model& model, const Generator& generator) {
     if (!has_density(generator.kind()))
         return "a generator of kind \"" + generator.kind() + "\" has no density";
-    if (!generator.has_density()) return "the density of a flow is built for at most 16 variables";
+    if (!generator.has_density() || generator.states() > kMostWeighed)
+        return "states of a flow are weighed for at most " + std::to_string(kMostWeighed) + " variables";
     if (model.observed()) return "the generator makes observed functions, not the state";
     if (!model.gradient()) return "the system has no potential, so its conditional density is not known";
     for (const auto& cv : model.formulas().cvs)

@@ -1,4 +1,4 @@
-// Flow matching and the energy score: determinism, checkpoints, transfers, the density, quality.
+// Flow matching, score matching and the energy score: determinism, checkpoints, transfers, the density, quality.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -75,10 +75,10 @@ bool same(const TensorMap& a, const TensorMap& b) {
 }
 
 // Weights of a flow of these data, trained long enough for its density to be meant.
-SafeTensors trained_flow(int states) {
+SafeTensors trained_flow(const char* kind, int states) {
     Stream stream(Device::cpu(2));
     const Data data(stream, 100000, states);
-    TrainerConfig config = TrainerConfig::defaults("flow");
+    TrainerConfig config = TrainerConfig::defaults(kind);
     config.widths = {48, 48};
     config.batch = 512;
     config.iterations = 1500;
@@ -90,8 +90,8 @@ SafeTensors trained_flow(int states) {
     return t->generator_tensors();
 }
 
-TEST_CASE("flow, energy: 1 and 2 threads, direct launches and a replayed graph give the same bits") {
-    for (const char* kind : {"flow", "energy"}) {
+TEST_CASE("flow, score, energy: 1 and 2 threads, direct launches and a replayed graph give the same bits") {
+    for (const char* kind : {"flow", "score", "energy"}) {
         CAPTURE(kind);
         TensorMap states[3];
         for (int variant = 0; variant < 3; ++variant) {
@@ -153,9 +153,9 @@ TEST_CASE("every kind: a stopped and resumed training ends in the same bits, oth
         }
 }
 
-TEST_CASE("flow, energy: training, proposing and weighing move no byte between host and device") {
+TEST_CASE("flow, score, energy: training, proposing and weighing move no byte between host and device") {
     for (const Device& device : test_devices())
-        for (const char* kind : {"flow", "energy"}) {
+        for (const char* kind : {"flow", "score", "energy"}) {
             Stream stream(device);
             const Data data(stream, 20000, 1);
             const auto t = trainer(stream, quick(kind), data);
@@ -180,10 +180,10 @@ TEST_CASE("flow, energy: training, proposing and weighing move no byte between h
         }
 }
 
-TEST_CASE("flow, energy: losses that are not finite are named, configurations refused") {
+TEST_CASE("flow, score, energy: losses that are not finite are named, configurations refused") {
     Stream stream(Device::cpu(2));
     const Data data(stream, 20000, 1);
-    for (const char* kind : {"flow", "energy"}) {
+    for (const char* kind : {"flow", "score", "energy"}) {
         TrainerConfig config = quick(kind);
         config.rate = 1e30;
         const auto t = trainer(stream, config, data);
@@ -270,9 +270,10 @@ TEST_CASE("flow: weight files are checked; a generator without a density says so
                     InputError);
 }
 
-TEST_CASE("flow: the density of proposals is that of the same states found again, and integrates to 1") {
-    for (const int states : {1, 2}) {
-        const SafeTensors weights = trained_flow(states);
+TEST_CASE("flow, score: the density of proposals is that of the same states found again, and integrates to 1") {
+    for (const auto& [kind, states] : {std::pair{"flow", 1}, {"flow", 2}, {"score", 2}}) {
+        CAPTURE(kind);
+        const SafeTensors weights = trained_flow(kind, states);
         for (const Device& device : test_devices()) {
             CAPTURE(states);
             CAPTURE(device.description());
@@ -346,9 +347,9 @@ TEST_CASE("flow: the density of proposals is that of the same states found again
     }
 }
 
-TEST_CASE("flow, energy: learn a bimodal conditional density") {
+TEST_CASE("flow, score, energy: learn a bimodal conditional density") {
     for (const Device& device : quick_devices())
-        for (const char* kind : {"flow", "energy"}) {
+        for (const char* kind : {"flow", "score", "energy"}) {
             CAPTURE(kind);
             Stream stream(device);
             const Data data(stream, 200000, 1);

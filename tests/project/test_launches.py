@@ -100,19 +100,20 @@ def pairs():
 # A row of a training batch each, and so narrower than a row each of what is generated.
 ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody EnergyBatchBody EnergyGroupBody
     EnergyScoreBody FakeBody FlowBatchBody GatherBody HandOverBody KeepOutputBody PenaltyBody
-    RelativisticSeedBody SeedBody SquaredErrorBody""".split()}
+    RelativisticSeedBody ScoreBatchBody SeedBody SquaredErrorBody""".split()}
 WIDE = {
     **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody CountSamples DescendBody
-        DrawVelocitiesBody HalfChangeBody LiftedAcceptBody LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody
-        RestoreBondsBody StillBody SumTermsBody TemperingBody TurnDihedralBody""".split()},
-    **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody FirstBadBody
-        FoldBody GridEnergyBody MoleculeForcesBody NewtonStepBody ProposalWeightBody ThinBlockBody WindowColumnsBody
-        WindowEnergyBody""".split()},
-    **{name: ROWS for name in """CopyRowBody FeatureBody FlowInputBody FlowMoveBody FlowNewtonBody FlowStepBody
-        LatentBody NormalDensityBody NormalVelocityBody SpreadOutBody UnwhitenBody WhitenBody""".split()},
+        DrawVelocitiesBody FixedRowsBody FromInternalBody FromStatesBody HalfChangeBody LiftedAcceptBody
+        LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody RestoreBondsBody StillBody
+        SumTermsBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
+    **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody EmbedBody FirstBadBody
+        FoldBody GridEnergyBody MoleculeForcesBody NewtonStepBody ProposalWeightBody ThinBlockBody UnembedBody
+        WindowColumnsBody WindowEnergyBody""".split()},
+    **{name: ROWS for name in """AngleLatentBody CopyRowBody FeatureBody FlowInputBody FlowMoveBody FlowNewtonBody FlowStepBody
+        LatentBody NormalDensityBody NormalVelocityBody RoundBody SpreadOutBody UnwhitenBody WhitenBody""".split()},
     # A number of a row of the batch each.
     **{name: BATCH * 16 for name in """ActivateBody ConvActivateBody ConvBiasBody ConvHaloBody ConvSeedBody ConvSumBody
-        ConvolveBody MultiplyAddBody MultiplyBody PortableProductBody TangentBody TangentScaleBody
+        ConvolveBody MultiplyAddBody MultiplyBody PortableProductBody TangentBody TangentOfAnglesBody TangentScaleBody
         TangentStartBody""".split()},
     "BiasSumKernel": biases(), "BurstDriftBody": VALUES * REPLICAS, "BurstSumsKernel": bursts(),
     "ConditionalKernel": conditional(), "ConvGradientBody": 16 * 5 * 64 * 64,

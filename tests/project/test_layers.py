@@ -21,7 +21,7 @@ BELOW = {
 }
 # Inside: a folder may include itself and what stands here; a folder that is not named is an error.
 BASE = {"sampling/numerics", "sampling/samples", "sampling/formula", "sampling/molecule",
-        "sampling/molecule/files"}
+        "sampling/molecule/coordinates", "sampling/molecule/files"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
 CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
@@ -44,6 +44,7 @@ INSIDE = {
     "sampling/samples": {"sampling/numerics"},
     "sampling/formula": {"sampling/numerics"},
     "sampling/molecule": {"sampling/numerics", "sampling/samples", "sampling/formula"},
+    "sampling/molecule/coordinates": {"sampling/numerics", "sampling/molecule"},
     "sampling/molecule/files": {"sampling/numerics", "sampling/molecule"},
     "sampling/dynamics": BASE,
     "sampling/dynamics/systems": BASE | {"sampling/dynamics"},

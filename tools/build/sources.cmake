@@ -10,7 +10,7 @@
 # Time loops (the steps, the next steps' noise) and activations hold long chains side by side, which GCC
 # leaves one after the other unless it schedules before it assigns registers. Products lose by it.
 set(MICROLIFT_SCHEDULED bytecode_path.lanes.cpp cgan.lanes.cpp conv.lanes.cpp energy.lanes.cpp
-    flow.lanes.cpp held_out.lanes.cpp latent_sampler.lanes.cpp mlp.lanes.cpp single_network.lanes.cpp
+    flow.lanes.cpp score.lanes.cpp held_out.lanes.cpp latent_sampler.lanes.cpp mlp.lanes.cpp single_network.lanes.cpp
     training.lanes.cpp whitening.lanes.cpp)
 # Explicit fma only: contraction by the compiler would break the equality of widths and machines. The C++
 # pass calls launchers that the CUDA pass instantiates: they may not vanish by inlining.
