@@ -36,7 +36,7 @@ MixtureView view(const Buffer<float>& points, const Buffer<float>& scale, const 
 }  // namespace
 
 bool LiftedMoves::possible(const Model& model) {
-    return !model.observed() && model.gradient() && !free_variables(model).empty();
+    return !model.observed() && !model.molecule() && model.gradient() && !free_variables(model).empty();
 }
 
 LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,

@@ -6,6 +6,7 @@
 
 #include "sampling/model/ensembles.h"
 #include "sampling/lift/relax.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/numerics/statistics.h"
 
 namespace microlift {
@@ -32,16 +33,36 @@ std::vector<int> free_variables(const Model& model) {
     return free;
 }
 
-Lifter::Lifter(Stream& stream, const Model& model, Generator generator, bool project)
+std::shared_ptr<MoleculeCoordinates> coordinates_of(Stream& stream, const Model& model,
+                                                    const SafeTensors& weights) {
+    if (!model.molecule()) return nullptr;
+    return std::make_shared<MoleculeCoordinates>(stream, model.molecule()->molecule,
+                                                 model.molecule_conditions(), weights.tensors);
+}
+
+Lifter::Lifter(Stream& stream, const Model& model, Generator generator, bool project,
+               std::shared_ptr<MoleculeCoordinates> coordinates)
     : stream_(stream), model_(model), generator_(std::move(generator)), project_(project),
-      free_(free_variables(model)) {}
+      free_(free_variables(model)), coordinates_(std::move(coordinates)) {
+    if (model.molecule() && !coordinates_)
+        throw std::logic_error("a molecule is lifted in coordinates of its own");
+    if (coordinates_ && generator_.states() != coordinates_->states())
+        throw InputError("generator.safetensors: its generator makes " +
+                         std::to_string(generator_.states()) + " coordinates, the molecule has " +
+                         std::to_string(coordinates_->states()) + "; give the file of this run");
+}
+
+MoleculeCoordinates& Lifter::coordinates() {
+    if (!coordinates_) throw InputError("a system that is no molecule has no coordinates of its own");
+    return *coordinates_;
+}
 
 void Lifter::lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<float> x) {
     if (model_.observed()) {
         generator_.generate(stream_, s, n, seed, first, x);
         return;
     }
-    const index outputs = static_cast<index>(free_.size()) * n;
+    const index outputs = coordinates_ ? coordinates_->states() * n : std::ssize(free_) * n;
     if (scratch_.size() != outputs) scratch_ = Buffer<float>(stream_.device(), outputs);
     generator_.generate(stream_, s, n, seed, first, scratch_.span());
     complete(s, n, Span<const float>(scratch_.span()), x);
@@ -50,6 +71,12 @@ void Lifter::lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<
 void Lifter::complete(Span<const float> s, index n, Span<const float> made, Span<float> x) {
     if (model_.observed()) {
         copy(stream_, x, made);
+        return;
+    }
+    if (coordinates_) {
+        coordinates_->from_states(stream_, {made.data, coordinates_->states(), n, n},
+                                  {s.data, model_.n_cvs(), n, n}, {x.data, model_.dim(), n, n});
+        if (project_ && !coordinates_->exact()) model_.project(stream_, s, n, n, x, n);
         return;
     }
     for (std::size_t f = 0; f < free_.size(); ++f)

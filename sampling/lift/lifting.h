@@ -7,6 +7,7 @@
 
 #include "nn/generators/generator.h"
 #include "sampling/model/model.h"
+#include "sampling/molecule/coordinates/molecule_coordinates.h"
 
 namespace microlift {
 
@@ -16,10 +17,17 @@ int coordinate_of(const FormulaSystem::Cv& cv);
 // The variables that a generator has to make: a variable that is itself a CV is known from s.
 std::vector<int> free_variables(const Model& model);
 
+// Of a molecule, the coordinates in which the generator of these weights makes its states; of other systems
+// null.
+std::shared_ptr<MoleculeCoordinates> coordinates_of(Stream& stream, const Model& model,
+                                                    const SafeTensors& weights);
+
 class Lifter {
 public:
-    // `generator` makes the free variables in order, or the observed functions.
-    Lifter(Stream& stream, const Model& model, Generator generator, bool project);
+    // `generator` makes the free variables in order, or the observed functions, or of a molecule its
+    // `coordinates`.
+    Lifter(Stream& stream, const Model& model, Generator generator, bool project,
+           std::shared_ptr<MoleculeCoordinates> coordinates = nullptr);
 
     // Rows of a lifted state: the state's variables, or the observed functions.
     int dim() const { return model_.observed() ? model_.target_dim() : model_.dim(); }
@@ -29,6 +37,8 @@ public:
     void complete(Span<const float> s, index n, Span<const float> made, Span<float> x);
     const Generator& generator() const { return generator_; }
     Generator& generator() { return generator_; }
+    // InputError where there are none.
+    MoleculeCoordinates& coordinates();
 
 private:
     Stream& stream_;
@@ -36,6 +46,7 @@ private:
     Generator generator_;
     bool project_;
     std::vector<int> free_;
+    std::shared_ptr<MoleculeCoordinates> coordinates_;
     Buffer<float> scratch_;
 };
 

@@ -14,6 +14,7 @@
 #include "sampling/dynamics/systems.h"
 #include "sampling/formula/learned_cv.h"
 #include "sampling/formula/mobility.h"
+#include "sampling/molecule/coordinates/molecule_coordinates.h"
 #include "sampling/molecule/files/read_molecule.h"
 
 namespace microlift {
@@ -169,6 +170,11 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
 void Model::describe_torsions() {
     torsions_ = rotatable_torsions(molecule_->molecule);
     for (const NamedTorsion& torsion : torsions_) {
+        const auto is_cv = [&](const CvVariable& cv) {
+            return std::ranges::equal(cv.atoms, torsion.atoms) ||
+                   std::equal(cv.atoms.rbegin(), cv.atoms.rend(), torsion.atoms.begin(), torsion.atoms.end());
+        };
+        if (std::ranges::any_of(cvs_, is_cv)) continue;
         std::string names;
         for (const index atom : torsion.atoms)
             for (std::size_t d = 0; d < 3; ++d)
@@ -310,6 +316,17 @@ std::unique_ptr<PathKernel> Model::molecule_kernel(const PathSetup& setup) const
     if (setup.bias != BiasKind::harmonic)
         throw std::logic_error("molecules have harmonic biases alone");
     return make_molecule_path_kernel({molecule_, &molecule_->molecule}, molecule_setup(setup));
+}
+
+std::vector<ConditionOfMolecule> Model::molecule_conditions() const {
+    std::vector<ConditionOfMolecule> conditions;
+    for (const CvVariable& cv : cvs_) {
+        ConditionOfMolecule condition;
+        condition.period = cv.period;
+        if (cv.kind == "dihedral") condition.dihedral = {cv.atoms[0], cv.atoms[1], cv.atoms[2], cv.atoms[3]};
+        conditions.push_back(condition);
+    }
+    return conditions;
 }
 
 MoleculeStates& Model::molecule_states(Stream& stream) const {

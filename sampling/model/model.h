@@ -19,6 +19,7 @@
 namespace microlift {
 
 class Checks;
+struct ConditionOfMolecule;
 
 // KeyErrors of formulas and of files of learned coordinates, each on its own: "system.drift[1]",
 // "cv.variables[0]".
@@ -75,6 +76,8 @@ public:
     PathSetup path_setup(const IntegratorConfig& integrator) const;
     std::unique_ptr<PathKernel> path_kernel(const PathSetup& setup) const;
 
+    // What its collective variables are to a generator of its states.
+    std::vector<ConditionOfMolecule> molecule_conditions() const;
     // Of a molecule, on the stream's device.
     MoleculeStates& molecule_states(Stream& stream) const;
     // Potentials of n states (dim, row), and forces (dim, row): of what has a potential.

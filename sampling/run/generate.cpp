@@ -33,7 +33,8 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
     const SafeTensors content = read_safetensors(weights);
     const auto configuration = content.metadata.find("configuration");
     if (configuration != content.metadata.end()) check_same_run(weights, configuration->second, run);
-    Lifter lifter(stream, model, Generator(stream, content), run.generator.project);
+    Lifter lifter(stream, model, Generator(stream, content), run.generator.project,
+                  coordinates_of(stream, model, content));
     for (int k = 0; k < model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
         if (!std::isfinite(static_cast<float>(options.at[i])))

@@ -49,7 +49,8 @@ double longest_relaxation(Run& run, std::string& slow) {
 Lifter make_lifter(Run& run) { return make_lifter(run, run.generator.weights); }
 
 Lifter make_lifter(Run& run, const SafeTensors& weights) {
-    return Lifter(run.stream, run.model, Generator(run.stream, weights), run.config.generator.project);
+    return Lifter(run.stream, run.model, Generator(run.stream, weights), run.config.generator.project,
+                  coordinates_of(run.stream, run.model, weights));
 }
 
 Buffer<float> conditions(Run& run, const std::vector<CvValue>& values, index each) {

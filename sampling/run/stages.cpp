@@ -27,13 +27,17 @@ bool has_targets(const Run& run) {
     return keeps_samples(run) && (run.model.observed() || !run.free.empty());
 }
 bool closes(const Run& run) { return run.config.closure.enabled && keeps_samples(run); }
+bool lifts_variables(const Run& run);
 bool weighs(const Run& run) {
-    return has_generator(run) && run.config.lifting.proposals > 0 &&
+    return lifts_variables(run) && run.config.lifting.proposals > 0 &&
            has_density(run.config.generator.kind);
 }
 bool lifts_states(const Run& run) {  // of a known potential, not functions of them
     return has_generator(run) && !run.model.observed() && run.model.gradient() && !run.free.empty();
 }
+// Ways of lifting that know variables, not molecules.
+bool lifts_variables(const Run& run) { return has_generator(run) && !run.model.molecule(); }
+bool settles(const Run& run) { return lifts_states(run) && !run.model.molecule(); }
 bool compares_energies(const Run& run) {
     return lifts_states(run) && run.config.lifting.energies > 0;
 }
@@ -65,11 +69,11 @@ const std::vector<Stage>& stages() {
         {"accuracy", "umbrella", at_the_end, tries_steps, check_accuracy, {}},
         {"conditional", "umbrella", at_the_end, has_targets, average_samples, {}},
         {"close", "closure", at_the_end, closes, close, {"closure.csv", "bursts.csv", "reduced.csv"}},
-        {"lift", "lifting", at_the_end, has_generator, lift, {"lifted.h5"}},
-        {"classical_lifting", "lifting", at_the_end, has_generator, lift_classically,
+        {"lift", "lifting", at_the_end, has_generator, lift, {"lifted.h5", "lifted.dcd"}},
+        {"classical_lifting", "lifting", at_the_end, lifts_variables, lift_classically,
          {"classical_lifting.csv"}},
         {"weigh", "lifting", at_the_end, weighs, weigh_proposals, {}},
-        {"consistency", "lifting", at_the_end, lifts_states, check_consistency, {}},
+        {"consistency", "lifting", at_the_end, settles, check_consistency, {}},
         {"energies", "lifting", at_the_end, compares_energies, compare_energies,
          {"energies.csv", "correlation.csv"}},
         {"averages", "umbrella", at_the_end, has_targets, write_conditional, {"conditional.csv"}},

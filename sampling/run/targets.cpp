@@ -15,8 +15,8 @@ std::vector<std::string> target_names(const Run& run) {
 }
 
 std::vector<int> generated_rows(const Run& run) {
-    if (!run.model.observed()) return run.free;
-    std::vector<int> rows(static_cast<std::size_t>(run.model.target_dim()));
+    if (!run.model.observed() && !run.model.molecule()) return run.free;
+    std::vector<int> rows(target_names(run).size());
     std::iota(rows.begin(), rows.end(), 0);
     return rows;
 }
@@ -26,12 +26,9 @@ namespace {
 Targets features(Run& run) {
     const SampleSet& samples = run.samples;
     const auto count = std::ssize(run.model.feature_names());
-    if (run.targets.size() == 0) {
-        run.targets = Buffer<float>(run.device, count * samples.row);
-        run.model.features(run.stream, samples.x.span(), samples.row, samples.n, run.targets.span(),
-                           samples.row);
-        run.stream.synchronize();
-    }
+    if (run.targets.size() == 0) run.targets = Buffer<float>(run.device, count * samples.row);
+    run.model.features(run.stream, samples.x.span(), samples.row, samples.n, run.targets.span(), samples.row);
+    run.stream.synchronize();
     return {run.targets.span(), samples.row, count};
 }
 
@@ -65,6 +62,13 @@ std::vector<float> host_column(Run& run, const Targets& y, index value) {
     std::vector<float> column(static_cast<std::size_t>(run.samples.n));
     copy_to_host(run.stream, column.data(), y.values.subspan(value * y.row, run.samples.n));
     return column;
+}
+
+std::vector<float> as_targets(Run& run, const Buffer<float>& x, index n) {
+    if (!run.model.molecule()) return to_host(run.stream, Span<const float>(x.span()));
+    Buffer<float> y(run.device, std::ssize(run.model.feature_names()) * n);
+    run.model.features(run.stream, x.span(), n, n, y.span(), n);
+    return to_host(run.stream, std::as_const(y).span());
 }
 
 ConditionalMoments target_moments(Run& run) {

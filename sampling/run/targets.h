@@ -7,10 +7,13 @@
 
 namespace microlift {
 
-// What the generator makes: the free variables of the state, or the observed functions.
+// What generated states are judged by: the free variables of the state, or the observed functions, or the
+// torsions of a molecule.
 std::vector<std::string> target_names(const Run& run);
-// Their rows in a lifted state.
+// Their rows in what as_targets() makes of lifted states.
 std::vector<int> generated_rows(const Run& run);
+// Lifted states x (…, n) as what they are judged by: of a molecule its torsions, else the states themselves.
+std::vector<float> as_targets(Run& run, const Buffer<float>& x, index n);
 
 // The same of every stored sample: value v of sample j is values[v*row + j], on the device.
 struct Targets {

@@ -49,7 +49,7 @@ void check_store(Config& config, const RunConfig& run) {
 // What molecules do not have yet.
 void check_molecule_sections(Config& config, const RunConfig& run) {
     if (!run.molecule) return;
-    for (const char* section : {"generator", "coupling", "learn"})
+    for (const char* section : {"learn"})
         config.with({std::string(section) + ".enabled"}, [&] {
             if (config.enabled(section))
                 throw KeyError(section, "molecules are sampled and their free energy is estimated, but they "

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sampling/molecule/files/dcd.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/places.h"
@@ -80,7 +81,7 @@ BinMoments lift_at_bins(Run& run, StageMeter& meter, Lifter& lifter, index each,
                 x.span());
     if (heal_steps > 0) heal(run, meter, s, n, heal_steps, 4001, x);
     return bin_moments(run, heal_steps > 0 ? "healed" : "generator",
-                       to_host(run.stream, Span<const float>(x.span())), n, each);
+                       as_targets(run, x, n), n, each);
 }
 
 void average_lifted(Run& run, StageMeter& meter, Lifter& lifter, index heal_steps) {
@@ -98,6 +99,23 @@ void average_lifted(Run& run, StageMeter& meter, Lifter& lifter, index heal_step
             run, meter, lifter, std::min(generated, per_bin(kHealed, kHealedPerBin)), heal_steps));
 }
 
+// Some states at each value, for viewers.
+void write_trajectory(Run& run, const Buffer<float>& x, index values, index each) {
+    constexpr index kFrames = 20;  // of each value
+    const index n = values * each, frames = std::min(each, kFrames), D = run.model.dim();
+    const std::vector<float> host = to_host(run.stream, Span<const float>(x.span()));
+    DcdWriter file(run.dir / "lifted.dcd", D / 3, values * frames);
+    std::vector<float> position(static_cast<std::size_t>(D));
+    for (index value = 0; value < values; ++value)
+        for (index f = 0; f < frames; ++f) {
+            for (index d = 0; d < D; ++d)
+                position[static_cast<std::size_t>(d)] =
+                    host[static_cast<std::size_t>(d * n + value * each + f)];
+            file.append(position.data());
+        }
+    file.finish();
+}
+
 LiftedSets lift_at_values(Run& run, StageMeter& meter, Lifter& lifter, index heal_steps) {
     LiftedSets sets;
     sets.values = judged_values(run);
@@ -105,7 +123,7 @@ LiftedSets lift_at_values(Run& run, StageMeter& meter, Lifter& lifter, index hea
     const index n = sets.count();
     const Buffer<float> s = conditions(run, sets.values, sets.each);
     Buffer<float> x(run.device, lifter.dim() * n);
-    const auto host = [&] { return to_host(run.stream, Span<const float>(x.span())); };
+    const auto host = [&] { return as_targets(run, x, n); };
     // A kind's rate of lifting, for the comparison.
     const auto timed = [&](Lifter& from, std::size_t kind) {
         const auto start = Clock::now();
@@ -124,6 +142,7 @@ LiftedSets lift_at_values(Run& run, StageMeter& meter, Lifter& lifter, index hea
         sets.healed = host();
         record["healed_constraint_residual"] = residual(run, x, s, n);
     }
+    if (run.model.molecule()) write_trajectory(run, x, std::ssize(sets.values), sets.each);
     record["heal_steps"] = heal_steps;
     record["states"] = sets.each;
     for (std::size_t kind = 1; kind < run.compared.size(); ++kind) {

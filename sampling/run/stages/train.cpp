@@ -2,10 +2,12 @@
 #include "sampling/run/stages.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "engine/files/safetensors.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/targets.h"
 
@@ -16,14 +18,38 @@ namespace {
 constexpr index kMostUpdates = 100;  // between two looks at the clock
 constexpr double kPieceSeconds = 0.5;
 
-std::unique_ptr<GeneratorTrainer> trainer_of(Run& run, const TrainerConfig& config) {
-    const Targets y = targets(run);
+std::unique_ptr<GeneratorTrainer> trainer_of(Run& run, const TrainerConfig& config, const Targets& y) {
     auto trainer =
         make_trainer(run.stream, config, static_cast<int>(y.count), run.model.n_cvs());
     trainer->set_data(y.values, run.samples.xi.span(), y.row, run.samples.n,
                       run.samples.blocks.front().trajectories());
     return trainer;
 }
+
+// A molecule's samples in coordinates that a generator knows.
+struct MoleculeData {
+    std::optional<MoleculeCoordinates> coordinates;
+    Buffer<float> states;
+
+    explicit MoleculeData(Run& run) {
+        if (!run.model.molecule()) return;
+        const SampleSet& samples = run.samples;
+        const Matrix<const float> x{samples.x.data(), run.model.dim(), samples.n, samples.row},
+            s{samples.xi.data(), run.model.n_cvs(), samples.n, samples.row};
+        coordinates.emplace(run.stream, run.model.molecule()->molecule, run.model.molecule_conditions(), x, s);
+        states = Buffer<float>(run.device, coordinates->states() * samples.row);
+        coordinates->to_states(run.stream, x, s,
+                               {states.data(), coordinates->states(), samples.n, samples.row});
+        run.stream.synchronize();
+    }
+    Targets targets(Run& run) const {
+        if (!coordinates) return microlift::targets(run);
+        return {states.span(), run.samples.row, coordinates->states()};
+    }
+    void add_to(SafeTensors& weights) const {
+        if (coordinates) weights.tensors.merge(coordinates->tensors());
+    }
+};
 
 // What was learned from samples that were thrown away since is learned anew.
 bool learns_anew(const Run& run) {
@@ -120,9 +146,11 @@ void record_training(Run& run, const TrainingHistory& history, Precision precisi
 }  // namespace
 
 void train(Run& run) {
-    const TrainerConfig config = round_config(run);
+    TrainerConfig config = round_config(run);
     // Made before the meter, so that the loop's own transfers are what it shows.
-    const auto trainer = trainer_of(run, config);
+    const MoleculeData molecule(run);
+    if (molecule.coordinates) config.state_periods = molecule.coordinates->periods();
+    const auto trainer = trainer_of(run, config, molecule.targets(run));
     resume_or_begin(run, *trainer);
     const index round = run.position.round;
     run.progress.begin(round == 0 ? "train" : "train, round " + std::to_string(round),
@@ -145,6 +173,7 @@ void train(Run& run) {
         run.warn("what the generator learns does not vary in the samples, so that there is nothing to "
                  "validate; check the system, or leave out [generator]");
     generator.weights = trainer->generator_tensors();
+    molecule.add_to(generator.weights);
     generator.state = trainer->save_state();
     SafeTensors file = generator.weights;
     file.metadata["configuration"] = run.config.checksum();
