@@ -6,7 +6,7 @@
 
 namespace microlift {
 
-// f = −∇E of restraints, or 0; then what stands on edges.
+// f = −∇E of restraints, or 0.
 template <class L, class Rows, class Energies>
 LANE_FN void restraint_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     for (int32 r = v.force_row(); r < v.edge_row(); ++r) rows[r] = number<L>(0);
@@ -26,57 +26,84 @@ LANE_UNROLL
     }
 }
 
-template <class M, class L, class Rows, class Energies>
-LANE_FN void edge_vectors(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
-    for (int32 n = 0; n < v.edges; ++n) {
-        const auto& entry = v.edge[n];
-        const Vector<L> d = vector_at<L>(rows, entry.a) - vector_at<L>(rows, entry.b);
-        const L r2 = dot(d, d), inverse = inverse_sqrt<M>(r2);
-        const int32 row = v.edge_row() + 7 * n;
-        put_vector(rows, row, scaled(inverse, d));
-        rows[row + 3] = inverse;
-        put_vector(rows, row + 4, Vector<L>{number<L>(0), number<L>(0), number<L>(0)});
-        if (n < v.bonds) {
-            const L stretch = fma(r2, inverse, number<L>(-entry.length));
-            const L slope = number<L>(entry.stiffness) * stretch;
-            rows[v.bond_row() + n] = slope;
-            if constexpr (Energies::wanted)
-                e.term[kTermBond] =
-                    fma(number<L>(Scalar<L>(0.5)) * slope, stretch, e.term[kTermBond]);
-        }
+template <class L, class Rows, class Energies>
+LANE_FN void put_edge(const ForceView<Scalar<L>>& v, const Rows& rows, int32 n, const Vector<L>& d, L r2,
+                      L inverse, Energies& e) {
+    const int32 row = v.edge_row() + 4 * n;
+    put_vector(rows, row, scaled(inverse, d));
+    rows[row + 3] = inverse;
+    if (n < v.bonds) {
+        const L stretch = fms(r2, inverse, number<L>(v.edge[n].length));
+        const L slope = number<L>(v.edge[n].stiffness) * stretch;
+        rows[v.bond_row() + n] = slope;
+        if constexpr (Energies::wanted)
+            e.term[kTermBond] = fma(number<L>(Scalar<L>(0.5)) * slope, stretch, e.term[kTermBond]);
     }
 }
 
 template <class M, class L, class Rows, class Energies>
-LANE_FN void corner_cosines(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
-    const L zero = number<L>(0), one = number<L>(1);
-    for (int32 n = 0; n < v.corners; ++n) {
+LANE_FN void edge_vectors(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    for (int32 n = 0; n < v.edges; n += 2) {
+        const auto &one = v.edge[n], &other = v.edge[n + 1];
+        const Vector<L> d = vector_at<L>(rows, one.a) - vector_at<L>(rows, one.b);
+        const Vector<L> f = vector_at<L>(rows, other.a) - vector_at<L>(rows, other.b);
+        const L d2 = dot(d, d), f2 = dot(f, f);
+        const InverseRoots<L> inverse = inverse_roots<M>(d2, f2);
+        put_edge(v, rows, n, d, d2, inverse.first, e);
+        put_edge(v, rows, n + 1, f, f2, inverse.second, e);
+    }
+    if (v.turns())
+        for (int32 r = v.turn_row(); r < v.born_row(); ++r) rows[r] = number<L>(0);
+}
+
+// What rounding leaves of a cosine, at most 1; and its sin², at whose 1e-12 the direction of the force is lost
+// anyway.
+template <class L, class Rows>
+LANE_FN L corner_cosine(const ForceView<Scalar<L>>& v, const Rows& rows,
+                        const CornerEntry<Scalar<L>>& entry) {
+    const Vector<L> a = vector_at<L>(rows, v.edge_row() + 4 * entry.first);
+    const Vector<L> b = vector_at<L>(rows, v.edge_row() + 4 * entry.second);
+    const L one = number<L>(1);
+    return max(min(dot(a, b), one), -one);
+}
+template <class L>
+LANE_FN L squared_sine(L c) {
+    return max(fnma(c, c, number<L>(1)), number<L>(Scalar<L>(1e-12)));
+}
+
+template <class L, class Rows, class Energies>
+LANE_FN void put_corner(const ForceView<Scalar<L>>& v, const Rows& rows, int32 n, L c, L inverse_sine,
+                        Energies& e) {
+    L slope = number<L>(0);
+    if (n < v.angles) {
         const auto& entry = v.corner[n];
-        const Vector<L> a = vector_at<L>(rows, v.edge_row() + 7 * entry.first);
-        const Vector<L> b = vector_at<L>(rows, v.edge_row() + 7 * entry.second);
-        // Rounding may go beyond 1; at 1e-12 of sin² the direction of the force is lost anyway.
-        const L c = max(min(dot(a, b), one), -one);
-        const L inverse_sine = inverse_sqrt<M>(max(fnma(c, c, one), number<L>(Scalar<L>(1e-12))));
-        L slope = zero;
-        if (n < v.angles) {
-            const L shift = number<L>(-entry.angle);
-            const L h = acos_over_sine(abs(c));
-            // θ/sin θ − θ₀/sin θ; beyond a right angle θ = π − acos|c|.
-            const auto obtuse = c < zero;
-            const L beyond = shift + number<L>(Scalar<L>(3.14159265358979323846));
-            const L bend = fma(select(obtuse, beyond, shift), inverse_sine, select(obtuse, -h, h));
-            slope = number<L>(-entry.stiffness) * bend;
-            if constexpr (Energies::wanted) {
-                const L sine = inverse_sine * max(fnma(c, c, one), zero);
-                const L off = bend * sine;
-                e.term[kTermAngle] =
-                    fma(number<L>(Scalar<L>(0.5) * entry.stiffness) * off, off, e.term[kTermAngle]);
-            }
+        const L shift = number<L>(-entry.angle);
+        const L h = acos_over_sine(abs(c));
+        // θ/sin θ − θ₀/sin θ; beyond a right angle θ = π − acos|c|.
+        const auto obtuse = c < number<L>(0);
+        const L beyond = number<L>(Scalar<L>(3.14159265358979323846) - entry.angle);
+        const L bend = fma(select(obtuse, beyond, shift), inverse_sine, select(obtuse, -h, h));
+        slope = number<L>(-entry.stiffness) * bend;
+        if constexpr (Energies::wanted) {
+            const L sine = inverse_sine * max(fnma(c, c, number<L>(1)), number<L>(0));
+            const L off = bend * sine;
+            e.term[kTermAngle] =
+                fma(number<L>(Scalar<L>(0.5) * entry.stiffness) * off, off, e.term[kTermAngle]);
         }
-        const int32 row = v.corner_row() + 3 * n;
-        rows[row] = c;
-        rows[row + 1] = inverse_sine;
-        rows[row + 2] = slope;
+    }
+    const int32 row = v.corner_row() + 3 * n;
+    rows[row] = c;
+    rows[row + 1] = inverse_sine;
+    rows[row + 2] = slope;
+}
+
+template <class M, class L, class Rows, class Energies>
+LANE_FN void corner_cosines(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    for (int32 n = 0; n < v.corners; n += 2) {
+        const L c = corner_cosine<L>(v, rows, v.corner[n]), d = corner_cosine<L>(v, rows, v.corner[n + 1]);
+        const InverseRoots<L> inverse = inverse_roots<M>(squared_sine(c), squared_sine(d));
+        put_corner(v, rows, n, c, inverse.first, e);
+        put_corner(v, rows, n + 1, d, inverse.second, e);
     }
 }
 
@@ -85,13 +112,13 @@ template <class L, class Rows, class Energies>
 LANE_FN void torsion_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     for (int32 n = 0; n < v.torsions; ++n) {
         const auto& entry = v.torsion[n];
-        const int32 first = v.edge_row() + 7 * entry.first, last = v.edge_row() + 7 * entry.last;
         const int32 in = v.corner_row() + 3 * entry.corner_in;
         const int32 out = v.corner_row() + 3 * entry.corner_out;
-        const Vector<L> a = vector_at<L>(rows, first), b = vector_at<L>(rows, last);
         const L c1 = rows[in], c3 = rows[out], i1 = rows[in + 1], i3 = rows[out + 1];
         const L scale = i1 * i3;
-        const L cosine = fnma(c1, c3, dot(a, b)) * scale;
+        const L cosine = fnma(c1, c3, dot(vector_at<L>(rows, v.edge_row() + 4 * entry.first),
+                                          vector_at<L>(rows, v.edge_row() + 4 * entry.last))) *
+                         scale;
         L slope = number<L>(entry.slope[entry.degree - 1]);
         for (int32 m = entry.degree - 2; m >= 0; --m)
             slope = fma(slope, cosine, number<L>(entry.slope[m]));
@@ -104,10 +131,9 @@ LANE_FN void torsion_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Ene
         }
         const L outer = slope * scale;
         const L turned = slope * cosine;
+        rows[v.torsion_row() + n] = outer;
         rows[in + 2] = rows[in + 2] + fms(turned * c1, i1 * i1, outer * c3);
         rows[out + 2] = rows[out + 2] + fms(turned * c3, i3 * i3, outer * c1);
-        add_vector(rows, first + 4, outer, b);
-        add_vector(rows, last + 4, outer, a);
     }
 }
 
@@ -121,9 +147,9 @@ struct Dihedral {
 template <class M, class L, class Rows>
 LANE_FN Dihedral<L> dihedral(const ForceView<Scalar<L>>& v, const Rows& rows,
                              const DihedralEntry<Scalar<L>>& entry) {
-    const Vector<L> u1 = vector_at<L>(rows, v.edge_row() + 7 * entry.first);
-    const Vector<L> u2 = vector_at<L>(rows, v.edge_row() + 7 * entry.middle);
-    const Vector<L> u3 = vector_at<L>(rows, v.edge_row() + 7 * entry.last);
+    const Vector<L> u1 = vector_at<L>(rows, v.edge_row() + 4 * entry.first);
+    const Vector<L> u2 = vector_at<L>(rows, v.edge_row() + 4 * entry.middle);
+    const Vector<L> u3 = vector_at<L>(rows, v.edge_row() + 4 * entry.last);
     const Vector<L> a = cross(u1, u2), b = cross(u3, u2);
     const L tiny = number<L>(Scalar<L>(1e-12)), turn = number<L>(entry.turn * entry.fold);
     const L ia = inverse_sqrt<M>(max(dot(a, a), tiny)), ib = inverse_sqrt<M>(max(dot(b, b), tiny));
@@ -142,9 +168,9 @@ template <class L, class Rows>
 LANE_FN void add_dihedral_slope(const ForceView<Scalar<L>>& v, const Rows& rows,
                                 const DihedralEntry<Scalar<L>>& entry, const Dihedral<L>& at,
                                 L slope) {
-    add_vector(rows, v.edge_row() + 7 * entry.first + 4, slope, at.first);
-    add_vector(rows, v.edge_row() + 7 * entry.middle + 4, slope, at.middle);
-    add_vector(rows, v.edge_row() + 7 * entry.last + 4, slope, at.last);
+    add_vector(rows, v.turn_row() + 3 * entry.first, slope, at.first);
+    add_vector(rows, v.turn_row() + 3 * entry.middle, slope, at.middle);
+    add_vector(rows, v.turn_row() + 3 * entry.last, slope, at.last);
 }
 
 template <class M, class L, class Rows, class Energies>
@@ -232,29 +258,27 @@ LANE_FN void cmap_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energi
     }
 }
 
-// From cosines to unit vectors to atoms.
+// From slopes to unit vectors to atoms.
 template <class L, class Rows>
 LANE_FN void distribute_bonded(const ForceView<Scalar<L>>& v, const Rows& rows) {
-    for (int32 n = 0; n < v.corners; ++n) {
-        const int32 first = v.edge_row() + 7 * v.corner[n].first;
-        const int32 second = v.edge_row() + 7 * v.corner[n].second;
-        const L slope = rows[v.corner_row() + 3 * n + 2];
-        const Vector<L> a = vector_at<L>(rows, first), b = vector_at<L>(rows, second);
-        add_vector(rows, first + 4, slope, b);
-        add_vector(rows, second + 4, slope, a);
-    }
-    for (int32 n = 0; n < v.edges; ++n) {
-        const int32 row = v.edge_row() + 7 * n;
-        const Vector<L> u = vector_at<L>(rows, row), g = vector_at<L>(rows, row + 4);
-        const L inverse = rows[row + 3];
+    const Rows edges = rows.from(v.edge_row()), force = rows.from(v.force_row());
+    const EdgePull* pull = v.pull;
+    for (int32 k = 0; k < v.edges; ++k) {
+        const int32 n = v.pulls[k].edge;
+        const auto& entry = v.edge[n];
+        const L zero = number<L>(0);
+        Vector<L> g = v.turns() ? vector_at<L>(rows, v.turn_row() + 3 * n) : Vector<L>{zero, zero, zero};
+        for (const EdgePull* end = pull + v.pulls[k].pulls; pull != end; ++pull)
+            add_scaled(g, L(edges[pull->slope]), vector_at<L>(edges, pull->other));
         // ∂E/∂d = (g − (g·u) u)/r + (∂E/∂r) u.
+        const Vector<L> u = vector_at<L>(edges, 4 * n);
+        const L inverse = edges[4 * n + 3];
         L along = -(inverse * dot(g, u));
         if (n < v.bonds) along = along + rows[v.bond_row() + n];
         Vector<L> d = scaled(inverse, g);
         add_scaled(d, along, u);
-        const int32 a = v.force_row() + v.edge[n].a, b = v.force_row() + v.edge[n].b;
-        put_vector(rows, a, vector_at<L>(rows, a) - d);
-        put_vector(rows, b, vector_at<L>(rows, b) + d);
+        put_vector(force, entry.a, vector_at<L>(force, entry.a) - d);
+        put_vector(force, entry.b, vector_at<L>(force, entry.b) + d);
     }
 }
 

@@ -28,10 +28,20 @@ enum ForceTerm : int32 {
 
 // Numbers of atoms are given as rows, 3 · atom.
 
+// Edges and corners stand in twos, with one division for both; where their number is odd, the last is one
+// that nothing stands on.
 template <class T>
 struct EdgeEntry {
     int32 a, b;
     T length, stiffness;  // of the bonds, which come first
+};
+// An edge with the number of its pulls, which follow those of the last one; many of one number together.
+struct EdgePulls {
+    int32 edge, pulls;
+};
+// ∂E/∂u of an edge: a slope, which stands in a row, times the unit vector of another edge.
+struct EdgePull {
+    int32 slope, other;  // counted from the first row of edges
 };
 
 template <class T>
@@ -90,7 +100,7 @@ struct RowTile {
     int32 first, second;  // rows of the two atoms
     int32 end;            // of its entries; they begin where those of the last tile end
 };
-// Pairs of one atom that fill no tile.
+// Pairs that fill no tile, an even number of them.
 template <class T>
 struct PairEntry {
     int32 i, j;
@@ -130,6 +140,8 @@ struct ForceView {
     int32 atoms = 0, edges = 0, bonds = 0, corners = 0, angles = 0, torsions = 0, periodics = 0;
     int32 cmaps = 0, tiles = 0, singles = 0, restraints = 0;
     const EdgeEntry<T>* edge = nullptr;
+    const EdgePulls* pulls = nullptr;
+    const EdgePull* pull = nullptr;
     const CornerEntry<T>* corner = nullptr;
     const TorsionEntry<T>* torsion = nullptr;
     const PeriodicEntry<T>* periodic = nullptr;
@@ -152,10 +164,14 @@ struct ForceView {
 
     // Where things stand in the rows of a replica.
     LANE_FN int32 force_row() const { return 3 * atoms; }
-    LANE_FN int32 edge_row() const { return 6 * atoms; }  // u, 1/r, ∂E/∂u; then of bonds ∂E/∂r
-    LANE_FN int32 bond_row() const { return edge_row() + 7 * edges; }
+    LANE_FN int32 edge_row() const { return 6 * atoms; }  // u, 1/r; then of bonds ∂E/∂r
+    LANE_FN int32 bond_row() const { return edge_row() + 4 * edges; }
     LANE_FN int32 corner_row() const { return bond_row() + bonds; }  // cosine, 1/sine, ∂E/∂cosine
-    LANE_FN int32 born_row() const { return corner_row() + 3 * corners; }
+    LANE_FN int32 torsion_row() const { return corner_row() + 3 * corners; }  // ∂E/∂(u₁·u₃)
+    // ∂E/∂u that are no slopes along other edges, where there are any.
+    LANE_FN bool turns() const { return periodics + cmaps > 0; }
+    LANE_FN int32 turn_row() const { return torsion_row() + torsions; }
+    LANE_FN int32 born_row() const { return turn_row() + (turns() ? 3 * edges : 0); }
     LANE_FN int32 pair_row() const { return born_row() + (solvent ? 4 * atoms : 0); }
     LANE_FN int32 rows() const {
         return pair_row() + (stores_pairs() ? 3 * (atoms * (atoms - 1) / 2) : 0);

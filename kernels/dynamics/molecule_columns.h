@@ -75,7 +75,7 @@ struct RestoreBondsBody {
                     const Vector<float> d =
                         vector_at<float>(rows, star.atom[k + 1]) - vector_at<float>(rows, star.atom[0]);
                     const float length2 = dot(d, d);
-                    const float push = (star.square[k] - length2) * star.turn[k] / length2;
+                    const float push = (star.square[k] - length2) * 0.5f * star.square[k] / (star.diagonal[k] * length2);
                     add_vector(rows, star.atom[k + 1], push * star.inverse_mass[k + 1], d);
                     add_vector(rows, star.atom[0], -push * star.inverse_mass[0], d);
                 }

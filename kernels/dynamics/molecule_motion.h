@@ -1,9 +1,10 @@
 // How the atoms of a molecule move in a step, group by group: a group is an atom alone, or one with up to
 // four others bound to it by rigid bonds (a star). A group is loaded, moved, its bonds put right, stored.
 //
-// Bonds are put right by a fixed number of sweeps over the star: positions along the bonds' directions
-// before the step (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 23 (1977) 327), velocities across them
-// (Andersen, J. Comput. Phys. 52 (1983) 24).
+// The bonds of a star are few: their multipliers solve a linear system that is factored once a step. Velocities
+// are put across the bonds by it (Andersen, J. Comput. Phys. 52 (1983) 24); positions are moved along the
+// bonds' directions before the step (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 23 (1977) 327) by a fixed
+// number of Newton's steps that share it.
 #pragma once
 
 #include "kernels/dynamics/force_view.h"
@@ -11,14 +12,17 @@
 namespace microlift {
 
 inline constexpr int kMostLeaves = 4;
+// A step stretches bonds by 1e-2 at most, by their turning; each of Newton's steps leaves of that as much
+// again as the turning changes the system: 1e-2, 1e-4, 1e-6, less than 1e-7.
+inline constexpr int kNewtonSteps = 3;
 
 struct StarEntry {
-    int32 leaves, sweeps;
+    int32 leaves;
     int32 atom[kMostLeaves + 1];  // rows; the centre first
     float inverse_mass[kMostLeaves + 1];
     float noise[kMostLeaves + 1];  // standard deviation of the thermostat's kick to a velocity
     float square[kMostLeaves];     // of lengths
-    float turn[kMostLeaves];       // 1/(2 (1/mᵢ + 1/m₀))
+    float diagonal[kMostLeaves];   // of the system: (1/mᵢ + 1/m₀) length²
 };
 
 enum class MoleculeScheme : int32 { lf_middle, baoab };
@@ -35,10 +39,52 @@ struct MotionRows {
     int32 force, velocity, noise;
 };
 
+// The system of a star's multipliers, A = (δᵢⱼ/mᵢ + 1/m₀) armᵢ·armⱼ, as L D Lᵀ.
+template <class L, int N>
+struct StarSystem {
+    L lower[N][N], inverse[N];  // below the diagonal L, above it D Lᵀ; 1/D
+
+    LANE_FN void factor(const StarEntry& e, const Vector<L> (&arm)[N]) {
+        inverse[0] = number<L>(1.0f / e.diagonal[0]);
+LANE_UNROLL
+        for (int i = 1; i < N; ++i) {
+            L rest = number<L>(e.diagonal[i]);
+LANE_UNROLL
+            for (int j = 0; j < i; ++j) {
+                L part = number<L>(e.inverse_mass[0]) * dot(arm[i], arm[j]);
+LANE_UNROLL
+                for (int k = 0; k < j; ++k) part = fnma(lower[k][i], lower[j][k], part);
+                lower[j][i] = part;
+            }
+LANE_UNROLL
+            for (int j = 0; j < i; ++j) {
+                lower[i][j] = lower[j][i] * inverse[j];
+                rest = fnma(lower[j][i], lower[i][j], rest);
+            }
+            inverse[i] = number<L>(1.0f) / rest;
+        }
+    }
+    LANE_FN void solve(L (&b)[N]) const {
+LANE_UNROLL
+        for (int i = 1; i < N; ++i)
+LANE_UNROLL
+            for (int j = 0; j < i; ++j) b[i] = fnma(lower[i][j], b[j], b[i]);
+LANE_UNROLL
+        for (int i = N - 1; i >= 0; --i) {
+            b[i] = b[i] * inverse[i];
+LANE_UNROLL
+            for (int j = i + 1; j < N; ++j) b[i] = fnma(lower[j][i], b[j], b[i]);
+        }
+    }
+};
+template <class L>
+struct StarSystem<L, 0> {};
+
 template <class L, int N>
 struct Star {
     const StarEntry& entry;
     Vector<L> x[N + 1], v[N + 1], arm[N > 0 ? N : 1];  // arms: the bonds as they were
+    StarSystem<L, N> system;
 
     template <class Rows>
     LANE_FN Star(const StarEntry& e, const Rows& rows, const MotionRows& at) : entry(e) {
@@ -58,8 +104,11 @@ LANE_UNROLL
         }
     }
     LANE_FN void set_arms() {
+        if constexpr (N > 0) {
 LANE_UNROLL
-        for (int k = 0; k < N; ++k) arm[k] = x[k + 1] - x[0];
+            for (int k = 0; k < N; ++k) arm[k] = x[k + 1] - x[0];
+            system.factor(entry, arm);
+        }
     }
     template <class Rows>
     LANE_FN void kick(const Rows& rows, const MotionRows& at, float dt) {
@@ -83,41 +132,82 @@ LANE_UNROLL
     // Velocities across the arms, whose lengths are right.
     LANE_FN void project_velocities() {
         if constexpr (N > 0) {
-            LANE_ROLLED_FOR (int sweep = 0; sweep < (N == 1 ? 1 : entry.sweeps); ++sweep)
+            L push[N];
 LANE_UNROLL
-                for (int k = 0; k < N; ++k) {
-                    const L along = dot(v[k + 1] - v[0], arm[k]) *
-                                    number<L>(-2.0f * entry.turn[k] / entry.square[k]);
-                    add_scaled(v[k + 1], along * number<L>(entry.inverse_mass[k + 1]), arm[k]);
-                    add_scaled(v[0], along * number<L>(-entry.inverse_mass[0]), arm[k]);
-                }
+            for (int k = 0; k < N; ++k) push[k] = dot(v[0] - v[k + 1], arm[k]);
+            system.solve(push);
+            push_velocities(push);
         }
     }
     // Positions that were moved by `dt` to where the bonds have their lengths; velocities follow.
     LANE_FN void restore_lengths(float dt) {
         if constexpr (N > 0) {
-            L weight[N], sum[N];
+            Vector<L> bond[N];
+            L push[N];
+LANE_UNROLL
+            for (int k = 0; k < N; ++k) bond[k] = x[k + 1] - x[0];
+            if constexpr (N == 1)
+                stretch(bond[0], push[0]);
+            else
+                stretch(bond, push);
+            x[0] = x[0] - centre_push(push);
 LANE_UNROLL
             for (int k = 0; k < N; ++k) {
-                weight[k] = number<L>(entry.turn[k]) / dot(x[k + 1] - x[0], arm[k]);
-                sum[k] = number<L>(0.0f);
+                x[k + 1] = x[0] + bond[k];
+                push[k] = push[k] * number<L>(1.0f / dt);
             }
-            LANE_ROLLED_FOR (int sweep = 0; sweep < entry.sweeps; ++sweep)
+            push_velocities(push);
+        }
+    }
+
+private:
+    static constexpr int kBonds = N > 0 ? N : 1;
+
+    // One bond: |bond + push/μ arm|² = length² is a quadratic equation.
+    LANE_FN void stretch(Vector<L>& bond, L& push) const {
+        const L square = number<L>(entry.square[0]), inverse = number<L>(1.0f / entry.square[0]);
+        const L along = dot(bond, arm[0]);
+        const L missing = (square - dot(bond, bond)) * square;
+        const L far = (sqrt_exact(fma(along, along, missing)) - along) * inverse;
+        add_scaled(bond, far, arm[0]);
+        push = far * number<L>(entry.square[0] / entry.diagonal[0]);
+    }
+    LANE_FN void stretch(Vector<L> (&bond)[kBonds], L (&sum)[kBonds]) const {
+        L scale[N];
 LANE_UNROLL
-                for (int k = 0; k < N; ++k) {
-                    const Vector<L> d = x[k + 1] - x[0];
-                    const L push = (number<L>(entry.square[k]) - dot(d, d)) * weight[k];
-                    sum[k] = sum[k] + push;
-                    add_scaled(x[k + 1], push * number<L>(entry.inverse_mass[k + 1]), arm[k]);
-                    add_scaled(x[0], push * number<L>(-entry.inverse_mass[0]), arm[k]);
-                }
+        for (int k = 0; k < N; ++k) {
+            // Half the slope of a bond's square along its arm over what the system takes it for.
+            scale[k] = number<L>(0.5f * entry.square[k]) / dot(bond[k], arm[k]);
+            sum[k] = number<L>(0.0f);
+        }
+LANE_UNROLL
+        for (int step = 0; step < kNewtonSteps; ++step) {
+            L push[N];
+LANE_UNROLL
+            for (int k = 0; k < N; ++k)
+                push[k] = (number<L>(entry.square[k]) - dot(bond[k], bond[k])) * scale[k];
+            system.solve(push);
+            const Vector<L> centre = centre_push(push);
 LANE_UNROLL
             for (int k = 0; k < N; ++k) {
-                const L push = sum[k] * number<L>(1.0f / dt);
-                add_scaled(v[k + 1], push * number<L>(entry.inverse_mass[k + 1]), arm[k]);
-                add_scaled(v[0], push * number<L>(-entry.inverse_mass[0]), arm[k]);
+                sum[k] = sum[k] + push[k];
+                bond[k] = bond[k] + centre;
+                add_scaled(bond[k], push[k] * number<L>(entry.inverse_mass[k + 1]), arm[k]);
             }
         }
+    }
+    // How far the centre goes, against the leaves.
+    LANE_FN Vector<L> centre_push(const L (&push)[kBonds]) const {
+        Vector<L> sum = scaled(push[0], arm[0]);
+LANE_UNROLL
+        for (int k = 1; k < N; ++k) add_scaled(sum, push[k], arm[k]);
+        return scaled(number<L>(entry.inverse_mass[0]), sum);
+    }
+    LANE_FN void push_velocities(const L (&push)[kBonds]) {
+        v[0] = v[0] - centre_push(push);
+LANE_UNROLL
+        for (int k = 0; k < N; ++k)
+            add_scaled(v[k + 1], push[k] * number<L>(entry.inverse_mass[k + 1]), arm[k]);
     }
 };
 

@@ -5,6 +5,7 @@
 #include "kernels/dynamics/molecule_cv.h"
 #include "kernels/dynamics/molecule_motion.h"
 #include "kernels/dynamics/path.h"
+#include "kernels/random/normal_blocks.h"
 
 namespace microlift {
 
@@ -29,10 +30,10 @@ struct MoleculePathBody {
 
     LANE_FN uint64 steps() const { return a.steps(); }
 
-    // Normals are drawn in blocks of four.
+    // Normals are drawn in blocks of four, two at a time.
     static LANE_FN int32 noise_blocks(int32 atoms) { return (3 * atoms + 3) / 4; }
     static LANE_FN int32 rows_of(const ForceView<float>& view) {
-        return view.rows() + 3 * view.atoms + 4 * noise_blocks(view.atoms);
+        return view.rows() + 3 * view.atoms + 4 * noise_blocks(view.atoms) + 4;
     }
 
     template <class L, class Rows>
@@ -42,7 +43,7 @@ struct MoleculePathBody {
             rows[r] = load<L>(a.x + r * a.trajectories, i, lanes);
             rows[at.velocity + r] = load<L>(a.v + r * a.trajectories, i, lanes);
         }
-        const PhiloxStream<L> rng(a.seed, a.stream, a.first_trajectory + i);
+        const NormalBlocks<L> rng(a.seed, a.stream, a.first_trajectory + i);
         const bool baoab = motion.scheme == MoleculeScheme::baoab;
         const uint64 end = a.first_step + a.steps();
         uint64 step = a.first_step, sampled = step;
@@ -66,14 +67,14 @@ struct MoleculePathBody {
 private:
     // From the force's place to the next.
     template <class L, class Rows>
-    LANE_FN void move(const PhiloxStream<L>& rng, uint64 step, const MotionRows& at,
+    LANE_FN void move(const NormalBlocks<L>& rng, uint64 step, const MotionRows& at,
                       const Rows& rows) const {
-        const auto blocks = static_cast<uint64>(noise_blocks(view.atoms));
-        for (uint64 b = 0; b < blocks; ++b) {
-            L four[4];
-            normal_block<M>(rng, step * blocks + b, four);
+        const int32 blocks = noise_blocks(view.atoms);
+        for (int32 b = 0; b < blocks; b += 2) {
+            L eight[2][4];
+            rng.template draw<M>(step * static_cast<uint64>(blocks) + static_cast<uint64>(b), eight);
 LANE_UNROLL
-            for (int k = 0; k < 4; ++k) rows[at.noise + 4 * static_cast<int32>(b) + k] = four[k];
+            for (int k = 0; k < 8; ++k) rows[at.noise + 4 * b + k] = eight[k / 4][k % 4];
         }
         if (motion.scheme == MoleculeScheme::baoab)
             move_baoab<L>(motion, at, rows);

@@ -12,24 +12,67 @@
 
 namespace microlift {
 
-// Twice what atom j takes from the integral over i's surroundings, and twice its slope over r: y = 1/r.
+// What descreening needs of a pair, whichever atom looks: r, 1/r, 1/r², r/4.
+template <class L>
+struct PairRange {
+    L r, y, y2, quarter;
+};
+template <class L>
+LANE_FN PairRange<L> pair_range(L r2, L y) {
+    const L r = r2 * y;
+    return {r, y, y * y, number<L>(Scalar<L>(0.25)) * r};
+}
+
+// 1/L, 1/U and U/L of the integral's limits over what an atom takes from another's surroundings: inside its own
+// sphere nothing.
+template <class L>
+struct Facing {
+    L low, high, ratio;
+};
+template <class L>
+struct Limits {
+    L lower, upper;
+
+    LANE_FN Limits(const BornAtom<Scalar<L>>& i, const BornAtom<Scalar<L>>& j, L r) {
+        const L radius = number<L>(i.offset_radius), s = number<L>(j.scaled_radius);
+        lower = max(abs(r - s), radius);
+        upper = max(r + s, radius);
+    }
+    LANE_FN L area() const { return lower * upper; }
+    LANE_FN Facing<L> facing(L q) const {  // q = 1/(LU)
+        const L low = q * upper;
+        return {low, q * lower, upper * low};
+    }
+};
+
+// Two atoms on the way to what they take from each other: the next pair's divisions run beside this one's
+// logarithms.
+template <class L>
+struct Approach {
+    PairRange<L> at;
+    Facing<L> own, theirs;
+};
 template <class M, class L>
-LANE_FN void descreen(const BornAtom<Scalar<L>>& i, const BornAtom<Scalar<L>>& j, L r, L y, L& part,
+LANE_FN Approach<L> approach(const BornAtom<Scalar<L>>& i, const BornAtom<Scalar<L>>& j, Vector<L> d) {
+    const L r2 = dot(d, d);
+    const PairRange<L> at = pair_range(r2, inverse_sqrt<M>(r2));
+    const Limits<L> own(i, j, at.r), theirs(j, i, at.r);
+    const L area = own.area(), area_of_other = theirs.area();
+    const L both = number<L>(1) / (area * area_of_other);
+    return {at, own.facing(both * area_of_other), theirs.facing(both * area)};
+}
+
+// Twice the integral and twice its slope over r.
+template <class M, class L>
+LANE_FN void descreen(const PairRange<L>& at, const Facing<L>& ends, Scalar<L> scaled_radius, L& part,
                       L& slope) {
-    const L radius = number<L>(i.offset_radius), s = number<L>(j.scaled_radius);
-    const L reach = r + s;
-    // Inside i's own sphere nothing is taken.
-    const L lower = select(reach < radius, radius, max(abs(r - s), radius));
-    const L upper = max(reach, radius);
-    const L q = number<L>(1) / (lower * upper);
-    const L low = q * upper, high = q * lower;  // 1/lower, 1/upper
-    const L half_log = half_log_of_positive<M>(upper * upper * q);  // ½ ln(U/L)
-    const L less = low - high;
-    const L squares = less * (low + high) * number<L>(Scalar<L>(0.25));
+    const L half_log = half_log_of_positive<M>(ends.ratio);  // ½ ln(U/L)
+    const L less = ends.low - ends.high, squares = less * (ends.low + ends.high);
     // 1/L − 1/U − ¼(r − s²/r)(1/L² − 1/U²) − ½ ln(U/L)/r; its ends move without effect.
-    const L square = number<L>(j.scaled_radius * j.scaled_radius) * y;
-    part = fnma(half_log, y, fnma(r - square, squares, less));
-    slope = fnma(fma(square, y, number<L>(1)), squares, half_log * (y * y)) * y;
+    const L reach = number<L>(Scalar<L>(0.25) * scaled_radius * scaled_radius);
+    part = fnma(half_log, at.y, fnma(fnma(reach, at.y, at.quarter), squares, less));
+    const L steep = fma(reach, at.y2, number<L>(Scalar<L>(0.25))) * squares;
+    slope = fms(half_log, at.y2, steep) * at.y;
 }
 
 // The same of a neck, h/(1 + 100 x² + 3e5 x⁶) of x = r − d, in nm, within a distance.
@@ -53,15 +96,15 @@ struct Descreened {
 };
 
 template <class M, class L>
-LANE_FN Descreened<L> descreen_pair(const ForceView<Scalar<L>>& v, int32 i, int32 j, int32 n, L r,
-                                    L y) {
+LANE_FN Descreened<L> descreen_pair(const ForceView<Scalar<L>>& v, int32 i, int32 j, int32 n,
+                                    const Approach<L>& a) {
     Descreened<L> d;
-    descreen<M>(v.born[i], v.born[j], r, y, d.part_i, d.slope_i);
-    descreen<M>(v.born[j], v.born[i], r, y, d.part_j, d.slope_j);
+    descreen<M>(a.at, a.own, v.born[j].scaled_radius, d.part_i, d.slope_i);
+    descreen<M>(a.at, a.theirs, v.born[i].scaled_radius, d.part_j, d.slope_j);
     if (v.neck) {
         const auto& neck = v.neck_pair[n];
-        add_neck(r, y, neck.cut, neck.height[0], neck.distance[0], d.part_i, d.slope_i);
-        add_neck(r, y, neck.cut, neck.height[1], neck.distance[1], d.part_j, d.slope_j);
+        add_neck(a.at.r, a.at.y, neck.cut, neck.height[0], neck.distance[0], d.part_i, d.slope_i);
+        add_neck(a.at.r, a.at.y, neck.cut, neck.height[1], neck.distance[1], d.part_j, d.slope_j);
     }
     return d;
 }
@@ -70,18 +113,20 @@ template <bool Stored, class M, class L, class Rows>
 LANE_FN void descreening(const ForceView<Scalar<L>>& v, const Rows& rows) {
     for (int32 i = 0; i < v.atoms; ++i) rows[v.born_row() + 4 * i] = number<L>(0);
     int32 n = 0;
-    for (int32 i = 0; i < v.atoms; ++i) {
+    for (int32 i = 0; i + 1 < v.atoms; ++i) {
         const Vector<L> x = vector_at<L>(rows, 3 * i);
         L sum = rows[v.born_row() + 4 * i];
+        Approach<L> next = approach<M>(v.born[i], v.born[i + 1], x - vector_at<L>(rows, 3 * i + 3));
         for (int32 j = i + 1; j < v.atoms; ++j, ++n) {
-            const Vector<L> d = x - vector_at<L>(rows, 3 * j);
-            const L r2 = dot(d, d), y = inverse_sqrt<M>(r2);
-            const Descreened<L> taken = descreen_pair<M>(v, i, j, n, r2 * y, y);
+            const Approach<L> now = next;
+            if (j + 1 < v.atoms)
+                next = approach<M>(v.born[i], v.born[j + 1], x - vector_at<L>(rows, 3 * j + 3));
+            const Descreened<L> taken = descreen_pair<M>(v, i, j, n, now);
             sum = sum + taken.part_i;
             const int32 other = v.born_row() + 4 * j, pair = v.pair_row() + 3 * n;
             rows[other] = rows[other] + taken.part_j;
             if constexpr (Stored) {
-                rows[pair] = y;
+                rows[pair] = now.at.y;
                 rows[pair + 1] = taken.slope_i;
                 rows[pair + 2] = taken.slope_j;
             }
@@ -181,7 +226,7 @@ LANE_FN void solvent_pairs(const ForceView<Scalar<L>>& v, const Rows& rows, Ener
                                          inverse * rows[other + 2], both, e);
             share = share + both;
             rows[other + 3] = rows[other + 3] + both;
-            const L s = field + pair_force(v.born_pair[n].pair, y, e);
+            const L s = field + pair_force(v.born_pair[n].pair, y, y * y, e);
             if constexpr (Stored) {
                 rows[pair] = s;
             } else {
@@ -212,8 +257,8 @@ LANE_FN void solvent_forces(const ForceView<Scalar<L>>& v, const Rows& rows) {
                 own = rows[pair + 1];
                 theirs = rows[pair + 2];
             } else {
-                const L r2 = dot(d, d), y = inverse_sqrt<M>(r2);
-                const Descreened<L> taken = descreen_pair<M>(v, i, j, n, r2 * y, y);
+                const Descreened<L> taken =
+                    descreen_pair<M>(v, i, j, n, approach<M>(v.born[i], v.born[j], d));
                 s = number<L>(0);
                 own = taken.slope_i;
                 theirs = taken.slope_j;

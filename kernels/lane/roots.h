@@ -18,18 +18,28 @@ LANE_FN L inverse_sqrt(L x) {
     return broadcast<L>(Scalar<L>(1)) / sqrt_exact(x);
 }
 
-// Of two at once, with one division.
+// 1/√x and 1/x of two at once, with one division.
+template <class L>
+struct InverseRoots {
+    L first, second;    // 1/√a, 1/√b
+    L square, squared;  // 1/a, 1/b
+};
 template <class M, class L>
-LANE_FN void inverse_sqrts(L a, L b, L& ia, L& ib) {
+LANE_FN InverseRoots<L> inverse_roots(L a, L b) {
+    InverseRoots<L> r;
     if constexpr (kHardware<M, L>) {
-        ia = inverse_sqrt<M>(a);
-        ib = inverse_sqrt<M>(b);
+        r.first = inverse_sqrt<M>(a);
+        r.second = inverse_sqrt<M>(b);
+        r.square = r.first * r.first;
+        r.squared = r.second * r.second;
     } else {
-        const L ra = sqrt_exact(a), rb = sqrt_exact(b);
-        const L both = broadcast<L>(Scalar<L>(1)) / (ra * rb);
-        ia = both * rb;
-        ib = both * ra;
+        const L both = broadcast<L>(Scalar<L>(1)) / (a * b);
+        r.square = both * b;
+        r.squared = both * a;
+        r.first = sqrt_exact(r.square);
+        r.second = sqrt_exact(r.squared);
     }
+    return r;
 }
 
 // acos(c)/√(1 − c²), 0 ≤ c ≤ 1, smooth where the root vanishes: Chebyshev fits in 2c − 1, to 1.4e-7 and

@@ -10,12 +10,14 @@ template <class L>
 struct PackedRows {
     L* first;
     LANE_FN L& operator[](int32 row) const { return first[row]; }
+    LANE_FN PackedRows from(int32 row) const { return {first + row}; }
 };
 template <class L>
 struct StridedRows {
     L* first;
     index stride;
     LANE_FN L& operator[](int32 row) const { return first[row * stride]; }
+    LANE_FN StridedRows from(int32 row) const { return {first + row * stride, stride}; }
 };
 
 }  // namespace microlift

@@ -64,16 +64,6 @@ struct StarBuilder {
         star.noise[place] = static_cast<float>(
             std::sqrt((1 - keep * keep) * kGasConstant * setup.temperature / mass));
     }
-    // A step stretches bonds by 1e-2 at most; a sweep leaves of that what the centre's share in the motion
-    // of a bond lets pass to the others, of one bond alone the change of its direction. Down to 1e-6.
-    static int32 sweeps_of(const StarEntry& star) {
-        double share = 0;
-        for (int k = 1; k <= star.leaves; ++k)
-            share = std::max(share, static_cast<double>(star.inverse_mass[0]) /
-                                        static_cast<double>(star.inverse_mass[0] + star.inverse_mass[k]));
-        const double left = std::clamp(0.5 * share * (star.leaves - 1), 0.01, 0.5);
-        return 1 + static_cast<int32>(std::ceil(std::log(1e-4) / std::log(left)));
-    }
     StarEntry star(index centre) const {
         StarEntry star{};
         set_atom(star, 0, centre);
@@ -88,10 +78,9 @@ struct StarBuilder {
             const double inverse = 1 / molecule.atoms[static_cast<std::size_t>(centre)].mass +
                                    1 / molecule.atoms[static_cast<std::size_t>(atom)].mass;
             star.square[star.leaves] = static_cast<float>(length * length);
-            star.turn[star.leaves] = static_cast<float>(0.5 / inverse);
+            star.diagonal[star.leaves] = static_cast<float>(inverse * length * length);
             set_atom(star, ++star.leaves, atom);
         }
-        star.sweeps = sweeps_of(star);
         return star;
     }
 };

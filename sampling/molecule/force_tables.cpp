@@ -40,6 +40,9 @@ public:
         add_torsions();
         add_cmaps();
         add_restraints();
+        sort_torsions();
+        fill_twos();
+        add_pulls();
         if (m_.solvent.kind == SolventKind::none)
             add_tiles();
         else
@@ -183,6 +186,45 @@ private:
         }
     }
 
+    // Loops of one length after each other.
+    void sort_torsions() {
+        std::stable_sort(out_.torsions.begin(), out_.torsions.end(),
+                         [](const auto& a, const auto& b) { return a.degree < b.degree; });
+    }
+    void fill_twos() {
+        if (out_.edges.size() % 2 != 0) {
+            out_.edges.push_back(out_.edges.back());
+            out_.edges.back().stiffness = 0;
+        }
+        if (out_.corners.size() % 2 != 0) {
+            out_.corners.push_back(out_.corners.back());
+            out_.corners.back().stiffness = 0;
+        }
+    }
+    // What pulls on each edge: corners and torsions turn its unit vector towards another's.
+    void add_pulls() {
+        const auto bonds = static_cast<int32>(m_.bonds.size());
+        const auto corners = 4 * static_cast<int32>(out_.edges.size()) + bonds;
+        const auto torsions = corners + 3 * static_cast<int32>(out_.corners.size());
+        std::vector<std::vector<EdgePull>> of(out_.edges.size());
+        const auto pull = [&](int32 slope, int32 first, int32 second) {
+            of[static_cast<std::size_t>(first)].push_back({slope, 4 * second});
+            of[static_cast<std::size_t>(second)].push_back({slope, 4 * first});
+        };
+        for (std::size_t n = 0; n < out_.corners.size(); ++n)
+            pull(corners + 3 * static_cast<int32>(n) + 2, out_.corners[n].first, out_.corners[n].second);
+        for (std::size_t n = 0; n < out_.torsions.size(); ++n)
+            pull(torsions + static_cast<int32>(n), out_.torsions[n].first, out_.torsions[n].last);
+        for (std::size_t n = 0; n < of.size(); ++n)
+            out_.pulls.push_back({static_cast<int32>(n), static_cast<int32>(of[n].size())});
+        std::stable_sort(out_.pulls.begin(), out_.pulls.end(),
+                         [](const EdgePulls& a, const EdgePulls& b) { return a.pulls < b.pulls; });
+        for (const EdgePulls& own : out_.pulls) {
+            const auto& pulls = of[static_cast<std::size_t>(own.edge)];
+            out_.pull.insert(out_.pull.end(), pulls.begin(), pulls.end());
+        }
+    }
+
     // --- pairs -----------------------------------------------------------------------------------------
 
     void read_exceptions() {
@@ -232,6 +274,11 @@ private:
             if (out_.tile_entries.size() > before)
                 out_.tiles.push_back(
                     {row_of(i), row_of(i + 1), static_cast<int32>(out_.tile_entries.size())});
+        }
+        if (out_.singles.size() % 2 != 0) {  // one that does nothing
+            PairEntry<T> idle = out_.singles.back();
+            idle.pair = {0, 0, 0};
+            out_.singles.push_back(idle);
         }
     }
 
@@ -317,6 +364,8 @@ ForceTables<T>::ForceTables(Stream& stream, const Molecule& molecule) {
     const ForceArrays<T> arrays = flatten<T>(molecule);
     view_ = arrays.counts;
     view_.edge = keep(stream, edges_, arrays.edges);
+    view_.pulls = keep(stream, pulls_, arrays.pulls);
+    view_.pull = keep(stream, pull_, arrays.pull);
     view_.corner = keep(stream, corners_, arrays.corners);
     view_.torsion = keep(stream, torsions_, arrays.torsions);
     view_.periodic = keep(stream, periodics_, arrays.periodics);

@@ -14,6 +14,8 @@ namespace microlift {
 template <class T>
 struct ForceArrays {
     std::vector<EdgeEntry<T>> edges;
+    std::vector<EdgePulls> pulls;
+    std::vector<EdgePull> pull;
     std::vector<CornerEntry<T>> corners;
     std::vector<TorsionEntry<T>> torsions;
     std::vector<PeriodicEntry<T>> periodics;
@@ -43,6 +45,8 @@ private:
     const Entry* keep(Stream& stream, Buffer<Entry>& buffer, const std::vector<Entry>& entries);
 
     Buffer<EdgeEntry<T>> edges_;
+    Buffer<EdgePulls> pulls_;
+    Buffer<EdgePull> pull_;
     Buffer<CornerEntry<T>> corners_;
     Buffer<TorsionEntry<T>> torsions_;
     Buffer<PeriodicEntry<T>> periodics_;

@@ -23,6 +23,7 @@ struct Shape {
     std::vector<double> periods;  // one a condition
     const char* whiten = "conditional";
     index waves = 3, latent = 0;
+    std::vector<double> state_periods{};
 };
 
 // Numbers of variables, waves and latents that are no multiples of four.
@@ -30,7 +31,8 @@ const Shape kShapes[] = {{"seven of two, one of them periodic", 7, {0, 2}, "cond
                          {"two of two, the first periodic", 2, {2, 0}, "conditional", 2, 6},
                          {"six of one that is periodic", 6, {2}},
                          {"five of five", 5, {0, 2, 0, 0, 2}, "conditional", 1, 11},
-                         {"three, whitened alike", 3, {0}, "global"}};
+                         {"three, whitened alike", 3, {0}, "global"},
+                         {"five of one, two of which go round", 5, {2}, "conditional", 3, 0, {0, 8, 0, 0, 9}}};
 
 struct Problem {
     const Shape& shape;
@@ -84,6 +86,7 @@ TrainerConfig config_of(const std::string& kind, const Shape& shape, Precision p
     c.precision = precision;
     c.whiten = shape.whiten;
     c.periods = shape.periods;
+    c.state_periods = shape.state_periods;
     c.waves = shape.waves;
     c.latent = shape.latent;
     return c;
@@ -181,7 +184,7 @@ TEST_CASE("shapes: an adversary's updates agree for many variables and condition
 
 TEST_CASE("shapes: flows and the energy score agree for many variables and conditions of every kind") {
     for (const Shape& shape : kShapes)
-        for (const char* kind : {"flow", "energy"}) {
+        for (const char* kind : {"flow", "score", "energy"}) {
             TrainerConfig config = config_of(kind, shape, Precision::fp32);
             check_shape(shape, config, kSums);
         }
@@ -201,7 +204,7 @@ TEST_CASE("shapes: flows and the energy score agree for many variables and condi
 }
 
 TEST_CASE("shapes: in the portable mathematics every kind has the bits of the CPU") {
-    for (const char* kind : {"cgan", "flow", "energy"})
+    for (const char* kind : {"cgan", "flow", "score", "energy"})
         for (const Shape& shape : kShapes) {
             CAPTURE(kind);
             CAPTURE(shape.name);

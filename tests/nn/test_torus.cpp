@@ -187,7 +187,7 @@ TEST_CASE("flow, score: the density on a torus is that of what is drawn, and int
             }
             if (slow) continue;
             // ∫ q da db dx over the torus and ±2.5 by the midpoint rule; the density is smooth on its cells.
-            const index m = 48, points = m * m * m;
+            const index m = 32, points = m * m * m;
             std::vector<float> grid(static_cast<std::size_t>(3 * points));
             for (index i = 0; i < points; ++i) {
                 const index at[3] = {i % m, i / m % m, i / (m * m)};

@@ -1,6 +1,7 @@
 // Distances between samples on a line and on a circle, laws of a molecule, clashes.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
