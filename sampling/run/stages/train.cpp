@@ -7,6 +7,7 @@
 #include "engine/files/safetensors.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
+#include "sampling/molecule/coordinates/molecule_coordinates.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/targets.h"
