@@ -80,15 +80,19 @@ struct StepEnds {
 
     // The Brownian bridge between the ends reaches set b with probability e^(−exponent), where both lie
     // outside.
-    LANE_FN L exponent(int b) const {
-        return broadcast<L>(2.0f) * before[b] * after[b] / max(variance[b], broadcast<L>(1.2e-38f));
-    }
+    LANE_FN L exponent(int b) const { return twice(b) / positive(b); }
     LANE_FN Mask<L> ends_in(int b) const {
         const L zero = broadcast<L>(0.0f);
         return (after[b] <= zero) | (before[b] <= zero);
     }
-    // A passage less likely than e^−16 between two outer points is not looked for.
-    LANE_FN Mask<L> near(int b) const { return ends_in(b) | (exponent(b) < broadcast<L>(16.0f)); }
+    // A passage less likely than e^−16 between two outer points is not looked for. Asked in every step: no quotient.
+    LANE_FN Mask<L> near(int b) const {
+        return ends_in(b) | (twice(b) < broadcast<L>(16.0f) * positive(b));
+    }
+
+private:
+    LANE_FN L twice(int b) const { return broadcast<L>(2.0f) * before[b] * after[b]; }
+    LANE_FN L positive(int b) const { return max(variance[b], broadcast<L>(1.2e-38f)); }
 };
 
 // The moment τ/dt at which a Brownian bridge from d0 > 0 to d1 over a step first reaches 0, given that

@@ -58,6 +58,7 @@ struct Coverage {
     struct Entry {
         std::vector<std::string> opcodes;  // with suffixes, of each instruction
         std::vector<bool> executed;
+        std::uint64_t times = 0;  // instructions that lanes have executed
         bool launched() const { return !executed.empty() && executed[0]; }
     };
     // By name and `digest`: texts of one name may differ.

@@ -3,6 +3,7 @@
 job launches and waits no more than its table says."""
 import copy
 import json
+import math
 import re
 import subprocess
 import sys
@@ -103,6 +104,23 @@ class Model(unittest.TestCase):
         self.assertEqual("sfu", row["bound_by"]["H100"])
         self.assertAlmostEqual(1, row["seconds"]["H100"] / (4e5 * 1e4 / (132 * 16 * 1.755e9)), 3)
 
+    def test_steps_with_cases_take_what_is_executed(self):
+        kernel = Kernel(CODE, {"REG": 9})
+        name = "PassageBody<X,Portable>"
+        figures = {("close", "launches", name): 4, ("close", "launches", "PassageStartBody"): 1,
+                   ("close", "lanes", name): 400, ("close", "lanes", "PassageStartBody"): 100,
+                   ("close", "steps", name): 4e6}
+        rows = stages.stage_of("close", figures, {f"voidlane_kernel<{stages.fast(name)},float>": kernel},
+                               {stages.fast(name): 0.5})["kernels"]
+        row = next(r for r in rows if r["kernel"] == "PassageBody")
+        # 1e4 steps a lane, of nine instructions a half: those of the loop of four, of which two are lg2.
+        self.assertEqual(1e4 * 4.5, row["instructions"])
+        self.assertEqual({"sfu": 2.25, "fma": 1.125, "control": 1.125}, kernel.share(0.5))
+        # One thread after the other: of 100 passages, four launches long at the mean, the last.
+        self.assertEqual("one thread", row["bound_by"]["H100"])
+        longest = 4e4 * (math.log(100) + 0.58)
+        self.assertAlmostEqual(1, row["seconds"]["H100"] / (longest * 4.5 / 1.755e9), 6)
+
     def test_reduced_models_pass_only_so_often(self):
         self.assertEqual(4096, profile.size_for("PassageBody<TableSystem,Portable>", "closure.passages", 10**5))
         self.assertEqual(10**5, profile.size_for("PassageBody<MullerBrown,Portable>", "closure.passages", 10**5))
@@ -127,7 +145,7 @@ class Model(unittest.TestCase):
     def test_every_kernel_of_the_job_has_its_work_stated(self):
         measured = json.loads((cost_model.RESULTS / "launches.json").read_text(encoding="utf-8"))["small"]
         job = {key.split("|")[2] for key in measured if not key.startswith("train|")} - {""}
-        known = tuple(stages.STEPPING)
+        known = (*stages.STEPPING, *stages.COUNTED)
         self.assertEqual(set(), {name for name in job if not work.work_of(name) and not name.startswith(known)})
         # What is stated is of kernels that there are, and that the job has.
         structs = set()

@@ -3,13 +3,15 @@
 counts in small runs, carried to the sizes of production; instructions and bytes of each kernel from its machine
 code; and the least time that follows for an H100 and an H200. Nothing of it was measured on a GPU.
 
-usage: cost_model.py BUILD [--profile COMMAND…] [--check | --write]
+usage: cost_model.py BUILD [--profile COMMAND… | --executed COMMAND…] [--check | --write]
        cost_model.py --launches COMMAND…
   BUILD       a build folder with the CUDA backend and the target sass
   --profile   count launches anew, by runs of this command (a built microlift, or one that
               tools/checks/emulated.sh runs on the emulated device); else bench/results/launches.json
+  --executed  count anew what a step of a first passage executes of its code, by a run of this command on the
+              emulated device (tools/checks/emulated.sh BUILD BUILD/microlift); else bench/results/launches.json
   --check     compare with bench/results/cost.json: exit status 1 where a stage's bound is over 5 % worse
-  --write     write bench/results/cost.json and cost.md, and launches.json with --profile
+  --write     write bench/results/cost.json and cost.md, and launches.json with --profile or --executed
   --launches  only run the small job once, and compare launches and waits of every stage with
               bench/results/launches.json: exit status 1 where one is over 5 % worse
 
@@ -81,6 +83,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].replace("%", "%%"))
     parser.add_argument("build", type=Path, nargs="?")
     parser.add_argument("--profile", nargs="+", metavar="COMMAND")
+    parser.add_argument("--executed", nargs="+", metavar="COMMAND")
     parser.add_argument("--launches", nargs="+", metavar="COMMAND")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--write", action="store_true")
@@ -94,11 +97,14 @@ def main():
         kernels = kernels_of(options.build)
         if kernels is None:
             return sass_report.SKIPPED
-        measured = profile.measure(options.profile) if options.profile else json.loads(
-            file.read_text(encoding="utf-8"))
-        if options.profile and options.write:
+        measured = json.loads(file.read_text(encoding="utf-8"))
+        if options.profile:
+            measured |= profile.measure(options.profile)
+        if options.executed:
+            measured["executed"] = profile.executed(options.executed, stages.COUNTED)
+        if (options.profile or options.executed) and options.write:
             file.write_text(json.dumps(measured, indent=0) + "\n", encoding="utf-8")
-        model = stages.model(profile.at_production(measured), kernels)
+        model = stages.model(profile.at_production(measured), kernels, measured["executed"])
         print(table.markdown(model))
         if options.write:
             (RESULTS / "cost.json").write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ void write_coverage(const std::string& folder, const Coverage& coverage) {
         if (!entry.launched()) continue;
         std::string bits;
         for (const bool executed : entry.executed) bits += executed ? '1' : '0';
-        out << key.first << " " << key.second << " " << bits << "\n";
+        out << key.first << " " << key.second << " " << entry.times << " " << bits << "\n";
     }
     out << "end\n";
     if (!out.flush()) throw Fault(file.string() + " cannot be written");
@@ -36,9 +36,9 @@ bool read_coverage(const std::string& folder, Coverage& into) {
         if (file.path().extension() != kSuffix) continue;
         std::ifstream in(file.path());
         std::string name, bits;
-        std::uint64_t digest = 0;
+        std::uint64_t digest = 0, times = 0;
         while (in >> name && name != "end") {
-            if (!(in >> digest >> bits) || bits.find_first_not_of("01") != bits.npos)
+            if (!(in >> digest >> times >> bits) || bits.find_first_not_of("01") != bits.npos)
                 throw Fault(file.path().string() + " is no record of what was executed");
             Coverage::Entry& entry = into.entries[{name, digest}];
             if (entry.executed.empty()) {
@@ -47,6 +47,7 @@ bool read_coverage(const std::string& folder, Coverage& into) {
             }
             if (entry.executed.size() != bits.size())
                 throw Fault(file.path().string() + ": another length of " + name);
+            entry.times += times;
             for (std::size_t k = 0; k < bits.size(); ++k)
                 if (bits[k] == '1') entry.executed[k] = true;
         }

@@ -51,6 +51,15 @@ class Kernel:
             pipes[pipe] = pipes.get(pipe, 0) + each / count
         return pipes
 
+    def share(self, share):
+        """{pipe: instructions} of a share of all its code, as its largest loop mixes them."""
+        first, last = max(self.loops, key=lambda loop: loop[1] - loop[0])
+        pipes = {}
+        for opcode in self.opcodes[first:last + 1]:
+            pipe = pipe_of(opcode)
+            pipes[pipe] = pipes.get(pipe, 0) + share * len(self.opcodes) / (last + 1 - first)
+        return pipes
+
     def lane(self, trip=None):
         """({pipe: instructions}, bytes) of a lane. trip: (times, marker, how many of them a time)."""
         pipes, moved = {}, 0.0

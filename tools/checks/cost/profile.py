@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import sass_report
+
 ROOT = Path(__file__).resolve().parents[3]
 JOB = ROOT / "tools" / "examples" / "muller_brown.toml"
 # key: (small, production); where a key is of steps, the number of their stride that they hold.
@@ -33,13 +35,13 @@ ENOUGH = {("closure.passages", "PassageBody<TableSystem"): 4096}
 FIXED = {"coupling.rounds": 0, "umbrella.stride": 250, "umbrella.exchange": 500}
 
 
-def run_once(command, sizes, folder):
+def run_once(command, sizes, folder, job=JOB, **environment):
     """[{stage, steps, waits, …, kernels}] of one run."""
     file, out = Path(folder) / "launches", Path(folder) / "out"
     file.unlink(missing_ok=True)
     settings = [f"--set={key}={value}" for key, value in {**FIXED, **sizes}.items()]
-    subprocess.run([*command, "run", str(JOB), "-o", str(out), "--force", *settings], check=True,
-                   env={**os.environ, "MICROLIFT_LAUNCHES": str(file)}, stdout=subprocess.DEVNULL,
+    subprocess.run([*command, "run", str(job), "-o", str(out), "--force", *settings], check=True,
+                   env={**os.environ, "MICROLIFT_LAUNCHES": str(file), **environment}, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
@@ -61,6 +63,32 @@ def figures(lines):
             for what, value in zip(("launches", "lanes", "steps"), counted):
                 add((line["stage"], what, short(kernel)), value)
     return sums
+
+
+def executed(command, kernels):
+    """{kernel: share of its code's instructions that a lane executes in a step}, of kernels whose names begin so, by a
+    run of the small job's closure on the emulated device, its passages cut short: instructions of PTX, of all
+    lanes."""
+    sections = re.split(r"^(?=\[)", JOB.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    with tempfile.TemporaryDirectory(prefix="microlift_cost_") as folder:
+        job = Path(folder) / "closure.toml"
+        job.write_text("".join(s for s in sections if not s.startswith(("[generator]", "[coupling]"))),
+                       encoding="utf-8")
+        sizes = {key: small for key, (small, _) in SIZES.items() if not key.startswith(("generator.", "lifting."))}
+        lines = run_once(command, {**sizes, "closure.passage_steps": 20000}, folder, job, EMULATOR_COVERAGE=folder)
+        steps = {}
+        for (_, what, kernel), value in figures(lines).items():
+            if what == "steps" and kernel.startswith(kernels):
+                steps[kernel] = steps.get(kernel, 0) + value
+        records = [line.split() for file in Path(folder).glob("*.covered")
+                   for line in file.read_text(encoding="utf-8").splitlines() if line != "end"]
+    names = [short(name) for name in sass_report.demangled([record[0] for record in records])]
+    shares = {}
+    for name, (_, _, times, code) in zip(names, records):
+        for kernel, taken in steps.items():
+            if f"<{kernel}," in name and taken:
+                shares[kernel] = shares.get(kernel, 0) + int(times) / taken / len(code)
+    return shares
 
 
 def measure(command):

@@ -9,8 +9,10 @@ from cost.device import GPUS, HOST_LINK, LAUNCH, NODE, WAIT, limits
 from cost.profile import SIZES
 from cost.work import NETWORK, SAMPLES, work_of
 
-# They go through steps of a trajectory, all lanes alike; a step of two variables has one lg2, of one half of one.
-STEPPING = {"PathBody": 1, "PassageBody<TableSystem": 0.5, "PassageBody": 1}
+# They go through steps of a trajectory: all lanes alike, where a step of two variables has one lg2; or by cases that
+# the machine code does not tell apart (sets of several kinds, crossings), so that what a step executes is counted.
+STEPPING = {"PathBody": 1}
+COUNTED = ("PassageBody",)
 PASSAGE_BYTES = 2 * (2 * 4 + 4) + 4  # of a passage in a launch: state and whether it goes on, and its number
 
 # The graph of one training update, a chain: five critic sweeps and steps of Adam, the generator's sweep, its
@@ -23,10 +25,14 @@ CRITIC_SWEEPS = {"critic": 3 + 1 + 1 + 3 + 4, "generator": 1}
 GENERATOR_SWEEPS = {"critic": 2, "generator": 3}
 
 
+def fast(name):
+    """Of a body that steps trajectories the one in the fast mathematics: the profile runs on a CPU, in the portable."""
+    return re.sub(r"Portable(?=[,>])", "Fast", name) if name.startswith((*STEPPING, *COUNTED)) else name
+
+
 def find(kernels, name):
     """The machine code of a body, in the fast mathematics where trajectories have both."""
-    wanted = re.sub(r"Portable(?=[,>])", "Fast", name) if name.startswith(tuple(STEPPING)) else name
-    for spelled in (wanted, name):
+    for spelled in (fast(name), name):
         for function, kernel in kernels.items():
             if f"<{spelled}," in function or f"<{spelled}>" in function:
                 return kernel
@@ -67,9 +73,10 @@ def longest_passages(of):
     return longest
 
 
-def row_of(name, launches, lanes, steps, kernel, longest=None):
+def row_of(name, launches, lanes, steps, kernel, longest=None, share=None):
     """One kernel of a stage: its figures over all launches, and seconds by what limits it. Operations and bytes of
-    the row are those of a thread; `longest`: the steps of one after the other, where launches have not alike many."""
+    the row are those of a thread; `longest`: the steps of one after the other, where launches have not alike many;
+    `share`: of the kernel's code, that a step executes."""
     row = {"kernel": name.split("<")[0], "launches": round(launches)}
     if kernel:
         row |= {"code": len(kernel.opcodes), "registers": kernel.registers, "local": kernel.local}
@@ -78,7 +85,10 @@ def row_of(name, launches, lanes, steps, kernel, longest=None):
     if stepping and kernel and lanes and steps:
         each_lane, each = kernel.lane((steps / lanes, "MUFU.LG2", stepping))
         add(pipes, each_lane, lanes)
-        moved = (PASSAGE_BYTES if name.startswith("Passage") else each) * lanes
+        moved = each * lanes
+    if share and kernel and lanes and steps:
+        add(pipes, kernel.share(share), steps)
+        moved = PASSAGE_BYTES * lanes
     each_lane = {pipe: count / threads for pipe, count in pipes.items()}
     row |= {"lanes": round(threads), "steps": round(steps), "instructions": round(sum(each_lane.values()), 1),
             "bytes": round(moved), "flops": round(flops), "seconds": {}, "bound_by": {}}
@@ -91,14 +101,14 @@ def row_of(name, launches, lanes, steps, kernel, longest=None):
     return row
 
 
-def stage_of(name, figures, kernels):
+def stage_of(name, figures, kernels, executed=None):
     of = {(what, kernel): value for (stage, what, kernel), value in figures.items() if stage == name}
     rows, longest = [], longest_passages(of)
     for (what, kernel), launches in of.items():
         if what == "launches" and launches:
             code = next((w.code for w in work_of(kernel) if w.code), kernel)
             rows.append(row_of(kernel, launches, of["lanes", kernel], of.get(("steps", kernel), 0),
-                               find(kernels, code), longest.get(kernel)))
+                               find(kernels, code), longest.get(kernel), (executed or {}).get(fast(kernel))))
     return finish(name, rows, of.get(("waits", ""), 0),
                   of.get(("bytes_to_device", ""), 0) + of.get(("bytes_to_host", ""), 0))
 
@@ -137,13 +147,13 @@ def training(batch, updates):
     return stage
 
 
-def model(figures, kernels):
+def model(figures, kernels, executed):
     updates = SIZES["generator.iterations"][1]
     names = []
     for stage, _, _ in figures:
         if stage not in names and stage != "train":
             names.append(stage)
-    made = [stage_of(name, figures, kernels) for name in names]
+    made = [stage_of(name, figures, kernels, executed) for name in names]
     made += [training(batch, updates) for batch in (256, SIZES["generator.batch"][1])]
     return {"sizes": {key: pair[1] for key, pair in SIZES.items()},
             "assumed": {"launch": LAUNCH, "graph_node": NODE, "wait": WAIT, "host_link": HOST_LINK},

@@ -18,7 +18,7 @@ def markdown(model):
            "engine in small runs of `tools/examples/muller_brown.toml` and carried to "
            + ", ".join(f"`{k} = {v}`" for k, v in model["sizes"].items()) +
            "; instructions of a step are those of the machine code for sm_90, in the fast mathematics. First passages "
-           "end by chance, and so is their length here; their bound of one thread is that of mean lanes, and the last passage takes longer. A kernel's least time is the longest of issue, of each pipe, "
+           "end by chance, and so is their length here; their bound of one thread is that of the last. A kernel's least time is the longest of issue, of each pipe, "
            f"of its bytes at the memory's rate, and of its launches; assumed are {seconds_text(assumed['launch'])} from one launch to the next, "
            f"{seconds_text(assumed['graph_node'])} from one node of a graph to the next, "
            f"{seconds_text(assumed['wait'])} a wait of the host. Processors, clock and memory are the data "
@@ -40,8 +40,8 @@ def markdown(model):
             out.append(f"| {stage['stage']} | {stage['graph_nodes']} | {stage['graph_depth']} | "
                        + " | ".join(f"{100 * stage['latency_share'][g]:.0f} %" for g in gpus) + " |")
     out += ["", f"The {SHOWN} longest kernels of each stage. Lanes are threads. Instructions are those of a thread in a "
-            "launch: of the machine code's loop over steps, where it steps (that of passages "
-            "holds what follows a passage, too), else operations that its source "
+            "launch: of the machine code's loop over steps, where it steps, or the share of the code that steps of passages "
+            "execute on the emulated device, else operations that its source "
             "has at the least (`tools/checks/cost/work.py`), and so are bytes; code and registers are those of the "
             "machine code.", "",
             "| stage | kernel | launches | lanes | instructions | code | registers | bytes | " + " | ".join(gpus)

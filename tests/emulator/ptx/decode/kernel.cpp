@@ -1,6 +1,7 @@
 #include "tests/emulator/ptx/decode/kernel.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "tests/emulator/ptx/decode/opcode.h"
 
@@ -68,6 +69,7 @@ void Kernel::cover(Coverage& into) const {
             if (!s.opcode.empty()) found.opcodes.emplace_back(s.opcode);
         found.executed.resize(found.opcodes.size());
     } else {
+        found.times = std::atomic_ref(program_->executed);
         bool reached = false;
         for (std::size_t k = 0; k < program_->code.size(); ++k) {
             if (begins(*program_, k)) reached = program_->reached[k];

@@ -82,6 +82,7 @@ struct Block {
     const Kernel* kernel = nullptr;
     const Instruction* code = nullptr;
     std::uint8_t* reached = nullptr;
+    std::uint64_t executed = 0;  // instructions, of all its lanes
     Dim3 grid, size, index;
     int threads = 0;
     std::vector<Warp> warps;
