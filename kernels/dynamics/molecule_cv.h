@@ -1,19 +1,23 @@
-// Collective variables of a molecule: distance, angle and dihedral angle of its atoms.
+// Collective variables of a molecule: distance, angle and dihedral angle of its atoms, and those of groups.
 #pragma once
 
 #include "kernels/dynamics/cv.h"
 #include "kernels/dynamics/force_view.h"
+#include "kernels/dynamics/group_cv.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {
 
-enum class MoleculeCvKind : int32 { distance, angle, dihedral };
+enum class MoleculeCvKind : int32 { distance, angle, dihedral, coordination, gyration, rmsd };
+
+LANE_FN constexpr bool is_group(MoleculeCvKind kind) { return kind >= MoleculeCvKind::coordination; }
 
 struct MoleculeCv {
     MoleculeCvKind kind = MoleculeCvKind::distance;
     int32 atom[4] = {};  // rows
     float period = 0;    // 0: none
     float middle = 0;    // of the period that values are told in
+    GroupCv group;
 };
 struct MoleculeCvs {
     int32 count = 0;
@@ -89,6 +93,20 @@ LANE_FN CvGradient<L> evaluate_cv(const MoleculeCv& cv, const Rows& rows) {
     if (cv.kind == MoleculeCvKind::distance) return distance_cv<M, L>(cv, rows);
     if (cv.kind == MoleculeCvKind::angle) return angle_cv<M, L>(cv, rows);
     return dihedral_cv<M, L>(cv, rows);
+}
+
+// What a group's variable keeps stands in `own`.
+template <class M, class L, class Rows>
+LANE_FN L group_value(const MoleculeCv& cv, const Rows& rows, const Rows& own) {
+    if (cv.kind == MoleculeCvKind::coordination) return coordination<M, L>(cv.group, rows);
+    if (cv.kind == MoleculeCvKind::gyration) return gyration<M, L>(cv.group, rows, own);
+    return deviation<M, L>(cv.group, rows, own);
+}
+template <class M, class L, class Rows>
+LANE_FN void pull_group(const MoleculeCv& cv, const Rows& rows, const Rows& own, const Rows& force, L pull) {
+    if (cv.kind == MoleculeCvKind::coordination) return pull_coordination<M>(cv.group, rows, force, pull);
+    if (cv.kind == MoleculeCvKind::gyration) return pull_gyration(cv.group, rows, own, force, pull);
+    pull_deviation(cv.group, rows, own, force, pull);
 }
 
 LANE_FN constexpr int cv_atoms(MoleculeCvKind kind) {
