@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "sampling/molecule/force_tables.h"
+#include "sampling/molecule/worst_force.h"
 #endif
 
 namespace microlift {
@@ -160,6 +161,9 @@ public:
         return periods;
     }
     double step_cost() const override { return cost_; }
+    std::string describe_state(Stream& stream, std::span<const float> x) const override {
+        return worst_force(stream, *molecule_, x);
+    }
     uint64 force_evaluations(uint64 steps) const override {
         return steps + (setup_.scheme == MoleculeScheme::baoab ? 1 : 0);
     }

@@ -7,6 +7,7 @@
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/ensemble.h"
 #include "sampling/dynamics/molecule_path.h"
+#include "sampling/molecule/worst_force.h"
 #include "tests/support/devices.h"
 
 namespace microlift {
@@ -140,6 +141,43 @@ TEST_CASE("a freely jointed chain has the exact mean square of its ends' distanc
         const double exact = bonds * square / z;
         CHECK(std::abs(r2.value - exact) < 5 * r2.error);
         CHECK(5 * r2.error < 0.1 * exact);  // a straight chain has eight times as much
+    }
+}
+
+TEST_CASE("a state that is not finite is named by replica and atom, a bad one by atom and term") {
+    Molecule m = atoms_of(3, 12);
+    m.bonds = {{{0, 1}, 0.15, 1000}, {{1, 2}, 0.15, 1000}};
+    for (std::size_t n = 0; n < 3; ++n) {
+        m.atoms[n].name = "C" + std::to_string(n);
+        m.atoms[n].residue = "LIG";
+        m.atoms[n].residue_number = 7;
+        m.atoms[n].sigma = 0.3;
+        m.atoms[n].epsilon = 0.4;
+    }
+    for (const Device& device : quick_devices()) {
+        Stream stream(device);
+        const index replicas = 20;
+        Ensemble ensemble(stream, make_molecule_path_kernel(std::make_shared<Molecule>(m), {}), replicas, 1,
+                          kStreamTest);
+        std::vector<float> x(9 * replicas, 0.0f);
+        for (index t = 0; t < replicas; ++t) {
+            x[static_cast<std::size_t>(3 * replicas + t)] = 0.15f;
+            x[static_cast<std::size_t>(6 * replicas + t)] = 0.3f;
+        }
+        x[7 * replicas + 13] = std::nanf("");
+        copy_to_device(stream, ensemble.x(), x.data());
+        ensemble.advance(1);
+        const auto describe = [](index t) { return "window " + std::to_string(t); };
+        CHECK_THROWS_WITH_AS(ensemble.check_finite(describe), doctest::Contains("window 13"), NumericError);
+        CHECK_THROWS_WITH_AS(ensemble.check_finite(describe), doctest::Contains("LIG 7 C"), NumericError);
+        // Two atoms nearly at one place.
+        const std::vector<float> bad{0, 0, 0, 0.15f, 0, 0, 0.151f, 0, 0};
+        const std::string words = worst_force(stream, m, bad);
+        CHECK(words.find("lennard_jones") != std::string::npos);
+        CHECK((words.find("LIG 7 C1 (atom 1)") != std::string::npos ||
+               words.find("LIG 7 C2 (atom 2)") != std::string::npos));
+        const std::vector<float> none{0, 0, 0, 0.15f, std::nanf(""), 0, 0.3f, 0, 0};
+        CHECK(worst_force(stream, m, none).find("LIG 7 C1 (atom 1) is the first") != std::string::npos);
     }
 }
 
