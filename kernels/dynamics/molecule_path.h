@@ -33,7 +33,9 @@ struct MoleculePathBody {
     // Normals are drawn in blocks of four, two at a time.
     static LANE_FN int32 noise_blocks(int32 atoms) { return (3 * atoms + 3) / 4; }
     static LANE_FN int32 rows_of(const ForceView<float>& view, const MoleculeCvs& cvs) {
-        return cv_row(view) + kGroupCvRows * cvs.count;
+        int32 rows = cv_row(view);
+        for (int k = 0; k < cvs.count; ++k) rows += cvs.cv[k].rows();
+        return rows;
     }
     static LANE_FN int32 cv_row(const ForceView<float>& view) {
         return view.rows() + 3 * view.atoms + 4 * noise_blocks(view.atoms) + 4;
@@ -92,17 +94,14 @@ LANE_UNROLL
         const Rows force = rows.from(view.force_row());
         for (int32 k = 0; k < cvs.count; ++k) {
             const MoleculeCv& cv = cvs.cv[k];
-            if (is_group(cv.kind)) {
-                const Rows own = rows.from(cv_row(view) + kGroupCvRows * k);
-                const L value = group_value<M, L>(cv, rows, own);
-                pull_group<M>(cv, rows, own, force, pull_at(k, value, i, lanes));
-                continue;
+            if (has_rows(cv.kind)) {
+                const Rows own = rows.from(cv_row(view) + cv.first_row);
+                const L value = value_in_rows<M, L>(cv, rows, own);
+                pull_in_rows<M>(cv, rows, own, force, pull_at(k, value, i, lanes));
+            } else {
+                const CvGradient<L> at = evaluate_cv<M, L>(cv, rows);
+                pull_atoms<M>(cv, at, force, pull_at(k, at.value, i, lanes));
             }
-            const CvGradient<L> at = evaluate_cv<M, L>(cv, rows);
-            const L pull = pull_at(k, at.value, i, lanes);
-LANE_UNROLL
-            for (int n = 0; n < 4; ++n)
-                if (n < cv_atoms(cv.kind)) add_vector(force, cv.atom[n], pull, at.at[n]);
         }
     }
     // Of the image that is nearest to the centre.
@@ -137,8 +136,8 @@ LANE_UNROLL
             store(a.sample_x + r * a.sample_row, column, L(rows[r]), lanes);
         for (int32 k = 0; k < cvs.count; ++k) {
             const MoleculeCv& cv = cvs.cv[k];
-            const L xi = is_group(cv.kind)
-                             ? group_value<M, L>(cv, rows, rows.from(cv_row(view) + kGroupCvRows * k))
+            const L xi = has_rows(cv.kind)
+                             ? value_in_rows<M, L>(cv, rows, rows.from(cv_row(view) + cv.first_row))
                              : evaluate_cv<M, L>(cv, rows).value;
             store(a.sample_xi + k * a.sample_row, column,
                   xi - whole_turns(xi - number<L>(cvs.cv[k].middle), cvs.cv[k].period), lanes);

@@ -25,6 +25,10 @@ struct MoleculeVariable {
     bool by_mass = false;
     // rmsd, after the best rotation: the places of `atoms`, (atom, 3), nm.
     std::vector<double> reference{};
+    // formula: of other variables by their names, none of which is a formula.
+    std::string formula{};
+    std::vector<std::string> names{};
+    std::vector<MoleculeVariable> of{};
     bool periodic() const { return kind == MoleculeCvKind::dihedral; }
 };
 

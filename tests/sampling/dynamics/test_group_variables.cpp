@@ -9,6 +9,7 @@
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/ensemble.h"
 #include "sampling/dynamics/molecule_path.h"
+#include "sampling/formula/formula.h"
 #include "tests/sampling/molecule/molecule_data.h"
 #include "tests/support/devices.h"
 
@@ -168,7 +169,12 @@ TEST_CASE("what a bias on a group's variable holds has the exact mean") {
     deviation.reference = {0, 0, 0, 0.1, 0, 0};
     MoleculeVariable contacts{MoleculeCvKind::coordination, {0}};
     contacts.others = {1};
+    MoleculeVariable formula{MoleculeCvKind::formula, {}};
+    formula.formula = "half*r + r^2*sin(2*half)";
+    formula.names = {"r", "half"};
+    formula.of = {{MoleculeCvKind::distance, {0, 1}}, {MoleculeCvKind::gyration, {0, 1}}};
     const Case cases[] = {
+        {formula, 0.06, 6000, [](double r) { return 0.5 * r * r + r * r * std::sin(r); }},
         {{MoleculeCvKind::gyration, {0, 1}}, 0.12, 4000, [](double r) { return r / 2; }},
         {deviation, 0.15, 4000, [](double r) { return std::abs(r - 0.1) / 2; }},
         {contacts, 0.8, 60, [](double r) { return 1 / (1 + std::pow(r / 0.3, 6)); }}};
@@ -229,6 +235,16 @@ TEST_CASE("groups that make no sense are refused") {
     MoleculeVariable contacts{MoleculeCvKind::coordination, {0, 1}};
     contacts.denominator = 6;
     refused(contacts, "0 < n < m");
+    refused({MoleculeCvKind::distance, {0, 1, 2}}, "2 atoms");
+    MoleculeVariable formula{MoleculeCvKind::formula, {}};
+    refused(formula, "each with its name");
+    formula.names = {"r"};
+    formula.of = {{MoleculeCvKind::distance, {0, 1}}};
+    formula.formula = "r + q";
+    MoleculeSetup setup;
+    setup.cvs = {formula};
+    CHECK_THROWS_WITH_AS(make_molecule_path_kernel(std::make_shared<Molecule>(m), setup), doctest::Contains("q"),
+                         FormulaError);
 }
 
 }  // namespace microlift
