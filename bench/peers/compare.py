@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """microlift beside what one would otherwise use, on identical work, on this machine.
 
-    python3 bench/peers/compare.py [ensemble|training|sampling|mbar|all …] --microlift build/microlift
+    python3 bench/peers/compare.py [ensemble|training|sampling|mbar|molecule|all …] --microlift build/microlift
         --json FILE --plot FILE.png
 
 Every contestant runs in a process of its own and alternates with microlift: a pair is one run of each,
@@ -57,6 +57,12 @@ SAMPLING = [("training_torch", "torch eager sampling", "torch", ("cpu", "cuda"))
 MBAR = [("mbar_peers", "pymbar", "pymbar", ("cpu",)),
         ("mbar_peers", "pymbar adaptive", "pymbar", ("cpu",)),
         ("mbar_peers", "FastMBAR", "FastMBAR", ("cpu", "cuda"))]
+
+MOLECULES = [("molecule_openmm", "OpenMM CUDA", "openmm[cuda12]", ("cuda",)),
+             ("molecule_openmm", "OpenMM Reference", "openmm", ("cpu",)),
+             ("molecule_openmm", "OpenMM CPU, one thread", "openmm", ("cpu",))]
+BENCH_OF = {"none": "molecule_vacuum", "obc2": "molecule_obc2"}
+DIPEPTIDE = HERE.parent / "data" / "ala2"
 
 
 class Failed(Exception):
@@ -135,12 +141,12 @@ class Comparison:
         self.cores = len(os.sched_getaffinity(0))
         self.deadline = 0.0
 
-    def microlift(self, work, **size):
+    def microlift(self, work, options=(), **size):
         """One repeat of a benchmark: the JSON object with its rate."""
         file = self.folder / "microlift.json"
         size.setdefault("seconds", self.options.seconds)
         name = f"{work}:" + ",".join(f"{k}={v}" for k, v in {**size, "repeats": 1}.items())
-        done = subprocess.run([self.options.microlift, "bench", name, "--json", str(file)],
+        done = subprocess.run([self.options.microlift, "bench", name, "--json", str(file), *options],
                               capture_output=True, text=True, timeout=600, check=False)
         if done.returncode:
             raise Failed("microlift: " + done.stderr.strip()[-300:])
@@ -326,6 +332,46 @@ class Comparison:
                     continue
                 self.record("mbar", name, size, mine, theirs, largest_difference=off)
 
+    def molecule(self):
+        print("molecule: alanine dipeptide, 2 fs, rigid X–H; replica-steps a second, one thread on a CPU", flush=True)
+        threads = ("--threads", "1") if self.device == "cpu" else ()
+        for module, name, peer in self.contestants(MOLECULES):
+            for solvent in ("none", "obc2"):
+                size = {"solvent": solvent}
+                try:
+                    note = peer.ask(do="prepare", size={"topology": f"{DIPEPTIDE}.prmtop", "solvent": solvent,
+                                                        "coordinates": f"{DIPEPTIDE}.inpcrd"})["note"]
+                    peer.run(500)
+                    off = self.force_difference(peer.load(self.folder / "state.npy"), solvent)
+                    if not off <= 1e-4:
+                        raise Failed(f"its forces are off by {off:.2g} of the largest")
+                    steps = self.units(peer, 100, 1)
+                    mine, theirs = self.pairs(peer, steps, lambda units: units,
+                                              lambda: self.microlift(BENCH_OF[solvent], threads))
+                    if not np.isfinite(peer.load(self.folder / "state.npy")).all():
+                        raise Failed("its state is not finite")
+                except Failed as error:
+                    self.failed("molecule", name, size, error)
+                    continue
+                self.record("molecule", name, size, mine, theirs, note=note, force_difference=off)
+
+    def force_difference(self, state, solvent):
+        """Of forces at one state, over the largest: theirs against `microlift evaluate`."""
+        import h5py
+        positions, forces = state
+        (self.folder / "molecule.toml").write_text(
+            f'[system]\nkind = "molecule"\ntopology = "{DIPEPTIDE}.prmtop"\nimplicit_solvent = "{solvent}"\n'
+            'constraints = "h_bonds"\ntemperature = 300.0\n', encoding="utf-8")
+        np.save(self.folder / "place.npy", positions[None])
+        done = subprocess.run([self.options.microlift, "evaluate", self.folder / "molecule.toml", "--states",
+                               self.folder / "place.npy", "-o", self.folder / "place.h5", "--threads", "1"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            raise Failed("microlift: " + done.stderr.strip()[-300:])
+        with h5py.File(self.folder / "place.h5") as file:
+            ours = file["force"][:].reshape(forces.shape)
+        return float(np.linalg.norm(ours - forces, axis=1).max() / np.linalg.norm(forces, axis=1).max())
+
     # --- what comes out -----------------------------------------------------------------------
 
     def report(self):
@@ -403,7 +449,7 @@ def markdown(report):
     lines = [f"{machine.get('gpu') or machine.get('processor', '')}, {machine['cores']} cores, "
              f"commit {report['commit']}, {machine['date']}. {machine['remark']}".strip(), ""]
     titles = {"ensemble": "trajectory-steps/s", "training": "updates/s", "sampling": "states/s",
-              "mbar": "samples/s"}
+              "mbar": "samples/s", "molecule": "replica-steps/s"}
     for work, unit in titles.items():
         rows = [r for r in report["results"] if r["work"] == work]
         if not rows:
@@ -413,7 +459,7 @@ def markdown(report):
                   "| --- | --- | --- | --- | --- | --- |"]
         for r in rows:
             size = ", ".join(f"{k.replace('_', ' ')} {r[k]}" for k in
-                             ("width", "batch", "trajectories", "states", "samples_per_window") if k in r)
+                             ("width", "batch", "trajectories", "states", "samples_per_window", "solvent") if k in r)
             if "ratio" in r:
                 q = r["ratio"]
                 lines.append(f"| {r['peer']} | {size} | {r['microlift']:.2e} | {r['rate']:.2e} | "
@@ -435,7 +481,7 @@ def numbers(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("work", nargs="*", default=["all"],
-                        choices=["ensemble", "training", "sampling", "mbar", "all"])
+                        choices=["ensemble", "training", "sampling", "mbar", "molecule", "all"])
     parser.add_argument("--microlift", default="build/microlift")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--json", type=Path)
@@ -466,8 +512,8 @@ def main():
         parser.error(f"microlift runs on {found} here, not on {device}")
     print(f"microlift on {info.stdout.splitlines()[0] if info.stdout else found}", flush=True)
     comparison = Comparison(options, device)
-    works = ["ensemble", "training", "sampling", "mbar"] if "all" in options.work else options.work
-    shares = {"ensemble": 45, "training": 35, "sampling": 10, "mbar": 10}  # of the time limit
+    works = ["ensemble", "training", "sampling", "mbar", "molecule"] if "all" in options.work else options.work
+    shares = {"ensemble": 45, "training": 35, "sampling": 10, "mbar": 10, "molecule": 10}  # of the time limit
     end = time.monotonic() + options.time_limit
     try:
         for k, work in enumerate(works):

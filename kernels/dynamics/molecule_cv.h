@@ -1,19 +1,44 @@
-// Collective variables of a molecule: distance, angle and dihedral angle of its atoms.
+// Collective variables of a molecule: distance, angle and dihedral angle of its atoms, those of groups, and
+// formulas of all of these.
 #pragma once
 
 #include "kernels/dynamics/cv.h"
 #include "kernels/dynamics/force_view.h"
+#include "kernels/dynamics/formula_cv.h"
+#include "kernels/dynamics/group_cv.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {
 
-enum class MoleculeCvKind : int32 { distance, angle, dihedral };
+enum class MoleculeCvKind : int32 { distance, angle, dihedral, coordination, gyration, rmsd, formula };
+
+// Whether a variable is evaluated first, into rows of its own, and pulls afterwards.
+LANE_FN constexpr bool has_rows(MoleculeCvKind kind) { return kind >= MoleculeCvKind::coordination; }
+
+struct MoleculeCv;
+
+// Rows: of the instructions, the variables first; then kGroupCvRows of each variable.
+struct FormulaCv {
+    const Instruction* code = nullptr;
+    const FormulaOutput* output = nullptr;  // the value, its derivatives by the variables
+    const MoleculeCv* of = nullptr;         // no formulas
+    int32 instructions = 0, slots = 0, variables = 0;
+};
 
 struct MoleculeCv {
     MoleculeCvKind kind = MoleculeCvKind::distance;
     int32 atom[4] = {};  // rows
     float period = 0;    // 0: none
     float middle = 0;    // of the period that values are told in
+    int32 first_row = 0;  // of its own, among those of all variables
+    GroupCv group;
+    FormulaCv formula;
+
+    LANE_FN int32 rows() const {
+        return kind == MoleculeCvKind::formula ? formula.slots + kGroupCvRows * formula.variables
+               : has_rows(kind)                ? kGroupCvRows
+                                               : 0;
+    }
 };
 struct MoleculeCvs {
     int32 count = 0;
@@ -91,8 +116,66 @@ LANE_FN CvGradient<L> evaluate_cv(const MoleculeCv& cv, const Rows& rows) {
     return dihedral_cv<M, L>(cv, rows);
 }
 
+// What a group's variable keeps stands in `own`.
+template <class M, class L, class Rows>
+LANE_FN L group_value(const MoleculeCv& cv, const Rows& rows, const Rows& own) {
+    if (cv.kind == MoleculeCvKind::coordination) return coordination<M, L>(cv.group, rows);
+    if (cv.kind == MoleculeCvKind::gyration) return gyration<M, L>(cv.group, rows, own);
+    return deviation<M, L>(cv.group, rows, own);
+}
+template <class M, class L, class Rows>
+LANE_FN void pull_group(const MoleculeCv& cv, const Rows& rows, const Rows& own, const Rows& force, L pull) {
+    if (cv.kind == MoleculeCvKind::coordination) return pull_coordination<M>(cv.group, rows, force, pull);
+    if (cv.kind == MoleculeCvKind::gyration) return pull_gyration(cv.group, rows, own, force, pull);
+    pull_deviation(cv.group, rows, own, force, pull);
+}
+
 LANE_FN constexpr int cv_atoms(MoleculeCvKind kind) {
     return kind == MoleculeCvKind::distance ? 2 : kind == MoleculeCvKind::angle ? 3 : 4;
+}
+
+// --- formulas ---------------------------------------------------------------------------------------------
+
+template <class M, class L, class Rows>
+LANE_CALL L formula_value(const FormulaCv& f, const Rows& rows, const Rows& own) {
+    for (int32 k = 0; k < f.variables; ++k)
+        own[k] = has_rows(f.of[k].kind)
+                     ? group_value<M, L>(f.of[k], rows, own.from(f.slots + kGroupCvRows * k))
+                     : evaluate_cv<M, L>(f.of[k], rows).value;
+    run_code<M, L>(f.code, f.instructions, own);
+    return output_of<L>(f.output[0], own);
+}
+
+template <class M, class L, class Rows>
+LANE_FN void pull_atoms(const MoleculeCv& cv, const CvGradient<L>& at, const Rows& force, L pull) {
+LANE_UNROLL
+    for (int n = 0; n < 4; ++n)
+        if (n < cv_atoms(cv.kind)) add_vector(force, cv.atom[n], pull, at.at[n]);
+}
+
+template <class M, class L, class Rows>
+LANE_CALL void pull_formula(const FormulaCv& f, const Rows& rows, const Rows& own, const Rows& force, L pull) {
+    for (int32 k = 0; k < f.variables; ++k) {
+        const L part = pull * output_of<L>(f.output[k + 1], own);
+        if (has_rows(f.of[k].kind))
+            pull_group<M>(f.of[k], rows, own.from(f.slots + kGroupCvRows * k), force, part);
+        else
+            pull_atoms<M>(f.of[k], evaluate_cv<M, L>(f.of[k], rows), force, part);
+    }
+}
+
+// Of variables with rows of their own.
+template <class M, class L, class Rows>
+LANE_FN L value_in_rows(const MoleculeCv& cv, const Rows& rows, const Rows& own) {
+    return cv.kind == MoleculeCvKind::formula ? formula_value<M, L>(cv.formula, rows, own)
+                                              : group_value<M, L>(cv, rows, own);
+}
+template <class M, class L, class Rows>
+LANE_FN void pull_in_rows(const MoleculeCv& cv, const Rows& rows, const Rows& own, const Rows& force, L pull) {
+    if (cv.kind == MoleculeCvKind::formula)
+        pull_formula<M>(cv.formula, rows, own, force, pull);
+    else
+        pull_group<M>(cv, rows, own, force, pull);
 }
 
 }  // namespace microlift

@@ -117,9 +117,10 @@ LANE_UNROLL
             add_scaled(v[k], number<L>(dt * entry.inverse_mass[k]),
                        vector_at<L>(rows, at.force + entry.atom[k]));
     }
-    LANE_FN void drift(float dt) {
+    LANE_FN void drift(float dt) { drift_by(number<L>(dt)); }
+    LANE_FN void drift_by(L dt) {
 LANE_UNROLL
-        for (int k = 0; k <= N; ++k) add_scaled(x[k], number<L>(dt), v[k]);
+        for (int k = 0; k <= N; ++k) add_scaled(x[k], dt, v[k]);
     }
     template <class Rows>
     LANE_FN void thermostat(const Rows& rows, const MotionRows& at, float keep) {
@@ -140,7 +141,8 @@ LANE_UNROLL
         }
     }
     // Positions that were moved by `dt` to where the bonds have their lengths; velocities follow.
-    LANE_FN void restore_lengths(float dt) {
+    LANE_FN void restore_lengths(float dt) { restore_lengths_of(number<L>(1.0f / dt)); }
+    LANE_FN void restore_lengths_of(L inverse_dt) {
         if constexpr (N > 0) {
             Vector<L> bond[N];
             L push[N];
@@ -154,7 +156,7 @@ LANE_UNROLL
 LANE_UNROLL
             for (int k = 0; k < N; ++k) {
                 x[k + 1] = x[0] + bond[k];
-                push[k] = push[k] * number<L>(1.0f / dt);
+                push[k] = push[k] * inverse_dt;
             }
             push_velocities(push);
         }

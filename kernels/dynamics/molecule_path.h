@@ -32,7 +32,12 @@ struct MoleculePathBody {
 
     // Normals are drawn in blocks of four, two at a time.
     static LANE_FN int32 noise_blocks(int32 atoms) { return (3 * atoms + 3) / 4; }
-    static LANE_FN int32 rows_of(const ForceView<float>& view) {
+    static LANE_FN int32 rows_of(const ForceView<float>& view, const MoleculeCvs& cvs) {
+        int32 rows = cv_row(view);
+        for (int k = 0; k < cvs.count; ++k) rows += cvs.cv[k].rows();
+        return rows;
+    }
+    static LANE_FN int32 cv_row(const ForceView<float>& view) {
         return view.rows() + 3 * view.atoms + 4 * noise_blocks(view.atoms) + 4;
     }
 
@@ -86,19 +91,27 @@ LANE_UNROLL
     template <class L, class Rows>
     LANE_FN void forces(const Rows& rows, index i, int lanes) const {
         forces_without_energies<M, L>(view, rows);
+        const Rows force = rows.from(view.force_row());
         for (int32 k = 0; k < cvs.count; ++k) {
-            const CvGradient<L> cv = evaluate_cv<M, L>(cvs.cv[k], rows);
-            const HarmonicBias<L, 1> bias(WindowView{a.center, a.stiffness, a.trajectories}.variable(k),
-                                          i, lanes);
-            // The image that is nearest to the centre.
-            const L xi[1] = {cv.value - whole_turns(cv.value - bias.center[0], cvs.cv[k].period)};
-            L pull[1];
-            bias.pull(xi, pull);
-LANE_UNROLL
-            for (int n = 0; n < 4; ++n)
-                if (n < cv_atoms(cvs.cv[k].kind))
-                    add_vector(rows, view.force_row() + cvs.cv[k].atom[n], pull[0], cv.at[n]);
+            const MoleculeCv& cv = cvs.cv[k];
+            if (has_rows(cv.kind)) {
+                const Rows own = rows.from(cv_row(view) + cv.first_row);
+                const L value = value_in_rows<M, L>(cv, rows, own);
+                pull_in_rows<M>(cv, rows, own, force, pull_at(k, value, i, lanes));
+            } else {
+                const CvGradient<L> at = evaluate_cv<M, L>(cv, rows);
+                pull_atoms<M>(cv, at, force, pull_at(k, at.value, i, lanes));
+            }
         }
+    }
+    // Of the image that is nearest to the centre.
+    template <class L>
+    LANE_FN L pull_at(int32 k, L value, index i, int lanes) const {
+        const HarmonicBias<L, 1> bias(WindowView{a.center, a.stiffness, a.trajectories}.variable(k), i, lanes);
+        const L xi[1] = {value - whole_turns(value - bias.center[0], cvs.cv[k].period)};
+        L pull[1];
+        bias.pull(xi, pull);
+        return pull[0];
     }
 
     template <class L, class Rows>
@@ -122,7 +135,10 @@ LANE_UNROLL
         for (int32 r = 0; r < 3 * view.atoms; ++r)
             store(a.sample_x + r * a.sample_row, column, L(rows[r]), lanes);
         for (int32 k = 0; k < cvs.count; ++k) {
-            const L xi = evaluate_cv<M, L>(cvs.cv[k], rows).value;
+            const MoleculeCv& cv = cvs.cv[k];
+            const L xi = has_rows(cv.kind)
+                             ? value_in_rows<M, L>(cv, rows, rows.from(cv_row(view) + cv.first_row))
+                             : evaluate_cv<M, L>(cv, rows).value;
             store(a.sample_xi + k * a.sample_row, column,
                   xi - whole_turns(xi - number<L>(cvs.cv[k].middle), cvs.cv[k].period), lanes);
         }

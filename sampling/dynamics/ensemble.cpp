@@ -81,9 +81,13 @@ void Ensemble::check_finite(const std::function<std::string(index)>& describe) {
     }
     const uint64 step = checked_ + (status[1] >> 32);
     const index trajectory = static_cast<index>(status[1] & 0xffffffffull);
+    std::vector<float> state;
+    const std::vector<float> all = to_host(stream_, Span<const float>(x_.span()));
+    for (index k = trajectory; k < x_.size(); k += n_) state.push_back(all[static_cast<std::size_t>(k)]);
+    const std::string words = kernel_->describe_state(stream_, state);
     throw NumericError("a trajectory blew up: trajectory " + std::to_string(trajectory) + " (" +
                        describe(trajectory) + ") was no longer finite at step " +
-                       std::to_string(step) + "; choose a smaller integrator.dt" +
+                       std::to_string(step) + (words.empty() ? "" : ", " + words) + "; choose a smaller integrator.dt" +
                        " (or a smaller stiffness, or an umbrella.initial where forces are smaller)");
 }
 

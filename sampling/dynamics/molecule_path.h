@@ -17,10 +17,22 @@ struct MoleculeVariable {
     MoleculeCvKind kind;
     std::vector<index> atoms;
     double middle = 0;  // of the turn that values are told in
+    // coordination, Σ (1 − xⁿ)/(1 − xᵐ), x = r/range, of pairs of the two groups, or within one: 0 < n < m.
+    std::vector<index> others{};
+    double range = 0.3;  // nm
+    int numerator = 6, denominator = 12;
+    // gyration: √(Σ m |x − c|²/Σ m) if by mass, else every atom counts the same.
+    bool by_mass = false;
+    // rmsd, after the best rotation: the places of `atoms`, (atom, 3), nm.
+    std::vector<double> reference{};
+    // formula: of other variables by their names, none of which is a formula.
+    std::string formula{};
+    std::vector<std::string> names{};
+    std::vector<MoleculeVariable> of{};
     bool periodic() const { return kind == MoleculeCvKind::dihedral; }
 };
 
-// "distance", "angle", "dihedral".
+// "distance", "angle", "dihedral", "coordination", "gyration", "rmsd".
 std::optional<MoleculeCvKind> molecule_cv_kind(const std::string& name);
 
 struct MoleculeSetup {

@@ -9,7 +9,9 @@
 #include <mutex>
 #include <numbers>
 
+#include "sampling/dynamics/molecule_variables.h"
 #include "sampling/molecule/force_tables.h"
+#include "sampling/molecule/worst_force.h"
 #endif
 
 namespace microlift {
@@ -88,18 +90,8 @@ struct StarBuilder {
 class MoleculePathKernel final : public PathKernel {
 public:
     MoleculePathKernel(std::shared_ptr<const Molecule> molecule, const MoleculeSetup& setup)
-        : molecule_(std::move(molecule)), setup_(setup), stars_(molecule_stars(*molecule_, setup)) {
-        cvs_.count = static_cast<int32>(setup.cvs.size());
-        if (cvs_.count > kMaxCvs) throw InputError("cv.variables: give one or two");
-        for (std::size_t k = 0; k < setup.cvs.size(); ++k) {
-            const MoleculeVariable& from = setup.cvs[k];
-            MoleculeCv& cv = cvs_.cv[k];
-            cv.kind = from.kind;
-            cv.middle = static_cast<float>(from.middle);
-            cv.period = from.periodic() ? static_cast<float>(2 * std::numbers::pi) : 0.0f;
-            for (std::size_t n = 0; n < from.atoms.size(); ++n)
-                cv.atom[n] = static_cast<int32>(3 * from.atoms[n]);
-        }
+        : molecule_(std::move(molecule)), setup_(setup), stars_(molecule_stars(*molecule_, setup)),
+          variables_(*molecule_, setup.cvs) {
         const auto pairs = static_cast<double>(molecule_->size()) *
                            static_cast<double>(molecule_->size() - 1) / 2;
         // Some 20 cycles a pair and 250 an atom for 16 replicas, where a cheap step takes 95; solvent
@@ -108,17 +100,20 @@ public:
         cost_ = ((solvent ? 120 : 20) * pairs + 250 * static_cast<double>(molecule_->size())) / 95;
     }
     int dim() const override { return static_cast<int>(3 * molecule_->size()); }
-    int n_cvs() const override { return cvs_.count; }
+    int n_cvs() const override { return variables_.cvs().count; }
     bool has_velocity() const override { return true; }
     CvPeriods periods() const override {
         CvPeriods periods;
-        for (int k = 0; k < cvs_.count; ++k) {
-            periods.period[k] = cvs_.cv[k].period;
-            periods.middle[k] = cvs_.cv[k].middle;
+        for (int k = 0; k < variables_.cvs().count; ++k) {
+            periods.period[k] = variables_.cvs().cv[k].period;
+            periods.middle[k] = variables_.cvs().cv[k].middle;
         }
         return periods;
     }
     double step_cost() const override { return cost_; }
+    std::string describe_state(Stream& stream, std::span<const float> x) const override {
+        return worst_force(stream, *molecule_, x);
+    }
     uint64 force_evaluations(uint64 steps) const override {
         return steps + (setup_.scheme == MoleculeScheme::baoab ? 1 : 0);
     }
@@ -128,26 +123,28 @@ public:
             tables_ = std::make_unique<ForceTables<float>>(stream, *molecule_);
             groups_ = Buffer<StarEntry>(stream.device(), static_cast<index>(stars_.size()));
             copy_to_device(stream, groups_.span(), stars_.data());
+            variables_.copy_tables(stream);
         }
         if (!memory_.serves(args.trajectories))
             memory_ = RowMemory<float>(stream.device(),
-                                       MoleculePathBody<Portable>::rows_of(tables_->view()),
+                                       MoleculePathBody<Portable>::rows_of(tables_->view(), variables_.cvs()),
                                        args.trajectories);
         const MotionView motion{static_cast<int32>(stars_.size()), groups_.data(), setup_.scheme,
                                 static_cast<float>(setup_.dt),
                                 static_cast<float>(std::exp(-setup_.friction * setup_.dt))};
-        launch_molecule(stream, memory_, setup_.portable_math, tables_->view(), motion, cvs_, args);
+        launch_molecule(stream, memory_, setup_.portable_math, tables_->view(), motion,
+                        variables_.cvs(), args);
     }
 
 private:
     std::shared_ptr<const Molecule> molecule_;
     MoleculeSetup setup_;
     std::vector<StarEntry> stars_;
-    MoleculeCvs cvs_;
     double cost_ = 1;
     mutable std::mutex mutex_;
     // Made for the device of the first launch.
     mutable std::unique_ptr<ForceTables<float>> tables_;
+    mutable MoleculeVariables variables_;
     mutable Buffer<StarEntry> groups_;
     mutable RowMemory<float> memory_;
 };
@@ -158,6 +155,9 @@ std::optional<MoleculeCvKind> molecule_cv_kind(const std::string& name) {
     if (name == "distance") return MoleculeCvKind::distance;
     if (name == "angle") return MoleculeCvKind::angle;
     if (name == "dihedral") return MoleculeCvKind::dihedral;
+    if (name == "coordination") return MoleculeCvKind::coordination;
+    if (name == "gyration") return MoleculeCvKind::gyration;
+    if (name == "rmsd") return MoleculeCvKind::rmsd;
     return std::nullopt;
 }
 

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <string>
 
 #include "engine/error.h"
 #include "engine/launch/lanes.h"
@@ -30,6 +32,8 @@ public:
     virtual double step_cost() const { return 1; }
     // Force evaluations of one trajectory over a launch of so many steps.
     virtual uint64 force_evaluations(uint64 steps) const { return steps; }
+    // What is wrong with a state (dim) that is not finite, in words; empty: nothing is known.
+    virtual std::string describe_state(Stream&, std::span<const float>) const { return {}; }
 };
 
 template <class Integrator>

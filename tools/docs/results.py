@@ -11,7 +11,8 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]
 PAGE = SOURCE / "bench" / "README.md"
 BEGIN, END = "<!-- begin: bench/results -->\n", "<!-- end: bench/results -->"
-WORK = {"ensemble": "trajectories", "training": "training", "sampling": "generation", "mbar": "MBAR"}
+WORK = {"ensemble": "trajectories", "training": "training", "sampling": "generation", "mbar": "MBAR",
+        "molecule": "alanine dipeptide"}
 
 
 def size(row):
@@ -21,6 +22,8 @@ def size(row):
         return f"3 × {row['width']}, batch {row['batch']}"
     if row["work"] == "sampling":
         return f"3 × {row['width']}"
+    if row["work"] == "molecule":
+        return {"none": "vacuum", "obc2": "OBC2"}[row["solvent"]]
     return f"50 windows × {row['samples_per_window']:.0e} samples".replace("e+0", "e")
 
 

@@ -312,10 +312,20 @@ TEST_CASE("a peptide takes the same steps on every machine in portable mathemati
         loaded.molecule.ryckaert_torsions.push_back({{0, 1, 2, 3}, {1, 2, 3, 1, 0.5, 0.2}});
         MoleculeSetup setup;
         setup.scheme = s % 2 == 0 ? MoleculeScheme::lf_middle : MoleculeScheme::baoab;
-        const MoleculeVariable variables[] = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}},
-                                              {MoleculeCvKind::angle, {4, 6, 8}},
-                                              {MoleculeCvKind::distance, {4, 14}}};
-        setup.cvs = {variables[s % 3], variables[(s + 1) % 3]};
+        MoleculeVariable variables[] = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}},
+                                        {MoleculeCvKind::angle, {4, 6, 8}},
+                                        {MoleculeCvKind::distance, {4, 14}},
+                                        {MoleculeCvKind::coordination, {4, 6, 8}},
+                                        {MoleculeCvKind::gyration, {1, 4, 6, 8, 14}},
+                                        {MoleculeCvKind::rmsd, {1, 4, 6, 8}}};
+        variables[3].others = {14, 16, 18};
+        variables[4].by_mass = true;
+        variables[5].reference = {0, 0, 0, 0.15, 0, 0, 0.2, 0.14, 0, 0.3, 0.1, 0.1};
+        MoleculeVariable formula{MoleculeCvKind::formula, {}};
+        formula.formula = "cos(phi)*exp(-2*size) + 0.3*tanh(d/0.4)^3 + atan(phi)/(1 + d)";
+        formula.names = {"phi", "size", "d"};
+        formula.of = {variables[0], variables[4], variables[2]};
+        setup.cvs = {variables[s], s == 2 ? formula : variables[(s + 3) % 6]};
         for (const bool portable : {true, false}) {
             setup.portable_math = portable;
             std::vector<float> expected;

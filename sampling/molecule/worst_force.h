@@ -1,0 +1,19 @@
+// What is wrong with a state of a molecule, in words: for messages about runs that blew up.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "engine/device/stream.h"
+#include "sampling/molecule/molecule.h"
+
+namespace microlift {
+
+// "ALA 2 CA (atom 8)", atoms counted from 0.
+std::string atom_words(const Molecule& molecule, index atom);
+
+// Of a state (3 · atoms), nm: the first atom that is not finite; else the atom with the largest force (kJ/mol/nm)
+// and the term with the largest energy.
+std::string worst_force(Stream& stream, const Molecule& molecule, std::span<const float> x);
+
+}  // namespace microlift
