@@ -95,11 +95,12 @@ struct FromInternalBody {
     float* x;
     index x_row;
     float* log_jacobian;  // may be null; NaN where q is out of its range
+    bool adds;            // to what log_jacobian holds
     template <class L>
     LANE_FN void operator()(L, index i) const {
         const ColumnRows<L> rows{x, x_row, i}, from{q, q_row, i};
         const L zero = broadcast<L>(0.0f);
-        L volume = zero;
+        L volume = log_jacobian && adds ? load<L>(log_jacobian, i) : zero;
         put(i, view.entries[0].atom, Vector<L>{zero, zero, zero});
         Vector<L> sum{zero, zero, zero};
         for (int32 k = 1; k < view.atoms; ++k) {

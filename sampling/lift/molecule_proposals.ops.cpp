@@ -39,7 +39,7 @@ LANE_FN L log_star_measure(const StarEntry& star, const float* x, index row, ind
 struct MoleculeWeightBody {
     const StarEntry* stars;
     index count;
-    float beta, constant;
+    float beta;
     const float *x, *energy, *log_jacobian, *log_density;
     index row, energy_row;
     float* out;
@@ -48,7 +48,7 @@ struct MoleculeWeightBody {
         L total = broadcast<L>(0.0f);
         for (int t = 0; t < kForceTerms; ++t) total = total + load<L>(energy + t * energy_row, i);
         L w = fma(broadcast<L>(-beta), total,
-                  load<L>(log_jacobian, i) + (broadcast<L>(constant) - load<L>(log_density, i)));
+                  load<L>(log_jacobian, i) - load<L>(log_density, i));
         for (index k = 0; k < count; ++k) w = w + log_star_measure<L>(stars[k], x, row, i);
         store(out, i, select(is_bad(w), broadcast<L>(-3.0e38f), w));
     }
@@ -107,7 +107,7 @@ void MoleculeProposer::weights(Matrix<const float> x, float* log_weight) {
     launch_molecule_weights(
         stream_, n,
         MoleculeWeightBody{stars_.data(), star_count_, static_cast<float>(beta_),
-                           static_cast<float>(coordinates_.ln_factor()), x_.data(), energy_.data(),
+                           x_.data(), energy_.data(),
                            log_jacobian_.data(), log_density_.data(), n, n, log_weight});
 }
 

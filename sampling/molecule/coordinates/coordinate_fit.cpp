@@ -14,6 +14,7 @@ namespace {
 constexpr double kTurnOfFit = 2 * std::numbers::pi;
 constexpr double kLeastGap = std::numbers::pi / 2;  // of a torsion that is taken for one on a line
 constexpr index kMostWaves = 512;                   // of the regression
+constexpr index kMostKnots = 24;                    // of the condition, where covariances vary with it
 constexpr index kBins1 = 48, kBins2 = 12;           // of the conditions
 
 std::size_t at(index i) { return static_cast<std::size_t>(i); }
@@ -138,24 +139,78 @@ void regress(CoordinateFit& fit, std::vector<double>& lines, const std::vector<d
         }
 }
 
-// L of what is left, lower triangular.
-void decorrelate(CoordinateFit& fit, const std::vector<double>& lines, index n) {
-    const index count = fit.lines;
-    std::vector<double> covariance(at(count * count));
-    for (index a = 0; a < count; ++a)
-        for (index b = 0; b <= a; ++b)
-            covariance[at(a * count + b)] = covariance[at(b * count + a)] =
-                dot(lines.data() + a * n, lines.data() + b * n, n) / static_cast<double>(n);
-    for (index a = 0; a < count; ++a) {
-        double& own = covariance[at(a * count + a)];
-        own = own * (1 + 1e-5) + 1e-14;  // coordinates that others determine keep a width
+// Where L is measured: so that a knot has some fifty times as many samples as there are lines.
+void lay_knots(CoordinateFit& fit, const CoordinateSamples& samples) {
+    if (samples.conditions != 1 || fit.lines == 0) return;
+    const auto [least, most] = std::minmax_element(samples.s.begin(), samples.s.end());
+    const double period = samples.periods[0];
+    const double range = period > 0 ? period : static_cast<double>(*most) - static_cast<double>(*least);
+    const index knots = std::min(kMostKnots, samples.n / (50 * fit.lines));
+    if (knots < 4 || !(range > 0)) return;
+    fit.knots = static_cast<int32>(knots);
+    fit.wraps = period > 0;
+    fit.low = fit.wraps ? 0.0f : *least;
+    fit.inverse_step = static_cast<float>(static_cast<double>(fit.wraps ? knots : knots - 1) / range);
+}
+
+// The weights of a sample at its two knots.
+struct KnotWeights {
+    index lower = 0, upper = 0;
+    double part = 0;
+    KnotWeights(const CoordinateFit& fit, float s) {
+        if (fit.knots < 2) return;
+        double u = (static_cast<double>(s) - static_cast<double>(fit.low)) * static_cast<double>(fit.inverse_step);
+        if (fit.wraps) u -= fit.knots * std::floor(u / fit.knots);
+        u = std::clamp(u, 0.0, static_cast<double>(fit.wraps ? fit.knots : fit.knots - 1));
+        lower = std::min<index>(static_cast<index>(u), fit.knots - 1);
+        upper = lower + 1 < fit.knots ? lower + 1 : fit.wraps ? 0 : lower;
+        part = u - static_cast<double>(lower);
     }
-    if (count > 0 && !cholesky_factor(covariance, count))
-        throw NumericError("coordinates of a molecule: their covariance is not positive");
-    fit.factor.assign(at(count * count), 0.0f);
-    for (index a = 0; a < count; ++a)
-        for (index b = 0; b <= a; ++b)
-            fit.factor[at(a * count + b)] = static_cast<float>(covariance[at(a * count + b)]);
+};
+
+// L of what is left, lower triangular, from covariances that lean on that of all samples where a knot has few.
+void decorrelate(CoordinateFit& fit, const std::vector<double>& lines, const CoordinateSamples& samples) {
+    const index count = fit.lines, n = samples.n;
+    const std::size_t size = at(count * count);
+    std::vector<double> all(size), sums(size * at(fit.knots)), weights(at(fit.knots));
+    std::vector<double> column(at(count));
+    for (index j = 0; j < n; ++j) {
+        const KnotWeights own(fit, samples.conditions > 0 ? samples.s[at(j)] : 0.0f);
+        for (index a = 0; a < count; ++a) column[at(a)] = lines[at(a * n + j)];
+        double* lower = sums.data() + at(own.lower) * size;
+        double* upper = sums.data() + at(own.upper) * size;
+        weights[at(own.lower)] += 1 - own.part;
+        weights[at(own.upper)] += own.part;
+        for (index a = 0; a < count; ++a)
+            for (index b = 0; b <= a; ++b) {
+                const double product = column[at(a)] * column[at(b)];
+                lower[a * count + b] += (1 - own.part) * product;
+                upper[a * count + b] += own.part * product;
+            }
+    }
+    for (index k = 0; k < fit.knots; ++k)
+        for (std::size_t i = 0; i < size; ++i) all[i] += sums[at(k) * size + i] / static_cast<double>(n);
+    const double lean = 2 * static_cast<double>(count);
+    fit.factor.assign(size * at(fit.knots), 0.0f);
+    for (index k = 0; k < fit.knots; ++k) {
+        std::vector<double> covariance(size);
+        for (index a = 0; a < count; ++a)
+            for (index b = 0; b <= a; ++b) {
+                const std::size_t i = at(a * count + b);
+                covariance[i] = (sums[at(k) * size + i] + lean * all[i]) / (weights[at(k)] + lean);
+                covariance[at(b * count + a)] = covariance[i];
+            }
+        for (index a = 0; a < count; ++a) {
+            double& own = covariance[at(a * count + a)];
+            own = own * (1 + 1e-5) + 1e-14;  // coordinates that others determine keep a width
+        }
+        if (count > 0 && !cholesky_factor(covariance, count))
+            throw NumericError("coordinates of a molecule: their covariance is not positive");
+        for (index a = 0; a < count; ++a)
+            for (index b = 0; b <= a; ++b)
+                fit.factor[at(k) * size + at(a * count + b)] =
+                    static_cast<float>(covariance[at(a * count + b)]);
+    }
 }
 
 }  // namespace
@@ -193,23 +248,19 @@ CoordinateFit fit_coordinates(const CoordinateSamples& samples) {
     for (std::size_t first = 0; first < lines.size(); first += at(samples.n)) bins.centre(lines.data() + first);
     for (std::size_t first = 0; first < waves.size(); first += at(samples.n)) bins.centre(waves.data() + first);
     regress(fit, lines, waves, samples.n);
-    decorrelate(fit, lines, samples.n);
+    lay_knots(fit, samples);
+    decorrelate(fit, lines, samples);
     return fit;
 }
 
 // --- files ---------------------------------------------------------------------------------------------
 
-double CoordinateFit::log_factor() const {
-    double sum = 0;
-    for (index e = 0; e < lines; ++e) sum += std::log(static_cast<double>(factor[at(e * lines + e)]));
-    return sum;
-}
-
 TensorMap CoordinateFit::tensors() const {
     TensorMap map;
     map["coordinates.rows"] = Tensor::of(std::vector<float>(rows.begin(), rows.end()));
     map["coordinates.kinds"] = Tensor::of(
-        std::vector<float>{static_cast<float>(lines), static_cast<float>(condition_waves)});
+        std::vector<float>{static_cast<float>(lines), static_cast<float>(condition_waves),
+                           static_cast<float>(knots), low, inverse_step, wraps ? 1.0f : 0.0f});
     map["coordinates.centre"] = Tensor::of(centre);
     map["coordinates.period"] = Tensor::of(period);
     map["coordinates.factor"] = Tensor::of(factor);
@@ -217,7 +268,7 @@ TensorMap CoordinateFit::tensors() const {
     return map;
 }
 
-CoordinateFit::CoordinateFit(const TensorMap& tensors, index internal, index) {
+CoordinateFit::CoordinateFit(const TensorMap& tensors, index internal) {
     const auto wrong = [](const std::string& what) {
         throw InputError("the molecule's coordinates are wrong: " + what +
                          "; give a file that microlift wrote for this molecule");
@@ -238,20 +289,26 @@ CoordinateFit::CoordinateFit(const TensorMap& tensors, index internal, index) {
         if (row < 0 || row >= static_cast<float>(internal)) wrong("a row");
         rows.push_back(static_cast<int32>(row));
     }
-    if (kinds.size() != 2 || kinds[0] < 0 || kinds[0] > static_cast<float>(rows.size()) ||
+    if (kinds.size() != 6 || kinds[0] < 0 || kinds[0] > static_cast<float>(rows.size()) ||
         (kinds[1] != 0 && kinds[1] != static_cast<float>(kConditionWaves)))
         wrong("their kinds");
+    if (!(kinds[2] >= 1 && kinds[2] <= static_cast<float>(kMostKnots))) wrong("their knots");
     lines = static_cast<int32>(kinds[0]);
     condition_waves = static_cast<int32>(kinds[1]);
+    knots = static_cast<int32>(kinds[2]);
+    low = kinds[3];
+    inverse_step = kinds[4];
+    wraps = kinds[5] != 0;
     centre = get("centre", true);
     period = get("period", true);
     factor = get("factor", true);
     regression = get("regression", false);
     if (centre.size() != rows.size() || period.size() != rows.size() ||
-        factor.size() != at(lines) * at(lines))
+        factor.size() != at(lines) * at(lines) * at(knots))
         wrong("their number");
-    for (index e = 0; e < lines; ++e)
-        if (!(factor[at(e * lines + e)] > 0)) wrong("the factor");
+    for (index k = 0; k < knots; ++k)
+        for (index e = 0; e < lines; ++e)
+            if (!(factor[at((k * lines + e) * lines + e)] > 0)) wrong("the factor");
 }
 
 }  // namespace microlift

@@ -12,12 +12,14 @@ struct CoordinateFit {
     int32 condition_waves = 0;  // in the regression
     std::vector<int32> rows;    // of internal coordinates
     std::vector<float> centre, period, factor, regression;  // as CoordinateMap has them
+    int32 knots = 1;
+    float low = 0, inverse_step = 0;
+    bool wraps = false;
 
     CoordinateFit() = default;
     // InputError unless they are those of so many internal coordinates.
-    CoordinateFit(const TensorMap& tensors, index internal, index conditions);
+    CoordinateFit(const TensorMap& tensors, index internal);
     TensorMap tensors() const;
-    double log_factor() const;  // ln |L|
 };
 
 struct CoordinateSamples {

@@ -2,7 +2,8 @@
 //
 // Line coordinates u (bonds, angles, torsions that stay within an arc) and angles θ: u = q − centre, to the
 // nearest image; y = L⁻¹ (u − B f), f waves of the angles and of the conditions, B their regression, L the
-// Cholesky factor of what is left; y = θ of the angles. B moves volumes and L scales them all alike.
+// Cholesky factor of what is left, which varies with the condition where there is one; y = θ of the angles. B
+// moves volumes and L scales them by its diagonal.
 #pragma once
 
 #include "kernels/dynamics/internal_coordinates.h"
@@ -19,7 +20,11 @@ struct CoordinateMap {
     const int32* row = nullptr;      // (lines + angles): in q
     const float* centre = nullptr;   // (lines + angles)
     const float* period = nullptr;   // (lines + angles): 0, or a turn
-    const float* factor = nullptr;   // L, (lines, lines)
+    // L at `knots` values of the only condition, linear between them; (knots, lines, lines).
+    int32 knots = 1;
+    float low = 0, inverse_step = 0;
+    bool wraps = false;
+    const float* factor = nullptr;
     const float* regression = nullptr;  // B, (lines, waves())
     LANE_FN int32 products() const {
         int32 n = 1;
@@ -27,6 +32,41 @@ struct CoordinateMap {
         return n;
     }
     LANE_FN int32 waves() const { return angles * 2 * kAngleWaves * products(); }
+};
+
+// L at each lane's condition.
+template <class L>
+struct FactorAt {
+    static constexpr int kLanes = kWidth<L>;
+    const CoordinateMap& map;
+    int32 lower[kLanes], upper[kLanes];
+    float part[kLanes];
+
+    LANE_FN FactorAt(const CoordinateMap& m, const float* s, index i, int lanes) : map(m) {
+        for (int w = 0; w < kLanes; ++w) {
+            lower[w] = upper[w] = 0;
+            part[w] = 0.0f;
+            if (m.knots < 2) continue;
+            float u = (s[i + (w < lanes ? w : 0)] - m.low) * m.inverse_step;
+            const float knots = static_cast<float>(m.knots);
+            if (m.wraps) u -= knots * __builtin_floorf(u / knots);
+            u = min(max(u, 0.0f), m.wraps ? knots : knots - 1.0f);
+            const int32 at = static_cast<int32>(u), last = m.knots - 1;
+            lower[w] = at < last ? at : last;
+            upper[w] = lower[w] < last ? lower[w] + 1 : m.wraps ? 0 : last;
+            part[w] = u - static_cast<float>(lower[w]);
+        }
+    }
+    LANE_FN L operator()(int32 row, int32 column) const {
+        const index size = static_cast<index>(map.lines) * map.lines;
+        const float* own = map.factor + row * map.lines + column;
+        float values[kLanes];
+        for (int w = 0; w < kLanes; ++w) {
+            const float a = own[lower[w] * size];
+            values[w] = fma(part[w], own[upper[w] * size] - a, a);
+        }
+        return load<L>(values, 0);
+    }
 };
 
 // cos kθ and sin kθ, k = 1…count, as put(2(k−1)), put(2(k−1) + 1).
@@ -84,6 +124,7 @@ struct ToStatesBody {
     index q_row, s_row;
     float* y;
     index y_row;
+    float* log_jacobian;  // ln |L| is added; may be null
     template <class L, class Rows>
     LANE_FN void operator()(L, index i, int lanes, const Rows& rows) const {
         const int32 n = map.lines + map.angles, waves = map.waves();
@@ -92,14 +133,18 @@ struct ToStatesBody {
             store(y + k * y_row, i, nearest_image(value, map.period[k]), lanes);
         }
         write_waves<L>(map, y + map.lines * y_row, y_row, s, s_row, i, lanes, rows);
+        const FactorAt<L> factor(map, s, i, lanes);
+        L volume = broadcast<L>(0.0f);
         for (int32 e = 0; e < map.lines; ++e) {
             L u = load<L>(y + e * y_row, i, lanes) - regressed<L>(map, e, rows);
-            const float* own = map.factor + e * map.lines;
-            for (int32 j = 0; j < e; ++j)
-                u = fma(broadcast<L>(-own[j]), rows[waves + j], u);
-            rows[waves + e] = u * broadcast<L>(1.0f / own[e]);
+            for (int32 j = 0; j < e; ++j) u = fma(-factor(e, j), rows[waves + j], u);
+            const L own = factor(e, e);
+            rows[waves + e] = u / own;
+            volume = volume + log<Portable>(own);
             store(y + e * y_row, i, rows[waves + e], lanes);
         }
+        if (log_jacobian)
+            store(log_jacobian, i, load<L>(log_jacobian, i, lanes) + volume, lanes);
     }
 };
 
@@ -110,16 +155,19 @@ struct FromStatesBody {
     index y_row, s_row;
     float* q;
     index q_row;
+    float* log_jacobian;  // ← ln |L|; may be null
     template <class L, class Rows>
     LANE_FN void operator()(L, index i, int lanes, const Rows& rows) const {
+        const FactorAt<L> factor(map, s, i, lanes);
+        L volume = broadcast<L>(0.0f);
         write_waves<L>(map, y + map.lines * y_row, y_row, s, s_row, i, lanes, rows);
         for (int32 e = 0; e < map.lines; ++e) {
             L u = regressed<L>(map, e, rows);
-            const float* own = map.factor + e * map.lines;
-            for (int32 j = 0; j <= e; ++j)
-                u = fma(broadcast<L>(own[j]), load<L>(y + j * y_row, i, lanes), u);
+            for (int32 j = 0; j <= e; ++j) u = fma(factor(e, j), load<L>(y + j * y_row, i, lanes), u);
+            volume = volume + log<Portable>(factor(e, e));
             store(q + map.row[e] * q_row, i, u + broadcast<L>(map.centre[e]), lanes);
         }
+        if (log_jacobian) store(log_jacobian, i, volume, lanes);
         for (int32 k = map.lines; k < map.lines + map.angles; ++k)
             store(q + map.row[k] * q_row, i,
                   load<L>(y + k * y_row, i, lanes) + broadcast<L>(map.centre[k]), lanes);

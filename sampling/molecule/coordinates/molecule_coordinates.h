@@ -25,7 +25,8 @@ public:
     index count() const { return 3 * matrix_.atoms() - 6; }
     // x (3 · atoms, n), q (count(), n), the logarithm of |∂x/∂q| (n) or null.
     void from_cartesian(Stream& stream, Matrix<const float> x, Matrix<float> q, float* log_jacobian) const;
-    void to_cartesian(Stream& stream, Matrix<const float> q, Matrix<float> x, float* log_jacobian) const;
+    void to_cartesian(Stream& stream, Matrix<const float> q, Matrix<float> x, float* log_jacobian,
+                      bool adds = false) const;
 
 private:
     ZMatrix matrix_;
@@ -52,12 +53,11 @@ public:
     index states() const { return static_cast<index>(fit_.rows.size()); }
     std::vector<double> periods() const;  // of each state, 0 = none
     const InternalCoordinates& internal() const { return internal_; }
-    double ln_factor() const { return fit_.log_factor(); }
     // Whether every condition is met exactly; those that are not need a projection.
     bool exact() const { return exact_; }
 
     // States y (states(), n) of x, and back. log_jacobian (n), where it is not null: ln |∂x/∂y|, beside places
-    // and turns, up to the constant ln_factor(): the density of x is that of y over |∂x/∂y|.
+    // and turns: the density of x is that of y over |∂x/∂y|.
     void to_states(Stream& stream, Matrix<const float> x, Matrix<const float> s, Matrix<float> y,
                    float* log_jacobian = nullptr);
     void from_states(Stream& stream, Matrix<const float> y, Matrix<const float> s, Matrix<float> x,

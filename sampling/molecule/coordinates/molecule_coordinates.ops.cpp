@@ -75,9 +75,9 @@ void InternalCoordinates::from_cartesian(Stream& stream, Matrix<const float> x, 
 }
 
 void InternalCoordinates::to_cartesian(Stream& stream, Matrix<const float> q, Matrix<float> x,
-                                       float* log_jacobian) const {
+                                       float* log_jacobian, bool adds) const {
     launch_internal(stream, x.columns,
-                    FromInternalBody{view_, q.data, q.stride, x.data, x.stride, log_jacobian});
+                    FromInternalBody{view_, q.data, q.stride, x.data, x.stride, log_jacobian, adds});
 }
 
 // --- what a generator makes -----------------------------------------------------------------------------
@@ -144,7 +144,7 @@ MoleculeCoordinates::MoleculeCoordinates(Stream& stream, const Molecule& molecul
                                          const TensorMap& tensors)
     : conditions_(conditions) {
     choose_fixed(stream, molecule);
-    fit_ = CoordinateFit(tensors, internal_.count(), static_cast<index>(conditions.size()));
+    fit_ = CoordinateFit(tensors, internal_.count());
     upload(stream);
 }
 
@@ -169,6 +169,10 @@ void MoleculeCoordinates::upload(Stream& stream) {
     map_.condition_waves = fit_.condition_waves;
     for (int32 k = 0; k < map_.conditions; ++k)
         map_.condition_period[k] = static_cast<float>(conditions_[at(k)].period);
+    map_.knots = fit_.knots;
+    map_.low = fit_.low;
+    map_.inverse_step = fit_.inverse_step;
+    map_.wraps = fit_.wraps;
     map_.row = rows_on_device_.data();
     map_.centre = numbers_.data();
     map_.period = map_.centre + fit_.centre.size();
@@ -199,7 +203,7 @@ void MoleculeCoordinates::to_states(Stream& stream, Matrix<const float> x, Matri
         internal_.from_cartesian(stream, part(x, from, n), q, volume);
         launch_in_rows(stream, n, memory(stream),
                        ToStatesBody{map_, q.data, s.data + from, q.stride, s.stride, y.data + from,
-                                    y.stride});
+                                    y.stride, volume});
     }
 }
 
@@ -208,13 +212,14 @@ void MoleculeCoordinates::from_states(Stream& stream, Matrix<const float> y, Mat
     for (index from = 0; from < x.columns; from += kPiece) {
         const index n = std::min(kPiece, x.columns - from);
         const Matrix<float> q = scratch(stream, n);
+        float* const volume = log_jacobian ? log_jacobian + from : nullptr;
         launch_in_rows(stream, n, memory(stream),
                        FromStatesBody{map_, y.data + from, s.data + from, y.stride, s.stride, q.data,
-                                      q.stride});
+                                      q.stride, volume});
         launch_internal(stream, n,
                         FixedRowsBody{fixed_on_device_.data(), static_cast<int32>(fixed_.size()),
                                       s.data + from, s.stride, q.data, q.stride});
-        internal_.to_cartesian(stream, q, part(x, from, n), log_jacobian ? log_jacobian + from : nullptr);
+        internal_.to_cartesian(stream, q, part(x, from, n), volume, true);
     }
 }
 

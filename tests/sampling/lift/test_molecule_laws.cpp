@@ -71,7 +71,7 @@ TEST_CASE("laws of a molecule: what is changed is what is told, overlaps are cou
     };
     const std::vector<float> physics = states(0);
     const MoleculeLaws same = compare_laws(m, physics, n, physics, n);
-    CHECK(same.laws.size() == m.bonds.size() + m.angles.size() + 41);
+    CHECK(same.laws.size() == m.bonds.size() + m.angles.size() + 25);
     for (const MoleculeLaw& law : same.laws) CHECK(law.distance == 0);
     CHECK(same.clashes == 0);
     // All distances shrink by a tenth: bonds by that, angles and torsions not at all, and every state is

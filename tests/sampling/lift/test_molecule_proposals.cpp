@@ -115,12 +115,13 @@ TEST_CASE("weights make of generated states the law of rigid bonds, and the free
             CHECK(4 * std::sqrt(spread) / sum < 0.27 - 0.262088);
             log_z.push_back(std::log(sum / static_cast<double>(each)));
             error.push_back(std::sqrt(squares / (sum * sum)));
-            // The same weights of the same states given.
+            // The same weights of the same states given, where these are in the range of their coordinates.
             proposer.weigh({made.data(), 12, each, each}, cv, again.data());
             const auto found = to_host(stream, std::as_const(again).span());
             index off = 0;
-            for (std::size_t j = 0; j < w.size(); ++j) off += !(std::abs(found[j] - w[j]) < 2e-2f);
-            CHECK(off < each / 100);
+            for (std::size_t j = 0; j < w.size(); ++j)
+                off += w[j] > kUnusable && !(std::abs(found[j] - w[j]) < 2e-2f);
+            CHECK(off < each / 200);
         }
         for (std::size_t k = 1; k < places.size(); ++k) {
             const double free_energy = -kt * (log_z[k] - log_z[0]);
