@@ -248,10 +248,11 @@ void check_formula_system(Checks& checks, const SystemConfig& system) {
         }
     });
     const std::size_t count = system.variables.size();
-    checks.with({"system.name", "system.variables", "system.drift"}, [&] {
+    checks.with({"system.name", "system.potential", "system.variables", "system.drift"}, [&] {
         if (!potential) check_count("system.drift", system.drift.size(), count, "variable");
     });
-    checks.with({"system.name", "system.variables", "system.drift", "system.diffusion"}, [&] {
+    checks.with({"system.name", "system.potential", "system.variables", "system.drift",
+                 "system.diffusion"}, [&] {
         if (potential) return;
         check_count("system.diffusion",
                     system.diffusion_is_matrix ? system.diffusion.size() : system.diffusion[0].size(),

@@ -298,6 +298,12 @@ TEST_CASE("collective variables: two that depend on one another are refused") {
     }
 }
 
+TEST_CASE("starts: a potential that is empty is one fault") {
+    Job job;
+    job.potential = "";
+    says(job, "key 'system.potential' must be a string");
+}
+
 TEST_CASE("starts: a temperature in another unit than the potential") {
     Job job;
     const std::string right = job.text();

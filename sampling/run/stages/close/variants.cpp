@@ -26,6 +26,18 @@ index different_states(const std::vector<float>& x, int dim, index value, index 
 
 }  // namespace
 
+namespace {
+
+// ξ is one of the system's variables, or less it.
+bool is_variable(const FormulaSystem::Cv& cv) {
+    double size = 0;
+    for (const double w : cv.weights) size += std::fabs(w);
+    return cv.linear && size == 1.0 && cv.offset == 0.0 &&
+           std::count(cv.weights.begin(), cv.weights.end(), 0.0) + 1 == std::ssize(cv.weights);
+}
+
+}  // namespace
+
 // By how much, for every value, output and lag.
 void ClosureStage::add_start_errors(BurstMoments& m, const std::vector<double>& of_integrands) const {
     const std::size_t values = m.values.size();
@@ -68,6 +80,22 @@ Buffer<float> ClosureStage::some_starts(index values, index replicas, index few)
     return x;
 }
 
+bool ClosureStage::learned() const {
+    return std::any_of(config_.cv.variables.begin(), config_.cv.variables.end(),
+                       [](const CvVariable& variable) { return !variable.file.empty(); });
+}
+
+std::vector<double> ClosureStage::in_double(const std::vector<float>& x, index values, index few) const {
+    const FormulaSystem& system = model_.formulas();
+    const std::size_t n = static_cast<std::size_t>(values * few), outputs = system.closure_nodes.size();
+    const std::vector<double> states(x.begin(), x.end());
+    std::vector<double> all(outputs * n), mean(outputs * static_cast<std::size_t>(values), 0.0);
+    BatchEvaluator(system.graph, system.closure_nodes)(states.data(), n, n, all.data());
+    for (std::size_t i = 0; i < all.size(); ++i)
+        mean[i / static_cast<std::size_t>(few)] += all[i] / static_cast<double>(few);
+    return mean;
+}
+
 void ClosureStage::count_rounding(BurstMoments& m) {
     constexpr double kStep = 1.0 / 64;  // of the distance of values, to see slopes
     const index values = std::ssize(m.values), few = std::min<index>(m.replicas, 64), n = values * few;
@@ -87,8 +115,10 @@ void ClosureStage::count_rounding(BurstMoments& m) {
         model_.project(stream_, s.span(), n, n, at.span(), n, 4);
         return average_closure(stream_, model_, at.span(), values, few).mean;
     };
-    // Of ξ_k at a value, and of ξ_k by the states' rounding: a mean square.
+    // Of ξ_k at a value, and of ξ_k by the states' rounding: a mean square. A state knows its variables'
+    // values, which single precision does.
     const auto rounded = [&](std::size_t k, index v) {
+        if (is_variable(model_.formulas().cvs[k])) return 0.0;
         double square = std::pow(m.values[static_cast<std::size_t>(v)][k], 2);
         for (index d = 0; d < D; ++d)
             for (index j = v * few; j < (v + 1) * few; ++j) {
@@ -100,6 +130,11 @@ void ClosureStage::count_rounding(BurstMoments& m) {
         return kRounded * kRounded * square;
     };
     std::vector<double> error(static_cast<std::size_t>(outputs * values), 0.0);
+    if (!learned() && std::ssize(model_.formulas().closure_nodes) == outputs) {
+        const std::vector<double> single = average_closure(stream_, model_, start.span(), values, few).mean,
+                                  exact = in_double(x, values, few);
+        for (std::size_t i = 0; i < error.size(); ++i) error[i] = std::fabs(single[i] - exact[i]);
+    }
     for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k) {
         const double step = kStep * spacing_[k];
         const std::vector<double> high = beside(k, step), low = beside(k, -step);
