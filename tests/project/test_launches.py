@@ -107,7 +107,7 @@ WIDE = {
         LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody RestoreBondsBody StillBody
         SumTermsBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
     **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody EmbedBody FirstBadBody
-        FoldBody GridEnergyBody MoleculeForcesBody NewtonStepBody ProposalWeightBody ThinBlockBody UnembedBody
+        FoldBody GridEnergyBody MoleculeForcesBody MoleculeWeightBody NewtonStepBody ProposalWeightBody ThinBlockBody UnembedBody
         WindowColumnsBody WindowEnergyBody""".split()},
     **{name: ROWS for name in """AngleLatentBody CopyRowBody FeatureBody FlowInputBody FlowMoveBody FlowNewtonBody FlowStepBody
         LatentBody NormalDensityBody NormalVelocityBody RoundBody SpreadOutBody UnwhitenBody WhitenBody""".split()},
