@@ -87,7 +87,8 @@ void compare_with_samples(Run& run, StageMeter& meter, Lifter& lifter) {
     const MoleculeLaws generated = compare();
     Json& record = run.record["molecule"];
     record["states"] = pairs.n;
-    record["closest_of_physics"] = generated.closest_of_physics;
+    if (std::isfinite(generated.closest_of_physics))
+        record["closest_of_physics"] = generated.closest_of_physics;
     record["generated"] = laws_json(generated);
     const index steps = healing_steps(run);
     if (steps == 0) {
