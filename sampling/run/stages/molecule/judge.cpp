@@ -148,7 +148,7 @@ void weigh_states(Run& run, Lifter& lifter) {
 }  // namespace
 
 void judge_molecule(Run& run) {
-    const Checking check(run, "molecule");
+    const Checking check(run, "weights");
     run.progress.begin("judge states of the molecule", 2, "passes");
     StageMeter meter(run.record, "molecule");
     Lifter lifter = make_lifter(run);
