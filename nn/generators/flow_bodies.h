@@ -48,10 +48,15 @@ struct AngleLatentBody {
     index ld;
     LANE_FN void operator()(index row) const {
         const PhiloxStream<float> random(seed, stream, first + row);
-        uint32 words[4] = {};
-        for (int d = 0; d < states; ++d) {
-            if (d % 4 == 0) random.draw(kAngleBlocks + static_cast<uint64>(d / 4), words);
-            if (period[d] > 0.0f) out[row * ld + d] = kTurn * (uniform_open<float>(words[d % 4]) - 0.5f);
+        for (int first_of = 0; first_of < states; first_of += 4) {
+            uint32 words[4];
+            random.draw(kAngleBlocks + static_cast<uint64>(first_of / 4), words);
+            LANE_UNROLL
+            for (int c = 0; c < 4; ++c) {
+                const int d = first_of + c;
+                if (d < states && period[d] > 0.0f)
+                    out[row * ld + d] = kTurn * (uniform_open<float>(words[c]) - 0.5f);
+            }
         }
     }
 };

@@ -17,19 +17,23 @@ LANE_FN L log_star_measure(const StarEntry& star, const float* x, index row, ind
                          load<L>(x + (atom + 2) * row, i)};
     };
     const Vector<L> centre = place(star.atom[0]);
-    for (int k = 0; k < star.leaves; ++k) {
-        const Vector<L> d = place(star.atom[k + 1]) - centre;
-        arm[k] = scaled(inverse_sqrt<Portable>(max(dot(d, d), broadcast<L>(1e-20f))), d);
-    }
-    // Cholesky's factor, of no more than four rows.
-    L factor[kMostLeaves][kMostLeaves];
-    L sum = broadcast<L>(0.0f);
-    for (int a = 0; a < star.leaves; ++a) {
-        for (int b = 0; b <= a; ++b) {
-            L z = broadcast<L>(star.inverse_mass[0]) * dot(arm[a], arm[b]);
-            if (a == b) z = broadcast<L>(star.inverse_mass[0] + star.inverse_mass[a + 1]);
-            for (int k = 0; k < b; ++k) z = fma(-factor[a][k], factor[b][k], z);
-            factor[a][b] = a == b ? sqrt_exact(max(z, broadcast<L>(1e-20f))) : z / factor[b][b];
+    const L one = broadcast<L>(1.0f), tiny = broadcast<L>(1e-20f);
+    // Cholesky's factor; what lies beyond the star's bonds is that of a unit matrix.
+    L factor[kMostLeaves][kMostLeaves], sum = broadcast<L>(0.0f);
+LANE_UNROLL
+    for (int a = 0; a < kMostLeaves; ++a) {
+        const bool own = a < star.leaves;
+        arm[a] = place(star.atom[own ? a + 1 : 0]) - centre;
+        arm[a] = scaled(inverse_sqrt<Portable>(max(dot(arm[a], arm[a]), tiny)), arm[a]);
+LANE_UNROLL
+        for (int b = 0; b < kMostLeaves; ++b) {
+            if (b > a) continue;
+            L z = broadcast<L>(star.inverse_mass[0]) * dot(arm[a], arm[b]);  // 0 beyond
+            if (a == b) z = own ? broadcast<L>(star.inverse_mass[0] + star.inverse_mass[a + 1]) : one;
+LANE_UNROLL
+            for (int k = 0; k < kMostLeaves; ++k)
+                if (k < b) z = fma(-factor[a][k], factor[b][k], z);
+            factor[a][b] = a == b ? sqrt_exact(max(z, tiny)) : z / factor[b][b];
         }
         sum = sum + log<Portable>(factor[a][a]);
     }

@@ -37,6 +37,7 @@ bool lifts_states(const Run& run) {  // of a known potential, not functions of t
 }
 // Ways of lifting that know variables, not molecules.
 bool lifts_variables(const Run& run) { return has_generator(run) && !run.model.molecule(); }
+bool makes_molecules(const Run& run) { return has_generator(run) && run.model.molecule(); }
 bool settles(const Run& run) { return lifts_states(run) && !run.model.molecule(); }
 bool compares_energies(const Run& run) {
     return lifts_states(run) && run.config.lifting.energies > 0;
@@ -73,6 +74,7 @@ const std::vector<Stage>& stages() {
         {"classical_lifting", "lifting", at_the_end, lifts_variables, lift_classically,
          {"classical_lifting.csv"}},
         {"weigh", "lifting", at_the_end, weighs, weigh_proposals, {}},
+        {"molecule", "lifting", at_the_end, makes_molecules, judge_molecule, {}},
         {"consistency", "lifting", at_the_end, settles, check_consistency, {}},
         {"energies", "lifting", at_the_end, compares_energies, compare_energies,
          {"energies.csv", "correlation.csv"}},

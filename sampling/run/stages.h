@@ -39,6 +39,7 @@ void close(Run& run);
 void lift(Run& run);
 void lift_classically(Run& run);
 void weigh_proposals(Run& run);
+void judge_molecule(Run& run);  // states that a generator makes
 void check_consistency(Run& run);
 void compare_energies(Run& run);
 void write_conditional(Run& run);

@@ -107,7 +107,8 @@ WIDE = {
         LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody RestoreBondsBody StillBody
         SumTermsBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
     **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody EmbedBody FirstBadBody
-        FoldBody GridEnergyBody MinimizeBody MoleculeForcesBody NewtonStepBody ProposalWeightBody ThinBlockBody UnembedBody
+        FoldBody GridEnergyBody MinimizeBody MoleculeForcesBody MoleculeWeightBody NewtonStepBody ProposalWeightBody
+        ThinBlockBody UnembedBody
         WindowColumnsBody WindowEnergyBody""".split()},
     **{name: ROWS for name in """AngleLatentBody CopyRowBody FeatureBody FlowInputBody FlowMoveBody FlowNewtonBody FlowStepBody
         LatentBody NormalDensityBody NormalVelocityBody RoundBody SpreadOutBody UnwhitenBody WhitenBody""".split()},

@@ -32,6 +32,7 @@ struct CoordinateMap {
         return n;
     }
     LANE_FN int32 waves() const { return angles * 2 * kAngleWaves * products(); }
+    LANE_FN int32 scratch_rows() const { return waves() + lines + products(); }
 };
 
 // L at each lane's condition.
@@ -88,22 +89,21 @@ LANE_FN void each_wave(L theta, int count, const Put& put) {
 template <class L, class Rows>
 LANE_FN void write_waves(const CoordinateMap& map, const float* theta, index theta_row, const float* s,
                          index s_row, index i, int lanes, const Rows& rows) {
-    const int32 products = map.products();
-    L factor[1 + 2 * kConditionWaves * kMostWaveConditions];
-    factor[0] = broadcast<L>(1.0f);
-    int32 n = 1;
+    const int32 products = map.products(), factors = map.waves() + map.lines;  // rows of the latter
+    rows[factors] = broadcast<L>(1.0f);
+    int32 n = factors + 1;
     for (int k = 0; k < map.conditions; ++k) {
         if (!(map.condition_period[k] > 0) || map.condition_waves == 0) continue;
         const L value = load<L>(s + k * s_row, i, lanes);
         each_wave(value * broadcast<L>(6.28318531f / map.condition_period[k]), map.condition_waves,
-                  [&](int w, L wave) { factor[n + w] = wave; });
+                  [&](int w, L wave) { rows[n + w] = wave; });
         n += 2 * map.condition_waves;
     }
     for (int32 a = 0; a < map.angles; ++a) {
         const L at = load<L>(theta + a * theta_row, i, lanes);
         each_wave(at, kAngleWaves, [&](int w, L wave) {
             for (int32 m = 0; m < products; ++m)
-                rows[(a * 2 * kAngleWaves + w) * products + m] = wave * factor[m];
+                rows[(a * 2 * kAngleWaves + w) * products + m] = wave * rows[factors + m];
         });
     }
 }

@@ -190,7 +190,7 @@ Matrix<float> MoleculeCoordinates::scratch(Stream& stream, index n) {
 
 RowMemory<float>& MoleculeCoordinates::memory(Stream& stream) {
     if (!memory_.serves(kPiece))
-        memory_ = RowMemory<float>(stream.device(), std::max(1, map_.waves() + map_.lines), kPiece);
+        memory_ = RowMemory<float>(stream.device(), map_.scratch_rows(), kPiece);
     return memory_;
 }
 
