@@ -165,9 +165,37 @@ void check_temperature(Run& run, Ensemble& ensemble, Json& record) {
                  "(constraints = \"h_bonds\")");
 }
 
+namespace {
+
+// Every other trajectory is lifted at a window elsewhere on the umbrella's range and then brought to its own:
+// what the generator knows there of the hidden variables may be missing here.
+void lift_molecules(Run& run, Ensemble& ensemble, const RoundPlan& plan) {
+    const index n = ensemble.size();
+    const auto K = at(run.grid.dims);
+    std::vector<float> s = to_host(run.stream, Span<const float>(ensemble.center()));
+    const std::vector<CvValue> all = umbrella_centers(run.config.umbrella);
+    for (index t = 1; t < n; t += 2) {
+        const CvValue& other = all[at(t / 2) * 7919 % all.size()];  // a prime: all windows, in mixed order
+        for (std::size_t k = 0; k < K; ++k) s[k * at(n) + at(t)] = static_cast<float>(other[k]);
+    }
+    Buffer<float> values(run.device, std::ssize(s));
+    copy_to_device(run.stream, values.span(), s.data());
+    Lifter lifter = make_lifter(run);
+    lifter.lift(values.span(), n, derived_seed(run.config.seed, 2000), static_cast<uint64>(plan.round) << 32,
+                ensemble.x());
+    run.model.project(run.stream, ensemble.center(), n, n, ensemble.x(), n);
+    calm(run.stream, run.model, run.config.integrator, ensemble.center(), n, ensemble.x());
+    run.model.molecule_states(run.stream).draw_velocities(
+        run.stream, derived_seed(run.config.seed, 2001), kStreamVelocity,
+        static_cast<index>(plan.round) << 32, n, ensemble.v());
+}
+
+}  // namespace
+
 void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
                  const RoundPlan& plan) {
     const index n = ensemble.size();
+    if (plan.round > 0 && run.model.molecule()) return lift_molecules(run, ensemble, plan);
     if (plan.round > 0 && !run.model.observed()) {
         Lifter lifter = make_lifter(run);
         lifter.lift(ensemble.center(), n, derived_seed(run.config.seed, 2000),

@@ -9,6 +9,7 @@
 #include "engine/at.h"
 #include "kernels/random/streams.h"
 #include "sampling/bias/tempering.h"
+#include "sampling/lift/molecule_moves.h"
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -36,6 +37,7 @@ public:
     void finish();  // what the samples are, and how exchanges and jumps went
 
 private:
+    void begin_molecule_jumps();
     void start();
     void resume();
     void save();
@@ -66,6 +68,7 @@ private:
     index temper_ = 0;              // steps between swaps of temperatures
     std::optional<Lifter> lifter_;  // behind the jumps
     std::optional<LiftedMoves> jumps_;
+    std::optional<MoleculeMoves> molecule_jumps_;
     index jump_ = 0, interval_;  // steps between jumps; between any rearrangements
     const index launch_;         // steps of a launch, at most
     // So far: samples a trajectory, energies of jumps; attempts and acceptances.
@@ -105,6 +108,7 @@ SamplingRound::SamplingRound(Run& run)
                        moves_config(run, 500000 + static_cast<uint64>(plan_.round)));
         jump_ = plan_.jump;
     }
+    if (plan_.jump > 0 && run.model.molecule()) begin_molecule_jumps();
     if (const MoleculeSampling& molecule = run.config.umbrella.molecule; !molecule.temperatures.empty()) {
         tempering_.emplace(run.stream, run.model, run.config.integrator, ensemble_, molecule.temperatures,
                            derived_seed(run.config.seed, 3500 + static_cast<uint64>(plan_.round)));
@@ -126,6 +130,21 @@ SamplingRound::SamplingRound(Run& run)
     run.samples.in_file = false;
     if (plan_.round > 0 && !resumed) save();
     checked_ = ensemble_.step();
+}
+
+void SamplingRound::begin_molecule_jumps() {
+    lifter_.emplace(make_lifter(run_));
+    const std::string no =
+        MoleculeMoves::refusal(run_.model, lifter_->generator(), lifter_->coordinates());
+    if (!no.empty()) {
+        run_.warn("lifted states start windows, but no trajectory jumps to them: " + no +
+                  "; populations behind barriers that the collective variable does not see are then the "
+                  "generator's");
+        return;
+    }
+    molecule_jumps_.emplace(run_.stream, run_.model, *lifter_,
+                            derived_seed(run_.config.seed, 500000 + static_cast<uint64>(plan_.round)));
+    jump_ = plan_.jump;
 }
 
 void SamplingRound::start() {
@@ -213,7 +232,11 @@ void SamplingRound::rearrange(index done) {
     if (bias_->period() > 0 && done % bias_->period() == 0) step_bias(run_, ensemble_, *bias_);
     if (temper_ > 0 && done % temper_ == 0)
         tempering_->exchange(ensemble_.step() / static_cast<uint64>(temper_));
-    if (jump_ > 0 && done % jump_ == 0) {
+    if (jump_ > 0 && done % jump_ == 0 && molecule_jumps_) {
+        molecule_jumps_->attempt(ensemble_, ensemble_.step() / static_cast<uint64>(jump_),
+                                 jumped_.span().subspan(2, 2));
+        energies_ += 2 * static_cast<double>(ensemble_.size());
+    } else if (jump_ > 0 && done % jump_ == 0) {
         jumps_->attempt(ensemble_, plan_.replicas, ensemble_.step() / static_cast<uint64>(jump_),
                         jumped_.span());
         energies_ += LiftedMoves::kEnergiesPerAttempt * static_cast<double>(ensemble_.size());
@@ -355,7 +378,7 @@ void SamplingRound::record_jumps(Json& record) {
     run_.coupling.jump_acceptance = accepted;
     record["jump_acceptance"] = accepted;
     const Checking check(run_, "acceptance");
-    if (jumps_->exact_density()) {
+    if (jumps_ && jumps_->exact_density()) {
         record["mixture_jump_acceptance"] = share(a[0], a[1]);
         record["exact_jump_acceptance"] = share(a[2], a[3]);
     }
