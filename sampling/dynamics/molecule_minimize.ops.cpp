@@ -1,7 +1,7 @@
 #include "sampling/dynamics/molecule_minimize.h"
 
 #include "engine/launch/rows.h"
-#include "kernels/dynamics/molecule_minimizer.h"
+#include "kernels/molecule/molecule_minimizer.h"
 
 #if !defined(__CUDACC__)
 #include <algorithm>

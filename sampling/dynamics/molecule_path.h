@@ -1,4 +1,4 @@
-// Path kernels of molecules: the time loop of kernels/dynamics/molecule_path.h with a molecule's tables.
+// Path kernels of molecules: the time loop of kernels/molecule/molecule_path.h with a molecule's tables.
 #pragma once
 
 #include <memory>
@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/dynamics/molecule_cv.h"
-#include "kernels/dynamics/molecule_motion.h"
+#include "kernels/molecule/molecule_cv.h"
+#include "kernels/molecule/molecule_motion.h"
 #include "sampling/dynamics/path_kernel.h"
 #include "sampling/molecule/molecule.h"
 

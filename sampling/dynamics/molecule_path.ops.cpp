@@ -1,7 +1,7 @@
 #include "sampling/dynamics/molecule_path.h"
 
 #include "engine/launch/rows.h"
-#include "kernels/dynamics/molecule_path.h"
+#include "kernels/molecule/molecule_path.h"
 
 #if !defined(__CUDACC__)
 #include <algorithm>

@@ -1,7 +1,7 @@
 #include "sampling/dynamics/molecule_states.h"
 
 #include "engine/launch/lanes.h"
-#include "kernels/dynamics/molecule_columns.h"
+#include "kernels/molecule/molecule_columns.h"
 
 #if !defined(__CUDACC__)
 #include <algorithm>

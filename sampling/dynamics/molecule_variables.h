@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/device/buffer.h"
-#include "kernels/dynamics/molecule_cv.h"
+#include "kernels/molecule/molecule_cv.h"
 #include "sampling/dynamics/molecule_path.h"
 
 namespace microlift {

@@ -13,7 +13,7 @@
 
 namespace microlift {
 
-// lf_middle is that of molecules alone (kernels/dynamics/molecule_motion.h), which have baoab, too.
+// lf_middle is that of molecules alone (kernels/molecule/molecule_motion.h), which have baoab, too.
 enum class Scheme { euler_maruyama, leimkuhler_matthews, heun, milstein, mala, baoab, lf_middle };
 
 // What acts on the collective variables (kernels/dynamics/bias.h, grid_bias.h).

@@ -1,7 +1,7 @@
 #include "sampling/lift/molecule_proposals.h"
 
 #include "engine/launch/lanes.h"
-#include "kernels/dynamics/molecule_motion.h"
+#include "kernels/molecule/molecule_motion.h"
 #if !defined(__CUDACC__)
 #include "sampling/lift/proposals.h"
 #endif

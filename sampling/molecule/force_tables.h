@@ -1,11 +1,11 @@
-// The force field of a molecule as the tables that kernels run through (kernels/dynamics/force_view.h), on
+// The force field of a molecule as the tables that kernels run through (kernels/molecule/force_view.h), on
 // a device.
 #pragma once
 
 #include <vector>
 
 #include "engine/device/buffer.h"
-#include "kernels/dynamics/force_view.h"
+#include "kernels/molecule/force_view.h"
 #include "sampling/molecule/molecule.h"
 
 namespace microlift {

@@ -1,6 +1,6 @@
 #include "sampling/molecule/forces.h"
 
-#include "kernels/dynamics/forcefield.h"
+#include "kernels/molecule/forcefield.h"
 
 namespace microlift {
 

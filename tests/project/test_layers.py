@@ -32,6 +32,7 @@ INSIDE = {
     "kernels/net": {"kernels/lane"},
     "kernels/block": {"kernels/lane", "kernels/net"},
     "kernels/dynamics": {"kernels/lane", "kernels/random"},
+    "kernels/molecule": {"kernels/lane", "kernels/random", "kernels/dynamics"},
     "engine": set(),
     "engine/device": {"engine"},
     "engine/launch": {"engine", "engine/device"},

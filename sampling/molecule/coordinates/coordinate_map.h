@@ -6,7 +6,7 @@
 // moves volumes and L scales them by its diagonal.
 #pragma once
 
-#include "kernels/dynamics/internal_coordinates.h"
+#include "kernels/molecule/internal_coordinates.h"
 
 namespace microlift {
 

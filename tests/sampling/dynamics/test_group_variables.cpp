@@ -5,7 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "kernels/dynamics/molecule_cv.h"
+#include "kernels/molecule/molecule_cv.h"
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/ensemble.h"
 #include "sampling/dynamics/molecule_path.h"

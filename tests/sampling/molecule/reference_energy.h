@@ -5,7 +5,7 @@
 #include <array>
 #include <vector>
 
-#include "kernels/dynamics/force_view.h"
+#include "kernels/molecule/force_view.h"
 #include "sampling/molecule/molecule.h"
 
 namespace microlift {

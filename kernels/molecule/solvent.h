@@ -8,7 +8,7 @@
 // −(∂E/∂r)/r; slopes of 2 S of either atom over r.
 #pragma once
 
-#include "kernels/dynamics/pairs.h"
+#include "kernels/molecule/pairs.h"
 
 namespace microlift {
 

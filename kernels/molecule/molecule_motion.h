@@ -7,7 +7,7 @@
 // number of Newton's steps that share it.
 #pragma once
 
-#include "kernels/dynamics/force_view.h"
+#include "kernels/molecule/force_view.h"
 
 namespace microlift {
 

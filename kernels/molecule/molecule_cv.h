@@ -3,9 +3,9 @@
 #pragma once
 
 #include "kernels/dynamics/cv.h"
-#include "kernels/dynamics/force_view.h"
-#include "kernels/dynamics/formula_cv.h"
-#include "kernels/dynamics/group_cv.h"
+#include "kernels/molecule/force_view.h"
+#include "kernels/molecule/formula_cv.h"
+#include "kernels/molecule/group_cv.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {

@@ -1,9 +1,9 @@
 // The time loop of a molecule: one replica a lane, its numbers in rows (kernels/lane/rows.h).
 #pragma once
 
-#include "kernels/dynamics/forcefield.h"
-#include "kernels/dynamics/molecule_cv.h"
-#include "kernels/dynamics/molecule_motion.h"
+#include "kernels/molecule/forcefield.h"
+#include "kernels/molecule/molecule_cv.h"
+#include "kernels/molecule/molecule_motion.h"
 #include "kernels/dynamics/path.h"
 #include "kernels/random/normal_blocks.h"
 

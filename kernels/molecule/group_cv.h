@@ -3,7 +3,7 @@
 // added to the forces.
 #pragma once
 
-#include "kernels/dynamics/force_view.h"
+#include "kernels/molecule/force_view.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {

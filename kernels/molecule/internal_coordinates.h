@@ -3,7 +3,7 @@
 // nm and rad.
 #pragma once
 
-#include "kernels/dynamics/force_view.h"
+#include "kernels/molecule/force_view.h"
 #include "kernels/dynamics/period.h"
 #include "kernels/lane/roots.h"
 

@@ -2,7 +2,7 @@
 // exceptions have theirs, what is excluded is in no list, and nothing has to be taken back.
 #pragma once
 
-#include "kernels/dynamics/force_view.h"
+#include "kernels/molecule/force_view.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {

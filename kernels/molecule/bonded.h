@@ -1,7 +1,7 @@
 // Bonds, angles, torsions, correction maps, restraints (force_view.h says how they are written).
 #pragma once
 
-#include "kernels/dynamics/force_view.h"
+#include "kernels/molecule/force_view.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {

@@ -2,8 +2,8 @@
 // (3 · atoms, row).
 #pragma once
 
-#include "kernels/dynamics/molecule_cv.h"
-#include "kernels/dynamics/molecule_motion.h"
+#include "kernels/molecule/molecule_cv.h"
+#include "kernels/molecule/molecule_motion.h"
 #include "kernels/random/philox.h"
 
 namespace microlift {

@@ -1,9 +1,9 @@
 // Forces of a molecule on the atoms of one replica a lane, and its energies term by term.
 #pragma once
 
-#include "kernels/dynamics/bonded.h"
-#include "kernels/dynamics/pairs.h"
-#include "kernels/dynamics/solvent.h"
+#include "kernels/molecule/bonded.h"
+#include "kernels/molecule/pairs.h"
+#include "kernels/molecule/solvent.h"
 
 namespace microlift {
 

@@ -3,8 +3,8 @@
 // do not count.
 #pragma once
 
-#include "kernels/dynamics/forcefield.h"
-#include "kernels/dynamics/molecule_motion.h"
+#include "kernels/molecule/forcefield.h"
+#include "kernels/molecule/molecule_motion.h"
 
 namespace microlift {
 
