@@ -110,7 +110,7 @@ TEST_CASE("products: samples, sampling and training that were interrupted") {
         Store store;
         samples.save(store);
         store.save(file);
-        Samples fresh(stream, "none.h5");
+        Samples fresh(stream, "none.h5", "");
         fresh.reserve(2, 1, capacity);
         fresh.load(Store::load(file));
         fs::remove(file);
