@@ -35,8 +35,10 @@ struct Limits {
 
     LANE_FN Limits(const BornAtom<Scalar<L>>& i, const BornAtom<Scalar<L>>& j, L r) {
         const L radius = number<L>(i.offset_radius), s = number<L>(j.scaled_radius);
-        lower = max(abs(r - s), radius);
-        upper = max(r + s, radius);
+        const L reach = r + s;
+        // Some scales, and with them s, are negative.
+        lower = select(reach < radius, radius, max(abs(r - s), radius));
+        upper = max(reach, radius);
     }
     LANE_FN L area() const { return lower * upper; }
     LANE_FN Facing<L> facing(L q) const {  // q = 1/(LU)
