@@ -81,7 +81,7 @@ BenchResult bench_ensemble_sweep(Stream& stream, const BenchSettings& settings);
 BenchResult bench_formula(Stream& stream);  // the same by formula, beside the built-in
 BenchResult bench_fast_slow(Stream& stream);
 BenchResult bench_diffusion_map(Stream& stream);
-// Alanine dipeptide: solvent=, n=replicas; the sweep's n is the largest.
+// Alanine dipeptide: solvent=, n=replicas, rounds= of the random numbers; the sweep's n is the largest.
 BenchResult bench_molecule(Stream& stream, const BenchSettings& settings);
 BenchResult bench_molecule_sweep(Stream& stream, const BenchSettings& settings);
 

@@ -59,19 +59,17 @@ LoadedMolecule read_dipeptide(SolventKind solvent) {
 
 class Dipeptide {
 public:
-    Dipeptide(Stream& stream, SolventKind solvent, index replicas)
+    Dipeptide(Stream& stream, SolventKind solvent, index replicas, int rounds)
         : stream_(stream), loaded_(read_dipeptide(solvent)),
           ensemble_(stream,
-                    make_molecule_path_kernel(std::make_shared<Molecule>(loaded_.molecule), setup()),
+                    make_molecule_path_kernel(std::make_shared<Molecule>(loaded_.molecule), setup(rounds)),
                     replicas, kSeed, kStreamNoise) {
         const auto n = static_cast<std::size_t>(replicas);
         std::vector<float> x(loaded_.position.size() * n);
         for (std::size_t k = 0; k < x.size(); ++k) x[k] = static_cast<float>(loaded_.position[k / n]);
         copy_to_device(stream, ensemble_.x(), x.data());
-        // Windows all round, of the stiffness that umbrellas on φ have.
-        std::vector<float> center(n), stiffness(n, 200);
-        for (std::size_t k = 0; k < n; ++k)
-            center[k] = static_cast<float>((2.0 * static_cast<double>(k % 48) / 48 - 1) * std::numbers::pi);
+        // Windows at the start's φ, of the stiffness that umbrellas on it have: nothing is heated.
+        const std::vector<float> center(n, static_cast<float>(std::numbers::pi)), stiffness(n, 200);
         copy_to_device(stream, ensemble_.center(), center.data());
         copy_to_device(stream, ensemble_.stiffness(), stiffness.data());
     }
@@ -87,7 +85,7 @@ public:
     }
 
 private:
-    static MoleculeSetup setup() {
+    static MoleculeSetup setup(int rounds) {
         MoleculeSetup setup;
         setup.scheme = MoleculeScheme::lf_middle;
         setup.dt = kStep;
@@ -95,6 +93,7 @@ private:
         setup.temperature = kTemperature;
         setup.cvs = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}}};
         setup.portable_math = portable_trajectories();
+        setup.philox_rounds = rounds;
         return setup;
     }
     // Of all replicas at this moment: independent.
@@ -143,6 +142,13 @@ SolventKind solvent_of(const BenchSettings& settings) {
     return kind;
 }
 
+// As integrator.philox_rounds.
+int rounds_of(const BenchSettings& settings) {
+    const index rounds = settings.count("rounds", kPhiloxRounds);
+    if (rounds != kPhiloxRounds && rounds != kPhiloxFewRounds) throw InputError("benchmark: rounds is 10 or 7");
+    return static_cast<int>(rounds);
+}
+
 void set_ceiling(Stream& stream, SolventKind solvent, BenchResult& result) {
     if (!stream.device().is_cpu()) return;
     result.clock_hz = measure_clock();
@@ -159,12 +165,12 @@ BenchResult bench_molecule(Stream& stream, const BenchSettings& settings) {
     const SolventKind solvent = solvent_of(settings);
     const index replicas = settings.count("n", stream.device().is_cpu() ? 1024 : index{1} << 18);
     const Repeats repeats(settings);
-    Dipeptide dipeptide(stream, solvent, replicas);
+    Dipeptide dipeptide(stream, solvent, replicas, rounds_of(settings));
     BenchResult result;
     result.unit = "steps_per_second";
     set_ceiling(stream, solvent, result);
-    // From the file's structure to equilibrium of velocities: three times the friction's time.
-    dipeptide.advance(1500);
+    // From the file's structure to equilibrium of velocities: five times the friction's time.
+    dipeptide.advance(2500);
     const index steps = units_per_repeat(stream, 16, [&](index n) { dipeptide.advance(n); }, repeats.seconds);
     for (int r = 0; r < repeats.count; ++r) result.rates.push_back(dipeptide.rate(steps));
     dipeptide.check(result);
@@ -182,7 +188,7 @@ BenchResult bench_molecule_sweep(Stream& stream, const BenchSettings& settings) 
     set_ceiling(stream, solvent, result);
     double cheapest = 0, dearest = 0;
     for (index n = 1000; n <= most; n *= 10) {
-        Dipeptide dipeptide(stream, solvent, n);
+        Dipeptide dipeptide(stream, solvent, n, rounds_of(settings));
         dipeptide.advance(std::max<index>(1, 16000 / n));
         const index steps = units_per_repeat(stream, 1, [&](index k) { dipeptide.advance(k); }, repeats.seconds);
         std::vector<double> rates;
@@ -194,8 +200,8 @@ BenchResult bench_molecule_sweep(Stream& stream, const BenchSettings& settings) 
         dearest = std::max(dearest, cost);
     }
     result.more.emplace_back("dearest_over_cheapest", dearest / cheapest);
-    Dipeptide dipeptide(stream, solvent, 1000);
-    dipeptide.advance(2000);
+    Dipeptide dipeptide(stream, solvent, 1000, rounds_of(settings));
+    dipeptide.advance(2500);
     dipeptide.check(result);
     return result;
 }

@@ -32,6 +32,7 @@ struct MotionView {
     const StarEntry* group = nullptr;
     MoleculeScheme scheme = MoleculeScheme::lf_middle;
     float dt = 0, keep = 0;  // ps; e^{−γ dt}
+    bool few_rounds = false;  // of the random number generator
 };
 
 // Rows of velocities and of the step's normals, one for each coordinate.

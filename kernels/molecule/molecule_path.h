@@ -70,17 +70,26 @@ struct MoleculePathBody {
     }
 
 private:
+    template <int Rounds, class L, class Rows>
+    LANE_FN void draw_normals(const NormalBlocks<L>& rng, uint64 step, const Rows& noise) const {
+        const int32 blocks = noise_blocks(view.atoms);
+        for (int32 b = 0; b < blocks; b += 2) {
+            L eight[2][4];
+            rng.template draw<M, Rounds>(step * static_cast<uint64>(blocks) + static_cast<uint64>(b), eight);
+LANE_UNROLL
+            for (int k = 0; k < 8; ++k) noise[4 * b + k] = eight[k / 4][k % 4];
+        }
+    }
+
     // From the force's place to the next.
     template <class L, class Rows>
     LANE_FN void move(const NormalBlocks<L>& rng, uint64 step, const MotionRows& at,
                       const Rows& rows) const {
-        const int32 blocks = noise_blocks(view.atoms);
-        for (int32 b = 0; b < blocks; b += 2) {
-            L eight[2][4];
-            rng.template draw<M>(step * static_cast<uint64>(blocks) + static_cast<uint64>(b), eight);
-LANE_UNROLL
-            for (int k = 0; k < 8; ++k) rows[at.noise + 4 * b + k] = eight[k / 4][k % 4];
-        }
+        const Rows noise = rows.from(at.noise);
+        if (motion.few_rounds)
+            draw_normals<kPhiloxFewRounds>(rng, step, noise);
+        else
+            draw_normals<kPhiloxRounds>(rng, step, noise);
         if (motion.scheme == MoleculeScheme::baoab)
             move_baoab<L>(motion, at, rows);
         else

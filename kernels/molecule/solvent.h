@@ -36,7 +36,7 @@ struct Limits {
     LANE_FN Limits(const BornAtom<Scalar<L>>& i, const BornAtom<Scalar<L>>& j, L r) {
         const L radius = number<L>(i.offset_radius), s = number<L>(j.scaled_radius);
         const L reach = r + s;
-        // GBn2's sulphur has a scaled radius below zero, whose |r − s| is beyond its reach.
+        // Some scales, and with them s, are negative.
         lower = select(reach < radius, radius, max(abs(r - s), radius));
         upper = max(reach, radius);
     }

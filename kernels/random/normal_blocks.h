@@ -6,13 +6,13 @@
 
 namespace microlift {
 
-template <class L, int Rounds = kPhiloxRounds>
+template <class L>
 class NormalBlocks {
 public:
     LANE_FN NormalBlocks(uint64 seed, uint32 stream_id, index first_index)
         : start_(seed, stream_id, first_index) {}
 
-    template <class M>
+    template <class M, int Rounds>
     LANE_FN void draw(uint64 block, L (&z)[2][4]) const {
         Uint<L> u[2][4];
         start_.draw(block, u[0]);

@@ -42,6 +42,7 @@ struct MoleculeSetup {
     double temperature = 300;  // K
     std::vector<MoleculeVariable> cvs;
     bool portable_math = false;  // on CUDA; the CPU is always portable
+    int philox_rounds = kPhiloxRounds;  // or kPhiloxFewRounds
 };
 
 // InputError where rigid bonds do not form stars: atoms with up to four others bound to each.

@@ -131,7 +131,8 @@ public:
                                        args.trajectories);
         const MotionView motion{static_cast<int32>(stars_.size()), groups_.data(), setup_.scheme,
                                 static_cast<float>(setup_.dt),
-                                static_cast<float>(std::exp(-setup_.friction * setup_.dt))};
+                                static_cast<float>(std::exp(-setup_.friction * setup_.dt)),
+                                setup_.philox_rounds != kPhiloxRounds};
         launch_molecule(stream, memory_, setup_.portable_math, tables_->view(), motion,
                         variables_.cvs(), args);
     }

@@ -302,6 +302,7 @@ MoleculeSetup Model::molecule_setup(const PathSetup& setup) const {
     own.friction = setup.friction;
     own.temperature = 1 / (kGasConstant * setup.beta);
     own.portable_math = setup.portable_math;
+    own.philox_rounds = setup.philox_rounds;
     for (std::size_t k = 0; k < cvs_.size(); ++k) {
         const std::optional<MoleculeCvKind> kind = molecule_cv_kind(cvs_[k].kind);
         if (!kind)

@@ -98,6 +98,7 @@ TEST_CASE("a peptide goes down to a minimum in either precision, its rigid bonds
             copy_to_device(stream, at.span(), x.data());
             MinimizeSettings settings;
             settings.tolerance = tolerance;
+            settings.iterations = 50000;
             minimize(stream, loaded.molecule, at.span(), 1, 1, energy.span(), largest.span(), settings);
             CHECK(static_cast<double>(to_host(stream, std::as_const(largest).span())[0]) <= tolerance);
             x = to_host(stream, Span<const T>(at.span()));
