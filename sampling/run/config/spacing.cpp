@@ -16,7 +16,8 @@ constexpr double kMostOfNoise = 0.25;
 // Of the width 1/√(β stiffness) of a window: its centre and the bins within are rounded as much.
 constexpr double kMostOfWindow = 1.0 / 256;
 constexpr int kDigits = 7;  // which single precision has
-constexpr double kMostOfRange = 10;  // of the windows, that the noise of one step may move ξ
+// Of the range of the windows: that the noise of one step moves ξ further, and that a window is wider.
+constexpr double kMostOfRange = 10;
 
 // The variable that ξ is, up to a constant; −1 where it is none.
 int variable_of(const FormulaSystem::Cv& cv) {
@@ -45,9 +46,9 @@ double step_noise(const Model& model, const IntegratorConfig& integrator, int va
 }
 
 // Of a temperature in another unit than the potential, as a rule.
-void check_reach(const RunConfig& run, const Model& model, std::size_t k, double noise) {
+void check_reach(const RunConfig& run, const Model& model, std::size_t k, double noise, double window) {
     const double range = std::fabs(run.umbrella.to[k] - run.umbrella.from[k]);
-    if (!(noise > kMostOfRange * range)) return;
+    if (!(noise > kMostOfRange * range && window > kMostOfRange * range)) return;
     const std::string what = "the noise of a step of integrator.dt moves the collective variable '" +
                              model.cv_names()[k] + "' by " + number(noise, kDigits) +
                              ", and the windows cover " + number(range, kDigits);
@@ -56,7 +57,8 @@ void check_reach(const RunConfig& run, const Model& model, std::size_t k, double
                        "key 'system.beta' means kT = " + number(model.kt(), kDigits) + ", so that " + what,
                        "give the inverse temperature in the unit of the potential, or a smaller "
                        "integrator.dt");
-    throw KeyError("integrator.dt", what, "choose a smaller integrator.dt, or check the unit of the noise");
+    throw KeyError("system.diffusion", what,
+                   "check the unit of the noise, or choose a smaller integrator.dt");
 }
 
 }  // namespace
@@ -77,7 +79,7 @@ void check_spacing(const RunConfig& run, const Model& model) {
         const double window = 1 / std::sqrt(model.cv_beta()[i] * run.umbrella.stiffness[i]);
         const int variable = variable_of(model.formulas().cvs[i]);
         const double noise = variable < 0 ? 0 : step_noise(model, run.integrator, variable);
-        check_reach(run, model, i, noise);
+        check_reach(run, model, i, noise, window);
         const bool steps = noise > 0 && spacing > kMostOfNoise * noise;
         if (!steps && !(spacing > kMostOfWindow * window)) continue;
         const std::string& name = model.cv_names()[i];
