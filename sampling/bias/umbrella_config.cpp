@@ -129,7 +129,7 @@ void find_round(UmbrellaConfig& umbrella, CvConfig& cv) {
     umbrella.round.assign(cv.variables.size(), false);
     for (std::size_t k = 0; k < cv.variables.size(); ++k) {
         CvVariable& variable = cv.variables[k];
-        const bool dihedral = !variable.atoms.empty();
+        const bool dihedral = variable.kind == "dihedral";
         const double period = variable.period > 0 ? variable.period : dihedral ? kTurn : 0.0;
         const double range = umbrella.to[k] - umbrella.from[k];
         if (!(period > 0) || range < period * (1 - kOnePeriod)) continue;
@@ -235,7 +235,7 @@ void check_initial(const UmbrellaConfig& umbrella, const SystemConfig& system) {
 // not go all round, umbrellas pull along it: none may reach the cut.
 void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
     for (std::size_t k = 0; k < model.cv.variables.size(); ++k) {
-        if (model.cv.variables[k].atoms.empty() || umbrella.all_round(k)) continue;
+        if (model.cv.variables[k].kind != "dihedral" || umbrella.all_round(k)) continue;
         const double beta = model.system.beta.value_or(1.0);
         const double reach = 4.0 / std::sqrt(std::max(beta * umbrella.stiffness[k], 1e-300));
         const double half = 0.5 * (umbrella.to[k] - umbrella.from[k]);

@@ -303,12 +303,17 @@ MoleculeSetup Model::molecule_setup(const PathSetup& setup) const {
     own.temperature = 1 / (kGasConstant * setup.beta);
     own.portable_math = setup.portable_math;
     own.philox_rounds = setup.philox_rounds;
+    own.philox_rounds = setup.philox_rounds;
     for (std::size_t k = 0; k < cvs_.size(); ++k) {
         const std::optional<MoleculeCvKind> kind = molecule_cv_kind(cvs_[k].kind);
         if (!kind)
-            throw InputError("cv.variables: a molecule is biased along distances, angles and dihedral "
-                             "angles; give kind = \"dihedral\" and its atoms");
-        own.cvs.push_back({*kind, cvs_[k].atoms, cvs_[k].middle});
+            throw InputError("cv.variables: a molecule is biased along distances, angles, dihedral angles, "
+                             "coordination numbers and radii of gyration; give such a kind and its atoms");
+        MoleculeVariable variable{*kind, cvs_[k].atoms, cvs_[k].middle};
+        variable.others = cvs_[k].others;
+        variable.range = cvs_[k].range;
+        variable.by_mass = cvs_[k].by_mass;
+        own.cvs.push_back(std::move(variable));
     }
     return own;
 }

@@ -12,6 +12,7 @@ namespace microlift {
 namespace {
 
 constexpr std::size_t kMaxVariables = 64;
+constexpr std::size_t kMostOfGroup = 64;  // atoms: their pairs are a formula
 constexpr const char* kMoleculeScheme = "lf_middle";
 
 // --- what keys of other than a member's type say -----------------------------------------------------
@@ -58,11 +59,18 @@ const Section<SystemConfig> system_section{"system", {
 
 const Section<CvVariable> cv_section{"cv.variables[]", {
     key(&CvVariable::kind, "kind", "formula", "how the collective variable is computed")
-        .one_of({"formula", "distance", "angle", "dihedral", "diffusion_map"}),
+        .one_of({"formula", "distance", "angle", "dihedral", "coordination", "gyration", "diffusion_map"}),
     optional(&CvVariable::formula, "formula", "\"x - y\"", "formula in the system's variables"),
     optional(&CvVariable::atoms, "atoms", "[4, 6, 8, 14]",
              "the two atoms of a distance, the three of an angle or the four of a dihedral angle (in "
-             "radians), counted from 0; atom i is variables 3i, 3i + 1 and 3i + 2"),
+             "radians), counted from 0; atom i is variables 3i, 3i + 1 and 3i + 2; of a molecule also the "
+             "atoms of a radius of gyration, or the first group of a coordination number"),
+    optional(&CvVariable::others, "others", "[20, 24]",
+             "the second group of a coordination number, the sum over pairs of (1 - (r/range)^6)/(1 - "
+             "(r/range)^12); left out: pairs within the first"),
+    key(&CvVariable::range, "range", 0.3, "of a coordination number: the distance that counts a half")
+        .above(0).unit("nm"),
+    key(&CvVariable::by_mass, "by_mass", false, "whether a radius of gyration weighs atoms by their mass"),
     optional(&CvVariable::file, "file", "\"out/diffusion_map.json\"",
              "what `microlift learn` wrote, for kind = \"diffusion_map\""),
     optional(&CvVariable::checksum, "checksum", "\"ef46db3751d8e999\"",
@@ -339,6 +347,73 @@ void name_geometry(const SystemConfig& system, CvVariable& variable) {
     if (variable.unit.empty() && needed > 2) variable.unit = "rad";
 }
 
+bool of_group(const std::string& kind) { return kind == "coordination" || kind == "gyration"; }
+
+std::string coordinates_of(const SystemConfig& system, index atom) {
+    std::string text;
+    for (std::size_t d = 0; d < 3; ++d)
+        text += (d ? ", " : "") + system.variables[3 * static_cast<std::size_t>(atom) + d];
+    return text;
+}
+
+// Σ over pairs of 1/(1 + (r/range)⁶), which is the ratio of the two differences.
+std::string coordination_formula(const SystemConfig& system, const CvVariable& variable) {
+    std::string sum;
+    const bool within = variable.others.empty();
+    for (std::size_t i = 0; i < variable.atoms.size(); ++i)
+        for (std::size_t j = within ? i + 1 : 0; j < (within ? variable.atoms : variable.others).size(); ++j)
+            sum += (sum.empty() ? "" : " + ") + std::string("1/(1 + (distance(") +
+                   coordinates_of(system, variable.atoms[i]) + ", " +
+                   coordinates_of(system, within ? variable.atoms[j] : variable.others[j]) + ")/" +
+                   toml_number(variable.range) + ")^6)";
+    return sum;
+}
+
+// √(Σ w |x − c|²), c = Σ w x, the weights' sum 1.
+std::string gyration_formula(const SystemConfig& system, const CvVariable& variable, const Molecule& molecule) {
+    double all = 0;
+    const auto weight = [&](index atom) {
+        return variable.by_mass ? molecule.atoms[static_cast<std::size_t>(atom)].mass : 1.0;
+    };
+    for (const index atom : variable.atoms) all += weight(atom);
+    std::string sum;
+    for (std::size_t i = 0; i < variable.atoms.size(); ++i)  // Σ over pairs of w w' r², the same sum
+        for (std::size_t j = i + 1; j < variable.atoms.size(); ++j)
+            sum += (sum.empty() ? "" : " + ") +
+                   toml_number(weight(variable.atoms[i]) * weight(variable.atoms[j]) / (all * all)) +
+                   "*distance(" + coordinates_of(system, variable.atoms[i]) + ", " +
+                   coordinates_of(system, variable.atoms[j]) + ")^2";
+    return "sqrt(" + sum + ")";
+}
+
+void name_group(const ModelConfig& model, CvVariable& variable) {
+    const char* path = "cv.variables";
+    if (!model.molecule)
+        throw KeyError(path, "kind = \"" + variable.kind + "\" is of molecules",
+                       "write it as a formula, or describe a molecule (system.kind)");
+    const Molecule& molecule = model.molecule->molecule;
+    std::vector<index> atoms = variable.atoms;
+    atoms.insert(atoms.end(), variable.others.begin(), variable.others.end());
+    std::ranges::sort(atoms);
+    const bool wrong = variable.atoms.size() + variable.others.size() < 2 || variable.atoms.empty() ||
+                       atoms.front() < 0 || atoms.back() >= molecule.size() ||
+                       std::ranges::adjacent_find(atoms) != atoms.end();
+    if (wrong)
+        throw KeyError(path,
+                       "a " + std::string(variable.kind == "gyration" ? "radius of gyration" : "coordination number") +
+                           " needs two different atoms of " + std::to_string(molecule.size()) + " at least, "
+                           "each once",
+                       "count them from 0, for example atoms = [4, 8, 14]");
+    if (atoms.size() > kMostOfGroup)
+        throw KeyError(path, "a group of " + std::to_string(atoms.size()) + " atoms",
+                       "give at most " + std::to_string(kMostOfGroup));
+    variable.formula = variable.kind == "gyration"
+                           ? gyration_formula(model.system, variable, molecule)
+                           : coordination_formula(model.system, variable);
+    if (variable.name.empty()) variable.name = variable.kind;
+    if (variable.unit.empty() && variable.kind == "gyration") variable.unit = "nm";
+}
+
 void name_learned(CvVariable& variable) {
     const char* path = "cv.variables";
     if (variable.file.empty()) {
@@ -351,13 +426,15 @@ void name_learned(CvVariable& variable) {
 }
 
 // A formula, a dihedral angle, or a coordinate that was learned.
-void resolve_cv(const SystemConfig& system, CvVariable& variable) {
+void resolve_cv(const ModelConfig& model, CvVariable& variable) {
+    const SystemConfig& system = model.system;
     const struct {
         const char *key, *kind;
         bool given;
     } owners[] = {{"formula", "formula", !variable.formula.empty()},
-                  {"atoms", atoms_of(variable.kind) > 0 ? variable.kind.c_str() : "dihedral",
+                  {"atoms", atoms_of(variable.kind) > 0 || of_group(variable.kind) ? variable.kind.c_str() : "dihedral",
                    !variable.atoms.empty()},
+                  {"others", "coordination", !variable.others.empty()},
                   {"file", "diffusion_map", !variable.file.empty()},
                   {"checksum", "diffusion_map", !variable.checksum.empty()},
                   {"coordinate", "diffusion_map", variable.coordinate != 0}};
@@ -371,6 +448,8 @@ void resolve_cv(const SystemConfig& system, CvVariable& variable) {
     }
     if (atoms_of(variable.kind) > 0) {
         name_geometry(system, variable);
+    } else if (of_group(variable.kind)) {
+        name_group(model, variable);
     } else if (variable.kind == "diffusion_map") {
         name_learned(variable);
     } else if (variable.formula.empty()) {
@@ -380,7 +459,7 @@ void resolve_cv(const SystemConfig& system, CvVariable& variable) {
     if (variable.name.empty()) variable.name = variable.formula;
 }
 
-CvConfig read_cv(Config& config, const SystemConfig& system) {
+CvConfig read_cv(Config& config, const ModelConfig& model) {
     CvConfig cv;
     config.with({"cv.variables"}, [&] {
         for (const ConfigValue& entry : config.at("cv.variables").items) {
@@ -405,7 +484,7 @@ CvConfig read_cv(Config& config, const SystemConfig& system) {
         config.with({entry, of_system ? "system.variables" : std::string_view(entry),
                      of_system ? "system.name" : std::string_view(entry)}, [&] {
             try {
-                resolve_cv(system, cv.variables[k]);
+                resolve_cv(model, cv.variables[k]);
             } catch (const KeyError& error) {
                 throw KeyError(entry, error.wrong(), error.right());
             }
@@ -442,7 +521,7 @@ ModelConfig read_system_and_cvs(Config& config) {
     } else {
         model.system = read_system(config);
     }
-    if (config.has("cv.variables")) model.cv = read_cv(config, model.system);
+    if (config.has("cv.variables")) model.cv = read_cv(config, model);
     return model;
 }
 

@@ -34,9 +34,12 @@ struct SystemConfig {
 };
 
 struct CvVariable {
-    std::string kind;          // formula | distance | angle | dihedral | diffusion_map
+    std::string kind;          // formula | distance | angle | dihedral | coordination | gyration | diffusion_map
     std::string formula;       // or, of a learned one, what stands for it in files and pictures
-    std::vector<index> atoms;  // of a distance two, an angle three, a dihedral angle four
+    std::vector<index> atoms;  // of a distance two, an angle three, a dihedral angle four; else a group
+    std::vector<index> others;  // of a coordination number: the other group; empty: pairs within one
+    double range = 0;           // of a coordination number, in the unit of the variables
+    bool by_mass = false;       // of a radius of gyration
     std::string file;          // of a learned one: what `microlift learn` wrote
     std::string checksum;      // of that file; empty: any
     int coordinate = 0;        // its number there, from 1

@@ -148,8 +148,29 @@ class Molecules(Scratch):
         run(*command_line(self.config, out, "umbrella.steps=2000",
                           options=("--quiet", "--no-report", "--resume")))
 
+    def test_distance_gyration_and_coordination(self):
+        """Of the ends of butane: radius of gyration of two atoms is half their distance, and coordination a
+        function of it, so that the three free energies are one; by the sum of bins on either side of a value."""
+        shares = []
+        for kind, cut, low, high, stiffness in (("kind='distance', atoms=[0,3]", 0.335, 0.24, 0.44, 8000),
+                                                ("kind='gyration', atoms=[0,3]", 0.1675, 0.12, 0.22, 32000),
+                                                ("kind='coordination', atoms=[0,3], range=0.35", None, 0.25, 0.9, 800)):
+            out = self.go("cv" + str(len(shares)), f"cv.variables=[{{{kind}}}]", f"umbrella.from={low}",
+                          f"umbrella.to={high}", f"umbrella.stiffness={stiffness}", "umbrella.windows=9")
+            value, free, error = table(out / "free_energy.csv").T
+            use = np.isfinite(free) & (error < 1.5)
+            self.assertGreater(use.sum(), len(use) / 2)
+            edge = cut if cut else 1 / (1 + (0.335 / 0.35)**6)
+            weight = np.exp(-free[use] / (R * 300))
+            far = value[use] > edge if cut else value[use] < edge
+            shares.append(np.log(weight[far].sum() / weight[~far].sum()))
+        # ln of a ratio of populations; bins at the cut and errors of the runs leave 0.15.
+        print(shares)
+        self.assertLess(np.ptp(shares), 0.3)
+
     def test_refusals(self):
         self.refused("atoms' must name four different atoms of 4", "cv.variables=[{kind='dihedral', atoms=[0,1,2,9]}]")
+        self.refused("a radius of gyration needs", "cv.variables=[{kind='gyration', atoms=[0,0]}]")
         self.refused("integrator.scheme", "integrator.scheme='leimkuhler_matthews'")
         self.refused("does not go with a molecule", "integrator.mass=2")
         self.refused("system.beta", "system.beta=1")
