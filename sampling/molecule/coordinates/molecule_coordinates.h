@@ -53,6 +53,10 @@ public:
     index states() const { return static_cast<index>(fit_.rows.size()); }
     std::vector<double> periods() const;  // of each state, 0 = none
     const InternalCoordinates& internal() const { return internal_; }
+    // Whether states mean the same kinds of coordinates, in the same order.
+    bool like(const MoleculeCoordinates& other) const {
+        return fit_.rows == other.fit_.rows && fit_.lines == other.fit_.lines;
+    }
     // Whether every condition is met exactly; those that are not need a projection.
     bool exact() const { return exact_; }
 

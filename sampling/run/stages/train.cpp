@@ -27,17 +27,31 @@ std::unique_ptr<GeneratorTrainer> trainer_of(Run& run, const TrainerConfig& conf
     return trainer;
 }
 
+// What was learned from samples that were thrown away since is learned anew.
+bool learns_anew(const Run& run) {
+    return run.position.round == 0 || run.coupling.discarded > 0;
+}
+
 // A molecule's samples in coordinates that a generator knows.
 struct MoleculeData {
     std::optional<MoleculeCoordinates> coordinates;
     Buffer<float> states;
 
-    explicit MoleculeData(Run& run) {
+    // What is adjusted keeps the coordinates that it was learned in, unless a torsion goes round that did not:
+    // then `anew` becomes true.
+    MoleculeData(Run& run, bool& anew) {
         if (!run.model.molecule()) return;
         const SampleSet& samples = run.samples;
         const Matrix<const float> x{samples.x.data(), run.model.dim(), samples.n, samples.row},
             s{samples.xi.data(), run.model.n_cvs(), samples.n, samples.row};
-        coordinates.emplace(run.stream, run.model.molecule()->molecule, run.model.molecule_conditions(), x, s);
+        const Molecule& own = run.model.molecule()->molecule;
+        coordinates.emplace(run.stream, own, run.model.molecule_conditions(), x, s);
+        if (!anew && !run.generator.state.empty()) {
+            MoleculeCoordinates known(run.stream, own, run.model.molecule_conditions(),
+                                      run.generator.weights.tensors);
+            anew = !known.like(*coordinates);
+            if (!anew) coordinates.emplace(std::move(known));
+        }
         states = Buffer<float>(run.device, coordinates->states() * samples.row);
         coordinates->to_states(run.stream, x, s,
                                {states.data(), coordinates->states(), samples.n, samples.row});
@@ -52,13 +66,7 @@ struct MoleculeData {
     }
 };
 
-// What was learned from samples that were thrown away since is learned anew.
-bool learns_anew(const Run& run) {
-    return run.position.round == 0 || run.coupling.discarded > 0;
-}
-
-TrainerConfig round_config(const Run& run) {
-    const bool anew = learns_anew(run);
+TrainerConfig round_config(const Run& run, bool anew) {
     TrainerConfig config = trainer_config(
         run.config, anew ? run.config.generator.iterations : run.config.coupling.iterations,
         derived_seed(run.config.seed, 3000 + static_cast<uint64>(run.position.round)));
@@ -76,8 +84,8 @@ void save_training(Run& run, GeneratorTrainer& trainer) {
     run.training.trainer.clear();
 }
 
-void resume_or_begin(Run& run, GeneratorTrainer& trainer) {
-    if (!learns_anew(run) && !run.generator.state.empty()) trainer.warm_start(run.generator.state);
+void resume_or_begin(Run& run, GeneratorTrainer& trainer, bool anew) {
+    if (!anew && !run.generator.state.empty()) trainer.warm_start(run.generator.state);
     if (run.training.trainer.empty()) return save_training(run, trainer);
     trainer.load_state(run.training.trainer);
     run.training.trainer.clear();
@@ -147,12 +155,13 @@ void record_training(Run& run, const TrainingHistory& history, Precision precisi
 }  // namespace
 
 void train(Run& run) {
-    TrainerConfig config = round_config(run);
     // Made before the meter, so that the loop's own transfers are what it shows.
-    const MoleculeData molecule(run);
+    bool anew = learns_anew(run);
+    const MoleculeData molecule(run, anew);
+    TrainerConfig config = round_config(run, anew);
     if (molecule.coordinates) config.state_periods = molecule.coordinates->periods();
     const auto trainer = trainer_of(run, config, molecule.targets(run));
-    resume_or_begin(run, *trainer);
+    resume_or_begin(run, *trainer, anew);
     const index round = run.position.round;
     run.progress.begin(round == 0 ? "train" : "train, round " + std::to_string(round),
                        static_cast<double>(config.iterations), "updates",
