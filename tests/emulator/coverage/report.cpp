@@ -16,9 +16,7 @@ namespace emulator {
 namespace {
 
 constexpr double kOpcodes = 0.95;
-// Of single instructions no more is reached yet: half of what is left belongs to the steps of molecules. It may
-// rise, and may not fall.
-constexpr double kInstructions = 0.87;
+constexpr double kInstructions = 0.95;
 
 // Kernels that headers of the toolkit bring along, and that no call of the library launches.
 struct Foreign {
