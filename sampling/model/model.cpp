@@ -168,13 +168,13 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
 }
 
 void Model::describe_torsions() {
-    torsions_ = rotatable_torsions(molecule_->molecule);
-    for (const NamedTorsion& torsion : torsions_) {
+    for (const NamedTorsion& torsion : rotatable_torsions(molecule_->molecule)) {
         const auto is_cv = [&](const CvVariable& cv) {
             return std::ranges::equal(cv.atoms, torsion.atoms) ||
                    std::equal(cv.atoms.rbegin(), cv.atoms.rend(), torsion.atoms.begin(), torsion.atoms.end());
         };
         if (std::ranges::any_of(cvs_, is_cv)) continue;
+        torsion_names_.push_back(torsion.name);
         std::string names;
         for (const index atom : torsion.atoms)
             for (std::size_t d = 0; d < 3; ++d)

@@ -70,7 +70,7 @@ public:
     // Of a molecule, what tells its shape wherever it lies: cosine and sine of every torsion about which it
     // turns; of other systems nothing, their variables do.
     const std::vector<std::string>& feature_names() const { return feature_names_; }
-    const std::vector<NamedTorsion>& torsions() const { return torsions_; }
+    const std::vector<std::string>& torsion_names() const { return torsion_names_; }
     void features(Stream& stream, Span<const float> x, index row, index n, Span<float> y, index y_row) const;
 
     PathSetup path_setup(const IntegratorConfig& integrator) const;
@@ -113,8 +113,7 @@ private:
     MoleculeSetup molecule_setup(const PathSetup& setup) const;
 
     std::string name_;
-    std::vector<std::string> cv_names_, target_names_, feature_names_;
-    std::vector<NamedTorsion> torsions_;
+    std::vector<std::string> cv_names_, target_names_, feature_names_, torsion_names_;
     std::array<double, kMaxCvs> cv_beta_{1, 1};
     CvPeriods periods_;
     std::array<double, kMaxCvs> period_{};

@@ -71,6 +71,20 @@ std::vector<float> as_targets(Run& run, const Buffer<float>& x, index n) {
     return to_host(run.stream, std::as_const(y).span());
 }
 
+std::vector<float> torsion_angles(Run& run, Span<const float> x, index row, index n) {
+    const auto T = std::ssize(run.model.feature_names()) / 2;
+    Buffer<float> y(run.device, 2 * T * n);
+    run.model.features(run.stream, x, row, n, y.span(), n);
+    const std::vector<float> host = to_host(run.stream, std::as_const(y).span());
+    std::vector<float> angles(static_cast<std::size_t>(T * n));
+    for (index t = 0; t < T; ++t)
+        for (index i = 0; i < n; ++i)
+            angles[static_cast<std::size_t>(i * T + t)] =
+                std::atan2(host[static_cast<std::size_t>((2 * t + 1) * n + i)],
+                           host[static_cast<std::size_t>(2 * t * n + i)]);
+    return angles;
+}
+
 ConditionalMoments target_moments(Run& run) {
     if (!run.config.estimate.enabled && run.free_energy.error_blocks.count() <= 1) {
         FreeEnergyResult correlation;

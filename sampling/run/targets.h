@@ -25,6 +25,8 @@ Targets targets(Run& run);
 std::vector<float> host_column(Run& run, const Targets& y, index value);  // of every sample
 // Their averages at every bin. Chooses the blocks for errors where no estimate did.
 ConditionalMoments target_moments(Run& run);
+// Of a molecule's states x (…, n): the angle of each torsion that it turns about, (state, torsion), on the host.
+std::vector<float> torsion_angles(Run& run, Span<const float> x, index row, index n);
 
 std::vector<float> stored_cvs(Run& run);  // (K, samples), on the host
 // Samples whose ξ lies within `reach` bin widths of a value; up to `most`, evenly spread.

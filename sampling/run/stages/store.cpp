@@ -2,9 +2,12 @@
 #include "sampling/run/stages/store.h"
 
 #include "engine/files/files.h"
+#include "engine/files/store.h"
+#include "engine/launch/gather.h"
 #include "sampling/molecule/files/pdb.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/run/stages.h"
+#include "sampling/run/targets.h"
 #include "sampling/samples/samples_file.h"
 
 namespace microlift {
@@ -67,8 +70,36 @@ void write_samples(Run& run, const Buffer<float>* log_weights) {
 
 void store(Run& run) { write_samples(run, nullptr); }
 
-// The molecule with its atoms' names, for viewers.
+namespace {
+
+// Of some samples, evenly spread, for the report's maps: which they are, ξ, and the torsions.
+void write_torsions(Run& run) {
+    constexpr index kMost = 40000;
+    const SampleSet& samples = run.samples;
+    const index n = std::min(samples.n, kMost), D = run.model.dim();
+    const std::vector<std::string>& names = run.model.feature_names();
+    if (names.empty() || n == 0) return;
+    std::vector<index> which;
+    for (index j = 0; j < n; ++j) which.push_back(j * samples.n / n);
+    Buffer<index> chosen(run.device, n);
+    copy_to_device(run.stream, chosen.span(), which.data());
+    Buffer<float> x(run.device, D * n);
+    gather_columns(run.stream, samples.x.data(), samples.row, D, std::as_const(chosen).span(), x.data());
+    Store file;
+    file.put("sample", std::vector<long long>(which.begin(), which.end()));
+    const auto T = std::ssize(names) / 2;
+    file.put("physics", torsion_angles(run, std::as_const(x).span(), n, n), {n, T});
+    std::string joined;
+    for (const std::string& name : run.model.torsion_names()) joined += (joined.empty() ? "" : ",") + name;
+    file.attributes["torsions"] = joined;
+    file.save(run.dir / "torsions.h5", "torsions");
+}
+
+}  // namespace
+
+// The molecule with its atoms' names, for viewers, and its torsions, for the report.
 void write_reference(Run& run) {
+    write_torsions(run);
     const LoadedMolecule& loaded = *run.model.molecule();
     const index D = run.model.dim();
     std::vector<double> position = loaded.position;

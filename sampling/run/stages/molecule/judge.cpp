@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/files/store.h"
 #include "engine/launch/gather.h"
 #include "kernels/random/streams.h"
 #include "sampling/lift/molecule_laws.h"
@@ -13,6 +14,7 @@
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/places.h"
+#include "sampling/run/targets.h"
 
 namespace microlift {
 
@@ -85,6 +87,13 @@ void compare_with_samples(Run& run, StageMeter& meter, Lifter& lifter) {
                             pairs.n);
     };
     const MoleculeLaws generated = compare();
+    // For the report's maps: torsions at the values of the same samples.
+    const auto T = std::ssize(run.model.torsion_names());
+    const auto angles = [&] { return torsion_angles(run, std::as_const(pairs.x).span(), pairs.n, pairs.n); };
+    Store file;
+    std::vector<float> values = to_host(run.stream, std::as_const(pairs.s).span());
+    file.put("cv", std::move(values), {run.model.n_cvs(), pairs.n});
+    if (T > 0) file.put("generator", angles(), {pairs.n, T});
     Json& record = run.record["molecule"];
     record["states"] = pairs.n;
     if (std::isfinite(generated.closest_of_physics))
@@ -93,10 +102,13 @@ void compare_with_samples(Run& run, StageMeter& meter, Lifter& lifter) {
     const index steps = healing_steps(run);
     if (steps == 0) {
         record["laws"] = list_of(molecule, generated, nullptr);
+        file.save(run.dir / "lifted_torsions.h5", "torsions");
         return;
     }
     heal(run, meter, pairs.s, pairs.n, steps, 4021, pairs.x);
     const MoleculeLaws healed = compare();
+    if (T > 0) file.put("healed", angles(), {pairs.n, T});
+    file.save(run.dir / "lifted_torsions.h5", "torsions");
     record["healed"] = laws_json(healed);
     record["laws"] = list_of(molecule, generated, &healed);
 }
