@@ -135,6 +135,7 @@ class Run:
         self.beta = number(system.get("beta"), number(configured.get("beta")))
         self.kt = number(system.get("kt"), 1 / self.beta if self.beta > 0 else math.nan)
         # Where there is no potential, its unit is none that a reader knows.
+        self.molecule = system.get("name") == "molecule"
         self.energy_unit = "" if self.potential else str(system.get("energy_unit", ""))
         self.windows = entries(self.metrics, "windows")
         self.find_cvs()

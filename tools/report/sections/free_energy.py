@@ -55,6 +55,8 @@ def maps(run, table, value, error, scaled):
 
 
 def energy_unit(run):
+    if run.molecule:
+        return f" Energies are in {run.energy_unit}."
     return f" Energies are in the unit where {run.energy_unit}." if run.energy_unit else ""
 
 

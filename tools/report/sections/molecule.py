@@ -150,4 +150,4 @@ def section(run):
     if temperature > 0:
         caption += (f" At the end of sampling its velocities have {fmt(temperature, 5)} ± "
                     f"{fmt(number(run.stage('sample').get('temperature_error')), 2)} K.")
-    return figure([picture(run)], capital(caption), 1, 340) + maps(run) + laws(run)
+    return figure([picture(run)], capital(caption), 2, 340) + maps(run) + laws(run)

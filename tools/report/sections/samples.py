@@ -16,7 +16,9 @@ def wanted(run):
 
 
 def section(run):
-    panels, texts = cloud(run) if run.state is not None else ([], [])
+    # Places of a molecule's atoms say nothing: it tumbles. Its torsions are drawn with it.
+    shown = run.state is not None and not run.molecule
+    panels, texts = cloud(run) if shown else ([], [])
     small = len(panels) > 2
     result = figure(panels, " ".join(texts), 3) if small else ""
     panels, texts = ([], []) if small else (panels, texts)
