@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <span>
 
 #include "engine/at.h"
 #include "engine/config/checks.h"
@@ -168,22 +169,35 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
 }
 
 void Model::describe_torsions() {
-    for (const NamedTorsion& torsion : rotatable_torsions(molecule_->molecule)) {
-        const auto is_cv = [&](const CvVariable& cv) {
-            return std::ranges::equal(cv.atoms, torsion.atoms) ||
-                   std::equal(cv.atoms.rbegin(), cv.atoms.rend(), torsion.atoms.begin(), torsion.atoms.end());
-        };
-        if (std::ranges::any_of(cvs_, is_cv)) continue;
-        torsion_names_.push_back(torsion.name);
+    const Molecule& molecule = molecule_->molecule;
+    const auto places = [&](std::span<const index> atoms) {
         std::string names;
-        for (const index atom : torsion.atoms)
+        for (const index atom : atoms)
             for (std::size_t d = 0; d < 3; ++d)
                 names += (names.empty() ? "" : ", ") + text_.variables[3 * at(atom) + d];
+        return names;
+    };
+    const auto is_cv = [&](const NamedTorsion& torsion) {
+        return std::ranges::any_of(cvs_, [&](const CvVariable& cv) {
+            return std::ranges::equal(cv.atoms, torsion.atoms) ||
+                   std::equal(cv.atoms.rbegin(), cv.atoms.rend(), torsion.atoms.begin(), torsion.atoms.end());
+        });
+    };
+    std::vector<NamedTorsion> torsions = rotatable_torsions(molecule);
+    // What the collective variables are tells nothing, unless there is nothing else.
+    if (!std::ranges::all_of(torsions, is_cv)) std::erase_if(torsions, is_cv);
+    for (const NamedTorsion& torsion : torsions) {
+        torsion_names_.push_back(torsion.name);
         for (const char* function : {"cos", "sin"}) {
-            text_.features.push_back(std::string(function) + "(dihedral(" + names + "))");
+            text_.features.push_back(std::string(function) + "(dihedral(" + places(torsion.atoms) + "))");
             feature_names_.push_back(std::string(function) + "(" + torsion.name + ")");
         }
     }
+    if (!feature_names_.empty() || molecule.size() < 2) return;
+    // No torsion: a distance across.
+    const std::array<index, 2> ends{0, molecule.size() - 1};
+    text_.features.push_back("distance(" + places(ends) + ")");
+    feature_names_.push_back("distance(first, last)");
 }
 
 void Model::features(Stream& stream, Span<const float> x, index row, index n, Span<float> y,

@@ -72,8 +72,8 @@ std::vector<float> as_targets(Run& run, const Buffer<float>& x, index n) {
 }
 
 std::vector<float> torsion_angles(Run& run, Span<const float> x, index row, index n) {
-    const auto T = std::ssize(run.model.feature_names()) / 2;
-    Buffer<float> y(run.device, 2 * T * n);
+    const auto T = std::ssize(run.model.torsion_names());
+    Buffer<float> y(run.device, std::ssize(run.model.feature_names()) * n);
     run.model.features(run.stream, x, row, n, y.span(), n);
     const std::vector<float> host = to_host(run.stream, std::as_const(y).span());
     std::vector<float> angles(static_cast<std::size_t>(T * n));

@@ -116,6 +116,58 @@ class Molecules(Scratch):
         self.assertEqual(metrics(out)["system"]["energy_unit"], "kJ/mol")
         self.assertIn("BUT", (out / "reference.pdb").read_text())
 
+    def test_generator_coupling_and_what_follows(self):
+        """Of butane everything but phi is bonds and angles, whose law is Gaussian to a few per cent: a flow learns
+        it in seconds. Lifted states have phi exactly, jumps of the coupled round are accepted, weights are even,
+        and the free energy stays the torsion. The closure is that of free runs."""
+        out = self.go("all", "umbrella.steps=6000", "generator.kind='flow'", "generator.iterations=600",
+                      "generator.generator_widths=[32, 32]", "generator.validate_every=300",
+                      "coupling.rounds=1", "coupling.windows=6", "coupling.replicas=32", "coupling.equilibrate=400",
+                      "coupling.steps=2000", "coupling.jump=400", "coupling.iterations=100", "lifting.values=8",
+                      "lifting.states=500", "lifting.heal_steps=100", "lifting.proposals=200",
+                      "lifting.energies=4", "lifting.energy_states=500", "closure.values=32",
+                      "closure.replicas=256", "closure.burst_steps=160", "integrator.friction=50", "closure.passage_from=-1.1",
+                      "closure.passage_to=[1.1]", "closure.passages=32", "closure.passage_steps=20000")
+        found = metrics(out)
+        self.assertLess(found["lifting"]["constraint_residual"], 1e-5)
+        self.assertLess(found["lifting"]["healed_constraint_residual"], 1e-5)
+        self.assertGreater(found["coupling"]["rounds"][1]["jump_acceptance"], 0.1)
+        self.assertGreater(found["proposals"]["effective"]["worst"], 0.1)
+        self.assertLess(found["molecule"]["healed"]["clashes"], 0.05)
+        # 4 values of 500 states beside long runs: what their floor says, and 0.1.
+        self.assertLess(found["energies"]["healed"]["histogram"], found["energies"]["floor"] + 0.1)
+        t = table(out / "free_energy.csv")
+        exact = energy(t[:, 0])
+        use = (t[:, 2] > 0) & (exact < exact.min() + 12)
+        apart = t[use, 1] - exact[use]
+        self.assertLess(np.std(apart), 0.5)  # kJ/mol, of 64 replicas with bins of 5 degrees
+        sources = {s["source"]: s for s in found["closure"]["sources"]}
+        self.assertIn("burst", sources)
+        self.assertIn("free_energy", sources)
+        self.assertGreater((out / "lifted.dcd").stat().st_size, 1000)
+        states = self.dir / "made.npy"
+        run(BINARY, "generate", out, "--at", "0.5", "-n", "50", "-o", states, "--heal", "20")
+        x = np.load(states).reshape(50, 4, 3)
+        f, g, h = x[:, 0] - x[:, 1], x[:, 1] - x[:, 2], x[:, 3] - x[:, 2]
+        a, b = np.cross(f, g), np.cross(h, g)
+        phi = np.arctan2(np.einsum("ij,ij->i", np.cross(b, a), g) / np.linalg.norm(g, axis=1),
+                         np.einsum("ij,ij->i", a, b))
+        self.assertLess(np.abs(phi - 0.5).max(), 1e-4)
+
+    def test_temperatures_are_exchanged(self):
+        """The law at the system's temperature stays what it is, whatever swaps with it."""
+        out = self.go("ladder", "umbrella.temperatures=[360.0, 440.0]", "umbrella.tempering=200",
+                      "umbrella.replicas=24")
+        t = table(out / "free_energy.csv")
+        use = t[:, 2] > 0
+        apart = t[use, 1] - energy(t[use, 0])
+        weight = 1 / t[use, 2]**2
+        z = (apart - np.sum(apart * weight) / np.sum(weight)) / t[use, 2]
+        self.assertLess(np.abs(z).max(), 4.5)
+        accepted = metrics(out)["stages"]["sample"]["tempering_acceptance"]
+        self.assertEqual(len(accepted), 2)
+        self.assertTrue(all(0.2 < share < 1 for share in accepted))
+
     def test_threads_and_kills_change_nothing(self):
         short = ["umbrella.steps=30000", "umbrella.windows=9"]
         whole = self.go("whole", *short, options=("--quiet", "--no-report", "--threads", "1"))

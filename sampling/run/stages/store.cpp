@@ -77,8 +77,7 @@ void write_torsions(Run& run) {
     constexpr index kMost = 40000;
     const SampleSet& samples = run.samples;
     const index n = std::min(samples.n, kMost), D = run.model.dim();
-    const std::vector<std::string>& names = run.model.feature_names();
-    if (names.empty() || n == 0) return;
+    if (run.model.torsion_names().empty() || n == 0) return;
     std::vector<index> which;
     for (index j = 0; j < n; ++j) which.push_back(j * samples.n / n);
     Buffer<index> chosen(run.device, n);
@@ -87,7 +86,7 @@ void write_torsions(Run& run) {
     gather_columns(run.stream, samples.x.data(), samples.row, D, std::as_const(chosen).span(), x.data());
     Store file;
     file.put("sample", std::vector<long long>(which.begin(), which.end()));
-    const auto T = std::ssize(names) / 2;
+    const auto T = std::ssize(run.model.torsion_names());
     file.put("physics", torsion_angles(run, std::as_const(x).span(), n, n), {n, T});
     std::string joined;
     for (const std::string& name : run.model.torsion_names()) joined += (joined.empty() ? "" : ",") + name;

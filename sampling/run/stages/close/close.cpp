@@ -47,6 +47,8 @@ void ClosureStage::run(const ConditionalMoments& moments, const ConditionalMomen
             bursts();
         } catch (const InputError& e) {
             add_warning(std::string("closure: no bursts were run: ") + e.what());
+        } catch (const NumericError& e) {
+            add_warning(std::string("closure, bursts: no reduced model: ") + e.what());
         }
     }
     csv_->finish();
