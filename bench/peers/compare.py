@@ -215,13 +215,13 @@ class Comparison:
         peer.run(fit)
         return fit
 
-    def pairs(self, peer, units, rate_of, ours):
+    def pairs(self, peer, units, rate_of, ours, cores=None):
         mine, theirs = [], []
         for _ in range(self.options.pairs):
             result = ours()
             mine.append((result["median"], result.get("cpu_share", 0)))
             seconds, cpu = peer.run(units)
-            theirs.append((rate_of(units) / seconds, cpu / seconds / self.cores))
+            theirs.append((rate_of(units) / seconds, cpu / seconds / (cores or self.cores)))
         return mine, theirs
 
     # --- the works ----------------------------------------------------------------------------
@@ -347,7 +347,7 @@ class Comparison:
                         raise Failed(f"its forces are off by {off:.2g} of the largest")
                     steps = self.units(peer, 100, 1)
                     mine, theirs = self.pairs(peer, steps, lambda units: units,
-                                              lambda: self.microlift(BENCH_OF[solvent], threads))
+                                              lambda: self.microlift(BENCH_OF[solvent], threads), cores=1)
                     if not np.isfinite(peer.load(self.folder / "state.npy")).all():
                         raise Failed("its state is not finite")
                 except Failed as error:

@@ -30,20 +30,23 @@ struct MoleculePathBody {
 
     LANE_FN uint64 steps() const { return a.steps(); }
 
-    // Normals are drawn in blocks of four, two at a time.
+    // Normals are drawn in blocks of four, two at a time, when what stands on edges is not needed any more: they
+    // stand there.
     static LANE_FN int32 noise_blocks(int32 atoms) { return (3 * atoms + 3) / 4; }
+    static LANE_FN int32 velocity_row(const ForceView<float>& view) {
+        const int32 noise_end = view.edge_row() + 4 * noise_blocks(view.atoms) + 4;
+        return noise_end > view.rows() ? noise_end : view.rows();
+    }
+    static LANE_FN int32 cv_row(const ForceView<float>& view) { return velocity_row(view) + 3 * view.atoms; }
     static LANE_FN int32 rows_of(const ForceView<float>& view, const MoleculeCvs& cvs) {
         int32 rows = cv_row(view);
         for (int k = 0; k < cvs.count; ++k) rows += cvs.cv[k].rows();
         return rows;
     }
-    static LANE_FN int32 cv_row(const ForceView<float>& view) {
-        return view.rows() + 3 * view.atoms + 4 * noise_blocks(view.atoms) + 4;
-    }
 
     template <class L, class Rows>
     LANE_FN void operator()(L, index i, int lanes, const Rows& rows) const {
-        const MotionRows at{view.force_row(), view.rows(), view.rows() + 3 * view.atoms};
+        const MotionRows at{view.force_row(), velocity_row(view), view.edge_row()};
         for (int32 r = 0; r < 3 * view.atoms; ++r) {
             rows[r] = load<L>(a.x + r * a.trajectories, i, lanes);
             rows[at.velocity + r] = load<L>(a.v + r * a.trajectories, i, lanes);

@@ -57,6 +57,8 @@ def table():
     file, cpu = newest("cpu_*.json")
     lines += comparison(cpu, file) if cpu else ["On a CPU: unmeasured."]
     lines.append("")
+    file, molecules = newest("molecule_*.json")
+    lines += [*comparison(molecules, file), ""] if molecules else []
     file, suite = newest("cuda_*.json")
     if not suite:
         lines.append("On CUDA: unmeasured. `tools/cuda_suite.sh DIR` measures everything where there is a "
