@@ -39,6 +39,18 @@ class Calibration(unittest.TestCase):
     def test_double_well(self):
         self.check("double_well", self.QUANTITIES)
 
+    def test_single_precision(self):
+        """Bursts of one step know drift and diffusion to the last digits, and errors count these."""
+        found = calibrate(str(BINARY), ["double_well"], [101], 1)
+        for what in ("drift", "diffusion"):
+            self.assertTrue(found["double_well", f"{what}, burst"]["exact"], what)
+        # Of a learned coordinate the map's own rounding: both seeds choose a lag of one step.
+        seeds = (4006, 4007)
+        found = calibrate(str(BINARY), ["learned"], seeds, 1)
+        for what in ("drift", "diffusion"):
+            self.assertLess(found["learned", f"learned: {what}, burst"]["mean_z2"],
+                            1 + 4 * math.sqrt(2 / len(seeds)), what)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -215,12 +215,14 @@ private:
     // an error of all.
     void count_starts(BurstMoments& m);
     // Single precision rounds the collective variable and the states that have its value: by the slopes
-    // of drift and diffusion along it. And it rounds formulas, which double precision shows, but of learned
-    // coordinates.
+    // of drift and diffusion along it. And it rounds formulas, which double precision shows; of learned
+    // coordinates, how little smooth they are over a short distance.
     void count_rounding(BurstMoments& m);
     bool learned() const;
-    // Averages of the closure's integrands, (output, value), over states of each value.
-    std::vector<double> in_double(const std::vector<float>& x, index values, index few) const;
+    // Averages of the closure's integrands, (output, value), over states of each value; at the values
+    // themselves, where these are states.
+    std::vector<double> in_double(const std::vector<float>& x, const std::vector<CvValue>& values,
+                                  index few) const;
     // The first few of every value.
     Buffer<float> some_starts(index values, index replicas, index few) const;
     // of_integrands: of drift and diffusion, (output, value), which all bursts of a value share.

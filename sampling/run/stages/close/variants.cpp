@@ -36,6 +36,28 @@ bool is_variable(const FormulaSystem::Cv& cv) {
            std::count(cv.weights.begin(), cv.weights.end(), 0.0) + 1 == std::ssize(cv.weights);
 }
 
+// Values of ξ are states, and nothing is hidden.
+bool are_states(const FormulaSystem& system) {
+    return std::ssize(system.cvs) == system.dim &&
+           std::all_of(system.cvs.begin(), system.cvs.end(), is_variable);
+}
+
+// What is left of nine evenly spaced numbers besides a parabola: the standard deviation.
+double left_of_parabola(const std::array<double, 9>& y) {
+    double sum[3] = {}, squares = 0;
+    for (int j = -4; j <= 4; ++j) {
+        const double v = y[static_cast<std::size_t>(j + 4)], second = j * j - 20.0 / 3;
+        sum[0] += v / 9;
+        sum[1] += v * j / 60;
+        sum[2] += v * second / 308;
+    }
+    for (int j = -4; j <= 4; ++j) {
+        const double fit = sum[0] + sum[1] * j + sum[2] * (j * j - 20.0 / 3);
+        squares += std::pow(y[static_cast<std::size_t>(j + 4)] - fit, 2);
+    }
+    return std::sqrt(squares / 6);
+}
+
 }  // namespace
 
 // By how much, for every value, output and lag.
@@ -52,9 +74,10 @@ void ClosureStage::add_start_errors(BurstMoments& m, const std::vector<double>& 
 }
 
 void ClosureStage::count_starts(BurstMoments& m) {
+    if (model_.molecule()) return;  // whose averages no formula tells
     count_rounding(m);
     const bool alone = model_.dim() == K_;  // no hidden variables
-    if (model_.molecule() || (!alone && c_.start != "physics")) return;
+    if ((!alone && c_.start != "physics") || are_states(model_.formulas())) return;
     const index values = std::ssize(m.values), replicas = m.replicas;
     AveragedClosure a = average_closure(stream_, model_, starts_.span(), values, replicas);
     std::vector<float> x;
@@ -85,11 +108,16 @@ bool ClosureStage::learned() const {
                        [](const CvVariable& variable) { return !variable.file.empty(); });
 }
 
-std::vector<double> ClosureStage::in_double(const std::vector<float>& x, index values, index few) const {
+std::vector<double> ClosureStage::in_double(const std::vector<float>& x, const std::vector<CvValue>& values,
+                                            index few) const {
     const FormulaSystem& system = model_.formulas();
-    const std::size_t n = static_cast<std::size_t>(values * few), outputs = system.closure_nodes.size();
-    const std::vector<double> states(x.begin(), x.end());
-    std::vector<double> all(outputs * n), mean(outputs * static_cast<std::size_t>(values), 0.0);
+    const std::size_t n = values.size() * static_cast<std::size_t>(few), outputs = system.closure_nodes.size();
+    std::vector<double> states(x.begin(), x.end());
+    for (std::size_t k = 0; k < system.cvs.size() && are_states(system); ++k)
+        for (std::size_t d = 0; d < system.cvs[k].weights.size(); ++d)
+            for (std::size_t j = 0; j < n && system.cvs[k].weights[d] != 0.0; ++j)
+                states[d * n + j] = values[j / static_cast<std::size_t>(few)][k] / system.cvs[k].weights[d];
+    std::vector<double> all(outputs * n), mean(outputs * values.size(), 0.0);
     BatchEvaluator(system.graph, system.closure_nodes)(states.data(), n, n, all.data());
     for (std::size_t i = 0; i < all.size(); ++i)
         mean[i / static_cast<std::size_t>(few)] += all[i] / static_cast<double>(few);
@@ -97,7 +125,8 @@ std::vector<double> ClosureStage::in_double(const std::vector<float>& x, index v
 }
 
 void ClosureStage::count_rounding(BurstMoments& m) {
-    constexpr double kStep = 1.0 / 64;  // of the distance of values, to see slopes
+    // Of the distance of values: to see slopes, and rounding.
+    constexpr double kStep = 1.0 / 64, kNear = 1e-4;
     const index values = std::ssize(m.values), few = std::min<index>(m.replicas, 64), n = values * few;
     const index D = model_.dim(), outputs = burst_outputs(K_);
     const Buffer<float> start = some_starts(values, m.replicas, few);
@@ -132,8 +161,17 @@ void ClosureStage::count_rounding(BurstMoments& m) {
     std::vector<double> error(static_cast<std::size_t>(outputs * values), 0.0);
     if (!learned() && std::ssize(model_.formulas().closure_nodes) == outputs) {
         const std::vector<double> single = average_closure(stream_, model_, start.span(), values, few).mean,
-                                  exact = in_double(x, values, few);
+                                  exact = in_double(x, m.values, few);
         for (std::size_t i = 0; i < error.size(); ++i) error[i] = std::fabs(single[i] - exact[i]);
+    }
+    if (learned()) {  // as what is not smooth over a distance in which everything else is
+        std::vector<std::vector<double>> near;
+        for (int j = -4; j <= 4; ++j) near.push_back(beside(0, kNear * j * spacing_[0]));
+        for (std::size_t i = 0; i < error.size(); ++i) {
+            std::array<double, 9> y{};
+            for (std::size_t j = 0; j < 9; ++j) y[j] = near[j][i];
+            error[i] = left_of_parabola(y);
+        }
     }
     for (std::size_t k = 0; k < static_cast<std::size_t>(K_); ++k) {
         const double step = kStep * spacing_[k];
