@@ -10,6 +10,7 @@
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/model/model.h"
 #include "engine/text.h"
+#include "sampling/model/molecule_config.h"
 #include "sampling/run/config/cost.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/pipeline.h"
@@ -171,10 +172,15 @@ void command_learn(const LearnOptions& options) {
 }
 
 void command_check(const std::string& config_file, const RunOptions& options) {
-    const RunConfig run = check_run_config(config_file, options, available_memory_bytes());
+    RunConfig run = check_run_config(config_file, options, available_memory_bytes());
     const RunCost cost = run_cost(run);
     const Model model(run);
     // Comments, so that the whole output is a configuration.
+    // Nobody knows where what is printed will lie.
+    if (run.molecule)
+        for (const MoleculeFile& file : molecule_files(run.config))
+            if (!file.file.empty())
+                run.config.set(file.key, ConfigValue::of(fs::absolute(file.file).lexically_normal().string()));
     std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)
               << "\n# samples stored: " << format_count(cost.samples)
               << "\n# force evaluations: " << format_count(cost.force_evaluations)

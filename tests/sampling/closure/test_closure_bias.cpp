@@ -141,9 +141,11 @@ TEST_CASE("biases of one sign add up, of both signs in quadrature") {
     CHECK(source.figures(value)[0].error == doctest::Approx(0.5));
     // Noise of 0.2: of a noisy variant what exceeds that counts.
     source.variants = {{constant(1.5), 1.0, true}};
-    source.replicates = {constant(1.2), constant(0.8)};
+    for (index r = 0; r < ClosureSource::kReplicates; ++r)
+        source.replicates.push_back(constant(r % 2 ? 1.2 : 0.8));
+    const double square = 0.04 * ClosureSource::kReplicates / (ClosureSource::kReplicates - 2);
     CHECK(source.figures(value)[0].error ==
-          doctest::Approx(std::sqrt(0.04 + 0.25 - kNoiseOfDifference * 0.04)));
+          doctest::Approx(std::sqrt(square + 0.25 - kNoiseOfDifference * square)));
     CHECK(source.figures(value)[0].value == doctest::Approx(1));
 }
 
