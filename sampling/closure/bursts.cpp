@@ -410,9 +410,10 @@ BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double
         std::vector<double> m, me, v, ve;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const BurstPoint& p = moments.point(l, i);
-            // What every step rounds is noise of the displacements; what formulas round is not.
+            // What every step rounds is noise of the displacements; what formulas round, and the time
+            // step, is not.
             m.push_back(p.mean[0]);
-            me.push_back(std::hypot(p.mean_error[0], kRounded * p.mean[0]));
+            me.push_back(std::hypot(p.mean_error[0], 2 * kRounded * p.mean[0]));
             v.push_back(p.covariance[0]);
             ve.push_back(std::hypot(p.covariance_error[0], kRounded * p.covariance[0]));
             lag.apparent.drift.push_back(m[i] / lag.tau);

@@ -193,10 +193,10 @@ void take_out_curvature(TwoLag& lag, const BurstMoments& m, const Neighbours& ne
 }
 
 // Of what one lag shows at one value. What every step rounds is noise of the displacements; what formulas
-// round is not.
+// round, and the time step, is not.
 std::array<double, 5> measured_error(const BurstPoint& p, double t) {
     const auto mean = [&](std::size_t k) {
-        return std::hypot(p.mean_error[k], kRounded * p.mean[k]) / t;
+        return std::hypot(p.mean_error[k], 2 * kRounded * p.mean[k]) / t;
     };
     const auto covariance = [&](std::size_t o) {
         return std::hypot(p.covariance_error[o], kRounded * p.covariance[o]) / (2 * t);
