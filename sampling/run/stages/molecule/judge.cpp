@@ -29,15 +29,15 @@ constexpr std::pair<LawKind, const char*> kKinds[] = {
     {LawKind::bond, "bonds"}, {LawKind::angle, "angles"}, {LawKind::torsion, "torsions"}};
 
 // Samples, evenly spread, and states lifted to the values that they have.
-struct Pairs {
+struct PairedStates {
     index n = 0;
     std::vector<float> physics;
     Buffer<float> s, x;
 };
 
-Pairs paired_states(Run& run, Lifter& lifter) {
+PairedStates paired_states(Run& run, Lifter& lifter) {
     const SampleSet& samples = run.samples;
-    Pairs pairs;
+    PairedStates pairs;
     pairs.n = std::min(samples.n, kJudged);
     std::vector<index> which;
     for (index j = 0; j < pairs.n; ++j) which.push_back(j * samples.n / pairs.n);
@@ -81,7 +81,7 @@ Json list_of(const Molecule& molecule, const MoleculeLaws& generated, const Mole
 
 void compare_with_samples(Run& run, StageMeter& meter, Lifter& lifter) {
     const Molecule& molecule = run.model.molecule()->molecule;
-    Pairs pairs = paired_states(run, lifter);
+    PairedStates pairs = paired_states(run, lifter);
     const auto compare = [&] {
         return compare_laws(molecule, to_host(run.stream, std::as_const(pairs.x).span()), pairs.n, pairs.physics,
                             pairs.n);
