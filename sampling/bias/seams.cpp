@@ -23,7 +23,7 @@ constexpr double kOfChange = 0.25;
 constexpr double kRounding = 1e-6;
 constexpr std::array<double, 3> kWithin{0.146, 0.382, 0.618};  // of a turn
 constexpr index kPartsOfTurn = 512;  // of the way round, for the work along it
-constexpr double kOfPeriod = 1e-3;   // digits of a period that may be left out
+constexpr double kOfSeam = 1e-3;   // digits of a period that may be left out
 constexpr int kScales = 48;          // halvings and doublings of a turn that is looked for
 
 using Rows = std::vector<std::vector<double>>;
@@ -170,7 +170,7 @@ private:
     }
     bool holds(double shift) const {
         for (const double change : changes(shift))
-            if (std::isfinite(change) && std::fabs(std::fabs(change) - period_) > kOfPeriod * period_)
+            if (std::isfinite(change) && std::fabs(std::fabs(change) - period_) > kOfSeam * period_)
                 return false;
         return true;
     }

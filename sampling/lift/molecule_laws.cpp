@@ -1,4 +1,5 @@
 #include "sampling/lift/molecule_laws.h"
+#include "engine/at.h"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +14,6 @@ namespace {
 
 constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
 // F_a − F_b of two sorted samples where it is constant, between neighbours of all values.
 struct Pieces {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/molecule/coordinates/coordinate_map.h"
 #include "sampling/numerics/statistics.h"
@@ -17,7 +18,6 @@ constexpr index kMostWaves = 512;                   // of the regression
 constexpr index kMostKnots = 24;                    // of the condition, where covariances vary with it
 constexpr index kBins1 = 48, kBins2 = 12;           // of the conditions
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
 // Columns about their means at like conditions: what does not depend on these.
 struct Bins {

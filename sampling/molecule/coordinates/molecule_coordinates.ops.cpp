@@ -1,5 +1,6 @@
 #include "sampling/molecule/coordinates/molecule_coordinates.h"
 
+#include "engine/at.h"
 #include "engine/error.h"
 #include "engine/launch/lanes.h"
 
@@ -40,7 +41,6 @@ namespace {
 constexpr index kPiece = 16384;    // states in work at once
 constexpr index kFitted = 40000;   // samples that a fit looks at
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
 int32 atom_row(index atom) { return static_cast<int32>(3 * std::max<index>(atom, 0)); }
 
 template <class T>

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <set>
 
+#include "engine/at.h"
 #include "engine/error.h"
 
 namespace microlift {
 namespace {
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
 struct TreeWalk {
     const Molecule& molecule;
