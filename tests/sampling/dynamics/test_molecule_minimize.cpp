@@ -55,6 +55,34 @@ Places octahedron() {
 
 }  // namespace
 
+TEST_CASE("a molecule's way to its minimum is the same on every device") {
+    MoleculeFiles files;
+    files.topology = molecule_data_path("ala2.prmtop");
+    files.coordinates = molecule_data_path("ala2.inpcrd");
+    files.rigid_hydrogen_bonds = true;
+    const LoadedMolecule loaded = read_molecule(files);
+    const auto go = [&]<class T>(T, const Device& device) {
+        Stream stream(device);
+        const index n = 3;
+        std::vector<T> x;
+        for (const double value : loaded.position)
+            for (index t = 0; t < n; ++t) x.push_back(static_cast<T>(value + 0.002 * static_cast<double>(t)));
+        Buffer<T> at(device, static_cast<index>(x.size())), energy(device, n), largest(device, n);
+        copy_to_device(stream, at.span(), x.data());
+        MinimizeSettings settings;
+        settings.iterations = 30;
+        minimize(stream, loaded.molecule, at.span(), n, n, energy.span(), largest.span(), settings);
+        std::vector<T> all = to_host(stream, std::as_const(at).span());
+        const std::vector<T> found = to_host(stream, std::as_const(energy).span());
+        all.insert(all.end(), found.begin(), found.end());
+        return all;
+    };
+    for (const Device& device : test_devices()) {
+        CHECK(go(float{}, device) == go(float{}, Device::cpu(1)));
+        CHECK(go(double{}, device) == go(double{}, Device::cpu(1)));
+    }
+}
+
 TEST_CASE("Lennard-Jones clusters have their known energies") {
     const std::pair<Places, double> cases[] = {
         {bipyramid(), -16.505384}, {icosahedron(), -44.326801}, {octahedron(), -173.928427}};

@@ -322,10 +322,11 @@ TEST_CASE("a peptide takes the same steps on every machine in portable mathemati
         variables[4].by_mass = true;
         variables[5].reference = {0, 0, 0, 0.15, 0, 0, 0.2, 0.14, 0, 0.3, 0.1, 0.1};
         MoleculeVariable formula{MoleculeCvKind::formula, {}};
-        formula.formula = "cos(phi)*exp(-2*size) + 0.3*tanh(d/0.4)^3 + atan(phi)/(1 + d)";
+        // Of phi what has no cut: the peptide begins at a turn's half.
+        formula.formula = "cos(phi)*exp(-2*size) + 0.3*tanh(d/0.4)^3 + atan(sin(phi))/(1 + d)";
         formula.names = {"phi", "size", "d"};
         formula.of = {variables[0], variables[4], variables[2]};
-        setup.cvs = {variables[s], s == 2 ? formula : variables[(s + 3) % 6]};
+        setup.cvs = {variables[s], s == 2 ? formula : s == 4 ? variables[5] : variables[(s + 3) % 6]};
         for (const bool portable : {true, false}) {
             setup.portable_math = portable;
             std::vector<float> expected;

@@ -131,6 +131,43 @@ TEST_CASE("weights make of generated states the law of rigid bonds, and the free
     }
 }
 
+TEST_CASE("weights are the same on every device") {
+    const Molecule m = half_rigid_chain();
+    constexpr index n = 70;
+    const auto go = [&](const Device& device) {
+        Stream stream(device);
+        std::vector<float> q(static_cast<std::size_t>(6 * n));
+        for (std::size_t k = 0; k < q.size(); ++k)
+            q[k] = k < static_cast<std::size_t>(3 * n) ? 0.15f : 1 + 0.01f * static_cast<float>(k % 13);
+        Buffer<float> values(device, 6 * n), x(device, 12 * n), y(device, 3 * n), s(device, n), weight(device, n);
+        copy_to_device(stream, values.span(), q.data());
+        copy_to_device(stream, s.span(), q.data() + 5 * n);
+        const std::array<index, 4> dihedral{0, 1, 2, 3};
+        const InternalCoordinates internal(stream, make_z_matrix(m, {dihedral}));
+        internal.to_cartesian(stream, {values.data(), 6, n, n}, {x.data(), 12, n, n}, nullptr);
+        const Matrix<const float> states{x.data(), 12, n, n}, cv{s.data(), 1, n, n};
+        MoleculeCoordinates coordinates(stream, m, {{2 * kPi, dihedral}}, states, cv);
+        coordinates.to_states(stream, states, cv, {y.data(), 3, n, n});
+        TrainerConfig config = TrainerConfig::defaults("flow");
+        config.widths = {8};
+        config.batch = 16;
+        config.iterations = 1;
+        config.held_out = 0;
+        const auto trainer = make_trainer(stream, config, 3, 1);
+        trainer->set_data(y.span(), s.span(), n, n, n);
+        Generator generator(stream, trainer->generator_tensors());
+        MoleculeProposer proposer(stream, m, 300, coordinates, generator);
+        proposer.weigh(states, cv, weight.data());
+        return to_host(stream, std::as_const(weight).span());
+    };
+    const std::vector<float> expected = go(Device::cpu(1));
+    for (const Device& device : test_devices()) {
+        const std::vector<float> found = go(device);
+        for (std::size_t j = 0; j < found.size(); ++j)  // a network's products may round otherwise
+            CHECK(found[j] == doctest::Approx(expected[j]).epsilon(1e-3));
+    }
+}
+
 TEST_CASE("weights are refused where no density is known") {
     Stream stream(Device::cpu(1));
     Molecule m = half_rigid_chain();
