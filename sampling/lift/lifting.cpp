@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "sampling/model/ensembles.h"
+#include "sampling/dynamics/molecule_minimize.h"
 #include "sampling/lift/relax.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/numerics/statistics.h"
@@ -91,14 +92,82 @@ void Lifter::complete(Span<const float> s, index n, Span<const float> made, Span
     if (project_ && !all_known) model_.project(stream_, s, n, n, x, n);
 }
 
+namespace {
+
+// Of n states (3 · atoms, n) those with a force above `most`, or none that is finite.
+std::vector<index> wild_states(Stream& stream, const Model& model, Span<const float> x, index n, float most) {
+    const index D = model.dim();
+    Buffer<float> force(stream.device(), D * n);
+    model.forces(stream, x, n, n, force.span());
+    const std::vector<float> f = to_host(stream, std::as_const(force).span());
+    std::vector<index> wild;
+    for (index j = 0; j < n; ++j) {
+        bool calm = true;
+        for (index d = 0; d < D && calm; ++d)
+            calm = std::fabs(f[static_cast<std::size_t>(d * n + j)]) <= most;
+        if (!calm) wild.push_back(j);
+    }
+    return wild;
+}
+
+// Descents bring overlapping atoms of a molecule apart, where steps of any fixed size break its bonds. A state
+// that stays wild all the same becomes another one at its value.
+double calm_molecule(Stream& stream, const Model& model, Span<const float> s, index n, float most,
+                     Span<float> x) {
+    constexpr index kDescents = 400;
+    const index D = model.dim(), K = model.n_cvs();
+    const std::vector<index> wild = wild_states(stream, model, Span<const float>(x.data, D * n), n, most);
+    const auto m = std::ssize(wild);
+    if (m == 0 || m == n) return static_cast<double>(n);
+    std::vector<float> all = to_host(stream, Span<const float>(x.data, D * n));
+    const std::vector<float> values = to_host(stream, Span<const float>(s.data, K * n));
+    std::vector<float> own(static_cast<std::size_t>(D * m)), aim(static_cast<std::size_t>(K * m));
+    const auto row = [](std::vector<float>& v, index r, index columns, index j) -> float& {
+        return v[static_cast<std::size_t>(r * columns + j)];
+    };
+    for (index j = 0; j < m; ++j) {
+        for (index d = 0; d < D; ++d) row(own, d, m, j) = row(all, d, n, wild[static_cast<std::size_t>(j)]);
+        for (index k = 0; k < K; ++k)
+            row(aim, k, m, j) = values[static_cast<std::size_t>(k * n + wild[static_cast<std::size_t>(j)])];
+    }
+    Buffer<float> states(stream.device(), D * m), to(stream.device(), K * m), energy(stream.device(), m),
+        largest(stream.device(), m);
+    copy_to_device(stream, states.span(), own.data());
+    copy_to_device(stream, to.span(), aim.data());
+    MinimizeSettings settings;
+    settings.iterations = kDescents;
+    settings.tolerance = static_cast<double>(most);
+    minimize(stream, model.molecule()->molecule, states.span(), m, m, energy.span(), largest.span(), settings);
+    model.project(stream, std::as_const(to).span(), m, m, states.span(), m);
+    const std::vector<index> still = wild_states(stream, model, std::as_const(states).span(), m, 4 * most);
+    own = to_host(stream, std::as_const(states).span());
+    index calm = 0;  // a state that never was wild
+    for (const index j : wild) calm += calm == j;
+    for (const index j : still)
+        for (index d = 0; d < D; ++d) row(own, d, m, j) = row(all, d, n, calm);
+    if (!still.empty()) {
+        copy_to_device(stream, states.span(), own.data());
+        model.project(stream, std::as_const(to).span(), m, m, states.span(), m);
+        own = to_host(stream, std::as_const(states).span());
+    }
+    for (index j = 0; j < m; ++j)
+        for (index d = 0; d < D; ++d) row(all, d, n, wild[static_cast<std::size_t>(j)]) = row(own, d, m, j);
+    copy_to_device(stream, x.subspan(0, D * n), all.data());
+    return static_cast<double>(n) + static_cast<double>(kDescents * m);
+}
+
+}  // namespace
+
 double calm(Stream& stream, const Model& model, const IntegratorConfig& integrator,
             Span<const float> s, index n, Span<float> x) {
     if (!model.gradient() || model.observed()) return 0;
+    if (model.molecule())  // three deviations of a hydrogen's velocity in a step
+        return calm_molecule(stream, model, s, n, static_cast<float>(3 * std::sqrt(model.kt()) / integrator.dt), x);
     constexpr int kSteps = 32;
     constexpr double kDeviations = 3;
     const double dt = integrator.dt, kt = model.kt();
-    const bool inertia = integrator.scheme == "baoab" || model.molecule();
-    const double mass = model.molecule() ? 1.0 : integrator.mass;  // u: of hydrogen
+    const bool inertia = integrator.scheme == "baoab";
+    const double mass = integrator.mass;
     const double step = inertia ? dt * dt / mass : dt;
     const double limit = kDeviations * (inertia ? dt * std::sqrt(kt / mass) : std::sqrt(2 * kt * dt));
     const index piece = std::min<index>(n, 1 << 18);
@@ -117,7 +186,6 @@ double calm(Stream& stream, const Model& model, const IntegratorConfig& integrat
             model.forces(stream, states, now, now, f.span());
             calm_step(stream, Span<const float>(f.span()), static_cast<float>(step),
                       static_cast<float>(limit), dim, now, states);
-            if (model.molecule()) model.molecule_states(stream).restore_bonds(stream, now, states, now);
             model.project(stream, at.span().subspan(0, K * now), now, now, states, now, 1);
         }
         for (int d = 0; d < dim; ++d)
