@@ -50,7 +50,7 @@ FORMULA_TEST = "Mueller-Brown as a formula compiles with both mathematics"
 LOCAL = {
     # arrays by variable, as many as a system may have
     "FillKernelBody": 528, "KernelSumsBody": 528, "MultiplyRecomputedBody": 528, "NearestNeighboursBody": 528,
-    "FlowNewtonBody": 1088, "FlowStepBody": 1088, "LiftedProposalBody": 16, "LiftedWeightBody": 16,
+    "LiftedProposalBody": 16, "LiftedWeightBody": 16, "ScoreBatchBody": 16,
     "PortableProductBody": 64,  # 16 sums side by side
     # spills of a few registers
     "BurstDriftBody": 72, "BurstSumsKernel": 96, "ConditionalKernel": 32, "GatherBody": 8, "MeasureKernel": 32,
