@@ -110,6 +110,14 @@ std::vector<index> wild_states(Stream& stream, const Model& model, Span<const fl
     return wild;
 }
 
+// The column next to j that is none of the wild ones, which ascend: states of one value lie side by side.
+index nearest_calm(const std::vector<index>& wild, index j, index n) {
+    const auto is_calm = [&](index c) { return c >= 0 && c < n && !std::ranges::binary_search(wild, c); };
+    for (index off = 1;; ++off)
+        for (const index c : {j - off, j + off})
+            if (is_calm(c)) return c;
+}
+
 // Descents bring overlapping atoms of a molecule apart, where steps of any fixed size break its bonds. A state
 // that stays wild all the same becomes another one at its value.
 double calm_molecule(Stream& stream, const Model& model, Span<const float> s, index n, float most,
@@ -139,12 +147,12 @@ double calm_molecule(Stream& stream, const Model& model, Span<const float> s, in
     settings.tolerance = static_cast<double>(most);
     minimize(stream, model.molecule()->molecule, states.span(), m, m, energy.span(), largest.span(), settings);
     model.project(stream, std::as_const(to).span(), m, m, states.span(), m);
-    const std::vector<index> still = wild_states(stream, model, std::as_const(states).span(), m, 4 * most);
+    const std::vector<index> still = wild_states(stream, model, std::as_const(states).span(), m, 2 * most);
     own = to_host(stream, std::as_const(states).span());
-    index calm = 0;  // a state that never was wild
-    for (const index j : wild) calm += calm == j;
-    for (const index j : still)
+    for (const index j : still) {
+        const index calm = nearest_calm(wild, wild[static_cast<std::size_t>(j)], n);
         for (index d = 0; d < D; ++d) row(own, d, m, j) = row(all, d, n, calm);
+    }
     if (!still.empty()) {
         copy_to_device(stream, states.span(), own.data());
         model.project(stream, std::as_const(to).span(), m, m, states.span(), m);

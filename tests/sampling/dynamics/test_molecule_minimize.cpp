@@ -7,6 +7,7 @@
 #include "sampling/dynamics/molecule_minimize.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "tests/sampling/molecule/molecule_data.h"
+#include "tests/sampling/molecule/random_molecule.h"
 #include "tests/support/devices.h"
 
 namespace microlift {
@@ -57,29 +58,44 @@ Places octahedron() {
 
 TEST_CASE("a molecule's way to its minimum is the same on every device") {
     MoleculeFiles files;
-    files.topology = molecule_data_path("ala2.prmtop");
-    files.coordinates = molecule_data_path("ala2.inpcrd");
+    files.topology = molecule_data_path("ala_gly.prmtop");
+    files.coordinates = molecule_data_path("ala_gly.inpcrd");
     files.rigid_hydrogen_bonds = true;
-    const LoadedMolecule loaded = read_molecule(files);
-    const auto go = [&]<class T>(T, const Device& device) {
+    const LoadedMolecule vacuum = read_molecule(files);
+    files.solvent.kind = SolventKind::gbn2;
+    LoadedMolecule solvated = read_molecule(files);
+    solvated.molecule.solvent.kappa = 1.3;
+    solvated.molecule.restraints.push_back({0, 100.0, {0.1, 0.2, 0.3}});
+    RandomMolecule large(kMostStored + 3, 5, SolventKind::gbn, 0.9);  // whose pairs are not stored
+    for (Atom& atom : large.molecule.atoms) atom.mass = 12;
+    const auto go = [&]<class T>(T, const Device& device, const Molecule& molecule,
+                                 const std::vector<double>& position, index iterations) {
         Stream stream(device);
         const index n = 3;
         std::vector<T> x;
-        for (const double value : loaded.position)
+        for (const double value : position)
             for (index t = 0; t < n; ++t) x.push_back(static_cast<T>(value + 0.002 * static_cast<double>(t)));
         Buffer<T> at(device, static_cast<index>(x.size())), energy(device, n), largest(device, n);
         copy_to_device(stream, at.span(), x.data());
         MinimizeSettings settings;
-        settings.iterations = 30;
-        minimize(stream, loaded.molecule, at.span(), n, n, energy.span(), largest.span(), settings);
+        settings.iterations = iterations;
+        minimize(stream, molecule, at.span(), n, n, energy.span(), largest.span(), settings);
         std::vector<T> all = to_host(stream, std::as_const(at).span());
         const std::vector<T> found = to_host(stream, std::as_const(energy).span());
         all.insert(all.end(), found.begin(), found.end());
         return all;
     };
+    const auto same = [&](const Device& device, const Molecule& molecule, const std::vector<double>& position,
+                          index iterations) {
+        CHECK(go(float{}, device, molecule, position, iterations) ==
+              go(float{}, Device::cpu(1), molecule, position, iterations));
+        CHECK(go(double{}, device, molecule, position, iterations) ==
+              go(double{}, Device::cpu(1), molecule, position, iterations));
+    };
     for (const Device& device : test_devices()) {
-        CHECK(go(float{}, device) == go(float{}, Device::cpu(1)));
-        CHECK(go(double{}, device) == go(double{}, Device::cpu(1)));
+        same(device, vacuum.molecule, vacuum.position, 20);
+        same(device, solvated.molecule, solvated.position, 20);
+        same(device, large.molecule, large.x, 2);
     }
 }
 
