@@ -126,7 +126,7 @@ double calm_molecule(Stream& stream, const Model& model, Span<const float> s, in
     const index D = model.dim(), K = model.n_cvs();
     const std::vector<index> wild = wild_states(stream, model, Span<const float>(x.data, D * n), n, most);
     const auto m = std::ssize(wild);
-    if (m == 0 || m == n) return static_cast<double>(n);
+    if (m == 0) return static_cast<double>(n);
     std::vector<float> all = to_host(stream, Span<const float>(x.data, D * n));
     const std::vector<float> values = to_host(stream, Span<const float>(s.data, K * n));
     std::vector<float> own(static_cast<std::size_t>(D * m)), aim(static_cast<std::size_t>(K * m));
@@ -147,20 +147,19 @@ double calm_molecule(Stream& stream, const Model& model, Span<const float> s, in
     settings.tolerance = static_cast<double>(most);
     minimize(stream, model.molecule()->molecule, states.span(), m, m, energy.span(), largest.span(), settings);
     model.project(stream, std::as_const(to).span(), m, m, states.span(), m);
-    const std::vector<index> still = wild_states(stream, model, std::as_const(states).span(), m, 2 * most);
+    std::vector<index> bad;  // columns of x
+    for (const index j : wild_states(stream, model, std::as_const(states).span(), m, 2 * most))
+        bad.push_back(wild[static_cast<std::size_t>(j)]);
     own = to_host(stream, std::as_const(states).span());
-    for (const index j : still) {
-        const index calm = nearest_calm(wild, wild[static_cast<std::size_t>(j)], n);
-        for (index d = 0; d < D; ++d) row(own, d, m, j) = row(all, d, n, calm);
-    }
-    if (!still.empty()) {
-        copy_to_device(stream, states.span(), own.data());
-        model.project(stream, std::as_const(to).span(), m, m, states.span(), m);
-        own = to_host(stream, std::as_const(states).span());
-    }
     for (index j = 0; j < m; ++j)
         for (index d = 0; d < D; ++d) row(all, d, n, wild[static_cast<std::size_t>(j)]) = row(own, d, m, j);
+    if (std::ssize(bad) < n)
+        for (const index j : bad) {
+            const index calm = nearest_calm(bad, j, n);
+            for (index d = 0; d < D; ++d) row(all, d, n, j) = row(all, d, n, calm);
+        }
     copy_to_device(stream, x.subspan(0, D * n), all.data());
+    if (!bad.empty()) model.project(stream, s, n, n, x, n);
     return static_cast<double>(n) + static_cast<double>(kDescents * m);
 }
 
