@@ -202,9 +202,36 @@ double calm(Stream& stream, const Model& model, const IntegratorConfig& integrat
     return kSteps * static_cast<double>(n);
 }
 
+namespace {
+
+// States that are not finite become the nearest that is; how many. NumericError where there is none.
+index replace_lost(Stream& stream, const Model& model, index n, Span<float> x) {
+    const index D = model.dim();
+    std::vector<float> all = to_host(stream, Span<const float>(x.data, D * n));
+    std::vector<index> bad;
+    for (index j = 0; j < n; ++j) {
+        bool finite = true;
+        for (index d = 0; d < D && finite; ++d) finite = std::isfinite(all[static_cast<std::size_t>(d * n + j)]);
+        if (!finite) bad.push_back(j);
+    }
+    if (bad.empty()) return 0;
+    if (std::ssize(bad) == n)
+        throw NumericError("every healed state blew up: the generator makes overlapping atoms; train longer, or "
+                           "choose a smaller integrator.dt");
+    for (const index j : bad) {
+        const index calm = nearest_calm(bad, j, n);
+        for (index d = 0; d < D; ++d)
+            all[static_cast<std::size_t>(d * n + j)] = all[static_cast<std::size_t>(d * n + calm)];
+    }
+    copy_to_device(stream, x.subspan(0, D * n), all.data());
+    return std::ssize(bad);
+}
+
+}  // namespace
+
 double heal(Stream& stream, const Model& model, const IntegratorConfig& integrator,
             Span<const float> s, index n, index steps, uint64 seed, uint64 first, Span<float> x,
-            const std::function<void(index)>& after) {
+            const std::function<void(index)>& after, index* lost) {
     if (model.observed())
         throw InputError("healing needs the state itself, and this generator makes observed "
                          "functions of it; leave out 'observe', or do not heal");
@@ -223,8 +250,10 @@ double heal(Stream& stream, const Model& model, const IntegratorConfig& integrat
         done += now;
         if (after) after(done);
     }
-    ensemble.check_finite([&](index t) { return "healed state " + std::to_string(t); });
+    const bool replaces = model.molecule() && lost != nullptr;
+    if (!replaces) ensemble.check_finite([&](index t) { return "healed state " + std::to_string(t); });
     copy(stream, Span<float>(x.data, model.dim() * n), Span<const float>(ensemble.x()));
+    if (replaces) *lost += replace_lost(stream, model, n, x);
     if (model.molecule()) model.project(stream, s, n, n, x, n);
     return ensemble.force_evaluations() + calmed;
 }

@@ -59,10 +59,10 @@ double calm(Stream& stream, const Model& model, const IntegratorConfig& integrat
 
 // Calms every state x (dim, n) and runs it for `steps` steps with ξ held at s (K, n). `after(done)` is called
 // between launches. Throws InputError for a model that only observes its states, NumericError if a
-// state blows up. Returns the force evaluations.
+// state blows up; of a molecule, where `lost` counts them, such a state becomes its neighbour. Returns the force evaluations.
 double heal(Stream& stream, const Model& model, const IntegratorConfig& integrator,
             Span<const float> s, index n, index steps, uint64 seed, uint64 first, Span<float> x,
-            const std::function<void(index)>& after = {});
+            const std::function<void(index)>& after = {}, index* lost = nullptr);
 
 // What is to be known about healing under a scheme that its runs do not have; empty: nothing.
 std::string healing_remark(const IntegratorConfig& integrator);

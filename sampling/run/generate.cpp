@@ -55,6 +55,7 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
     NpyWriter file(options.out_file, options.count, lifter.dim(), false);
     progress.begin("generate", static_cast<double>(options.count), "states");
     const auto D = static_cast<std::size_t>(lifter.dim());
+    index lost = 0;
     for (index first = 0; first < options.count; first += piece) {
         const index n = std::min(piece, options.count - first);
         std::vector<float> s(static_cast<std::size_t>(model.n_cvs() * n));
@@ -65,7 +66,7 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
         lifter.lift(conditions.span(), n, seed, static_cast<uint64>(first), x.span());
         if (options.heal_steps > 0)
             heal(stream, model, run.integrator, conditions.span(), n, options.heal_steps, seed,
-                 static_cast<uint64>(first), x.span(), [](index) { throw_if_stopped(); });
+                 static_cast<uint64>(first), x.span(), [](index) { throw_if_stopped(); }, &lost);
         const std::vector<float> host = to_host(stream, Span<const float>(x.span()));
         if (!std::all_of(host.begin(), host.end(), [](float v) { return std::isfinite(v); }))
             throw NumericError("the generator gives states that are not finite at this --at; give a "
@@ -81,6 +82,9 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
     }
     file.finish();
     progress.end();
+    if (lost > 0)
+        std::fprintf(stderr, "microlift: warning: %lld states blew up while they were healed, and others stand "
+                     "for them: the generator makes overlapping atoms\n", static_cast<long long>(lost));
 }
 
 }  // namespace microlift

@@ -104,9 +104,13 @@ index healing_steps(Run& run) {
 
 void heal(Run& run, StageMeter& meter, const Buffer<float>& s, index n, index steps, uint64 part,
           Buffer<float>& x) {
+    index lost = 0;
     meter.work(0, heal(run.stream, run.model, run.config.integrator, s.span(), n, steps,
-                       derived_seed(run.config.seed, part), 0, x.span(),
-                       [](index) { throw_if_stopped(); }));
+                       derived_seed(run.config.seed, part), 0, x.span(), [](index) { throw_if_stopped(); }, &lost));
+    if (lost > 0)
+        run.warn(std::to_string(lost) + " of " + std::to_string(n) +
+                 " lifted states blew up while they were healed, and others at their value stand for them: the "
+                 "generator makes overlapping atoms; train longer");
 }
 
 LiftedMovesConfig moves_config(const Run& run, uint64 part) {

@@ -345,7 +345,11 @@ TEST_CASE("a peptide takes the same steps on every machine in portable mathemati
         formula.formula = "cos(phi)*exp(-2*size) + 0.3*tanh(d/0.4)^3 + atan(sin(phi))/(1 + d)";
         formula.names = {"phi", "size", "d"};
         formula.of = {variables[0], variables[4], variables[2]};
-        setup.cvs = {variables[s], s == 2 ? formula : s == 4 ? variables[5] : variables[(s + 3) % 6]};
+        MoleculeVariable functions = formula;
+        functions.formula = "log(2 + d) + sqrt(d) + sin(phi) + cos(d) + sinh(d)*cosh(size) + erf(d - 0.2) + "
+                            "abs(sin(phi) - d) + min(d, 0.3) + max(size, 0.2) + min(d, size) + max(d, size) + d^2.5 + "
+                            "1/d - size/d + 2 - d + exp(-d*d) - tanh(size)*d + exp(d) + d*size - 3*size + 2*d";
+        setup.cvs = {variables[s], s == 3 ? functions : s == 2 ? formula : s == 4 ? variables[5] : variables[(s + 3) % 6]};
         for (const bool portable : {true, false}) {
             setup.portable_math = portable;
             std::vector<float> expected;
