@@ -42,7 +42,4 @@ private:
     Buffer<float> terms_;
 };
 
-// The atoms on the side of `to` when the bond between the two is cut; none where it lies in a ring.
-std::vector<index> side_of_bond(const Molecule& molecule, index from, index to);
-
 }  // namespace microlift

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/at.h"
+#include "sampling/molecule/bond_graph.h"
 #endif
 
 namespace microlift {
@@ -40,24 +40,6 @@ Buffer<T> on_device(Stream& stream, const std::vector<T>& values) {
 
 }  // namespace
 
-std::vector<index> side_of_bond(const Molecule& molecule, index from, index to) {
-    std::vector<bool> seen(at(molecule.size()), false);
-    std::vector<index> side{to};
-    seen[at(to)] = true;
-    for (std::size_t next = 0; next < side.size(); ++next)
-        for (const auto& bond : molecule.bonded)
-            for (int end = 0; end < 2; ++end) {
-                if (bond[at(end)] != side[next]) continue;
-                const index other = bond[at(1 - end)];
-                if (side[next] == to && other == from) continue;
-                if (other == from) return {};
-                if (seen[at(other)]) continue;
-                seen[at(other)] = true;
-                side.push_back(other);
-            }
-    return side;
-}
-
 MoleculeStates::MoleculeStates(Stream& stream, std::shared_ptr<const Molecule> molecule,
                                const MoleculeSetup& setup)
     : molecule_(std::move(molecule)),
@@ -69,11 +51,12 @@ MoleculeStates::MoleculeStates(Stream& stream, std::shared_ptr<const Molecule> m
             deviation.push_back(
                 static_cast<float>(std::sqrt(kGasConstant * setup.temperature / atom.mass)));
     deviation_ = on_device(stream, deviation);
+    const BondGraph bonds(*molecule_);
     for (const MoleculeVariable& variable : setup.cvs) {
         std::vector<int32> moved;
         Turn turn;
         if (variable.kind == MoleculeCvKind::dihedral) {
-            for (const index atom : side_of_bond(*molecule_, variable.atoms[1], variable.atoms[2]))
+            for (const index atom : bonds.side(variable.atoms[1], variable.atoms[2]))
                 if (atom != variable.atoms[2]) moved.push_back(static_cast<int32>(3 * atom));
             for (std::size_t k = 0; k < 4; ++k)
                 turn.cv.atom[k] = static_cast<int32>(3 * variable.atoms[k]);

@@ -6,14 +6,6 @@
 
 namespace microlift {
 
-std::string MoleculeMoves::refusal(const Model& model, const Generator& generator,
-                                   const MoleculeCoordinates& coordinates) {
-    if (!generator.has_density()) return "a generator of kind \"" + generator.kind() + "\" has no density";
-    if (!coordinates.exact()) return "a collective variable is no torsion about a bond of its tree";
-    if (!model.molecule()->molecule.restraints.empty()) return "restraints hold the molecule in space";
-    return "";
-}
-
 MoleculeMoves::MoleculeMoves(Stream& stream, const Model& model, Lifter& lifter, uint64 seed)
     : stream_(stream), model_(model), seed_(seed),
       proposer_(stream, model.molecule()->molecule, 1 / (kGasConstant * model.formulas().beta),

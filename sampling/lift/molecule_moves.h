@@ -10,10 +10,7 @@ namespace microlift {
 
 class MoleculeMoves {
 public:
-    // Empty where moves can be made; else why not.
-    static std::string refusal(const Model& model, const Generator& generator,
-                               const MoleculeCoordinates& coordinates);
-    // Keeps references.
+    // Keeps references. InputError where states have no weights.
     MoleculeMoves(Stream& stream, const Model& model, Lifter& lifter, uint64 seed);
 
     // One move of every trajectory; velocities are drawn anew. counters: accepted, attempted (device).

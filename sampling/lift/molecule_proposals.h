@@ -13,7 +13,10 @@ namespace microlift {
 
 class MoleculeProposer {
 public:
-    // Keeps references. InputError where generator or coordinates know no density.
+    // Why states have no weights; empty: they have.
+    static std::string refusal(const Molecule& molecule, const MoleculeCoordinates& coordinates,
+                               const Generator& generator);
+    // Keeps references. InputError where there is a refusal.
     MoleculeProposer(Stream& stream, const Molecule& molecule, double temperature,
                      MoleculeCoordinates& coordinates, Generator& generator);
 

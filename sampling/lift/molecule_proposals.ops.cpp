@@ -68,18 +68,23 @@ HOST_PASS_END
 
 #if !defined(__CUDACC__)
 
+std::string MoleculeProposer::refusal(const Molecule& molecule, const MoleculeCoordinates& coordinates,
+                                      const Generator& generator) {
+    if (!generator.has_density())
+        return "a generator of kind '" + generator.kind() +
+               "' has no density; use kind = \"flow\" or \"score\"";
+    if (!coordinates.exact())
+        return "a collective variable is no torsion of its bonds; use healing instead";
+    if (!molecule.restraints.empty()) return "it is held in space by restraints";
+    return "";
+}
+
 MoleculeProposer::MoleculeProposer(Stream& stream, const Molecule& molecule, double temperature,
                                    MoleculeCoordinates& coordinates, Generator& generator)
     : stream_(stream), molecule_(molecule), beta_(1 / (kGasConstant * temperature)),
       coordinates_(coordinates), generator_(generator) {
-    if (!generator.has_density())
-        throw InputError("states of a molecule cannot be weighted: a generator of kind '" +
-                         generator.kind() + "' has no density; use kind = \"flow\" or \"score\"");
-    if (!coordinates.exact())
-        throw InputError("states of a molecule cannot be weighted: a collective variable is no torsion "
-                         "of its bonds; use healing instead");
-    if (!molecule.restraints.empty())
-        throw InputError("states of a molecule cannot be weighted: it is held in space by restraints");
+    if (const std::string no = refusal(molecule, coordinates, generator); !no.empty())
+        throw InputError("states of a molecule cannot be weighted: " + no);
     std::vector<StarEntry> own;
     for (const StarEntry& star : molecule_stars(molecule, {}))
         if (star.leaves > 0) own.push_back(star);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "engine/at.h"
+#include "sampling/molecule/bond_graph.h"
 
 namespace microlift {
 
@@ -11,32 +12,13 @@ namespace {
 
 constexpr double kHeavy = 3.5;  // u: where a file tells no element, hydrogens may be made heavier
 
-class Bonds {
+class Bonds : public BondGraph {
 public:
-    explicit Bonds(const Molecule& molecule) : molecule_(molecule), of_(at(molecule.size())) {
-        for (const auto& [a, b] : molecule.bonded) {
-            of_[at(a)].push_back(b);
-            of_[at(b)].push_back(a);
-        }
-    }
-    const std::vector<index>& of(index atom) const { return of_[at(atom)]; }
+    explicit Bonds(const Molecule& molecule) : BondGraph(molecule), molecule_(molecule) {}
+
     bool heavy(index atom) const {
         const Atom& a = molecule_.atoms[at(atom)];
         return a.element > 0 ? a.element > 1 : a.mass > kHeavy;
-    }
-    // Atoms reached from `to` without `from`; none where that leads back: the bond is in a ring.
-    std::size_t behind(index from, index to) const {
-        std::vector<bool> seen(of_.size(), false);
-        std::vector<index> reached{to};
-        seen[at(to)] = true;
-        for (std::size_t next = 0; next < reached.size(); ++next)
-            for (const index other : of(reached[next])) {
-                if (reached[next] == to && other == from) continue;
-                if (other == from) return 0;
-                if (!seen[at(other)]) reached.push_back(other);
-                seen[at(other)] = true;
-            }
-        return reached.size();
     }
     // The heavy atom at `end` of the bond to `middle` that has most behind it.
     std::optional<index> outer(index end, index middle) const {
@@ -44,7 +26,7 @@ public:
         std::size_t most = 0;
         for (const index other : of(end)) {
             if (other == middle || !heavy(other)) continue;
-            const std::size_t size = std::max<std::size_t>(1, behind(end, other));
+            const std::size_t size = std::max<std::size_t>(1, side(end, other).size());
             if (best && (size < most || (size == most && other > *best))) continue;
             best = other;
             most = size;
@@ -54,7 +36,6 @@ public:
 
 private:
     const Molecule& molecule_;
-    std::vector<std::vector<index>> of_;
 };
 
 std::string name_of(const Molecule& molecule, const std::array<index, 4>& atoms) {
@@ -77,7 +58,7 @@ std::vector<NamedTorsion> rotatable_torsions(const Molecule& molecule) {
     std::vector<NamedTorsion> found;
     for (index b = 0; b < molecule.size(); ++b)
         for (const index c : bonds.of(b)) {
-            if (c < b || !bonds.heavy(b) || !bonds.heavy(c) || bonds.behind(b, c) == 0) continue;
+            if (c < b || !bonds.heavy(b) || !bonds.heavy(c) || bonds.side(b, c).empty()) continue;
             const std::optional<index> a = bonds.outer(b, c), d = bonds.outer(c, b);
             if (!a || !d) continue;
             const std::array<index, 4> atoms{*a, b, c, *d};

@@ -10,6 +10,7 @@
 #include "kernels/random/streams.h"
 #include "sampling/bias/tempering.h"
 #include "sampling/lift/molecule_moves.h"
+#include "sampling/molecule/files/read_molecule.h"
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -135,7 +136,7 @@ SamplingRound::SamplingRound(Run& run)
 void SamplingRound::begin_molecule_jumps() {
     lifter_.emplace(make_lifter(run_));
     const std::string no =
-        MoleculeMoves::refusal(run_.model, lifter_->generator(), lifter_->coordinates());
+        MoleculeProposer::refusal(run_.model.molecule()->molecule, lifter_->coordinates(), lifter_->generator());
     if (!no.empty()) {
         run_.warn("lifted states start windows, but no trajectory jumps to them: " + no +
                   "; populations behind barriers that the collective variable does not see are then the "

@@ -7,6 +7,7 @@
 #include "engine/at.h"
 #include "kernels/random/streams.h"
 #include "sampling/dynamics/molecule_states.h"
+#include "sampling/molecule/bond_graph.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "tests/sampling/molecule/molecule_data.h"
 #include "tests/sampling/molecule/reference_energy.h"
@@ -145,12 +146,12 @@ TEST_CASE("velocities that are drawn have their temperature") {
 
 TEST_CASE("a bond cuts a molecule in two, but not in a ring") {
     const LoadedMolecule m = dipeptide();
-    CHECK(side_of_bond(m.molecule, 6, 8).size() + side_of_bond(m.molecule, 8, 6).size() == 22);
+    CHECK(BondGraph(m.molecule).side(6, 8).size() + BondGraph(m.molecule).side(8, 6).size() == 22);
     Molecule ring;
     ring.atoms.resize(4);
     ring.bonded = {{0, 1}, {1, 2}, {2, 0}, {2, 3}};
-    CHECK(side_of_bond(ring, 0, 1).empty());
-    CHECK(side_of_bond(ring, 2, 3).size() == 1);
+    CHECK(BondGraph(ring).side(0, 1).empty());
+    CHECK(BondGraph(ring).side(2, 3).size() == 1);
 }
 
 }  // namespace microlift

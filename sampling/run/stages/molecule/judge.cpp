@@ -115,8 +115,8 @@ void compare_with_samples(Run& run, StageMeter& meter, Lifter& lifter) {
 
 void weigh_states(Run& run, Lifter& lifter) {
     const Molecule& molecule = run.model.molecule()->molecule;
-    if (run.config.lifting.proposals == 0 || !lifter.generator().has_density() ||
-        !lifter.coordinates().exact() || !molecule.restraints.empty())
+    if (run.config.lifting.proposals == 0 ||
+        !MoleculeProposer::refusal(molecule, lifter.coordinates(), lifter.generator()).empty())
         return;
     const std::vector<CvValue> values = judged_values(run);
     const index count = std::ssize(values);
