@@ -28,6 +28,7 @@ enum RngStream : uint32 {
     kStreamChain = 61,        // acceptance in chains of proposals
     kStreamMove = 62,         // noise behind generator moves; index = attempt, trajectory
     kStreamMoveAccept = 63,   // and their acceptance
+    kStreamChoose = 64,       // which of several proposals is kept; index = column
     kStreamVelocity = 66,     // velocities at a temperature; index = trajectory
     kStreamTempering = 67,    // acceptance of swaps of temperatures; index = trajectory
     kStreamStepCheck = 70,    // noise of steps that are tried; index = stored state

@@ -94,6 +94,9 @@ const Section<LiftingConfig> lifting_section{"lifting", {
     key(&Lifting::reference_steps, "reference_steps", 20000,
         "steps of the 256 runs at each of them, after a quarter as many more")
         .from(64).to(kMostSteps),
+    key(&Lifting::candidates, "candidates", 1,
+        "states of a generator with a density of which each lifted state is chosen, by weight "
+        "exp(-beta V) over density; 1: no choice").from(1).to(1000),
     key(&Lifting::proposals, "proposals", 4096,
         "states of a flow that are weighed against exp(-beta V) at each bin; 0: none")
         .from(0).to(1e8),

@@ -56,6 +56,7 @@ struct LiftingConfig {
     index energies = 0;         // values at which energies are compared; 0: none
     index energy_states = 0;    // generated at each
     index reference_steps = 0;  // of the runs that they are compared with
+    index candidates = 1;       // states of which each lifted one is chosen by weight
     index proposals = 0;        // weighed at each bin, of generators with a density; 0: none
 };
 

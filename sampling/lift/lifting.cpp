@@ -6,6 +6,7 @@
 
 #include "sampling/model/ensembles.h"
 #include "sampling/dynamics/molecule_minimize.h"
+#include "sampling/lift/candidates.h"
 #include "sampling/lift/relax.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/numerics/statistics.h"
@@ -58,9 +59,20 @@ MoleculeCoordinates& Lifter::coordinates() {
     return *coordinates_;
 }
 
+std::string Lifter::choose_among(index candidates) {
+    const std::string refusal =
+        candidates > 1 ? candidates_refusal(model_, generator_, coordinates_.get()) : std::string();
+    if (refusal.empty()) candidates_ = candidates;
+    return refusal;
+}
+
 void Lifter::lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<float> x) {
     if (model_.observed()) {
         generator_.generate(stream_, s, n, seed, first, x);
+        return;
+    }
+    if (candidates_ > 1) {
+        lift_by_weight(stream_, model_, generator_, coordinates_.get(), s, n, candidates_, seed, first, x);
         return;
     }
     const index outputs = coordinates_ ? coordinates_->states() * n : std::ssize(free_) * n;

@@ -33,6 +33,8 @@ public:
     int dim() const { return model_.observed() ? model_.target_dim() : model_.dim(); }
     // s (K, n) → x (dim(), n). Column j depends on (seed, first + j) and its s alone.
     void lift(Span<const float> s, index n, uint64 seed, uint64 first, Span<float> x);
+    // Each state from now on one of so many, by weight. Returns why that cannot be, and leaves it; or nothing.
+    std::string choose_among(index candidates);
     // The same from what another way of lifting makes in the generator's place: made (rows, n).
     void complete(Span<const float> s, index n, Span<const float> made, Span<float> x);
     const Generator& generator() const { return generator_; }
@@ -45,6 +47,7 @@ private:
     const Model& model_;
     Generator generator_;
     bool project_;
+    index candidates_ = 1;
     std::vector<int> free_;
     std::shared_ptr<MoleculeCoordinates> coordinates_;
     Buffer<float> scratch_;

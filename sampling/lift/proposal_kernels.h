@@ -34,4 +34,10 @@ void metropolis_chains(Stream& stream, index values, index each, index chains, i
 void accept_moves(Stream& stream, index n, int dim, const float* proposed, const float* old_weight,
                   const float* new_weight, uint64 seed, uint64 attempt, float* x, uint64* counts);
 
+// Of proposals that come one after another, the first by weight so far (Gumbel's way of drawing with given odds):
+// proposed (dim, n) goes into x (dim, row) where log_weight and a random number from (seed, column + i) exceed
+// `best`, and where it is the first.
+void choose_proposals(Stream& stream, index n, int dim, const float* proposed, const float* log_weight,
+                      uint64 seed, uint64 column, bool is_first, float* best, float* x, index row);
+
 }  // namespace microlift

@@ -123,6 +123,28 @@ struct AcceptMoveBody {
     }
 };
 
+struct ChooseBody {
+    static constexpr index kGrain = 256;
+    index n;
+    int dim;
+    const float *proposed, *log_weight;
+    uint64 seed, column;
+    bool is_first;
+    float *best, *x;
+    index row;
+    LANE_FN void operator()(index i) const {
+        const PhiloxStream<float> random(seed, kStreamChoose, static_cast<index>(column) + i);
+        uint32 u[4];
+        random.draw(0, u);
+        // −ln(−ln u); what has no weight is chosen from nothing else alone.
+        const float wait = -log<Portable>(uniform_open<float>(u[0]));
+        const float key = log_weight[i] > kNoWeight ? log_weight[i] - log<Portable>(max(wait, 1e-30f)) : kNoWeight;
+        if (!is_first && !(key > best[i])) return;
+        best[i] = key;
+        for (int d = 0; d < dim; ++d) x[d * row + i] = proposed[d * n + i];
+    }
+};
+
 HOST_PASS_BEGIN
 
 void proposal_weights(Stream& stream, index n, float beta, const float* energy,
@@ -154,6 +176,11 @@ void accept_moves(Stream& stream, index n, int dim, const float* proposed, const
                   const float* new_weight, uint64 seed, uint64 attempt, float* x, uint64* counts) {
     for_each_index(stream, n, AcceptMoveBody{n, dim, proposed, old_weight, new_weight, seed,
                                              attempt, x, counts});
+}
+
+void choose_proposals(Stream& stream, index n, int dim, const float* proposed, const float* log_weight,
+                      uint64 seed, uint64 column, bool is_first, float* best, float* x, index row) {
+    for_each_index(stream, n, ChooseBody{n, dim, proposed, log_weight, seed, column, is_first, best, x, row});
 }
 
 HOST_PASS_END

@@ -26,6 +26,7 @@ const std::vector<RunCheck>& run_checks() {
         {"stationary", "means do not drift within the windows"},
         {"flat", "the collective variables change wherever the samples are"},
         {"jumps", "no collective variable jumps between samples that follow each other"},
+        {"basins", "in every window trajectories meet in the basins of every torsion"},
         {"exact", "free energy and conditional averages agree with the exact ones within their errors"},
         // Steps and single precision, at the run's own states.
         {"steps", "forces at the run's own states show no sign of too long a time step"},

@@ -35,6 +35,8 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
     if (configuration != content.metadata.end()) check_same_run(weights, configuration->second, run);
     Lifter lifter(stream, model, Generator(stream, content), run.generator.project,
                   coordinates_of(stream, model, content));
+    if (const std::string refusal = lifter.choose_among(run.lifting.candidates); !refusal.empty())
+        std::fprintf(stderr, "microlift: warning: lifting.candidates has no effect: %s\n", refusal.c_str());
     for (int k = 0; k < model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
         if (!std::isfinite(static_cast<float>(options.at[i])))

@@ -46,7 +46,12 @@ double longest_relaxation(Run& run, std::string& slow) {
 
 }  // namespace
 
-Lifter make_lifter(Run& run) { return make_lifter(run, run.generator.weights); }
+Lifter make_lifter(Run& run) {
+    Lifter lifter = make_lifter(run, run.generator.weights);
+    if (const std::string refusal = lifter.choose_among(run.config.lifting.candidates); !refusal.empty())
+        run.warn("lifting.candidates has no effect: " + refusal);
+    return lifter;
+}
 
 Lifter make_lifter(Run& run, const SafeTensors& weights) {
     return Lifter(run.stream, run.model, Generator(run.stream, weights), run.config.generator.project,

@@ -122,9 +122,7 @@ std::vector<index> samples_near(const Run& run, const std::vector<float>& xi, co
     }
     if (static_cast<index>(found.size()) <= most) return found;
     std::vector<index> kept;
-    for (index i = 0; i < most; ++i)
-        kept.push_back(
-            found[static_cast<std::size_t>(i) * found.size() / static_cast<std::size_t>(most)]);
+    for (const index i : spread_over(std::ssize(found), most)) kept.push_back(found[static_cast<std::size_t>(i)]);
     return kept;
 }
 

@@ -1,6 +1,8 @@
 // Stored samples of biased runs: what a stage hands on and every estimator reads.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,18 @@ struct SampleSet {
 
     BiasedSamples biased() const { return {xi.span(), row, n_cvs, n, blocks}; }
 };
+
+// One of each of `count` equal parts of n columns, 1 ≤ count ≤ n, not at the same place of each: as trajectories lie
+// side by side, equal steps would find the same few of them again and again.
+inline std::vector<index> spread_over(index n, index count) {
+    std::vector<index> columns;
+    for (index k = 0; k < count; ++k) {
+        const double place = 0.6180339887498949 * static_cast<double>(k + 1);
+        const double part = static_cast<double>(k) + place - std::floor(place);
+        columns.push_back(std::min(n - 1, static_cast<index>(part * static_cast<double>(n) / static_cast<double>(count))));
+    }
+    return columns;
+}
 
 // How samples are divided into independent blocks for errors: block = (replica group, time
 // segment).

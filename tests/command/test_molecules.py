@@ -154,6 +154,28 @@ class Molecules(Scratch):
                          np.einsum("ij,ij->i", a, b))
         self.assertLess(np.abs(phi - 0.5).max(), 1e-4)
 
+    def test_basins_that_no_trajectory_leaves(self):
+        """A torsion with a barrier of 80 kJ/mol is turned by the heat of the start in some trajectories and never
+        again: the run names it. Unheated, all have the basin of the file."""
+        torsion = '<Torsion p1="0" p2="1" p3="2" p4="3"'
+        pentane = BUTANE.replace('<Particle mass="15"/>' * 4, '<Particle mass="15"/>' * 5)
+        pentane = pentane.replace('<Bond p1="2"', '<Bond p1="3" p2="4" d=".153" k="100000"/>\n<Bond p1="2"')
+        pentane = pentane.replace('<Angle p1="1"', '<Angle p1="2" p2="3" p3="4" a="1.95" k="500"/>\n<Angle p1="1"')
+        pentane = pentane.replace(torsion, f'<Torsion p1="1" p2="2" p3="3" p4="4" periodicity="2" phase="{np.pi}" k="40"/>'
+                                  + torsion, 1)
+        (self.dir / "butane.xml").write_text(pentane)
+        lines = butane_pdb().splitlines()
+        lines.insert(4, "ATOM      5  C5  BUT A   1       2.666   2.843   0.000  1.00  0.00           C")
+        (self.dir / "butane.pdb").write_text("\n".join([*lines, ""]))
+        for heat, found in ((3000, True), (0, False)):
+            with self.subTest(heat=heat):
+                out = self.go(f"heat{heat}", f"umbrella.heat={heat}", "umbrella.windows=12", "umbrella.replicas=32",
+                              "umbrella.steps=2000", "umbrella.equilibrate=500", "umbrella.heat_steps=8000")
+                said = [w for w in metrics(out).get("warnings", []) if "basins that trajectories do not leave" in w]
+                self.assertEqual(len(said), 1 if found else 0, said)
+                if found:
+                    self.assertIn("C2-C3-C4-C5", said[0])
+
     def test_temperatures_are_exchanged(self):
         """The law at the system's temperature stays what it is, whatever swaps with it."""
         out = self.go("ladder", "umbrella.temperatures=[360.0, 440.0]", "umbrella.tempering=200",

@@ -9,6 +9,7 @@
 #include "engine/config/section.h"
 #include "engine/files/files.h"
 #include "engine/files/hash.h"
+#include "nn/generators/registry.h"
 #include "nn/train/limits.h"
 #include "sampling/bias/cv_checks.h"
 #include "sampling/lift/lifting.h"
@@ -146,6 +147,13 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     run.estimate = read_estimate(config, run.umbrella, cvs);
     run.generator = read_generator(config);
     run.lifting = lifting_section.read(config);
+    config.with({"lifting.candidates", "generator.kind", "generator.enabled"}, [&] {
+        if (run.lifting.candidates > 1 && run.generator.enabled && !has_density(run.generator.kind))
+            throw KeyError("lifting.candidates",
+                           "key 'lifting.candidates' asks for weights, but a generator of kind \"" +
+                               run.generator.kind + "\" has no density",
+                           "use generator.kind = \"flow\" or \"score\", or leave lifting.candidates out");
+    });
     run.coupling = read_coupling(config, run.umbrella.stride, cvs);
     run.closure = read_closure(config, cvs, variable_count(run.system));
     run.learn = read_learn(config, config.sound("umbrella") ? run.umbrella.sample_count() : 0);

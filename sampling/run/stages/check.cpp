@@ -7,6 +7,7 @@
 #include "sampling/learn/landmarks.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/stages/jumps.h"
+#include "sampling/run/stages/molecule/basins.h"
 
 namespace microlift {
 
@@ -78,6 +79,7 @@ void check_samples(Run& run) {
     warn_flat_cv(run);
     check_jumps(run);
     warn_drift(run);
+    check_basins(run);
 }
 
 }  // namespace microlift

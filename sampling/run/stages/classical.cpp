@@ -66,13 +66,14 @@ std::vector<float> harmonic_states(const Run& run, const Physics& physics,
     const int K = run.grid.dims;
     const std::size_t F = physics.variables.size(), V = values.size();
     std::vector<double> points, f;  // in bins
+    const std::vector<index> which = spread_over(samples, m);
     for (int k = 0; k < K; ++k)
-        for (index i = 0; i < m; ++i)
-            points.push_back(static_cast<double>(physics.xi[static_cast<std::size_t>(
-                                 k * samples + i * samples / m)]) / run.grid.width(k));
+        for (const index i : which)
+            points.push_back(static_cast<double>(physics.xi[static_cast<std::size_t>(k * samples + i)]) /
+                             run.grid.width(k));
     for (const std::vector<float>& variable : physics.variables)
-        for (index i = 0; i < m; ++i)
-            f.push_back(static_cast<double>(variable[static_cast<std::size_t>(i * samples / m)]));
+        for (const index i : which)
+            f.push_back(static_cast<double>(variable[static_cast<std::size_t>(i)]));
     const GeometricHarmonics harmonics(points, K, m, f, static_cast<int>(F));
     std::vector<float> made(F * V);
     std::vector<double> state(F);

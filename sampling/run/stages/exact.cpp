@@ -41,7 +41,7 @@ double precision_loss(Run& run) {
     const std::vector<float> x = to_host(run.stream, Span<const float>(run.samples.x.span()));
     double most = 0;
     for (index d = 0; d < run.model.dim(); ++d)
-        for (index j = 0; j < run.samples.n; j += 1 + run.samples.n / 1000)
+        for (const index j : spread_over(run.samples.n, std::min<index>(run.samples.n, 1000)))
             most = std::max(most, std::fabs(static_cast<double>(
                                       x[static_cast<std::size_t>(d * run.samples.row + j)])));
     const double noise = std::sqrt(2 * run.model.kt() * run.config.integrator.dt);

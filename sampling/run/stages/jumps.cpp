@@ -3,6 +3,7 @@
 // way is halved again and again, towards the larger difference: of a continuous function it vanishes.
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <optional>
 #include <random>
 
@@ -103,7 +104,9 @@ void check_jumps(Run& run) {
         if (!pairs) pairs = draw_pairs(run);
         if (pairs->count() == 0) return;
         const BatchEvaluator xi(system.graph, {system.cv_nodes[k]});
-        const std::vector<double> left = remaining(xi, variable.period, *pairs);
+        // Windows on a part of the turn have no period, but the way between two states may go all round.
+        const double period = variable.kind == "dihedral" ? 2 * std::numbers::pi : variable.period;
+        const std::vector<double> left = remaining(xi, period, *pairs);
         double stiffest = 0;
         for (const CvValue& stiffness : run.windows.stiffness)
             stiffest = std::max(stiffest, stiffness[k]);

@@ -78,8 +78,7 @@ void write_torsions(Run& run) {
     const SampleSet& samples = run.samples;
     const index n = std::min(samples.n, kMost), D = run.model.dim();
     if (run.model.torsion_names().empty() || n == 0) return;
-    std::vector<index> which;
-    for (index j = 0; j < n; ++j) which.push_back(j * samples.n / n);
+    const std::vector<index> which = spread_over(samples.n, n);
     Buffer<index> chosen(run.device, n);
     copy_to_device(run.stream, chosen.span(), which.data());
     Buffer<float> x(run.device, D * n);

@@ -149,6 +149,44 @@ TEST_CASE("proposals: unbiased averages on the hidden barrier, with error bars t
     }
 }
 
+// Means of y > 0 at x = 1 of n lifted states.
+double share_of_lifted(Stream& stream, Lifter& lifter, index n, std::vector<float>& states) {
+    Buffer<float> s(stream.device(), n), x(stream.device(), 2 * n);
+    copy_to_device(stream, s.span(), std::vector<float>(static_cast<std::size_t>(n), 1.0f).data());
+    lifter.lift(s.span(), n, 7, 0, x.span());
+    states = to_host(stream, std::as_const(x).span());
+    return static_cast<double>(std::count_if(states.begin() + n, states.end(), [](float y) { return y > 0; })) /
+           static_cast<double>(n);
+}
+
+TEST_CASE("proposals: states chosen among candidates have the law of the physics") {
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        const Model model(configuration(kHiddenBarrier, "x"));
+        // So short a training leaves a share that is wrong by 0.03 and more.
+        static const SafeTensors weights = teach(stream, model, -1.5, 1.5, 60);
+        const index n = is_emulated(device) ? 1024 : 40000;
+        const double deviation = std::sqrt(kShare[4] * (1 - kShare[4]) / static_cast<double>(n));
+        Lifter lifter(stream, model, Generator(stream, weights), false);
+        std::vector<float> states, chosen;
+        const double plain = share_of_lifted(stream, lifter, n, states) - kShare[4];
+        CHECK(lifter.choose_among(12).empty());
+        const double among = share_of_lifted(stream, lifter, n, chosen) - kShare[4];
+        MESSAGE("share of y > 0 is wrong by ", plain, ", of 12 candidates ", among, " +- ", deviation);
+        // What is left of a wrong share is about a candidate's part of it; four standard errors.
+        CHECK(std::fabs(among) < 4 * deviation + std::fabs(plain) / 6);
+        if (!is_emulated(device)) CHECK(std::fabs(plain) > 10 * deviation);
+        // A state depends on its own number alone.
+        const index first = n / 3, count = 100;
+        Buffer<float> s(device, count), x(device, 2 * count);
+        copy_to_device(stream, s.span(), std::vector<float>(static_cast<std::size_t>(count), 1.0f).data());
+        lifter.lift(s.span(), count, 7, static_cast<uint64>(first), x.span());
+        const std::vector<float> part = to_host(stream, std::as_const(x).span());
+        for (index j = 0; j < count; ++j)
+            CHECK(part[static_cast<std::size_t>(count + j)] == chosen[static_cast<std::size_t>(n + first + j)]);
+    }
+}
+
 TEST_CASE("proposals: jumps give each window both wells, and its own law") {
     for (const Device& device : test_devices()) {
         Stream stream(device);

@@ -39,8 +39,7 @@ PairedStates paired_states(Run& run, Lifter& lifter) {
     const SampleSet& samples = run.samples;
     PairedStates pairs;
     pairs.n = std::min(samples.n, kJudged);
-    std::vector<index> which;
-    for (index j = 0; j < pairs.n; ++j) which.push_back(j * samples.n / pairs.n);
+    const std::vector<index> which = spread_over(samples.n, pairs.n);
     Buffer<index> on_device(run.device, pairs.n);
     copy_to_device(run.stream, on_device.span(), which.data());
     const Span<const index> chosen(on_device.data(), pairs.n);
