@@ -163,21 +163,23 @@ TEST_CASE("proposals: states chosen among candidates have the law of the physics
     for (const Device& device : test_devices()) {
         Stream stream(device);
         const Model model(configuration(kHiddenBarrier, "x"));
-        // So short a training leaves a share that is wrong by 0.03 and more.
-        static const SafeTensors weights = teach(stream, model, -1.5, 1.5, 60);
-        const index n = is_emulated(device) ? 1024 : 40000;
+        // So short a training leaves a share that is wrong by some 0.03, and weights of many sizes.
+        static const SafeTensors weights = teach(stream, model, -1.5, 1.5, 300);
+        const bool slow = is_emulated(device);
+        const index n = slow ? 256 : 40000, candidates = slow ? 4 : 200;
         const double deviation = std::sqrt(kShare[4] * (1 - kShare[4]) / static_cast<double>(n));
         Lifter lifter(stream, model, Generator(stream, weights), false);
         std::vector<float> states, chosen;
         const double plain = share_of_lifted(stream, lifter, n, states) - kShare[4];
-        CHECK(lifter.choose_among(12).empty());
+        CHECK(lifter.choose_among(candidates).empty());
         const double among = share_of_lifted(stream, lifter, n, chosen) - kShare[4];
-        MESSAGE("share of y > 0 is wrong by ", plain, ", of 12 candidates ", among, " +- ", deviation);
-        // What is left of a wrong share is about a candidate's part of it; four standard errors.
-        CHECK(std::fabs(among) < 4 * deviation + std::fabs(plain) / 6);
-        if (!is_emulated(device)) CHECK(std::fabs(plain) > 10 * deviation);
+        MESSAGE("share of y > 0 is wrong by ", plain, ", chosen by ", among, " +- ", deviation);
+        if (!slow) {
+            CHECK(std::fabs(plain) > 8 * deviation);
+            CHECK(std::fabs(among) < 4 * deviation);
+        }
         // A state depends on its own number alone.
-        const index first = n / 3, count = 100;
+        const index first = n / 3, count = 50;
         Buffer<float> s(device, count), x(device, 2 * count);
         copy_to_device(stream, s.span(), std::vector<float>(static_cast<std::size_t>(count), 1.0f).data());
         lifter.lift(s.span(), count, 7, static_cast<uint64>(first), x.span());
