@@ -8,6 +8,7 @@ bool always(const Run&) { return true; }
 bool estimates(const Run& run) { return run.config.estimate.enabled; }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
 bool is_molecule(const Run& run) { return run.model.molecule() != nullptr; }
+bool has_torsions(const Run& run) { return is_molecule(run) && !run.model.torsion_names().empty() && keeps_samples(run); }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
 bool draws_potential(const Run& run) {
     return estimates(run) && keeps_samples(run) && !run.model.molecule();
@@ -67,6 +68,7 @@ const std::vector<Stage>& stages() {
         {"learn", "learn", at_the_end, learns, learn, {"diffusion_map.json"}},
         {"ablation", "coupling", at_the_end, ablates, ablate, {}},
         {"check", "umbrella", at_the_end, keeps_samples, check_samples, {}},
+        {"basins", "umbrella", at_the_end, has_torsions, check_basins, {}},
         {"accuracy", "umbrella", at_the_end, tries_steps, check_accuracy, {}},
         {"conditional", "umbrella", at_the_end, has_targets, average_samples, {}},
         {"close", "closure", at_the_end, closes, close, {"closure.csv", "bursts.csv", "reduced.csv"}},

@@ -31,6 +31,7 @@ void compare_generators(Run& run);
 void learn(Run& run);
 void ablate(Run& run);
 void check_samples(Run& run);
+void check_basins(Run& run);  // of a molecule's torsions
 void check_accuracy(Run& run);
 // The same where no samples are kept: of the states that trajectories end in.
 void check_last_states(Run& run, Ensemble& ensemble, const SampleBlock& block);

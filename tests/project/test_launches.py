@@ -102,7 +102,7 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
     EnergyScoreBody FakeBody FlowBatchBody GatherBody HandOverBody KeepOutputBody PenaltyBody
     RelativisticSeedBody ScoreBatchBody SeedBody SquaredErrorBody""".split()}
 WIDE = {
-    **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody CountSamples DescendBody
+    **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody ChooseBody CountSamples DescendBody
         DrawVelocitiesBody FixedRowsBody FromInternalBody FromStatesBody HalfChangeBody LiftedAcceptBody
         LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody RestoreBondsBody StillBody
         SumTermsBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},

@@ -7,7 +7,6 @@
 #include "sampling/learn/landmarks.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/stages/jumps.h"
-#include "sampling/run/stages/molecule/basins.h"
 
 namespace microlift {
 
@@ -79,7 +78,6 @@ void check_samples(Run& run) {
     warn_flat_cv(run);
     check_jumps(run);
     warn_drift(run);
-    check_basins(run);
 }
 
 }  // namespace microlift

@@ -1,4 +1,6 @@
-#include "sampling/run/stages/molecule/basins.h"
+// Basins of torsions that some trajectories of a window never leave and the others never enter: what these weigh was
+// decided by the starts. Heat may leave a peptide bond turned, for one.
+#include "sampling/run/stages.h"
 
 #include <algorithm>
 #include <cmath>
@@ -97,7 +99,6 @@ std::vector<float> angles_of(Run& run, const SampleBlock& block, index times) {
 }  // namespace
 
 void check_basins(Run& run) {
-    if (!run.model.molecule() || run.model.torsion_names().empty()) return;
     const Checking check(run, "basins");
     const auto T = run.model.torsion_names().size();
     std::vector<Apart> apart(T);
