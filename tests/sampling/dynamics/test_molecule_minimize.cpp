@@ -8,6 +8,7 @@
 #include "sampling/molecule/files/read_molecule.h"
 #include "tests/sampling/molecule/molecule_data.h"
 #include "tests/sampling/molecule/random_molecule.h"
+#include "tests/sampling/molecule/star_molecule.h"
 #include "tests/support/devices.h"
 
 namespace microlift {
@@ -68,6 +69,9 @@ TEST_CASE("a molecule's way to its minimum is the same on every device") {
     solvated.molecule.restraints.push_back({0, 100.0, {0.1, 0.2, 0.3}});
     RandomMolecule large(kMostStored + 3, 5, SolventKind::gbn, 0.9);  // whose pairs are not stored
     for (Atom& atom : large.molecule.atoms) atom.mass = 12;
+    StarMolecule stars;  // of every size, pulled away one by one
+    for (index atom = 0; atom < StarMolecule::kAtoms; atom += 2)
+        stars.molecule.restraints.push_back({atom, 300.0, {1.3, 1.9, -0.8}});
     const auto go = [&]<class T>(T, const Device& device, const Molecule& molecule,
                                  const std::vector<double>& position, index iterations) {
         Stream stream(device);
@@ -96,6 +100,7 @@ TEST_CASE("a molecule's way to its minimum is the same on every device") {
         same(device, vacuum.molecule, vacuum.position, 20);
         same(device, solvated.molecule, solvated.position, 20);
         same(device, large.molecule, large.x, 2);
+        same(device, stars.molecule, stars.x, 20);
     }
 }
 
