@@ -51,7 +51,7 @@ struct Count {
     void add(const Coverage::Entry& entry) {
         of += entry.executed.size();
         executed += static_cast<std::size_t>(
-            std::count(entry.executed.begin(), entry.executed.end(), true));
+            std::count_if(entry.executed.begin(), entry.executed.end(), [](auto lanes) { return lanes > 0; }));
     }
     void print(const char* what) const {
         std::printf("%s: %zu of %zu executed, %.2f %%\n", what, executed, of, 100 * share());

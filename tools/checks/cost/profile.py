@@ -80,15 +80,23 @@ def executed(command, kernels):
         for (_, what, kernel), value in figures(lines).items():
             if what == "steps" and kernel.startswith(kernels):
                 steps[kernel] = steps.get(kernel, 0) + value
-        records = [line.split() for file in Path(folder).glob("*.covered")
-                   for line in file.read_text(encoding="utf-8").splitlines() if line != "end"]
-    names = [short(name) for name in sass_report.demangled([record[0] for record in records])]
+        records = lanes_of(folder)
     shares = {}
-    for name, (_, _, times, code) in zip(names, records):
+    for name, lanes in records:
         for kernel, taken in steps.items():
-            if f"<{kernel}," in name and taken:
-                shares[kernel] = shares.get(kernel, 0) + int(times) / taken / len(code)
+            if f"<{kernel}," in short(name) and taken:
+                shares[kernel] = shares.get(kernel, 0) + sum(lanes) / taken / len(lanes)
     return shares
+
+
+def lanes_of(folder):
+    """[(demangled kernel, lanes that executed each instruction of its PTX)] of what processes on the emulated device
+    have left in a folder (tests/emulator/coverage/record.h)."""
+    records = [line.split() for file in Path(folder).glob("*.covered")
+               for line in file.read_text(encoding="utf-8").splitlines() if line != "end"]
+    names = sass_report.demangled([name for name, _, _ in records])
+    return [(name, [int(lanes) for run in runs.split(",") for lanes, times in (run.split("*"),)
+                    for _ in range(int(times))]) for name, (_, _, runs) in zip(names, records)]
 
 
 def measure(command):
