@@ -6,6 +6,7 @@
 #
 #   tools/cuda_suite.sh DIR                    on a machine with a GPU and the CUDA toolkit; called again, it
 #                                              goes on with the parts that have no results in DIR yet
+#                                              (and tests that were cut short, with those that have not passed)
 #   tools/cuda_suite.sh DIR --only PART        that part alone, once more if it has results
 #   tools/cuda_suite.sh DIR --emulated BUILD   a rehearsal on the emulated device: all but speed
 #   tools/cuda_suite.sh DIR --cpu              the same path with the CPU, to try the script itself

@@ -1,7 +1,7 @@
 // Lanes that need more numbers of their own than registers hold: a body with
 //   template <class L, class Rows> LANE_FN void operator()(L, index i, int lanes, const Rows& rows) const
 // gets `rows` numbers a lane (kernels/lane/rows.h), undefined at its start. On the CPU they are packs of the
-// thread, which stay in its cache; on CUDA each thread's stand in device memory, coalesced.
+// thread, which stay in its cache; on CUDA they stand in device memory, those of a warp's threads side by side.
 #pragma once
 
 #include "engine/launch/lanes.h"
@@ -34,7 +34,8 @@ private:
         const index fit = static_cast<index>(device.memory_bytes()) / 8 /
                           (rows * static_cast<index>(sizeof(T)));
         const index lanes = fit < kThreads ? (fit > 128 ? fit : 128) : kThreads;
-        return most < lanes ? most : lanes;
+        constexpr index warp = WarpRows<T>::kLanes;
+        return ((most < lanes ? most : lanes) + warp - 1) / warp * warp;
     }
     index rows_ = 0, most_ = 0, lanes_ = 0;
     Buffer<T> numbers_;
@@ -42,7 +43,7 @@ private:
 
 // Defined in the CUDA pass of the file that launches the body.
 template <class Body, class T>
-void launch_rows_on_cuda(Stream& stream, index n, const Body& body, T* data, index lanes);
+void launch_rows_on_cuda(Stream& stream, index n, const Body& body, RowMemory<T>& memory);
 
 #if defined(__CUDACC__)
 
@@ -54,31 +55,33 @@ inline constexpr int kRowBlocksPerProcessor = sizeof(T) == 8 ? 2 : 4;
 
 template <class Body, class T>
 __global__ void __launch_bounds__(kRowThreadsPerBlock, kRowBlocksPerProcessor<T>)
-    row_kernel(index n, const __grid_constant__ Body body, T* data, index lanes) {
+    row_kernel(index n, const __grid_constant__ Body body, T* data, index rows, index lanes) {
     const index thread = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= lanes) return;
-    for (index i = thread; i < n; i += lanes)
-        body(T{}, i, 1, StridedRows<T>{data + thread, lanes});
+    constexpr index warp = WarpRows<T>::kLanes;
+    T* const own = data + thread / warp * (rows * warp) + thread % warp;
+    for (index i = thread; i < n; i += lanes) body(T{}, i, 1, WarpRows<T>{own});
 }
 
 template <class Body, class T>
-void launch_rows_on_cuda(Stream& stream, index n, const Body& body, T* data, index lanes) {
-    const index threads = n < lanes ? n : lanes;
+void launch_rows_on_cuda(Stream& stream, index n, const Body& body, RowMemory<T>& memory) {
+    const index threads = n < memory.lanes() ? n : memory.lanes();
     const auto blocks =
         static_cast<unsigned>((threads + kRowThreadsPerBlock - 1) / kRowThreadsPerBlock);
     row_kernel<Body, T><<<blocks, kRowThreadsPerBlock, 0,
-                          static_cast<cudaStream_t>(stream.cuda_stream())>>>(n, body, data, lanes);
+                          static_cast<cudaStream_t>(stream.cuda_stream())>>>(
+        n, body, memory.data(), memory.rows(), memory.lanes());
     CUDA_CHECK(cudaGetLastError());
 }
 
 HOST_PASS_BEGIN
 template <class T, class Body>
 void for_each_lane_in_rows(Stream& stream, index n, RowMemory<T>& memory, const Body& body) {
-    launch_rows_on_cuda<Body, T>(stream, n, body, memory.data(), memory.lanes());
+    launch_rows_on_cuda<Body, T>(stream, n, body, memory);
 }
 template <class T, class Body>
 void for_each_lane_in_rows_on_cuda(Stream& stream, index n, RowMemory<T>& memory, const Body& body) {
-    launch_rows_on_cuda<Body, T>(stream, n, body, memory.data(), memory.lanes());
+    launch_rows_on_cuda<Body, T>(stream, n, body, memory);
 }
 HOST_PASS_END
 
@@ -115,7 +118,7 @@ void for_each_lane_in_rows_on_cuda(Stream& stream, index n, RowMemory<T>& memory
     if (n <= 0) return;
     count_launch<Body>(n, steps_of(body));
     if constexpr (kHaveCuda)
-        launch_rows_on_cuda<Body, T>(stream, n, body, memory.data(), memory.lanes());
+        launch_rows_on_cuda<Body, T>(stream, n, body, memory);
 }
 
 #endif

@@ -1,5 +1,5 @@
-// Numbers of one lane by rows, where there are too many for registers: packs side by side (CPU), or every
-// `stride`-th number (CUDA).
+// Numbers of one lane by rows, where there are too many for registers: packs side by side (CPU), a warp's numbers
+// side by side (CUDA), or columns of a matrix.
 #pragma once
 
 #include "kernels/lane/lane.h"
@@ -11,6 +11,14 @@ struct PackedRows {
     L* first;
     LANE_FN L& operator[](int32 row) const { return first[row]; }
     LANE_FN PackedRows from(int32 row) const { return {first + row}; }
+};
+// Rows of a stride that is known: one instruction leads to a row, and none from it to the next.
+template <class L>
+struct WarpRows {
+    static constexpr int32 kLanes = 32;
+    L* first;
+    LANE_FN L& operator[](int32 row) const { return first[row * kLanes]; }
+    LANE_FN WarpRows from(int32 row) const { return {first + row * kLanes}; }
 };
 template <class L>
 struct StridedRows {

@@ -122,6 +122,12 @@ private:
                 Star<L, decltype(leaves)::value> star(a.group[g], rows, where);
                 star.drift_by(step);
                 star.restore_lengths_of(inverse);
+                // What is done stays where it is to the bit, however long others of its pack go on.
+                for (int k = 0; k <= decltype(leaves)::value; ++k) {
+                    const Vector<L> was = vector_at<L>(rows, a.group[g].atom[k]);
+                    Vector<L>& x = star.x[k];
+                    x = {select(d.done, was.x, x.x), select(d.done, was.y, x.y), select(d.done, was.z, x.z)};
+                }
                 star.store_to(rows, where);
             });
     }

@@ -57,9 +57,8 @@ void execute(const Kernel& kernel, Dim3 grid, Dim3 block, std::size_t dynamic_sh
 struct Coverage {
     struct Entry {
         std::vector<std::string> opcodes;  // with suffixes, of each instruction
-        std::vector<bool> executed;
-        std::uint64_t times = 0;  // instructions that lanes have executed
-        bool launched() const { return !executed.empty() && executed[0]; }
+        std::vector<std::uint64_t> executed;  // lanes that have reached it
+        bool launched() const { return !executed.empty() && executed[0] > 0; }
     };
     // By name and `digest`: texts of one name may differ.
     std::map<std::pair<std::string, std::uint64_t>, Entry> entries;

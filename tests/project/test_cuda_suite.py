@@ -157,9 +157,8 @@ class CudaSuite(unittest.TestCase):
         suite.do_program()
         self.assertEqual({"no time left"}, {s["why"] for s in suite.steps})
 
-    @unittest.skipUnless((SOURCE / "tools" / "checks" / "emulated.sh").exists(), "no emulated device")
-    def test_rehearsal(self):
-        """Every command that needs the device goes through emulated.sh; no rate is kept."""
+    def emulated_build(self, **tests):
+        """A folder that pretends to hold the emulated device, and these tests of its label."""
         build = self.dir / "build"
         script(build / "emulator" / "libcudart.so", "")
         # Fails unless the emulator's libraries come first.
@@ -167,9 +166,37 @@ class CudaSuite(unittest.TestCase):
         script(build / "microlift", first + 'while [ $# -gt 1 ]; do shift; done\n'
                'case "$1" in *.json) echo "[{\\"median\\": 1}]" > "$1";; esac')
         script(build / "tests" / "microlift_tests", first + "echo '[doctest] test cases: 4 | 4 passed'")
-        (build / "CTestTestfile.cmake").write_text(
-            'add_test(one "/bin/true")\nset_tests_properties(one PROPERTIES LABELS emulated)\n'
-            'add_test(other "/bin/false")\n')
+        (build / "CTestTestfile.cmake").write_text('add_test(other "/bin/false")\n' + "".join(
+            f'add_test({name} "{command}")\nset_tests_properties({name} PROPERTIES LABELS emulated)\n'
+            for name, command in tests.items()))
+        return build
+
+    @unittest.skipUnless((SOURCE / "tools" / "checks" / "emulated.sh").exists(), "no emulated device")
+    def test_tests_that_passed_before_a_part_was_cut_short_are_not_run_again(self):
+        ran, go = self.dir / "ran", self.dir / "go"
+        script(self.dir / "first", f"echo ran >> {ran}")
+        script(self.dir / "second", f"[ -e {go} ] || exec sleep 300")
+        build = self.emulated_build(first=self.dir / "first", second=self.dir / "second")
+        command = [self.script, self.out, "--emulated", build, "--only", "tests"]
+        suite = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end, log = time.monotonic() + 60, self.out / "tests.log"
+        while time.monotonic() < end and not (log.exists() and "Passed" in log.read_text()):
+            time.sleep(0.05)
+        suite.terminate()
+        suite.wait(60)
+        self.assertFalse((self.out / "parts" / "tests.json").exists())
+        go.touch()
+        self.assertEqual(0, run(*command).returncode)
+        self.assertEqual(["ran"], ran.read_text().split())
+        report = json.loads((self.out / "suite.json").read_text())
+        self.assertEqual(["2 passed"], [s["detail"] for s in report["steps"] if s["step"] == "tests"])
+        self.assertEqual(0, run(*command).returncode)  # it had ended: all of it once more
+        self.assertEqual(["ran", "ran"], ran.read_text().split())
+
+    @unittest.skipUnless((SOURCE / "tools" / "checks" / "emulated.sh").exists(), "no emulated device")
+    def test_rehearsal(self):
+        """Every command that needs the device goes through emulated.sh; no rate is kept."""
+        build = self.emulated_build(one="/bin/true")
         done = run(self.script, self.out, "--emulated", build)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual({"build": "skipped", "tests": "passed", "bits": "passed",

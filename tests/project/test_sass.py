@@ -5,12 +5,14 @@ import copy
 import json
 import os
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
 SOURCE = Path(os.environ.get("MICROLIFT_SOURCE", Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(SOURCE / "tools" / "checks"))
 import sass_report  # noqa: E402
+from cost import executed_code  # noqa: E402
 
 
 class MachineCode(unittest.TestCase):
@@ -62,6 +64,34 @@ class MachineCode(unittest.TestCase):
         self.assertIn("more than 85", wrong({"instructions": 85.5})[0])
         self.assertIn("in the table", " ".join(wrong({"instructions": 120})))
         self.assertIn("local memory", wrong({"stack_bytes": 24})[0])
+
+    def test_instructions_go_with_the_statements_that_they_are_of(self):
+        # A loop of three turns a lane that the assembler has unrolled by three, for 32 lanes, and what comes before it:
+        # lines 10 and 11, 20 to 22.
+        of_ptx = [(10, "ld.global.f32"), (11, "mul.wide.s32"), (20, "ld.global.f32"), (21, "fma.rn.f32"),
+                  (22, "setp.lt.s32")]
+        lanes = [32, 32, 96, 96, 96]
+        code = [("LDG.E", 10, True), ("IMAD.WIDE", 11, False)]
+        code += [("LDG.E", 20, k == 0) if n == 0 else ("FFMA", 21, False) for k in range(3) for n in range(2)]
+        code += [("ISETP.LT.AND", 22, False), ("BRA", 22, False), ("EXIT", 22, True)]
+        times = executed_code.times(code, of_ptx, lanes)
+        self.assertEqual([32, 32] + 6 * [32] + [32, 32], times[:-1])
+        self.assertEqual(96, times[-1])  # no operation that tells: as often as its statement
+
+    def test_records_and_digests_are_those_of_the_emulated_device(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "7.covered").write_text("k 5 32*2,0*1\nend\n")
+            self.assertEqual([("k", 5, [32, 32, 0])], executed_code.records(folder))
+        # FNV-1a of "a" and of nothing, each with a zero behind it.
+        self.assertEqual(0x089be207b544f1e4, executed_code.digest(["a"]))
+
+    def test_a_longer_step_of_a_molecule_is_refused(self):
+        row = {"molecule": "m", "solvent": "vacuum", "instructions": 1000.0}
+        table = {"molecules": [row]}
+        self.assertEqual([], sass_report.longer_molecules([{**row, "instructions": 1049.0}], table))
+        self.assertIn("1051 instructions a step, 1000", sass_report.longer_molecules(
+            [{**row, "instructions": 1051.0}], table)[0])
+        self.assertIn("not in the table", sass_report.longer_molecules([{**row, "solvent": "OBC2"}], table)[0])
 
 
 if __name__ == "__main__":

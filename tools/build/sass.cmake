@@ -8,10 +8,14 @@ set(cubins "")
 foreach(source ${counted})
   string(REPLACE "/" "_" name ${source})
   set(cubin ${PROJECT_BINARY_DIR}/sass/${name}.cubin)
+  set(lines "")
+  if(name MATCHES "_molecule_path\\.")  # which PTX an instruction is of: tools/checks/cost/executed_code.py
+    set(lines -lineinfo)
+  endif()
   add_custom_command(OUTPUT ${cubin}
     COMMAND ${PROJECT_SOURCE_DIR}/tools/build/nvcc_report.sh ${MICROLIFT_NVCC} -x cu -cubin -arch=sm_90
             -std=c++20 -DNDEBUG -DMICROLIFT_HAVE_CUDA=1 -I${PROJECT_SOURCE_DIR} ${MICROLIFT_CUDA_FLAGS}
-            -Xptxas=-v -MD -MF ${cubin}.d ${PROJECT_SOURCE_DIR}/${source} -o ${cubin}
+            ${lines} -Xptxas=-v -MD -MF ${cubin}.d ${PROJECT_SOURCE_DIR}/${source} -o ${cubin}
     DEPENDS ${source} DEPFILE ${cubin}.d COMMENT "Assembling the kernels of ${source}" VERBATIM)
   list(APPEND cubins ${cubin})
 endforeach()

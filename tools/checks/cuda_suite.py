@@ -41,6 +41,15 @@ TUNED = {"cuda": "seconds=0.2,repeats=5", "cpu": "seconds=0.3,repeats=1", "emula
 PEERS = {"trajectories": ["ensemble", "--trajectories", "1e7,1e4"],
          "training": ["training", "sampling", "--widths", "64", "--batches", "256,65536"]}
 TOOLS = ["memcheck", "racecheck", "initcheck"]
+STOPPED = "stopped at its bound"
+
+
+def tests_of(log):
+    """Tests of CTest that passed, and that failed, by what it has written."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    ended = re.findall(r"^ *\d+/\d+ Test +#\d+: (\S+) \.+(.*?) +[\d.]+ sec$", text, re.MULTILINE)
+    passed = [test for test, result in ended if "Passed" in result]
+    return passed, [test for test, result in ended if "Passed" not in result]
 
 
 class Suite:
@@ -91,7 +100,7 @@ class Suite:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            wrong = "stopped at its bound"
+            wrong = STOPPED
         self.at_work.discard(process)
         log.close()
         if wrong:
@@ -175,15 +184,16 @@ class Suite:
         self.record("build", wrong, seconds)
 
     def do_tests(self):
+        before = 0
         if self.mode == "cuda":
-            wrong, seconds = self.ctest("tests", ["-E", f"{PROGRAM_TESTS}|{OTHER_TESTS}"], self.bound())
+            wrong, seconds, before = self.ctest("tests", ["-E", f"{PROGRAM_TESTS}|{OTHER_TESTS}"], self.bound())
         elif self.mode == "emulated":
-            wrong, seconds = self.ctest("tests", ["-L", "emulated"], self.bound())
+            wrong, seconds, before = self.ctest("tests", ["-L", "emulated"], self.bound())
         else:
             wrong, seconds = self.run("tests", [self.build / "tests" / "microlift_tests", "--no-colors",
                                                 "--source-file=*test_devices.cpp,*test_philox.cpp"],
                                       self.bound())
-        self.record_tests("tests", wrong, seconds, self.bound())
+        self.record_tests("tests", wrong, seconds, self.bound(), before)
 
     def do_program(self):
         for name, choice in (
@@ -193,26 +203,38 @@ class Suite:
             if self.mode != "cuda" or left < 20:
                 self.skip(name, "need a GPU" if self.mode != "cuda" else "no time left")
                 continue
-            wrong, seconds = self.ctest(name, choice, left)
-            self.record_tests(name, wrong, seconds, left)
+            wrong, seconds, before = self.ctest(name, choice, left)
+            self.record_tests(name, wrong, seconds, left, before)
 
     def ctest(self, name, choice, bound):
+        """Where an earlier call was cut short, what had not passed by then; and what of them all has passed."""
+        file, log = self.dir / "parts" / f"{name}.passed", self.dir / f"{name}.log"
+        known = self.read_kept(file)
+        passed = set(known["passed"]) | set(tests_of(log)[0]) if known else set()
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({**self.here(), "passed": sorted(passed)}) + "\n", encoding="utf-8")
+        log.unlink(missing_ok=True)
+        # Records of what earlier calls executed stay where they are.
+        again = ["-E", "^(" + "|".join(map(re.escape, sorted(passed))) + ")$", "-FS", ".*"] if passed else []
+        if again and "-E" in choice:
+            again[1] += "|" + choice[choice.index("-E") + 1]
         # Each test ends a little before the step: one that hangs must not hide the others.
-        return self.run(name, ["ctest", "--test-dir", self.build, *choice, "--timeout", bound - 5,
-                               "--output-on-failure", "-j",
-                               min(CONTEXTS, len(os.sched_getaffinity(0)))], bound)
+        wrong, seconds = self.run(name, ["ctest", "--test-dir", self.build, *choice, *again, "--timeout", bound - 5,
+                                         "--output-on-failure", "-j",
+                                         min(CONTEXTS, len(os.sched_getaffinity(0)))], bound)
+        if wrong != STOPPED:
+            file.unlink()
+        return wrong, seconds, len(passed)
 
-    def record_tests(self, name, wrong, seconds, bound):
-        text = (self.dir / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-        # Those of a ctest that was stopped, too.
-        ended = re.findall(r"^ *\d+/\d+ Test +#\d+: (\S+) \.+(.*?) +[\d.]+ sec$", text, re.MULTILINE)
-        failed = [test for test, result in ended if "Passed" not in result]
-        found = re.findall(r"test cases:.*", text)
-        if not ended and not found and not wrong:
+    def record_tests(self, name, wrong, seconds, bound, before=0):
+        log = self.dir / f"{name}.log"
+        passed, failed = tests_of(log)  # those of a ctest that was stopped, too
+        found = re.findall(r"test cases:.*", log.read_text(encoding="utf-8", errors="replace"))
+        if not passed and not failed and not found and not before and not wrong:
             wrong = "no test ran"
         detail = found[-1] if found else ""
-        if ended:
-            detail = f"{len(ended) - len(failed)} passed" + "".join(f", {test} failed" for test in failed)
+        if passed or failed or before:
+            detail = f"{before + len(passed)} passed" + "".join(f", {test} failed" for test in failed)
         self.record(name, wrong, seconds, detail, bound)
 
     def machine_tests(self, *before):
@@ -304,15 +326,20 @@ class Suite:
 
     # --- parts, kept ----------------------------------------------------------------------------
 
-    def kept(self, part):
-        """What an earlier call left of a part, if it was of this device and commit; else None."""
-        file = self.dir / "parts" / f"{part}.json"
+    def here(self):
+        return {"device": self.device, "commit": suite_report.commit()}
+
+    def read_kept(self, file):
+        """What an earlier call wrote, if it was of this device and commit; else None."""
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         same = found["device"].get("name") == self.device.get("name") and found["commit"] == suite_report.commit()
         return found if same else None
+
+    def kept(self, part):
+        return self.read_kept(self.dir / "parts" / f"{part}.json")
 
     def work(self, part):
         self.part, self.steps, self.benchmarks, self.peers = part, [], [], {}
@@ -323,8 +350,8 @@ class Suite:
         folder = self.dir / "parts"
         folder.mkdir(exist_ok=True)
         (folder / f"{part}.json").write_text(json.dumps(
-            {"device": self.device, "commit": suite_report.commit(), "steps": self.steps,
-             "benchmarks": self.benchmarks, "peers": self.peers}, indent=1) + "\n", encoding="utf-8")
+            {**self.here(), "steps": self.steps, "benchmarks": self.benchmarks, "peers": self.peers},
+            indent=1) + "\n", encoding="utf-8")
 
     def collect(self):
         """All parts that there are, as one."""

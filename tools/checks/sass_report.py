@@ -2,15 +2,18 @@
 """What the compiled kernels can reach on an H100, without one: disassembles what the build's target `sass`
 made, finds the loop over steps of each trajectory kernel in the fast mathematics, also of a formula compiled at
 run time, and counts its instructions a trajectory-step by pipe. Of the fused network kernels it counts
-tensor-core instructions, registers and local memory.
+tensor-core instructions, registers and local memory. A molecule's step is a walk through tables: how often it
+executes each instruction is counted on the emulated device.
 
-usage: sass_report.py BUILD [--tools | --check | --write]
-  BUILD    a build folder with the CUDA backend, its tests and the target sass, or an object or cubin file
-  --tools  only say whether the disassembler is there
-  --check  compare with bench/results/sass.json: exit status 1 where a kernel takes over 5 % more
-           instructions a step than there, or the Müller-Brown step over 85, a kernel of the library that LOCAL
-           does not name uses local memory, or one of a network has no tensor-core instruction
-  --write  write bench/results/sass.json and sass.md
+usage: sass_report.py BUILD [--tools | --check | --write] [--executed COMMAND…]
+  BUILD       a build folder with the CUDA backend, its tests and the target sass, or an object or cubin file
+  --tools     only say whether the disassembler is there
+  --check     compare with bench/results/sass.json: exit status 1 where a kernel takes over 5 % more
+              instructions a step than there, or the Müller-Brown step over 85, a kernel of the library that LOCAL
+              does not name uses local memory, or one of a network has no tensor-core instruction
+  --write     write bench/results/sass.json and sass.md
+  --executed  count steps of a molecule, too, by small runs of this command on the emulated device
+              (tools/checks/emulated.sh BUILD BUILD/microlift); --write keeps the table's without it
 
 Needs cuobjdump and nvdisasm: from the CUDA toolkit, from PATH, or from PyPI (nvidia-cuda-cuobjdump and
 nvidia-cuda-nvdisasm; tools/build/disassembler.sh BUILD installs them into the build folder). Exit status
@@ -160,7 +163,14 @@ def row(info, instructions, resources):
     held = -(-registers // 8) * 8 * THREADS  # registers of a block
     blocks = min(REGISTERS // held, WARPS * 32 // THREADS, BLOCKS)
     per_step = {pipe: loop.pipes[pipe] / steps for pipe in PIPES}
-    total = len(loop.opcodes) / steps
+    return {**info, **bounds(per_step), "registers": registers,
+            "stack_bytes": resources.get("STACK", 0), "local_instructions": local_instructions(instructions),
+            "warps_of_64": blocks * THREADS // 32}
+
+
+def bounds(per_step):
+    """Instructions of a step by pipe, and the steps a second at most that follow."""
+    total = sum(per_step.values())
     limits = {"issue": PROCESSORS * SCHEDULERS * 32 * CLOCK / total}
     for pipe, lanes in LANES.items():
         if per_step[pipe]:
@@ -168,11 +178,9 @@ def row(info, instructions, resources):
     # The integer products run on half of the FMA lanes.
     limits["fma"] = PROCESSORS * 128 * CLOCK / (per_step["fma"] + 2 * per_step["imad"])
     binding = min(limits, key=limits.get)
-    return {**info, "instructions": round(total, 2),
-            **{pipe: round(per_step[pipe], 2) for pipe in PIPES}, "registers": registers,
-            "stack_bytes": resources.get("STACK", 0), "local_instructions": local_instructions(instructions),
-            "warps_of_64": blocks * THREADS // 32, "ceiling_steps_per_second": limits[binding],
-            "issue_ceiling_steps_per_second": limits["issue"], "bound_by": binding}
+    return {"instructions": round(total, 2), **{pipe: round(per_step[pipe], 2) for pipe in PIPES},
+            "ceiling_steps_per_second": limits[binding], "issue_ceiling_steps_per_second": limits["issue"],
+            "bound_by": binding}
 
 
 def demangled(names):
@@ -256,6 +264,22 @@ def draw_rows(path, cuobjdump):
             yield {"draw": DRAWS[m[1]], "instructions": last + 1 - first, "registers": resources["REG"]}
 
 
+def molecule_rows(build, command, cuobjdump, nvdisasm):
+    """Steps of alanine dipeptide (tools/checks/cost/molecules.py)."""
+    from cost import molecules
+    for solvent, (kernel, executed) in molecules.count(build, command, nvdisasm).items():
+        per_step = dict.fromkeys(PIPES, 0.0)
+        for opcode, times in executed:
+            per_step[pipe_of(opcode)] += times
+        readable, = demangled([kernel])
+        instructions, resources = next(
+            rest for name, *rest in functions_of(build / "sass" / f"{molecules.SOURCE}.cubin", cuobjdump)
+            if name == readable)
+        yield {"molecule": "alanine dipeptide", "solvent": solvent, **bounds(per_step),
+               "code": len(instructions), "registers": resources["REG"],
+               "stack_bytes": resources.get("STACK", 0), "local_instructions": local_instructions(instructions)}
+
+
 def struct_of(name):
     """The struct that a launch took, of a kernel's demangled name; of another library's kernel its own name."""
     name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
@@ -297,7 +321,7 @@ def local_memory(r):
     return f"{r['stack_bytes']} B" if r["local_instructions"] or r["stack_bytes"] else "none"
 
 
-def markdown(rows, networks, draws, compiler):
+def markdown(rows, networks, draws, molecules, compiler):
     head = ["kernel", "instructions", "FMA", "IMAD", "ALU", "SFU", "memory", "control", "uniform",
             "registers", "local memory", "warps of 64", "steps/s at most", "bound by"]
     out = ["# Kernels on the H100, counted in their machine code", "",
@@ -310,6 +334,15 @@ def markdown(rows, networks, draws, compiler):
         cells += [str(r["registers"]), local_memory(r), str(r["warps_of_64"]),
                   f"{r['ceiling_steps_per_second']:.2e}", r["bound_by"]]
         out.append("| " + " | ".join(cells) + " |")
+    out += ["", "Molecules: a step of a replica, rigid bonds to hydrogens, one biased dihedral angle; how often each "
+            "instruction is executed was counted on the emulated device.", "",
+            "| molecule | instructions | " + " | ".join(head[2:9]) + " | in the code | registers | local memory | "
+            "steps/s at most | bound by |", "| --- |" + " ---: |" * 10 + " --- | ---: | --- |"]
+    for r in molecules:
+        out.append(f"| {r['molecule']}, {r['solvent']} | {r['instructions']:.0f} | "
+                   + " | ".join(f"{r[p]:.0f}" for p in PIPES)
+                   + f" | {r['code']} | {r['registers']} | {local_memory(r)} | "
+                   f"{r['ceiling_steps_per_second']:.2e} | {r['bound_by']} |")
     out += ["", "Fused kernels of the networks (`nn/generators/gan_tiles.h`); 256 threads a block.", "",
             "| kernel | precision | instructions in the code | of tensor cores | registers | "
             "local memory |", "| --- | --- | ---: | ---: | ---: | --- |"]
@@ -321,6 +354,20 @@ def markdown(rows, networks, draws, compiler):
             "| --- | ---: | ---: |"]
     out += [f"| {r['draw']} | {r['instructions']} | {r['registers']} |" for r in draws]
     return "\n".join(out) + "\n"
+
+
+def longer_molecules(molecules, table):
+    """What a molecule's step takes more than in the table, as lines."""
+    old = {(r["molecule"], r["solvent"]): r for r in table.get("molecules", [])}
+    wrong = []
+    for r in molecules:
+        name = (r["molecule"], r["solvent"])
+        if name not in old:
+            wrong.append(f"{', '.join(name)}: not in the table; write it anew")
+        elif r["instructions"] > TOLERANCE * old[name]["instructions"]:
+            wrong.append(f"{', '.join(name)}: {r['instructions']:.0f} instructions a step, "
+                         f"{old[name]['instructions']:.0f} in the table")
+    return wrong
 
 
 def check(rows, networks, table):
@@ -359,6 +406,7 @@ def main():
     parser.add_argument("--tools", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--executed", nargs="+", metavar="COMMAND")
     options = parser.parse_args()
     cuobjdump, nvdisasm = (find_tool(name, options.build) for name in ("cuobjdump", "nvdisasm"))
     if not cuobjdump or not nvdisasm:
@@ -387,16 +435,18 @@ def main():
     m = re.search(r"release .*", version.stdout)
     compiler = "nvcc " + m[0] if m else "nvcc"
     draws = sorted((r for path in paths for r in draw_rows(path, cuobjdump)), key=lambda r: r["draw"])
-    print(markdown(rows, networks, draws, compiler))
+    table = json.loads((RESULTS / "sass.json").read_text())
+    molecules = table.get("molecules", []) if not options.executed else list(
+        molecule_rows(options.build, options.executed, cuobjdump, nvdisasm))
+    text = markdown(rows, networks, draws, molecules, compiler)
+    print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "sass.md").write_text(markdown(rows, networks, draws, compiler))
+        (RESULTS / "sass.md").write_text(text)
         (RESULTS / "sass.json").write_text(
-            json.dumps({"compiler": compiler, "kernels": rows, "networks": networks, "draws": draws},
-                       indent=1) + "\n")
+            json.dumps({"compiler": compiler, "kernels": rows, "networks": networks, "draws": draws,
+                        "molecules": molecules}, indent=1) + "\n")
     if options.check:
-        table = json.loads((RESULTS / "sass.json").read_text())
-        wrong = check(rows, networks, table)
+        wrong = check(rows, networks, table) + longer_molecules(molecules, table)
         if options.build.is_dir():
             wrong += beyond_registers(in_local_memory(paths, cuobjdump))
         for line in wrong:

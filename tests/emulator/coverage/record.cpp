@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "tests/emulator/fault.h"
 
@@ -13,6 +14,21 @@ namespace {
 
 const char kSuffix[] = ".covered";
 
+// "32*7,0*1": of seven instructions 32 lanes each, of one none.
+std::vector<std::uint64_t> lanes_of(const std::string& runs, const std::string& file) {
+    std::vector<std::uint64_t> lanes;
+    std::istringstream in(runs);
+    std::uint64_t each = 0, count = 0;
+    char times = 0, comma = ',';
+    while (comma == ',' && in >> each >> times >> count && times == '*') {
+        lanes.insert(lanes.end(), count, each);
+        comma = 0;
+        in >> comma;
+    }
+    if (comma != 0 || !in.eof()) throw Fault(file + " is no record of what was executed");
+    return lanes;
+}
+
 }  // namespace
 
 void write_coverage(const std::string& folder, const Coverage& coverage) {
@@ -21,9 +37,13 @@ void write_coverage(const std::string& folder, const Coverage& coverage) {
     std::ofstream out(file);
     for (const auto& [key, entry] : coverage.entries) {
         if (!entry.launched()) continue;
-        std::string bits;
-        for (const bool executed : entry.executed) bits += executed ? '1' : '0';
-        out << key.first << " " << key.second << " " << entry.times << " " << bits << "\n";
+        out << key.first << " " << key.second << " ";
+        const std::vector<std::uint64_t>& lanes = entry.executed;
+        for (std::size_t k = 0, n = 0; k < lanes.size(); k += n) {
+            for (n = 1; k + n < lanes.size() && lanes[k + n] == lanes[k];) ++n;
+            out << (k ? "," : "") << lanes[k] << "*" << n;
+        }
+        out << "\n";
     }
     out << "end\n";
     if (!out.flush()) throw Fault(file.string() + " cannot be written");
@@ -35,21 +55,19 @@ bool read_coverage(const std::string& folder, Coverage& into) {
     for (const auto& file : std::filesystem::directory_iterator(folder, none)) {
         if (file.path().extension() != kSuffix) continue;
         std::ifstream in(file.path());
-        std::string name, bits;
-        std::uint64_t digest = 0, times = 0;
+        std::string name, runs;
+        std::uint64_t digest = 0;
         while (in >> name && name != "end") {
-            if (!(in >> digest >> times >> bits) || bits.find_first_not_of("01") != bits.npos)
-                throw Fault(file.path().string() + " is no record of what was executed");
+            if (!(in >> digest >> runs)) throw Fault(file.path().string() + " is no record of what was executed");
+            std::vector<std::uint64_t> lanes = lanes_of(runs, file.path().string());
             Coverage::Entry& entry = into.entries[{name, digest}];
             if (entry.executed.empty()) {
-                entry.opcodes.resize(bits.size());
-                entry.executed.resize(bits.size());
+                entry.opcodes.resize(lanes.size());
+                entry.executed.resize(lanes.size());
             }
-            if (entry.executed.size() != bits.size())
+            if (entry.executed.size() != lanes.size())
                 throw Fault(file.path().string() + ": another length of " + name);
-            entry.times += times;
-            for (std::size_t k = 0; k < bits.size(); ++k)
-                if (bits[k] == '1') entry.executed[k] = true;
+            for (std::size_t k = 0; k < lanes.size(); ++k) entry.executed[k] += lanes[k];
         }
         if (name != "end") throw Fault(file.path().string() + " ends early");
         any = true;

@@ -113,6 +113,39 @@ iterations = 1
 jump = 20
 discard = 0
 """
+# Rigid bonds, heat, a generator whose states are wild and go down before they are healed, weights of its states.
+MOLECULE = f"""\
+[system]
+kind = "molecule"
+topology = "{SOURCE}/bench/data/ala2.prmtop"
+coordinates = "{SOURCE}/bench/data/ala2.inpcrd"
+constraints = "h_bonds"
+temperature = 300.0
+[cv]
+variables = [{{ name = "phi", kind = "dihedral", atoms = [4, 6, 8, 14] }}]
+[integrator]
+dt = 0.002
+friction = 10.0
+""" + umbrella(-3.141592653589793, 3.141592653589793, 4, 50.0, replicas=4, heat=600.0, heat_steps=20, equilibrate=20,
+               steps=80, stride=10) + """\
+[estimate]
+bins = 6
+blocks = 8
+[generator]
+kind = "flow"
+generator_widths = [8]
+batch = 32
+iterations = 2
+validate_every = 1
+validation_states = 16
+flow_steps = 2
+precision = "fp32"
+[lifting]
+values = 1
+states = 100
+heal_steps = 1
+proposals = 16
+"""
 
 
 def plain(value):
@@ -199,6 +232,12 @@ class Runs(Scratch):
                 x, y = np.load(self.dir / "a.npy"), np.load(self.dir / "c.npy")
                 self.assertEqual(x.shape, (64, 2))
                 self.assertLess(np.abs(x - y).max(), 2e-5)
+
+    def test_molecules_have_the_bits_of_the_cpu(self):
+        cpu, cuda = self.go(MOLECULE, "molecule", *CPU), self.go(MOLECULE, "molecule_cuda", *PORTABLE)
+        self.assertIn("lifted.h5/healed_000", self.same(cpu, cuda))
+        for file in ("generator.safetensors", "lifted.dcd"):
+            self.assertEqual((cpu / file).read_bytes(), (cuda / file).read_bytes(), file)
 
     def test_a_run_goes_on_from_machine_to_machine(self):
         """Stopped on one, resumed on either: the bits of the whole run."""

@@ -8,6 +8,7 @@
 #include "sampling/molecule/files/read_molecule.h"
 #include "tests/sampling/molecule/molecule_data.h"
 #include "tests/sampling/molecule/random_molecule.h"
+#include "tests/sampling/molecule/star_molecule.h"
 #include "tests/support/devices.h"
 
 namespace microlift {
@@ -68,6 +69,9 @@ TEST_CASE("a molecule's way to its minimum is the same on every device") {
     solvated.molecule.restraints.push_back({0, 100.0, {0.1, 0.2, 0.3}});
     RandomMolecule large(kMostStored + 3, 5, SolventKind::gbn, 0.9);  // whose pairs are not stored
     for (Atom& atom : large.molecule.atoms) atom.mass = 12;
+    StarMolecule stars;  // of every size, pulled away one by one
+    for (index atom = 0; atom < StarMolecule::kAtoms; atom += 2)
+        stars.molecule.restraints.push_back({atom, 300.0, {1.3, 1.9, -0.8}});
     const auto go = [&]<class T>(T, const Device& device, const Molecule& molecule,
                                  const std::vector<double>& position, index iterations) {
         Stream stream(device);
@@ -96,7 +100,52 @@ TEST_CASE("a molecule's way to its minimum is the same on every device") {
         same(device, vacuum.molecule, vacuum.position, 20);
         same(device, solvated.molecule, solvated.position, 20);
         same(device, large.molecule, large.x, 2);
+        same(device, stars.molecule, stars.x, 20);
     }
+}
+
+TEST_CASE("a state goes down the same way whatever goes down beside it") {
+    MoleculeFiles files;
+    files.topology = molecule_data_path("ala2.prmtop");
+    files.coordinates = molecule_data_path("ala2.inpcrd");
+    files.rigid_hydrogen_bonds = true;
+    const LoadedMolecule loaded = read_molecule(files);
+    constexpr std::size_t states = 21;  // not whole packs
+    const std::size_t dim = loaded.position.size();
+    std::vector<float> x(dim * states);
+    for (std::size_t k = 0; k < dim; ++k)
+        for (std::size_t t = 0; t < states; ++t)
+            x[k * states + t] = static_cast<float>(
+                loaded.position[k] + 4e-4 * static_cast<double>(t) * std::sin(static_cast<double>(k * 7 + t)));
+    const auto go = [&](const Device& device, std::size_t first, std::size_t n) {
+        Stream stream(device);
+        std::vector<float> own;
+        for (std::size_t k = 0; k < dim; ++k)
+            own.insert(own.end(), x.begin() + static_cast<std::ptrdiff_t>(k * states + first),
+                       x.begin() + static_cast<std::ptrdiff_t>(k * states + first + n));
+        const auto count = static_cast<index>(n);
+        Buffer<float> at(device, static_cast<index>(own.size())), energy(device, count), largest(device, count);
+        copy_to_device(stream, at.span(), own.data());
+        MinimizeSettings settings;
+        settings.iterations = 60;
+        settings.tolerance = 400;
+        minimize(stream, loaded.molecule, at.span(), count, count, energy.span(), largest.span(), settings);
+        std::vector<float> all = to_host(stream, std::as_const(at).span());
+        for (const Buffer<float>* more : {&energy, &largest}) {
+            const std::vector<float> values = to_host(stream, more->span());
+            all.insert(all.end(), values.begin(), values.end());
+        }
+        return all;
+    };
+    std::vector<float> alone((dim + 2) * states);
+    std::size_t done = 0;
+    for (std::size_t t = 0; t < states; ++t) {
+        const std::vector<float> one = go(Device::cpu(1), t, 1);
+        for (std::size_t k = 0; k < one.size(); ++k) alone[k * states + t] = one[k];
+        done += one.back() <= 400;
+    }
+    CHECK(done > 4);  // one after another, as they begin further and further up
+    for (const Device& device : test_devices()) CHECK(go(device, 0, states) == alone);
 }
 
 TEST_CASE("Lennard-Jones clusters have their known energies") {

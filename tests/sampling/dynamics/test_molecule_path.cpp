@@ -13,6 +13,7 @@
 #include "tests/sampling/molecule/molecule_data.h"
 #include "tests/sampling/molecule/random_molecule.h"
 #include "tests/sampling/molecule/reference_energy.h"
+#include "tests/sampling/molecule/star_molecule.h"
 #include "tests/support/devices.h"
 
 namespace microlift {
@@ -374,20 +375,8 @@ TEST_CASE("a peptide takes the same steps on every machine in portable mathemati
 
 // Rigid stars of no leaf to four, far from the origin, for as long as it takes to bring their centre back.
 TEST_CASE("stars of every size take the same steps on every machine in portable mathematics, about the origin") {
-    const double c = 0.1 / std::sqrt(3.0);
-    const double leaf[4][3] = {{c, c, c}, {c, -c, -c}, {-c, c, -c}, {-c, -c, c}};
-    Molecule m = chain_of(15, 1);
-    std::vector<double> start;
-    for (index star = 0, atom = 0; star < 5; ++star) {
-        const index centre = atom++;
-        m.atoms[static_cast<std::size_t>(centre)].mass = 14;
-        const double at[3] = {1 + 0.4 * static_cast<double>(star), 2, -1};
-        start.insert(start.end(), at, at + 3);
-        for (index k = 0; k < star; ++k) {
-            m.rigid_bonds.push_back({{centre, atom++}, 0.1});
-            for (int d = 0; d < 3; ++d) start.push_back(at[d] + leaf[k][d]);
-        }
-    }
+    const StarMolecule stars;
+    const Molecule& m = stars.molecule;
     for (const bool portable : {true, false})
         for (const MoleculeScheme scheme : {MoleculeScheme::lf_middle, MoleculeScheme::baoab}) {
             CAPTURE(portable);
@@ -395,7 +384,7 @@ TEST_CASE("stars of every size take the same steps on every machine in portable 
             std::vector<float> expected;
             for (const Device& device : test_devices()) {
                 const bool turns = scheme == MoleculeScheme::lf_middle;  // its steps cost less
-                Run run(device, m, {scheme, 0.001, 1, 300, {}, portable}, 3, {start}, 1);
+                Run run(device, m, {scheme, 0.001, 1, 300, {}, portable}, 3, {stars.x}, 1);
                 run.ensemble.advance(turns ? 1026 : 3);
                 const std::vector<float> found = run.ensemble.save_state(), rows = run.x();
                 if (expected.empty()) expected = found;
@@ -404,7 +393,7 @@ TEST_CASE("stars of every size take the same steps on every machine in portable 
                     const std::vector<double> x = state(rows, 3, t);
                     for (const auto& b : m.rigid_bonds)
                         CHECK(std::abs(bond(x, static_cast<std::size_t>(b.atoms[0]),
-                                            static_cast<std::size_t>(b.atoms[1])) / 0.1 - 1) < 1e-5);
+                                            static_cast<std::size_t>(b.atoms[1])) / StarMolecule::kLength - 1) < 1e-5);
                     // Two steps after it was there: five atoms of mass 14 and ten of mass 1 go 2e-4 nm a step.
                     double centre[3] = {};
                     for (std::size_t k = 0; k < x.size(); ++k) centre[k % 3] += x[k] / 15;

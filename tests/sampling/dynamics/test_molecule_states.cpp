@@ -1,6 +1,7 @@
 // What is done to many states of a molecule outside its time loop.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -93,6 +94,39 @@ TEST_CASE("dihedral angles are set exactly, and no bond, angle or chirality chan
             // N, C and CB about CA: an improper dihedral angle has the sign of the hand.
             CHECK(reference_dihedral(x, {8, 6, 14, 10}) ==
                   doctest::Approx(reference_dihedral(before, {8, 6, 14, 10})).epsilon(1e-4));
+        }
+    }
+}
+
+TEST_CASE("what is done to states has the same bits on every machine") {
+    std::vector<std::vector<float>> expected;
+    for (const Device& device : test_devices()) {
+        States s(device);
+        std::vector<std::vector<float>> found;
+        const auto keep = [&](Span<const float> values) { found.push_back(to_host(s.stream, values)); };
+        std::vector<float> x = columns(s.loaded), target;
+        for (std::size_t k = 0; k < x.size(); ++k) x[k] += 0.01f * std::sin(static_cast<float>(k % 1009));
+        copy_to_device(s.stream, s.x.span(), x.data());
+        s.states.restore_bonds(s.stream, kStates, s.x.span(), kStates);
+        keep(std::as_const(s.x).span());
+        for (index i = 0; i < 2 * kStates; ++i) target.push_back(static_cast<float>(-3.1 + 0.04 * static_cast<double>(i)));
+        Buffer<float> aim(device, 2 * kStates), v(device, s.x.size()), force(device, s.x.size()),
+            energy(device, kStates);
+        copy_to_device(s.stream, aim.span(), target.data());
+        s.states.set_cvs(s.stream, std::as_const(aim).span(), kStates, kStates, s.x.span(), kStates);
+        keep(std::as_const(s.x).span());
+        s.states.draw_velocities(s.stream, 3, kStreamVelocity, 0, kStates, v.span());
+        keep(std::as_const(v).span());
+        s.states.evaluate(s.stream, std::as_const(s.x).span(), kStates, kStates, force.span(), energy.span());
+        keep(std::as_const(force).span());
+        keep(std::as_const(energy).span());
+        if (expected.empty()) expected = found;
+        for (std::size_t k = 0; k < found.size(); ++k) {
+            CAPTURE(k);
+            float apart = 0;
+            for (std::size_t i = 0; i < found[k].size(); ++i)
+                apart = std::max(apart, std::fabs(found[k][i] - expected[k][i]));
+            CHECK(apart == 0.0f);
         }
     }
 }

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import sass_report
+from cost import executed_code
 
 ROOT = Path(__file__).resolve().parents[3]
 JOB = ROOT / "tools" / "examples" / "muller_brown.toml"
@@ -35,11 +36,11 @@ ENOUGH = {("closure.passages", "PassageBody<TableSystem"): 4096}
 FIXED = {"coupling.rounds": 0, "umbrella.stride": 250, "umbrella.exchange": 500}
 
 
-def run_once(command, sizes, folder, job=JOB, **environment):
+def run_once(command, sizes, folder, job=JOB, fixed=FIXED, **environment):
     """[{stage, steps, waits, …, kernels}] of one run."""
     file, out = Path(folder) / "launches", Path(folder) / "out"
     file.unlink(missing_ok=True)
-    settings = [f"--set={key}={value}" for key, value in {**FIXED, **sizes}.items()]
+    settings = [f"--set={key}={value}" for key, value in {**fixed, **sizes}.items()]
     subprocess.run([*command, "run", str(job), "-o", str(out), "--force", *settings], check=True,
                    env={**os.environ, "MICROLIFT_LAUNCHES": str(file), **environment}, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
@@ -75,19 +76,19 @@ def executed(command, kernels):
         job.write_text("".join(s for s in sections if not s.startswith(("[generator]", "[coupling]"))),
                        encoding="utf-8")
         sizes = {key: small for key, (small, _) in SIZES.items() if not key.startswith(("generator.", "lifting."))}
-        lines = run_once(command, {**sizes, "closure.passage_steps": 20000}, folder, job, EMULATOR_COVERAGE=folder)
+        lines = run_once(command, {**sizes, "closure.passage_steps": 20000}, folder, job,
+                         EMULATOR_COVERAGE=folder)
         steps = {}
         for (_, what, kernel), value in figures(lines).items():
             if what == "steps" and kernel.startswith(kernels):
                 steps[kernel] = steps.get(kernel, 0) + value
-        records = [line.split() for file in Path(folder).glob("*.covered")
-                   for line in file.read_text(encoding="utf-8").splitlines() if line != "end"]
+        records = executed_code.records(folder)
     names = [short(name) for name in sass_report.demangled([record[0] for record in records])]
     shares = {}
-    for name, (_, _, times, code) in zip(names, records):
+    for name, (_, _, lanes) in zip(names, records):
         for kernel, taken in steps.items():
             if f"<{kernel}," in name and taken:
-                shares[kernel] = shares.get(kernel, 0) + int(times) / taken / len(code)
+                shares[kernel] = shares.get(kernel, 0) + sum(lanes) / taken / len(lanes)
     return shares
 
 

@@ -14,9 +14,7 @@ void Coverage::add(const std::string& name, Entry entry) {
     const std::uint64_t sum = digest(entry.opcodes);
     const auto [found, isnew] = entries.try_emplace({name, sum}, std::move(entry));
     if (isnew) return;
-    found->second.times += entry.times;
-    for (std::size_t k = 0; k < entry.executed.size(); ++k)
-        if (entry.executed[k]) found->second.executed[k] = true;
+    for (std::size_t k = 0; k < entry.executed.size(); ++k) found->second.executed[k] += entry.executed[k];
 }
 
 std::set<std::string> Coverage::held() const {

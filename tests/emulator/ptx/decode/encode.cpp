@@ -68,7 +68,7 @@ std::unique_ptr<Program> encode(const Draft& draft) {
         program->code.push_back(i);
         program->opcodes.push_back(item.opcode);
     }
-    program->reached.assign(program->code.size() + 1, 0);
+    program->entered.assign(program->code.size() + 1, 0);
     return program;
 }
 

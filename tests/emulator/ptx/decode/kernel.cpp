@@ -1,7 +1,7 @@
 #include "tests/emulator/ptx/decode/kernel.h"
 
 #include <algorithm>
-#include <atomic>
+#include <utility>
 
 #include "tests/emulator/ptx/decode/opcode.h"
 
@@ -58,7 +58,7 @@ std::string_view Kernel::line(int number) const {
 
 bool Kernel::launched() const {
     const std::lock_guard lock(mutex_);
-    return program_ && program_->reached[0];
+    return program_ && program_->entered[0] > 0;
 }
 
 void Kernel::cover(Coverage& into) const {
@@ -69,13 +69,12 @@ void Kernel::cover(Coverage& into) const {
             if (!s.opcode.empty()) found.opcodes.emplace_back(s.opcode);
         found.executed.resize(found.opcodes.size());
     } else {
-        found.times = std::atomic_ref(program_->executed);
-        bool reached = false;
+        std::uint64_t lanes = 0;
         for (std::size_t k = 0; k < program_->code.size(); ++k) {
-            if (begins(*program_, k)) reached = program_->reached[k];
+            if (begins(*program_, k)) lanes = program_->entered[k];
             if (program_->opcodes[k].empty()) continue;
             found.opcodes.emplace_back(program_->opcodes[k]);
-            found.executed.push_back(reached);
+            found.executed.push_back(lanes);
         }
     }
     into.add(name(), std::move(found));
@@ -91,6 +90,8 @@ std::unique_ptr<Block> Kernel::take_block() const {
 
 void Kernel::keep_block(std::unique_ptr<Block> block) const {
     const std::lock_guard lock(mutex_);
+    for (std::size_t k = 0; k < block->entered.size(); ++k)
+        program_->entered[k] += std::exchange(block->entered[k], 0);
     if (kept_.size() < 4) kept_.push_back(std::move(block));
 }
 

@@ -16,8 +16,7 @@ class Symbols;
 struct Program {
     std::vector<Instruction> code;
     std::vector<std::string_view> opcodes;      // of each instruction; "" for those of the decoder
-    mutable std::vector<std::uint8_t> reached;  // set where a run of instructions begins
-    mutable std::uint64_t executed = 0;         // instructions, of all lanes together
+    mutable std::vector<std::uint64_t> entered;  // of blocks that have run, as theirs
     std::vector<std::unique_ptr<std::uint32_t[]>> lists;
     std::vector<std::unique_ptr<std::int32_t[]>> tables;  // of indirect branches
     std::size_t file_bytes = 0;                           // registers of a warp

@@ -109,10 +109,7 @@ void run_block(Block& b, const Program& program, std::uint64_t seed) {
                 continue;  // it has returned, or waits
             const Instruction* at = begun ? w->barrier + 1 : b.code;
             w->barrier = nullptr;
-            while (at) {
-                b.executed += static_cast<std::uint64_t>(std::popcount(w->active));
-                at = at->run(*w, at);
-            }
+            while (at) at = at->run(*w, at);
         }
         begun = true;
     } while (release(b));
@@ -171,7 +168,6 @@ struct Launch {
                 if (n < error_at) error = std::current_exception(), error_at = n;
             }
         }
-        std::atomic_ref(program.executed) += std::exchange(b.executed, 0);
         kernel.keep_block(std::move(block));
     }
 };

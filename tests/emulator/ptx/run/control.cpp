@@ -97,8 +97,9 @@ const Instruction* settle(Warp& w, const Instruction* at) {
 }
 
 const Instruction* join(Warp& w, const Instruction* i) {
-    w.block->reached[i - w.block->code] = 1;
-    return i < w.next ? i + 1 : settle(w, i);
+    if (i >= w.next) return settle(w, i);  // and again
+    count_lanes(w, i, w.active);
+    return i + 1;
 }
 
 const Instruction* branch(Warp& w, const Instruction* i) {
@@ -117,8 +118,8 @@ const Instruction* branch_if(Warp& w, const Instruction* i) {
     const std::uint32_t taken = holding(w, i), not_taken = w.active & ~taken;
     const Instruction *target = i + i->immediate, *to = target;
     if (not_taken) {
-        w.block->reached[i + 1 - w.block->code] = 1;
         to = i + 1;
+        if (to->run != join) count_lanes(w, to, not_taken);
         if (taken) {
             const bool back = target < to;
             put(w, back ? to : target, back ? not_taken : taken, 0);

@@ -8,6 +8,12 @@
 
 namespace emulator {
 
+// Lanes that begin a run of instructions here.
+inline void count_lanes(Warp& w, const Instruction* at, std::uint32_t lanes) {
+    w.block->entered[static_cast<std::size_t>(at - w.block->code)] +=
+        static_cast<std::uint64_t>(std::popcount(lanes));
+}
+
 // d[i] = f(i) for the active lanes. f is called for the others as well: it may not fail for any
 // input.
 template <class D, class F>

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/emulator/fault.h"
+#include "tests/emulator/ptx/run/lanes.h"
 
 namespace emulator {
 
@@ -63,7 +64,7 @@ void prepare(Block& b, const Program& program, Dim3 grid, Dim3 size, std::size_t
     const int threads = static_cast<int>(size.x * size.y * size.z),
               warps = (threads + kLanes - 1) / kLanes;
     b.code = program.code.data();
-    b.reached = program.reached.data();
+    b.entered.resize(program.entered.size());
     b.size = size;
     b.dynamic_shared = dynamic_shared;
     b.shared_bytes = program.shared_bytes + dynamic_shared;
@@ -111,11 +112,11 @@ void start(Block& b, const Program& program) {
         w.barrier = nullptr;
         w.syncs = 0;
         w.set_active(w.alive);
+        count_lanes(w, b.code, w.active);
         for (const Program::Special& s : program.specials)
             if (s.name.starts_with("%ctaid"))
                 fill<std::uint32_t>(w, s.slot, special(b, w, 0, s.name));
     }
-    b.reached[0] = 1;
 }
 
 }  // namespace emulator

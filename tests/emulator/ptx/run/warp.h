@@ -81,8 +81,7 @@ Bytes aligned_bytes(std::size_t n);
 struct Block {
     const Kernel* kernel = nullptr;
     const Instruction* code = nullptr;
-    std::uint8_t* reached = nullptr;
-    std::uint64_t executed = 0;  // instructions, of all its lanes
+    std::vector<std::uint64_t> entered;  // lanes that have begun a run of instructions, where it begins
     Dim3 grid, size, index;
     int threads = 0;
     std::vector<Warp> warps;
