@@ -41,6 +41,16 @@ auto of_key(const char* key, const Work& work) {
     }
 }
 
+// KeyError where the file that a key names is not the one whose checksum is given, if one is.
+inline void check_checksum(const std::string& key, const std::string& file, const std::string& checksum,
+                           const std::string& given) {
+    if (given.empty() || checksum == given) return;
+    throw KeyError(key,
+                   "key '" + key + "' names the file '" + file + "', whose checksum is " + checksum +
+                       ", not " + given + ": it is another file, or was altered",
+                   "put the file back, or leave its checksum out to use this one");
+}
+
 // "3 values for 2 variables": KeyError unless there are so many.
 inline std::string count_of(std::size_t n, const char* thing) {
     return std::to_string(n) + " " + thing + (n == 1 ? "" : "s");

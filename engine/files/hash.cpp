@@ -101,4 +101,10 @@ std::string Hash64::digits() const {
     return text;
 }
 
+std::string checksum_of(std::string_view content) {
+    Hash64 hash;
+    hash.add(content.data(), content.size());
+    return hash.digits();
+}
+
 }  // namespace microlift

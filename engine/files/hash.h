@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace microlift {
 
@@ -21,5 +22,7 @@ private:
     unsigned char pending_[32];
     std::size_t held_ = 0;
 };
+
+std::string checksum_of(std::string_view content);  // its XXH64 in digits
 
 }  // namespace microlift

@@ -143,37 +143,48 @@ void ReducedModel::displacement(const std::vector<double>& start, double tau,
 
 // --- how far the ends and the mesh can be trusted ------------------------------------------------
 
+std::vector<double> ReducedModel::unit_noise_lengths() const {
+    std::vector<double> s{0};
+    for (std::size_t i = 1; i < d_.size(); ++i)
+        s.push_back(s.back() + 0.5 * width_ * (1 / std::sqrt(d_[i - 1]) + 1 / std::sqrt(d_[i])));
+    return s;
+}
+
 ReducedModel ReducedModel::beyond_ends() const {
     constexpr double kEnough = 30;  // kT above the end, where next to nothing is
     ReducedModel m = *this;
     if (ring()) return m;
-    // Drift over D along the way out, so far beyond an end. Of a density, whose slope at a place is
-    // mostly noise or structure, by a line through those of two layers.
-    const double layer = 0.1 * (to_ - from_);
-    const auto outward = [&](double end, double sign, double beyond) {
-        const double x = end + sign * beyond;
-        if (!reversible_) return sign * drift(x) / diffusion(x);
-        const auto phi = [&](double layers) {
-            return cumulative(potential_, end - sign * layers * layer);
-        };
-        const double outer = (phi(0) - phi(1)) / layer, inner = (phi(1) - phi(2)) / layer;
-        return -outer - (outer - inner) * (0.5 + beyond / layer);
+    // Where noise is 1 everywhere, at s = ∫ dx/√D, the potential is Φ + ½ ln D. Its slope goes on as a line,
+    // through the slopes of two layers: a density's slope at a place is mostly noise or structure.
+    const std::vector<double> s = unit_noise_lengths();
+    const double layer = (reversible_ ? 0.1 : 0.01) * s.back();
+    const auto potential_at = [&](double length) {
+        const auto above = std::lower_bound(s.begin() + 1, s.end() - 1, length);
+        const double part = (length - above[-1]) / (above[0] - above[-1]);
+        const double x = from_ + width_ * (static_cast<double>(above - s.begin()) - 1 + part);
+        return cumulative(potential_, x) + 0.5 * std::log(cumulative(d_, x));
     };
-    // Φ beyond an end, in steps of the mesh; a range at most.
-    const auto beyond = [&](double end, double sign) {
+    // Φ beyond an end, where D is held, in steps of the mesh; a range at most.
+    const auto beyond = [&](double sign) {
+        const double length = sign > 0 ? s.back() : 0.0;
+        const double root = std::sqrt(sign > 0 ? d_.back() : d_.front());
+        const auto at_layer = [&](double k) { return potential_at(length - sign * k * layer); };
+        const double outer = (at_layer(0) - at_layer(1)) / layer, inner = (at_layer(1) - at_layer(2)) / layer;
+        const auto force = [&](double x) {
+            return -(outer + (outer - inner) * (0.5 + x / root / layer)) / root;
+        };
         std::vector<double> phi;
-        const double edge = outward(end, sign, 0);
-        double last = sign > 0 ? potential_.back() : potential_.front(), at_end = last, force = edge;
+        const double edge = force(0);
+        double last = sign > 0 ? potential_.back() : potential_.front(), at_end = last, before = edge;
         while (edge < 0 && last - at_end < kEnough && std::ssize(phi) < points_) {
-            const double now =
-                std::min(outward(end, sign, width_ * static_cast<double>(phi.size() + 1)), edge);
-            last -= 0.5 * width_ * (force + now);
-            force = now;
+            const double now = std::min(force(width_ * static_cast<double>(phi.size() + 1)), edge);
+            last -= 0.5 * width_ * (before + now);
+            before = now;
             phi.push_back(last);
         }
         return phi;
     };
-    const std::vector<double> left = beyond(from_, -1), right = beyond(to_, 1);
+    const std::vector<double> left = beyond(-1), right = beyond(1);
     m.potential_.insert(m.potential_.end(), right.begin(), right.end());
     m.potential_.insert(m.potential_.begin(), left.rbegin(), left.rend());
     m.d_.insert(m.d_.end(), right.size(), d_.back());

@@ -39,8 +39,8 @@ public:
         return ReducedModel(estimate, log_density, diffusion_lambda());
     }
 
-    // The same without walls: beyond the ends the drift goes on as a line, where it leads inwards, and D
-    // stays what it is. What walls do to times and rates is the difference.
+    // The same without walls: beyond the ends the drift of the coordinate whose noise is the same everywhere
+    // goes on as a line, where it leads inwards. What walls do to times and rates is the difference.
     ReducedModel beyond_ends() const;
     // The same with curves of fifth degree through the values of its own at the estimates' places: the
     // difference is what curves miss between them. Not of a model from a density.
@@ -92,6 +92,7 @@ private:
     Known take(const ClosureEstimate& estimate, const char* name, const std::vector<double>& y,
                const std::vector<double>& y_error, double diffusion_lambda);
     void tabulate(const std::function<double(double)>& log_density = {});
+    std::vector<double> unit_noise_lengths() const;  // ∫ dx/√D at the points, from the first
     void integrate();  // what follows from the tables of Φ and D
     double cumulative(const std::vector<double>& table, double x) const;
     index points_ = 1601;  // of the quadratures

@@ -28,6 +28,11 @@ const Section<MoleculeConfig> molecule_section{"system", {
              "out or 0").from(0).to(10).unit("u"),
     optional(&MoleculeConfig::temperature, "temperature", "300.0",
              "of a molecule; 300 if left out").above(0).to(1e5).unit("K"),
+    optional(&MoleculeConfig::topology_checksum, "topology_checksum", "\"ef46db3751d8e999\"",
+             "XXH64 of that file; a run writes it into its own configuration, and another file is "
+             "refused"),
+    optional(&MoleculeConfig::coordinates_checksum, "coordinates_checksum", "\"ef46db3751d8e999\"",
+             "XXH64 of that file; the same"),
 }};
 
 namespace {
@@ -49,8 +54,9 @@ SolventOptions solvent_options(const MoleculeConfig& molecule) {
 
 }  // namespace
 
-std::vector<MoleculeFile> molecule_files(const Config& config) {
-    std::vector<MoleculeFile> files{{"system.topology", ""}, {"system.coordinates", ""}};
+std::vector<MoleculeFile> molecule_files(const Config& config, const LoadedMolecule& molecule) {
+    std::vector<MoleculeFile> files{{"system.topology", "", molecule.topology_checksum},
+                                    {"system.coordinates", "", molecule.coordinates_checksum}};
     for (MoleculeFile& file : files)
         if (config.has(file.key)) file.file = in_folder(config, config.text(file.key)).string();
     return files;
@@ -67,13 +73,22 @@ std::shared_ptr<const LoadedMolecule> load_molecule(const Config& config,
             throw KeyError(key, "key '" + std::string(key) + "' does not go without a solvent",
                            "leave it out, or set implicit_solvent, which a prmtop takes (an OpenMM System "
                            "carries its own solvent and takes neither)");
+    if (molecule.coordinates.empty() && !molecule.coordinates_checksum.empty())
+        throw KeyError("system.coordinates_checksum",
+                       "key 'system.coordinates_checksum' is given without a file in 'system.coordinates'",
+                       "leave it out");
     MoleculeFiles files;
     files.topology = in_folder(config, molecule.topology);
     files.coordinates = in_folder(config, molecule.coordinates);
     files.solvent = solvent;
     files.rigid_hydrogen_bonds = molecule.constraints == "h_bonds";
     files.hydrogen_mass = molecule.hydrogen_mass;
-    return std::make_shared<const LoadedMolecule>(read_molecule(files));
+    auto loaded = std::make_shared<const LoadedMolecule>(read_molecule(files));
+    check_checksum("system.topology", files.topology.string(), loaded->topology_checksum,
+                   molecule.topology_checksum);
+    check_checksum("system.coordinates", files.coordinates.string(), loaded->coordinates_checksum,
+                   molecule.coordinates_checksum);
+    return loaded;
 }
 
 }  // namespace microlift

@@ -23,6 +23,7 @@ struct MoleculeConfig {
     double hydrogen_mass = 0;           // u; 0: as in the file
     double salt = 0;                    // mol/l
     std::optional<double> temperature;  // K
+    std::string topology_checksum, coordinates_checksum;  // of these files; empty: any
 };
 
 extern const Section<MoleculeConfig> molecule_section;
@@ -30,12 +31,14 @@ extern const Section<MoleculeConfig> molecule_section;
 // K, where none is given.
 inline constexpr double kRoomTemperature = 300;
 
-// The keys of a molecule's files, and where each lies: relative to the configuration's folder.
+// The keys of a molecule's files, where each lies (relative to the configuration's folder), and the checksum of
+// what was read there.
 struct MoleculeFile {
     const char* key;
     std::string file;  // empty: none is given
+    std::string checksum;
 };
-std::vector<MoleculeFile> molecule_files(const Config& config);
+std::vector<MoleculeFile> molecule_files(const Config& config, const LoadedMolecule& molecule);
 
 // The molecule of a configuration; KeyError for keys that do not go together, InputError for what its
 // files refuse.

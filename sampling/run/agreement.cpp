@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/at.h"
 #include "sampling/lift/lifted_moves.h"
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/places.h"
@@ -51,9 +52,10 @@ void check_trajectories(const Run& run, const RoundPlan& plan) {
     const SamplingState& state = run.sampling;
     const auto n = static_cast<std::size_t>(plan.trajectories());
     const auto rows = static_cast<std::size_t>(run.kernel->dim()) * (run.kernel->has_velocity() ? 2 : 1);
-    need(state.ensemble.size() == rows * n, "trajectories");
+    const std::size_t temperatures = run.config.umbrella.molecule.temperatures.size();
+    need(state.ensemble.size() == rows * n * (1 + temperatures), "trajectories");
     need(state.accepted.size() == (run.kernel->metropolis() ? n : 0), "accepted steps");
-    need(static_cast<index>(state.counters.size()) == 2 + LiftedMoves::kCounters, "counters");
+    need(state.counters.size() == 2 + at(LiftedMoves::kCounters) + 2 * temperatures, "counters");
     // The step is that of the samples taken so far, or inside the next stride.
     const auto step = static_cast<index>(state.step), stride = run.config.umbrella.stride;
     need(state.sampled >= 0 && state.sampled <= plan.segments, "samples so far");

@@ -117,6 +117,9 @@ class Evaluate(unittest.TestCase):
         self.refused('[system]\nkind = "molecule"\ntopology = "none.prmtop"\n', x, "none.prmtop")
         self.refused('[system]\nname = "muller_brown"\nsalt = 0.1\n', x, "salt")
         self.refused('[system]\nkind = "molecule"\nname = "muller_brown"\n', x, "system.name", "molecule")
+        for name in ("pipe.dcd", "pipe.xtc", "pipe.pdb"):  # nobody writes into it
+            os.mkfifo(self.dir / name)
+            self.refused(self.molecule(), self.dir / name, name, "the name of a file")
         done = subprocess.run([BINARY, "run", self.dir / "c.toml", "-o", self.dir / "o"], capture_output=True,
                               text=True)
         self.assertEqual(done.returncode, 2)

@@ -208,6 +208,22 @@ class Molecules(Scratch):
             for other in (two, killed):
                 self.assertEqual((whole / file).read_bytes(), (other / file).read_bytes(), f"{other.name} {file}")
 
+    def test_a_ladder_goes_on_where_it_was_stopped(self):
+        ladder = ["umbrella.temperatures=[400.0, 500.0]", "umbrella.tempering=500", "umbrella.windows=9",
+                  "umbrella.replicas=16", "umbrella.steps=120000"]
+        whole, stopped = self.go("whole", *ladder), self.dir / "stopped"
+        child = subprocess.Popen(command_line(self.config, stopped, *ladder), stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+        while not (stopped / "input_coordinates").exists() and child.poll() is None:
+            time.sleep(0.02)
+        time.sleep(0.4)  # it samples
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(), 143)
+        self.assertTrue((stopped / "checkpoint.h5").exists())
+        run(*command_line(self.config, stopped, *ladder, options=("--quiet", "--no-report", "--resume")))
+        for file in ("free_energy.csv", "samples.h5"):
+            self.assertEqual((whole / file).read_bytes(), (stopped / file).read_bytes(), file)
+
     def test_a_folder_needs_nothing_outside(self):
         out = self.go("run", "umbrella.steps=2000")
         again = self.dir / "elsewhere"
@@ -252,6 +268,33 @@ class Molecules(Scratch):
         self.refused("butane.pdb")
         self.config.write_text(re.sub(r"coordinates.*\n", "", CONFIG))
         self.refused("system.coordinates")
+
+    def test_states_that_no_step_can_leave(self):
+        atoms = butane_pdb().splitlines()
+        place = slice(30, 54)
+        twice = [*atoms[:1], atoms[1][:30] + atoms[0][place] + atoms[1][54:], *atoms[2:]]
+        (self.dir / "butane.pdb").write_text("\n".join(twice))
+        self.refused("BUT 1 C1 (atom 0) and BUT 1 C2 (atom 1) lie at one place")
+        far = [a[:30] + f"{float(a[30:38]) + 9000:8.3f}" + a[38:] if a.startswith("ATOM") else a for a in atoms]
+        (self.dir / "butane.pdb").write_text("\n".join(far))
+        self.refused("move the molecule to the origin")
+        (self.dir / "butane.pdb").write_text(butane_pdb())
+        (self.dir / "butane.xml").write_text(BUTANE.replace('k="100000"', 'k="1e60"'))
+        self.refused("forces are beyond single precision")
+
+    def test_files_of_a_run_that_were_altered(self):
+        out = self.go("run", "umbrella.steps=2000")
+        for name, says in (("input_topology", "system.topology"), ("input_coordinates", "system.coordinates")):
+            whole = (out / name).read_text()
+            # A value of the file is another one, and all else is as it was.
+            (out / name).write_text(whole.replace('k="500"', 'k="501"').replace("1.00  0.00", "1.00  1.00"))
+            done = run(*command_line(out / "config.toml", self.dir / "anew"), status=2)
+            self.assertIn(f"key '{says}' names the file", done.stderr)
+            self.assertIn("it is another file, or was altered", done.stderr)
+            done = run(*command_line(self.config, out, "umbrella.steps=2000",
+                                     options=("--quiet", "--no-report", "--resume")), status=2)
+            self.assertIn(name, done.stderr)
+            (out / name).write_text(whole)
 
     def test_lf_middle_is_of_molecules(self):
         self.config.write_text('[system]\nname = "double_well"\n[cv]\nvariables = ["x"]\n[integrator]\n'

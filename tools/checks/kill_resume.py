@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Kills a run at random moments of all its stages, lets it go on, and compares every result file.
 
-    kill_resume.py BINARY [--trials N] [--seed S] [--signal KILL|TERM] [--keep DIR]
+    kill_resume.py BINARY [--system formula|molecule] [--trials N] [--seed S] [--signal KILL|TERM]
+                   [--keep DIR]
 
 One run is left alone. Each trial starts the same run, ends it at a random moment (with SIGKILL, or with
 SIGTERM, where it must be gone within five seconds), goes on with --resume, now and then ends that, too,
@@ -19,7 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-CONFIG = """
+DATA = Path(__file__).resolve().parents[2] / "bench" / "data"
+FORMULA = """
 seed = 11
 [system]
 variables = ["x", "y"]
@@ -67,6 +69,65 @@ landmarks = 40
 [closure]
 enabled = true
 """
+MOLECULE = f"""
+seed = 7
+[system]
+kind = "molecule"
+topology = "{DATA}/ala2.prmtop"
+coordinates = "{DATA}/ala2.inpcrd"
+constraints = "h_bonds"
+temperature = 300.0
+[cv]
+variables = [{{ name = "phi", kind = "dihedral", atoms = [4, 6, 8, 14] }}]
+[integrator]
+dt = 0.002
+friction = 1.0
+[umbrella]
+from = -3.141592653589793
+to = 3.141592653589793
+windows = 12
+stiffness = 100.0
+replicas = 16
+heat_steps = 400
+equilibrate = 400
+steps = 2000
+stride = 100
+exchange = 100
+temperatures = [340.0]
+tempering = 100
+[estimate]
+bins = 36
+[generator]
+kind = "flow"
+generator_widths = [16, 16]
+batch = 64
+iterations = 150
+validate_every = 50
+[lifting]
+values = 1
+states = 100
+heal_steps = 20
+energies = 1
+energy_states = 100
+[coupling]
+rounds = 1
+windows = 6
+replicas = 16
+equilibrate = 100
+steps = 600
+iterations = 60
+[closure]
+enabled = true
+values = 8
+replicas = 16
+burst_lags = [20, 40]
+relaxation = 2000
+passage_from = -1.4
+passage_to = [-0.9]
+passages = 16
+passage_steps = 400
+"""
+CONFIGS = {"formula": FORMULA, "molecule": MOLECULE}
 # What stages took differs from run to run, and the checkpoint holds it.
 WITH_TIMES = {"metrics.json", "checkpoint.h5", ".lock", "report.html"}
 STOPPED_WITHIN = 5.0  # seconds, of SIGTERM
@@ -130,6 +191,7 @@ class Trial:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("binary", type=Path)
+    parser.add_argument("--system", choices=list(CONFIGS), default="formula")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
@@ -138,7 +200,7 @@ def main():
     binary = options.binary.resolve()
     with tempfile.TemporaryDirectory(prefix="microlift_kill_") as name:
         folder = Path(name)
-        (folder / "run.toml").write_text(CONFIG)
+        (folder / "run.toml").write_text(CONFIGS[options.system])
         begun = time.monotonic()
         subprocess.run(command(binary, folder), check=True, stdout=subprocess.DEVNULL)
         seconds = time.monotonic() - begun

@@ -178,7 +178,7 @@ void command_check(const std::string& config_file, const RunOptions& options) {
     // Comments, so that the whole output is a configuration.
     // Nobody knows where what is printed will lie.
     if (run.molecule)
-        for (const MoleculeFile& file : molecule_files(run.config))
+        for (const MoleculeFile& file : molecule_files(run.config, *run.molecule))
             if (!file.file.empty())
                 run.config.set(file.key, ConfigValue::of(fs::absolute(file.file).lexically_normal().string()));
     std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)

@@ -187,6 +187,11 @@ private:
                                              atom(flag, list[at(f + 1)], f + 1)};
             check_distinct(flag, atoms, f);
             const std::size_t k = at(kind(flag, list[at(f + 2)], f + 2, kNumbnd));
+            for (const auto& [of_kinds, values] : {std::pair{"BOND_FORCE_CONSTANT", &stiffness},
+                                                   std::pair{"BOND_EQUIL_VALUE", &length}})
+                if ((*values)[k] < 0)
+                    sections_.refuse(of_kinds, "bond kind " + std::to_string(k + 1) + " may not be negative",
+                                     static_cast<index>(k));
             molecule_.bonds.push_back({atoms, length[k] * kNanometre,
                                        2 * stiffness[k] * kKilojoule / (kNanometre * kNanometre)});
             molecule_.bonded.push_back(atoms);

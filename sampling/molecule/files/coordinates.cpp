@@ -21,7 +21,7 @@ Coordinates read_openmm_state(const TextFile& file) {
     const XmlFile xml(file, "State");
     Coordinates read;
     read.position = vectors_of(xml, xml.child(xml.root(), "Positions"), "Position");
-    if (const pugi::xml_node velocities = xml.root().child("Velocities")) {
+    if (const pugi::xml_node velocities = xml.optional_child(xml.root(), "Velocities")) {
         read.velocity = vectors_of(xml, velocities, "Velocity");
         if (read.velocity.size() != read.position.size())
             xml.refuse(velocities, "other numbers of velocities and of positions; give the whole file");

@@ -27,11 +27,11 @@ CustomExpression::CustomExpression(std::string_view text) {
 }
 
 CustomParameters::CustomParameters(const XmlFile& xml, pugi::xml_node force) {
-    const pugi::xml_node particles = force.child("PerParticleParameters");
+    const pugi::xml_node particles = xml.optional_child(force, "PerParticleParameters");
     xml.count(particles, "Parameter");
     for (const pugi::xml_node parameter : particles.children())
         of_particles_.emplace_back(parameter.attribute("name").value());
-    const pugi::xml_node globals = force.child("GlobalParameters");
+    const pugi::xml_node globals = xml.optional_child(force, "GlobalParameters");
     xml.count(globals, "Parameter");
     for (const pugi::xml_node parameter : globals.children())
         globals_[parameter.attribute("name").value()] = xml.number(parameter, "default");

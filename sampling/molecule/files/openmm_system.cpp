@@ -29,7 +29,7 @@ public:
 
     Molecule read() {
         read_particles(xml_.child(xml_.root(), "Particles"));
-        read_constraints(xml_.root().child("Constraints"));
+        read_constraints(xml_.optional_child(xml_.root(), "Constraints"));
         for (const pugi::xml_node part : xml_.root().children()) {
             const std::string name = part.name();
             if (name != "PeriodicBoxVectors" && name != "Particles" && name != "Constraints" &&
@@ -133,9 +133,12 @@ private:
         const pugi::xml_node list = xml_.child(force, "Bonds");
         xml_.count(list, "Bond");
         const std::size_t first = molecule_.bonds.size();
-        for (const pugi::xml_node bond : list.children())
+        for (const pugi::xml_node bond : list.children()) {
             molecule_.bonds.push_back({atoms<2>(bond, {"p1", "p2"}), xml_.number(bond, "d"),
                                        xml_.number(bond, "k")});
+            if (molecule_.bonds.back().length < 0 || molecule_.bonds.back().stiffness < 0)
+                xml_.refuse(bond, "d and k may not be negative");
+        }
         // A second force holds Urey-Bradley terms, between the ends of angles.
         if (bond_forces_++ > 0)
             for (std::size_t i = first; i < molecule_.bonds.size(); ++i)

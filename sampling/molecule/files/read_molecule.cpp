@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/error.h"
+#include "engine/files/hash.h"
 #include "sampling/molecule/elements.h"
 #include "sampling/molecule/files/amber_topology.h"
 #include "sampling/molecule/files/coordinates.h"
@@ -51,6 +52,7 @@ void check_order(const std::filesystem::path& file, const std::vector<Atom>& ato
 LoadedMolecule read_molecule(const MoleculeFiles& files) {
     LoadedMolecule loaded;
     const TextFile topology(files.topology);
+    loaded.topology_checksum = checksum_of(topology.content());
     if (is_xml(topology)) {
         if (files.solvent.kind != SolventKind::none)
             topology.refuse("an OpenMM System carries its own solvent; leave implicit_solvent out");
@@ -61,6 +63,7 @@ LoadedMolecule read_molecule(const MoleculeFiles& files) {
     Molecule& molecule = loaded.molecule;
     if (!files.coordinates.empty()) {
         const TextFile file(files.coordinates);
+        loaded.coordinates_checksum = checksum_of(file.content());
         Coordinates read = read_coordinates(file, molecule.size());
         check_order(files.coordinates, read.atoms, molecule);
         take_names(read.atoms, molecule);

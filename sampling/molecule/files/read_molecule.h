@@ -23,6 +23,7 @@ struct LoadedMolecule {
     std::vector<double> position;    // nm, (atom, 3); empty without a file
     std::vector<double> velocity;    // nm/ps, (atom, 3); empty where the file has none
     std::vector<std::string> notes;  // what was left out, for people
+    std::string topology_checksum, coordinates_checksum;  // of the files that were read
 };
 
 LoadedMolecule read_molecule(const MoleculeFiles& files);

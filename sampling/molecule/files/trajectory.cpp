@@ -1,10 +1,12 @@
 #include "sampling/molecule/files/trajectory.h"
 
-#include <fstream>
+#include <algorithm>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "engine/error.h"
+#include "engine/at.h"
+#include "sampling/molecule/files/binary_file.h"
 #include "sampling/molecule/files/dcd.h"
 #include "sampling/molecule/files/pdb.h"
 #include "sampling/molecule/files/xtc.h"
@@ -36,9 +38,8 @@ private:
 
 std::unique_ptr<Trajectory> open_trajectory(const std::filesystem::path& file) {
     char head[8]{};
-    std::ifstream in(file, std::ios::binary);
-    if (!in) throw InputError("cannot read " + file.string() + "; check the path");
-    in.read(head, sizeof head);
+    BinaryFile in(file);
+    in.read_at(0, head, std::min(sizeof head, at(in.size())));
     if (std::string_view(head + 4, 4) == "CORD" || file.extension() == ".dcd")
         return std::make_unique<DcdReader>(file);
     if (std::string_view(head, 4) == std::string_view("\0\0\7\xcb", 4) || file.extension() == ".xtc")

@@ -32,9 +32,16 @@ void XmlFile::refuse(pugi::xml_node node, const std::string& message) const {
 }
 
 pugi::xml_node XmlFile::child(pugi::xml_node node, const char* name) const {
-    const pugi::xml_node found = node.child(name);
+    const pugi::xml_node found = optional_child(node, name);
     if (!found)
         refuse(node, "<" + std::string(node.name()) + "> has no <" + name + ">; give the whole file");
+    return found;
+}
+
+pugi::xml_node XmlFile::optional_child(pugi::xml_node node, const char* name) const {
+    const pugi::xml_node found = node.child(name);
+    if (const pugi::xml_node second = found.next_sibling(name))
+        refuse(second, "a second <" + std::string(name) + "> in <" + node.name() + ">; leave one of them");
     return found;
 }
 

@@ -14,8 +14,10 @@ public:
     XmlFile(const TextFile& file, const char* root);
 
     pugi::xml_node root() const { return root_; }
-    // The one child of that name; InputError if it is missing.
+    // The one child of that name; InputError if it is missing, or if there are two.
     pugi::xml_node child(pugi::xml_node node, const char* name) const;
+    // The same, or none.
+    pugi::xml_node optional_child(pugi::xml_node node, const char* name) const;
     // How many children there are; InputError for one of another name.
     index count(pugi::xml_node node, const char* name) const;
 

@@ -15,16 +15,7 @@ namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 32;
 
-std::string checksum_of(std::string_view content) {
-    Hash64 hash;
-    hash.add(content.data(), content.size());
-    return hash.digits();
-}
-
-std::string checksum_of(const fs::path& file) {
-    const std::string content = read_file(file, kMostBytes);
-    return checksum_of(std::string_view(content));
-}
+std::string checksum_of_file(const fs::path& file) { return checksum_of(read_file(file, kMostBytes)); }
 
 bool is_file(const fs::path& path) {
     std::error_code ignored;
@@ -52,7 +43,7 @@ std::string entry(std::size_t k) { return "cv.variables[" + std::to_string(k) + 
 // Of two different files of that name neither is taken.
 void check_one_meant(const std::string& key, const fs::path& beside, const fs::path& here) {
     std::error_code ignored;
-    if (fs::equivalent(beside, here, ignored) || checksum_of(beside) == checksum_of(here)) return;
+    if (fs::equivalent(beside, here, ignored) || checksum_of_file(beside) == checksum_of_file(here)) return;
     throw KeyError(key,
                    "key '" + key + "' names the file '" + here.string() +
                        "', and there are two: in the folder of the configuration, and in the working "
@@ -76,14 +67,9 @@ std::string found(const Search& search, const fs::path& folder) {
     return search.given;
 }
 
-void check_checksum(const std::string& key, const std::string& file, const std::string& given) {
+void check_file(const std::string& key, const std::string& file, const std::string& given) {
     if (given.empty()) return;
-    const std::string checksum = of_key(key.c_str(), [&] { return checksum_of(fs::path(file)); });
-    if (checksum != given)
-        throw KeyError(key,
-                       "key '" + key + "' names the file '" + file + "', whose checksum is " + checksum +
-                           ", not " + given + ": it is another file, or was altered",
-                       "put the file back, or leave its checksum out to use this one");
+    check_checksum(key, file, of_key(key.c_str(), [&] { return checksum_of_file(file); }), given);
 }
 
 void find_learned(RunConfig& run, std::size_t k, Search search, const fs::path& folder) {
@@ -95,7 +81,7 @@ void find_learned(RunConfig& run, std::size_t k, Search search, const fs::path& 
                        "key '" + search.key + "' names the file '" + variable.file +
                            "', " + no_file(variable.file),
                        "give the path of a file that 'microlift learn' wrote");
-    check_checksum(search.key, variable.file, variable.checksum);
+    check_file(search.key, variable.file, variable.checksum);
 }
 
 }  // namespace
@@ -152,7 +138,7 @@ void check_initial_file(const UmbrellaConfig& umbrella) {
                        "key 'umbrella.initial' names the file '" + umbrella.initial_file +
                            "', " + no_file(umbrella.initial_file),
                        "give a state such as [-0.5, 1.5], \"line\", or the path of a file");
-    check_checksum(kInitial, umbrella.initial_file, umbrella.initial_checksum);
+    check_file(kInitial, umbrella.initial_file, umbrella.initial_checksum);
 }
 
 std::vector<RunInput> take_inputs(RunConfig& run) {
@@ -160,7 +146,7 @@ std::vector<RunInput> take_inputs(RunConfig& run) {
     const auto take = [&](const std::string& key, const std::string& file, const std::string& name,
                           const std::string& expected) {
         RunInput input{key, name, read_file(file, kMostBytes), ""};
-        input.checksum = checksum_of(std::string_view(input.content));
+        input.checksum = checksum_of(input.content);
         if (!expected.empty() && expected != input.checksum)
             throw InputError(file + ": it changed a moment ago; start again when it is finished");
         inputs.push_back(std::move(input));
@@ -176,10 +162,11 @@ std::vector<RunInput> take_inputs(RunConfig& run) {
     }
     if (!inputs.empty()) config.set("cv.variables", std::move(variables));
     if (run.molecule)
-        for (const MoleculeFile& file : molecule_files(config)) {
+        for (const MoleculeFile& file : molecule_files(config, *run.molecule)) {
             if (file.file.empty()) continue;
-            take(file.key, file.file, molecule_name(file.key), "");
+            take(file.key, file.file, molecule_name(file.key), file.checksum);
             config.set(file.key, ConfigValue::of(inputs.back().name));
+            config.set(std::string(file.key) + "_checksum", ConfigValue::of(inputs.back().checksum));
         }
     if (!run.umbrella.initial_file.empty()) {
         take(kInitial, run.umbrella.initial_file, initial_name(run.umbrella.initial_file),
@@ -193,7 +180,7 @@ std::vector<RunInput> take_inputs(RunConfig& run) {
 void check_same_inputs(const std::vector<RunInput>& inputs, const fs::path& dir) {
     for (const RunInput& input : inputs) {
         const fs::path copy = dir / input.name;
-        if (is_file(copy) && checksum_of(copy) != input.checksum)
+        if (is_file(copy) && checksum_of_file(copy) != input.checksum)
             throw InputError(copy.string() + ": the run there began with another file than '" +
                              input.key + "' names now; put that file back to go on, or begin anew "
                              "with --force");

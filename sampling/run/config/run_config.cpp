@@ -298,10 +298,7 @@ Grid RunConfig::grid() const {
 }
 
 std::string RunConfig::checksum() const {
-    const std::string text = config.to_toml();
-    Hash64 hash;
-    hash.add(text.data(), text.size());
-    return hash.digits();
+    return checksum_of(config.to_toml());
 }
 
 Schema run_schema(const std::string& system_name, bool molecule) {

@@ -12,6 +12,7 @@
 #include "sampling/dynamics/schemes.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/run/config/inputs.h"
+#include "sampling/run/config/molecule_starts.h"
 
 namespace microlift {
 namespace {
@@ -308,24 +309,9 @@ std::vector<double> given_states(const UmbrellaConfig& umbrella, const Model& mo
     return states;
 }
 
-namespace {
-
-// Forces are finite wherever no two atoms are at one place.
-void check_molecule_start(const RunConfig& run, const Model& model) {
-    const UmbrellaConfig& umbrella = run.umbrella;
-    if (!umbrella.initial_file.empty() || !umbrella.initial_state.empty()) return;
-    if (model.molecule()->position.empty())
-        throw KeyError("system.coordinates", "key 'system.coordinates' is missing, and 'umbrella.initial' "
-                                             "gives no state",
-                       "give the file of the molecule's coordinates, for example coordinates = "
-                       "\"ala2.inpcrd\"");
-}
-
-}  // namespace
-
 void check_starts(Checks& checks, const RunConfig& run, const Model& model) {
     if (model.molecule()) {
-        checks.with({"umbrella"}, [&] { check_molecule_start(run, model); });
+        checks.with({"umbrella", "system"}, [&] { check_molecule_starts(run, model); });
         return;
     }
     StartCheck starts(run, model);

@@ -1,5 +1,6 @@
 """Exact answers of one-dimensional gradient systems dX = -V' dt + sqrt(2/beta) dW, by quadrature on a
 fine mesh over [low, high], beyond which next to nothing ever is; and learned coordinates as functions."""
+import functools
 import json
 
 import numpy as np
@@ -36,6 +37,7 @@ class Line:
 
         return integral(a, x) / integral(a, b)
 
+    @functools.cache
     def slowest_rate(self, cells=1600):
         """By finite volumes, the square's error taken out by those of half the width."""
         coarse, fine = self._rate(cells // 2), self._rate(cells)
