@@ -113,7 +113,7 @@ class MoleculeVariables(Scratch):
         # Of a range of 1.8, after healing; what the generator makes is moved onto the value, too.
         self.assertLess(found["lifting"]["constraint_residual"], 1e-4)
         self.assertLess(found["lifting"]["healed_constraint_residual"], 1e-4)
-        self.assertEqual({"burst", "free_energy"}, {s["source"] for s in found["closure"]["sources"]})
+        self.assertLessEqual({"burst", "free_energy"}, {s["source"] for s in found["closure"]["sources"]})
 
     def test_a_deviation_of_a_rigid_trimer(self):
         """Two rigid bonds and an angle that is free: P(cos theta) goes like sqrt(4 - cos^2 theta), and the
@@ -121,7 +121,7 @@ class MoleculeVariables(Scratch):
         bond = 0.15
         self.config.write_text(CONFIG.replace("butane", "trimer"))
         (self.dir / "trimer.xml").write_text(
-            '<System type="System" version="1"><Particles>' + '<Particle mass="14"/>' * 3 + "</Particles>"
+            '<System type="System" version="1"><Particles>' + '<Particle mass="12"/>' * 3 + "</Particles>"
             f'<Constraints><Constraint p1="0" p2="1" d="{bond}"/><Constraint p1="1" p2="2" d="{bond}"/></Constraints>'
             "<Forces/></System>")
 
@@ -171,7 +171,7 @@ class MoleculeVariables(Scratch):
         exact = (one[:, None] + one[None, :]).ravel()
         z = deviations(t[:, 2], t[:, 3], exact)
         self.assertGreater(len(z), 0.95 * len(t))
-        self.assertLess(np.abs(z).max(), 5)  # of 1296
+        self.assertLess(np.abs(z).max(), 6)  # of 1296, whose errors are of sixteen blocks or fewer
         self.assertLess(np.mean(z**2), 3)
         weight = np.exp(-np.nan_to_num(t[:, 2], nan=1e3) / KT).reshape(36, 36)
         error = np.nan_to_num(t[:, 3]).reshape(36, 36)
@@ -181,26 +181,33 @@ class MoleculeVariables(Scratch):
             of_left = (weight * error).sum(axis=axis) / weight.sum(axis=axis)
             self.assertLess(np.abs(deviations(left, of_left, one)).max(), 4.5)
 
-    def test_two_torsions_are_lifted_and_closed(self):
-        out = self.go("closed", *self.set_pentane(), "integrator.friction=50", "generator.kind='flow'",
-                      "generator.iterations=500", "generator.generator_widths=[32, 32]", "lifting.values=8",
-                      "lifting.states=400", "lifting.heal_steps=100", "lifting.proposals=200", "coupling.rounds=1",
-                      "coupling.windows=8", "coupling.replicas=32", "coupling.equilibrate=400", "coupling.steps=2000",
-                      "coupling.jump=400", "coupling.iterations=100", "closure.values=144", "closure.replicas=64",
-                      "closure.burst_steps=160", "closure.passage_from=[3.1, 3.1]", "closure.passage_to=[1.1, 3.1]",
-                      "closure.passage_radius=0.5", "closure.passages=64", "closure.passage_steps=30000")
+    def test_two_torsions_are_lifted(self):
+        out = self.go("lifted", *self.set_pentane(), "generator.kind='flow'", "generator.iterations=500",
+                      "generator.generator_widths=[32, 32]", "lifting.values=8", "lifting.states=400",
+                      "lifting.heal_steps=100", "lifting.proposals=200", "coupling.rounds=1", "coupling.windows=8",
+                      "coupling.replicas=32", "coupling.equilibrate=400", "coupling.steps=2000", "coupling.jump=400",
+                      "coupling.iterations=100")
         found = metrics(out)
         self.assertLess(found["lifting"]["constraint_residual"], 1e-5)
         self.assertLess(found["lifting"]["healed_constraint_residual"], 1e-5)
         self.assertGreater(found["coupling"]["rounds"][1]["jump_acceptance"], 0.1)
         self.assertGreater(found["proposals"]["effective"]["worst"], 0.1)
-        closure = found["closure"]
-        print(json.dumps({k: closure[k] for k in closure if k not in ("committor", "lags")}, indent=1))
-        self.assertEqual({"burst", "free_energy"}, {s["source"] for s in closure["sources"]})
+
+    def test_two_torsions_are_closed(self):
+        """Drift and diffusion matrix of free runs, hot and with much friction: passages to a gauche state of the
+        reduced model and of the molecule itself."""
+        out = self.go("closed", *self.set_pentane(), "integrator.friction=50", "system.temperature=900",
+                      "closure.values=144", "closure.replicas=128", "closure.burst_steps=160",
+                      "closure.passage_from=[3.1, 3.1]", "closure.passage_to=[1.1, 3.1]",
+                      "closure.passage_radius=0.5", "closure.passages=128", "closure.passage_steps=40000")
+        closure = metrics(out)["closure"]
+        print(json.dumps({k: closure[k] for k in closure if k not in ("committor", "lags")}))
+        sources = {s["source"]: s["passages"][0] for s in closure["sources"]}
+        self.assertLessEqual({"burst", "free_energy", "full"}, set(sources))
 
     def test_a_learned_coordinate(self):
-        """The slowest function of butane tells its two gauche wells apart, with trans between. Of cosine and sine of
-        phi alone, so that F along it is known."""
+        """The slowest function of butane tells trans from gauche. It is one of cosine and sine of phi alone, so that F
+        along it is known."""
         taught = self.go("taught", "learn.points=1200", "learn.coordinates=2", "learn.landmarks=40")
         file = taught / "diffusion_map.json"
         learned = json.loads(file.read_text())
@@ -213,13 +220,13 @@ class MoleculeVariables(Scratch):
             c = np.array(learned["values"]).reshape(2, -1)[0]
             return (g @ c + 1e-10 * learned["outside"][0]) / (g.sum(-1) + 1e-10)
         wells = xi(np.radians([-63.45, 180.0, 63.45]))
-        if wells[0] > wells[2]:
-            wells = wells[::-1]
         spread = learned["high"][0] - learned["low"][0]
-        self.assertTrue(np.all(np.diff(wells) > 0.2 * spread), wells)
+        self.assertGreater(np.abs(wells[[0, 2]] - wells[1]).min(), 0.3 * spread, wells)
         low, high = learned["low"][0] + 0.02 * spread, learned["high"][0] - 0.02 * spread
         out = self.go("along", f"cv.variables=[{{kind='diffusion_map', file='{file}'}}]", f"umbrella.from={low}",
-                      f"umbrella.to={high}", "umbrella.windows=14", "umbrella.stiffness=60", "estimate.bins=40")
+                      f"umbrella.to={high}", "umbrella.windows=14", "umbrella.stiffness=60", "estimate.bins=40",
+                      "umbrella.equilibrate=10000", "umbrella.steps=20000", "umbrella.stride=200",
+                      "umbrella.exchange=400")  # both ways round have the same values
         t = table(out / "free_energy.csv")
         phi = np.linspace(-PI, PI, 400001)
         edges = np.linspace(low, high, 41)

@@ -291,8 +291,6 @@ private:
     // states that bursts start from. And between two balls from given states.
     void committors();
     void committor_of_bursts();
-    PassageResult passages_between(Span<const float> start, index n, const PassageSet (&sets)[2],
-                                   const PassageOptions& options);
     std::vector<Figure> committor_at(const ClosureSource& s, const std::vector<CvValue>& x) const;
     std::vector<Figure> committor_at(const ClosureSourceOfTwo& s,
                                      const std::vector<CvValue>& x) const;

@@ -12,7 +12,6 @@ namespace {
 
 constexpr index kTable = 2048;            // points of a simulated reduced model
 constexpr index kCommittorRuns = 48 * 1024;  // from all values between the sets
-constexpr index kMoleculeRuns = 8 * 1024;     // the same of molecules, whose steps cost more
 constexpr index kReducedPassages = 4096;  // at most, of each reduced model: a check of its quadrature
 
 }  // namespace
@@ -103,11 +102,17 @@ void ClosureStage::passages() {
         spacing_ = {grid_.width(0), K_ == 2 ? grid_.width(1) : 1.0};
         start = starts({passage_from()}, n, 5030);
     }
+    const auto kernel = model_.molecule()
+                            ? nullptr
+                            : passage_kernel(model_, model_.path_setup(config_.integrator));
     for (std::size_t i = 0; i < targets(); ++i) {
         progress_.begin("first passages to " + text_of(passage_to(i)), 1, "of them");
-        const auto pair = passage_sets(i);
-        const PassageSet sets[2] = {pair[0], pair[1]};
-        const PassageResult r = passages_between(start.span(), n, sets, passage_options(5040 + i));
+        const auto sets = passage_sets(i);
+        const PassageOptions options = passage_options(5040 + i);
+        const PassageResult r =
+            kernel ? run_passages(stream_, *kernel, start.span(), n, sets[0], sets[1], options)
+                   : run_observed_passages(stream_, model_, config_.integrator, start.span(), n, sets[0],
+                                           sets[1], options);
         meter_.work(r.steps, r.force_evaluations);
         progress_.end();
         direct_.push_back(mean_passage_time(r));
@@ -117,14 +122,6 @@ void ClosureStage::passages() {
                   " were not over after closure.passage_steps; the mean takes them for "
                   "exponential");
     }
-}
-
-PassageResult ClosureStage::passages_between(Span<const float> start, index n, const PassageSet (&sets)[2],
-                                             const PassageOptions& options) {
-    if (model_.molecule())
-        return run_observed_passages(stream_, model_, config_.integrator, start, n, sets[0], sets[1], options);
-    const auto kernel = passage_kernel(model_, model_.path_setup(config_.integrator));
-    return run_passages(stream_, *kernel, start, n, sets[0], sets[1], options);
 }
 
 void ClosureStage::simulate(ClosureSource& s) {
@@ -211,9 +208,9 @@ void ClosureStage::committor_of_bursts() {
             values.push_back(burst_values_[v]);
         }
     if (inside.empty()) return;
-    const index runs = model_.molecule() ? kMoleculeRuns : kCommittorRuns;
-    const index each =
-        std::min(burst_replicas_, std::max<index>(64, runs / static_cast<index>(inside.size())));
+    const index each = std::min(
+        burst_replicas_,
+        std::max<index>(64, kCommittorRuns / static_cast<index>(inside.size())));
     const index n = static_cast<index>(inside.size()) * each;
     Buffer<float> start(stream_.device(), model_.dim() * n);
     const index all = static_cast<index>(burst_values_.size()) * burst_replicas_;
@@ -222,8 +219,10 @@ void ClosureStage::committor_of_bursts() {
             copy(stream_, start.span().subspan(d * n + static_cast<index>(i) * each, each),
                  Span<const float>(
                      starts_.span().subspan(d * all + inside[i] * burst_replicas_, each)));
+    const auto kernel = passage_kernel(model_, model_.path_setup(config_.integrator));
     progress_.begin("committor", 1, "of the trajectories");
-    const PassageResult r = passages_between(start.span(), n, sets, passage_options(5080));
+    const PassageResult r = run_passages(stream_, *kernel, start.span(), n, sets[0], sets[1],
+                                         passage_options(5080));
     meter_.work(r.steps, r.force_evaluations);
     progress_.end();
     Json list = Json::array();
@@ -243,7 +242,7 @@ void ClosureStage::committor_of_bursts() {
 }
 
 void ClosureStage::committors() {
-    if (!free_runs_) return;
+    if (!free_runs_ || model_.molecule()) return;  // whose runs take longer
     // On a ring there is a way round on both sides: left out.
     if (!c_.passage_to.empty() && burst_replicas_ > 0 && !(K_ == 1 && ring(0)))
         committor_of_bursts();
