@@ -10,7 +10,10 @@
 
 namespace microlift {
 
-enum class MoleculeCvKind : int32 { distance, angle, dihedral, coordination, gyration, rmsd, formula };
+// A coordinate is a quantity of formulas alone.
+enum class MoleculeCvKind : int32 {
+    distance, angle, dihedral, coordinate, coordination, gyration, rmsd, formula
+};
 
 // Whether a variable is evaluated first, into rows of its own, and pulls afterwards.
 LANE_FN constexpr bool has_rows(MoleculeCvKind kind) { return kind >= MoleculeCvKind::coordination; }
@@ -138,10 +141,15 @@ LANE_FN constexpr int cv_atoms(MoleculeCvKind kind) {
 
 template <class M, class L, class Rows>
 LANE_CALL L formula_value(const FormulaCv& f, const Rows& rows, const Rows& own) {
-    for (int32 k = 0; k < f.variables; ++k)
+    for (int32 k = 0; k < f.variables; ++k) {
+        if (f.of[k].kind == MoleculeCvKind::coordinate) {
+            own[k] = rows[f.of[k].atom[0]];
+            continue;
+        }
         own[k] = has_rows(f.of[k].kind)
                      ? group_value<M, L>(f.of[k], rows, own.from(f.slots + kGroupCvRows * k))
                      : evaluate_cv<M, L>(f.of[k], rows).value;
+    }
     run_code<M, L>(f.code, f.instructions, own);
     return output_of<L>(f.output[0], own);
 }
@@ -157,7 +165,9 @@ template <class M, class L, class Rows>
 LANE_CALL void pull_formula(const FormulaCv& f, const Rows& rows, const Rows& own, const Rows& force, L pull) {
     for (int32 k = 0; k < f.variables; ++k) {
         const L part = pull * output_of<L>(f.output[k + 1], own);
-        if (has_rows(f.of[k].kind))
+        if (f.of[k].kind == MoleculeCvKind::coordinate)
+            force[f.of[k].atom[0]] = force[f.of[k].atom[0]] + part;
+        else if (has_rows(f.of[k].kind))
             pull_group<M>(f.of[k], rows, own.from(f.slots + kGroupCvRows * k), force, part);
         else
             pull_atoms<M>(f.of[k], evaluate_cv<M, L>(f.of[k], rows), force, part);

@@ -1,6 +1,7 @@
 // Path kernels of molecules: the time loop of kernels/molecule/molecule_path.h with a molecule's tables.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "kernels/molecule/molecule_cv.h"
 #include "kernels/molecule/molecule_motion.h"
 #include "sampling/dynamics/path_kernel.h"
+#include "sampling/formula/formula.h"
 #include "sampling/molecule/molecule.h"
 
 namespace microlift {
@@ -25,11 +27,14 @@ struct MoleculeVariable {
     bool by_mass = false;
     // rmsd, after the best rotation: the places of `atoms`, (atom, 3), nm.
     std::vector<double> reference{};
-    // formula: of other variables by their names, none of which is a formula.
+    // formula: of other variables by their names, none of which is a formula; `build`, where it is set, makes it
+    // as an expression of these.
     std::string formula{};
     std::vector<std::string> names{};
     std::vector<MoleculeVariable> of{};
-    bool periodic() const { return kind == MoleculeCvKind::dihedral; }
+    std::function<NodeId(Expressions&, const Symbols&)> build{};
+    double period = 0;  // 0: none; of a dihedral angle a turn, whatever this says
+    int axis = 0;       // of a coordinate of an atom
 };
 
 // "distance", "angle", "dihedral", "coordination", "gyration", "rmsd".

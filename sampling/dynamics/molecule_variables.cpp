@@ -80,10 +80,12 @@ MoleculeCv MoleculeVariables::make(const Molecule& molecule, const MoleculeVaria
     MoleculeCv cv;
     cv.kind = from.kind;
     cv.middle = static_cast<float>(from.middle);
-    cv.period = from.periodic() ? static_cast<float>(2 * std::numbers::pi) : 0.0f;
+    cv.period = static_cast<float>(from.kind == MoleculeCvKind::dihedral ? 2 * std::numbers::pi : from.period);
     check_atoms(molecule, from.atoms);
     check_atoms(molecule, from.others);
-    if (from.kind == MoleculeCvKind::formula) {
+    if (from.kind == MoleculeCvKind::coordinate) {
+        cv.atom[0] = static_cast<int32>(3 * from.atoms.at(0)) + from.axis;
+    } else if (from.kind == MoleculeCvKind::formula) {
         make_formula(molecule, from, cv, tables);
     } else if (has_rows(from.kind)) {
         check_group(from);
@@ -113,7 +115,8 @@ void MoleculeVariables::make_formula(const Molecule& molecule, const MoleculeVar
         tables.cvs.push_back(make(molecule, from.of[k], tables.of[k]));
     }
     Expressions graph;
-    const NodeId value = parse_formula(graph, from.formula, {from.names, {}});
+    const Symbols symbols{from.names, {}};
+    const NodeId value = from.build ? from.build(graph, symbols) : parse_formula(graph, from.formula, symbols);
     std::vector<NodeId> outputs{value};
     const int variables = static_cast<int>(from.names.size());
     for (const NodeId slope : graph.gradient(value, variables)) outputs.push_back(slope);

@@ -31,9 +31,10 @@ private:
 void fold(Stream& stream, const CvPeriods& periods, int k, Span<float> values);
 
 // Newton steps along ∇ξ onto ξ = target (K, row), with a period onto the nearest image: x (dim, row), values (K + K·dim, row) from the cv
-// program (ξ_k, then ∇ξ_k). The states move by one step a call.
+// program (ξ_k, then ∇ξ_k). The states move by one step a call, in which no variable changes by more than
+// `longest`, where that is above 0.
 void newton_step(Stream& stream, int dim, int cvs, const CvPeriods& periods, Span<const float> target,
                  index target_row, Span<const float> values, index values_row, index n, Span<float> x,
-                 index row);
+                 index row, float longest = 0);
 
 }  // namespace microlift

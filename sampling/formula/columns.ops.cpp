@@ -50,6 +50,22 @@ struct NewtonStepBody {
     index values_row;
     float* x;
     index row;
+    float longest;  // of a variable's move; 0: any. What is longer, or no number, is cut to it, or none
+
+    // What all moves are multiplied by.
+    template <int K, class L, class Gradient>
+    LANE_FN L share(const L (&moves)[K], const Gradient& gradient) const {
+        L most = broadcast<L>(0.0f);
+        Mask<L> bad = is_bad(moves[0]);
+        for (int k = 1; k < K; ++k) bad = bad | is_bad(moves[k]);
+        for (int d = 0; d < dim; ++d) {
+            L step = moves[0] * gradient(0, d);
+            for (int k = 1; k < K; ++k) step = fma(moves[k], gradient(k, d), step);
+            most = max(most, abs(step));
+        }
+        const L one = broadcast<L>(1.0f), limit = broadcast<L>(longest);
+        return select(bad, broadcast<L>(0.0f), min(one, limit / max(most, broadcast<L>(1e-30f))));
+    }
 
     template <int K, class L>
     LANE_FN void move(L, index i) const {
@@ -62,6 +78,10 @@ struct NewtonStepBody {
                                             load<L>(values + k * values_row, i),
                                         periods.period[k]);
         newton_move(residual, dim, gradient, gradient, moves);
+        if (longest > 0) {
+            const L part = share<K, L>(moves, gradient);
+            for (int k = 0; k < K; ++k) moves[k] = select(part > broadcast<L>(0.0f), part * moves[k], broadcast<L>(0.0f));
+        }
         for (int d = 0; d < dim; ++d) {
             L p = load<L>(x + d * row, i);
             for (int k = 0; k < K; ++k) p = fma(moves[k], gradient(k, d), p);
@@ -82,9 +102,9 @@ void fold(Stream& stream, const CvPeriods& periods, int k, Span<float> values) {
 
 void newton_step(Stream& stream, int dim, int cvs, const CvPeriods& periods, Span<const float> target,
                  index target_row, Span<const float> values, index values_row, index n, Span<float> x,
-                 index row) {
+                 index row, float longest) {
     for_each_lane(stream, n, NewtonStepBody{dim, cvs, periods, target.data, target_row, values.data,
-                                            values_row, x.data, row});
+                                            values_row, x.data, row, longest});
 }
 
 void run_columns_on_cuda(Stream& stream, index n, const ColumnProgramBody& body) {

@@ -18,4 +18,10 @@ NodeId build_angle(Expressions& graph, std::span<const NodeId> atoms);
 // coordinates; the sign is IUPAC's (Pure Appl. Chem. 68 (1996) 2193).
 NodeId build_dihedral(Expressions& graph, std::span<const NodeId> atoms);
 
+// √(Σ w |r − c − R y|²/Σ w) of atoms r, w, y with seven arguments each: c their centre, y about its own, R the
+// rotation that makes it least (Horn, J. Opt. Soc. Am. A 4 (1987) 629), by Jacobi's rotations. R and c are
+// fixed, so that the first derivatives are right, whose part along them is none, and no further ones.
+inline constexpr std::size_t kDeviationArguments = 7;
+NodeId build_rmsd(Expressions& graph, std::span<const NodeId> atoms);
+
 }  // namespace microlift

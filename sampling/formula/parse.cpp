@@ -17,15 +17,23 @@ namespace microlift {
 
 namespace {
 
+constexpr int kAnyAtoms = -1;  // as many times kDeviationArguments as there are atoms, of which two at least
+
 // An operation, or what is built of several.
 struct Function {
     const char* name;
     Op op;
     int arguments;
     NodeId (*build)(Expressions&, std::span<const NodeId>) = nullptr;
+
+    bool takes(std::size_t count) const {
+        if (arguments != kAnyAtoms) return count == static_cast<std::size_t>(arguments);
+        return count % kDeviationArguments == 0 && count >= 2 * kDeviationArguments;
+    }
 };
 
 constexpr std::size_t kMostArguments = 12;
+constexpr std::size_t kMostOfAtoms = 64 * kDeviationArguments;
 
 constexpr Function kFunctions[] = {
     {"exp", Op::exp, 1},   {"log", Op::log, 1},   {"sqrt", Op::sqrt, 1}, {"sin", Op::sin, 1},
@@ -38,6 +46,7 @@ constexpr Function kFunctions[] = {
     {"distance", Op::sqrt, 6, build_distance},
     {"angle", Op::atan, 9, build_angle},
     {"dihedral", Op::atan, 12, build_dihedral},
+    {"rmsd", Op::sqrt, kAnyAtoms, build_rmsd},
 };
 
 const Function* find_function(std::string_view name) {
@@ -223,12 +232,12 @@ private:
         for (;;) {
             if (arguments.size() == 1) second_place = place_;
             arguments.push_back(sum());
-            if (arguments.size() > kMostArguments) fail_count(function, arguments.size(), place);
+            if (arguments.size() > (function.arguments == kAnyAtoms ? kMostOfAtoms : kMostArguments))
+                fail_count(function, arguments.size(), place);
             if (!take(',')) break;
         }
         close(open);
-        if (arguments.size() != static_cast<std::size_t>(function.arguments))
-            fail_count(function, arguments.size(), place);
+        if (!function.takes(arguments.size())) fail_count(function, arguments.size(), place);
         if (function.build) return checked(function.build(graph_, arguments), place);
         if (function.op == Op::pow) return raise(arguments[0], arguments[1], place, second_place);
         if (function.arguments == 2)
@@ -307,6 +316,10 @@ private:
     }
 
     [[noreturn]] void fail_count(const Function& f, std::size_t given, std::size_t place) const {
+        if (f.arguments == kAnyAtoms)
+            fail("the function '" + std::string(f.name) + "' takes seven arguments for each of two to 64 atoms, x, "
+                     "y, z, its weight and the x, y, z of its reference; " + std::to_string(given) + " given",
+                 place);
         fail("the function '" + std::string(f.name) + "' takes " + std::to_string(f.arguments) +
                  (f.arguments == 1 ? " argument, " : " arguments, ") +
                  (given > kMostArguments ? "more than " + std::to_string(kMostArguments)

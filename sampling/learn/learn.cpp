@@ -31,7 +31,8 @@ struct Learned {
     LearnedCoordinates coordinates;
     double harmonics_error = 0;
     std::vector<double> rates;
-    std::vector<std::vector<double>> rank_correlation;  // (coordinate, variable)
+    std::vector<std::string> followed;                  // variables, or features
+    std::vector<std::vector<double>> rank_correlation;  // (coordinate, of these)
 };
 
 void map_points(Stream& stream, const LearnConfig& config, const LearnPoints& points,
@@ -57,10 +58,11 @@ void map_points(Stream& stream, const LearnConfig& config, const LearnPoints& po
     for (int k = 0; k <= map.coordinates(); ++k) learned.rates.push_back(map.rate(k));
 }
 
-void fit_coordinates(const Model& model, const LearnConfig& config, index n, Learned& learned) {
+void fit_coordinates(const Model& model, const LearnFeatures& features, const LearnConfig& config, index n,
+                     Learned& learned) {
     LearnedCoordinates& c = learned.coordinates;
     c.variables = model.variables();
-    if (model.observed()) c.features = model.text().observe;
+    c.features = features.formulas();
     fit_landmarks(learned.features, n, learned.functions, config.landmarks, c);
     if (config.bursts) return;
     const std::vector<double> square = squared_gradients(c, learned.features, n);
@@ -70,15 +72,19 @@ void fit_coordinates(const Model& model, const LearnConfig& config, index n, Lea
     fit_landmarks(learned.features, n, lengths, config.landmarks, c);
 }
 
-// Which variable each coordinate follows.
-void correlate(const LearnPoints& points, int dim, Learned& learned) {
+// Which variable each coordinate follows; of a molecule, which feature.
+void correlate(const Model& model, const LearnPoints& points, const LearnFeatures& features, Learned& learned) {
     const index n = points.n;
+    const int dim = model.molecule() ? points.features : model.dim();
+    const std::vector<float> values(learned.features.begin(), learned.features.end());
+    const std::vector<float>& of = model.molecule() ? values : points.x;
+    learned.followed = model.molecule() ? features.names() : model.variables();
     for (int k = 1; k <= learned.map.coordinates(); ++k) {
         learned.rank_correlation.emplace_back();
         for (int d = 0; d < dim; ++d)
             learned.rank_correlation.back().push_back(
                 rank_correlation(learned.functions.data() + (k - 1) * n,
-                                 {points.x.begin() + d * n, points.x.begin() + (d + 1) * n}));
+                                 {of.begin() + d * n, of.begin() + (d + 1) * n}));
     }
 }
 
@@ -153,7 +159,7 @@ Json file_of(const Model& model, const LearnConfig& config, const LearnPoints& p
     j["rank_correlation"] = Json::array();
     for (const std::vector<double>& row : learned.rank_correlation) {
         Json named;
-        for (std::size_t d = 0; d < row.size(); ++d) named[c.variables[d]] = row[d];
+        for (std::size_t d = 0; d < row.size(); ++d) named[learned.followed[d]] = row[d];
         j["rank_correlation"].push_back(named);
     }
     j["warnings"] = map.warnings;
@@ -186,7 +192,7 @@ LearnedSummary summary_of(const Learned& learned, index n) {
     summary.eigenvalues.assign(learned.map.eigenvalues.begin() + 1, learned.map.eigenvalues.end());
     summary.rates.assign(learned.rates.begin() + 1, learned.rates.end());
     summary.independent = learned.map.independent;
-    summary.variables = learned.coordinates.variables;
+    summary.variables = learned.followed;
     summary.rank_correlation = learned.rank_correlation;
     summary.harmonics_error = learned.harmonics_error;
     summary.warnings = learned.map.warnings;
@@ -200,19 +206,20 @@ LearnedSummary learn_coordinates(Stream& stream, const Model& model,
                                  const SomeSamples& samples, uint64 seed,
                                  const std::string& out_file, Progress& progress) {
     progress.begin("learn", 3, "passes");
-    const LearnPoints points = learn_points(stream, model, integrator, config, samples, seed);
+    const LearnFeatures features(model, config);
+    const LearnPoints points = learn_points(stream, model, integrator, features, config, samples, seed);
     progress.update(1);
     throw_if_stopped();
     Learned learned;
-    const std::vector<float> features = to_host(stream, Span<const float>(points.y.span()));
-    learned.features.assign(features.begin(), features.end());
+    const std::vector<float> values = to_host(stream, Span<const float>(points.y.span()));
+    learned.features.assign(values.begin(), values.end());
     map_points(stream, config, points, learned);
     progress.update(2);
     throw_if_stopped();
-    fit_coordinates(model, config, points.n, learned);
+    fit_coordinates(model, features, config, points.n, learned);
     learned.harmonics_error =
         lifting_error(learned.features, points.features, points.n, learned.map);
-    correlate(points, model.dim(), learned);
+    correlate(model, points, features, learned);
     add_warnings(learned, points.n);
     write_file(out_file, checked_json(file_of(model, config, points, learned)));
     progress.update(3);

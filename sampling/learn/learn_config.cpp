@@ -30,6 +30,10 @@ const Section<LearnConfig> learn_section{"learn", {
     key(&Learn::burst_replicas, "burst_replicas", 200, "runs from each sample").from(8).to(1e5),
     key(&Learn::unweighted, "unweighted", false,
         "takes the biased samples as they are, without their weights"),
+    key(&Learn::features, "features", "torsions",
+        "by what samples of a molecule are told apart: cosine and sine of each torsion about which it turns, or "
+        "distances of heavy atoms that three bonds or more are between")
+        .one_of({"torsions", "distances"}),
 }};
 
 LearnOptions::LearnOptions() : LearnConfig(learn_section.defaults()) {}

@@ -25,6 +25,7 @@ struct LearnConfig {
     double burst_time = 0;  // 0: one step of the run's integrator
     int burst_replicas = 0;
     bool unweighted = false;
+    std::string features;   // of a molecule: torsions or distances
 };
 
 extern const Section<LearnConfig> learn_section;

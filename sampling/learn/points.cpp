@@ -36,12 +36,12 @@ Weighted weighted(const SomeSamples& samples, bool equally) {
 // An even cover of the data; every sample read lends its weight to the nearest point of it. Even in the
 // distance that the map uses: with bursts that is not known here, and an even cover of what is observed
 // would be crowded in the tails of what is fast.
-Weighted cover(Stream& stream, const Model& model, const Weighted& all, index points) {
+Weighted cover(Stream& stream, const LearnFeatures& features, int D, const Weighted& all, index points) {
     const index n = all.n;
-    const int F = model.target_dim(), D = model.dim();
+    const int F = features.count();
     Buffer<float> x(stream.device(), D * n), y(stream.device(), F * n);
     copy_to_device(stream, x.span(), all.x.data());
-    model.observe(stream, x.span(), n, n, y.span(), n);
+    features.evaluate(stream, x.span(), n, n, y.span(), n);
     const std::vector<float> host = to_host(stream, Span<const float>(y.span()));
     std::vector<double> rows(at(n * F));
     for (index i = 0; i < n; ++i)
@@ -116,17 +116,18 @@ std::vector<index> samples_to_read(index samples, const LearnConfig& config, uin
 }
 
 LearnPoints learn_points(Stream& stream, const Model& model, const IntegratorConfig& integrator,
-                         const LearnConfig& config, const SomeSamples& samples, uint64 seed) {
+                         const LearnFeatures& features, const LearnConfig& config, const SomeSamples& samples,
+                         uint64 seed) {
     Weighted picked = weighted(samples, config.unweighted);
-    if (!config.bursts) picked = cover(stream, model, picked, config.points);
+    if (!config.bursts) picked = cover(stream, features, model.dim(), picked, config.points);
     const Device& device = stream.device();
     LearnPoints points;
     points.n = picked.n;
-    points.features = model.target_dim();
+    points.features = features.count();
     Buffer<float> x(device, static_cast<index>(picked.x.size()));
     copy_to_device(stream, x.span(), picked.x.data());
     points.y = Buffer<float>(device, points.features * picked.n);
-    model.observe(stream, x.span(), picked.n, picked.n, points.y.span(), picked.n);
+    features.evaluate(stream, x.span(), picked.n, picked.n, points.y.span(), picked.n);
     if (config.bursts) {
         const std::vector<float> host = burst_metric(stream, model, integrator, config, picked, seed);
         points.metric = Buffer<float>(device, static_cast<index>(host.size()));

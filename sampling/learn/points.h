@@ -3,8 +3,7 @@
 
 #include <vector>
 
-#include "sampling/learn/learn_config.h"
-#include "sampling/model/model.h"
+#include "sampling/learn/features.h"
 
 namespace microlift {
 
@@ -28,6 +27,7 @@ struct LearnPoints {
     Buffer<float> metric;         // (entry, point): the local metric from short runs, or nothing
 };
 LearnPoints learn_points(Stream& stream, const Model& model, const IntegratorConfig& integrator,
-                         const LearnConfig& config, const SomeSamples& samples, uint64 seed);
+                         const LearnFeatures& features, const LearnConfig& config, const SomeSamples& samples,
+                         uint64 seed);
 
 }  // namespace microlift

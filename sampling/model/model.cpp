@@ -13,8 +13,8 @@
 #include "sampling/dynamics/molecule_path.h"
 #include "sampling/dynamics/path_kernel.h"
 #include "sampling/dynamics/systems.h"
-#include "sampling/formula/learned_cv.h"
 #include "sampling/formula/mobility.h"
+#include "sampling/model/molecule_variable.h"
 #include "sampling/molecule/coordinates/molecule_coordinates.h"
 #include "sampling/molecule/files/read_molecule.h"
 
@@ -45,11 +45,13 @@ void check_formulas(Checks& checks, const ModelConfig& config) {
     const SystemConfig& system = config.system;
     const Symbols symbols = symbols_of(system);
     const auto check = [&](const std::string& key, const std::string& shown,
-                           const std::string& formula) {
+                           const std::string& formula, const std::vector<std::string>& names = {}) {
         checks.with({"system.name", "system.variables", "system.parameters", key}, [&] {
             try {
                 Expressions graph;
-                (void)parse_formula(graph, formula, symbols);
+                Symbols all = symbols;
+                all.variables.insert(all.variables.end(), names.begin(), names.end());
+                (void)parse_formula(graph, formula, all);
             } catch (const FormulaError& error) {
                 throw of_formula(error.with_key(shown));
             }
@@ -79,7 +81,8 @@ void check_formulas(Checks& checks, const ModelConfig& config) {
         const CvVariable& variable = config.cv.variables[k];
         const std::string number = "[" + std::to_string(k) + "]";
         if (variable.file.empty())
-            check("cv.variables" + number, "cv" + number, variable.formula);
+            check("cv.variables" + number, "cv" + number,
+                  variable.text.empty() ? variable.formula : variable.text, variable.known);
         else
             checks.with({"cv.variables"}, [&] {
                 of_key("cv.variables", [&] { (void)load_learned(variable.file); });
@@ -124,11 +127,13 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
     for (const CvVariable& cv : config.cv.variables) {
         text_.cv.push_back(cv.formula);
         text_.cv_builders.emplace_back();
-        if (!cv.file.empty())
-            text_.cv_builders.back() = [this, learned = load_learned(cv.file),
-                                        k = cv.coordinate](Expressions& graph) {
-                return learned.build(graph, {text_.variables, text_.parameters}, k);
+        learned_.emplace_back();
+        if (!cv.file.empty()) {
+            learned_.back() = std::make_shared<const LearnedCoordinates>(load_learned(cv.file));
+            text_.cv_builders.back() = [this, learned = learned_.back(), k = cv.coordinate](Expressions& graph) {
+                return learned->build(graph, {text_.variables, text_.parameters}, k);
             };
+        }
         cv_names_.push_back(cv.name.empty() ? cv.formula : cv.name);
         const std::size_t k = cv_names_.size() - 1;
         if (!cv.round || k >= at(kMaxCvs)) continue;
@@ -270,6 +275,8 @@ double Model::turn(int k) const {
     return cvs_[at(k)].kind == "dihedral" ? 2 * std::numbers::pi : period(k);
 }
 
+bool Model::own_unit(int k) const { return cvs_[at(k)].kind == "dihedral" || cvs_[at(k)].kind == "distance"; }
+
 bool Model::linear_cvs() const {
     return formulas_->linear_cvs();
 }
@@ -317,18 +324,8 @@ MoleculeSetup Model::molecule_setup(const PathSetup& setup) const {
     own.temperature = 1 / (kGasConstant * setup.beta);
     own.portable_math = setup.portable_math;
     own.philox_rounds = setup.philox_rounds;
-    own.philox_rounds = setup.philox_rounds;
-    for (std::size_t k = 0; k < cvs_.size(); ++k) {
-        const std::optional<MoleculeCvKind> kind = molecule_cv_kind(cvs_[k].kind);
-        if (!kind)
-            throw InputError("cv.variables: a molecule is biased along distances, angles, dihedral angles, "
-                             "coordination numbers and radii of gyration; give such a kind and its atoms");
-        MoleculeVariable variable{*kind, cvs_[k].atoms, cvs_[k].middle};
-        variable.others = cvs_[k].others;
-        variable.range = cvs_[k].range;
-        variable.by_mass = cvs_[k].by_mass;
-        own.cvs.push_back(std::move(variable));
-    }
+    for (std::size_t k = 0; k < cvs_.size(); ++k)
+        own.cvs.push_back(molecule_variable(cvs_[k], text_.variables, learned_[k]));
     return own;
 }
 
@@ -422,6 +419,10 @@ void Model::project(Stream& stream, Span<const float> target, index target_row, 
                     Span<float> x, index row, int newton_steps) const {
     if (molecule_ && molecule_states(stream).sets_cvs())
         return molecule_states(stream).set_cvs(stream, target, target_row, n, x, row);
+    // What is rigid gives way and is put right, in turns; steps are short, as ξ is curved.
+    constexpr int kTurns = 30;
+    constexpr float kLongest = 0.01f;  // nm
+    if (molecule_) newton_steps = std::max(newton_steps, kTurns);
     const int outputs = cv_->outputs();
     constexpr index kPiece = 1 << 18;
     Buffer<float> values(stream.device(), outputs * std::min(n, kPiece));
@@ -433,7 +434,8 @@ void Model::project(Stream& stream, Span<const float> target, index target_row, 
         for (int s = 0; s < newton_steps; ++s) {
             evaluate_cvs(stream, here, row, count, values.span(), values_row);
             newton_step(stream, dim(), n_cvs(), periods_, aim, target_row, values.span(), values_row,
-                        count, here, row);
+                        count, here, row, molecule_ ? kLongest : 0.0f);
+            if (molecule_) molecule_states(stream).restore_bonds(stream, count, here, row);
         }
     }
 }

@@ -11,6 +11,7 @@
 #include "sampling/dynamics/ensemble.h"
 #include "sampling/dynamics/molecule_states.h"
 #include "sampling/formula/columns.h"
+#include "sampling/formula/learned_cv.h"
 #include "sampling/formula/system.h"
 #include "sampling/model/exact.h"
 #include "sampling/model/model_config.h"
@@ -57,6 +58,8 @@ public:
     bool all_round(int k) const { return periods_.period[k] > 0; }
     // One turn of a dihedral angle, all round or not; the period of what goes all round; else 0.
     double turn(int k) const;
+    // Whether how far atoms have to move along ξ_k is known from its kind: a distance, or a dihedral angle.
+    bool own_unit(int k) const;
     double period(int k) const { return period_[static_cast<std::size_t>(k)]; }  // of those, else 0
 
     // What the generator learns: the state, or the observed functions of it.
@@ -125,6 +128,7 @@ private:
     bool builtin_ = false;
     std::shared_ptr<const LoadedMolecule> molecule_;
     std::vector<CvVariable> cvs_;
+    std::vector<std::shared_ptr<const LearnedCoordinates>> learned_;  // of each, where it is one
     PathSetup usual_;                                        // of the configuration
     mutable std::unique_ptr<MoleculeStates> molecule_states_;  // made where it is first needed
     mutable Buffer<float> unused_;

@@ -6,13 +6,13 @@
 #include "engine/config/section.h"
 #include "sampling/dynamics/schemes.h"
 #include "sampling/dynamics/systems.h"
+#include "sampling/model/cv_config.h"
 #include "sampling/model/molecule_config.h"
 
 namespace microlift {
 namespace {
 
 constexpr std::size_t kMaxVariables = 64;
-constexpr std::size_t kMostOfGroup = 64;  // atoms: their pairs are a formula
 constexpr const char* kMoleculeScheme = "lf_middle";
 
 // --- what keys of other than a member's type say -----------------------------------------------------
@@ -57,34 +57,6 @@ const Section<SystemConfig> system_section{"system", {
              "formulas of what the generator learns instead of the state"),
 }};
 
-const Section<CvVariable> cv_section{"cv.variables[]", {
-    key(&CvVariable::kind, "kind", "formula", "how the collective variable is computed")
-        .one_of({"formula", "distance", "angle", "dihedral", "coordination", "gyration", "diffusion_map"}),
-    optional(&CvVariable::formula, "formula", "\"x - y\"", "formula in the system's variables"),
-    optional(&CvVariable::atoms, "atoms", "[4, 6, 8, 14]",
-             "the two atoms of a distance, the three of an angle or the four of a dihedral angle (in "
-             "radians), counted from 0; atom i is variables 3i, 3i + 1 and 3i + 2; of a molecule also the "
-             "atoms of a radius of gyration, or the first group of a coordination number"),
-    optional(&CvVariable::others, "others", "[20, 24]",
-             "the second group of a coordination number, the sum over pairs of (1 - (r/range)^6)/(1 - "
-             "(r/range)^12); left out: pairs within the first"),
-    key(&CvVariable::range, "range", 0.3, "of a coordination number: the distance that counts a half")
-        .above(0).unit("nm"),
-    key(&CvVariable::by_mass, "by_mass", false, "whether a radius of gyration weighs atoms by their mass"),
-    optional(&CvVariable::file, "file", "\"out/diffusion_map.json\"",
-             "what `microlift learn` wrote, for kind = \"diffusion_map\""),
-    optional(&CvVariable::checksum, "checksum", "\"ef46db3751d8e999\"",
-             "XXH64 of that file; a run writes it into its own configuration, and another file is "
-             "refused"),
-    optional(&CvVariable::coordinate, "coordinate", "1",
-             "number of the learned coordinate; 1 if left out").from(1).to(48),
-    optional(&CvVariable::name, "name", "\"phi\"",
-             "name in file headers and pictures; the formula if left out"),
-    optional(&CvVariable::unit, "unit", "\"rad\"", "unit, for files and pictures"),
-    key(&CvVariable::period, "period", 0.0,
-        "period of a periodic collective variable; 0: not periodic").from(0),
-}};
-
 const Section<IntegratorConfig> integrator_section{"integrator", {
     key(&IntegratorConfig::scheme, "scheme", "leimkuhler_matthews",
         "time stepping")
@@ -118,15 +90,7 @@ void add_model_keys(Schema& schema, const std::string& system_name, bool molecul
             schema.keys.push_back(std::move(spec));
         }
     }
-    KeySpec variables;
-    variables.path = "cv.variables";
-    variables.type = KeyType::entries;
-    variables.example = "[\"x\"]";
-    variables.help = "the collective variables xi, one or two: formulas in the system's variables, or "
-                     "tables { formula = \"x\", period = 6.283185307179586 }";
-    variables.required = true;
-    schema.keys.push_back(std::move(variables));
-    cv_section.add_to(schema);
+    add_cv_keys(schema);
     integrator_section.add_to(schema);
     if (!molecule) return;
     for (KeySpec& key : schema.keys)
@@ -300,197 +264,6 @@ SystemConfig read_system(Config& config) {
             parameter.name, config.sound(path) ? config.number(path) : parameter.value);
     }
     return system;
-}
-
-// --- [cv] --------------------------------------------------------------------------------------------
-
-// How many atoms a kind of variable has; 0: it is none of atoms.
-std::size_t atoms_of(const std::string& kind) {
-    return kind == "distance" ? 2 : kind == "angle" ? 3 : kind == "dihedral" ? 4 : 0;
-}
-
-// The formula of a distance, an angle, a dihedral angle about the middle bond.
-void name_geometry(const SystemConfig& system, CvVariable& variable) {
-    const char* path = "cv.variables";
-    const std::string& kind = variable.kind;
-    if (!system.is_formula()) {
-        throw KeyError(path,
-                       "kind = \"" + kind + "\" does not go with the built-in system '" + system.name +
-                           "'",
-                       "describe the system by formulas whose variables are x, y, z of each atom");
-    }
-    const std::size_t count = system.variables.size() / 3, needed = atoms_of(kind);
-    const std::vector<index>& atoms = variable.atoms;
-    bool good = atoms.size() == needed;
-    std::string names, number;
-    for (std::size_t i = 0; good && i < needed; ++i) {
-        const index atom = atoms[i];
-        good = atom >= 0 && atom < static_cast<index>(count) &&
-               std::count(atoms.begin(), atoms.end(), atom) == 1;
-        if (!good) break;
-        number += "_" + std::to_string(atom);
-        for (std::size_t d = 0; d < 3; ++d)
-            names += (names.empty() ? "" : ", ") +
-                     system.variables[3 * static_cast<std::size_t>(atom) + d];
-    }
-    if (!good) {
-        const char* how_many = needed == 2 ? "two" : needed == 3 ? "three" : "four";
-        const char* example = needed == 2 ? "[4, 6]" : needed == 3 ? "[4, 6, 8]" : "[4, 6, 8, 14]";
-        throw KeyError(path,
-                       "key 'cv.variables[].atoms' must name " + std::string(how_many) +
-                           " different atoms of " + std::to_string(count),
-                       "count them from 0, atom i being the variables 3i, 3i + 1 and 3i + 2, for "
-                       "example atoms = " + std::string(example));
-    }
-    variable.formula = kind + "(" + names + ")";
-    if (variable.name.empty()) variable.name = kind + number;
-    if (variable.unit.empty() && needed > 2) variable.unit = "rad";
-}
-
-bool of_group(const std::string& kind) { return kind == "coordination" || kind == "gyration"; }
-
-std::string coordinates_of(const SystemConfig& system, index atom) {
-    std::string text;
-    for (std::size_t d = 0; d < 3; ++d)
-        text += (d ? ", " : "") + system.variables[3 * static_cast<std::size_t>(atom) + d];
-    return text;
-}
-
-// Σ over pairs of 1/(1 + (r/range)⁶), which is the ratio of the two differences.
-std::string coordination_formula(const SystemConfig& system, const CvVariable& variable) {
-    std::string sum;
-    const bool within = variable.others.empty();
-    for (std::size_t i = 0; i < variable.atoms.size(); ++i)
-        for (std::size_t j = within ? i + 1 : 0; j < (within ? variable.atoms : variable.others).size(); ++j)
-            sum += (sum.empty() ? "" : " + ") + std::string("1/(1 + (distance(") +
-                   coordinates_of(system, variable.atoms[i]) + ", " +
-                   coordinates_of(system, within ? variable.atoms[j] : variable.others[j]) + ")/" +
-                   toml_number(variable.range) + ")^6)";
-    return sum;
-}
-
-// √(Σ w |x − c|²), c = Σ w x, the weights' sum 1.
-std::string gyration_formula(const SystemConfig& system, const CvVariable& variable, const Molecule& molecule) {
-    double all = 0;
-    const auto weight = [&](index atom) {
-        return variable.by_mass ? molecule.atoms[static_cast<std::size_t>(atom)].mass : 1.0;
-    };
-    for (const index atom : variable.atoms) all += weight(atom);
-    std::string sum;
-    for (std::size_t i = 0; i < variable.atoms.size(); ++i)  // Σ over pairs of w w' r², the same sum
-        for (std::size_t j = i + 1; j < variable.atoms.size(); ++j)
-            sum += (sum.empty() ? "" : " + ") +
-                   toml_number(weight(variable.atoms[i]) * weight(variable.atoms[j]) / (all * all)) +
-                   "*distance(" + coordinates_of(system, variable.atoms[i]) + ", " +
-                   coordinates_of(system, variable.atoms[j]) + ")^2";
-    return "sqrt(" + sum + ")";
-}
-
-void name_group(const ModelConfig& model, CvVariable& variable) {
-    const char* path = "cv.variables";
-    if (!model.molecule)
-        throw KeyError(path, "kind = \"" + variable.kind + "\" is of molecules",
-                       "write it as a formula, or describe a molecule (system.kind)");
-    const Molecule& molecule = model.molecule->molecule;
-    std::vector<index> atoms = variable.atoms;
-    atoms.insert(atoms.end(), variable.others.begin(), variable.others.end());
-    std::ranges::sort(atoms);
-    const bool wrong = variable.atoms.size() + variable.others.size() < 2 || variable.atoms.empty() ||
-                       atoms.front() < 0 || atoms.back() >= molecule.size() ||
-                       std::ranges::adjacent_find(atoms) != atoms.end();
-    if (wrong)
-        throw KeyError(path,
-                       "a " + std::string(variable.kind == "gyration" ? "radius of gyration" : "coordination number") +
-                           " needs two different atoms of " + std::to_string(molecule.size()) + " at least, "
-                           "each once",
-                       "count them from 0, for example atoms = [4, 8, 14]");
-    if (atoms.size() > kMostOfGroup)
-        throw KeyError(path, "a group of " + std::to_string(atoms.size()) + " atoms",
-                       "give at most " + std::to_string(kMostOfGroup));
-    variable.formula = variable.kind == "gyration"
-                           ? gyration_formula(model.system, variable, molecule)
-                           : coordination_formula(model.system, variable);
-    if (variable.name.empty()) variable.name = variable.kind;
-    if (variable.unit.empty() && variable.kind == "gyration") variable.unit = "nm";
-}
-
-void name_learned(CvVariable& variable) {
-    const char* path = "cv.variables";
-    if (variable.file.empty()) {
-        throw KeyError(path, "key 'cv.variables[].file' is missing",
-                       "give what 'microlift learn' wrote, for example file = "
-                       "\"out/diffusion_map.json\"");
-    }
-    if (variable.coordinate == 0) variable.coordinate = 1;
-    variable.formula = "phi_" + std::to_string(variable.coordinate);
-}
-
-// A formula, a dihedral angle, or a coordinate that was learned.
-void resolve_cv(const ModelConfig& model, CvVariable& variable) {
-    const SystemConfig& system = model.system;
-    const struct {
-        const char *key, *kind;
-        bool given;
-    } owners[] = {{"formula", "formula", !variable.formula.empty()},
-                  {"atoms", atoms_of(variable.kind) > 0 || of_group(variable.kind) ? variable.kind.c_str() : "dihedral",
-                   !variable.atoms.empty()},
-                  {"others", "coordination", !variable.others.empty()},
-                  {"file", "diffusion_map", !variable.file.empty()},
-                  {"checksum", "diffusion_map", !variable.checksum.empty()},
-                  {"coordinate", "diffusion_map", variable.coordinate != 0}};
-    for (const auto& owner : owners) {
-        if (owner.given && variable.kind != owner.kind) {
-            throw KeyError("cv.variables",
-                           "key 'cv.variables[]." + std::string(owner.key) +
-                               "' does not go with kind = \"" + variable.kind + "\"",
-                           "leave it out, or set kind = \"" + std::string(owner.kind) + "\"");
-        }
-    }
-    if (atoms_of(variable.kind) > 0) {
-        name_geometry(system, variable);
-    } else if (of_group(variable.kind)) {
-        name_group(model, variable);
-    } else if (variable.kind == "diffusion_map") {
-        name_learned(variable);
-    } else if (variable.formula.empty()) {
-        throw KeyError("cv.variables", "key 'cv.variables[].formula' is missing",
-                       "give a formula in the system's variables, for example formula = \"x - y\"");
-    }
-    if (variable.name.empty()) variable.name = variable.formula;
-}
-
-CvConfig read_cv(Config& config, const ModelConfig& model) {
-    CvConfig cv;
-    config.with({"cv.variables"}, [&] {
-        for (const ConfigValue& entry : config.at("cv.variables").items) {
-            CvVariable variable = cv_section.defaults();
-            if (entry.kind == ConfigValue::Kind::text)
-                variable.formula = entry.text;
-            else
-                variable = cv_section.read(entry);
-            cv.variables.push_back(std::move(variable));
-        }
-        if (cv.count() > 2) {
-            throw KeyError("cv.variables",
-                           "key 'cv.variables' has " + std::to_string(cv.count()) +
-                               " collective variables",
-                           "give one or two");
-        }
-    });
-    for (std::size_t k = 0; k < cv.variables.size(); ++k) {
-        // What has atoms is one of the system's variables.
-        const std::string entry = "cv.variables[" + std::to_string(k) + "]";
-        const bool of_system = atoms_of(cv.variables[k].kind) > 0;
-        config.with({entry, of_system ? "system.variables" : std::string_view(entry),
-                     of_system ? "system.name" : std::string_view(entry)}, [&] {
-            try {
-                resolve_cv(model, cv.variables[k]);
-            } catch (const KeyError& error) {
-                throw KeyError(entry, error.wrong(), error.right());
-            }
-        });
-    }
-    return cv;
 }
 
 IntegratorConfig read_integrator(Config& config, bool molecule) {

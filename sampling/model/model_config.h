@@ -34,12 +34,17 @@ struct SystemConfig {
 };
 
 struct CvVariable {
-    std::string kind;          // formula | distance | angle | dihedral | coordination | gyration | diffusion_map
+    std::string kind;  // formula | distance | angle | dihedral | coordination | gyration | rmsd | diffusion_map
     std::string formula;       // or, of a learned one, what stands for it in files and pictures
     std::vector<index> atoms;  // of a distance two, an angle three, a dihedral angle four; else a group
     std::vector<index> others;  // of a coordination number: the other group; empty: pairs within one
     double range = 0;           // of a coordination number, in the unit of the variables
-    bool by_mass = false;       // of a radius of gyration
+    bool by_mass = false;       // of a radius of gyration, an rmsd
+    std::vector<double> reference;  // of an rmsd: the places of its atoms, (atom, 3)
+    std::string reference_file;     // where they stand, until they are read
+    std::string text;               // of a formula, as written: `formula` has no names but the system's
+    std::vector<CvVariable> of;     // what names in `text` stand for
+    std::vector<std::string> known;  // names that it may have
     std::string file;          // of a learned one: what `microlift learn` wrote
     std::string checksum;      // of that file; empty: any
     int coordinate = 0;        // its number there, from 1

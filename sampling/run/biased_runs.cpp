@@ -167,14 +167,15 @@ void check_temperature(Run& run, Ensemble& ensemble, Json& record) {
 
 namespace {
 
-// Every other trajectory is lifted at a window elsewhere on the umbrella's range and then brought to its own:
-// what the generator knows there of the hidden variables may be missing here.
+// Every other trajectory is lifted at a window elsewhere on the umbrella's range and then brought to its own,
+// where bonds are turned for that: what the generator knows there of the hidden variables may be missing here.
 void lift_molecules(Run& run, Ensemble& ensemble, const RoundPlan& plan) {
     const index n = ensemble.size();
     const auto K = at(run.grid.dims);
     std::vector<float> s = to_host(run.stream, Span<const float>(ensemble.center()));
     const std::vector<CvValue> all = umbrella_centers(run.config.umbrella);
-    for (index t = 1; t < n; t += 2) {
+    const bool turns = run.model.molecule_states(run.stream).sets_cvs();
+    for (index t = 1; t < n && turns; t += 2) {
         const CvValue& other = all[at(t / 2) * 7919 % all.size()];  // a prime: all windows, in mixed order
         for (std::size_t k = 0; k < K; ++k) s[k * at(n) + at(t)] = static_cast<float>(other[k]);
     }

@@ -50,18 +50,14 @@ void check_store(Config& config, const RunConfig& run) {
 // What molecules do not have yet.
 void check_molecule_sections(Config& config, const RunConfig& run) {
     if (!run.molecule) return;
-    for (const char* section : {"learn"})
-        config.with({std::string(section) + ".enabled"}, [&] {
-            if (config.enabled(section))
-                throw KeyError(section, "molecules are sampled and their free energy is estimated, but they "
-                                        "have no [" + std::string(section) + "] yet",
-                               "leave the section out");
-        });
+    config.with({"learn.bursts"}, [&] {
+        if (run.learn.enabled && run.learn.bursts)
+            throw KeyError("learn.bursts", "distances in units of local noise are of overdamped dynamics, which a "
+                                           "molecule's is not",
+                           "leave 'learn.bursts' out");
+    });
     config.with({"closure", "cv.variables"}, [&] {
         if (!run.closure.enabled) return;
-        if (run.cv.count() != 1)
-            throw KeyError("closure.enabled", "a molecule's closure is that of one collective variable",
-                           "leave [closure] out, or a variable");
         if (!run.closure.committor_points.empty() || !run.closure.passage_state.empty())
             throw KeyError("closure.committor_points",
                            "a molecule's passages begin and end at values of its collective variable",

@@ -2,6 +2,7 @@
 // and the law of what a bias on them holds.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,7 @@
 #include "sampling/dynamics/ensemble.h"
 #include "sampling/dynamics/molecule_path.h"
 #include "sampling/formula/formula.h"
+#include "sampling/model/molecule_variable.h"
 #include "tests/sampling/molecule/molecule_data.h"
 #include "tests/support/devices.h"
 
@@ -111,6 +113,64 @@ TEST_CASE("a deviation from a reference is that after the best rotation, with it
     for (const double g : deviation.gradient(x[1])) CHECK(std::isfinite(g));
 }
 
+TEST_CASE("the formula of a deviation has the kernel's value and gradient") {
+    const States x = conformations();
+    for (const std::vector<index>& atoms : {kHeavy, std::vector<index>{4, 8}, std::vector<index>{1, 6, 14}}) {
+        GroupVariable deviation(MoleculeCvKind::rmsd, atoms);
+        deviation.set_reference(x[1]);
+        Symbols symbols;
+        for (std::size_t n = 0; n < x[0].size(); ++n)
+            symbols.variables.push_back("xyz"[n % 3] + std::to_string(n / 3));
+        std::string text;
+        for (const index atom : atoms) {
+            for (const std::size_t d : {0u, 1u, 2u})
+                text += (text.empty() ? "" : ", ") + symbols.variables[3 * static_cast<std::size_t>(atom) + d];
+            text += ", 12.5";  // equal weights, whatever they are
+            for (const std::size_t d : {0u, 1u, 2u})
+                text += ", " + std::to_string(x[1][3 * static_cast<std::size_t>(atom) + d]);  // six digits
+        }
+        Expressions graph;
+        const NodeId value = parse_formula(graph, "rmsd(" + text + ")", symbols);
+        const std::vector<NodeId> slopes = graph.gradient(value, static_cast<int>(x[0].size()));
+        for (const std::size_t s : {0u, 2u, 3u}) {
+            CHECK(std::abs(graph.evaluate(value, x[s]) - deviation.value(x[s])) < 3e-6);
+            const std::vector<double> kernel = deviation.gradient(x[s]);
+            for (std::size_t n = 0; n < slopes.size(); ++n)
+                CHECK(std::abs(graph.evaluate(slopes[n], x[s]) - kernel[n]) < 1e-3);
+        }
+        for (const NodeId slope : slopes) CHECK(std::isfinite(graph.evaluate(slope, x[1])));
+        if (atoms == kHeavy) CHECK(std::abs(graph.evaluate(value, x[0]) - 0.029292298400256815) < 1e-6);
+    }
+    Expressions graph;
+    CHECK_THROWS_WITH_AS(parse_formula(graph, "rmsd(a, a, a)", {{"a"}, {}}), doctest::Contains("seven arguments"),
+                         FormulaError);
+}
+
+TEST_CASE("a formula of a molecule knows geometry of plain coordinates, and coordinates themselves") {
+    std::vector<std::string> names;
+    for (int n = 0; n < 12; ++n) names.push_back("xyz"[n % 3] + std::to_string(n / 3));
+    CvVariable cv;
+    cv.kind = "formula";
+    cv.text = "cos(phi)*distance( x0,y0, z0, x3, y3, z3) + (x1 - x2)^2 + angle(x0, y0, z0, x1, y1, z1, y2, x2, z2)";
+    CvVariable phi;
+    phi.kind = "dihedral";
+    phi.name = "phi";
+    phi.atoms = {0, 1, 2, 3};
+    CvVariable unused = phi;
+    unused.name = "psi";
+    cv.of = {phi, unused};
+    const MoleculeVariable made = molecule_variable(cv, names, nullptr);
+    REQUIRE(made.kind == MoleculeCvKind::formula);
+    CHECK(made.of[0].kind == MoleculeCvKind::dihedral);
+    CHECK(made.of[1].kind == MoleculeCvKind::distance);
+    CHECK(made.of[1].atoms == std::vector<index>{0, 3});
+    // Of an angle with y before x the nine coordinates, two of which stand alone besides; psi is not read.
+    CHECK(std::ranges::count_if(made.of, [](const MoleculeVariable& v) {
+              return v.kind == MoleculeCvKind::coordinate;
+          }) == 9);
+    CHECK(made.of.size() == 11);
+}
+
 TEST_CASE("a coordination counts contacts of two groups, or within one, with its gradient") {
     const States x = conformations();
     GroupVariable contacts(MoleculeCvKind::coordination, kHeavy);
@@ -173,7 +233,15 @@ TEST_CASE("what a bias on a group's variable holds has the exact mean") {
     formula.formula = "half*r + r^2*sin(2*half)";
     formula.names = {"r", "half"};
     formula.of = {{MoleculeCvKind::distance, {0, 1}}, {MoleculeCvKind::gyration, {0, 1}}};
+    MoleculeVariable places{MoleculeCvKind::formula, {}};
+    places.formula = "sqrt((a - b)^2 + (c - d)^2 + (e - f)^2)";
+    places.names = {"a", "b", "c", "d", "e", "f"};
+    for (int k = 0; k < 6; ++k) {
+        places.of.push_back({MoleculeCvKind::coordinate, {k % 2}});
+        places.of.back().axis = k / 2;
+    }
     const Case cases[] = {
+        {places, 0.25, 3000, [](double r) { return r; }},
         {formula, 0.06, 6000, [](double r) { return 0.5 * r * r + r * r * std::sin(r); }},
         {{MoleculeCvKind::gyration, {0, 1}}, 0.12, 4000, [](double r) { return r / 2; }},
         {deviation, 0.15, 4000, [](double r) { return std::abs(r - 0.1) / 2; }},

@@ -156,7 +156,7 @@ void ClosureStage::bursts() {
         throw_if_stopped();
     };
     starts_ = starts(values, replicas, 5021);
-    if (c_.start == "constrained")
+    if (c_.start == "constrained" && !model_.molecule())
         average("held", values, starts_.span(), replicas);
     burst_values_ = values;
     burst_replicas_ = replicas;

@@ -249,6 +249,7 @@ private:
     static void raise_errors(ClosureEstimate& e, const std::vector<Inverted>& replicates);
     // Of molecules, whose diffusion no average tells: a closure of it and the free energy.
     void free_energy_and_bursts(const ClosureSource& bursts);
+    void free_energy_and_bursts(const ClosureSourceOfTwo& bursts);
     ClosureSource burst_source(const BurstLag& lag, std::vector<Inverted> replicates) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'

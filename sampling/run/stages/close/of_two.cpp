@@ -1,5 +1,6 @@
 // The closure of two collective variables, where it differs from that of one.
 #include <algorithm>
+#include <cmath>
 
 #include "sampling/closure/bursts_of_two.h"
 #include "sampling/run/stages/close/close.h"
@@ -66,7 +67,7 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
     const TwoClosure closure = burst_closure_of_two(m, c_.tolerance);
     TwoLag lag = closure.lags[closure.chosen];
     // Before the first lag comes none at all: averages over the states in which bursts start.
-    const TwoLag none = lag.plateau && closure.chosen == 0 ? without_lag(m) : TwoLag{};
+    const TwoLag none = lag.plateau && closure.chosen == 0 && !model_.molecule() ? without_lag(m) : TwoLag{};
     const TwoLag* other = none.value.empty() ? beside(closure) : &none;
     for (std::size_t v = 0; v < m.values.size() && other; ++v)
         for (std::size_t o = 0; o < 5; ++o)
@@ -95,8 +96,11 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
     source.lag = lag.tau;
     source.estimate = {m.values, lag.value, lag.error, rings()};
     add_source(std::move(source));
-    if (find("burst"))
-        relax(slow_motion(sources_of_two_.back().model), m.lags.back(), {});
+    if (find("burst")) {
+        const ClosureSourceOfTwo made = sources_of_two_.back();
+        if (model_.molecule()) free_energy_and_bursts(made);
+        relax(slow_motion(made.model), m.lags.back(), {});
+    }
     CsvWriter csv(run_.dir / "bursts.csv",
                   {"cv_1", "cv_2", "lag", "drift_1", "drift_2", "diffusion_11", "diffusion_12",
                    "diffusion_22", "apparent_drift_1", "apparent_drift_2", "apparent_diffusion_11",
@@ -109,6 +113,33 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
             csv.row(cells);
         }
     csv.finish();
+}
+
+// The diffusion of the bursts' surfaces at every bin, with the error of the nearest of their values.
+void ClosureStage::free_energy_and_bursts(const ClosureSourceOfTwo& bursts) {
+    const ReducedModelOfTwo& m = bursts.model;
+    const EstimateOfTwo& e = bursts.estimate;
+    const std::vector<index> inside = m.nearest_inside();
+    ClosureSourceOfTwo at_bins;
+    at_bins.estimate.period = e.period;
+    for (index b = 0; b < grid_.size(); ++b) {
+        const CvValue x = centre(b);
+        const auto apart = [&](std::size_t v) {
+            double square = 0;
+            for (std::size_t k = 0; k < 2; ++k)
+                square += std::pow(nearest_image(e.at[v][k] - x[k], e.period[k]) / spacing_[k], 2);
+            return square;
+        };
+        std::size_t nearest = 0;
+        for (std::size_t v = 1; v < e.size(); ++v)
+            if (apart(v) < apart(nearest)) nearest = v;
+        const DriftAndDiffusion& value = m.coefficients(inside[static_cast<std::size_t>(m.cell_at(x))]);
+        const bool known = std::isfinite(free_energy_.profile[static_cast<std::size_t>(b)]) && apart(nearest) < 1;
+        at_bins.estimate.add(
+            x, [&](int o) { return value[static_cast<std::size_t>(o)]; },
+            [&](int o) { return known ? e.error[nearest][static_cast<std::size_t>(o)] : kUnknown; });
+    }
+    reversible(at_bins);
 }
 
 EllipseSet ClosureStage::near(const CvValue& place) const {

@@ -242,7 +242,7 @@ void ClosureStage::committor_of_bursts() {
 }
 
 void ClosureStage::committors() {
-    if (!free_runs_) return;
+    if (!free_runs_ || model_.molecule()) return;  // whose runs take longer
     // On a ring there is a way round on both sides: left out.
     if (!c_.passage_to.empty() && burst_replicas_ > 0 && !(K_ == 1 && ring(0)))
         committor_of_bursts();
