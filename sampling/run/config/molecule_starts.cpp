@@ -19,7 +19,7 @@ namespace microlift {
 namespace {
 
 constexpr double kRounded = 0.01;  // of what the stiffest bond moves: what rounding may move an atom by
-constexpr int kDigits = 3;
+constexpr int kShownDigits = 3;
 
 class MoleculeStarts {
 public:
@@ -81,9 +81,9 @@ private:
         const double apart = std::nextafter(farthest, 2 * farthest) - farthest;
         const double moves = std::sqrt(model_.kt() / stiffest);
         if (apart > kRounded * moves)
-            refuse("coordinates go up to " + number(static_cast<double>(farthest), kDigits) +
-                       " nm, where single precision knows a number every " + number(apart, kDigits) +
-                       " nm, and the stiffest bond moves by " + number(moves, kDigits) + " nm",
+            refuse("coordinates go up to " + number(static_cast<double>(farthest), kShownDigits) +
+                       " nm, where single precision knows a number every " + number(apart, kShownDigits) +
+                       " nm, and the stiffest bond moves by " + number(moves, kShownDigits) + " nm",
                    "move the molecule to the origin");
     }
 
