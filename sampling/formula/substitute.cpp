@@ -6,18 +6,18 @@ namespace microlift {
 
 namespace {
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool begins_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_numeral(char c) { return c >= '0' && c <= '9'; }
 
 // Behind a number that begins here: 2.5e-3 has no name in it.
 std::size_t after_number(std::string_view text, std::size_t i) {
-    while (i < text.size() && (is_digit(text[i]) || text[i] == '.')) ++i;
+    while (i < text.size() && (is_numeral(text[i]) || text[i] == '.')) ++i;
     if (i < text.size() && (text[i] == 'e' || text[i] == 'E')) {
         std::size_t power = i + 1;
         if (power < text.size() && (text[power] == '+' || text[power] == '-')) ++power;
-        if (power < text.size() && is_digit(text[power])) {
+        if (power < text.size() && is_numeral(text[power])) {
             i = power;
-            while (i < text.size() && is_digit(text[i])) ++i;
+            while (i < text.size() && is_numeral(text[i])) ++i;
         }
     }
     return i;
@@ -30,10 +30,10 @@ std::string with_names(std::string_view formula,
     std::string out;
     for (std::size_t i = 0; i < formula.size();) {
         std::size_t end = i + 1;
-        if (is_digit(formula[i]) || formula[i] == '.') {
+        if (is_numeral(formula[i]) || formula[i] == '.') {
             end = after_number(formula, i);
-        } else if (is_letter(formula[i])) {
-            while (end < formula.size() && (is_letter(formula[end]) || is_digit(formula[end]))) ++end;
+        } else if (begins_name(formula[i])) {
+            while (end < formula.size() && (begins_name(formula[end]) || is_numeral(formula[end]))) ++end;
             const std::size_t next = formula.find_first_not_of(" \t\r\n", end);
             const bool called = next != std::string_view::npos && formula[next] == '(';
             const std::string value = of(formula.substr(i, end - i), called);
