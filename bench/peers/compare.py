@@ -58,7 +58,8 @@ MBAR = [("mbar_peers", "pymbar", "pymbar", ("cpu",)),
         ("mbar_peers", "pymbar adaptive", "pymbar", ("cpu",)),
         ("mbar_peers", "FastMBAR", "FastMBAR", ("cpu", "cuda"))]
 
-MOLECULES = [("molecule_openmm", "OpenMM CUDA", "openmm[cuda12]", ("cuda",)),
+MOLECULES = [("molecule_jax", "JAX, replicas as one array", "jax", ("cpu", "cuda")),
+             ("molecule_openmm", "OpenMM CUDA", "openmm[cuda12]", ("cuda",)),
              ("molecule_openmm", "OpenMM Reference", "openmm", ("cpu",)),
              ("molecule_openmm", "OpenMM CPU, one thread", "openmm", ("cpu",))]
 BENCH_OF = {"none": "molecule_vacuum", "obc2": "molecule_obc2"}
@@ -339,14 +340,15 @@ class Comparison:
             for solvent in ("none", "obc2"):
                 size = {"solvent": solvent}
                 try:
-                    note = peer.ask(do="prepare", size={"topology": f"{DIPEPTIDE}.prmtop", "solvent": solvent,
-                                                        "coordinates": f"{DIPEPTIDE}.inpcrd"})["note"]
-                    peer.run(500)
+                    ready = peer.ask(do="prepare", size={"topology": f"{DIPEPTIDE}.prmtop", "solvent": solvent,
+                                                         "coordinates": f"{DIPEPTIDE}.inpcrd"})
+                    note, replicas = ready["note"], ready["replicas"]
+                    peer.run(max(20, 500 // replicas))
                     off = self.force_difference(peer.load(self.folder / "state.npy"), solvent)
                     if not off <= 1e-4:
                         raise Failed(f"its forces are off by {off:.2g} of the largest")
-                    steps = self.units(peer, 100, 1)
-                    mine, theirs = self.pairs(peer, steps, lambda units: units,
+                    steps = self.units(peer, max(10, 100 // replicas), 1)
+                    mine, theirs = self.pairs(peer, steps, lambda units, each=replicas: units * each,
                                               lambda: self.microlift(BENCH_OF[solvent], threads), cores=1)
                     if not np.isfinite(peer.load(self.folder / "state.npy")).all():
                         raise Failed("its state is not finite")

@@ -2,7 +2,7 @@
 stdin, answers on stdout. Libraries that write to stdout write to stderr instead.
 
 prepare  size as keywords      compiles, allocates, starts anew
-run      units                 advances; answers the seconds, the device's work included
+run      units                 advances all replicas; answers the seconds, the device's work included
 save     file                  writes the result that the driver checks
 """
 import importlib
@@ -35,7 +35,7 @@ def main():
         try:
             if request["do"] == "prepare":
                 contestant.prepare(**request["size"])
-                answer(ok=True, note=getattr(contestant, "note", ""))
+                answer(ok=True, note=getattr(contestant, "note", ""), replicas=getattr(contestant, "replicas", 1))
             elif request["do"] == "run":
                 start = time.perf_counter()
                 contestant.run(request["units"])
