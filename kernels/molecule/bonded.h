@@ -173,11 +173,27 @@ LANE_FN void add_dihedral_slope(const ForceView<Scalar<L>>& v, const Rows& rows,
     add_vector(rows, v.turn_row() + 3 * entry.last, slope, at.last);
 }
 
+// φ − φ₀, in (−π, π].
+template <class L>
+LANE_FN L angle_from(const Dihedral<L>& at, const PeriodicEntry<Scalar<L>>& entry) {
+    const L c = number<L>(entry.cosine), s = number<L>(entry.sine);
+    return angle_of(fma(s, at.sine, c * at.cosine), fms(c, at.sine, s * at.cosine));
+}
+
 template <class M, class L, class Rows, class Energies>
 LANE_FN void periodic_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     for (int32 n = 0; n < v.periodics; ++n) {
         const auto& entry = v.periodic[n];
         const Dihedral<L> at = dihedral<M, L>(v, rows, entry.dihedral);
+        if (entry.periodicity == 0) {
+            const L away = angle_from(at, entry);
+            const L slope = number<L>(entry.constant) * away;
+            if constexpr (Energies::wanted)
+                e.term[kTermTorsion] =
+                    fma(number<L>(Scalar<L>(0.5)) * slope, away, e.term[kTermTorsion]);
+            add_dihedral_slope(v, rows, entry.dihedral, at, slope);
+            continue;
+        }
         // cos nφ and sin nφ.
         L c = at.cosine, s = at.sine;
         for (int32 k = 1; k < entry.periodicity; ++k) {

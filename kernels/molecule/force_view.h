@@ -70,7 +70,8 @@ struct DihedralEntry {
     T fold, turn;
 };
 
-// Any periodic torsion: k (1 + cos(nφ − φ₀)).
+// Any periodic torsion: k (1 + cos(nφ − φ₀)); of periodicity 0: ½k (φ − φ₀)², of the nearest turn, with cos φ₀ and
+// sin φ₀.
 template <class T>
 struct PeriodicEntry {
     DihedralEntry<T> dihedral;

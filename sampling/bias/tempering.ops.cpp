@@ -7,12 +7,24 @@
 #include "kernels/random/streams.h"
 
 #if !defined(__CUDACC__)
+#include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "engine/at.h"
+#include "sampling/molecule/files/read_molecule.h"
 #endif
 
 namespace microlift {
+
+// What is summed of a pair of rungs for each trajectory: attempts; of the slope's likelihood the first and second
+// derivative; then of either side energy, twice the kinetic energy, collective variables.
+struct TemperingRows {
+    int cvs;
+    LANE_FN index count() const { return 3 + 2 * each(); }
+    LANE_FN index each() const { return 2 + cvs; }
+    LANE_FN index side(int which) const { return 3 + which * each(); }
+};
 
 // One trajectory of two neighbouring rungs: `lower` at inverse temperature beta + step, `upper` at beta.
 struct TemperingBody {
@@ -28,6 +40,29 @@ struct TemperingBody {
     float* x[2];
     float* v[2];
     uint64* counters;
+    const float* mass;
+    double* sums;  // (row, trajectory); null: nothing is summed
+
+    // The likelihood of a ladder that is turned over or not is logistic in the slope; its derivatives at the
+    // expected one.
+    LANE_FN void add_to_sums(index i, float apart) const {
+        const TemperingRows rows{cvs};
+        const float over = 1.0f / (1.0f + exp<Portable>(min(max(step * apart, -80.0f), 80.0f)));
+        sums[i] += 1.0;
+        sums[n + i] += static_cast<double>(apart * over);
+        sums[2 * n + i] += static_cast<double>(apart * over) * static_cast<double>(apart * (1.0f - over));
+        for (int side = 0; side < 2; ++side) {
+            double* const own = sums + rows.side(side) * n + i;
+            double twice = 0;
+            for (int d = 0; d < dim; ++d) {
+                const double speed = static_cast<double>(v[side][d * n + i]);
+                twice += static_cast<double>(mass[d]) * speed * speed;
+            }
+            own[0] += static_cast<double>(energy[side][i]);
+            own[n] += twice;
+            for (int k = 0; k < cvs; ++k) own[(2 + k) * n] += static_cast<double>(xi[side][k * n + i]);
+        }
+    }
 
     LANE_FN float with_bias(int side, index i) const {
         float sum = energy[side][i];
@@ -37,7 +72,9 @@ struct TemperingBody {
     }
 
     LANE_FN void operator()(index i) const {
-        const float change = step * (with_bias(0, i) - with_bias(1, i));
+        const float apart = with_bias(1, i) - with_bias(0, i);
+        const float change = -step * apart;
+        if (sums) add_to_sums(i, apart);
         const PhiloxStream<float> rng(seed, kStreamTempering, i);
         uint32 u[4];
         rng.draw(attempt, u);
@@ -84,6 +121,14 @@ Tempering::Tempering(Stream& stream, const Model& model, const IntegratorConfig&
         energy_[side] = Buffer<float>(stream.device(), n);
         xi_[side] = Buffer<float>(stream.device(), K * (1 + model.dim()) * n);
     }
+    const Molecule& molecule = model.molecule()->molecule;
+    std::vector<float> mass;
+    for (const Atom& atom : molecule.atoms) mass.insert(mass.end(), 3, static_cast<float>(atom.mass));
+    mass_ = Buffer<float>(stream.device(), std::ssize(mass));
+    copy_to_device(stream, mass_.span(), mass.data());
+    freedom_ = static_cast<double>(std::ssize(mass) - std::ssize(molecule.rigid_bonds));
+    sums_ = Buffer<double>(stream.device(), std::ssize(temperatures) * TemperingRows{model.n_cvs()}.count() * n);
+    fill_zero(stream, sums_.span());
     fill_zero(stream, counters_.span());
 }
 
@@ -107,11 +152,12 @@ void Tempering::advance(uint64 steps) {
     }
 }
 
-void Tempering::exchange(uint64 attempt) {
-    for (std::size_t lower = attempt % 2; lower < rungs_.size(); lower += 2) exchange_pair(lower, attempt);
+void Tempering::exchange(uint64 attempt, bool measured) {
+    for (std::size_t lower = attempt % 2; lower < rungs_.size(); lower += 2)
+        exchange_pair(lower, attempt, measured);
 }
 
-void Tempering::exchange_pair(std::size_t lower, uint64 attempt) {
+void Tempering::exchange_pair(std::size_t lower, uint64 attempt, bool measured) {
     const index n = base_.size();
     Ensemble* const sides[2] = {&rung(lower), &rung(lower + 1)};
     for (int side = 0; side < 2; ++side) {
@@ -134,13 +180,16 @@ void Tempering::exchange_pair(std::size_t lower, uint64 attempt) {
         body.v[side] = sides[side]->v().data;
     }
     body.counters = counters_.data() + 2 * static_cast<index>(lower);
+    body.mass = mass_.data();
+    const index rows = TemperingRows{body.cvs}.count();
+    body.sums = measured ? sums_.data() + static_cast<index>(lower) * rows * n : nullptr;
     launch_tempering(stream_, body);
 }
 
-void Tempering::check_finite() {
+void Tempering::check_finite(const std::function<std::string(index)>& describe) {
     for (std::size_t k = 0; k < rungs_.size(); ++k)
         rungs_[k]->check_finite([&](index t) {
-            return std::to_string(t) + " at " + std::to_string(1 / (kGasConstant * beta_[k + 1])) + " K";
+            return describe(t) + ", at " + std::to_string(std::lround(1 / (kGasConstant * beta_[k + 1]))) + " K";
         });
 }
 
@@ -166,12 +215,91 @@ void Tempering::load_state(const std::vector<float>& state, uint64 step) {
                                state.begin() + static_cast<std::ptrdiff_t>((k + 1) * each)}, step);
 }
 
-std::vector<uint64> Tempering::counters() { return to_host(stream_, std::as_const(counters_).span()); }
+std::vector<uint64> Tempering::counters() {
+    std::vector<uint64> all = to_host(stream_, std::as_const(counters_).span());
+    for (const double sum : to_host(stream_, std::as_const(sums_).span()))
+        all.push_back(std::bit_cast<uint64>(sum));
+    return all;
+}
 
 void Tempering::load_counters(const std::vector<uint64>& counters) {
-    if (std::ssize(counters) != counters_.size())
+    if (std::ssize(counters) != counter_count())
         throw InputError("checkpoint.h5: it does not hold the temperatures of this run; begin anew with --force");
     copy_to_device(stream_, counters_.span(), counters.data());
+    std::vector<double> sums;
+    for (std::size_t k = at(counters_.size()); k < counters.size(); ++k)
+        sums.push_back(std::bit_cast<double>(counters[k]));
+    copy_to_device(stream_, sums_.span(), sums.data());
+}
+
+bool Tempering::measured(const std::vector<double>& sums) const {
+    const index n = base_.size(), each = TemperingRows{model_.n_cvs()}.count() * n;
+    for (std::size_t k = 0; k < rungs_.size(); ++k)
+        if (sums[at(static_cast<index>(k) * each)] < 2) return false;
+    return n > 1;
+}
+
+// Of rows that belong together; `counts`: the rows of their attempts.
+LadderMean Tempering::ladder_mean(const std::vector<double>& sums, const std::vector<index>& rows,
+                                  const std::vector<index>& counts, double factor) const {
+    const index n = base_.size();
+    double sum = 0, squares = 0;
+    for (index i = 0; i < n; ++i) {
+        double own = 0, attempts = 0;
+        for (const index row : rows) own += sums[at(row * n + i)];
+        for (const index row : counts) attempts += sums[at(row * n + i)];
+        own *= factor / attempts;
+        sum += own;
+        squares += own * own;
+    }
+    const double mean = sum / static_cast<double>(n);
+    const double spread = std::max(0.0, squares / static_cast<double>(n) - mean * mean);
+    return {mean, std::sqrt(spread / static_cast<double>(n - 1))};
+}
+
+std::vector<RungMeans> Tempering::means() {
+    const std::vector<double> sums = to_host(stream_, std::as_const(sums_).span());
+    std::vector<RungMeans> means;
+    if (!measured(sums)) return means;
+    const TemperingRows rows{model_.n_cvs()};
+    for (std::size_t k = 0; k < beta_.size(); ++k) {
+        std::vector<index> counts, first;  // the rung is the lower of a pair, the upper of another
+        for (const index side : {0, 1}) {
+            const index pair = static_cast<index>(k) - side;
+            if (pair < 0 || pair >= std::ssize(rungs_)) continue;
+            counts.push_back(pair * rows.count());
+            first.push_back(pair * rows.count() + rows.side(static_cast<int>(side)));
+        }
+        const auto mean = [&](index row, double factor) {
+            std::vector<index> of;
+            for (const index start : first) of.push_back(start + row);
+            return ladder_mean(sums, of, counts, factor);
+        };
+        RungMeans rung{1 / (kGasConstant * beta_[k]), mean(1, 1 / (freedom_ * kGasConstant)), mean(0, 1), {}};
+        for (index cv = 0; cv < model_.n_cvs(); ++cv) rung.cv.push_back(mean(2 + cv, 1));
+        means.push_back(rung);
+    }
+    return means;
+}
+
+// One of Newton's steps from the expected slope to the likeliest.
+std::vector<RungSlope> Tempering::slopes() {
+    const std::vector<double> sums = to_host(stream_, std::as_const(sums_).span());
+    std::vector<RungSlope> slopes;
+    if (!measured(sums)) return slopes;
+    const index n = base_.size(), each = TemperingRows{model_.n_cvs()}.count() * n;
+    for (std::size_t k = 0; k < rungs_.size(); ++k) {
+        const double* const own = sums.data() + static_cast<index>(k) * each;
+        double first = 0, squares = 0, second = 0;
+        for (index i = 0; i < n; ++i) {
+            first += own[n + i];
+            squares += own[n + i] * own[n + i];
+            second += own[2 * n + i];
+        }
+        const double expected = beta_[k] - beta_[k + 1];
+        slopes.push_back({expected, {expected + first / second, std::sqrt(squares) / second}});
+    }
+    return slopes;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sampling/dynamics/path_kernel.h"
+#include "sampling/dynamics/way_describer.h"
 #include "sampling/samples/sample_set.h"
 
 namespace microlift {
@@ -24,8 +25,8 @@ public:
     const PathKernel& kernel() const { return *kernel_; }
 
     // Device arrays (variable, trajectory); write them before the first step.
-    Span<float> x() { return x_.span(); }
-    Span<float> v() { return v_.span(); }
+    Span<float> x() { return touched(x_); }
+    Span<float> v() { return touched(v_); }
     Span<float> center() { return center_.span(); }
     Span<float> stiffness() { return stiffness_.span(); }
     WindowView windows() const {
@@ -57,9 +58,17 @@ public:
 private:
     PathArgs args(uint64 stride, index segments);
     void launch(const PathArgs& args);
+    Span<float> touched(Buffer<float>& states) {
+        good_step_ = kNever;
+        return states.span();
+    }
+    void keep_good();
+    std::string describe_blow_up(index trajectory);
 
+    static constexpr uint64 kNever = ~uint64{0};
     Stream& stream_;
     std::shared_ptr<const PathKernel> kernel_;
+    const WayDescriber* describer_;  // the kernel as one, or null
     index n_;
     index first_;
     uint64 seed_;
@@ -68,6 +77,8 @@ private:
     uint64 checked_ = 0;  // the step from which the status word counts
     double force_evaluations_ = 0;
     Buffer<float> x_, v_, center_, stiffness_;
+    Buffer<float> good_[2];  // states and velocities at good_step_, where there is a describer
+    uint64 good_step_ = kNever;  // never: they were touched from outside since
     GridView grid_;
     Buffer<uint64> status_, accepted_;
 };

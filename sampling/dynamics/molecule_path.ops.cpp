@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "sampling/dynamics/molecule_variables.h"
+#include "sampling/dynamics/way_describer.h"
 #include "sampling/molecule/force_tables.h"
 #include "sampling/molecule/worst_force.h"
 #endif
@@ -72,10 +73,12 @@ struct StarBuilder {
         for (const std::size_t b : bonds[static_cast<std::size_t>(centre)]) {
             const index atom = other(b, centre);
             if (!leaf(atom) || star.leaves == kMostLeaves)
-                throw InputError("rigid bonds: atom " + std::to_string(centre) +
-                                 " and those bound to it form no star of up to " +
-                                 std::to_string(kMostLeaves) +
-                                 " bonds; make bonds with hydrogens rigid alone");
+                throw InputError("the rigid bond of " + atom_words(molecule, centre) + " and " +
+                                 atom_words(molecule, atom) +
+                                 (leaf(atom) ? " is one more than " + std::to_string(kMostLeaves) + " of one atom"
+                                             : " has further rigid bonds at both its ends") +
+                                 ": chains and rings of rigid bonds (AllBonds, HAngles, rigid water) are not moved; "
+                                 "make those with hydrogens rigid alone (HBonds, rigidWater=False)");
             const double length = molecule.rigid_bonds[b].length;
             const double inverse = 1 / molecule.atoms[static_cast<std::size_t>(centre)].mass +
                                    1 / molecule.atoms[static_cast<std::size_t>(atom)].mass;
@@ -87,7 +90,7 @@ struct StarBuilder {
     }
 };
 
-class MoleculePathKernel final : public PathKernel {
+class MoleculePathKernel final : public PathKernel, public WayDescriber {
 public:
     MoleculePathKernel(std::shared_ptr<const Molecule> molecule, const MoleculeSetup& setup)
         : molecule_(std::move(molecule)), setup_(setup), stars_(molecule_stars(*molecule_, setup)),
@@ -113,6 +116,9 @@ public:
     double step_cost() const override { return cost_; }
     std::string describe_state(Stream& stream, std::span<const float> x) const override {
         return worst_force(stream, *molecule_, x);
+    }
+    std::string describe_way(Stream& stream, std::span<const float> states) const override {
+        return worst_force_on_the_way(stream, *molecule_, states);
     }
     uint64 force_evaluations(uint64 steps) const override {
         return steps + (setup_.scheme == MoleculeScheme::baoab ? 1 : 0);

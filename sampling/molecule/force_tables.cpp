@@ -142,6 +142,11 @@ private:
                                           static_cast<T>(torsion.stiffness)});
             }
         }
+        for (const HarmonicTorsion& torsion : m_.harmonic_torsions)
+            if (torsion.stiffness != 0)
+                out_.periodics.push_back({dihedral(torsion.atoms), 0, static_cast<T>(std::cos(torsion.angle)),
+                                          static_cast<T>(std::sin(torsion.angle)),
+                                          static_cast<T>(torsion.stiffness)});
         for (const RyckaertTorsion& torsion : m_.ryckaert_torsions) {
             Powers& powers = sums.try_emplace(canonical(torsion.atoms), Powers{}).first->second;
             for (std::size_t n = 0; n < torsion.coefficients.size(); ++n)

@@ -2,8 +2,8 @@
 // kJ/mol, rad, e. Indices of atoms count from 0.
 //
 // E = Σ_bonds ½k(r − r₀)² + Σ_angles ½k(θ − θ₀)² + Σ_torsions k(1 + cos(nφ − φ₀))
-//   + Σ_ryckaert Σ_n c_n cosⁿ(φ − π) + Σ_cmaps map(φ₁, φ₂) + Σ_pairs lennard_jones + coulomb
-//   + solvent + surface + Σ_restraints ½k|r − r₀|², pairs without cutoff.
+//   + Σ_ryckaert Σ_n c_n cosⁿ(φ − π) + Σ_harmonic ½k(φ − φ₀)² + Σ_cmaps map(φ₁, φ₂)
+//   + Σ_pairs lennard_jones + coulomb + solvent + surface + Σ_restraints ½k|r − r₀|², pairs without cutoff.
 #pragma once
 
 #include <array>
@@ -48,6 +48,11 @@ struct Torsion {  // proper or improper
 struct RyckaertTorsion {
     std::array<index, 4> atoms;
     std::array<double, 6> coefficients;  // kJ/mol
+};
+
+struct HarmonicTorsion {  // of the turn that is nearest: CHARMM's impropers
+    std::array<index, 4> atoms;
+    double angle, stiffness;  // rad, kJ/mol/rad²
 };
 
 // Energies on a periodic grid of size × size points, [first angle + size · second], of angles
@@ -107,6 +112,7 @@ struct Molecule {
     std::vector<Angle> angles;
     std::vector<Torsion> torsions;
     std::vector<RyckaertTorsion> ryckaert_torsions;
+    std::vector<HarmonicTorsion> harmonic_torsions;
     std::vector<CorrectionMap> maps;
     std::vector<CorrectionTerm> correction_terms;
     std::vector<PairException> exceptions;

@@ -13,7 +13,11 @@ namespace microlift {
 std::string atom_words(const Molecule& molecule, index atom);
 
 // Of a state (3 · atoms), nm: the first atom that is not finite; else the atom with the largest force (kJ/mol/nm)
-// and the term with the largest energy.
+// and the term that pulls most on it.
 std::string worst_force(Stream& stream, const Molecule& molecule, std::span<const float> x);
+
+// Of states of one replica, (state, 3 · atoms), the first of them good, on the way to one that is not finite: the
+// same of the earliest whose largest force is ten times the first's, or of the first itself where none is.
+std::string worst_force_on_the_way(Stream& stream, const Molecule& molecule, std::span<const float> states);
 
 }  // namespace microlift

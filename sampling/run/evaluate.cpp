@@ -18,6 +18,7 @@
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/molecule/files/trajectory.h"
 #include "sampling/molecule/forces.h"
+#include "sampling/molecule/worst_force.h"
 #include "sampling/run/config/run_config.h"
 
 namespace microlift {
@@ -144,7 +145,7 @@ struct Piece {
 class MoleculeEvaluator {
 public:
     MoleculeEvaluator(const Device& device, const Molecule& molecule, index most)
-        : stream_(device), most_(most), forces_(stream_, molecule, most),
+        : stream_(device), molecule_(molecule), most_(most), forces_(stream_, molecule, most),
           x_(device, forces_.variables() * most), force_(device, forces_.variables() * most),
           energy_(device, kForceTerms * most) {}
 
@@ -170,8 +171,14 @@ public:
         }
     }
 
+    // What is wrong with a state, in words.
+    std::string describe(std::span<const double> x) {
+        return worst_force(stream_, molecule_, std::vector<float>(x.begin(), x.end()));
+    }
+
 private:
     Stream stream_;
+    const Molecule& molecule_;
     index most_;
     MoleculeForces<double> forces_;
     Buffer<double> x_, force_, energy_;
@@ -228,6 +235,7 @@ void evaluate_states(const EvaluateOptions& options) {
     Writer writer(options.out_file, model, formulas, states.count());
     std::vector<double> rows;
     index unknown = 0;
+    std::string first_unknown;
     for (index first = 0; first < states.count(); first += most) {
         const index count = std::min(most, states.count() - first);
         states.read(first, count, rows);
@@ -242,13 +250,19 @@ void evaluate_states(const EvaluateOptions& options) {
             for (index d = 0; d < n; ++d) piece.force.push_back(formulas.force(x, d));
         }
         writer.write(first, count, piece);
-        for (index s = 0; s < count; ++s) unknown += piece.known(s, n, model.cv.count()) ? 0 : 1;
+        for (index s = 0; s < count; ++s) {
+            if (piece.known(s, n, model.cv.count())) continue;
+            if (unknown++ > 0) continue;
+            first_unknown = "; the first is state " + std::to_string(first + s);
+            if (molecule) first_unknown += ": " + molecule->describe({rows.data() + s * n, at(n)});
+        }
     }
     writer.finish();
     if (unknown > 0)
         std::fprintf(stderr, "microlift: warning: energy, forces or collective variables are not finite at "
-                             "%lld of %lld states\n",
-                     static_cast<long long>(unknown), static_cast<long long>(states.count()));
+                             "%lld of %lld states%s\n",
+                     static_cast<long long>(unknown), static_cast<long long>(states.count()),
+                     first_unknown.c_str());
 }
 
 }  // namespace microlift

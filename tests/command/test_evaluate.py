@@ -104,6 +104,18 @@ class Evaluate(unittest.TestCase):
         self.assertAlmostEqual(flat["cv"][0, 1], math.dist(atoms[0], atoms[21]), places=12)
         self.assertEqual(self.evaluate(self.molecule(), shaken)["terms/solvent"].max(), 0)
 
+    def test_what_is_not_finite_is_named(self):
+        config = (f'[system]\nkind = "molecule"\ntopology = "{DATA / "ala2.prmtop"}"\n')
+        lines = (DATA / "ala2.inpcrd").read_text().splitlines()[2:]
+        x = 0.1 * np.array([float(line[k:k + 12]) for line in lines for k in range(0, len(line.rstrip()), 12)])[:66]
+        bad = x.copy()
+        bad[3 * 21:] = bad[:3]  # the last atom on the first
+        done = self.run_it(config, np.array([x, bad, bad]))
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("not finite at 2 of 3 states; the first is state 1: the largest force", done.stderr)
+        self.assertRegex(done.stderr, r"on (ACE 1 H1 \(atom 0\)|NME 3 H.* \(atom 21\)), where the term "
+                                      r"(lennard_jones|coulomb) pulls most")
+
     def test_a_trajectory(self):
         got = self.evaluate(self.molecule(), DATA / "ala2.pdb")
         self.assertEqual(got["force"].shape, (1, 66))

@@ -189,6 +189,29 @@ class Molecules(Scratch):
         accepted = metrics(out)["stages"]["sample"]["tempering_acceptance"]
         self.assertEqual(len(accepted), 2)
         self.assertTrue(all(0.2 < share < 1 for share in accepted))
+        stage = metrics(out)["stages"]["sample"]
+        for rung, temperature in zip(stage["rungs"], (300, 360, 440), strict=True):
+            self.assertAlmostEqual(rung["temperature"], temperature, 6)
+            # Student's t with 431 degrees of freedom exceeds 5 once in a million.
+            off = rung["velocities"]["mean"] - temperature
+            self.assertLess(abs(off), 5 * rung["velocities"]["std_error"])
+            self.assertGreater(rung["cv"]["phi"]["std_error"], 0)
+        for slope in stage["rung_slopes"]:
+            self.assertLess(abs(slope["mean"] - slope["expected"]), 5 * slope["std_error"])
+            self.assertLess(5 * slope["std_error"], slope["expected"])  # it can tell
+
+    def test_what_blows_up_is_named(self):
+        """By replica, atom and the term that pulled when it began: of a step at which bonds cannot but grow,
+        and of a bond that is as stiff as no step can follow."""
+        done = run(*command_line(self.config, self.dir / "wild", "integrator.dt=0.03", "umbrella.heat_steps=0",
+                                 options=("--quiet", "--no-report")), status=4)
+        self.assertRegex(done.stderr, r"window \d+ at phi = .*, replica \d+.*on BUT 1 C\d \(atom \d\), where the "
+                                      r"term bond pulls most")
+        self.assertEqual(done.stderr.strip().count("\n"), 0, done.stderr)
+        (self.dir / "butane.xml").write_text(BUTANE.replace('a="1.95" k="500"', 'a="1.95" k="500000"'))
+        done = run(*command_line(self.config, self.dir / "stiff", "umbrella.heat_steps=0",
+                                 options=("--quiet", "--no-report")), status=4)
+        self.assertIn("where the term angle pulls most", done.stderr)
 
     def test_threads_and_kills_change_nothing(self):
         short = ["umbrella.steps=30000", "umbrella.windows=9"]

@@ -24,6 +24,7 @@ inline void check_molecule(const Molecule& m) {
     check_terms(m, m.angles);
     check_terms(m, m.torsions);
     check_terms(m, m.ryckaert_torsions);
+    check_terms(m, m.harmonic_torsions);
     check_terms(m, m.exceptions);
     check_terms(m, m.rigid_bonds);
     for (const Atom& a : m.atoms)

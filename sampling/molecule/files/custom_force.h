@@ -18,13 +18,23 @@ struct CustomExpression {
     std::map<std::string, std::string> definitions;
 };
 
+// The factor before a square and the parameter in it: "k", "0.5*k", "(k/2)".
+struct HarmonicFactor {
+    std::string parameter;
+    double factor = 0;
+};
+HarmonicFactor harmonic_factor(std::string front);
+
 class CustomParameters {
 public:
-    CustomParameters(const XmlFile& xml, pugi::xml_node force);
+    CustomParameters(const XmlFile& xml, pugi::xml_node force, const char* of_each = "PerParticleParameters");
+    bool has(const std::string& name) const { return is_global(name) || !attribute(name).empty(); }
     bool is_global(const std::string& name) const { return globals_.count(name) > 0; }
     double global(const std::string& name) const { return globals_.at(name); }
-    // The attribute ("param3") that holds a particle's; empty: no such parameter.
+    // The attribute ("param3") that holds a particle's or term's; empty: no such parameter.
     std::string attribute(const std::string& name) const;
+    // Of a node that is a particle or a term.
+    double value(const XmlFile& xml, pugi::xml_node node, const std::string& name) const;
     std::size_t size() const { return of_particles_.size(); }
 
 private:

@@ -8,6 +8,7 @@
 #include "engine/at.h"
 #include "engine/error.h"
 #include "sampling/molecule/elements.h"
+#include "sampling/molecule/files/openmm_impropers.h"
 #include "sampling/molecule/files/openmm_restraints.h"
 #include "sampling/molecule/files/openmm_solvent.h"
 #include "sampling/molecule/solvent_parameters.h"
@@ -51,20 +52,9 @@ public:
 
 private:
     index n() const { return molecule_.size(); }
-    index atom(pugi::xml_node node, const char* attribute) const {
-        return xml_.below(node, attribute, n(), "particle");
-    }
     template <std::size_t N>
     std::array<index, N> atoms(pugi::xml_node node, const std::array<const char*, N>& attributes) const {
-        std::array<index, N> found;
-        for (std::size_t a = 0; a < N; ++a) {
-            found[a] = atom(node, attributes[a]);
-            if (std::find(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(a), found[a]) !=
-                found.begin() + static_cast<std::ptrdiff_t>(a))
-                xml_.refuse(node, "particle " + std::to_string(found[a]) +
-                                      " stands twice in one term; give different ones");
-        }
-        return found;
+        return xml_.distinct<N>(node, attributes, n());
     }
 
     void read_particles(pugi::xml_node particles) {
@@ -105,6 +95,7 @@ private:
             {"HarmonicAngleForce", &OpenmmReader::read_angles},
             {"PeriodicTorsionForce", &OpenmmReader::read_torsions},
             {"RBTorsionForce", &OpenmmReader::read_ryckaert_torsions},
+            {"CustomTorsionForce", &OpenmmReader::read_impropers},
             {"CMAPTorsionForce", &OpenmmReader::read_maps},
             {"NonbondedForce", &OpenmmReader::read_pairs},
             {"GBSAOBCForce", &OpenmmReader::read_solvent},
@@ -116,7 +107,7 @@ private:
         if (found == kForces.end())
             xml_.refuse(force, "the force " + (type.empty() ? "without a type" : type) +
                                    " is not supported; make the System without it (bonds, angles, "
-                                   "torsions, CMAP, NonbondedForce without cutoff, GB solvents and "
+                                   "torsions, CMAP, harmonic impropers, NonbondedForce without cutoff, GB solvents and "
                                    "harmonic restraints are)");
         if (force.attribute("usesPeriodic").as_bool())
             xml_.refuse(force, type + " with periodic boundaries is not supported; set "
@@ -253,6 +244,8 @@ private:
         molecule_.solvent = native ? read_openmm_obc(xml_, force, molecule_)
                                    : read_openmm_custom_gb(xml_, force, molecule_);
     }
+
+    void read_impropers(pugi::xml_node force) { read_openmm_impropers(xml_, force, molecule_); }
 
     void read_restraints(pugi::xml_node force) { read_openmm_restraints(xml_, force, molecule_, notes_); }
 

@@ -1,6 +1,7 @@
 // XML whose nodes know their lines, with attributes that are checked.
 #pragma once
 
+#include <array>
 #include <pugixml.hpp>
 #include <string>
 
@@ -26,6 +27,21 @@ public:
     index integer(pugi::xml_node node, const char* attribute) const;
     // 0 to n − 1.
     index below(pugi::xml_node node, const char* attribute, index n, const char* what) const;
+
+    // Particles, each once.
+    template <std::size_t N>
+    std::array<index, N> distinct(pugi::xml_node node, const std::array<const char*, N>& attributes,
+                                  index particles) const {
+        std::array<index, N> found;
+        for (std::size_t a = 0; a < N; ++a) {
+            found[a] = below(node, attributes[a], particles, "particle");
+            for (std::size_t b = 0; b < a; ++b)
+                if (found[b] == found[a])
+                    refuse(node, "particle " + std::to_string(found[a]) +
+                                     " stands twice in one term; give different ones");
+        }
+        return found;
+    }
 
     // InputError "FILE:LINE: …".
     [[noreturn]] void refuse(pugi::xml_node node, const std::string& message) const;

@@ -38,11 +38,15 @@ RunCost run_cost(const RunConfig& run) {
         cost.force_evaluations +=
             rounds * trajectories * static_cast<double>(coupling.equilibrate + coupling.steps);
     }
+    // Every further temperature takes as many steps, and keeps states and velocities.
+    const auto rungs = static_cast<double>(umbrella.molecule.temperatures.size());
+    cost.force_evaluations *= 1 + rungs;
     // Samples are float; the estimator adds one double weight each; a trajectory also keeps its
     // state, its last noise or velocity, and its window.
     const double stored = umbrella.histogram ? 0.0 : cost.samples;
     cost.memory_bytes = stored * (4.0 * values + 8.0) +
                         cost.trajectories * (8.0 * static_cast<double>(variables) + 16.0);
+    cost.memory_bytes += rungs * cost.trajectories * 8.0 * static_cast<double>(variables);
     cost.disk_bytes = 2.0 * stored * (4.0 * values + 12.0);
     if (umbrella.histogram)  // sums of a trajectory, and samples of 16 segments on their way
         cost.memory_bytes += cost.trajectories * (16.0 + 64.0) * values;

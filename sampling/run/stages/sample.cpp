@@ -2,6 +2,7 @@
 #include "sampling/run/stages.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -25,6 +26,8 @@ namespace {
 constexpr double kLowAcceptance = 0.3;  // of steps; 0.574 is best where there are many variables
 constexpr double kLowJumpAcceptance = 0.01;
 constexpr double kLowSwaps = 0.05;
+constexpr double kSlopeErrors = 5;
+constexpr index kLadders = 16;  // whose spread tells an error
 
 double share(uint64 of, uint64 all) {
     return all ? static_cast<double>(of) / static_cast<double>(all) : 0.0;
@@ -54,6 +57,7 @@ private:
     void record_steps(Json& record);
     void record_jumps(Json& record);
     void record_tempering(Json& record);
+    void record_rungs(Json& record);  // what was seen at each temperature
     double trajectory_steps() const {
         return static_cast<double>(ensemble_.step()) * static_cast<double>(ensemble_.size());
     }
@@ -171,7 +175,7 @@ void SamplingRound::resume() {
     sampled_ = state.sampled;
     energies_ = state.energies;
     constexpr std::size_t kOwn = 2 + LiftedMoves::kCounters;
-    const std::size_t swaps = 2 * run_.config.umbrella.molecule.temperatures.size();
+    const std::size_t swaps = tempering_ ? at(tempering_->counter_count()) : 0;
     if (state.counters.size() != kOwn + swaps)
         throw InputError("checkpoint.h5: it does not hold counters of this run; begin anew with "
                          "--force");
@@ -216,11 +220,12 @@ void SamplingRound::look_after(bool last) {
         return;
     checked_ = ensemble_.step();
     run_.stream.synchronize();
-    ensemble_.check_finite([&](index t) {
+    const auto describe = [&](index t) {
         return describe_window(t / plan_.replicas) + ", replica " +
                std::to_string(t % plan_.replicas);
-    });
-    if (tempering_) tempering_->check_finite();
+    };
+    ensemble_.check_finite(describe);
+    if (tempering_) tempering_->check_finite(describe);
     run_.progress.update(trajectory_steps());
     if (pending_signal() || seconds_since(saved_) > kCheckpointSeconds) {
         save();
@@ -232,7 +237,8 @@ void SamplingRound::look_after(bool last) {
 void SamplingRound::rearrange(index done) {
     if (bias_->period() > 0 && done % bias_->period() == 0) step_bias(run_, ensemble_, *bias_);
     if (temper_ > 0 && done % temper_ == 0)
-        tempering_->exchange(ensemble_.step() / static_cast<uint64>(temper_));
+        tempering_->exchange(ensemble_.step() / static_cast<uint64>(temper_),
+                             ensemble_.step() > static_cast<uint64>(plan_.equilibrate));
     if (jump_ > 0 && done % jump_ == 0 && molecule_jumps_) {
         molecule_jumps_->attempt(ensemble_, ensemble_.step() / static_cast<uint64>(jump_),
                                  jumped_.span().subspan(2, 2));
@@ -362,7 +368,7 @@ void SamplingRound::record_tempering(Json& record) {
     const std::vector<uint64> counters = tempering_->counters();
     const Checking check(run_, "acceptance");
     Json list = Json::array();
-    for (std::size_t k = 0; 2 * k < counters.size(); ++k) {
+    for (std::size_t k = 0; k < run_.config.umbrella.molecule.temperatures.size(); ++k) {
         const double accepted = share(counters[2 * k], counters[2 * k + 1]);
         list.push_back(accepted);
         if (accepted < kLowSwaps)
@@ -371,6 +377,30 @@ void SamplingRound::record_tempering(Json& record) {
                       "(umbrella.temperatures)");
     }
     record["tempering_acceptance"] = list;
+    record_rungs(record);
+}
+
+void SamplingRound::record_rungs(Json& record) {
+    const auto both = [](const LadderMean& m) { return Json{{"mean", m.mean}, {"std_error", m.error}}; };
+    Json rungs = Json::array(), slopes = Json::array();
+    for (const RungMeans& rung : tempering_->means()) {
+        Json json{{"temperature", rung.temperature}, {"velocities", both(rung.velocities)},
+                  {"energy", both(rung.energy)}};
+        for (std::size_t k = 0; k < rung.cv.size(); ++k) json["cv"][run_.model.cv_names()[k]] = both(rung.cv[k]);
+        rungs.push_back(json);
+    }
+    for (const RungSlope& slope : tempering_->slopes()) {
+        slopes.push_back({{"expected", slope.expected}, {"mean", slope.found.mean},
+                          {"std_error", slope.found.error}});
+        if (ensemble_.size() >= kLadders &&
+            std::fabs(slope.found.mean - slope.expected) > kSlopeErrors * slope.found.error)
+            run_.warn("energies at neighbouring temperatures do not have Boltzmann's ratio (" +
+                      number(slope.found.mean) + " ± " + number(slope.found.error) + " for " +
+                      number(slope.expected) + " mol/kJ): raise umbrella.equilibrate, or choose a smaller "
+                      "integrator.dt");
+    }
+    record["rungs"] = rungs;
+    record["rung_slopes"] = slopes;
 }
 
 void SamplingRound::record_jumps(Json& record) {

@@ -181,4 +181,49 @@ TEST_CASE("a state that is not finite is named by replica and atom, a bad one by
     }
 }
 
+TEST_CASE("what blows up is named by the term that pulled when it began, and where") {
+    // Three atoms in a row under a stiff bond with far too long a step; or two others that begin nearly at one place.
+    const auto message = [](const Device& device, const Molecule& m, const std::vector<double>& at, double dt) {
+        Stream stream(device);
+        const index replicas = 20, n = m.size();
+        MoleculeSetup setup;
+        setup.dt = dt;
+        Ensemble ensemble(stream, make_molecule_path_kernel(std::make_shared<Molecule>(m), setup), replicas, 1,
+                          kStreamTest);
+        std::vector<float> x;
+        for (index d = 0; d < 3 * n; ++d)
+            for (index t = 0; t < replicas; ++t)
+                x.push_back(static_cast<float>(t == 13 ? at[static_cast<std::size_t>(d)]
+                                                       : 0.5 * static_cast<double>(d / 3) * (d % 3 == 0)));
+        copy_to_device(stream, ensemble.x(), x.data());
+        ensemble.advance(500);
+        try {
+            ensemble.check_finite([](index t) { return "replica " + std::to_string(t); });
+        } catch (const NumericError& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    Molecule bonded = atoms_of(3, 12), loose = atoms_of(3, 12);
+    bonded.bonds = {{{1, 2}, 0.5, 2e5}};
+    bonded.angles = {{{0, 1, 2}, 3.0, 10}};
+    for (Molecule* m : {&bonded, &loose})
+        for (std::size_t i = 0; i < 3; ++i) {
+            m->atoms[i].sigma = 0.3;
+            m->atoms[i].epsilon = 0.4;
+            m->atoms[i].name = "C" + std::to_string(i);
+        }
+    for (const Device& device : quick_devices()) {
+        // ω dt = √(2 · 2e5/12) 0.02 = 3.7: beyond 2, at which a bond's swing grows; all replicas do so.
+        const std::string bond = message(device, bonded, {0, 0, 0, 0.5, 0, 0, 1.01, 0, 0}, 0.02);
+        CHECK(bond.find("where the term bond pulls most") != std::string::npos);
+        CHECK((bond.find("C1 (atom 1)") != std::string::npos || bond.find("C2 (atom 2)") != std::string::npos));
+        CHECK(bond.find("before") != std::string::npos);
+        // σ¹²/r¹³ throws them out of what single precision holds.
+        const std::string pair = message(device, loose, {0, 0, 0, 1e-4, 0, 0, 1, 0, 0}, 0.002);
+        CHECK(pair.find("trajectory 13 (replica 13)") != std::string::npos);
+        CHECK(pair.find("where the term lennard_jones pulls most") != std::string::npos);
+    }
+}
+
 }  // namespace microlift

@@ -294,7 +294,52 @@ TEST_CASE("a molecule's bits depend neither on threads nor on how steps are laun
 TEST_CASE("rigid bonds that form no star are refused") {
     Molecule m = chain_of(4, 12);
     for (index i = 0; i < 3; ++i) m.rigid_bonds.push_back({{i, i + 1}, 0.15});
-    CHECK_THROWS_WITH_AS(molecule_stars(m, {}), doctest::Contains("form no star"), InputError);
+    CHECK_THROWS_WITH_AS(molecule_stars(m, {}),
+                         doctest::Contains("the rigid bond of atom 1 and atom 2 has further rigid bonds at both"),
+                         InputError);
+    Molecule water = chain_of(3, 12);
+    for (index i = 0; i < 3; ++i) water.rigid_bonds.push_back({{i, (i + 1) % 3}, 0.1});
+    CHECK_THROWS_WITH_AS(molecule_stars(water, {}),
+                         doctest::Contains("the rigid bond of atom 0 and atom 1 has further rigid bonds at both"),
+                         InputError);
+    Molecule many = chain_of(6, 12);
+    for (index i = 1; i < 6; ++i) many.rigid_bonds.push_back({{0, i}, 0.15});
+    CHECK_THROWS_WITH_AS(molecule_stars(many, {}),
+                         doctest::Contains("the rigid bond of atom 0 and atom 5 is one more than 4 of one atom"),
+                         InputError);
+}
+
+TEST_CASE("a peptide with rigid bonds and heavy hydrogens has its temperature at 4 fs") {
+    MoleculeFiles files;
+    files.topology = molecule_data_path("ala2.prmtop");
+    files.coordinates = molecule_data_path("ala2.inpcrd");
+    files.rigid_hydrogen_bonds = true;
+    files.hydrogen_mass = 3;
+    const LoadedMolecule loaded = read_molecule(files);
+    const Molecule& m = loaded.molecule;
+    const double freedom = static_cast<double>(3 * m.size() - std::ssize(m.rigid_bonds));
+    for (const Device& device : quick_devices()) {
+        const index replicas = 1024, rounds = 40;
+        MoleculeSetup setup;
+        setup.dt = 0.004;
+        setup.friction = 5;
+        Run run(device, m, setup, replicas, {loaded.position}, 1);
+        run.ensemble.advance(1000);
+        double twice = 0;
+        for (index round = 0; round < rounds; ++round) {
+            run.ensemble.advance(60);
+            const std::vector<float> v = run.v();
+            for (std::size_t k = 0; k < v.size(); ++k) {
+                const double speed = static_cast<double>(v[k]);
+                twice += m.atoms[k / (3 * static_cast<std::size_t>(replicas))].mass * speed * speed;
+            }
+        }
+        // 54 degrees of freedom: a standard error of √(2/54n) = 0.00095, and somewhat more by what e^−1.2 leaves
+        // of the correlation of a round's velocities with the last's: 0.003 is three of them.
+        const double n = static_cast<double>(replicas * rounds);
+        CHECK(freedom == 54);
+        CHECK(std::abs(twice / (freedom * n * kT300) - 1) < 0.003);
+    }
 }
 
 TEST_CASE("a large molecule's solvent, whose pairs are not stored, moves the same on every device") {

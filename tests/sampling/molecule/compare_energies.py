@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Energies and forces of `microlift evaluate` against OpenMM's Reference platform: of every molecule
 conformations from a hot run in vacuum, for every implicit solvent, through the prmtop and through the
-System's XML. Ends with 77 without OpenMM.
+System's XML; and harmonic impropers as OpenMM writes them. Ends with 77 without OpenMM.
 
-    compare_energies.py [--count 100] [--salt MOL/L] [--numbers OUT.json] MICROLIFT PRMTOP:COORDINATES…
+    compare_energies.py [--count 100] [--salt MOL/L] [--surface none] [--numbers OUT.json] MICROLIFT PRMTOP:COORDINATES…
 
 Bars: 2e-3 kJ/mol of energies, 1e-5 of the largest force of a conformation. --numbers writes OpenMM's
 total energies of the first three conformations of each, with the conformations, for tests without it.
@@ -80,6 +80,38 @@ def evaluate(microlift, folder, lines, frames):
     return energy, force
 
 
+# Of OpenMM's readers of CHARMM, AMBER and GROMACS files.
+IMPROPERS = ["k*min(dtheta, 2*pi-dtheta)^2; dtheta = abs(theta-theta0);pi = 3.141593;",
+             f"k*min(dtheta, 2*{np.pi}-dtheta)^2; dtheta = abs(theta-theta0)",
+             "0.5*k*(thetap-theta0)^2; thetap = step(-(theta-theta0+pi))*2*pi+theta+step(theta-theta0-pi)*(-2*pi); "
+             f"pi = {np.pi:.15g}"]
+
+
+def compare_impropers(microlift, topology, frames):
+    """Harmonic impropers about every atom with three bonds, through XML."""
+    prmtop = app.AmberPrmtopFile(str(topology))
+    bound = {}
+    for a, b in prmtop.topology.bonds():
+        bound.setdefault(a.index, []).append(b.index)
+        bound.setdefault(b.index, []).append(a.index)
+    good = True
+    for number, energy in enumerate(IMPROPERS):
+        system = prmtop.createSystem(removeCMMotion=False)
+        force = openmm.CustomTorsionForce(energy)
+        force.addPerTorsionParameter("k")
+        force.addPerTorsionParameter("theta0")
+        for atom, others in bound.items():
+            if len(others) == 3:
+                force.addTorsion(atom, *others, (80.0 + atom, (-0.6, 0.0, np.pi, 3.0)[atom % 4]))
+        system.addForce(force)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            (folder / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
+            good &= compare(f"{topology.name} with {force.getNumTorsions()} impropers, form {number + 1}, xml", evaluate(
+                microlift, folder, ['topology = "system.xml"'], frames), openmm_results(system, frames))
+    return good
+
+
 def compare(name, ours, theirs):
     energy = np.abs(ours[0] - theirs[0]).max()
     largest = np.linalg.norm(theirs[1], axis=2).max(axis=1)
@@ -93,6 +125,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--salt", type=float, default=0.0)
+    parser.add_argument("--surface", choices=["ace", "none"], default="ace")
     parser.add_argument("--numbers", type=Path)
     parser.add_argument("microlift")
     parser.add_argument("molecules", nargs="+")
@@ -106,8 +139,9 @@ def main():
         numbers[topology.name] = {"states": frames[:3].reshape(len(frames[:3]), -1).tolist()}
         for name, model in SOLVENTS.items():
             salt = {"implicitSolventSaltConc": options.salt * unit.molar} if model and options.salt else {}
+            surface = {} if options.surface == "ace" or not model else {"gbsaModel": None}
             try:
-                system = prmtop.createSystem(implicitSolvent=model, removeCMMotion=False, **salt)
+                system = prmtop.createSystem(implicitSolvent=model, removeCMMotion=False, **salt, **surface)
             except ValueError as error:
                 print(f"{topology.name} {name}: OpenMM refuses it: {error}")
                 continue
@@ -116,6 +150,8 @@ def main():
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary)
                 solvent = [f'implicit_solvent = "{name}"'] if model else []
+                if surface:
+                    solvent.append('surface = "none"')
                 if salt:
                     solvent.append(f"salt = {options.salt}")
                 good &= compare(f"{topology.name} {name} prmtop", evaluate(
@@ -123,6 +159,7 @@ def main():
                 (folder / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
                 good &= compare(f"{topology.name} {name} xml", evaluate(
                     options.microlift, folder, ['topology = "system.xml"'], frames), theirs)
+        good &= compare_impropers(options.microlift, topology, frames)
     if options.numbers:
         options.numbers.write_text(json.dumps(numbers))
     return 0 if good else 1

@@ -37,6 +37,8 @@ nlohmann::json json_of(const Molecule& m) {
         out["torsions"].push_back({t.atoms, t.periodicity, t.phase, t.stiffness});
     for (const RyckaertTorsion& t : m.ryckaert_torsions)
         out["ryckaert"].push_back({t.atoms, t.coefficients});
+    for (const HarmonicTorsion& t : m.harmonic_torsions)
+        out["harmonic"].push_back({t.atoms, t.angle, t.stiffness});
     for (const CorrectionMap& c : m.maps) out["maps"].push_back({c.size, c.energy});
     for (const CorrectionTerm& c : m.correction_terms)
         out["correction_terms"].push_back({c.map, c.first, c.second});

@@ -92,6 +92,8 @@ private:
         molecule.torsions.push_back({turn(std::array{i, i + 2, i + 1, i + 3}), 2, std::numbers::pi, 5});
         if (i % 3 == 0)
             molecule.ryckaert_torsions.push_back({turn(chain), {9.3, 12.2, -13.1, -3.1, 26.2, -31.5}});
+        if (i % 4 == 0)
+            molecule.harmonic_torsions.push_back({{i, i + 2, i + 1, i + 3}, i % 8 == 0 ? 3.0 : -0.4, 150});
     }
 
     void add_map() {

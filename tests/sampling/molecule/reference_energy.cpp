@@ -173,6 +173,10 @@ std::array<double, kForceTerms> reference_energy(const Molecule& m, const std::v
             e[kTermTorsion] +=
                 t.coefficients[n] * std::pow(std::cos(reference_dihedral(x, t.atoms) - std::numbers::pi),
                                              static_cast<int>(n));
+    for (const HarmonicTorsion& t : m.harmonic_torsions)
+        e[kTermTorsion] +=
+            0.5 * t.stiffness *
+            std::pow(std::remainder(reference_dihedral(x, t.atoms) - t.angle, 2 * std::numbers::pi), 2);
     for (const CorrectionTerm& c : m.correction_terms)
         e[kTermCmap] += map_energy(m.maps[static_cast<std::size_t>(c.map)],
                                    reference_dihedral(x, c.first), reference_dihedral(x, c.second));

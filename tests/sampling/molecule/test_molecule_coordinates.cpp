@@ -249,4 +249,41 @@ TEST_CASE("harmonic restraints of OpenMM in several spellings") {
         CHECK_THROWS_AS(read(energy), InputError);
 }
 
+TEST_CASE("harmonic impropers as OpenMM's readers write them") {
+    const auto read = [](const std::string& energy, double angle = 0.5) {
+        const std::string text =
+            "<System version=\"1\"><Particles><Particle mass=\"12\"/><Particle mass=\"12\"/>"
+            "<Particle mass=\"12\"/><Particle mass=\"12\"/></Particles>"
+            "<Forces><Force type=\"CustomTorsionForce\" energy=\"" +
+            energy +
+            "\"><PerTorsionParameters><Parameter name=\"k\"/><Parameter name=\"theta0\"/>"
+            "</PerTorsionParameters><GlobalParameters/><Torsions><Torsion p1=\"3\" p2=\"0\" p3=\"1\" p4=\"2\" "
+            "param1=\"100\" param2=\"" +
+            std::to_string(angle) + "\"/></Torsions></Force></Forces></System>";
+        std::vector<std::string> notes;
+        return read_openmm_system(TextFile("r.xml", text), notes).harmonic_torsions;
+    };
+    const std::string shorter = "min(dtheta, 2*pi-dtheta)^2; dtheta = abs(theta-theta0);";
+    const std::string turned = "step(-(theta-theta0+pi))*2*pi+theta+step(theta-theta0-pi)*(-2*pi)";
+    for (const auto& [energy, stiffness] :
+         {std::pair{"k*" + shorter + "pi = 3.141593;", 200.0},
+          std::pair{std::string("k*min(dtheta, 2*3.141592653589793-dtheta)^2; dtheta = abs(theta-theta0)"), 200.0},
+          std::pair{std::string("0.5*k*(min(dtheta, 2*pi-dtheta))^2; dtheta = abs(theta-theta0); pi = 3.1415926535"), 100.0},
+          std::pair{"0.5*k*(thetap-theta0)^2; thetap = " + turned + "; pi = 3.14159265358979", 100.0}}) {
+        CAPTURE(energy);
+        const auto torsions = read(energy);
+        REQUIRE(torsions.size() == 1);
+        CHECK(torsions[0].atoms == std::array<index, 4>{3, 0, 1, 2});
+        CHECK(torsions[0].angle == 0.5);
+        CHECK(torsions[0].stiffness == stiffness);
+    }
+    CHECK(read("k*(theta-theta0)^2", 0).size() == 1);
+    CHECK_THROWS_AS(read("k*(theta-theta0)^2"), InputError);  // jumps where theta goes round
+    CHECK_THROWS_AS(read("k*" + shorter + "pi = 3.1416;"), InputError);
+    CHECK_THROWS_AS(read("k*" + shorter + "pi = 3.141593;", 4), InputError);
+    CHECK_THROWS_AS(read("c*" + shorter + "pi = 3.141593;"), InputError);
+    CHECK_THROWS_AS(read("k*min(dtheta, 2*pi-dtheta)^2; dtheta = abs(theta-2*theta0); pi = 3.141593"), InputError);
+    CHECK_THROWS_AS(read("k*dtheta^2; dtheta = abs(theta-theta0)"), InputError);
+}
+
 }  // namespace microlift

@@ -189,8 +189,18 @@ TEST_CASE("damaged and unsupported Systems of OpenMM") {
          "force MonteCarloBarostat is not supported"},
         {"AMOEBA", forces("<Force type=\"AmoebaMultipoleForce\" version=\"3\"/>"), "AmoebaMultipoleForce"},
         {"Drude", forces("<Force type=\"DrudeForce\" version=\"1\"/>"), "DrudeForce"},
-        {"CHARMM's impropers", forces("<Force type=\"CustomTorsionForce\" energy=\"k*dtheta^2\"/>"),
-         "CustomTorsionForce"},
+        {"another torsion of one's own", forces("<Force type=\"CustomTorsionForce\" energy=\"k*dtheta^2\"/>"),
+         "CustomTorsionForce with the energy 'k*dtheta^2'"},
+        {"an improper that jumps",
+         forces("<Force type=\"CustomTorsionForce\" energy=\"k*(theta-theta0)^2\"><PerTorsionParameters>"
+                "<Parameter name=\"k\"/><Parameter name=\"theta0\"/></PerTorsionParameters><GlobalParameters/>"
+                "<Torsions><Torsion p1=\"0\" p2=\"1\" p3=\"2\" p4=\"3\" param1=\"10\" param2=\"1\"/>"
+                "</Torsions></Force>"),
+         "jumps where theta goes round"},
+        {"an improper with another pi",
+         forces("<Force type=\"CustomTorsionForce\" energy=\"k*min(dtheta, 2*pi-dtheta)^2; dtheta = "
+                "abs(theta-theta0); pi = 3\"><PerTorsionParameters/></Force>"),
+         "CustomTorsionForce with the energy"},
         {"a force without type", forces("<Force/>"), "the force without a type"},
         {"a pair law by formula", forces("<Force type=\"CustomNonbondedForce\" energy=\"1/r\"/>"),
          "force CustomNonbondedForce is not supported"},
