@@ -104,18 +104,18 @@ cudnnHandle_t handle_of(const Device& device) {
 int as_int(index n) { return static_cast<int>(n); }
 
 // (rows, sites, channels), rows `place` apart, as cuDNN's (n, c, 1, w).
-struct Tensor {
+struct SiteTensor {
     cudnnTensorDescriptor_t it = nullptr;
-    Tensor(index rows, index sites, index channels, index place) {
+    SiteTensor(index rows, index sites, index channels, index place) {
         check(library().create_tensor(&it), "cudnnCreateTensorDescriptor");
         check(library().set_tensor(it, CUDNN_DATA_FLOAT, as_int(rows), as_int(channels), 1,
                                    as_int(sites), as_int(place), 1, as_int(sites * channels),
                                    as_int(channels)),
               "cudnnSetTensor4dDescriptorEx");
     }
-    Tensor(const Tensor&) = delete;
-    Tensor& operator=(const Tensor&) = delete;
-    ~Tensor() { library().destroy_tensor(it); }
+    SiteTensor(const SiteTensor&) = delete;
+    SiteTensor& operator=(const SiteTensor&) = delete;
+    ~SiteTensor() { library().destroy_tensor(it); }
 };
 
 struct Filter {
@@ -154,7 +154,7 @@ enum class Pass { forward, data, filter };
 // input is padded: dy is as long as a ring with both its ends.
 template <class Algorithm>
 struct Plan {
-    Tensor from, to;  // in sites and channels: what is read, what is written (or dy)
+    SiteTensor from, to;  // in sites and channels: what is read, what is written (or dy)
     Filter filter;
     Convolution convolution;
     Algorithm algorithm{};

@@ -26,15 +26,15 @@ constexpr index kPartsOfTurn = 512;  // of the way round, for the work along it
 constexpr double kOfSeam = 1e-3;   // digits of a period that may be left out
 constexpr int kScales = 48;          // halvings and doublings of a turn that is looked for
 
-using Rows = std::vector<std::vector<double>>;
+using StateRows = std::vector<std::vector<double>>;
 
-Rows evaluated(const Expressions& graph, const std::vector<NodeId>& nodes, const Rows& x) {
+StateRows evaluated(const Expressions& graph, const std::vector<NodeId>& nodes, const StateRows& x) {
     const std::size_t n = x[0].size();
     const BatchEvaluator evaluate(graph, nodes);
     std::vector<double> flat, out(nodes.size() * n);
     for (const auto& row : x) flat.insert(flat.end(), row.begin(), row.end());
     evaluate(flat.data(), n, n, out.data());
-    Rows rows;
+    StateRows rows;
     for (std::size_t o = 0; o < nodes.size(); ++o)
         rows.emplace_back(out.begin() + static_cast<std::ptrdiff_t>(o * n),
                           out.begin() + static_cast<std::ptrdiff_t>((o + 1) * n));
@@ -52,10 +52,10 @@ public:
     // Whether forces and noise are the same a turn on, at states of several lengths of the other variables.
     bool forces_meet() const {
         for (const double length : {0.01, 0.1, 1.0, 10.0}) {
-            const Rows x = states(length);
-            const Rows here = evaluated(system_.graph, terms_, x),
+            const StateRows x = states(length);
+            const StateRows here = evaluated(system_.graph, terms_, x),
                        there = evaluated(system_.graph, terms_, moved(x, turn_));
-            std::vector<Rows> within;
+            std::vector<StateRows> within;
             for (const double part : kWithin)
                 within.push_back(evaluated(system_.graph, terms_, moved(x, part * turn_)));
             for (std::size_t d = 0; d < here.size(); ++d) {
@@ -65,7 +65,7 @@ public:
                     if (!std::isfinite(difference)) continue;
                     size += here[d][i] * here[d][i] + there[d][i] * there[d][i];
                     change += difference * difference;
-                    for (const Rows& w : within)
+                    for (const StateRows& w : within)
                         if (std::isfinite(w[d][i]))
                             inside = std::max(inside, std::pow(w[d][i] - here[d][i], 2));
                 }
@@ -81,12 +81,12 @@ public:
         double least = std::numeric_limits<double>::infinity();
         if (system_.noise != FormulaSystem::Noise::diagonal) return 0;
         for (const double length : {0.01, 0.1, 1.0}) {
-            const Rows x = states(length);
+            const StateRows x = states(length);
             std::vector<double> sum(x[0].size(), 0.0);
             for (index i = 0; i < kPartsOfTurn; ++i) {
                 const double part = static_cast<double>(i) / static_cast<double>(kPartsOfTurn);
-                const Rows along = moved(x, part * turn_);
-                const Rows b = evaluated(system_.graph, {system_.drift_nodes[variable_]}, along),
+                const StateRows along = moved(x, part * turn_);
+                const StateRows b = evaluated(system_.graph, {system_.drift_nodes[variable_]}, along),
                            sigma =
                                evaluated(system_.graph, {system_.noise_nodes[variable_]}, along);
                 for (std::size_t j = 0; j < sum.size(); ++j)
@@ -100,16 +100,16 @@ public:
     }
 
 private:
-    Rows states(double length) const {
+    StateRows states(double length) const {
         std::mt19937_64 random(1);
         const auto between = [&] { return static_cast<double>(random() >> 11) * 0x1p-52 - 1.0; };
-        Rows x(static_cast<std::size_t>(system_.dim), std::vector<double>(kStates));
+        StateRows x(static_cast<std::size_t>(system_.dim), std::vector<double>(kStates));
         for (std::size_t d = 0; d < x.size(); ++d)
             for (double& v : x[d])
                 v = d == variable_ ? begin_ + 0.5 * turn_ * (1 + between()) : length * between();
         return x;
     }
-    Rows moved(Rows x, double by) const {
+    StateRows moved(StateRows x, double by) const {
         for (double& v : x[variable_]) v += by;
         return x;
     }
@@ -143,7 +143,7 @@ public:
 private:
     // By how much ξ changes along a shift, from every state.
     std::vector<double> changes(double shift) const {
-        Rows there = states_;
+        StateRows there = states_;
         for (double& v : there[variable_]) v += shift;
         std::vector<double> after = evaluated(system_.graph, {node_}, there)[0];
         const std::vector<double> before = evaluated(system_.graph, {node_}, states_)[0];
@@ -179,7 +179,7 @@ private:
     NodeId node_;
     std::size_t variable_;
     double period_;
-    Rows states_;
+    StateRows states_;
 };
 
 // An angle of two variables that jumps by two of the periods given takes states on opposite sides for one
@@ -189,17 +189,17 @@ bool opposite_sides_alike(const FormulaSystem& system, std::size_t k) {
     const std::vector<NodeId> slopes = graph.gradient(system.cv_nodes[k], system.dim);
     for (const double length : {0.1, 1.0, 10.0}) {
         std::mt19937_64 random(3);
-        Rows x(static_cast<std::size_t>(system.dim), std::vector<double>(kStates));
+        StateRows x(static_cast<std::size_t>(system.dim), std::vector<double>(kStates));
         for (auto& row : x)
             for (double& v : row) v = length * (static_cast<double>(random() >> 11) * 0x1p-52 - 1.0);
-        Rows there = x;
+        StateRows there = x;
         std::vector<double> sign(x.size(), 1.0);
         for (std::size_t d = 0; d < x.size(); ++d) {
             if (graph.is_constant(slopes[d])) continue;
             sign[d] = -1;
             for (double& v : there[d]) v = -v;
         }
-        const Rows before = evaluated(graph, system.drift_nodes, x),
+        const StateRows before = evaluated(graph, system.drift_nodes, x),
                    after = evaluated(graph, system.drift_nodes, there);
         for (std::size_t d = 0; d < x.size(); ++d)
             for (std::size_t i = 0; i < before[d].size(); ++i)

@@ -7,25 +7,25 @@ namespace microlift {
 
 namespace {
 
-using Matrix = std::array<double, 4>;  // by rows
+using SquareMatrix = std::array<double, 4>;  // by rows
 using Fields = std::vector<std::array<double, 5>>;
 
 constexpr int kRoots = 6;          // square roots before the series of a logarithm
 constexpr double kMostDecay = 2.5;  // of |J| τ: beyond it displacements say little about b and D
 constexpr double kSameDiffusion = 0.005;    // change of D that is none
 
-Matrix times(const Matrix& a, const Matrix& b) {
+SquareMatrix times(const SquareMatrix& a, const SquareMatrix& b) {
     return {a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2],
             a[2] * b[1] + a[3] * b[3]};
 }
 
 // e^{Jt} by scaling and squaring.
-Matrix exponential(const Matrix& j, double t) {
+SquareMatrix exponential(const SquareMatrix& j, double t) {
     double size = 0;
     for (const double e : j) size = std::max(size, std::fabs(e * t));
     const int halvings = size > 0.25 ? static_cast<int>(std::ceil(std::log2(size / 0.25))) : 0;
     const double scale = t / std::pow(2.0, halvings);
-    Matrix sum{1, 0, 0, 1}, term = sum;
+    SquareMatrix sum{1, 0, 0, 1}, term = sum;
     for (int k = 1; k <= 10; ++k) {
         term = times(term, j);
         for (double& e : term) e *= scale / k;
@@ -37,8 +37,8 @@ Matrix exponential(const Matrix& j, double t) {
 
 // The logarithm of a matrix by square roots, (M + sqrt(det) 1)/sqrt(tr + 2 sqrt(det)); M − 1 where
 // there is none.
-Matrix logarithm(const Matrix& matrix) {
-    Matrix m = matrix;
+SquareMatrix logarithm(const SquareMatrix& matrix) {
+    SquareMatrix m = matrix;
     for (int k = 0; k < kRoots; ++k) {
         const double det = m[0] * m[3] - m[1] * m[2], root = std::sqrt(std::max(det, 0.0));
         const double scale = m[0] + m[3] + 2 * root;
@@ -46,8 +46,8 @@ Matrix logarithm(const Matrix& matrix) {
         const double s = 1 / std::sqrt(scale);
         m = {s * (m[0] + root), s * m[1], s * m[2], s * (m[3] + root)};
     }
-    const Matrix e{m[0] - 1, m[1], m[2], m[3] - 1};
-    Matrix sum{}, power = e;
+    const SquareMatrix e{m[0] - 1, m[1], m[2], m[3] - 1};
+    SquareMatrix sum{}, power = e;
     for (int k = 1; k <= 6; ++k) {
         for (std::size_t i = 0; i < 4; ++i) sum[i] += (k % 2 ? 1.0 : -1.0) / k * power[i];
         power = times(power, e);
@@ -80,7 +80,7 @@ std::array<double, n> solve(std::array<std::array<double, n>, n> a, std::array<d
 
 // b and D of one value from what bursts of `steps` Euler–Maruyama steps show, the drift being linear:
 // a step multiplies displacements by e^(decay/steps).
-std::array<double, 5> local(const std::array<double, 5>& apparent, Matrix decay, index steps) {
+std::array<double, 5> local(const std::array<double, 5>& apparent, SquareMatrix decay, index steps) {
     double size = 0;
     for (const double e : decay) size = std::max(size, std::fabs(e));
     if (size > kMostDecay)
@@ -88,8 +88,8 @@ std::array<double, 5> local(const std::array<double, 5>& apparent, Matrix decay,
     std::array<std::array<double, 2>, 2> phi{};
     std::array<std::array<double, 3>, 3> spread{};  // of D₁₁, D₁₂, D₂₂ on the covariance / 2τ
     const double w = 1 / static_cast<double>(steps);
-    const Matrix step = exponential(decay, w);
-    Matrix e{1, 0, 0, 1};
+    const SquareMatrix step = exponential(decay, w);
+    SquareMatrix e{1, 0, 0, 1};
     for (index i = 0; i < steps; ++i, e = times(e, step)) {
         phi[0][0] += w * e[0];
         phi[0][1] += w * e[1];
@@ -152,9 +152,9 @@ std::vector<Term> slope(const BurstMoments& m, const Neighbours& near, std::size
 
 // The logarithm of the propagator at value v, 1 + the slope of the mean displacement; 0 along a variable
 // in which it has no neighbour.
-Matrix decay_at(const Fields& f, double tau, const BurstMoments& m, const Neighbours& near,
-             std::size_t v, const Matrix& shift = {}) {
-    Matrix j{1 + shift[0], shift[1], shift[2], 1 + shift[3]};
+SquareMatrix decay_at(const Fields& f, double tau, const BurstMoments& m, const Neighbours& near,
+             std::size_t v, const SquareMatrix& shift = {}) {
+    SquareMatrix j{1 + shift[0], shift[1], shift[2], 1 + shift[3]};
     for (std::size_t axis = 0; axis < 2; ++axis)
         for (const Term& t : slope(m, near, v, axis))
             for (std::size_t r = 0; r < 2; ++r) j[2 * r + axis] += tau * t.weight * f[t.value][r];
@@ -168,7 +168,7 @@ void take_out_curvature(TwoLag& lag, const BurstMoments& m, const Neighbours& ne
     const Fields value = lag.value, error = lag.error;
     const double half = 0.5 * (lag.tau - m.dt);
     for (std::size_t v = 0; v < value.size() && half > 0; ++v) {
-        const Matrix decay = decay_at(lag.apparent, lag.tau, m, near, v);
+        const SquareMatrix decay = decay_at(lag.apparent, lag.tau, m, near, v);
         double size = 0;
         for (const double e : decay) size = std::max(size, std::fabs(e));
         for (std::size_t axis = 0; axis < 2; ++axis) {
@@ -223,7 +223,7 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
         }
         lag.error = error;
         for (std::size_t v = 0; v < n; ++v) {
-            const Matrix decay = decay_at(lag.apparent, lag.tau, m, near, v);
+            const SquareMatrix decay = decay_at(lag.apparent, lag.tau, m, near, v);
             lag.value.push_back(local(lag.apparent[v], decay, m.lags[l]));
             // An error grows by as much as its quantity is stretched.
             for (std::size_t o = 0; o < 5; ++o) {
@@ -238,9 +238,9 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
                     double noise = 0;
                     for (const Term& t : terms)
                         noise = std::hypot(noise, t.weight * error[t.value][r]);
-                    Matrix shift{};
+                    SquareMatrix shift{};
                     shift[2 * r + axis] = lag.tau * noise;
-                    const Matrix moved = decay_at(lag.apparent, lag.tau, m, near, v, shift);
+                    const SquareMatrix moved = decay_at(lag.apparent, lag.tau, m, near, v, shift);
                     const auto other = local(lag.apparent[v], moved, m.lags[l]);
                     for (std::size_t o = 0; o < 5; ++o)
                         lag.error[v][o] = std::hypot(lag.error[v][o], other[o] - lag.value[v][o]);

@@ -8,21 +8,21 @@ namespace microlift {
 
 namespace {
 
-using Vector = std::array<NodeId, 3>;
+using NodeVector = std::array<NodeId, 3>;
 
-Vector difference(Expressions& graph, std::span<const NodeId> atoms, std::size_t to, std::size_t from) {
-    Vector v;
+NodeVector difference(Expressions& graph, std::span<const NodeId> atoms, std::size_t to, std::size_t from) {
+    NodeVector v;
     for (std::size_t d = 0; d < 3; ++d) v[d] = graph.sub(atoms[3 * to + d], atoms[3 * from + d]);
     return v;
 }
 
-NodeId dot(Expressions& graph, const Vector& a, const Vector& b) {
+NodeId dot(Expressions& graph, const NodeVector& a, const NodeVector& b) {
     return graph.add(graph.add(graph.mul(a[0], b[0]), graph.mul(a[1], b[1])),
                      graph.mul(a[2], b[2]));
 }
 
-Vector cross(Expressions& graph, const Vector& a, const Vector& b) {
-    Vector v;
+NodeVector cross(Expressions& graph, const NodeVector& a, const NodeVector& b) {
+    NodeVector v;
     for (std::size_t d = 0; d < 3; ++d) {
         const std::size_t e = (d + 1) % 3, f = (d + 2) % 3;
         v[d] = graph.sub(graph.mul(a[e], b[f]), graph.mul(a[f], b[e]));
@@ -30,7 +30,7 @@ Vector cross(Expressions& graph, const Vector& a, const Vector& b) {
     return v;
 }
 
-NodeId length(Expressions& graph, const Vector& a) {
+NodeId length(Expressions& graph, const NodeVector& a) {
     return graph.unary(Op::sqrt, dot(graph, a, a));
 }
 
@@ -146,15 +146,15 @@ NodeId build_distance(Expressions& graph, std::span<const NodeId> atoms) {
 }
 
 NodeId build_angle(Expressions& graph, std::span<const NodeId> atoms) {
-    const Vector u = difference(graph, atoms, 0, 1), v = difference(graph, atoms, 2, 1);
+    const NodeVector u = difference(graph, atoms, 0, 1), v = difference(graph, atoms, 2, 1);
     const NodeId y_x[] = {length(graph, cross(graph, u, v)), dot(graph, u, v)};
     return build_atan2(graph, y_x);
 }
 
 NodeId build_dihedral(Expressions& graph, std::span<const NodeId> atoms) {
-    const Vector a = difference(graph, atoms, 1, 0), b = difference(graph, atoms, 2, 1),
+    const NodeVector a = difference(graph, atoms, 1, 0), b = difference(graph, atoms, 2, 1),
                  c = difference(graph, atoms, 3, 2);
-    const Vector n = cross(graph, b, c);
+    const NodeVector n = cross(graph, b, c);
     const NodeId y_x[] = {graph.mul(length(graph, b), dot(graph, a, n)),
                           dot(graph, cross(graph, a, b), n)};
     return build_atan2(graph, y_x);

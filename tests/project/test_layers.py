@@ -130,6 +130,22 @@ def macro_errors(path, text):
     return errors
 
 
+TYPE = re.compile(r"^(?:struct|class|enum class|enum) (\w+)\b(?! *;)|^using (\w+) =", re.M)
+
+
+def types(text):
+    return {a or b for a, b in TYPE.findall(text)}
+
+
+def grouped_errors(files):
+    """Types of sources that headers have, too: grouped sources are one unit, which may include both."""
+    headers = {name: path for path, text in files if path.suffix == ".h" for name in types(text)}
+    return [f"{path}: {name} is also in {headers[name]}" for path, text in files
+            if path.suffix == ".cpp" and not re.search(r"\.(ops|lanes)\.cpp$", path.name)
+            for own in re.findall(r"^namespace \{\n(.*?)^\}  // namespace$", text, re.M | re.S)
+            for name in sorted(types(own) & headers.keys())]
+
+
 class Layers(unittest.TestCase):
     def check(self, rule):
         errors = [error for path, text in sources() for error in rule(path, text)]
@@ -174,7 +190,16 @@ class Layers(unittest.TestCase):
         self.check(lambda path, text: [f"{path}: using namespace"] if path.suffix in {".h", ".cuh"}
                    and re.search(r"^\s*using namespace", text, re.M) else [])
 
+    def test_names_in_grouped_sources(self):
+        library = [(path, text) for path, text in sources()
+                   if path.parts[0] in {"kernels", "engine", "nn", "sampling"}]
+        errors = grouped_errors(library)
+        self.assertEqual([], errors, "\n" + "\n".join(errors))
+
     def test_the_rules_refuse(self):
+        header, source = "struct Rows {\n};\n", "namespace {\nusing Rows = int;\n}  // namespace\n"
+        self.assertTrue(grouped_errors([(Path("engine/a.h"), header), (Path("nn/b.cpp"), source)]))
+        self.assertFalse(grouped_errors([(Path("engine/a.h"), "struct Rows;\n"), (Path("nn/b.cpp"), source)]))
         self.assertTrue(include_errors(Path("kernels/a.h"), '#include "engine/error.h"'))
         self.assertTrue(include_errors(Path("engine/a.h"), '#include "nn/layers/mlp.h"'))
         self.assertTrue(include_errors(Path("nn/a.h"), '#include "sampling/dynamics/systems.h"'))

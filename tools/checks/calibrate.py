@@ -60,18 +60,18 @@ def deviations(value, error, exact):
 
 
 def summary(runs):
-    """Of the z of every run. Of a quantity that is right and known to the last digits of single precision
-    everywhere, whether it is: leaving out single values of others would keep those that are off."""
-    exact = max(off for _, off in runs) <= ROUNDING
-    runs = [z for z, _ in runs if len(z)]
-    if exact or not runs:
-        return {"exact": bool(runs) and exact}
+    """Of the z of every run. Runs in which all values are right, and known, to the last digits of single
+    precision are left out: leaving out single values of others would keep those that are off."""
+    exact = sum(off <= ROUNDING for _, off in runs)
+    runs = [z for z, off in runs if len(z) and off > ROUNDING]
+    if not runs:
+        return {"exact": exact}
     z = np.concatenate(runs)
     each = [float(np.mean(r * r)) for r in runs if len(r)]
     return {"values": len(z), "runs": len(each), "mean_z2": float(np.mean(z * z)),
             "spread": float(np.std(each, ddof=1) / math.sqrt(len(each))) if len(each) > 1 else None,
             "within_1": float(np.mean(np.abs(z) < 1)), "within_2": float(np.mean(np.abs(z) < 2)),
-            "mean_z": float(np.mean(z)), "worst": float(np.max(np.abs(z)))}
+            "mean_z": float(np.mean(z)), "worst": float(np.max(np.abs(z))), "exact": exact}
 
 
 def calibrate(command, names, seeds, jobs):
@@ -99,8 +99,9 @@ def table(results):
             word = "exact to 1e-6" if s["exact"] else "no finite error"
             lines.append(f"| {name} | {quantity} | | {word} | | | | |")
             continue
+        runs = f"{s['runs']}" + (f", {s['exact']} exact" if s["exact"] else "")
         spread = "" if s["spread"] is None else f" ± {s['spread']:.2g}"
-        lines.append(f"| {name} | {quantity} | {s['runs']} | {s['mean_z2']:.3g}{spread} | {s['within_1']:.2f} | "
+        lines.append(f"| {name} | {quantity} | {runs} | {s['mean_z2']:.3g}{spread} | {s['within_1']:.2f} | "
                      f"{s['within_2']:.2f} | {s['mean_z']:.2f} | {s['worst']:.1f} |")
     return "\n".join(lines)
 

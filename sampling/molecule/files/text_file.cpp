@@ -89,7 +89,8 @@ TextFile::TextFile(std::filesystem::path name, std::string content)
 void TextFile::split() {
     std::string_view rest = content_;
     if (rest.starts_with("\x1f\x8b")) refuse("it is compressed (gzip); unpack it");
-    if (rest.starts_with("\xff\xfe") || rest.starts_with("\xfe\xff")) refuse("it is text of 16 bits; save it as UTF-8");
+    if (rest.starts_with("\xff\xfe") || rest.starts_with("\xfe\xff"))
+        refuse("it is text of 16 bits; save it as UTF-8");
     while (!rest.empty()) {
         const std::size_t end = rest.find('\n');
         std::string_view line = rest.substr(0, end);

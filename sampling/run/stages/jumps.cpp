@@ -18,18 +18,18 @@ constexpr index kPieces = 32, kPiece = 128;  // pairs of samples, in pieces that
 constexpr int kHalvings = 48;
 constexpr double kOfWindow = 1e-2;  // of the width of a window: what a jump has to be
 
-using Rows = std::vector<std::vector<double>>;
+using StateRows = std::vector<std::vector<double>>;
 
 // Samples and those that follow them: two sets of states, (variable, pair).
 struct Pairs {
-    Rows first, second;
+    StateRows first, second;
     std::size_t count() const { return first[0].size(); }
 };
 
 Pairs draw_pairs(Run& run) {
     const SampleSet& samples = run.samples;
     const auto dims = static_cast<std::size_t>(run.model.dim());
-    Pairs pairs{Rows(dims), Rows(dims)};
+    Pairs pairs{StateRows(dims), StateRows(dims)};
     std::mt19937_64 random(1);
     for (index p = 0; p < kPieces; ++p) {
         const SampleBlock& block =
@@ -43,7 +43,7 @@ Pairs draw_pairs(Run& run) {
         const index column = block.first + time * block.trajectories() + who;
         std::vector<float> states(static_cast<std::size_t>(n));
         for (std::size_t d = 0; d < dims; ++d)
-            for (Rows* to : {&pairs.first, &pairs.second}) {
+            for (StateRows* to : {&pairs.first, &pairs.second}) {
                 const index shift = to == &pairs.second ? block.trajectories() : 0;
                 const index from = static_cast<index>(d) * samples.row + column + shift;
                 copy_to_host(run.stream, states.data(), samples.x.span().subspan(from, n));
@@ -53,7 +53,7 @@ Pairs draw_pairs(Run& run) {
     return pairs;
 }
 
-std::vector<double> values(const BatchEvaluator& xi, const Rows& x) {
+std::vector<double> values(const BatchEvaluator& xi, const StateRows& x) {
     const std::size_t n = x[0].size();
     std::vector<double> flat, out(n);
     for (const auto& row : x) flat.insert(flat.end(), row.begin(), row.end());
@@ -67,7 +67,7 @@ std::vector<double> remaining(const BatchEvaluator& xi, double period, Pairs pai
         return std::fabs(period > 0 ? std::remainder(b - a, period) : b - a);
     };
     std::vector<double> low = values(xi, pairs.first), high = values(xi, pairs.second);
-    Rows middle = pairs.first;
+    StateRows middle = pairs.first;
     for (int step = 0; step < kHalvings; ++step) {
         for (std::size_t d = 0; d < middle.size(); ++d)
             for (std::size_t i = 0; i < pairs.count(); ++i)

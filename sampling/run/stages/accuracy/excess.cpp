@@ -7,7 +7,7 @@ namespace microlift {
 
 namespace {
 
-using Rows = std::vector<std::vector<double>>;
+using StateRows = std::vector<std::vector<double>>;
 
 constexpr double kSignificant = 4;   // standard deviations, were there one window and variable
 constexpr double kNoticed = 0.05;    // of the temperature
@@ -67,14 +67,14 @@ Excess excess_of_force(const WindowStates& at, const std::vector<double>& drift,
 // Without: E[Lφ] = 0 for the generator L and φ = b_d², whose drift part and noise part are differences
 // over a short time.
 struct GeneratorParts {
-    Rows drift, noise;  // (variable, state): −b·∇φ, ½ σσᵀ:∇∇φ
+    StateRows drift, noise;  // (variable, state): −b·∇φ, ½ σσᵀ:∇∇φ
 };
 
 GeneratorParts generator_parts(const BiasedDrift& physics, const WindowStates& at,
-                               const Rows& drift, double time) {
+                               const StateRows& drift, double time) {
     const double brief = kWay * kWay * time;
-    const Rows kicks = physics.kicks(at.x);
-    Rows pushed = at.x, up = at.x, down = at.x;
+    const StateRows kicks = physics.kicks(at.x);
+    StateRows pushed = at.x, up = at.x, down = at.x;
     for (std::size_t d = 0; d < at.x.size(); ++d)
         for (std::size_t i = 0; i < at.x[d].size(); ++i) {
             const double kick = std::sqrt(brief) * kicks[d][i];
@@ -82,9 +82,9 @@ GeneratorParts generator_parts(const BiasedDrift& physics, const WindowStates& a
             up[d][i] += kick;
             down[d][i] -= kick;
         }
-    const Rows p = physics.drift(at.window, pushed), u = physics.drift(at.window, up),
+    const StateRows p = physics.drift(at.window, pushed), u = physics.drift(at.window, up),
                w = physics.drift(at.window, down);
-    GeneratorParts parts{Rows(at.x.size()), Rows(at.x.size())};
+    GeneratorParts parts{StateRows(at.x.size()), StateRows(at.x.size())};
     for (std::size_t d = 0; d < at.x.size(); ++d)
         for (std::size_t i = 0; i < at.x[d].size(); ++i) {
             const double here = drift[d][i] * drift[d][i];
@@ -110,9 +110,9 @@ Excess excess_of_drift(const WindowStates& at, const std::vector<double>& drift,
 }
 
 // ∂b_d/∂x_d of every state, from a difference along random signs: its mean is right.
-Rows slopes_of(const Run& run, const BiasedDrift& physics, const WindowStates& at, const Rows& noise,
+StateRows slopes_of(const Run& run, const BiasedDrift& physics, const WindowStates& at, const StateRows& noise,
                double time) {
-    Rows ahead = at.x, behind = at.x, way(at.x.size());
+    StateRows ahead = at.x, behind = at.x, way(at.x.size());
     for (std::size_t d = 0; d < at.x.size(); ++d)
         for (std::size_t i = 0; i < at.x[d].size(); ++i) {
             const bool up = derived_seed(run.config.seed + d, 9600 + i) & 1;
@@ -120,8 +120,8 @@ Rows slopes_of(const Run& run, const BiasedDrift& physics, const WindowStates& a
             ahead[d][i] += way[d][i];
             behind[d][i] -= way[d][i];
         }
-    const Rows there = physics.drift(at.window, ahead), here = physics.drift(at.window, behind);
-    Rows slopes(at.x.size());
+    const StateRows there = physics.drift(at.window, ahead), here = physics.drift(at.window, behind);
+    StateRows slopes(at.x.size());
     for (std::size_t d = 0; d < at.x.size(); ++d)
         for (std::size_t i = 0; i < at.x[d].size(); ++i)
             slopes[d].push_back((there[d][i] - here[d][i]) / (2 * way[d][i]));
@@ -146,8 +146,8 @@ bool Excess::found() const {
 double Excess::weight() const { return std::min(std::fabs(value), expected / kExplains); }
 
 std::vector<Excess> excesses(const Run& run, const BiasedDrift& physics, const WindowStates& at,
-                             const Rows& drift, const Rows& noise, double time) {
-    Rows slopes;
+                             const StateRows& drift, const StateRows& noise, double time) {
+    StateRows slopes;
     GeneratorParts parts;
     if (physics.has_energy())
         slopes = slopes_of(run, physics, at, noise, time);

@@ -11,7 +11,7 @@ namespace microlift {
 
 namespace {
 
-using Rows = std::vector<std::vector<double>>;
+using StateRows = std::vector<std::vector<double>>;
 
 constexpr double kMostEnergy = 0.02;     // kT, over all that a variable goes through
 constexpr double kMostForce = 0.01;      // of the drift, where a variable has no noise
@@ -23,8 +23,8 @@ constexpr std::size_t kChecked = 256;    // states of a window
 constexpr double kLowest = -87.3, kHighest = 88.0;
 
 // Some states of every window, in double precision, x[d][i].
-Rows some_states(const std::vector<WindowStates>& drawn) {
-    Rows x(drawn[0].x.size());
+StateRows some_states(const std::vector<WindowStates>& drawn) {
+    StateRows x(drawn[0].x.size());
     for (const WindowStates& at : drawn) {
         const auto count = static_cast<std::size_t>(at.count());
         const std::size_t n = std::min(kChecked, count);
@@ -35,7 +35,7 @@ Rows some_states(const std::vector<WindowStates>& drawn) {
 }
 
 // Outputs of a program in single precision.
-Rows in_single(const Program& program, const Rows& x) {
+StateRows in_single(const Program& program, const StateRows& x) {
     const auto n = static_cast<index>(x[0].size());
     const Device host = Device::cpu(1);
     Stream stream(host);
@@ -46,18 +46,18 @@ Rows in_single(const Program& program, const Rows& x) {
         for (const double v : row) *to++ = static_cast<float>(v);
     columns.run(stream, in.span(), n, n, out.span(), n);
     stream.synchronize();
-    Rows rows;
+    StateRows rows;
     for (index o = 0; o < columns.outputs(); ++o)
         rows.emplace_back(out.data() + o * n, out.data() + (o + 1) * n);
     return rows;
 }
 
-Rows in_double(const Expressions& graph, const std::vector<NodeId>& nodes, const Rows& x) {
+StateRows in_double(const Expressions& graph, const std::vector<NodeId>& nodes, const StateRows& x) {
     const std::size_t n = x[0].size();
     std::vector<double> flat, out(nodes.size() * n);
     for (const auto& row : x) flat.insert(flat.end(), row.begin(), row.end());
     BatchEvaluator(graph, nodes)(flat.data(), n, n, out.data());
-    Rows rows;
+    StateRows rows;
     for (std::size_t o = 0; o < nodes.size(); ++o)
         rows.emplace_back(out.begin() + static_cast<std::ptrdiff_t>(o * n),
                           out.begin() + static_cast<std::ptrdiff_t>((o + 1) * n));
@@ -89,12 +89,12 @@ std::vector<double> difference(const std::vector<double>& single, const std::vec
 }
 
 // The exponential of the drift that single precision holds most often: where, and its exponent.
-std::string held_exponential(const FormulaSystem& system, const Rows& x) {
+std::string held_exponential(const FormulaSystem& system, const StateRows& x) {
     std::vector<NodeId> arguments;
     for (const NodeId id : system.graph.reachable(system.drift_nodes))
         if (system.graph.node(id).op == Op::exp) arguments.push_back(system.graph.node(id).a);
     if (arguments.empty()) return "";
-    const Rows values = in_double(system.graph, arguments, x);
+    const StateRows values = in_double(system.graph, arguments, x);
     std::size_t most = 0, which = 0;
     double extreme = 0;
     for (std::size_t a = 0; a < arguments.size(); ++a) {
@@ -134,11 +134,11 @@ DriftError drift_error(const std::vector<double>& single, const std::vector<doub
     return error;
 }
 
-void check_drift(Run& run, const BiasedDrift& physics, const Rows& x, std::size_t windows) {
+void check_drift(Run& run, const BiasedDrift& physics, const StateRows& x, std::size_t windows) {
     const Checking check(run, "single_force");
     const FormulaSystem& system = run.model.formulas();
-    const Rows single = in_single(system.force, x);
-    const Rows exact = in_double(system.graph, system.drift_nodes, x), noise = physics.noise(x);
+    const StateRows single = in_single(system.force, x);
+    const StateRows exact = in_double(system.graph, system.drift_nodes, x), noise = physics.noise(x);
     Json& record = run.record["accuracy"]["precision"];
     double worst_energy = 0, worst_part = 0;
     for (std::size_t d = 0; d < x.size(); ++d) {
@@ -162,10 +162,10 @@ void check_drift(Run& run, const BiasedDrift& physics, const Rows& x, std::size_
 }
 
 // Numbers far from zero lie apart.
-void check_numbers(Run& run, const BiasedDrift& physics, const Rows& x) {
+void check_numbers(Run& run, const BiasedDrift& physics, const StateRows& x) {
     const Checking check(run, "single_state");
     const IntegratorConfig& integrator = run.config.integrator;
-    const Rows squares = physics.noise(x);
+    const StateRows squares = physics.noise(x);
     double worst = 0;
     for (std::size_t d = 0; d < x.size(); ++d) {
         const auto n = static_cast<double>(x[d].size());
@@ -200,10 +200,10 @@ double usual_error(const Run& run) {
 }
 
 // A bin's density, and so its free energy in kT, is off by about the spacing's part of its width.
-void check_cvs(Run& run, const Rows& x) {
+void check_cvs(Run& run, const StateRows& x) {
     const Checking check(run, "single_variable");
     const FormulaSystem& system = run.model.formulas();
-    const Rows single = in_single(system.cv, x), exact = in_double(system.graph, system.cv_nodes, x);
+    const StateRows single = in_single(system.cv, x), exact = in_double(system.graph, system.cv_nodes, x);
     double worst = 0;
     for (int k = 0; k < run.model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
@@ -223,13 +223,13 @@ void check_cvs(Run& run, const Rows& x) {
 }
 
 // Metropolis decisions see energies in single precision, constants included.
-void check_energies(Run& run, const Rows& x) {
+void check_energies(Run& run, const StateRows& x) {
     const bool decides = run.kernel->metropolis() || run.coupling.jump_acceptance > 0;
     if (!decides || !run.model.gradient()) return;
     const Checking check(run, "single_energy");
     const FormulaSystem& system = run.model.formulas();
-    const Rows single = in_single(system.potential, x);
-    const Rows exact = in_double(system.graph, {system.potential_node}, x);
+    const StateRows single = in_single(system.potential, x);
+    const StateRows exact = in_double(system.graph, {system.potential_node}, x);
     const double off = system.beta * deviation(difference(single[0], exact[0]));
     run.record["accuracy"]["precision"]["energy_rounding_kt"] = off;
     if (!(off <= kMostRounding))
@@ -241,7 +241,7 @@ void check_energies(Run& run, const Rows& x) {
 
 void check_precision(Run& run, const BiasedDrift& physics, const std::vector<WindowStates>& drawn) {
     if (drawn.empty()) return;
-    const Rows x = some_states(drawn);
+    const StateRows x = some_states(drawn);
     check_drift(run, physics, x, drawn.size());
     check_numbers(run, physics, x);
     check_cvs(run, x);

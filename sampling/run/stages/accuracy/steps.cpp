@@ -13,7 +13,7 @@ namespace microlift {
 
 namespace {
 
-using Rows = std::vector<std::vector<double>>;
+using StateRows = std::vector<std::vector<double>>;
 
 constexpr std::size_t kTried = 64;   // steps tried in a window
 constexpr double kGoodStep = 0.2;    // dt times the steepest change of the drift
@@ -27,10 +27,10 @@ double drift_time(const Run& run) {
 
 // How often a Metropolis decision would accept a step from a stored state; noise of its own.
 double acceptance_of(const Run& run, const BiasedDrift& physics, const WindowStates& at,
-                     const Rows& drift, const Rows& noise, double time) {
+                     const StateRows& drift, const StateRows& noise, double time) {
     const std::size_t n = std::min(kTried, static_cast<std::size_t>(at.count())), dims = at.x.size();
     const std::size_t apart = static_cast<std::size_t>(at.count()) / n;
-    Rows from(dims), to(dims), push(dims), kick(dims);
+    StateRows from(dims), to(dims), push(dims), kick(dims);
     for (std::size_t j = 0; j < n; ++j) {
         const PhiloxStream<float, kPhiloxRounds> random(
             derived_seed(run.config.seed, 9500 + static_cast<uint64>(at.window)), kStreamStepCheck,
@@ -45,7 +45,7 @@ double acceptance_of(const Run& run, const BiasedDrift& physics, const WindowSta
             to[d].push_back(at.x[d][i] + time * drift[d][i] + kick[d].back());
         }
     }
-    const Rows there = physics.drift(at.window, to);
+    const StateRows there = physics.drift(at.window, to);
     const std::vector<double> before = physics.energy(at.window, from);
     const std::vector<double> after = physics.energy(at.window, to);
     double acceptance = 0;
@@ -63,8 +63,8 @@ double acceptance_of(const Run& run, const BiasedDrift& physics, const WindowSta
 }
 
 // |change of the drift| / |way| along the drift, the greatest over the states that are pushed hardest.
-double steepness_of(const BiasedDrift& physics, const WindowStates& at, const Rows& drift,
-                    const Rows& noise, double time) {
+double steepness_of(const BiasedDrift& physics, const WindowStates& at, const StateRows& drift,
+                    const StateRows& noise, double time) {
     const std::size_t dims = at.x.size(), n = std::min(kTried, static_cast<std::size_t>(at.count()));
     std::vector<double> push(drift[0].size(), 0.0);
     for (const auto& row : drift)
@@ -73,7 +73,7 @@ double steepness_of(const BiasedDrift& physics, const WindowStates& at, const Ro
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n), order.end(),
                       [&](std::size_t a, std::size_t b) { return push[a] > push[b]; });
-    Rows to(dims);
+    StateRows to(dims);
     std::vector<double> way;
     for (std::size_t j = 0; j < n; ++j) {
         const std::size_t i = order[j];
@@ -83,7 +83,7 @@ double steepness_of(const BiasedDrift& physics, const WindowStates& at, const Ro
         for (std::size_t d = 0; d < dims; ++d)
             to[d].push_back(at.x[d][i] - way[j] * drift[d][i] / std::sqrt(push[i]));
     }
-    const Rows there = physics.drift(at.window, to);
+    const StateRows there = physics.drift(at.window, to);
     double steepest = 0;
     for (std::size_t j = 0; j < n; ++j) {
         double change = 0;
@@ -138,7 +138,7 @@ void check_steps(Run& run, const BiasedDrift& physics, const std::vector<WindowS
     double acceptance = 0, lowest = 2;
     index lowest_window = -1;
     for (const WindowStates& at : drawn) {
-        const Rows drift = physics.drift(at.window, at.x), noise = physics.noise(at.x);
+        const StateRows drift = physics.drift(at.window, at.x), noise = physics.noise(at.x);
         const std::vector<Excess> all = excesses(run, physics, at, drift, noise, time);
         for (std::size_t d = 0; d < all.size(); ++d) {
             Excess excess = all[d];
