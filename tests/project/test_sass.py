@@ -86,6 +86,9 @@ class MachineCode(unittest.TestCase):
         self.assertEqual(0x089be207b544f1e4, executed_code.digest(["a"]))
 
     def test_a_longer_step_of_a_molecule_is_refused(self):
+        self.assertEqual({"vacuum", "OBC2"}, {r["solvent"] for r in self.table["molecules"]})
+        for row in self.table["molecules"]:
+            self.assertEqual((0, 0), (row["local_instructions"], row["stack_bytes"]), row)
         row = {"molecule": "m", "solvent": "vacuum", "instructions": 1000.0}
         table = {"molecules": [row]}
         self.assertEqual([], sass_report.longer_molecules([{**row, "instructions": 1049.0}], table))
