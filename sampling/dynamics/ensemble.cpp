@@ -112,7 +112,7 @@ std::string Ensemble::describe_blow_up(index trajectory) {
         return own;
     };
     const auto finite = [](const std::vector<float>& x) {  // as the kernels ask
-        return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v * v); });
+        return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite((v * v) * (v * v)); });
     };
     std::vector<float> state = column(x_);
     if (good_step_ != kNever && good_step_ < step_) {
