@@ -140,8 +140,11 @@ LANE_UNROLL
     // What is counted, and the sample.
     template <class L, class Rows>
     LANE_FN void end_segment(const Rows& rows, index i, int lanes, uint64 step, index column) const {
-        Mask<L> bad = is_bad(L(rows[0]));
-        for (int32 r = 1; r < 3 * view.atoms; ++r) bad = bad | is_bad(L(rows[r]));
+        // Roots are taken two at a time, of a product: where fourth powers overflow, forces vanish, and a wild state
+        // would stay finite for ever.
+        const auto bad_power = [&](int32 r) { return is_bad(square(square(L(rows[r])))); };
+        Mask<L> bad = bad_power(0);
+        for (int32 r = 1; r < 3 * view.atoms; ++r) bad = bad | bad_power(r);
         report_bad<L>(a, i, lanes, step, bad);
         if (!a.sample_x) return;
         for (int32 r = 0; r < 3 * view.atoms; ++r)

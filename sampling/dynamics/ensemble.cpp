@@ -111,8 +111,8 @@ std::string Ensemble::describe_blow_up(index trajectory) {
         for (index k = trajectory; k < of.size(); k += n_) own.push_back(all[static_cast<std::size_t>(k)]);
         return own;
     };
-    const auto finite = [](const std::vector<float>& x) {
-        return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
+    const auto finite = [](const std::vector<float>& x) {  // as the kernels ask
+        return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite((v * v) * (v * v)); });
     };
     std::vector<float> state = column(x_);
     if (good_step_ != kNever && good_step_ < step_) {

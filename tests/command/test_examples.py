@@ -87,6 +87,15 @@ class Examples(Scratch):
         se = self.free_energy(tables["free_energy"], exact, below=8, bins=50)
         self.assertLess(se.max(), 0.2)
 
+    def test_tetraalanine(self):
+        """Of 100 attempts or more to swap temperatures a quarter is accepted, with an error of 0.04."""
+        metrics, _ = self.run_example("tetraalanine", "umbrella.replicas=4", "umbrella.steps=1000",
+                                      "umbrella.equilibrate=1500", "umbrella.heat_steps=1000")
+        stage = metrics["stages"]["sample"]
+        self.assertEqual(len(stage["tempering_acceptance"]), 2)
+        for share in stage["tempering_acceptance"]:
+            self.assertLess(abs(share - 0.25), 0.15)
+
     def test_dihedral(self):
         """Springs do not see the angle: F is the torsion's potential, D the mean square of its slope."""
         metrics, tables = self.run_example(
