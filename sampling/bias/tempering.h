@@ -52,9 +52,10 @@ public:
     // States and counters, for checkpoints.
     std::vector<float> save_state();
     void load_state(const std::vector<float>& state, uint64 step);
-    std::vector<uint64> counters();  // of each pair of neighbours: accepted, attempted; then bits of sums
-    void load_counters(const std::vector<uint64>& counters);
-    index counter_count() const { return counters_.size() + sums_.size(); }
+    std::vector<uint64> counters();  // of each pair of neighbours: accepted, attempted
+    std::vector<double> sums();      // of what is measured
+    void load_counters(const std::vector<uint64>& counters, const std::vector<double>& sums);
+    index counter_count() const { return counters_.size(); }
 
     // Of every rung and of every pair of neighbours; empty before two attempts of each pair, or with one ladder.
     std::vector<RungMeans> means();

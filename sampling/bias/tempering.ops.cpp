@@ -8,7 +8,6 @@
 
 #if !defined(__CUDACC__)
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "engine/at.h"
@@ -215,20 +214,14 @@ void Tempering::load_state(const std::vector<float>& state, uint64 step) {
                                state.begin() + static_cast<std::ptrdiff_t>((k + 1) * each)}, step);
 }
 
-std::vector<uint64> Tempering::counters() {
-    std::vector<uint64> all = to_host(stream_, std::as_const(counters_).span());
-    for (const double sum : to_host(stream_, std::as_const(sums_).span()))
-        all.push_back(std::bit_cast<uint64>(sum));
-    return all;
-}
+std::vector<uint64> Tempering::counters() { return to_host(stream_, std::as_const(counters_).span()); }
 
-void Tempering::load_counters(const std::vector<uint64>& counters) {
-    if (std::ssize(counters) != counter_count())
+std::vector<double> Tempering::sums() { return to_host(stream_, std::as_const(sums_).span()); }
+
+void Tempering::load_counters(const std::vector<uint64>& counters, const std::vector<double>& sums) {
+    if (std::ssize(counters) != counters_.size() || std::ssize(sums) != sums_.size())
         throw InputError("checkpoint.h5: it does not hold the temperatures of this run; begin anew with --force");
     copy_to_device(stream_, counters_.span(), counters.data());
-    std::vector<double> sums;
-    for (std::size_t k = at(counters_.size()); k < counters.size(); ++k)
-        sums.push_back(std::bit_cast<double>(counters[k]));
     copy_to_device(stream_, sums_.span(), sums.data());
 }
 

@@ -413,6 +413,7 @@ void SamplingState::save(Store& store) const {
               std::vector<long long>{static_cast<long long>(step), sampled});
     store.put("ensemble_work", std::vector<double>{steps, energies});
     store.put("ensemble_counters", counters);
+    store.put("ensemble_rung_sums", rung_sums);
     store.put("ensemble_accepted", accepted);
 }
 
@@ -427,8 +428,10 @@ void SamplingState::load(const Store& store) {
     const auto work = store.get<double>("ensemble_work", 2);
     steps = work[0], energies = work[1];
     counters = values_of<long long>(store, "ensemble_counters");
+    rung_sums = values_of<double>(store, "ensemble_rung_sums");
     accepted = values_of<long long>(store, "ensemble_accepted");
-    need(steps >= 0 && energies >= 0 && all_finite(work) && none_negative(counters), "counters");
+    need(steps >= 0 && energies >= 0 && all_finite(work) && all_finite(rung_sums) && none_negative(counters),
+         "counters");
     need(std::all_of(accepted.begin(), accepted.end(),
                      [&](long long n) { return n >= 0 && n <= counts[0]; }),
          "accepted steps");

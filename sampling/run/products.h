@@ -157,6 +157,7 @@ struct SamplingState final : Product {
     index sampled = 0;  // samples of each trajectory
     double steps = 0, energies = 0;
     std::vector<long long> counters;  // of exchanges and jumps
+    std::vector<double> rung_sums;    // of what replica exchange in temperature measures
     std::vector<long long> accepted;  // steps of each trajectory, of Metropolis schemes
     void save(Store& store) const override;
     void load(const Store& store) override;

@@ -182,7 +182,7 @@ void SamplingRound::resume() {
     const std::vector<uint64> counters(state.counters.begin(), state.counters.end());
     copy_to_device(run_.stream, bias_->counters(), counters.data());
     copy_to_device(run_.stream, jumped_.span(), counters.data() + 2);
-    if (tempering_) tempering_->load_counters({counters.begin() + kOwn, counters.end()});
+    if (tempering_) tempering_->load_counters({counters.begin() + kOwn, counters.end()}, state.rung_sums);
     if (run_.kernel->metropolis())
         ensemble_.load_accepted({state.accepted.begin(), state.accepted.end()});
     state = {};
@@ -203,9 +203,11 @@ void SamplingRound::save() {
                                             Span<const uint64>(jumped_.span())})
         for (const uint64 count : to_host(run_.stream, counts))
             state.counters.push_back(static_cast<long long>(count));
-    if (tempering_)
+    if (tempering_) {
         for (const uint64 count : tempering_->counters())
             state.counters.push_back(static_cast<long long>(count));
+        state.rung_sums = tempering_->sums();
+    }
     const std::vector<uint64> accepted = ensemble_.accepted();
     state.accepted.assign(accepted.begin(), accepted.end());
     save_checkpoint(run_);

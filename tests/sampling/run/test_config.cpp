@@ -124,7 +124,15 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 // A file that has this one line for the key, in a base where the key makes sense.
 std::string with_key(const KeySpec& spec, const std::string& value) {
-    const std::string entry = "cv.variables[].";
+    const std::string entry = "cv.variables[].", quantity = "cv.where[].";
+    if (spec.path.rfind(quantity, 0) == 0) {
+        const std::string name = spec.path.substr(quantity.size());
+        std::string table = "{ " + name + " = " + value;
+        if (name != "name") table += ", name = \"q\"";
+        if (name != "kind") table += ", kind = \"distance\"";
+        if (name != "atoms") table += ", atoms = [0, 1]";
+        return replaced(kMolecule, "[\"x\"]", "[\"q\"]\nwhere = [" + table + " }]");
+    }
     if (spec.path.rfind(entry, 0) == 0) {
         const std::string name = spec.path.substr(entry.size());
         std::string table = "{ " + name + " = " + value;
