@@ -17,8 +17,8 @@ template <class L>
 struct WarpRows {
     static constexpr int32 kLanes = 32;
     L* first;
-    LANE_FN L& operator[](int32 row) const { return first[row * kLanes]; }
-    LANE_FN WarpRows from(int32 row) const { return {first + row * kLanes}; }
+    LANE_FN L& operator[](int32 row) const { return first[static_cast<index>(row) * kLanes]; }
+    LANE_FN WarpRows from(int32 row) const { return {first + static_cast<index>(row) * kLanes}; }
 };
 template <class L>
 struct StridedRows {
