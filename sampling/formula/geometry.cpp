@@ -91,7 +91,7 @@ private:
 };
 
 // By rows, of a unit quaternion.
-std::array<Vector, 3> rotation_of(Expressions& graph, const std::array<NodeId, 4>& q) {
+std::array<NodeVector, 3> rotation_of(Expressions& graph, const std::array<NodeId, 4>& q) {
     const NodeId one = graph.constant(1.0), two = graph.constant(2.0);
     const auto product = [&](std::size_t i, std::size_t j) { return graph.mul(q[i], q[j]); };
     const auto on = [&](std::size_t i, std::size_t j) {
@@ -101,12 +101,12 @@ std::array<Vector, 3> rotation_of(Expressions& graph, const std::array<NodeId, 4
         const NodeId a = product(i, j), b = product(0, k);
         return graph.mul(two, plus ? graph.add(a, b) : graph.sub(a, b));
     };
-    return {Vector{on(2, 3), off(1, 2, 3, false), off(1, 3, 2, true)},
-            Vector{off(1, 2, 3, true), on(1, 3), off(2, 3, 1, false)},
-            Vector{off(1, 3, 2, false), off(2, 3, 1, true), on(1, 2)}};
+    return {NodeVector{on(2, 3), off(1, 2, 3, false), off(1, 3, 2, true)},
+            NodeVector{off(1, 2, 3, true), on(1, 3), off(2, 3, 1, false)},
+            NodeVector{off(1, 3, 2, false), off(2, 3, 1, true), on(1, 2)}};
 }
 
-LargestEigenvector::Matrix quaternion_matrix(Expressions& graph, const std::array<Vector, 3>& s) {
+LargestEigenvector::Matrix quaternion_matrix(Expressions& graph, const std::array<NodeVector, 3>& s) {
     const auto sum = [&](NodeId a, NodeId b) { return graph.add(a, b); };
     const auto apart = [&](NodeId a, NodeId b) { return graph.sub(a, b); };
     LargestEigenvector::Matrix a{};
@@ -169,30 +169,30 @@ NodeId build_rmsd(Expressions& graph, std::span<const NodeId> atoms) {
     for (std::size_t i = 0; i < n; ++i) all = graph.add(all, argument(i, kWeight));
     const auto share = [&](std::size_t i) { return graph.div(argument(i, kWeight), all); };
     const auto centred = [&](std::size_t first) {
-        Vector centre{zero, zero, zero};
+        NodeVector centre{zero, zero, zero};
         for (std::size_t i = 0; i < n; ++i)
             for (std::size_t d = 0; d < 3; ++d)
                 centre[d] = graph.add(centre[d], graph.mul(share(i), argument(i, first + d)));
-        std::vector<Vector> about(n);
+        std::vector<NodeVector> about(n);
         for (std::size_t i = 0; i < n; ++i)
             for (std::size_t d = 0; d < 3; ++d)
                 about[i][d] = graph.sub(argument(i, first + d), graph.fixed(centre[d]));
         return about;
     };
-    const std::vector<Vector> place = centred(kPlace), reference = centred(kReference);
-    std::array<Vector, 3> s{Vector{zero, zero, zero}, Vector{zero, zero, zero}, Vector{zero, zero, zero}};
+    const std::vector<NodeVector> place = centred(kPlace), reference = centred(kReference);
+    std::array<NodeVector, 3> s{NodeVector{zero, zero, zero}, NodeVector{zero, zero, zero}, NodeVector{zero, zero, zero}};
     for (std::size_t i = 0; i < n; ++i)
         for (std::size_t a = 0; a < 3; ++a)
             for (std::size_t b = 0; b < 3; ++b)
                 s[a][b] = graph.add(
                     s[a][b], graph.mul(graph.mul(share(i), reference[i][a]), place[i][b]));
-    const std::array<Vector, 3> r =
+    const std::array<NodeVector, 3> r =
         rotation_of(graph, LargestEigenvector(graph, quaternion_matrix(graph, s)).find());
     NodeId square = zero;
     for (std::size_t i = 0; i < n; ++i) {
-        Vector away;
+        NodeVector away;
         for (std::size_t d = 0; d < 3; ++d) {
-            Vector row;
+            NodeVector row;
             for (std::size_t e = 0; e < 3; ++e) row[e] = graph.fixed(r[d][e]);
             away[d] = graph.sub(place[i][d], dot(graph, row, reference[i]));
         }
