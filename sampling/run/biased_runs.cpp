@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/at.h"
 #include "engine/stop.h"
 #include "engine/text.h"
 #include "kernels/random/streams.h"
 #include "sampling/molecule/files/read_molecule.h"
+#include "sampling/molecule/worst_force.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/config/starts.h"
@@ -142,14 +144,16 @@ void steer_molecules(Run& run, Ensemble& ensemble, index replicas, uint64 stream
 
 void check_temperature(Run& run, Ensemble& ensemble, Json& record) {
     constexpr double kNoticed = 0.01, kErrors = 5;
+    constexpr double kWild = 10;  // times what is right: no warning but the end
     const Molecule& molecule = run.model.molecule()->molecule;
     const std::vector<float> state = ensemble.save_state();
     const auto n = at(ensemble.size()), x = at(run.model.dim()) * n;
-    double twice = 0;  // the kinetic energy
+    std::vector<double> twice_of(n, 0.0);  // the kinetic energy
     for (std::size_t i = x; i < state.size(); ++i) {
         const double v = static_cast<double>(state[i]);
-        twice += molecule.atoms[(i - x) / n / 3].mass * v * v;
+        twice_of[(i - x) % n] += molecule.atoms[(i - x) / n / 3].mass * v * v;
     }
+    const double twice = std::accumulate(twice_of.begin(), twice_of.end(), 0.0);
     const double freedom =
         static_cast<double>(3 * molecule.size() - static_cast<index>(molecule.rigid_bonds.size()));
     const double right = 1 / (kGasConstant * run.model.cv_beta()[0]);
@@ -159,6 +163,15 @@ void check_temperature(Run& run, Ensemble& ensemble, Json& record) {
     record["temperature_error"] = error;
     const Checking check(run, "temperature");
     const double off = found / right - 1;
+    if (off > kWild) {
+        const auto hottest = at(std::ranges::max_element(twice_of) - twice_of.begin());
+        std::vector<float> place;
+        for (std::size_t d = 0; d < at(run.model.dim()); ++d) place.push_back(state[d * n + hottest]);
+        throw NumericError("the steps are too long: velocities have the temperature " + number(found, 3) +
+                           " K, the system has " + number(right, 5) + " K, replica " + std::to_string(hottest) +
+                           " the highest; " + worst_force(run.stream, molecule, place) +
+                           "; choose a smaller integrator.dt");
+    }
     if (std::fabs(off) > kNoticed && std::fabs(found - right) > kErrors * error)
         run.warn("velocities have the temperature " + number(found, 5) + " K, the system has " +
                  number(right, 5) + " K: choose a smaller integrator.dt, or rigid bonds to hydrogens "
