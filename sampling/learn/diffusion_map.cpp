@@ -242,13 +242,13 @@ std::vector<double> regression_novelty(const std::vector<double>& functions, int
 namespace {
 
 // The kernel on the samples, and sums over them.
-struct PointKernel {
+struct KernelOfPoints {
     Stream& stream;
     index n;
     KernelOperator op;
     Buffer<float> sum;
 
-    PointKernel(Stream& s, const PointSet& points, double epsilon, const DiffusionMapOptions& options)
+    KernelOfPoints(Stream& s, const PointSet& points, double epsilon, const DiffusionMapOptions& options)
         : stream(s), n(points.n), op(s, points, epsilon, options.neighbours, options.stored_bytes),
           sum(s.device(), n) {}
     // Σ_j k_ij of_j.
@@ -282,7 +282,7 @@ void warn_of_few(const std::vector<double>& w, int coordinates, DiffusionMap& ma
 
 // A few samples far from all others are slow to leave: coordinates of their own, which say nothing
 // about the rest. They take no part, and get their values from their neighbours at the end.
-void leave_out_lonely(PointKernel& kernel, std::vector<double>& w, DiffusionMap& map) {
+void leave_out_lonely(KernelOfPoints& kernel, std::vector<double>& w, DiffusionMap& map) {
     const std::vector<float> reach = kernel.sums(std::vector<double>(at(map.n), 1.0));
     double lonely = 0;
     for (index i = 0; i < map.n; ++i)
@@ -302,7 +302,7 @@ struct Normalisation {
 
 // Density estimate q, then P_ij = k_ij v_j / d_i with v = w / q^α (the row's own q^α cancels),
 // conjugate to S_ij = s_i k_ij s_j with s = sqrt(v/d) and the stationary law π = v d.
-Normalisation normalise(PointKernel& kernel, const std::vector<double>& w, DiffusionMap& map) {
+Normalisation normalise(KernelOfPoints& kernel, const std::vector<double>& w, DiffusionMap& map) {
     const index n = map.n;
     const std::vector<float> q = kernel.sums(w);
     std::vector<double>& v = map.mass;
@@ -332,7 +332,7 @@ Normalisation normalise(PointKernel& kernel, const std::vector<double>& w, Diffu
     return result;
 }
 
-LeadingPairs eigenpairs(PointKernel& kernel, const Normalisation& normal, int count, DiffusionMap& map) {
+LeadingPairs eigenpairs(KernelOfPoints& kernel, const Normalisation& normal, int count, DiffusionMap& map) {
     Stream& stream = kernel.stream;
     const index n = map.n;
     Buffer<double> s(stream.device(), n), first(stream.device(), n);
@@ -397,7 +397,7 @@ void fill_functions(Stream& stream, const PointSet& points, const LeadingPairs& 
 
 // Where there is no weight the functions follow from their eigenvalue equation:
 // φ_k(i) = λ_k⁻¹ Σ_j P_ij φ_k(j).
-void fill_without_weight(PointKernel& kernel, DiffusionMap& map) {
+void fill_without_weight(KernelOfPoints& kernel, DiffusionMap& map) {
     const std::vector<double>& v = map.mass;
     if (std::none_of(v.begin(), v.end(), [](double value) { return value == 0; })) return;
     Stream& stream = kernel.stream;
@@ -508,7 +508,7 @@ DiffusionMap diffusion_map(Stream& stream, const PointSet& points,
         map.epsilon = std::max(choice.epsilon, reaching_bandwidth(stream, points));
         map.dimension = choice.dimension;
     }
-    PointKernel kernel(stream, points, map.epsilon, options);
+    KernelOfPoints kernel(stream, points, map.epsilon, options);
     leave_out_lonely(kernel, w, map);
     const Normalisation normal = normalise(kernel, w, map);
     const LeadingPairs pairs = eigenpairs(kernel, normal, options.coordinates + 1, map);
