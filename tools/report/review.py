@@ -140,10 +140,10 @@ TOPICS = (
                             "is used."),
     ("first passages", unfinished_passages, "Raise closure.passage_steps until most passages end."),
     ("still disagree with reweighted", missing_states, "Raise coupling.rounds or coupling.windows: "
-                                                       "states "
-     "are missing from the samples."),
-    ("far from physics", far_generator, "Heal lifted states (lifting.heal_steps), or train longer "
-     "(generator.iterations), before using the generator where it is far off."),
+     "states are missing from the samples."),
+    ("far from physics", far_generator, "Heal lifted states (lifting.heal_steps), choose them by weight "
+     "(lifting.candidates, with a density), or train longer (generator.iterations), before using the generator where "
+     "it is far off."),
     ("outside its data", as_told, "Add windows, or narrow umbrella.from and to: the generator "
      "extrapolates."),
 )
