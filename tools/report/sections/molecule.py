@@ -54,7 +54,7 @@ def picture(run):
             if not light and not large:
                 axes.annotate(f"{names[i]} {i}", (x[i], y[i]), xytext=(6, 6), fontsize=8,
                               textcoords="offset points")
-        axes.set_aspect("equal")
+        axes.set_aspect("equal", adjustable="datalim")
         axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
         axes.set_title(f"{len(names)} atoms" + (", coloured bonds: the collective variable" if chosen else ""))
 
