@@ -26,8 +26,6 @@ constexpr index kPartsOfTurn = 512;  // of the way round, for the work along it
 constexpr double kOfSeam = 1e-3;   // digits of a period that may be left out
 constexpr int kScales = 48;          // halvings and doublings of a turn that is looked for
 
-using StateRows = std::vector<std::vector<double>>;
-
 StateRows evaluated(const Expressions& graph, const std::vector<NodeId>& nodes, const StateRows& x) {
     const std::size_t n = x[0].size();
     const BatchEvaluator evaluate(graph, nodes);

@@ -251,7 +251,7 @@ LadderMean Tempering::ladder_mean(const std::vector<double>& sums, const std::ve
 }
 
 std::vector<RungMeans> Tempering::means() {
-    const std::vector<double> sums = to_host(stream_, std::as_const(sums_).span());
+    const std::vector<double> sums = this->sums();
     std::vector<RungMeans> means;
     if (!measured(sums)) return means;
     const TemperingRows rows{model_.n_cvs()};
@@ -277,7 +277,7 @@ std::vector<RungMeans> Tempering::means() {
 
 // One of Newton's steps from the expected slope to the likeliest.
 std::vector<RungSlope> Tempering::slopes() {
-    const std::vector<double> sums = to_host(stream_, std::as_const(sums_).span());
+    const std::vector<double> sums = this->sums();
     std::vector<RungSlope> slopes;
     if (!measured(sums)) return slopes;
     const index n = base_.size(), each = TemperingRows{model_.n_cvs()}.count() * n;

@@ -169,6 +169,9 @@ void check_names(const Symbols& symbols);
 // Throws FormulaError; never anything else, whatever the text.
 NodeId parse_formula(Expressions& graph, std::string_view text, const Symbols& symbols);
 
+// Numbers of many states in double precision, (variable, state).
+using StateRows = std::vector<std::vector<double>>;
+
 // Many points at once, for quadrature: values[o*points + p] of outputs[o] at point p, whose
 // variable d is x[d*stride + p].
 class BatchEvaluator {

@@ -11,35 +11,11 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from command import SOURCE, Scratch, command_line, metrics, run, table  # noqa: E402
-from test_molecules import CONFIG, R, butane_pdb, BUTANE, energy  # noqa: E402
+from command import SOURCE, command_line, metrics, run, table  # noqa: E402
+from butane import CONFIG, R, ButaneScratch, energy, pdb_of, pentane  # noqa: E402
 
 KT = 300 * R
 PI = 3.141592653589793
-
-
-def pdb_of(places):
-    lines = [f"ATOM  {i + 1:5d}  C{i + 1}  CHN A   1    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
-             for i, (x, y, z) in enumerate(10 * np.asarray(places))]
-    return "\n".join([*lines, "END", ""])
-
-
-def pentane():
-    """Butane with one atom more, and the same energy of both torsions: they do not know of one another."""
-    def grown(text, entry):
-        """With a copy of each such entry, one atom further, of the last place."""
-        found = re.findall(rf"<{entry} [^/]*/>", text)
-        first = {"Bond": 2, "Angle": 1, "Torsion": 0}[entry]
-        more = [re.sub(r'p(\d)="(\d+)"', lambda m: f'p{m[1]}="{int(m[2]) + 1}"', line)
-                for line in found if f'p1="{first}"' in line]
-        return text.replace(found[-1], found[-1] + "".join(more))
-    text = BUTANE.replace("<Particles>", '<Particles><Particle mass="15"/>')
-    for entry in ("Bond", "Angle", "Torsion"):
-        text = grown(text, entry)
-    up = 0.5 * (PI - 1.95)
-    steps = [0.153 * np.array([np.cos(up), (-1)**k * np.sin(up), 0]) for k in range(4)]
-    return text, pdb_of(np.vstack([np.zeros(3), np.cumsum(steps, axis=0)]))
 
 
 def deviation(x, reference):
@@ -80,23 +56,7 @@ def dihedral(x, atoms):
                       np.einsum("ij,ij->i", m, n))
 
 
-class MoleculeVariables(Scratch):
-    def setUp(self):
-        super().setUp()
-        (self.dir / "butane.xml").write_text(BUTANE)
-        (self.dir / "butane.pdb").write_text(butane_pdb())
-        self.config = self.dir / "butane.toml"
-        self.config.write_text(CONFIG)
-
-    def go(self, name, *changes, options=("--quiet", "--no-report")):
-        out = self.dir / name
-        run(*command_line(self.config, out, *changes, options=options))
-        return out
-
-    def refused(self, text, *changes):
-        done = run(*command_line(self.config, self.dir / "refused", *changes), status=2)
-        self.assertIn(text, done.stderr)
-
+class MoleculeVariables(ButaneScratch):
     def assert_profile(self, out, density):
         t = table(out / "free_energy.csv")
         z = deviations(t[:, 1], t[:, 2], in_bins(t[:, 0], density))

@@ -13,88 +13,13 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from command import SOURCE, BINARY, Scratch, command_line, metrics, run, table  # noqa: E402
+from butane import BUTANE, CONFIG, R, ButaneScratch, butane_pdb, energy, pentane  # noqa: E402
+from command import SOURCE, BINARY, command_line, metrics, run, table  # noqa: E402
 
 DATA = SOURCE / "tests" / "sampling" / "molecule" / "data"
-R = 8.31446261815324e-3
-C = [355.03 * R, -68.19 * R, 791.32 * R]  # kJ/mol, of united-atom butane
-
-BUTANE = f"""<?xml version="1.0" ?>
-<System type="System" version="1">
-<Particles>{'<Particle mass="15"/>' * 4}</Particles>
-<Constraints/>
-<Forces>
-<Force type="HarmonicBondForce" version="2" usesPeriodic="0"><Bonds>
-{''.join(f'<Bond p1="{i}" p2="{i + 1}" d=".153" k="100000"/>' for i in range(3))}
-</Bonds></Force>
-<Force type="HarmonicAngleForce" version="2" usesPeriodic="0"><Angles>
-{''.join(f'<Angle p1="{i}" p2="{i + 1}" p3="{i + 2}" a="1.95" k="500"/>' for i in range(2))}
-</Angles></Force>
-<Force type="PeriodicTorsionForce" version="2" usesPeriodic="0"><Torsions>
-<Torsion p1="0" p2="1" p3="2" p4="3" periodicity="1" phase="0" k="{C[0]}"/>
-<Torsion p1="0" p2="1" p3="2" p4="3" periodicity="2" phase="{np.pi}" k="{C[1]}"/>
-<Torsion p1="0" p2="1" p3="2" p4="3" periodicity="3" phase="0" k="{C[2]}"/>
-</Torsions></Force>
-</Forces>
-</System>
-"""
-CONFIG = """seed = 5
-[system]
-kind = "molecule"
-topology = "butane.xml"
-coordinates = "butane.pdb"
-[cv]
-variables = [{ name = "phi", kind = "dihedral", atoms = [0, 1, 2, 3] }]
-[integrator]
-dt = 0.002
-friction = 5.0
-[umbrella]
-from = -3.141592653589793
-to = 3.141592653589793
-windows = 18
-stiffness = 40
-replicas = 64
-equilibrate = 2000
-steps = 10000
-stride = 100
-heat_steps = 2000
-[estimate]
-bins = 72
-"""
 
 
-def butane_pdb():
-    r, theta, phi = 1.53, 1.95, np.pi
-    s, c = r * np.sin(theta), -r * np.cos(theta)
-    atoms = [(-c, s, 0), (0, 0, 0), (r, 0, 0), (r + c, s * np.cos(phi), s * np.sin(phi))]
-    lines = [f"ATOM  {i + 1:5d}  C{i + 1}  BUT A   1    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
-             for i, (x, y, z) in enumerate(atoms)]
-    return "\n".join([*lines, "END", ""])
-
-
-def energy(phi):
-    return C[0] * (1 + np.cos(phi)) + C[1] * (1 - np.cos(2 * phi)) + C[2] * (1 + np.cos(3 * phi))
-
-
-class Molecules(Scratch):
-    def setUp(self):
-        super().setUp()
-        (self.dir / "butane.xml").write_text(BUTANE)
-        (self.dir / "butane.pdb").write_text(butane_pdb())
-        self.config = self.dir / "butane.toml"
-        self.config.write_text(CONFIG)
-
-    def go(self, name, *changes, options=("--quiet", "--no-report")):
-        out = self.dir / name
-        run(*command_line(self.config, out, *changes, options=options))
-        return out
-
-    def refused(self, text, *changes):
-        out = self.dir / "refused"
-        done = run(*command_line(self.config, out, *changes), status=2)
-        self.assertIn(text, done.stderr)
-        self.assertFalse(out.exists())
-
+class Molecules(ButaneScratch):
     def test_free_energy_is_the_torsion(self):
         """Bonds and angles do not couple to it, so F is V, all round. Deviations in the errors that the run
         reports; of 71 such numbers the largest stays below 4.5 and their mean square near 1."""
@@ -157,16 +82,10 @@ class Molecules(Scratch):
     def test_basins_that_no_trajectory_leaves(self):
         """A torsion with a barrier of 80 kJ/mol is turned by the heat of the start in some trajectories and never
         again: the run names it. Unheated, all have the basin of the file."""
-        torsion = '<Torsion p1="0" p2="1" p3="2" p4="3"'
-        pentane = BUTANE.replace('<Particle mass="15"/>' * 4, '<Particle mass="15"/>' * 5)
-        pentane = pentane.replace('<Bond p1="2"', '<Bond p1="3" p2="4" d=".153" k="100000"/>\n<Bond p1="2"')
-        pentane = pentane.replace('<Angle p1="1"', '<Angle p1="2" p2="3" p3="4" a="1.95" k="500"/>\n<Angle p1="1"')
-        pentane = pentane.replace(torsion, f'<Torsion p1="1" p2="2" p3="3" p4="4" periodicity="2" phase="{np.pi}" k="40"/>'
-                                  + torsion, 1)
-        (self.dir / "butane.xml").write_text(pentane)
-        lines = butane_pdb().splitlines()
-        lines.insert(4, "ATOM      5  C5  BUT A   1       2.666   2.843   0.000  1.00  0.00           C")
-        (self.dir / "butane.pdb").write_text("\n".join([*lines, ""]))
+        chain, structure = pentane()
+        barrier = f'<Torsion p1="1" p2="2" p3="3" p4="4" periodicity="2" phase="{np.pi}" k="40"/>'
+        (self.dir / "butane.xml").write_text(chain.replace("<Torsions>", "<Torsions>" + barrier))
+        (self.dir / "butane.pdb").write_text(structure)
         for heat, found in ((3000, True), (0, False)):
             with self.subTest(heat=heat):
                 out = self.go(f"heat{heat}", f"umbrella.heat={heat}", "umbrella.windows=12", "umbrella.replicas=32",

@@ -18,8 +18,6 @@ constexpr index kPieces = 32, kPiece = 128;  // pairs of samples, in pieces that
 constexpr int kHalvings = 48;
 constexpr double kOfWindow = 1e-2;  // of the width of a window: what a jump has to be
 
-using StateRows = std::vector<std::vector<double>>;
-
 // Samples and those that follow them: two sets of states, (variable, pair).
 struct Pairs {
     StateRows first, second;

@@ -7,8 +7,6 @@ namespace microlift {
 
 namespace {
 
-using StateRows = std::vector<std::vector<double>>;
-
 constexpr double kSignificant = 4;   // standard deviations, were there one window and variable
 constexpr double kNoticed = 0.05;    // of the temperature
 // Of variables behind ξ: the windows' own stiffness alone shifts no free energy.

@@ -11,8 +11,6 @@ namespace microlift {
 
 namespace {
 
-using StateRows = std::vector<std::vector<double>>;
-
 constexpr double kMostEnergy = 0.02;     // kT, over all that a variable goes through
 constexpr double kMostForce = 0.01;      // of the drift, where a variable has no noise
 constexpr double kMostRounding = 0.02;   // kT, of the energy that a Metropolis decision sees

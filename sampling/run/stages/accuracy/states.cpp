@@ -62,22 +62,22 @@ BiasedDrift::BiasedDrift(const Run& run) : run_(run) {
     energy_ = std::make_unique<BatchEvaluator>(graph, energy);
 }
 
-BiasedDrift::Rows BiasedDrift::values(const BatchEvaluator& evaluator, const Rows& x) {
+StateRows BiasedDrift::values(const BatchEvaluator& evaluator, const StateRows& x) {
     const std::size_t n = x[0].size();
     std::vector<double> flat, out(evaluator.outputs() * n);
     for (const auto& row : x) flat.insert(flat.end(), row.begin(), row.end());
     evaluator(flat.data(), n, n, out.data());
-    Rows rows;
+    StateRows rows;
     for (std::size_t o = 0; o < evaluator.outputs(); ++o)
         rows.emplace_back(out.begin() + static_cast<std::ptrdiff_t>(o * n),
                           out.begin() + static_cast<std::ptrdiff_t>((o + 1) * n));
     return rows;
 }
 
-BiasedDrift::Rows BiasedDrift::drift(index window, const Rows& x) const {
-    const Rows terms = values(*terms_, x);
+StateRows BiasedDrift::drift(index window, const StateRows& x) const {
+    const StateRows terms = values(*terms_, x);
     const auto w = static_cast<std::size_t>(window);
-    Rows drift(terms.begin(), terms.begin() + static_cast<std::ptrdiff_t>(dim()));
+    StateRows drift(terms.begin(), terms.begin() + static_cast<std::ptrdiff_t>(dim()));
     for (std::size_t k = 0; k < cvs(); ++k)
         for (std::size_t d = 0; d < dim(); ++d) {
             const std::vector<double>&xi = terms[dim() + k], &pull = terms[dim() + cvs() + k * dim() + d];
@@ -89,8 +89,8 @@ BiasedDrift::Rows BiasedDrift::drift(index window, const Rows& x) const {
     return drift;
 }
 
-std::vector<double> BiasedDrift::energy(index window, const Rows& x) const {
-    const Rows terms = values(*energy_, x);
+std::vector<double> BiasedDrift::energy(index window, const StateRows& x) const {
+    const StateRows terms = values(*energy_, x);
     const auto w = static_cast<std::size_t>(window);
     std::vector<double> energy = terms[0];
     for (std::size_t k = 0; k < cvs(); ++k)
@@ -102,10 +102,10 @@ std::vector<double> BiasedDrift::energy(index window, const Rows& x) const {
     return energy;
 }
 
-BiasedDrift::Rows BiasedDrift::kicks(const Rows& x) const {
-    const Rows sigma = values(*noise_, x);
+StateRows BiasedDrift::kicks(const StateRows& x) const {
+    const StateRows sigma = values(*noise_, x);
     const std::size_t columns = sigma.size() / dim();
-    Rows kicks(dim(), std::vector<double>(x[0].size(), 0.0));
+    StateRows kicks(dim(), std::vector<double>(x[0].size(), 0.0));
     for (std::size_t e = 0; e < sigma.size(); ++e)
         for (std::size_t i = 0; i < x[0].size(); ++i) {
             const std::size_t source = columns == 1 ? e : e % columns;
@@ -115,10 +115,10 @@ BiasedDrift::Rows BiasedDrift::kicks(const Rows& x) const {
     return kicks;
 }
 
-BiasedDrift::Rows BiasedDrift::noise(const Rows& x) const {
-    const Rows sigma = values(*noise_, x);
+StateRows BiasedDrift::noise(const StateRows& x) const {
+    const StateRows sigma = values(*noise_, x);
     const std::size_t columns = sigma.size() / dim();  // 1, or dim
-    Rows square(dim(), std::vector<double>(x[0].size(), 0.0));
+    StateRows square(dim(), std::vector<double>(x[0].size(), 0.0));
     for (std::size_t e = 0; e < sigma.size(); ++e)
         for (std::size_t i = 0; i < x[0].size(); ++i)
             square[e / columns][i] += sigma[e][i] * sigma[e][i];

@@ -8,7 +8,7 @@ namespace microlift {
 // Of one window: replicas × times states. Column t·replicas + r is replica r at the t-th time, x[d][column].
 struct WindowStates {
     index window = 0, replicas = 0, times = 0;
-    std::vector<std::vector<double>> x;
+    StateRows x;
     index count() const { return replicas * times; }
 };
 
@@ -26,17 +26,16 @@ public:
     // Whether a collective variable depends on it.
     bool along_cv(std::size_t variable) const { return along_cv_[variable]; }
     // drift[d][i] at the states x[d][i], under the bias of a window.
-    std::vector<std::vector<double>> drift(index window, const std::vector<std::vector<double>>& x) const;
+    StateRows drift(index window, const StateRows& x) const;
     // V + U.
-    std::vector<double> energy(index window, const std::vector<std::vector<double>>& x) const;
+    std::vector<double> energy(index window, const StateRows& x) const;
     // σ times random signs.
-    std::vector<std::vector<double>> kicks(const std::vector<std::vector<double>>& x) const;
+    StateRows kicks(const StateRows& x) const;
     // σσᵀ_dd.
-    std::vector<std::vector<double>> noise(const std::vector<std::vector<double>>& x) const;
+    StateRows noise(const StateRows& x) const;
 
 private:
-    using Rows = std::vector<std::vector<double>>;
-    static Rows values(const BatchEvaluator& evaluator, const Rows& x);
+    static StateRows values(const BatchEvaluator& evaluator, const StateRows& x);
     std::size_t dim() const { return static_cast<std::size_t>(run_.model.dim()); }
     std::size_t cvs() const { return static_cast<std::size_t>(run_.model.n_cvs()); }
 

@@ -13,8 +13,6 @@ namespace microlift {
 
 namespace {
 
-using StateRows = std::vector<std::vector<double>>;
-
 constexpr std::size_t kTried = 64;   // steps tried in a window
 constexpr double kGoodStep = 0.2;    // dt times the steepest change of the drift
 
