@@ -48,10 +48,10 @@ def run(command, case, seed):
         return list(case.figures(folder / "out"))
 
 
-def deviations(value, error, exact):
+def deviations(value, error, exact, size=0.0):
     """z, with errors of no less than LEAST, and the greatest error, claimed or made, both of what is
-    compared."""
-    size = np.maximum(np.abs(exact), np.abs(value))
+    compared, or of `size` where that is more."""
+    size = np.maximum(np.maximum(np.abs(exact), np.abs(value)), size)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(value == exact, 0.0, (value - exact) / np.maximum(error, LEAST * size))
         off = np.maximum(error, np.abs(value - exact)) / size
@@ -83,8 +83,8 @@ def calibrate(command, names, seeds, jobs):
                 for name in sorted(names, key=lambda name: name not in LONG) for seed in seeds}
         for name, seed in itertools.product(names, seeds):
             own = {}  # one entry of a run for each quantity
-            for quantity, value, error, exact in runs[name, seed].result():
-                own.setdefault((name, quantity), []).append(deviations(value, error, exact))
+            for quantity, *figure in runs[name, seed].result():
+                own.setdefault((name, quantity), []).append(deviations(*figure))
             for key, parts in own.items():
                 found.setdefault(key, []).append((np.concatenate([z for z, _ in parts]),
                                                   max(off for _, off in parts)))

@@ -75,7 +75,10 @@ def coefficients(folder, exact):
         for name in own[0]:
             if name + "_se" in own[0]:
                 right = exact(name, *at) + 0 * at[0]
-                yield f"{name}, {source}", column(own, name), column(own, name + "_se"), right
+                # Beside the diagonal a tensor's numbers are small by those on it.
+                size = (np.sqrt(exact("diffusion_11", *at) * exact("diffusion_22", *at))
+                        if name == "diffusion_12" else 0.0)
+                yield f"{name}, {source}", column(own, name), column(own, name + "_se"), right, size
 
 
 def one(value, error, right):

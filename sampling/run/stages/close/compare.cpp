@@ -74,10 +74,11 @@ Json ClosureStage::describe(const ClosureFigures& s) const {
         if (i < s.simulated.size()) {
             const MeanTime& steps = s.simulated[i];
             p["simulated"] = steps.mean;
-            // Of the steps, whose own answer is the quadrature of the same model, and of the model, too.
-            p["simulated_error"] =
-                std::hypot(with_difference(steps.error, steps.mean - s.times[i].value, 0),
-                           s.times[i].error);
+            // What steps do to the answer, which is the quadrature of the same model, adds to what the
+            // model leaves out: neither is noise.
+            const double steps_error = with_difference(steps.error, steps.mean - s.times[i].value, 0);
+            const double by_steps = std::sqrt(steps_error * steps_error - steps.error * steps.error);
+            p["simulated_error"] = std::hypot(steps.error, by_steps + s.times[i].error);
         }
         j["passages"].push_back(p);
     }

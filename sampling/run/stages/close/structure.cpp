@@ -137,8 +137,8 @@ void ClosureStage::count_structure(const BurstLag& lag, ClosureEstimate& e, Clos
     for (std::size_t i = 0; i < e.size(); ++i) {
         const double apart = e.diffusion[i] - diffusion(e.x[i]);
         if (lag.steps > 1) {
-            e.drift_error[i] = std::hypot(e.drift_error[i], e.drift[i] - drift(e.x[i]));
-            e.diffusion_error[i] = std::hypot(e.diffusion_error[i], apart);
+            e.drift_error[i] = with_difference(e.drift_error[i], e.drift[i] - drift(e.x[i]), 0);
+            e.diffusion_error[i] = with_difference(e.diffusion_error[i], apart, 0);
         }
         most = std::max(most, std::fabs(apart) / e.diffusion[i]);
     }
