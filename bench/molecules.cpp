@@ -1,4 +1,5 @@
-// Replica-steps a second of alanine dipeptide: rigid X–H, 2 fs, lf_middle, an umbrella on φ in each replica.
+// Replica-steps a second of alanine dipeptide: rigid X–H and 2 fs, or all bonds as springs and 1 fs; lf_middle, an
+// umbrella on φ in each replica.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -21,8 +22,14 @@ namespace microlift {
 namespace {
 
 constexpr double kTemperature = 300;  // K
-constexpr double kStep = 0.002;       // ps
 constexpr int kPack = 16;
+
+struct Work {
+    SolventKind solvent = SolventKind::none;
+    bool rigid = true;  // X–H
+    int rounds = 0;     // of Philox
+    double step() const { return rigid ? 0.002 : 0.001; }  // ps
+};
 
 // Files of its own for the time of a reading.
 class WrittenFiles {
@@ -47,22 +54,22 @@ private:
     std::filesystem::path folder_;
 };
 
-LoadedMolecule read_dipeptide(SolventKind solvent) {
+LoadedMolecule read_dipeptide(const Work& work) {
     const WrittenFiles written;
     MoleculeFiles files;
     files.topology = written.topology();
     files.coordinates = written.coordinates();
-    files.solvent.kind = solvent;
-    files.rigid_hydrogen_bonds = true;
+    files.solvent.kind = work.solvent;
+    files.rigid_hydrogen_bonds = work.rigid;
     return read_molecule(files);
 }
 
 class Dipeptide {
 public:
-    Dipeptide(Stream& stream, SolventKind solvent, index replicas, int rounds)
-        : stream_(stream), loaded_(read_dipeptide(solvent)),
+    Dipeptide(Stream& stream, const Work& work, index replicas)
+        : stream_(stream), loaded_(read_dipeptide(work)),
           ensemble_(stream,
-                    make_molecule_path_kernel(std::make_shared<Molecule>(loaded_.molecule), setup(rounds)),
+                    make_molecule_path_kernel(std::make_shared<Molecule>(loaded_.molecule), setup(work)),
                     replicas, kSeed, kStreamNoise) {
         const auto n = static_cast<std::size_t>(replicas);
         std::vector<float> x(loaded_.position.size() * n);
@@ -85,15 +92,15 @@ public:
     }
 
 private:
-    static MoleculeSetup setup(int rounds) {
+    static MoleculeSetup setup(const Work& work) {
         MoleculeSetup setup;
         setup.scheme = MoleculeScheme::lf_middle;
-        setup.dt = kStep;
+        setup.dt = work.step();
         setup.friction = 1;
         setup.temperature = kTemperature;
         setup.cvs = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}}};
         setup.portable_math = portable_trajectories();
-        setup.philox_rounds = rounds;
+        setup.philox_rounds = work.rounds;
         return setup;
     }
     // Of all replicas at this moment: independent.
@@ -111,6 +118,7 @@ private:
                      "0.3 % and five standard errors");
     }
     void check_bonds(BenchResult& result) {
+        if (loaded_.molecule.rigid_bonds.empty()) return;
         const std::vector<float> x = to_host(stream_, Span<const float>(ensemble_.x()));
         const auto n = static_cast<std::size_t>(ensemble_.size());
         double worst = 0;
@@ -134,27 +142,27 @@ private:
     Ensemble ensemble_;
 };
 
-SolventKind solvent_of(const BenchSettings& settings) {
-    const std::string name = settings.text("solvent");
-    SolventKind kind = SolventKind::none;
-    if (!name.empty() && !solvent_kind(name, kind))
-        throw InputError("benchmark: solvent = '" + name + "' is none of none, hct, obc1, obc2, gbn, gbn2");
-    return kind;
-}
-
-// As integrator.philox_rounds.
-int rounds_of(const BenchSettings& settings) {
-    const index rounds = settings.count("rounds", kPhiloxRounds);
+Work work_of(const BenchSettings& settings) {
+    Work work;
+    const std::string solvent = settings.text("solvent"), constraints = settings.text("constraints");
+    if (!solvent.empty() && !solvent_kind(solvent, work.solvent))
+        throw InputError("benchmark: solvent = '" + solvent + "' is none of none, hct, obc1, obc2, gbn, gbn2");
+    work.rigid = constraints != "none";
+    if (work.rigid && !constraints.empty() && constraints != "h_bonds")
+        throw InputError("benchmark: constraints = '" + constraints + "' is neither none nor h_bonds");
+    const index rounds = settings.count("rounds", kPhiloxRounds);  // as integrator.philox_rounds
     if (rounds != kPhiloxRounds && rounds != kPhiloxFewRounds) throw InputError("benchmark: rounds is 10 or 7");
-    return static_cast<int>(rounds);
+    work.rounds = static_cast<int>(rounds);
+    return work;
 }
 
-void set_ceiling(Stream& stream, SolventKind solvent, BenchResult& result) {
+void set_ceiling(Stream& stream, const Work& work, BenchResult& result) {
     if (!stream.device().is_cpu()) return;
     result.clock_hz = measure_clock();
-    const double cycles = solvent == SolventKind::none   ? kCyclesVacuum
-                          : solvent == SolventKind::obc2 ? kCyclesObc2
-                                                         : 0;
+    const double cycles = !work.rigid                         ? 0
+                          : work.solvent == SolventKind::none ? kCyclesVacuum
+                          : work.solvent == SolventKind::obc2 ? kCyclesObc2
+                                                              : 0;
     if (cycles > 0 && cpu_lanes() == kPack)
         result.ceiling = stream.device().threads() * result.clock_hz / cycles * kPack;
 }
@@ -162,15 +170,15 @@ void set_ceiling(Stream& stream, SolventKind solvent, BenchResult& result) {
 }  // namespace
 
 BenchResult bench_molecule(Stream& stream, const BenchSettings& settings) {
-    const SolventKind solvent = solvent_of(settings);
+    const Work work = work_of(settings);
     const index replicas = settings.count("n", stream.device().is_cpu() ? 1024 : index{1} << 18);
     const Repeats repeats(settings);
-    Dipeptide dipeptide(stream, solvent, replicas, rounds_of(settings));
+    Dipeptide dipeptide(stream, work, replicas);
     BenchResult result;
     result.unit = "steps_per_second";
-    set_ceiling(stream, solvent, result);
+    set_ceiling(stream, work, result);
     // From the file's structure to equilibrium of velocities: five times the friction's time.
-    dipeptide.advance(2500);
+    dipeptide.advance(std::lround(5 / work.step()));
     const index steps = units_per_repeat(stream, 16, [&](index n) { dipeptide.advance(n); }, repeats.seconds);
     for (int r = 0; r < repeats.count; ++r) result.rates.push_back(dipeptide.rate(steps));
     dipeptide.check(result);
@@ -180,15 +188,15 @@ BenchResult bench_molecule(Stream& stream, const BenchSettings& settings) {
 
 // The cost of a replica-step for 1e3 … 1e6 replicas.
 BenchResult bench_molecule_sweep(Stream& stream, const BenchSettings& settings) {
-    const SolventKind solvent = solvent_of(settings);
+    const Work work = work_of(settings);
     const index most = settings.count("n", 1000000);
     const Repeats repeats(settings);
     BenchResult result;
     result.unit = "steps_per_second";
-    set_ceiling(stream, solvent, result);
+    set_ceiling(stream, work, result);
     double cheapest = 0, dearest = 0;
     for (index n = 1000; n <= most; n *= 10) {
-        Dipeptide dipeptide(stream, solvent, n, rounds_of(settings));
+        Dipeptide dipeptide(stream, work, n);
         dipeptide.advance(std::max<index>(1, 16000 / n));
         const index steps = units_per_repeat(stream, 1, [&](index k) { dipeptide.advance(k); }, repeats.seconds);
         std::vector<double> rates;
@@ -200,8 +208,8 @@ BenchResult bench_molecule_sweep(Stream& stream, const BenchSettings& settings) 
         dearest = std::max(dearest, cost);
     }
     result.more.emplace_back("dearest_over_cheapest", dearest / cheapest);
-    Dipeptide dipeptide(stream, solvent, 1000, rounds_of(settings));
-    dipeptide.advance(2500);
+    Dipeptide dipeptide(stream, work, 1000);
+    dipeptide.advance(std::lround(5 / work.step()));
     dipeptide.check(result);
     return result;
 }

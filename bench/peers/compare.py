@@ -14,6 +14,7 @@ contestant got. `per_cpu` compares work per processor second, which other work o
 it flatters peers that leave cores idle.
 """
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -61,7 +62,9 @@ MBAR = [("mbar_peers", "pymbar", "pymbar", ("cpu",)),
 MOLECULES = [("molecule_jax", "JAX, replicas as one array", "jax", ("cpu", "cuda")),
              ("molecule_openmm", "OpenMM CUDA", "openmm[cuda12]", ("cuda",)),
              ("molecule_openmm", "OpenMM Reference", "openmm", ("cpu",)),
-             ("molecule_openmm", "OpenMM CPU, one thread", "openmm", ("cpu",))]
+             ("molecule_openmm", "OpenMM CPU, one thread", "openmm", ("cpu",)),
+             ("molecule_jaxmd", "JAX-MD, flexible, 1 fs", "jax-md openmm", ("cpu", "cuda")),
+             ("molecule_torchmd", "TorchMD, flexible, 1 fs", "torchmd moleculekit parmed", ("cpu", "cuda"))]
 BENCH_OF = {"none": "molecule_vacuum", "obc2": "molecule_obc2"}
 DIPEPTIDE = HERE.parent / "data" / "ala2"
 
@@ -133,6 +136,13 @@ class Peer:
             self.process.kill()
         self.process.wait()
 
+    def close(self):
+        self.stop()
+        self.log.close()
+        self.process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):  # of a request that it did not live to read
+            self.process.stdin.close()
+
 
 class Comparison:
     def __init__(self, options, device):
@@ -166,13 +176,13 @@ class Comparison:
             if peer.hello["ok"]:
                 self.versions[name] = peer.hello["version"]
                 yield module, name, peer
-                peer.stop()
             elif "absent" in peer.hello:
                 self.absent[name] = f"pip install {package} ({peer.hello['absent']})"
                 print(f"  {name}: absent; {self.absent[name]}", flush=True)
             else:
                 self.absent[name] = peer.hello["error"]
                 print(f"  {name}: {peer.hello['error']}", flush=True)
+            peer.close()
 
     def record(self, work, name, size, ours, theirs, **more):
         """ours, theirs: lists of (rate, processor share) of the pairs."""
@@ -334,7 +344,8 @@ class Comparison:
                 self.record("mbar", name, size, mine, theirs, largest_difference=off)
 
     def molecule(self):
-        print("molecule: alanine dipeptide, 2 fs, rigid X–H; replica-steps a second, one thread on a CPU", flush=True)
+        print("molecule: alanine dipeptide, 2 fs and rigid X–H, or flexible and 1 fs beside peers without rigid bonds; "
+              "replica-steps a second, one thread on a CPU", flush=True)
         threads = ("--threads", "1") if self.device == "cpu" else ()
         for module, name, peer in self.contestants(MOLECULES):
             for solvent in ("none", "obc2"):
@@ -342,14 +353,15 @@ class Comparison:
                 try:
                     ready = peer.ask(do="prepare", size={"topology": f"{DIPEPTIDE}.prmtop", "solvent": solvent,
                                                          "coordinates": f"{DIPEPTIDE}.inpcrd"})
-                    note, replicas = ready["note"], ready["replicas"]
+                    note, replicas, constraints = ready["note"], ready["replicas"], ready["constraints"]
                     peer.run(max(20, 500 // replicas))
-                    off = self.force_difference(peer.load(self.folder / "state.npy"), solvent)
+                    off = self.force_difference(peer.load(self.folder / "state.npy"), solvent, constraints)
                     if not off <= 1e-4:
                         raise Failed(f"its forces are off by {off:.2g} of the largest")
                     steps = self.units(peer, max(10, 100 // replicas), 1)
                     mine, theirs = self.pairs(peer, steps, lambda units, each=replicas: units * each,
-                                              lambda: self.microlift(BENCH_OF[solvent], threads), cores=1)
+                                              lambda: self.microlift(BENCH_OF[solvent], threads,
+                                                                     constraints=constraints), cores=1)
                     if not np.isfinite(peer.load(self.folder / "state.npy")).all():
                         raise Failed("its state is not finite")
                 except Failed as error:
@@ -357,13 +369,13 @@ class Comparison:
                     continue
                 self.record("molecule", name, size, mine, theirs, note=note, force_difference=off)
 
-    def force_difference(self, state, solvent):
+    def force_difference(self, state, solvent, constraints):
         """Of forces at one state, over the largest: theirs against `microlift evaluate`."""
         import h5py
         positions, forces = state
         (self.folder / "molecule.toml").write_text(
             f'[system]\nkind = "molecule"\ntopology = "{DIPEPTIDE}.prmtop"\nimplicit_solvent = "{solvent}"\n'
-            'constraints = "h_bonds"\ntemperature = 300.0\n', encoding="utf-8")
+            f'constraints = "{constraints}"\ntemperature = 300.0\n', encoding="utf-8")
         np.save(self.folder / "place.npy", positions[None])
         done = subprocess.run([self.options.microlift, "evaluate", self.folder / "molecule.toml", "--states",
                                self.folder / "place.npy", "-o", self.folder / "place.h5", "--threads", "1"],

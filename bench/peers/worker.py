@@ -35,7 +35,8 @@ def main():
         try:
             if request["do"] == "prepare":
                 contestant.prepare(**request["size"])
-                answer(ok=True, note=getattr(contestant, "note", ""), replicas=getattr(contestant, "replicas", 1))
+                answer(ok=True, note=getattr(contestant, "note", ""), replicas=getattr(contestant, "replicas", 1),
+                       constraints=getattr(contestant, "constraints", "h_bonds"))
             elif request["do"] == "run":
                 start = time.perf_counter()
                 contestant.run(request["units"])
@@ -44,6 +45,8 @@ def main():
             else:
                 contestant.save(request["file"])
                 answer(ok=True)
+        except NotImplementedError as error:
+            answer(ok=False, error=str(error))
         except Exception as error:
             answer(ok=False, error=f"{type(error).__name__}: {error}"[:400])
 

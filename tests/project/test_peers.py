@@ -2,14 +2,19 @@
 """The comparison with peers itself, small and on the CPU: ratios come out, a wrong
 contestant has no rate, the table in bench/README.md is that of
 the results."""
+import argparse
+import contextlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from command import BINARY, SOURCE  # noqa: E402
@@ -18,6 +23,8 @@ sys.path[:0] = [str(PEERS), str(SOURCE / "tools" / "docs"), str(SOURCE / "tools"
 
 import numpy as np  # noqa: E402
 
+import compare  # noqa: E402
+import h5py  # noqa: E402
 import law  # noqa: E402
 import results  # noqa: E402
 
@@ -87,9 +94,63 @@ class Peers(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("pip install numba", json.loads(file.read_text())["absent"]["numba"])
 
+    def test_forces_decide_on_a_molecule(self):
+        """Right forces have a rate, forces off by 1e-3 and a solvent that is missing the reason why not."""
+        place = [float(v) for line in (SOURCE / "bench/data/ala2.inpcrd").read_text().splitlines()[2:]
+                 for v in line.split()]
+        x = 0.1 * np.array(place[:66]).reshape(22, 3) + 1e-3 * np.random.default_rng(1).standard_normal((22, 3))
+        (self.dir / "m.toml").write_text(
+            f'[system]\nkind = "molecule"\ntopology = "{SOURCE}/bench/data/ala2.prmtop"\nimplicit_solvent = "none"\n'
+            'constraints = "none"\ntemperature = 300.0\n')
+        np.save(self.dir / "x.npy", x[None])
+        done = run(BINARY, "evaluate", self.dir / "m.toml", "--states", self.dir / "x.npy", "-o", self.dir / "f.h5")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with h5py.File(self.dir / "f.h5") as file:
+            np.save(self.dir / "state.npy", [x, file["force"][:].reshape(22, 3)])
+        (self.dir / "made_peer.py").write_text(f"""
+import time
+import numpy as np
+class Made:
+    version, replicas = "1", 1
+    def __init__(self, constraints, factor):
+        self.constraints, self.factor = constraints, factor
+    def prepare(self, topology, coordinates, solvent):
+        if solvent != "none":
+            raise NotImplementedError("it is made without solvent")
+        self.note = "made"
+    def run(self, steps):
+        time.sleep(1e-4 * steps)
+    def synchronize(self):
+        pass
+    def save(self, file):
+        state = np.load({str(self.dir / "state.npy")!r})
+        state[1] *= self.factor
+        np.save(file, state)
+CONTESTANTS = {{"right": lambda device: Made("none", 1), "wrong": lambda device: Made("none", 1.001),
+               "other bonds": lambda device: Made("h_bonds", 1)}}
+""")
+        options = argparse.Namespace(microlift=BINARY, peers=None, point_limit=60, seconds=0.02, pairs=1)
+        made = [("made_peer", name, "", ("cpu",)) for name in ("right", "wrong", "other bonds")]
+        comparison = compare.Comparison(options, "cpu")
+        self.addCleanup(shutil.rmtree, comparison.folder, ignore_errors=True)
+        comparison.deadline = time.monotonic() + 100
+        with mock.patch.object(compare, "MOLECULES", made), \
+                mock.patch.dict(os.environ, {"PYTHONPATH": str(self.dir)}), \
+                contextlib.redirect_stdout(io.StringIO()):
+            comparison.molecule()
+        rows = {(r["peer"], r["solvent"]): r for r in comparison.rows}
+        self.assertGreater(rows["right", "none"]["ratio"]["median"], 1)
+        for name in ("wrong", "other bonds"):
+            self.assertNotIn("ratio", rows[name, "none"])
+            self.assertIn("its forces are off by", rows[name, "none"]["error"])
+        self.assertEqual(rows["right", "obc2"]["error"], "it is made without solvent")
+        report = {"machine": {"cores": 1, "date": "", "remark": ""}, "commit": "", "results": comparison.rows}
+        self.assertIn("| alanine dipeptide | right | OBC2 | no rate: it is made without solvent |",
+                      results.comparison(report, SOURCE / "bench"))
+
     def test_settings_of_benchmarks(self):
         for name, word in (("ensemble:k=3", "no setting 'k'"), ("ensemble:n=x", "n = 'x'"),
-                           ("ensemble:n", "key=value"), ("training:batch=-1", "batch")):
+                           ("ensemble:n", "key=value"), ("molecule_vacuum:constraints=x", "constraints = 'x'"), ("training:batch=-1", "batch")):
             done = run(BINARY, "bench", name + (",n=64,seconds=0.01,repeats=1" if "k=" in name else ""))
             self.assertEqual(done.returncode, 2, name + done.stderr)
             self.assertIn(word, done.stderr)

@@ -41,14 +41,15 @@ def comparison(report, file):
              "| work | peer | size | microlift's rate over the peer's: median (least to greatest) |",
              "| --- | --- | --- | --- |"]
     for row in report["results"]:
-        if "ratio" not in row:
-            continue
         # Of the ensembles one size is enough here.
         if row["work"] == "ensemble" and row["trajectories"] != 100_000:
             continue
-        q = row["ratio"]
-        lines.append(f"| {WORK[row['work']]} | {row['peer']} | {size(row)} | {q['median']:.1f} "
-                     f"({q['min']:.1f} to {q['max']:.1f}) |")
+        if "ratio" in row:
+            q = row["ratio"]
+            said = f"{q['median']:.1f} ({q['min']:.1f} to {q['max']:.1f})"
+        else:
+            said = "no rate: " + row["error"][:120].replace("|", "/").replace("\n", " ")
+        lines.append(f"| {WORK[row['work']]} | {row['peer']} | {size(row)} | {said} |")
     return lines
 
 
