@@ -18,6 +18,8 @@ mol = sequence { ACE ALA ALA ALA ALA NME }
 saveAmberParm mol $PWD/ala4.prmtop $PWD/ala4.inpcrd
 mol = sequence { NTYR TYR ASP PRO GLU THR GLY THR TRP CTYR }
 saveAmberParm mol $PWD/cln025.prmtop $PWD/cln025.inpcrd
+mol = loadPdb $PWD/cln025_folded.pdb
+saveAmberParm mol $work/folded.prmtop $PWD/cln025_folded.inpcrd
 quit
 END
 for in in "$work"/*.in; do (cd "$work" && "${TLEAP:-tleap}" -f "$in"); done

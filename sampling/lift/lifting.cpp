@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/at.h"
+#include "engine/launch/gather.h"
 #include "sampling/model/ensembles.h"
-#include "sampling/dynamics/molecule_minimize.h"
 #include "sampling/lift/candidates.h"
+#include "sampling/lift/descents.h"
 #include "sampling/lift/relax.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/numerics/statistics.h"
@@ -106,22 +108,6 @@ void Lifter::complete(Span<const float> s, index n, Span<const float> made, Span
 
 namespace {
 
-// Of n states (3 · atoms, n) those with a force above `most`, or none that is finite.
-std::vector<index> wild_states(Stream& stream, const Model& model, Span<const float> x, index n, float most) {
-    const index D = model.dim();
-    Buffer<float> force(stream.device(), D * n);
-    model.forces(stream, x, n, n, force.span());
-    const std::vector<float> f = to_host(stream, std::as_const(force).span());
-    std::vector<index> wild;
-    for (index j = 0; j < n; ++j) {
-        bool calm = true;
-        for (index d = 0; d < D && calm; ++d)
-            calm = std::fabs(f[static_cast<std::size_t>(d * n + j)]) <= most;
-        if (!calm) wild.push_back(j);
-    }
-    return wild;
-}
-
 // The column next to j that is none of the wild ones, which ascend: states of one value lie side by side.
 index nearest_calm(const std::vector<index>& wild, index j, index n) {
     const auto is_calm = [&](index c) { return c >= 0 && c < n && !std::ranges::binary_search(wild, c); };
@@ -130,49 +116,31 @@ index nearest_calm(const std::vector<index>& wild, index j, index n) {
             if (is_calm(c)) return c;
 }
 
-// Descents bring overlapping atoms of a molecule apart, where steps of any fixed size break its bonds. A state
-// that stays wild all the same becomes another one at its value.
-double calm_molecule(Stream& stream, const Model& model, Span<const float> s, index n, float most,
-                     Span<float> x) {
-    constexpr index kDescents = 400;
+// A state that stays wild after its descents becomes another one at its value.
+double calm_molecule(Stream& stream, const Model& model, const IntegratorConfig& integrator, Span<const float> s,
+                     index n, Span<float> x) {
     const index D = model.dim(), K = model.n_cvs();
-    const std::vector<index> wild = wild_states(stream, model, Span<const float>(x.data, D * n), n, most);
+    const std::vector<index> wild = descend_wild_states(stream, model, integrator, n, x);
     const auto m = std::ssize(wild);
     if (m == 0) return static_cast<double>(n);
-    std::vector<float> all = to_host(stream, Span<const float>(x.data, D * n));
-    const std::vector<float> values = to_host(stream, Span<const float>(s.data, K * n));
-    std::vector<float> own(static_cast<std::size_t>(D * m)), aim(static_cast<std::size_t>(K * m));
-    const auto row = [](std::vector<float>& v, index r, index columns, index j) -> float& {
-        return v[static_cast<std::size_t>(r * columns + j)];
-    };
-    for (index j = 0; j < m; ++j) {
-        for (index d = 0; d < D; ++d) row(own, d, m, j) = row(all, d, n, wild[static_cast<std::size_t>(j)]);
-        for (index k = 0; k < K; ++k)
-            row(aim, k, m, j) = values[static_cast<std::size_t>(k * n + wild[static_cast<std::size_t>(j)])];
-    }
-    Buffer<float> states(stream.device(), D * m), to(stream.device(), K * m), energy(stream.device(), m),
-        largest(stream.device(), m);
-    copy_to_device(stream, states.span(), own.data());
-    copy_to_device(stream, to.span(), aim.data());
-    MinimizeSettings settings;
-    settings.iterations = kDescents;
-    settings.tolerance = static_cast<double>(most);
-    minimize(stream, model.molecule()->molecule, states.span(), m, m, energy.span(), largest.span(), settings);
-    model.project(stream, std::as_const(to).span(), m, m, states.span(), m);
+    Buffer<index> which(stream.device(), m);
+    copy_to_device(stream, which.span(), wild.data());
+    Buffer<float> states(stream.device(), D * m), aim(stream.device(), K * m);
+    gather_columns(stream, x.data, n, D, std::as_const(which).span(), states.data());
+    gather_columns(stream, s.data, n, K, std::as_const(which).span(), aim.data());
+    model.project(stream, std::as_const(aim).span(), m, m, states.span(), m);
+    put_columns(stream, std::as_const(states).span(), wild, D, n, x);
     std::vector<index> bad;  // columns of x
-    for (const index j : wild_states(stream, model, std::as_const(states).span(), m, 2 * most))
-        bad.push_back(wild[static_cast<std::size_t>(j)]);
-    own = to_host(stream, std::as_const(states).span());
-    for (index j = 0; j < m; ++j)
-        for (index d = 0; d < D; ++d) row(all, d, n, wild[static_cast<std::size_t>(j)]) = row(own, d, m, j);
-    if (std::ssize(bad) < n)
-        for (const index j : bad) {
-            const index calm = nearest_calm(bad, j, n);
-            for (index d = 0; d < D; ++d) row(all, d, n, j) = row(all, d, n, calm);
-        }
-    copy_to_device(stream, x.subspan(0, D * n), all.data());
-    if (!bad.empty()) model.project(stream, s, n, n, x, n);
-    return static_cast<double>(n) + static_cast<double>(kDescents * m);
+    for (const index j : wild_states(stream, model, integrator, std::as_const(states).span(), m, 2))
+        bad.push_back(wild[at(j)]);
+    if (!bad.empty() && std::ssize(bad) < n) {
+        std::vector<float> all = to_host(stream, Span<const float>(x.data, D * n));
+        for (const index j : bad)
+            for (index d = 0; d < D; ++d) all[at(d * n + j)] = all[at(d * n + nearest_calm(bad, j, n))];
+        copy_to_device(stream, x.subspan(0, D * n), all.data());
+        model.project(stream, s, n, n, x, n);
+    }
+    return static_cast<double>(n) + static_cast<double>(kDescentIterations * m);
 }
 
 }  // namespace
@@ -180,8 +148,7 @@ double calm_molecule(Stream& stream, const Model& model, Span<const float> s, in
 double calm(Stream& stream, const Model& model, const IntegratorConfig& integrator,
             Span<const float> s, index n, Span<float> x) {
     if (!model.gradient() || model.observed()) return 0;
-    if (model.molecule())  // three deviations of a hydrogen's velocity in a step
-        return calm_molecule(stream, model, s, n, static_cast<float>(3 * std::sqrt(model.kt()) / integrator.dt), x);
+    if (model.molecule()) return calm_molecule(stream, model, integrator, s, n, x);
     constexpr int kSteps = 32;
     constexpr double kDeviations = 3;
     const double dt = integrator.dt, kt = model.kt();

@@ -8,6 +8,7 @@
 #include "engine/stop.h"
 #include "engine/text.h"
 #include "kernels/random/streams.h"
+#include "sampling/lift/descents.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/molecule/worst_force.h"
 #include "sampling/run/checks.h"
@@ -18,16 +19,13 @@ namespace microlift {
 
 namespace {
 
-constexpr index kPieces = 128;   // that the way is taken in
-constexpr double kStill = 1e-3;  // of the temperature, while what a file left too close moves apart
-constexpr double kStrong = 50;   // friction then, 1/ps
-constexpr uint64 kStillSteps = 512;
+constexpr index kPieces = 128;  // that the way is taken in
 
-// ξ of the ensemble's states, (variable, trajectory).
-std::vector<float> values_of(Run& run, Ensemble& ensemble) {
-    const index n = ensemble.size(), K = run.model.n_cvs();
+// ξ of n states x (dim, n), (variable, state).
+std::vector<float> values_of(Run& run, Span<const float> x, index n) {
+    const index K = run.model.n_cvs();
     Buffer<float> values(run.device, K * (1 + run.model.dim()) * n);
-    run.model.evaluate_cvs(run.stream, ensemble.x(), n, n, values.span(), n);
+    run.model.evaluate_cvs(run.stream, x, n, n, values.span(), n);
     std::vector<float> xi(at(K * n));
     copy_to_host(run.stream, xi.data(), Span<const float>(values.span().subspan(0, K * n)));
     return xi;
@@ -92,56 +90,6 @@ std::unique_ptr<Umbrella> umbrella_of(Run& run, const BiasWindows& windows,
     return std::make_unique<Umbrella>(run.stream, setup);
 }
 
-void steer_molecules(Run& run, Ensemble& ensemble, index replicas, uint64 stream) {
-    const MoleculeSampling& u = run.config.umbrella.molecule;
-    const auto describe = [&](index t) {
-        return "on the way to window " + std::to_string(t / replicas) + ", replica " +
-               std::to_string(t % replicas);
-    };
-    PathSetup setup = run.model.path_setup(run.config.integrator);
-    const double beta = setup.beta;
-    const std::vector<float> start = values_of(run, ensemble);
-    const std::vector<float> aim = to_host(run.stream, Span<const float>(ensemble.center()));
-
-    PathSetup still = setup;
-    still.beta = beta / kStill;
-    still.friction = kStrong;
-    still.dt = 0.25 * setup.dt;
-    std::unique_ptr<Ensemble> runs =
-        biased_ensemble(run, ensemble, still, derived_seed(run.config.seed, 3000 + 2 * stream));
-    take_state(run, ensemble, *runs, 0);
-    copy_to_device(run.stream, runs->center(), start.data());
-    runs->advance(kStillSteps);
-    runs->check_finite(describe);
-
-    const double hot = std::max(u.heat, 1 / (kGasConstant * beta));
-    setup.beta = 1 / (kGasConstant * hot);
-    std::unique_ptr<Ensemble> heated =
-        biased_ensemble(run, ensemble, setup, derived_seed(run.config.seed, 3001 + 2 * stream));
-    take_state(run, *runs, *heated, 0);
-    run.progress.begin("start", static_cast<double>(u.heat_steps), "steps");
-    std::vector<float> center(aim.size());
-    const index each = std::max<index>(1, u.heat_steps / kPieces);
-    for (index done = 0, piece = 1; done < u.heat_steps; ++piece) {
-        const double way = std::min(1.0, static_cast<double>(2 * piece) / static_cast<double>(kPieces));
-        for (std::size_t i = 0; i < aim.size(); ++i) {
-            const auto k = i / at(ensemble.size());
-            const double from = static_cast<double>(start[i]);
-            const double off = static_cast<double>(aim[i]) - from;
-            center[i] = static_cast<float>(from + way * nearest_image(off, run.model.turn(static_cast<int>(k))));
-        }
-        copy_to_device(run.stream, heated->center(), center.data());
-        const index now = std::min(each, u.heat_steps - done);
-        heated->advance(static_cast<uint64>(now));
-        done += now;
-        heated->check_finite(describe);
-        run.progress.update(static_cast<double>(done));
-        throw_if_stopped();
-    }
-    take_state(run, *heated, ensemble, std::sqrt(setup.beta / beta));
-    run.progress.end();
-}
-
 void check_temperature(Run& run, Ensemble& ensemble, Json& record) {
     constexpr double kNoticed = 0.01, kErrors = 5;
     constexpr double kWild = 10;  // times what is right: no warning but the end
@@ -204,6 +152,87 @@ void lift_molecules(Run& run, Ensemble& ensemble, const RoundPlan& plan) {
         static_cast<index>(plan.round) << 32, n, ensemble.v());
 }
 
+// Brings every trajectory, from whatever state it has, to its window: the centre moves there from the state's own ξ
+// the shorter way round, in short runs at the temperature umbrella.heat, which then go on there for as long.
+void steer_molecules(Run& run, Ensemble& ensemble, index replicas) {
+    const MoleculeSampling& u = run.config.umbrella.molecule;
+    const auto describe = [&](index t) {
+        return "on the way to window " + std::to_string(t / replicas) + ", replica " +
+               std::to_string(t % replicas);
+    };
+    PathSetup setup = run.model.path_setup(run.config.integrator);
+    const double beta = setup.beta;
+    const std::vector<float> start = values_of(run, ensemble.x(), ensemble.size());
+    const std::vector<float> aim = to_host(run.stream, Span<const float>(ensemble.center()));
+
+    const double hot = std::max(u.heat, 1 / (kGasConstant * beta));
+    setup.beta = 1 / (kGasConstant * hot);
+    std::unique_ptr<Ensemble> heated =
+        biased_ensemble(run, ensemble, setup, derived_seed(run.config.seed, 3001));
+    take_state(run, ensemble, *heated, 0);
+    run.progress.begin("start", static_cast<double>(u.heat_steps), "steps");
+    std::vector<float> center(aim.size());
+    const index each = std::max<index>(1, u.heat_steps / kPieces);
+    for (index done = 0, piece = 1; done < u.heat_steps; ++piece) {
+        const double way = std::min(1.0, static_cast<double>(2 * piece) / static_cast<double>(kPieces));
+        for (std::size_t i = 0; i < aim.size(); ++i) {
+            const auto k = i / at(ensemble.size());
+            const double from = static_cast<double>(start[i]);
+            const double off = static_cast<double>(aim[i]) - from;
+            center[i] = static_cast<float>(from + way * nearest_image(off, run.model.turn(static_cast<int>(k))));
+        }
+        copy_to_device(run.stream, heated->center(), center.data());
+        const index now = std::min(each, u.heat_steps - done);
+        heated->advance(static_cast<uint64>(now));
+        done += now;
+        heated->check_finite(describe);
+        run.progress.update(static_cast<double>(done));
+        throw_if_stopped();
+    }
+    take_state(run, *heated, ensemble, std::sqrt(setup.beta / beta));
+    run.progress.end();
+}
+
+// Starts x, (variable, window), that no step of the run can leave, as of a file whose atoms overlap, are minimised,
+// before anything is heated.
+void minimise_starts(Run& run, std::vector<float>& x) {
+    const index n = std::ssize(x) / run.model.dim();
+    Buffer<float> states(run.device, std::ssize(x));
+    copy_to_device(run.stream, states.span(), x.data());
+    const std::vector<float> before = values_of(run, states.span(), n);
+    const std::vector<index> wild =
+        descend_wild_states(run.stream, run.model, run.config.integrator, n, states.span());
+    Json& record = run.record.stage("sample")["minimised_starts"];
+    record = {{"windows", wild.size()}};
+    if (wild.empty()) return;
+    const std::vector<float> after = values_of(run, states.span(), n);
+    std::string moved;
+    for (std::size_t k = 0; k < at(run.model.n_cvs()); ++k) {
+        double most = 0;
+        for (std::size_t w = 0; w < at(n); ++w) {
+            const double off = static_cast<double>(after[k * at(n) + w]) - static_cast<double>(before[k * at(n) + w]);
+            most = std::max(most, std::fabs(nearest_image(off, run.model.turn(static_cast<int>(k)))));
+        }
+        const std::string& name = run.model.cv_names()[k];
+        record["moved"][name] = most;
+        moved += (k > 0 ? " and " : ", which moved ") + name + " by " + number(most);
+    }
+    run.progress.note("minimised the starts of " + count_of(wild.size(), "window") +
+                      ", whose forces were too large for steps of integrator.dt" + moved +
+                      (n > 1 ? " at most" : ""));
+    x = to_host(run.stream, std::as_const(states).span());
+    if (const std::vector<index> left = wild_states(run.stream, run.model, run.config.integrator,
+                                                    std::as_const(states).span(), n);
+        !left.empty()) {
+        std::vector<float> worst;
+        for (std::size_t d = 0; d < at(run.model.dim()); ++d) worst.push_back(x[d * at(n) + at(left[0])]);
+        run.warn("the start of window " + std::to_string(left[0]) + " has forces too large for steps of "
+                 "integrator.dt after it was minimised, too (" +
+                 worst_force(run.stream, run.model.molecule()->molecule, worst) +
+                 "): give other coordinates, or choose a smaller integrator.dt");
+    }
+}
+
 }  // namespace
 
 void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
@@ -221,15 +250,16 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
         given_states(run.config.umbrella, run.model, run.grid,
                      std::span(windows.center).subspan(first_window, at(plan.windows)));
     const index D = run.model.dim();
-    std::vector<float> x(static_cast<std::size_t>(D * n));
-    for (index t = 0; t < n; ++t)
-        for (index d = 0; d < D; ++d)
-            x[static_cast<std::size_t>(d * n + t)] =
-                static_cast<float>(states[static_cast<std::size_t>(t / plan.replicas * D + d)]);
+    std::vector<float> one(at(D * plan.windows)), x(at(D * n));  // a state a window, and a trajectory
+    for (index w = 0; w < plan.windows; ++w)
+        for (index d = 0; d < D; ++d) one[at(d * plan.windows + w)] = static_cast<float>(states[at(w * D + d)]);
+    if (run.model.molecule()) minimise_starts(run, one);
+    for (index d = 0; d < D; ++d)
+        for (index t = 0; t < n; ++t) x[at(d * n + t)] = one[at(d * plan.windows + t / plan.replicas)];
     copy_to_device(run.stream, ensemble.x(), x.data());
     if (run.model.molecule()) {
         if (run.config.umbrella.molecule.heat_steps > 0)
-            steer_molecules(run, ensemble, plan.replicas, static_cast<uint64>(plan.round));
+            steer_molecules(run, ensemble, plan.replicas);
         return;
     }
     if (run.config.umbrella.initial_line)

@@ -96,6 +96,22 @@ class Examples(Scratch):
         for share in stage["tempering_acceptance"]:
             self.assertLess(abs(share - 0.25), 0.15)
 
+    def test_chignolin(self):
+        """Of 160 attempts or more to swap temperatures a quarter is accepted, with an error of 0.035; energies have
+        Boltzmann's ratio, and 12 ps unfold nothing at 300 K."""
+        metrics, _ = self.run_example("chignolin", "umbrella.equilibrate=1000", "umbrella.steps=2000")
+        stage = metrics["stages"]["sample"]
+        self.assertEqual(stage["minimised_starts"]["windows"], 0)
+        self.assertEqual(len(stage["tempering_acceptance"]), 5)
+        for share in stage["tempering_acceptance"]:
+            self.assertLess(abs(share - 0.27), 0.15)
+        for slope in stage["rung_slopes"]:
+            self.assertLess(abs(slope["mean"] - slope["expected"]), 5 * slope["std_error"])
+            self.assertLess(slope["std_error"], slope["expected"] / 3)  # it can tell
+        deviation = [rung["cv"]["rmsd"]["mean"] for rung in stage["rungs"]]
+        self.assertLess(deviation[0], 0.08)
+        self.assertLess(deviation[0], deviation[-1])
+
     def test_dihedral(self):
         """Springs do not see the angle: F is the torsion's potential, D the mean square of its slope."""
         metrics, tables = self.run_example(

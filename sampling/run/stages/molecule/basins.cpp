@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numbers>
 
 #include "engine/launch/gather.h"
@@ -15,7 +16,8 @@ namespace microlift {
 
 namespace {
 
-constexpr index kMostSeen = 1 << 18;  // that are looked at
+constexpr index kMostSeen = 1 << 18;    // that are looked at
+constexpr std::size_t kShown = 4;     // torsions beside the worst
 constexpr int kSectors = 24;            // of a turn; neighbours where anything was seen are one basin
 
 using Sectors = uint32;  // one bit for each
@@ -96,6 +98,23 @@ std::vector<float> angles_of(Run& run, const SampleBlock& block, index times) {
     return torsion_angles(run, std::as_const(x).span(), n, n);
 }
 
+// One warning for the worst torsion, which names others.
+void warn_of(Run& run, const std::vector<std::size_t>& worst, const std::vector<Apart>& apart, index windows) {
+    if (worst.empty()) return;
+    const std::vector<std::string>& names = run.model.torsion_names();
+    const Apart& a = apart[worst[0]];
+    std::string others;
+    for (std::size_t i = 1; i < worst.size() && i <= kShown; ++i) others += (i > 1 ? ", " : "") + names[worst[i]];
+    if (worst.size() > 1 + kShown) others += " and " + std::to_string(worst.size() - 1 - kShown) + " more";
+    run.warn("the torsion " + names[worst[0]] + " has basins that trajectories do not leave: in " +
+             std::to_string(a.windows) + " of " + std::to_string(windows) + " windows some, at most " +
+             std::to_string(a.most) + " of " + std::to_string(a.of) + ", stay near " + number(a.here, 3) +
+             " degrees and never meet those near " + number(a.there, 3) +
+             (others.empty() ? "" : "; so have " + others) +
+             "; their share is that of the starts, not of equilibrium. Lower umbrella.heat if it turned "
+             "what should not turn, or mix them (umbrella.temperatures, [coupling])");
+}
+
 }  // namespace
 
 void check_basins(Run& run) {
@@ -121,16 +140,19 @@ void check_basins(Run& run) {
                 apart[torsion].add(visited);
             }
     }
-    for (std::size_t torsion = 0; torsion < T; ++torsion) {
+    std::vector<std::size_t> worst;
+    for (std::size_t torsion = 0; torsion < T; ++torsion)
+        if (apart[torsion].windows > 0) worst.push_back(torsion);
+    const auto share = [&](std::size_t torsion) {
+        return static_cast<double>(apart[torsion].most) / static_cast<double>(apart[torsion].of);
+    };
+    std::ranges::stable_sort(worst, std::greater<>{}, share);
+    for (const std::size_t torsion : worst) {
         const Apart& a = apart[torsion];
-        if (a.windows == 0) continue;
-        run.warn("the torsion " + run.model.torsion_names()[torsion] + " has basins that trajectories do not leave: in " +
-                 std::to_string(a.windows) + " of " + std::to_string(windows) + " windows some, at most " +
-                 std::to_string(a.most) + " of " + std::to_string(a.of) + ", stay near " + number(a.here, 3) +
-                 " degrees and never meet those near " + number(a.there, 3) +
-                 "; their share is that of the starts, not of equilibrium. Lower umbrella.heat if it turned "
-                 "what should not turn, or mix them (umbrella.temperatures, [coupling])");
+        run.record.metrics["basins"][run.model.torsion_names()[torsion]] = {
+            {"windows", a.windows}, {"apart", a.most}, {"of", a.of}, {"here", a.here}, {"there", a.there}};
     }
+    warn_of(run, worst, apart, windows);
 }
 
 }  // namespace microlift
