@@ -1,6 +1,7 @@
 #include "engine/config/config.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <tuple>
 
@@ -178,8 +179,23 @@ void Config::fill_defaults() {
     }
 }
 
+// Whole names alone: "umbrella.steps" does not stand in "umbrella.stepsize".
+std::string Config::renamed(std::string_view text) const {
+    std::string out(text);
+    const auto of_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+    for (const auto& [from, to] : renamed_)
+        for (std::size_t i = out.find(from); i != std::string::npos; i = out.find(from, i)) {
+            const std::size_t end = i + from.size();
+            const bool whole = (i == 0 || !of_name(out[i - 1])) &&
+                               (end == out.size() || from.back() == '.' || !of_name(out[end]));
+            if (whole) out.replace(i, from.size(), to);
+            i += whole ? to.size() : from.size();
+        }
+    return out;
+}
+
 bool Config::given(std::string_view path) const {
-    return std::find(given_.begin(), given_.end(), path) != given_.end();
+    return std::find(given_.begin(), given_.end(), renamed(path)) != given_.end();
 }
 
 bool Config::enabled(std::string_view section) const {
@@ -187,7 +203,9 @@ bool Config::enabled(std::string_view section) const {
     return value != nullptr && value->kind == ConfigValue::Kind::boolean && value->boolean;
 }
 
-const ConfigValue* Config::find(std::string_view path) const {
+const ConfigValue* Config::find(std::string_view asked) const {
+    const std::string own = renamed(asked);
+    std::string_view path = own;
     const ConfigValue* value = &root_;
     while (value != nullptr) {
         const std::size_t dot = path.find('.');
@@ -214,7 +232,8 @@ const std::string& Config::text(std::string_view path) const { return at(path).t
 
 void Config::set(const std::string& path, ConfigValue value) {
     ConfigValue* table = &root_;
-    std::string_view rest = path;
+    const std::string own = renamed(path);
+    std::string_view rest = own;
     root_.kind = ConfigValue::Kind::table;
     for (std::size_t dot = rest.find('.'); dot != std::string_view::npos; dot = rest.find('.')) {
         const std::string part(rest.substr(0, dot));
@@ -234,14 +253,15 @@ void Config::set(const std::string& path, ConfigValue value) {
     table->put(name, std::move(value));
 }
 
-bool Config::sound(std::string_view key) const {
-    return std::none_of(unsound_.begin(), unsound_.end(), [key](const std::string& wrong) {
+bool Config::sound(std::string_view asked) const {
+    const std::string key = renamed(asked);
+    return std::none_of(unsound_.begin(), unsound_.end(), [&key](const std::string& wrong) {
         return wrong == key || is_around(wrong, key) || is_around(key, wrong);
     });
 }
 
 void Config::keep(const KeyError& error) {
-    fault(place(error.key()), error.wrong(), error.right());
+    fault(place(error.key()), renamed(error.wrong()), renamed(error.right()));
     distrust(error.key());
 }
 
@@ -260,7 +280,7 @@ ConfigOrigin Config::place(std::string_view path) const {
 }
 
 InputError Config::located(const KeyError& error) const {
-    return InputError(place(error.key()).str() + ": " + error.what());
+    return InputError(place(error.key()).str() + ": " + renamed(error.what()));
 }
 
 void Config::throw_faults() const {

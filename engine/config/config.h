@@ -28,10 +28,15 @@ public:
     index integer(std::string_view path) const;
     double number(std::string_view path) const;
     const std::string& text(std::string_view path) const;
-    const ConfigValue* find(std::string_view path) const;
+    const ConfigValue* find(std::string_view path) const;  // renamed
     const ConfigValue& at(std::string_view path) const;
 
     void set(const std::string& path, ConfigValue value);  // a value resolved from other keys
+
+    // Keys that are asked for stand under another name here, a table of the file in place of another one:
+    // "umbrella" is "bias", and "umbrella.replicas" "bias.walkers". Messages name them so, too.
+    void rename(std::string from, std::string to) { renamed_.emplace_back(std::move(from), std::move(to)); }
+    std::string renamed(std::string_view text) const;
 
     // --- faults
     bool sound(std::string_view key) const override;
@@ -39,7 +44,7 @@ public:
     // An option of the command line that could not be read, and says so itself.
     void keep_unread(const InputError& error) { unread_.emplace_back(error.what()); }
     // No check may rely on the key, and nothing more is said of it.
-    void distrust(std::string_view key) { unsound_.emplace_back(key); }
+    void distrust(std::string_view key) { unsound_.push_back(renamed(key)); }
     // "file:line:column: what is wrong; what would be right", at the key or the nearest table that the
     // user wrote.
     InputError located(const KeyError& error) const;
@@ -67,6 +72,7 @@ private:
     std::string file_;
     std::vector<std::string> given_, unsound_, unread_;
     std::vector<ValueFault> faults_;
+    std::vector<std::pair<std::string, std::string>> renamed_;
 };
 
 }  // namespace microlift

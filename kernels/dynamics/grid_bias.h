@@ -7,6 +7,13 @@
 
 namespace microlift {
 
+// The greatest whole number ≤ x (at a whole number perhaps the one before), |x| < 2²².
+template <class L>
+LANE_FN L whole_part(L x) {
+    const L shift = broadcast<L>(12582912.0f);  // adding 1.5 · 2²³ rounds
+    return (x - broadcast<L>(0.5f) + shift) - shift;
+}
+
 // Of all trajectories of a launch. Points k of variable d lie at from + k / inverse_width; with a period
 // the point after the last is the first again. Beyond the ends the energy stays as it is there.
 struct GridView {
@@ -21,6 +28,7 @@ template <class L, int K>
 struct GridBias {
     using View = GridView;
     static constexpr bool holds = false;
+    static constexpr bool of_launch = true;  // it knows of no trajectory of its own
     View view;
 
     LANE_FN explicit GridBias(const View& v, index = 0, int = kWidth<L>) : view(v) {}
@@ -75,12 +83,6 @@ private:
     };
 
     LANE_FN bool takes_part(int a) const { return view.cubic || a == 1 || a == 2; }
-
-    // The greatest whole number ≤ x (at a whole number perhaps the one before), |x| < 2²².
-    static LANE_FN L whole_part(L x) {
-        const L shift = broadcast<L>(12582912.0f);  // adding 1.5 · 2²³ rounds
-        return (x - broadcast<L>(0.5f) + shift) - shift;
-    }
 
     LANE_FN Weights weights(L xi, int k) const {
         const auto c = [](float a) { return broadcast<L>(a); };
@@ -150,5 +152,21 @@ LANE_UNROLL
         return load<L>(values, 0);
     }
 };
+
+// Of one or two collective variables, as they are at run time.
+template <class L>
+LANE_FN void grid_pull(const GridView& grid, int cvs, const L (&xi)[kMaxCvs], L (&pull)[kMaxCvs]) {
+    if (cvs == 2) return GridBias<L, 2>(grid).pull(xi, pull);
+    const L at[1] = {xi[0]};
+    L one[1];
+    GridBias<L, 1>(grid).pull(at, one);
+    pull[0] = one[0];
+}
+template <class L>
+LANE_FN L grid_energy(const GridView& grid, int cvs, const L (&xi)[kMaxCvs], L v) {
+    if (cvs == 2) return GridBias<L, 2>(grid).energy(xi, v);
+    const L at[1] = {xi[0]};
+    return GridBias<L, 1>(grid).energy(at, v);
+}
 
 }  // namespace microlift

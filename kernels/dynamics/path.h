@@ -117,7 +117,10 @@ LANE_FN void store_sample(const PathArgs& a, const Cv& cv, const Bias& bias, ind
     constexpr int K = Cv::n;
     L xi[K], gradient[K][D];
     cv.template evaluate<M>(x, xi, gradient);
-    if constexpr (requires { bias.fold(xi); }) bias.fold(xi);
+    if constexpr (requires { bias.fold(xi); })
+        bias.fold(xi);
+    else if constexpr (requires { Bias::of_launch; })
+        for (int k = 0; k < K; ++k) xi[k] = a.periods.image(k, xi[k]);
     for (int d = 0; d < D; ++d) store(a.sample_x + d * a.sample_row, column, x[d], lanes);
     for (int k = 0; k < K; ++k) store(a.sample_xi + k * a.sample_row, column, xi[k], lanes);
 }

@@ -104,21 +104,35 @@ LANE_UNROLL
     LANE_FN void forces(const Rows& rows, index i, int lanes) const {
         forces_without_energies<M, L>(view, rows);
         const Rows force = rows.from(view.force_row());
+        L xi[kMaxCvs], pull[kMaxCvs];
+        if (a.grid.energy) {  // one function of all of them
+            for (int32 k = 0; k < cvs.count; ++k) xi[k] = value_of<L>(k, rows);
+            grid_pull(a.grid, cvs.count, xi, pull);
+        }
         for (int32 k = 0; k < cvs.count; ++k) {
             const MoleculeCv& cv = cvs.cv[k];
+            const auto pull_at = [&](L value) {
+                return a.grid.energy ? pull[k] : window_pull(k, value, i, lanes);
+            };
             if (has_rows(cv.kind)) {
                 const Rows own = rows.from(cv_row(view) + cv.first_row);
                 const L value = value_in_rows<M, L>(cv, rows, own);
-                pull_in_rows<M>(cv, rows, own, force, pull_at(k, value, i, lanes));
+                pull_in_rows<M>(cv, rows, own, force, pull_at(value));
             } else {
                 const CvGradient<L> at = evaluate_cv<M, L>(cv, rows);
-                pull_atoms<M>(cv, at, force, pull_at(k, at.value, i, lanes));
+                pull_atoms<M>(cv, at, force, pull_at(at.value));
             }
         }
     }
+    template <class L, class Rows>
+    LANE_FN L value_of(int32 k, const Rows& rows) const {
+        const MoleculeCv& cv = cvs.cv[k];
+        return has_rows(cv.kind) ? value_in_rows<M, L>(cv, rows, rows.from(cv_row(view) + cv.first_row))
+                                 : evaluate_cv<M, L>(cv, rows).value;
+    }
     // Of the image that is nearest to the centre.
     template <class L>
-    LANE_FN L pull_at(int32 k, L value, index i, int lanes) const {
+    LANE_FN L window_pull(int32 k, L value, index i, int lanes) const {
         const HarmonicBias<L, 1> bias(WindowView{a.center, a.stiffness, a.trajectories}.variable(k), i, lanes);
         const L xi[1] = {value - whole_turns(value - bias.center[0], cvs.cv[k].period)};
         L pull[1];
@@ -150,10 +164,7 @@ LANE_UNROLL
         for (int32 r = 0; r < 3 * view.atoms; ++r)
             store(a.sample_x + r * a.sample_row, column, L(rows[r]), lanes);
         for (int32 k = 0; k < cvs.count; ++k) {
-            const MoleculeCv& cv = cvs.cv[k];
-            const L xi = has_rows(cv.kind)
-                             ? value_in_rows<M, L>(cv, rows, rows.from(cv_row(view) + cv.first_row))
-                             : evaluate_cv<M, L>(cv, rows).value;
+            const L xi = value_of<L>(k, rows);
             store(a.sample_xi + k * a.sample_row, column,
                   xi - whole_turns(xi - number<L>(cvs.cv[k].middle), cvs.cv[k].period), lanes);
         }

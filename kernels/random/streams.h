@@ -31,6 +31,7 @@ enum RngStream : uint32 {
     kStreamChoose = 64,       // which of several proposals is kept; index = column
     kStreamVelocity = 66,     // velocities at a temperature; index = trajectory
     kStreamTempering = 67,    // acceptance of swaps of temperatures; index = trajectory
+    kStreamSpring = 68,       // what springs are bound to; index = trajectory, block = step
     kStreamStepCheck = 70,    // noise of steps that are tried; index = stored state
     kStreamMetropolis = 128,  // added to the id of a run's noise: its decisions, kernels/dynamics/path.h
 };

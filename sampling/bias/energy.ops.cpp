@@ -33,7 +33,18 @@ struct GridEnergyBody {
     }
 };
 
+struct AddScaledBody {
+    float factor;
+    const float* from;
+    float* to;
+    LANE_FN void operator()(index i) const { to[i] = fma(factor, from[i], to[i]); }
+};
+
 HOST_PASS_BEGIN
+
+void add_scaled(Stream& stream, float factor, Span<const float> from, Span<float> to) {
+    for_each_index(stream, to.size, AddScaledBody{factor, from.data, to.data});
+}
 
 void bias_energy(Stream& stream, const WindowView& windows, int cvs, Span<const float> xi, index row,
                  index n, Span<float> out) {

@@ -1,6 +1,7 @@
 #include "sampling/bias/methods.h"
 
 #include "engine/config/names.h"
+#include "sampling/bias/adaptive.h"
 #include "sampling/bias/table.h"
 #include "sampling/bias/umbrella.h"
 
@@ -10,6 +11,11 @@ const std::vector<BiasMethodEntry>& bias_methods() {
     static const std::vector<BiasMethodEntry> methods{
         {"umbrella", "a parabola for each window; neighbours may exchange states", make_umbrella},
         {"table", "one fixed bias for all trajectories, given on a grid", make_table_bias},
+        {"metadynamics", "well-tempered hills of all walkers", make_metadynamics, true},
+        {"opes", "the logarithm of the reweighted density of all walkers", make_opes, true},
+        {"opes_explore", "that of the density under the bias", make_opes_explore, true},
+        {"abf", "the negative of the mean force along the collective variables", make_abf, true},
+        {"eabf", "the same of what springs bind to them", make_eabf, true},
     };
     return methods;
 }

@@ -13,6 +13,7 @@ struct BiasMethodEntry {
     const char *name, *meaning;
     // InputError where the options do not fit.
     std::unique_ptr<BiasMethod> (*make)(Stream& stream, const BiasSetup& setup);
+    bool adaptive = false;  // an AdaptiveBias, made with AdaptiveOptions
 };
 
 const std::vector<BiasMethodEntry>& bias_methods();

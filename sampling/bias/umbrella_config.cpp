@@ -28,6 +28,18 @@ void read_initial(UmbrellaConfig& umbrella, const ConfigValue& value) {
 
 }  // namespace
 
+Key<UmbrellaConfig> initial_key() {
+    return key_read_by<UmbrellaConfig>(read_initial, KeyType::state, "initial", "\"line\"",
+        "where trajectories start: a state, `\"line\"` (the state zero, moved to the window's centre "
+        "along grad xi), or a .npy or .csv file with one state a row");
+}
+
+Key<UmbrellaConfig> initial_checksum_key() {
+    return optional(&UmbrellaConfig::initial_checksum, "initial_checksum", "\"ef46db3751d8e999\"",
+                    "XXH64 of that file; a run writes it into its own configuration, and another file is "
+                    "refused");
+}
+
 const Section<UmbrellaConfig> umbrella_section{"umbrella", {
     required(&UmbrellaConfig::from, "from", "-1.5", "centre of the first window"),
     required(&UmbrellaConfig::to, "to", "1.2",
@@ -49,12 +61,7 @@ const Section<UmbrellaConfig> umbrella_section{"umbrella", {
         "what sampling keeps: every sample, or counts in fine cells of the collective variable, "
         "moments and nothing that grows with the steps (free energy by wham or umbrella_integration; "
         "no generator, coupling or closure)").one_of({"samples", "histogram"}),
-    key_read_by<UmbrellaConfig>(read_initial, KeyType::state, "initial", "\"line\"",
-        "where trajectories start: a state, `\"line\"` (the state zero, moved to the window's centre "
-        "along grad xi), or a .npy or .csv file with one state a row"),
-    optional(&UmbrellaConfig::initial_checksum, "initial_checksum", "\"ef46db3751d8e999\"",
-             "XXH64 of that file; a run writes it into its own configuration, and another file is "
-             "refused"),
+    initial_key(), initial_checksum_key(),
 }};
 
 // Barriers between rotamers are crossed in picoseconds at 800 K.
@@ -73,6 +80,7 @@ const Section<MoleculeSampling> molecule_sampling_section{"umbrella", {
 }};
 
 index UmbrellaConfig::window_count() const {
+    if (shared) return 1;
     index count = 1;
     for (index n : windows) {
         count *= n;
@@ -182,7 +190,7 @@ void check_exchange(const UmbrellaConfig& umbrella) {
 double trajectories_of(const UmbrellaConfig& umbrella) {
     double trajectories = static_cast<double>(umbrella.replicas);
     for (const index windows : umbrella.windows) {
-        trajectories *= static_cast<double>(windows);
+        if (!umbrella.shared) trajectories *= static_cast<double>(windows);
     }
     return trajectories;
 }
@@ -236,6 +244,12 @@ void check_initial(const UmbrellaConfig& umbrella, const SystemConfig& system) {
 void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
     for (std::size_t k = 0; k < model.cv.variables.size(); ++k) {
         if (model.cv.variables[k].kind != "dihedral" || umbrella.all_round(k)) continue;
+        if (umbrella.shared)
+            throw KeyError("umbrella.to",
+                           "the bias covers a part of the dihedral angle's turn alone, and where the turn "
+                           "ends it would jump",
+                           "let 'umbrella.from' and 'umbrella.to' be one turn apart; 'bias.walls' keep "
+                           "walkers out of a part of it");
         const double beta = model.system.beta.value_or(1.0);
         const double reach = 4.0 / std::sqrt(std::max(beta * umbrella.stiffness[k], 1e-300));
         const double half = 0.5 * (umbrella.to[k] - umbrella.from[k]);
@@ -266,12 +280,17 @@ UmbrellaConfig read_umbrella(Config& config, ModelConfig& model) {
         config.with({"umbrella.temperatures", "umbrella.tempering", "umbrella.stride", "system.temperature"},
                     [&] { check_temperatures(umbrella, 1 / (kGasConstant * model.system.beta.value())); });
     }
+    spread(config, "umbrella.windows", umbrella.windows, model.cv.count());
+    spread(config, "umbrella.stiffness", umbrella.stiffness, model.cv.count());
+    finish_umbrella(config, model, umbrella);
+    return umbrella;
+}
+
+void finish_umbrella(Config& config, ModelConfig& model, UmbrellaConfig& umbrella) {
     model.start = umbrella.initial_state;
     const int cvs = model.cv.count();
     spread(config, "umbrella.from", umbrella.from, cvs);
     spread(config, "umbrella.to", umbrella.to, cvs);
-    spread(config, "umbrella.windows", umbrella.windows, cvs);
-    spread(config, "umbrella.stiffness", umbrella.stiffness, cvs);
     config.with({"cv.variables", "umbrella.from", "umbrella.to"}, [&] {
         check_range(umbrella);
         find_round(umbrella, model.cv);
@@ -286,7 +305,6 @@ UmbrellaConfig read_umbrella(Config& config, ModelConfig& model) {
                 [&] { check_initial(umbrella, model.system); });
     config.with({"cv.variables", "system.beta", "umbrella.from", "umbrella.to", "umbrella.stiffness"},
                 [&] { cut_dihedrals(umbrella, model); });
-    return umbrella;
 }
 
 }  // namespace microlift

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/config/section.h"
 #include "sampling/model/model_config.h"
 
 namespace microlift {
@@ -33,6 +34,9 @@ struct UmbrellaConfig {
     std::string initial_file;
     std::string initial_checksum;  // of that file; empty: any
     bool initial_line = false;
+    // Of [bias]: one window without a parabola, for all walkers. `windows` are then values along ξ at which they begin
+    // and results are judged.
+    bool shared = false;
     MoleculeSampling molecule;
     // Whether the windows go all round the period, the last not repeated; then `to` is one period from
     // `from`.
@@ -53,6 +57,11 @@ extern const Section<MoleculeSampling> molecule_sampling_section;  // of [umbrel
 // Keeps what is wrong. Where from and to are one period apart the variable goes all round; a dihedral
 // angle that does not is cut opposite to its windows.
 UmbrellaConfig read_umbrella(Config& config, ModelConfig& model);
+// The same of what was read already, whatever its keys are called.
+void finish_umbrella(Config& config, ModelConfig& model, UmbrellaConfig& umbrella);
+// `initial`, for tables that have such a key.
+Key<UmbrellaConfig> initial_key();
+Key<UmbrellaConfig> initial_checksum_key();
 
 // One value for all collective variables is repeated; the resolved file shows every one.
 template <class T>

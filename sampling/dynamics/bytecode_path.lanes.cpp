@@ -42,22 +42,6 @@ struct NormalsAlone {
     void add_noise_slope(const L (&)[1], const L (&)[1], float, L (&)[1]) const {}
 };
 
-void grid_pull(const GridView& grid, int cvs, const L (&xi)[kMaxCvs], L (&pull)[kMaxCvs]) {
-    if (cvs == 2) {
-        GridBias<L, 2>(grid).pull(xi, pull);
-        return;
-    }
-    const L at[1] = {xi[0]};
-    L one[1];
-    GridBias<L, 1>(grid).pull(at, one);
-    pull[0] = one[0];
-}
-L grid_energy(const GridView& grid, int cvs, const L (&xi)[kMaxCvs], L v) {
-    if (cvs == 2) return GridBias<L, 2>(grid).energy(xi, v);
-    const L at[1] = {xi[0]};
-    return GridBias<L, 1>(grid).energy(at, v);
-}
-
 struct AlignedFloats {
     explicit AlignedFloats(std::size_t n)
         : data(static_cast<float*>(std::aligned_alloc(64, (n * sizeof(float) / 64 + 1) * 64))) {

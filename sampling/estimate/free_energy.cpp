@@ -74,6 +74,7 @@ void solve(const WindowStatistics& statistics, CellHistogram& cells, const BiasW
             e.mixture.half_stiffness.push_back(0.5 * windows.reduced_stiffness(w, k));
         }
     const std::vector<double> a = find_estimator(options.method).estimate(e);
+    r.profile.remove(options.common_bias);
     if (!r.converged) {
         std::ostringstream text;
         text << "the free energies did not converge in " << r.iterations << " iterations (residual "

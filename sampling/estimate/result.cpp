@@ -103,6 +103,12 @@ std::vector<double> added_by_choice(const FreeEnergyProfile& p) {
 
 }  // namespace
 
+void FreeEnergyProfile::remove(const std::vector<double>& common) {
+    if (common.empty()) return;
+    for (index b = 0; b < grid.size(); ++b) free_energy[at(b)] -= common[at(b)];
+    finish();
+}
+
 void FreeEnergyProfile::finish() {
     minimum_bin = -1;
     for (index b = 0; b < grid.size(); ++b)

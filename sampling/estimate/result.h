@@ -18,6 +18,9 @@ struct EstimateOptions {
     index max_iterations = 10000;
     index error_blocks = 0;  // independent blocks for errors; 0: chosen
     double overlap_warning = 0.03;
+    // Energy at bin centres of a bias that all windows have besides their own; empty: none. Profile and weights are
+    // without it: log_weight is told by who knows it for every sample.
+    std::vector<double> common_bias;
 };
 
 struct WindowOverlap {
@@ -40,6 +43,8 @@ public:
     // By bin, what the estimator's own assumptions may have moved; empty: nothing.
     std::vector<double> bias;
 
+    // Of EstimateOptions::common_bias.
+    void remove(const std::vector<double>& common);
     // Cubic interpolation; NaN where a bin in reach has no data.
     double value_at(double x0, double x1 = 0.0) const;
     // Standard error of F(x) − F(y).

@@ -330,8 +330,7 @@ MoleculeSetup Model::molecule_setup(const PathSetup& setup) const {
 }
 
 std::unique_ptr<PathKernel> Model::molecule_kernel(const PathSetup& setup) const {
-    if (setup.bias != BiasKind::harmonic)
-        throw std::logic_error("molecules have harmonic biases alone");
+    if (setup.held()) throw std::logic_error("molecules are biased, not held");
     return make_molecule_path_kernel({molecule_, &molecule_->molecule}, molecule_setup(setup));
 }
 

@@ -90,6 +90,21 @@ std::unique_ptr<Umbrella> umbrella_of(Run& run, const BiasWindows& windows,
     return std::make_unique<Umbrella>(run.stream, setup);
 }
 
+std::unique_ptr<AdaptiveBias> make_shared_bias(Run& run) {
+    AdaptiveOptions options = adaptive_options(run.config.bias, run.config.umbrella, run.model.kt());
+    options.drift = [&model = run.model](Stream& stream, Span<const float> x, index row, index n, Span<float> values) {
+        model.closure(stream, x, row, n, values, row);
+    };
+    BiasSetup setup;
+    setup.cvs = run.grid.dims;
+    setup.trajectories = run.config.umbrella.trajectories();
+    setup.beta = run.model.cv_beta();
+    setup.seed = derived_seed(run.config.seed, 1500);
+    setup.options = std::move(options);
+    std::unique_ptr<BiasMethod> made = make_bias_method(run.config.bias.method, run.stream, setup);
+    return std::unique_ptr<AdaptiveBias>(dynamic_cast<AdaptiveBias*>(made.release()));
+}
+
 void check_temperature(Run& run, Ensemble& ensemble, Json& record) {
     constexpr double kNoticed = 0.01, kErrors = 5;
     constexpr double kWild = 10;  // times what is right: no warning but the end
@@ -246,19 +261,34 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
         calm(run.stream, run.model, run.config.integrator, ensemble.center(), n, ensemble.x());
         return;
     }
-    const std::vector<double> states =
-        given_states(run.config.umbrella, run.model, run.grid,
-                     std::span(windows.center).subspan(first_window, at(plan.windows)));
+    std::vector<CvValue> places(windows.center.begin() + static_cast<std::ptrdiff_t>(first_window),
+                                windows.center.begin() + static_cast<std::ptrdiff_t>(first_window) +
+                                    static_cast<std::ptrdiff_t>(plan.windows));
+    if (run.config.umbrella.shared) {  // walkers begin all along ξ, whom nothing pulls anywhere
+        places = umbrella_centers(run.config.umbrella);
+        std::vector<float> center(at(run.grid.dims * n));
+        for (index t = 0; t < n; ++t)
+            for (index k = 0; k < run.grid.dims; ++k)
+                center[at(k * n + t)] = static_cast<float>(places[at(t % std::ssize(places))][at(k)]);
+        copy_to_device(run.stream, ensemble.center(), center.data());
+    }
+    const std::vector<double> states = given_states(run.config.umbrella, run.model, run.grid, places);
     const index D = run.model.dim();
-    std::vector<float> one(at(D * plan.windows)), x(at(D * n));  // a state a window, and a trajectory
-    for (index w = 0; w < plan.windows; ++w)
-        for (index d = 0; d < D; ++d) one[at(d * plan.windows + w)] = static_cast<float>(states[at(w * D + d)]);
+    const index starts = std::ssize(places);
+    std::vector<float> one(at(D * starts)), x(at(D * n));  // a state a start, and a trajectory
+    for (index s = 0; s < starts; ++s)
+        for (index d = 0; d < D; ++d) one[at(d * starts + s)] = static_cast<float>(states[at(s * D + d)]);
     if (run.model.molecule()) minimise_starts(run, one);
-    for (index d = 0; d < D; ++d)
-        for (index t = 0; t < n; ++t) x[at(d * n + t)] = one[at(d * plan.windows + t / plan.replicas)];
+    for (index t = 0; t < n; ++t) {
+        const index s = run.config.umbrella.shared ? t % starts : t / plan.replicas;
+        for (index d = 0; d < D; ++d) x[at(d * n + t)] = one[at(d * starts + s)];
+    }
     copy_to_device(run.stream, ensemble.x(), x.data());
     if (run.model.molecule()) {
-        if (run.config.umbrella.molecule.heat_steps > 0)
+        if (run.config.umbrella.shared)
+            run.model.molecule_states(run.stream).draw_velocities(run.stream, derived_seed(run.config.seed, 2001),
+                                                                  kStreamVelocity, 0, n, ensemble.v());
+        else if (run.config.umbrella.molecule.heat_steps > 0)
             steer_molecules(run, ensemble, plan.replicas);
         return;
     }
@@ -266,12 +296,22 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
         run.model.project(run.stream, ensemble.center(), n, n, ensemble.x(), n, kLineSteps);
 }
 
-void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias) {
+namespace {
+
+Span<const float> bias_values(Run& run, Ensemble& ensemble) {
     const index n = ensemble.size();
     const int rows = static_cast<int>(run.model.formulas().cv.outputs.size());
     if (run.bias_xi.size() != rows * n) run.bias_xi = Buffer<float>(run.device, rows * n);
     run.model.evaluate_cvs(run.stream, ensemble.x(), n, n, run.bias_xi.span(), n);
-    bias.step(ensemble, run.bias_xi.span());
+    return run.bias_xi.span();
+}
+
+}  // namespace
+
+void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias) { bias.step(ensemble, bias_values(run, ensemble)); }
+
+void begin_shared_bias(Run& run, Ensemble& ensemble, AdaptiveBias& bias) {
+    bias.begin_with(ensemble, bias_values(run, ensemble));
 }
 
 }  // namespace microlift

@@ -1,6 +1,7 @@
 // Biased ensembles: the umbrella's windows, and those of later rounds of coupling.
 #pragma once
 
+#include "sampling/bias/adaptive.h"
 #include "sampling/bias/umbrella.h"
 #include "sampling/run/run.h"
 
@@ -17,9 +18,12 @@ void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue
 // The bias method of windows first_window …, each for its replicas.
 std::unique_ptr<Umbrella> umbrella_of(Run& run, const BiasWindows& windows,
                                       std::size_t first_window, const RoundPlan& plan);
+// The bias of [bias], which all walkers make.
+std::unique_ptr<AdaptiveBias> make_shared_bias(Run& run);
 // Where the configuration says, or from the generator: physics need not find its own way there.
 void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
                  const RoundPlan& plan);
+void begin_shared_bias(Run& run, Ensemble& ensemble, AdaptiveBias& bias);
 // What a method does between launches, at a step that is a multiple of its period.
 void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias);
 

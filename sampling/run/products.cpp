@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sampling/bias/adaptive.h"
 #include "sampling/samples/samples_file.h"
 
 namespace microlift {
@@ -404,6 +405,17 @@ void Coupling::load(const Store& store) {
     into(&CouplingProfile::variance, "coupling_variance");
     into(&CouplingProfile::free_energy, "coupling_free_energy");
     need(discarded >= 0, "discarded windows");
+}
+
+SharedBias::SharedBias(Stream& stream) : stream_(&stream) {}
+SharedBias::~SharedBias() = default;
+
+void SharedBias::save(Store& store) const {
+    if (method) method->save(*stream_, store);
+}
+
+void SharedBias::load(const Store& store) {
+    if (method) method->load(*stream_, store);
 }
 
 void SamplingState::save(Store& store) const {

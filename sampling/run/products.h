@@ -21,6 +21,8 @@ namespace microlift {
 
 namespace fs = std::filesystem;
 
+class AdaptiveBias;
+
 class Product {
 public:
     virtual ~Product() = default;
@@ -65,6 +67,19 @@ private:
 struct Windows final : Product, BiasWindows {
     void save(Store& store) const override;
     void load(const Store& store) override;
+};
+
+// The bias that all walkers make together, where there is one.
+class SharedBias final : public Product {
+public:
+    explicit SharedBias(Stream& stream);
+    ~SharedBias() override;
+    std::unique_ptr<AdaptiveBias> method;
+    void save(Store& store) const override;
+    void load(const Store& store) override;
+
+private:
+    Stream* stream_;
 };
 
 // The stored samples. A checkpoint holds them as long as no samples.h5 does.

@@ -3,6 +3,7 @@
 #include "engine/files/files.h"
 #include "engine/text.h"
 #include "sampling/lift/lifting.h"
+#include "sampling/run/biased_runs.h"
 
 namespace microlift {
 
@@ -15,27 +16,34 @@ index sample_capacity(const RunConfig& config) {
     return c.enabled ? first + c.rounds * c.windows * c.replicas * (c.steps / u.stride) : first;
 }
 
+std::shared_ptr<const PathKernel> kernel_of(const RunConfig& config, const Model& model) {
+    PathSetup setup = model.path_setup(config.integrator);
+    setup.bias = bias_kind(config.bias);
+    return model.path_kernel(setup);
+}
+
 }  // namespace
 
 Run::Run(const RunConfig& of, const RunOptions& options, const Device& on, Progress& to)
     : config(of), dir(options.out_dir), progress(to), device(on), stream(device), model(of),
       grid(of.grid()), free(free_variables(model)),
-      kernel(model.path_kernel(model.path_setup(of.integrator))),
-      samples(stream, dir / "samples.h5", of.checksum()), histogram(stream) {
+      kernel(kernel_of(of, model)),
+      samples(stream, dir / "samples.h5", of.checksum()), histogram(stream), bias(stream) {
     samples.reserve(model.dim(), model.n_cvs(), sample_capacity(config));
     samples.weighted = config.learn.enabled;
+    if (config.bias.enabled) bias.method = make_shared_bias(*this);
     windows.beta = model.cv_beta();
     for (int k = 0; k < grid.dims; ++k) windows.period[static_cast<std::size_t>(k)] = grid.period(k);
 }
 
 std::vector<Product*> Run::products() {
-    return {&position,    &record,    &windows,  &samples,  &histogram,
+    return {&position,    &record,    &windows,  &samples,  &histogram, &bias,
             &free_energy, &generator, &coupling, &sampling, &training};
 }
 
 void Run::warn(const std::string& message) {
     // Names of the user's are in it.
-    const std::string text = printable(message, kWholeText, Controls::blank);
+    const std::string text = printable(config.config.renamed(message), kWholeText, Controls::blank);
     if (record.add_warning(text)) progress.note("warning: " + text);
 }
 

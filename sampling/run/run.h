@@ -57,6 +57,7 @@ struct Run {
     index healing = -1;  // steps, chosen by healing_steps()
 
     Buffer<float> targets, bias_xi;  // kept between calls, see targets() and step_bias()
+    SharedBias bias;
 
     void warn(const std::string& message);
     void write_metrics() const;

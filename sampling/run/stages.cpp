@@ -7,14 +7,15 @@ namespace {
 bool always(const Run&) { return true; }
 bool estimates(const Run& run) { return run.config.estimate.enabled; }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
+bool shares_bias(const Run& run) { return run.config.bias.enabled; }
 bool is_molecule(const Run& run) { return run.model.molecule() != nullptr; }
 bool has_torsions(const Run& run) { return is_molecule(run) && !run.model.torsion_names().empty() && keeps_samples(run); }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
 bool draws_potential(const Run& run) {
     return estimates(run) && keeps_samples(run) && !run.model.molecule();
 }
-// What tries steps and numbers of formulas.
-bool tries_steps(const Run& run) { return keeps_samples(run) && !run.model.molecule(); }
+// What tries steps and numbers of formulas, under the biases of windows.
+bool tries_steps(const Run& run) { return keeps_samples(run) && !run.model.molecule() && !shares_bias(run); }
 bool has_generator(const Run& run) { return run.config.generator.enabled && keeps_samples(run); }
 bool couples(const Run& run) { return run.config.coupling.enabled && run.config.coupling.rounds > 0; }
 bool discards(const Run& run) {
@@ -62,6 +63,8 @@ const std::vector<Stage>& stages() {
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},
         {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
         {"couple", "coupling", every_round, couples, plan_round, {}},
+        {"bias", "bias", at_the_end, shares_bias, write_shared_bias,
+         {"bias.csv", "bias.h5", "convergence.csv", "COLVAR", "HILLS"}},
         {"reference", "umbrella", at_the_end, is_molecule, write_reference, {"reference.pdb", "torsions.h5"}},
         {"potential", "estimate", at_the_end, draws_potential, write_potential, {"potential.h5"}},
         {"compare", "generator", at_the_end, compares, compare_generators, compared_files()},

@@ -102,13 +102,13 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
     EnergyScoreBody FakeBody FlowBatchBody GatherBody HandOverBody KeepOutputBody PenaltyBody
     RelativisticSeedBody ScoreBatchBody SeedBody SquaredErrorBody""".split()}
 WIDE = {
-    **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody ChooseBody CountSamples DescendBody
-        DrawVelocitiesBody FixedRowsBody FromInternalBody FromStatesBody HalfChangeBody LiftedAcceptBody
+    **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody ChooseBody CountSamples CountWalkersBody DescendBody
+        DrawSpringsBody DrawVelocitiesBody FixedRowsBody FromInternalBody FromStatesBody HalfChangeBody LiftedAcceptBody
         LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody RestoreBondsBody StillBody
-        SumTermsBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
-    **{name: SAMPLES for name in """BlockHistogramBody CellHistogramBody ColumnProgramBody EmbedBody FirstBadBody
+        SumOverWalkersBody SumSpringsBody SumTermsBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
+    **{name: SAMPLES for name in """AddScaledBody BlockHistogramBody CellHistogramBody ColumnProgramBody EmbedBody FirstBadBody
         FoldBody GridEnergyBody MinimizeBody MoleculeForcesBody MoleculeWeightBody NewtonStepBody ProposalWeightBody
-        ThinBlockBody UnembedBody
+        SpringEnergyBody ThinBlockBody UnembedBody
         WindowColumnsBody WindowEnergyBody""".split()},
     **{name: ROWS for name in """AngleLatentBody CopyRowBody FeatureBody FlowInputBody FlowMoveBody FlowNewtonBody FlowStepBody
         LatentBody NormalDensityBody NormalVelocityBody RoundBody SpreadOutBody UnwhitenBody WhitenBody""".split()},
@@ -149,6 +149,10 @@ NARROW = {
     "TakeLagBody": "a window each, of some ten sums",
     "ToFilterBody": "a weight each",
 }
+# Of a bias that walkers make: a point of its grid each, once an update, after the walkers were counted.
+GRID = set("""AbfGradientBody ChooseUnitsBody DepositBody DivergenceBody DivideModesBody ExploredBody GatherForcesBody
+    GaussianWeightsBody KernelWidthBody ModesBody OpesBiasBody PublishBody SmoothBody SpringGradientBody
+    SpringWeightBody WeighWalkersBody""".split())
 # Of coordinates that are learned, from some thousands of points: a point each, against all others.
 LEARNED = set("""BlockCombineBody BlockResidualBody BlockSubtractBody FillEigenBlockBody FillKernelBody GramPartBody
     GramSumBody KernelAveragesBody KernelSumsBody MultiplyNeighboursBody MultiplyRecomputedBody
@@ -168,7 +172,7 @@ def kernels():
 
 class Launches(unittest.TestCase):
     def test_every_kernel_is_known(self):
-        known = [set(WIDE), set(NARROW), set(ROW), LEARNED]
+        known = [set(WIDE), set(NARROW), set(ROW), GRID, LEARNED]
         together = set().union(*known)
         self.assertEqual(sum(map(len, known)), len(together), "named twice")
         self.assertEqual(kernels() - together, set(), "new kernels: how many threads have they?")

@@ -59,6 +59,7 @@ INSIDE = {
     "sampling/run": CLOSED | {"sampling/lift", "sampling/learn", "sampling/run/config"},
     "sampling/run/stages": STAGES,
     "sampling/run/stages/accuracy": STAGES,
+    "sampling/run/stages/bias": STAGES,
     "sampling/run/stages/close": STAGES,
     "sampling/run/stages/consistency": STAGES,
     "sampling/run/stages/molecule": STAGES,

@@ -113,12 +113,12 @@ class Run:
         self.config, self.config_text, self.metrics, self.tables = {}, "", {}, {}
         self.state = self.cv = self.window = self.drawn = None
         self.units, self.conditions, self.lifted_names, self.stored_names = {}, [], [], []
-        self.grid, self.rows = {}, None
+        self.grid, self.rows, self.bias = {}, None, {}
         found = [self.read(name, reader) for name, reader in (
             ("config.toml", self.read_config), ("metrics.json", self.read_metrics),
             *((f"{name}.csv", self.read_csv) for name in self.TABLES),
             ("potential.h5", self.read_potential), ("samples.h5", self.read_samples),
-            ("lifted.h5", self.read_lifted))]
+            ("bias.h5", self.read_bias), ("lifted.h5", self.read_lifted))]
         if not any(found[1:]):
             raise Broken(f"{folder}: holds no file of a run; would be the DIR of a `microlift run`")
         system, configured = dig(self.metrics, "system"), dig(self.config, "system")
@@ -180,6 +180,17 @@ class Run:
         if any(len(self.grid.get(name, self.rows)) != len(self.rows)
                for name in ("sample_potential", "observed")):
             raise ValueError("/sample, /sample_potential and /observed differ in length")
+
+    def read_bias(self, path):
+        """The bias that all walkers made: by point, at some moments, and how it settled."""
+        with h5py.File(path, "r") as file:
+            self.bias = {name: np.asarray(file[name][...], dtype=float) for name in (
+                "step", "cv", "bias", "count", "look", "rms_change", "rms_error")}
+        points = self.bias["cv"].shape[-1]
+        if (self.bias["bias"].shape != (len(self.bias["step"]), points) or self.bias["count"].shape != (points,)
+                or len(self.bias["rms_change"]) != len(self.bias["look"])
+                or len(self.bias["rms_error"]) != len(self.bias["look"])):
+            raise ValueError("/bias, /step, /cv and /count do not fit one another")
 
     def rows_to_draw(self, total, random):
         """Rows of samples.h5, ascending: those that the run chose, or random ones, since a stride

@@ -22,6 +22,8 @@ lifted.h5          a group for each condition, /cond_000 …, with attribute `cv
                    exact_<var>, (m, 2): value, density. Columns follow the attribute `variables` of
                    the file if there is one, else system.observed, else system.variables. Or without
                    groups: /cv (condition[, cv]) and datasets physics_000, exact_<var>_000, …
+bias.h5            of one bias for all walkers, by point: /cv (K, point), /bias (look, point) with /step, /count;
+                   and of every look /look (steps), /rms_change, /rms_error
 metrics.json       {"version", "device", "threads", "seed",
   "system": {"name", "variables": [..], "observed": [..], "potential_formula", "parameters": {..},
              "beta"},
@@ -55,7 +57,7 @@ from draw import style
 from findings import findings
 from markup import box, bullets, details, html_table, prose
 from review import ROWS, review
-from sections import (classical, closure, comparison, consistency, coupling, densities, energies,
+from sections import (biases, classical, closure, comparison, consistency, coupling, densities, energies,
                       figures,
                       free_energy, healing, learned, molecule, moments, proposals, samples, training)
 from words import capital, esc, fmt, number, seconds_text, sentence, several
@@ -63,7 +65,7 @@ from words import capital, esc, fmt, number, seconds_text, sentence, several
 # Identifier and title of each section, and the module that says whether it is wanted and writes it.
 SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples and "
                                                                      "windows", samples),
-            ("molecule", "The molecule", molecule),
+            ("bias", "The bias", biases), ("molecule", "The molecule", molecule),
             ("moments", "Conditional moments", moments),
             ("densities", "Conditional densities", densities),
             ("consistency", "May the generator be used?", consistency),

@@ -47,6 +47,22 @@ void check_store(Config& config, const RunConfig& run) {
     }
 }
 
+// What knows windows alone.
+void check_shared_bias(Config& config, const RunConfig& run) {
+    if (!run.bias.enabled) return;
+    config.with({"estimate.method", "estimate.enabled"}, [&] {
+        if (run.estimate.enabled && run.estimate.method == "umbrella_integration")
+            throw KeyError("estimate.method",
+                           "key 'estimate.method' is \"umbrella_integration\", which needs windows, and [bias] has none",
+                           "use \"mbar\" or \"wham\"");
+    });
+    config.with({"coupling"}, [&] {
+        if (run.coupling.enabled)
+            throw KeyError("coupling", "coupling puts windows where the generator is unsure, and [bias] has none",
+                           "leave [coupling] out, or use [umbrella]");
+    });
+}
+
 // What molecules do not have yet.
 void check_molecule_sections(Config& config, const RunConfig& run) {
     if (!run.molecule) return;
@@ -99,6 +115,24 @@ bool is_molecule(ConfigValue& root) {
     return kind != nullptr && kind->kind == ConfigValue::Kind::text && kind->text == "molecule";
 }
 
+// Whether [bias] stands in place of [umbrella]. Both are refused, and [umbrella] is read no further.
+Biasing biasing_of(ConfigValue& root, std::vector<InputError>& unread) {
+    const ConfigValue* bias = root.find("bias");
+    const ConfigValue* enabled = bias == nullptr ? nullptr : bias->find("enabled");
+    if (bias == nullptr) return Biasing::windows;
+    if (enabled != nullptr && enabled->kind == ConfigValue::Kind::boolean && !enabled->boolean) return Biasing::either;
+    for (std::size_t i = 0; i < root.keys.size(); ++i) {
+        if (root.keys[i] != "umbrella") continue;
+        unread.emplace_back(root.items[i].origin.str() +
+                            ": there are both [umbrella] and [bias], and a run has windows or one bias for all walkers; "
+                            "leave one of them out");
+        root.keys.erase(root.keys.begin() + static_cast<std::ptrdiff_t>(i));
+        root.items.erase(root.items.begin() + static_cast<std::ptrdiff_t>(i));
+        break;
+    }
+    return Biasing::shared;
+}
+
 // `whole`: of a run; else what describes the system, and no other key has to be there.
 Config read_config(std::string_view text, const std::string& file, const RunOptions& options,
                    bool whole) {
@@ -121,10 +155,16 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
             apply_override(root, ConfigOverride::parse(change));
     std::optional<KeyError> unknown;
     const std::string name = system_name(root, unknown);
-    Schema schema = run_schema(name, is_molecule(root));
+    const Biasing biasing = biasing_of(root, unread);
+    Schema schema = run_schema(name, is_molecule(root), biasing);
     if (!whole)
         for (KeySpec& key : schema.keys) key.required = false;
     Config config(std::move(root), std::move(schema), file);
+    if (biasing == Biasing::shared) {
+        config.rename("umbrella.replicas", "bias.walkers");
+        config.rename("umbrella.windows", "bias.bins");
+        config.rename("umbrella", "bias");
+    }
     for (const InputError& error : unread) config.keep_unread(error);
     if (unknown) {
         config.keep(*unknown);
@@ -139,7 +179,10 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     RunConfig run = top_section().read(config);
     static_cast<ModelConfig&>(run) = read_model(config);
     const int cvs = run.cv.count();
-    run.umbrella = read_umbrella(config, run);
+    if (config.enabled("bias"))
+        run.bias = read_bias(config, run, run.umbrella);
+    else
+        run.umbrella = read_umbrella(config, run);
     run.estimate = read_estimate(config, run.umbrella, cvs);
     run.generator = read_generator(config);
     run.lifting = lifting_section.read(config);
@@ -154,6 +197,7 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     run.closure = read_closure(config, cvs, variable_count(run.system));
     run.learn = read_learn(config, config.sound("umbrella") ? run.umbrella.sample_count() : 0);
     check_store(config, run);
+    check_shared_bias(config, run);
     check_molecule_sections(config, run);
     run.config = std::move(config);
     find_inputs(run, file, options);
@@ -178,9 +222,11 @@ std::string read_config_file(const std::string& file) {
 // --- what the stages would refuse --------------------------------------------------------------------
 
 // Path kernels begin what they refuse with the key: "integrator.scheme: …; use …".
-void check_path_kernel(const Model& model, const IntegratorConfig& integrator) {
+void check_path_kernel(const Model& model, const RunConfig& run) {
     try {
-        (void)model.path_kernel(model.path_setup(integrator));
+        PathSetup setup = model.path_setup(run.integrator);
+        setup.bias = bias_kind(run.bias);
+        (void)model.path_kernel(setup);
     } catch (const InputError& error) {
         const std::string text = error.what();
         const std::size_t cut = std::min(text.rfind("; "), text.size());
@@ -248,7 +294,7 @@ void check_stages(RunConfig& run, double available_bytes) {
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
         model->check_bias();
-        check_path_kernel(*model, run.integrator);
+        check_path_kernel(*model, run);
     });
     if (model) {
         const std::size_t made = model->observed() ? static_cast<std::size_t>(model->target_dim())
@@ -297,12 +343,15 @@ std::string RunConfig::checksum() const {
     return checksum_of(config.to_toml());
 }
 
-Schema run_schema(const std::string& system_name, bool molecule) {
+Schema run_schema(const std::string& system_name, bool molecule, Biasing biasing) {
     Schema schema;
     top_section().add_to(schema);
     add_model_keys(schema, system_name, molecule);
-    umbrella_section.add_to(schema);
-    if (molecule) molecule_sampling_section.add_to(schema);
+    if (biasing != Biasing::shared) {
+        umbrella_section.add_to(schema);
+        if (molecule) molecule_sampling_section.add_to(schema);
+    }
+    if (biasing != Biasing::windows) add_bias_keys(schema);
     estimate_section.add_to(schema);
     generator_section.add_to(schema);
     lifting_section.add_to(schema);

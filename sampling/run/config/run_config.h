@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/config/config.h"
-#include "sampling/bias/umbrella_config.h"
+#include "sampling/bias/bias_config.h"
 #include "sampling/closure/closure_config.h"
 #include "sampling/estimate/estimate_config.h"
 #include "sampling/learn/learn_config.h"
@@ -32,6 +32,7 @@ struct RunConfig : ModelConfig {
     // The checked file: `config.located(error)` adds the place of a key to an error, `config.to_toml()`
     // is the resolved configuration.
     Config config;
+    BiasConfig bias;  // enabled: `umbrella` is its one window
 
     // Samples that are stored, those of all rounds included.
     double stored_samples() const;
@@ -70,9 +71,11 @@ struct GenerateOptions {
     bool quiet = false;
 };
 
+// What biases a run: windows, or one bias that all walkers share.
+enum class Biasing { windows, shared, either };
 // All keys. A built-in system's own parameters are keys of [system]; give its name to add them. Those of a
 // molecule are there where it is one.
-Schema run_schema(const std::string& system_name = "", bool molecule = false);
+Schema run_schema(const std::string& system_name = "", bool molecule = false, Biasing biasing = Biasing::either);
 
 // These throw an InputError with a line for each fault. `options.set` and `options.seed` override the
 // file. The first two look at the keys alone: their values, and what they say together.

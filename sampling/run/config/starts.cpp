@@ -297,6 +297,13 @@ std::vector<CvValue> umbrella_centers(const UmbrellaConfig& umbrella) {
     return centers;
 }
 
+std::vector<CvValue> window_centers(const UmbrellaConfig& umbrella) {
+    if (!umbrella.shared) return umbrella_centers(umbrella);
+    CvValue middle{};
+    for (std::size_t k = 0; k < umbrella.from.size(); ++k) middle[k] = 0.5 * (umbrella.from[k] + umbrella.to[k]);
+    return {middle};
+}
+
 std::vector<double> given_states(const UmbrellaConfig& umbrella, const Model& model,
                                  const Grid& grid, std::span<const CvValue> centers) {
     if (!umbrella.initial_file.empty()) return nearest_rows(umbrella, model, grid, centers);

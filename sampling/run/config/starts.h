@@ -13,6 +13,8 @@ inline constexpr int kLineSteps = 10;  // of Newton, from the state zero to a wi
 
 // Centres of the windows, the last collective variable fastest.
 std::vector<CvValue> umbrella_centers(const UmbrellaConfig& umbrella);
+// The same of windows that are sampled: of one bias for all walkers one, in the middle.
+std::vector<CvValue> window_centers(const UmbrellaConfig& umbrella);
 
 // umbrella.initial: one state for each centre, (centre, variable); of a file's rows the one whose ξ lies
 // nearest, in bins. Columns that are named stand in any order. Before "line" moves any of them.

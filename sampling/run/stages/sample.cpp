@@ -69,12 +69,13 @@ private:
     Ensemble ensemble_;
     std::size_t first_window_;
     std::unique_ptr<Umbrella> bias_;
+    AdaptiveBias* const shared_;  // the one bias of all walkers, or null
     std::optional<Tempering> tempering_;
     index temper_ = 0;              // steps between swaps of temperatures
     std::optional<Lifter> lifter_;  // behind the jumps
     std::optional<LiftedMoves> jumps_;
     std::optional<MoleculeMoves> molecule_jumps_;
-    index jump_ = 0, interval_;  // steps between jumps; between any rearrangements
+    index jump_ = 0;              // steps between jumps
     const index launch_;         // steps of a launch, at most
     // So far: samples a trajectory, energies of jumps; attempts and acceptances.
     index sampled_ = 0;
@@ -95,14 +96,15 @@ SamplingRound::SamplingRound(Run& run)
       stage_(plan_.round == 0 ? "sample" : "couple"), meter_(run.record, stage_),
       ensemble_(run.stream, run.kernel, plan_.trajectories(),
                 derived_seed(run.config.seed, static_cast<uint64>(plan_.round)), kStreamNoise),
-      first_window_(static_cast<std::size_t>(windows_of(run.samples.blocks))),
+      first_window_(static_cast<std::size_t>(windows_of(run.samples.blocks))), shared_(run.bias.method.get()),
       launch_(static_cast<index>(ensemble_.launch_steps())),
       jumped_(run.device, LiftedMoves::kCounters) {
     if (run.windows.center.size() == first_window_)
         add_windows(run.windows, run,
-                    plan_.round == 0 ? umbrella_centers(run.config.umbrella) : run.coupling.places);
+                    plan_.round == 0 ? window_centers(run.config.umbrella) : run.coupling.places);
     bias_ = umbrella_of(run, run.windows, first_window_, plan_);
     bias_->begin(ensemble_);
+    if (shared_) shared_->begin(ensemble_);
     if (run.config.umbrella.histogram) start_histogram(run, plan_);
     if (plan_.jump > 0 && LiftedMoves::possible(run.model)) {
         lifter_.emplace(make_lifter(run));
@@ -119,7 +121,6 @@ SamplingRound::SamplingRound(Run& run)
                            derived_seed(run.config.seed, 3500 + static_cast<uint64>(plan_.round)));
         temper_ = molecule.tempering;
     }
-    interval_ = std::gcd(std::gcd(bias_->period(), jump_), temper_);
     const bool resumed = !run.sampling.ensemble.empty();
     if (resumed)
         resume();
@@ -159,6 +160,7 @@ void SamplingRound::start() {
     else
         set_initial(run_, ensemble_, run_.windows, first_window_, plan_);
     if (tempering_) tempering_->start();
+    if (shared_) begin_shared_bias(run_, ensemble_, *shared_);
 }
 
 void SamplingRound::resume() {
@@ -237,7 +239,8 @@ void SamplingRound::look_after(bool last) {
 }
 
 void SamplingRound::rearrange(index done) {
-    if (bias_->period() > 0 && done % bias_->period() == 0) step_bias(run_, ensemble_, *bias_);
+    for (BiasMethod* bias : {static_cast<BiasMethod*>(bias_.get()), static_cast<BiasMethod*>(shared_)})
+        if (bias != nullptr && bias->period() > 0 && done % bias->period() == 0) step_bias(run_, ensemble_, *bias);
     if (temper_ > 0 && done % temper_ == 0)
         tempering_->exchange(ensemble_.step() / static_cast<uint64>(temper_),
                              ensemble_.step() > static_cast<uint64>(plan_.equilibrate));
@@ -253,7 +256,9 @@ void SamplingRound::rearrange(index done) {
 }
 
 index SamplingRound::until_rearranged(index done) const {
-    return interval_ > 0 ? interval_ - done % interval_ : std::numeric_limits<index>::max();
+    const index shared = shared_ ? shared_->period() : 0;
+    const index interval = std::gcd(std::gcd(bias_->period(), shared), std::gcd(jump_, temper_));
+    return interval > 0 ? interval - done % interval : std::numeric_limits<index>::max();
 }
 
 void SamplingRound::advance(uint64 steps) {
@@ -278,19 +283,20 @@ void SamplingRound::equilibrate() {
 
 void SamplingRound::collect() {
     const index stride = run_.config.umbrella.stride;
+    if (shared_) shared_->freeze();
     while (sampled_ < plan_.segments) {
-        const index done = sampled_ * stride;
+        const index done = static_cast<index>(ensemble_.step()) - plan_.equilibrate;
+        const index left = (sampled_ + 1) * stride - done, together = std::min(launch_, until_rearranged(done));
         // A long stride is taken in several launches; a run may be stopped between them.
-        const index into = static_cast<index>(ensemble_.step()) - plan_.equilibrate - done;
-        if (stride - into > launch_) {
-            advance(static_cast<uint64>(launch_));
+        if (left > together) {
+            advance(static_cast<uint64>(together));
+            rearrange(done + together);
             look_after(false);
             continue;
         }
-        const index most = into > 0 ? 1 : std::max<index>(1, launch_ / stride);
-        const index now =
-            std::min({most, plan_.segments - sampled_, until_rearranged(done) / stride});
-        store(stride - into, now);
+        const index most = left < stride ? 1 : std::max<index>(1, together / stride);
+        const index now = std::min(most, plan_.segments - sampled_);
+        store(left, now);
         sampled_ += now;
         if (sampled_ < plan_.segments) rearrange(sampled_ * stride);
         look_after(sampled_ == plan_.segments);

@@ -1,0 +1,251 @@
+#!/usr/bin/python3
+"""One bias for all walkers: every method on a double well beside the exact free energy, all round a period, in two
+collective variables, on a molecule; files for PLUMED; walls; stops and threads; refusals."""
+import sys
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from command import EXAMPLES, Scratch, command_line, metrics, run, table  # noqa: E402
+
+WELL = """seed = 4
+[system]
+variables = ["x"]
+potential = "(x^2-1)^2"
+beta = 3.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-3
+compile_after = -1
+[bias]
+method = "metadynamics"
+from = -1.5
+to = 1.5
+bins = 120
+walkers = 1024
+equilibrate = 500
+steps = 24000
+stride = 200
+height = 0.3
+sigma = 0.1
+biasfactor = 6.0
+barrier = 4.0
+[estimate]
+bins = 50
+"""
+METHODS = {"metadynamics": 5 / 6, "opes": 5 / 6, "opes_explore": 5 / 6, "abf": 1, "eabf": 1}
+KT = 1 / 3
+
+
+def well(x):
+    return (x**2 - 1)**2
+
+
+def level(a):
+    return a - a.mean()
+
+
+class Case(Scratch):
+    def go(self, text, *changes, name="run", options=("--quiet", "--no-report"), status=0):
+        (self.dir / f"{name}.toml").write_text(text)
+        done = run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options), status=status)
+        return done if status else self.dir / name
+
+    def refused(self, text, *changes):
+        (self.dir / "bad.toml").write_text(text)
+        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
+        lines = done.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, done.stderr)
+        return lines[0]
+
+
+class Well(Case):
+    def test_methods(self):
+        for method, share in METHODS.items():
+            with self.subTest(method):
+                out = self.go(WELL, f"bias.method={method}", name=method)
+                t = table(out / "free_energy.csv")
+                # F is exact under the frozen bias, so within its errors.
+                use = t[:, 2] > 0
+                z = (level(t[use, 1] - well(t[use, 0]))) / t[use, 2]
+                self.assertEqual(use.sum(), 49)
+                self.assertLess(np.sqrt(np.mean(z**2)), 2.0)
+                self.assertLess(np.abs(z).max(), 4.5)
+                self.assertLess(np.std(t[:, 1] - well(t[:, 0])), 0.1 * KT)
+                made = table(out / "bias.csv")
+                np.testing.assert_allclose(made[:, 0], np.linspace(-1.5, 1.5, 121), atol=1e-12)
+                # A shorter run than the one that is to reach 0.05 kT.
+                self.assertLess(np.std(made[:, 1] + share * well(made[:, 0])), 0.15 * KT)
+                self.assertGreater(made[:, 2].min(), 0)
+                steps = table(out / "convergence.csv")
+                self.assertEqual(steps[-1, 0], 12000)
+                self.assertLess(steps[-1, 2], 0.15 * KT)
+                self.assertLess(steps[-1, 2], 0.5 * steps[0, 2])
+
+    def test_weights(self):
+        """Averages by the weights of samples.h5: ⟨x²⟩ by quadrature."""
+        import h5py
+        out = self.go(WELL)
+        with h5py.File(out / "samples.h5") as file:
+            x, w = np.array(file["cv"])[:, 0], np.exp(np.array(file["weight"]) - np.max(file["weight"]))
+        grid = np.linspace(-3, 3, 6001)
+        p = np.exp(-3 * well(grid))
+        exact = np.sum(grid**2 * p) / np.sum(p)
+        walkers = x.reshape(-1, 1024), w.reshape(-1, 1024)
+        parts = np.array([np.sum(a**2 * b) / np.sum(b) for a, b in zip(*(np.split(v, 16, axis=1) for v in walkers))])
+        self.assertLess(abs(parts.mean() - exact), 4.5 * parts.std(ddof=1) / 4)
+
+    def test_width_from_data(self):
+        out = self.go(WELL, "bias.sigma=0")
+        # The deviation in a well of curvature 8, halved: less of the spread over both.
+        self.assertLess(abs(metrics(out)["bias"]["sigma"][0] - 0.5 / np.sqrt(24)), 0.03)
+        self.assertLess(np.std(table(out / "bias.csv")[:, 1] + 5 / 6 * well(table(out / "bias.csv")[:, 0])), 0.15 * KT)
+
+    def test_walls(self):
+        text = WELL + "[output]\nplumed = true\n"
+        for method in ("metadynamics", "eabf"):
+            out = self.go(text, "bias.walls=[{variable=1,lower=-0.5,upper=1.3,stiffness=300.0}]",
+                          f"bias.method={method}", name=method)
+            colvar = np.loadtxt(out / "COLVAR")
+            self.assertLess(np.mean(colvar[:, 1] < -0.8), 1e-3)
+            t = table(out / "free_energy.csv")
+            inside = (t[:, 0] > -0.5) & (t[:, 0] < 1.3) & (t[:, 2] > 0)
+            z = (t[inside, 1] - well(t[inside, 0]))
+            self.assertLess(np.std(z), 0.1 * KT)
+
+    def test_threads_and_stops(self):
+        for method in METHODS:
+            one = self.go(WELL, f"bias.method={method}", "bias.steps=8000", name=method + "1",
+                          options=("--quiet", "--no-report", "--threads", 1))
+            two = self.go(WELL, f"bias.method={method}", "bias.steps=8000", name=method + "2",
+                          options=("--quiet", "--no-report", "--threads", 2))
+            for name in ("bias.csv", "convergence.csv", "free_energy.csv"):
+                self.assertEqual((one / name).read_bytes(), (two / name).read_bytes(), f"{method}: {name}")
+
+    def test_hills(self):
+        out = self.go(WELL + "[output]\nplumed = true\n")
+        hills = np.loadtxt(out / "HILLS")  # time x sigma height biasf
+        made = table(out / "bias.csv")
+        z = (made[:, :1] - hills[:, 1]) / hills[:, 2]
+        total = np.exp(-0.5 * z**2) @ hills[:, 3]
+        np.testing.assert_allclose(total * 5 / 6, made[:, 1], rtol=1e-6)
+        head = (out / "HILLS").read_text().splitlines()[:2]
+        self.assertEqual(head[0], "#! FIELDS time x sigma_x height biasf")
+        colvar = np.loadtxt(out / "COLVAR")
+        self.assertEqual(len(colvar), 1024 * 60)
+        self.assertTrue((out / "COLVAR").read_text().startswith("#! FIELDS time x metadynamics.bias\n"))
+
+
+class Extended(Case):
+    def test_harmonic(self):
+        """eABF on V = 2x²: x and λ are Gaussian, F = 2x² within errors, over the range."""
+        out = self.go(WELL.replace("(x^2-1)^2", "2*x^2"), "bias.method=eabf")
+        t = table(out / "free_energy.csv")
+        use = t[:, 2] > 0
+        z = (t[use, 1] - 2 * t[use, 0]**2) / t[use, 2]
+        z -= np.sum(z / t[use, 2]) / np.sum(1 / t[use, 2])
+        self.assertLess(np.sqrt(np.mean(z**2)), 2.0)
+
+
+class Round(Case):
+    def test_rotor(self):
+        text = WELL.replace('["x"]\n[integrator]', '[{ formula = "x", period = 6.283185307179586 }]\n[integrator]')
+        text = text.replace("(x^2-1)^2", "cos(x - 0.4) + 0.6*cos(2*x)")
+        for method, share in METHODS.items():
+            out = self.go(text, f"bias.method={method}", "bias.from=-3.141592653589793", "bias.to=3.141592653589793",
+                          "bias.sigma=0.2", "bias.steps=48000", "integrator.dt=2e-3", name=method)
+            t = table(out / "free_energy.csv")
+            exact = np.cos(t[:, 0] - 0.4) + 0.6 * np.cos(2 * t[:, 0])
+            self.assertLess(np.std(t[:, 1] - exact), 0.1 * KT, method)
+            made = table(out / "bias.csv")
+            self.assertEqual(len(made), 120)
+            exact = np.cos(made[:, 0] - 0.4) + 0.6 * np.cos(2 * made[:, 0])
+            self.assertLess(np.std(made[:, 1] + share * exact), 0.15 * KT, method)
+
+
+PLANE = """seed = 5
+[system]
+variables = ["x", "y"]
+potential = "(x^2-1)^2 + 0.5*(y - 0.3*x)^2"
+beta = 3.0
+[cv]
+variables = ["x", "y"]
+[integrator]
+dt = 2e-3
+compile_after = -1
+[bias]
+method = "metadynamics"
+from = [-1.5, -1.2]
+to = [1.5, 1.2]
+bins = [40, 32]
+walkers = 1024
+equilibrate = 500
+steps = 24000
+stride = 200
+height = 1.0
+sigma = [0.15, 0.15]
+biasfactor = 6.0
+barrier = 4.0
+[estimate]
+bins = [20, 16]
+"""
+
+
+class Plane(Case):
+    def test_methods(self):
+        for method in METHODS:
+            out = self.go(PLANE, f"bias.method={method}", name=method)
+            t = table(out / "free_energy.csv")
+            exact = well(t[:, 0]) + 0.5 * (t[:, 1] - 0.3 * t[:, 0])**2
+            use = np.isfinite(t[:, 2]) & (t[:, 3] > 0)
+            self.assertGreater(use.mean(), 0.95, method)
+            z = (t[use, 2] - exact[use]) / t[use, 3]
+            weight = 1 / t[use, 3]
+            z -= np.sum(z * weight) / np.sum(weight**2) * weight
+            self.assertLess(np.sqrt(np.mean(z**2)), 1.5, method)
+
+
+class Molecule(Case):
+    def test_dihedral(self):
+        """A molecule takes every method but abf, and its kernel the table: F(φ) of two methods within their errors."""
+        profiles = []
+        for method in ("opes", "eabf"):
+            config = EXAMPLES / "alanine_dipeptide_bias.toml"
+            out = self.dir / method
+            run(*command_line(config, out, f"bias.method={method}", "bias.walkers=256", "bias.steps=10000",
+                              "bias.equilibrate=1000", "estimate.bins=24"))
+            t = table(out / "free_energy.csv")
+            self.assertTrue(np.isfinite(t[:, 1]).sum() > 12)
+            profiles.append(t)
+        use = np.isfinite(profiles[0][:, 1]) & np.isfinite(profiles[1][:, 1]) & (profiles[0][:, 0] < 0)
+        a, b = (p[use] for p in profiles)
+        error = np.hypot(a[:, 2], b[:, 2])
+        self.assertLess(np.median(np.abs(level(a[:, 1] - b[:, 1])) / error), 4)
+
+
+class Refusals(Case):
+    def test_one_line_each(self):
+        for change, key, said in [
+                ("bias.sigma=0.001", "bias.sigma", "spacing"), ("bias.sigma=2.0", "bias.sigma", "quarter"),
+                ("bias.biasfactor=0.5", "bias.biasfactor", "1 or less"), ("bias.stride=7", "bias.stride", "divide"),
+                ("bias.steps=100", "bias.st", "stride"), ("bias.method=ebf", "bias.method", "abf"),
+                ("bias.bins=4", "bias.bins", "8"), ("bias.to=-2.0", "bias.to", "less than"),
+                ("bias.walls=[{variable=2,lower=0.0,stiffness=1.0}]", "bias.walls", "variable"),
+                ("bias.walls=[{variable=1,stiffness=1.0}]", "bias.walls", "lower"),
+                ("bias.freeze=1.0", "bias.freeze", "below 1"), ("estimate.method=umbrella_integration", "estimate.method", "[bias]"),
+                ("coupling.rounds=1", "coupling", "[bias]")]:
+            with self.subTest(change):
+                line = self.refused(WELL, change)
+                self.assertIn(key, line)
+                self.assertIn(said, line)
+                self.assertNotIn("'umbrella", line)
+        self.assertIn("there are both [umbrella] and [bias]", self.refused(WELL + "[umbrella]\nfrom = -1\n"))
+        self.assertIn("'bias.draw'", self.refused(WELL, "bias.method=eabf", "bias.draw=7"))
+        self.assertIn("springs", self.refused(WELL, "bias.method=eabf", "bias.stiffness=0.5"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,87 @@
+"""The bias that all walkers made: how it and the free energy behind it came about, where walkers were, and how far
+it was from its limit."""
+import numpy as np
+
+from data import dig
+from draw import figure, round_axis
+from palette import COLOUR
+from words import fmt, number, plain
+
+
+def wanted(run):
+    return bool(run.bias) and len(run.bias["step"]) > 0
+
+
+def frame_panel(run, look, highest):
+    """The free energy that the bias of one moment stands for, beside that of the samples."""
+    share = number(dig(run.metrics, "bias").get("share"), 1.0)
+
+    def panel(axes):
+        free = -run.bias["bias"][look] / share
+        axes.plot(run.bias["cv"][0], free - free.min(), color=COLOUR["generator"], label="by the bias")
+        table = run.tables.get("free_energy")
+        if table:
+            axes.plot(table["cv_1"], table["free_energy"], color=COLOUR["physics"], lw=1, ls=(0, (4, 3)),
+                      label="by the samples")
+        axes.set_ylim(0, 1.15 * highest)
+        axes.set(xlabel=plain(run.cv_labels[0]), ylabel="F  (energy)")
+        round_axis(run, axes.xaxis)
+        axes.set_title(f"after {fmt(int(run.bias['step'][look]))} steps")
+    return panel
+
+
+def map_panel(run, values, title):
+    x, y = (np.unique(c) for c in run.bias["cv"])
+
+    def panel(axes):
+        shown = axes.pcolormesh(x, y, values.reshape(len(x), len(y)).T, cmap="viridis", rasterized=True)
+        axes.figure.colorbar(shown, ax=axes)
+        axes.set(xlabel=plain(run.cv_labels[0]), ylabel=plain(run.cv_labels[1]))
+        axes.set_title(title)
+    return panel
+
+
+def coverage_panel(run):
+    def panel(axes):
+        count = run.bias["count"]
+        axes.plot(run.bias["cv"][0], count / max(count.sum(), 1), color=COLOUR["physics"])
+        axes.set_ylim(bottom=0)
+        axes.set(xlabel=plain(run.cv_labels[0]), ylabel="share of walkers")
+        round_axis(run, axes.xaxis)
+        axes.set_title("Where walkers were while the bias was made")
+    return panel
+
+
+def convergence_panel(run):
+    def panel(axes):
+        for name, colour, label in (("rms_change", "exact", "change since the look before"),
+                                    ("rms_error", "physics", "from the limit")):
+            values = run.bias[name]
+            good = np.isfinite(values) & (values > 0)
+            if good.any():
+                axes.plot(run.bias["look"][good], values[good], color=COLOUR[colour], label=label)
+        axes.set_yscale("log")
+        axes.set(xlabel="steps", ylabel="RMS  (energy)")
+        axes.set_title("How the bias settles")
+    return panel
+
+
+def section(run):
+    made, bias = dig(run.metrics, "bias"), run.bias
+    share = number(made.get("share"), 1.0)
+    looks = range(len(bias["step"]))
+    if len(bias["cv"]) == 2:
+        panels = [map_panel(run, -(bias["bias"][k] - bias["bias"][k].max()) / share,
+                            f"F by the bias after {fmt(int(bias['step'][k]))} steps")
+                  for k in sorted({0, len(looks) // 2, len(looks) - 1})]
+        panels.append(map_panel(run, bias["count"], "Walkers counted"))
+    else:
+        highest = max(np.ptp(frame) for frame in bias["bias"]) / share
+        panels = [frame_panel(run, k, max(highest, 1e-12)) for k in looks]
+        panels.append(coverage_panel(run))
+    panels.append(convergence_panel(run))
+    against = {"exact": "the exact free energy", "frozen": "the free energy of the samples under the frozen bias"}
+    return figure(panels, f"The bias of {fmt(number(made.get('walkers')))} walkers, made by "
+                  f"{plain(str(made.get('method', '')).replace('_', ' '))}, times −1/{fmt(share)}: what it says of the free "
+                  "energy as time goes on. It was then frozen, and the free energy above is that of samples under it. "
+                  f"Its limit is by {against.get(str(made.get('compared_with')), 'the free energy')}.")
