@@ -316,4 +316,15 @@ AdaptiveOptions adaptive_options(const BiasConfig& bias, const UmbrellaConfig& u
     return o;
 }
 
+std::string describe_bias(const BiasConfig& bias, const UmbrellaConfig& umbrella, double kt) {
+    const AdaptiveOptions o = adaptive_options(bias, umbrella, kt);
+    const bool springs = bias.method == "eabf";
+    std::string grid = std::to_string(o.axes.points[0]);
+    if (o.axes.cvs == 2) grid += " x " + std::to_string(o.axes.points[1]);
+    return bias.method + ": without bias for " + std::to_string(o.start) + " steps, made in " +
+           std::to_string(o.end / o.pace - o.start / o.pace) + " updates by " + std::to_string(umbrella.replicas) +
+           " walkers on " + grid + " points" + (springs ? " that springs bind to" : "") + " until step " +
+           std::to_string(o.end) + ", then frozen for " + std::to_string(umbrella.steps) + " steps, which are sampled";
+}
+
 }  // namespace microlift

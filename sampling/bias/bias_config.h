@@ -45,6 +45,9 @@ BiasConfig read_bias(Config& config, ModelConfig& model, UmbrellaConfig& umbrell
 // The time loop that the method needs; without [bias] that of windows.
 BiasKind bias_kind(const BiasConfig& bias);
 
+// What `check` says of it: when the bias is made, of what, and when it is frozen.
+std::string describe_bias(const BiasConfig& bias, const UmbrellaConfig& umbrella, double kt);
+
 // The grid and the rest as the method wants it, energies in the unit of kT.
 AdaptiveOptions adaptive_options(const BiasConfig& bias, const UmbrellaConfig& umbrella, double kt);
 

@@ -233,15 +233,16 @@ class Refusals(Case):
                 ("bias.biasfactor=0.5", "bias.biasfactor", "1 or less"), ("bias.stride=7", "bias.stride", "divide"),
                 ("bias.steps=100", "bias.st", "stride"), ("bias.method=ebf", "bias.method", "abf"),
                 ("bias.bins=4", "bias.bins", "8"), ("bias.to=-2.0", "bias.to", "less than"),
-                ("bias.walls=[{variable=2,lower=0.0,stiffness=1.0}]", "bias.walls", "variable"),
+                ("bias.walls=[{variable=2,lower=0.0,stiffness=1.0}]", "bias.walls[0].variable", "count them"),
                 ("bias.walls=[{variable=1,stiffness=1.0}]", "bias.walls", "lower"),
                 ("bias.freeze=1.0", "bias.freeze", "below 1"), ("estimate.method=umbrella_integration", "estimate.method", "[bias]"),
-                ("coupling.rounds=1", "coupling", "[bias]")]:
+                ]:
             with self.subTest(change):
                 line = self.refused(WELL, change)
                 self.assertIn(key, line)
                 self.assertIn(said, line)
                 self.assertNotIn("'umbrella", line)
+        self.assertIn("[bias] has none", self.refused(WELL + "[generator]\n[coupling]\nrounds = 1\n"))
         self.assertIn("there are both [umbrella] and [bias]", self.refused(WELL + "[umbrella]\nfrom = -1\n"))
         self.assertIn("'bias.draw'", self.refused(WELL, "bias.method=eabf", "bias.draw=7"))
         self.assertIn("springs", self.refused(WELL, "bias.method=eabf", "bias.stiffness=0.5"))
