@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kRowThreadsPerBlock, kRowBlocksPerProcessor<T>
     if (thread >= lanes) return;
     constexpr index warp = WarpRows<T>::kLanes;
     T* const own = data + thread / warp * (rows * warp) + thread % warp;
-    for (index i = thread; i < n; i += lanes) body(T{}, i, 1, WarpRows<T>{own});
+    for (index i = thread; i < n; i += lanes) body(T{}, i, 1, WarpRows<T>{own}.from(0));
 }
 
 template <class Body, class T>

@@ -5,6 +5,40 @@
 
 namespace microlift {
 
+// 1/x of normal x whose inverse is normal.
+template <class M, class L>
+LANE_FN L reciprocal(L x) {
+#if defined(__CUDA_ARCH__)
+    if constexpr (kHardware<M, L>) {
+        float r;
+        asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+        return r;
+    }
+#endif
+    return broadcast<L>(Scalar<L>(1)) / x;
+}
+template <class M, class L>
+LANE_FN L quotient(L a, L b) {
+    if constexpr (kHardware<M, L>)
+        return a * reciprocal<M>(b);
+    else
+        return a / b;
+}
+
+// The larger of two numbers, in one instruction where it need not be the same one everywhere that NaN or zeros of
+// both signs give.
+template <class M, class L>
+LANE_FN L larger(L a, L b) {
+#if defined(__CUDA_ARCH__)
+    if constexpr (kHardware<M, L>) {
+        float r;
+        asm("max.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+        return r;
+    }
+#endif
+    return max(a, b);
+}
+
 // 1/√x of positive normal x.
 template <class M, class L>
 LANE_FN L inverse_sqrt(L x) {
@@ -18,7 +52,18 @@ LANE_FN L inverse_sqrt(L x) {
     return broadcast<L>(Scalar<L>(1)) / sqrt_exact(x);
 }
 
-// 1/√x and 1/x of two at once, with one division.
+// 1/√x and 1/x.
+template <class L>
+struct InverseRoot {
+    L root, square;
+};
+template <class M, class L>
+LANE_FN InverseRoot<L> inverse_root(L x) {
+    const L root = inverse_sqrt<M>(x);
+    return {root, root * root};
+}
+
+// The same of two at once, with one division.
 template <class L>
 struct InverseRoots {
     L first, second;    // 1/√a, 1/√b
@@ -85,13 +130,13 @@ LANE_FN L half_log_of_positive(L x) {
         return broadcast<L>(0.5) * log<M>(x);
 }
 
-// e^x of x ≤ 0.
+// e^{s x} of s x ≤ 0.
 template <class M, class L>
-LANE_FN L exp_of_negative(L x) {
+LANE_FN L exp_of_negative(L x, Scalar<L> s) {
     if constexpr (sizeof(Scalar<L>) == 4)
-        return exp2<M, true, false>(x * broadcast<L>(1.44269504f));
+        return exp2<M, true, false>(x * broadcast<L>(s * 1.44269504f));
     else
-        return exp<M>(x);
+        return exp<M>(x * broadcast<L>(s));
 }
 
 }  // namespace microlift

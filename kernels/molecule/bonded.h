@@ -9,15 +9,15 @@ namespace microlift {
 // f = −∇E of restraints, or 0.
 template <class L, class Rows, class Energies>
 LANE_FN void restraint_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
-    for (int32 r = v.force_row(); r < v.edge_row(); ++r) rows[r] = number<L>(0);
+    const Rows force = rows.from(v.force_row());
+    for (int32 r = 0; r < 3 * v.atoms; ++r) force[r] = number<L>(0);
     for (int32 n = 0; n < v.restraints; ++n) {
         const auto& entry = v.restraint[n];
         L sum = number<L>(0);
 LANE_UNROLL
         for (int d = 0; d < 3; ++d) {
             const L away = rows[entry.atom + d] - number<L>(entry.position[d]);
-            rows[v.force_row() + entry.atom + d] =
-                fnma(number<L>(entry.stiffness), away, rows[v.force_row() + entry.atom + d]);
+            force[entry.atom + d] = fnma(number<L>(entry.stiffness), away, force[entry.atom + d]);
             if constexpr (Energies::wanted) sum = fma(away, away, sum);
         }
         if constexpr (Energies::wanted)
@@ -26,16 +26,22 @@ LANE_UNROLL
     }
 }
 
+// Where edges stand, and the slopes of bonds.
+template <class Rows>
+struct EdgeRows {
+    Rows edge, bond;
+};
+
 template <class L, class Rows, class Energies>
-LANE_FN void put_edge(const ForceView<Scalar<L>>& v, const Rows& rows, int32 n, const Vector<L>& d, L r2,
-                      L inverse, Energies& e) {
-    const int32 row = v.edge_row() + 4 * n;
-    put_vector(rows, row, scaled(inverse, d));
-    rows[row + 3] = inverse;
+LANE_FN void put_edge(const ForceView<Scalar<L>>& v, const EdgeRows<Rows>& at, int32 n,
+                      const EdgeEntry<Scalar<L>>& entry, const Vector<L>& d, L r2, L inverse, Energies& e) {
+    const Rows row = at.edge.at(4 * n);
+    put_vector(row, 0, scaled(inverse, d));
+    row[3] = inverse;
     if (n < v.bonds) {
-        const L stretch = fms(r2, inverse, number<L>(v.edge[n].length));
-        const L slope = number<L>(v.edge[n].stiffness) * stretch;
-        rows[v.bond_row() + n] = slope;
+        const L stretch = fms(r2, inverse, number<L>(entry.length));
+        const L slope = number<L>(entry.stiffness) * stretch;
+        at.bond[n] = slope;
         if constexpr (Energies::wanted)
             e.term[kTermBond] = fma(number<L>(Scalar<L>(0.5)) * slope, stretch, e.term[kTermBond]);
     }
@@ -43,14 +49,15 @@ LANE_FN void put_edge(const ForceView<Scalar<L>>& v, const Rows& rows, int32 n, 
 
 template <class M, class L, class Rows, class Energies>
 LANE_FN void edge_vectors(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    const EdgeRows<Rows> at{rows.from(v.edge_row()), rows.from(v.bond_row())};
     for (int32 n = 0; n < v.edges; n += 2) {
-        const auto &one = v.edge[n], &other = v.edge[n + 1];
+        const auto &one = entry_of(v.edge[n]), &other = entry_of(v.edge[n + 1]);
         const Vector<L> d = vector_at<L>(rows, one.a) - vector_at<L>(rows, one.b);
         const Vector<L> f = vector_at<L>(rows, other.a) - vector_at<L>(rows, other.b);
         const L d2 = dot(d, d), f2 = dot(f, f);
         const InverseRoots<L> inverse = inverse_roots<M>(d2, f2);
-        put_edge(v, rows, n, d, d2, inverse.first, e);
-        put_edge(v, rows, n + 1, f, f2, inverse.second, e);
+        put_edge(v, at, n, one, d, d2, inverse.first, e);
+        put_edge(v, at, n + 1, other, f, f2, inverse.second, e);
     }
     if (v.turns())
         for (int32 r = v.turn_row(); r < v.born_row(); ++r) rows[r] = number<L>(0);
@@ -59,10 +66,8 @@ LANE_FN void edge_vectors(const ForceView<Scalar<L>>& v, const Rows& rows, Energ
 // What rounding leaves of a cosine, at most 1; and its sin², at whose 1e-12 the direction of the force is lost
 // anyway.
 template <class L, class Rows>
-LANE_FN L corner_cosine(const ForceView<Scalar<L>>& v, const Rows& rows,
-                        const CornerEntry<Scalar<L>>& entry) {
-    const Vector<L> a = vector_at<L>(rows, v.edge_row() + 4 * entry.first);
-    const Vector<L> b = vector_at<L>(rows, v.edge_row() + 4 * entry.second);
+LANE_FN L corner_cosine(const Rows& edges, const CornerEntry<Scalar<L>>& entry) {
+    const Vector<L> a = vector_at<L>(edges, entry.first), b = vector_at<L>(edges, entry.second);
     const L one = number<L>(1);
     return max(min(dot(a, b), one), -one);
 }
@@ -72,11 +77,10 @@ LANE_FN L squared_sine(L c) {
 }
 
 template <class L, class Rows, class Energies>
-LANE_FN void put_corner(const ForceView<Scalar<L>>& v, const Rows& rows, int32 n, L c, L inverse_sine,
-                        Energies& e) {
+LANE_FN void put_corner(const ForceView<Scalar<L>>& v, const Rows& corners, int32 n,
+                        const CornerEntry<Scalar<L>>& entry, L c, L inverse_sine, Energies& e) {
     L slope = number<L>(0);
     if (n < v.angles) {
-        const auto& entry = v.corner[n];
         const L shift = number<L>(-entry.angle);
         const L h = acos_over_sine(abs(c));
         // θ/sin θ − θ₀/sin θ; beyond a right angle θ = π − acos|c|.
@@ -91,37 +95,40 @@ LANE_FN void put_corner(const ForceView<Scalar<L>>& v, const Rows& rows, int32 n
                 fma(number<L>(Scalar<L>(0.5) * entry.stiffness) * off, off, e.term[kTermAngle]);
         }
     }
-    const int32 row = v.corner_row() + 3 * n;
-    rows[row] = c;
-    rows[row + 1] = inverse_sine;
-    rows[row + 2] = slope;
+    put_vector(corners, 3 * n, Vector<L>{c, inverse_sine, slope});
 }
 
 template <class M, class L, class Rows, class Energies>
 LANE_FN void corner_cosines(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    const Rows edges = rows.from(v.edge_row()), corners = rows.from(v.corner_row());
     for (int32 n = 0; n < v.corners; n += 2) {
-        const L c = corner_cosine<L>(v, rows, v.corner[n]), d = corner_cosine<L>(v, rows, v.corner[n + 1]);
+        const auto &one = entry_of(v.corner[n]), &other = entry_of(v.corner[n + 1]);
+        const L c = corner_cosine<L>(edges, one), d = corner_cosine<L>(edges, other);
         const InverseRoots<L> inverse = inverse_roots<M>(squared_sine(c), squared_sine(d));
-        put_corner(v, rows, n, c, inverse.first, e);
-        put_corner(v, rows, n + 1, d, inverse.second, e);
+        put_corner(v, corners, n, one, c, inverse.first, e);
+        put_corner(v, corners, n + 1, other, d, inverse.second, e);
     }
 }
 
 // Polynomials of C = cos φ = (u₁·u₃ − c₁c₃)/(sin₁ sin₃).
-template <class L, class Rows, class Energies>
+template <class M, class L, class Rows, class Energies>
 LANE_FN void torsion_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    const Rows edges = rows.from(v.edge_row()), corners = rows.from(v.corner_row());
+    const Rows outers = rows.from(v.torsion_row());
     for (int32 n = 0; n < v.torsions; ++n) {
-        const auto& entry = v.torsion[n];
-        const int32 in = v.corner_row() + 3 * entry.corner_in;
-        const int32 out = v.corner_row() + 3 * entry.corner_out;
-        const L c1 = rows[in], c3 = rows[out], i1 = rows[in + 1], i3 = rows[out + 1];
+        const auto& entry = entry_of(v.torsion[n]);
+        const Rows in = corners.at(entry.corner_in), out = corners.at(entry.corner_out);
+        const L c1 = in[0], c3 = out[0], i1 = in[1], i3 = out[1];
         const L scale = i1 * i3;
-        const L cosine = fnma(c1, c3, dot(vector_at<L>(rows, v.edge_row() + 4 * entry.first),
-                                          vector_at<L>(rows, v.edge_row() + 4 * entry.last))) *
-                         scale;
-        L slope = number<L>(entry.slope[entry.degree - 1]);
-        for (int32 m = entry.degree - 2; m >= 0; --m)
-            slope = fma(slope, cosine, number<L>(entry.slope[m]));
+        const L cosine =
+            fnma(c1, c3, dot(vector_at<L>(edges, entry.first), vector_at<L>(edges, entry.last))) * scale;
+        L slope;
+        if constexpr (kHardware<M, L>) {  // products with 0 are less than a loop
+            slope = horner(cosine, entry.slope);
+        } else {
+            slope = number<L>(entry.slope[entry.degree - 1]);
+            for (int32 m = entry.degree - 2; m >= 0; --m) slope = fma(slope, cosine, number<L>(entry.slope[m]));
+        }
         if constexpr (Energies::wanted) {
             L sum = number<L>(0);
             for (int32 m = entry.degree - 1; m >= 0; --m)
@@ -131,9 +138,9 @@ LANE_FN void torsion_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Ene
         }
         const L outer = slope * scale;
         const L turned = slope * cosine;
-        rows[v.torsion_row() + n] = outer;
-        rows[in + 2] = rows[in + 2] + fms(turned * c1, i1 * i1, outer * c3);
-        rows[out + 2] = rows[out + 2] + fms(turned * c3, i3 * i3, outer * c1);
+        outers[n] = outer;
+        in[2] = in[2] + fms(turned * c1, i1 * i1, outer * c3);
+        out[2] = out[2] + fms(turned * c3, i3 * i3, outer * c1);
     }
 }
 
@@ -274,23 +281,28 @@ LANE_FN void cmap_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energi
     }
 }
 
-// From slopes to unit vectors to atoms.
-template <class L, class Rows>
+// From slopes to unit vectors to atoms; whether there are ∂E/∂u that are no slopes along other edges.
+template <bool Turns, class L, class Rows>
 LANE_FN void distribute_bonded(const ForceView<Scalar<L>>& v, const Rows& rows) {
-    const Rows edges = rows.from(v.edge_row()), force = rows.from(v.force_row());
-    const EdgePull* pull = v.pull;
+    const Rows edges = rows.from(v.edge_row()), bonds = rows.from(v.bond_row()), force = rows.from(v.force_row());
+    int32 at = 0;
     for (int32 k = 0; k < v.edges; ++k) {
-        const int32 n = v.pulls[k].edge;
-        const auto& entry = v.edge[n];
+        const auto& own = entry_of(v.pulls[k]);
+        const int32 n = own.edge;
+        const auto& entry = entry_of(v.edge[n]);
         const L zero = number<L>(0);
-        Vector<L> g = v.turns() ? vector_at<L>(rows, v.turn_row() + 3 * n) : Vector<L>{zero, zero, zero};
-        for (const EdgePull* end = pull + v.pulls[k].pulls; pull != end; ++pull)
-            add_scaled(g, L(edges[pull->slope]), vector_at<L>(edges, pull->other));
+        Vector<L> g{zero, zero, zero};
+        if constexpr (Turns) g = vector_at<L>(rows, v.turn_row() + 3 * n);
+        LANE_ROLLED_FOR (const int32 end = at + own.pulls; at < end; ++at) {
+            const auto& pull = entry_of(v.pull[at]);
+            add_scaled(g, L(edges[pull.slope]), vector_at<L>(edges, pull.other));
+        }
         // ∂E/∂d = (g − (g·u) u)/r + (∂E/∂r) u.
-        const Vector<L> u = vector_at<L>(edges, 4 * n);
-        const L inverse = edges[4 * n + 3];
+        const Rows row = edges.at(4 * n);
+        const Vector<L> u = vector_at<L>(row, 0);
+        const L inverse = row[3];
         L along = -(inverse * dot(g, u));
-        if (n < v.bonds) along = along + rows[v.bond_row() + n];
+        if (n < v.bonds) along = along + bonds[n];
         Vector<L> d = scaled(inverse, g);
         add_scaled(d, along, u);
         put_vector(force, entry.a, vector_at<L>(force, entry.a) - d);
@@ -303,10 +315,13 @@ LANE_FN void bonded_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Ener
     restraint_forces<L>(v, rows, e);
     edge_vectors<M, L>(v, rows, e);
     corner_cosines<M, L>(v, rows, e);
-    torsion_slopes<L>(v, rows, e);
+    torsion_slopes<M, L>(v, rows, e);
     periodic_slopes<M, L>(v, rows, e);
     cmap_slopes<M, L>(v, rows, e);
-    distribute_bonded<L>(v, rows);
+    if (v.turns())
+        distribute_bonded<true, L>(v, rows);
+    else
+        distribute_bonded<false, L>(v, rows);
 }
 
 }  // namespace microlift

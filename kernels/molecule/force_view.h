@@ -26,27 +26,27 @@ enum ForceTerm : int32 {
     kForceTerms,
 };
 
-// Numbers of atoms are given as rows, 3 · atom.
+// Numbers of atoms are given as rows, 3 · atom. Entries are aligned so that a GPU loads four words at once.
 
 // Edges and corners stand in twos, with one division for both; where their number is odd, the last is one
 // that nothing stands on.
 template <class T>
-struct EdgeEntry {
+struct alignas(16) EdgeEntry {
     int32 a, b;
     T length, stiffness;  // of the bonds, which come first
 };
 // An edge with the number of its pulls, which follow those of the last one; many of one number together.
-struct EdgePulls {
+struct alignas(8) EdgePulls {
     int32 edge, pulls;
 };
 // ∂E/∂u of an edge: a slope, which stands in a row, times the unit vector of another edge.
-struct EdgePull {
+struct alignas(8) EdgePull {
     int32 slope, other;  // counted from the first row of edges
 };
 
 template <class T>
-struct CornerEntry {
-    int32 first, second;  // edges
+struct alignas(16) CornerEntry {
+    int32 first, second;  // edges, as rows from the first one's
     T angle, stiffness;   // of the angle terms, which come first: ½k (acos(u₁·u₂) − angle)²
 };
 
@@ -55,11 +55,12 @@ inline constexpr int kMostStored = 192;  // atoms: 3.5 MB of a pack of 16
 
 // E = constant + Σ_m slope[m] C^{m+1}/(m + 1), a polynomial of the cosine.
 template <class T>
-struct TorsionEntry {
-    int32 first, last;            // the outer edges
-    int32 corner_in, corner_out;  // with the middle one
+struct alignas(16) TorsionEntry {
+    int32 first, last;            // the outer edges, as rows from the first one's
+    int32 corner_in, corner_out;  // with the middle one, as rows from the first one's
+    T slope[kTorsionDegree];      // 0 from the degree on
     int32 degree;
-    T constant, slope[kTorsionDegree];
+    T constant;
 };
 
 // The edges of a dihedral angle with the signs of its own directions: cos φ = fold · A·B/|A||B| and
@@ -93,7 +94,7 @@ struct PairParameters {
 
 // Atom j with both atoms of a row.
 template <class T>
-struct TileEntry {
+struct alignas(16) TileEntry {
     int32 j;
     PairParameters<T> pair[2];
 };
@@ -103,7 +104,7 @@ struct RowTile {
 };
 // Pairs that fill no tile, an even number of them.
 template <class T>
-struct PairEntry {
+struct alignas(16) PairEntry {
     int32 i, j;
     PairParameters<T> pair;
 };
@@ -115,19 +116,22 @@ struct RestraintEntry {
 };
 
 template <class T>
-struct BornAtom {
-    T charge;   // √k q
-    T offset_radius, inverse_offset_radius, scaled_radius;
-    T alpha, beta, gamma;         // of tanh(αψ − βψ² + γψ³)
-    T inverse_radius;             // 0 where there is no tanh (HCT)
-    T surface;                    // energy where the effective radius is the intrinsic one
+struct alignas(16) BornAtom {
+    T offset_radius, scaled_radius;
+    T reach;                  // ¼ of the scaled radius's square
+    T inverse_offset_radius;
+    T alpha, beta, gamma;     // of tanh(αψ − βψ² + γψ³)
+    T inverse_radius;         // 0 where there is no tanh (HCT)
+    T square;                 // k q²; without salt times what the dielectrics leave of it
+    T surface;                // energy where the effective radius is the intrinsic one
     T radius;
 };
 
-// A pair of atoms in solvent, i < j in order.
+// A pair of atoms in solvent, in the order of passes: of two atoms, their own, then both with each later one.
 template <class T>
-struct BornPair {
+struct alignas(16) BornPair {
     PairParameters<T> pair;
+    T charge;  // k qᵢqⱼ, as the squares
 };
 // The neck between two atoms as each sees it.
 template <class T>
@@ -154,6 +158,7 @@ struct ForceView {
     const RestraintEntry<T>* restraint = nullptr;
     // With solvent all pairs stand here instead of in tiles.
     bool solvent = false, neck = false;
+    bool plain = false;  // neither necks nor salt nor negative scales
     const BornAtom<T>* born = nullptr;
     const BornPair<T>* born_pair = nullptr;
     const NeckPair<T>* neck_pair = nullptr;
@@ -179,33 +184,50 @@ struct ForceView {
     }
 };
 
+// An entry that all of is needed: a GPU takes it into registers, four words at once.
+#if defined(__CUDA_ARCH__)
+template <class Entry>
+LANE_FN Entry entry_of(const Entry& entry) {
+    return entry;
+}
+#else
+template <class Entry>
+LANE_FN const Entry& entry_of(const Entry& entry) {
+    return entry;
+}
+#endif
+
 template <class L>
 struct Vector {
     L x, y, z;
 };
 template <class L, class Rows>
 LANE_FN Vector<L> vector_at(const Rows& rows, int32 row) {
-    return {rows[row], rows[row + 1], rows[row + 2]};
+    const Rows at = rows.at(row);
+    return {at[0], at[1], at[2]};
 }
 template <class L, class Rows>
 LANE_FN void put_vector(const Rows& rows, int32 row, const Vector<L>& v) {
-    rows[row] = v.x;
-    rows[row + 1] = v.y;
-    rows[row + 2] = v.z;
+    const Rows at = rows.at(row);
+    at[0] = v.x;
+    at[1] = v.y;
+    at[2] = v.z;
 }
 // rows += s v
 template <class L, class Rows>
 LANE_FN void add_vector(const Rows& rows, int32 row, L s, const Vector<L>& v) {
-    rows[row] = fma(s, v.x, rows[row]);
-    rows[row + 1] = fma(s, v.y, rows[row + 1]);
-    rows[row + 2] = fma(s, v.z, rows[row + 2]);
+    const Rows at = rows.at(row);
+    at[0] = fma(s, v.x, at[0]);
+    at[1] = fma(s, v.y, at[1]);
+    at[2] = fma(s, v.z, at[2]);
 }
 // rows −= s v
 template <class L, class Rows>
 LANE_FN void take_vector(const Rows& rows, int32 row, L s, const Vector<L>& v) {
-    rows[row] = fnma(s, v.x, rows[row]);
-    rows[row + 1] = fnma(s, v.y, rows[row + 1]);
-    rows[row + 2] = fnma(s, v.z, rows[row + 2]);
+    const Rows at = rows.at(row);
+    at[0] = fnma(s, v.x, at[0]);
+    at[1] = fnma(s, v.y, at[1]);
+    at[2] = fnma(s, v.z, at[2]);
 }
 template <class L>
 LANE_FN Vector<L> operator+(const Vector<L>& a, const Vector<L>& b) {

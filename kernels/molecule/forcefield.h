@@ -12,10 +12,12 @@ template <class M, class L, class Rows, class Energies>
 LANE_FN void molecule_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     bonded_forces<M, L>(v, rows, e);
     if (v.solvent) {
-        if (v.stores_pairs())
-            solvent_passes<true, M, L>(v, rows, e);
+        if (!v.stores_pairs())
+            solvent_passes<false, false, M, L>(v, rows, e);
+        else if (v.plain)
+            solvent_passes<true, true, M, L>(v, rows, e);
         else
-            solvent_passes<false, M, L>(v, rows, e);
+            solvent_passes<true, false, M, L>(v, rows, e);
     } else {
         pair_forces<M, L>(v, rows, e);
     }

@@ -78,7 +78,7 @@ private:
         for (int32 g = 0; g < a.groups; ++g)
             with_leaves(a.group[g].leaves, [&](auto leaves) {
                 if constexpr (decltype(leaves)::value > 0) {
-                    Star<L, decltype(leaves)::value> star(a.group[g], rows, where);
+                    Star<Portable, L, decltype(leaves)::value> star(a.group[g], rows, where);
                     star.project_velocities();
                     star.store_to(rows, where);
                 }
@@ -119,7 +119,7 @@ private:
         const MotionRows where = at(a.view.rows());
         for (int32 g = 0; g < a.groups; ++g)
             with_leaves(a.group[g].leaves, [&](auto leaves) {
-                Star<L, decltype(leaves)::value> star(a.group[g], rows, where);
+                Star<Portable, L, decltype(leaves)::value> star(a.group[g], rows, where);
                 star.drift_by(step);
                 star.restore_lengths_of(inverse);
                 // What is done stays where it is to the bit, however long others of its pack go on.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernels/molecule/force_view.h"
+#include "kernels/lane/roots.h"
 
 namespace microlift {
 
@@ -41,12 +42,12 @@ struct MotionRows {
 };
 
 // The system of a star's multipliers, A = (δᵢⱼ/mᵢ + 1/m₀) armᵢ·armⱼ, as L D Lᵀ.
-template <class L, int N>
+template <class M, class L, int N>
 struct StarSystem {
     L lower[N][N], inverse[N];  // below the diagonal L, above it D Lᵀ; 1/D
 
     LANE_FN void factor(const StarEntry& e, const Vector<L> (&arm)[N]) {
-        inverse[0] = number<L>(1.0f / e.diagonal[0]);
+        inverse[0] = number<L>(reciprocal<M>(e.diagonal[0]));
 LANE_UNROLL
         for (int i = 1; i < N; ++i) {
             L rest = number<L>(e.diagonal[i]);
@@ -62,7 +63,7 @@ LANE_UNROLL
                 lower[i][j] = lower[j][i] * inverse[j];
                 rest = fnma(lower[j][i], lower[i][j], rest);
             }
-            inverse[i] = number<L>(1.0f) / rest;
+            inverse[i] = reciprocal<M>(rest);
         }
     }
     LANE_FN void solve(L (&b)[N]) const {
@@ -78,14 +79,14 @@ LANE_UNROLL
         }
     }
 };
-template <class L>
-struct StarSystem<L, 0> {};
+template <class M, class L>
+struct StarSystem<M, L, 0> {};
 
-template <class L, int N>
+template <class M, class L, int N>
 struct Star {
     const StarEntry& entry;
     Vector<L> x[N + 1], v[N + 1], arm[N > 0 ? N : 1];  // arms: the bonds as they were
-    StarSystem<L, N> system;
+    StarSystem<M, L, N> system;
 
     template <class Rows>
     LANE_FN Star(const StarEntry& e, const Rows& rows, const MotionRows& at) : entry(e) {
@@ -142,7 +143,7 @@ LANE_UNROLL
         }
     }
     // Positions that were moved by `dt` to where the bonds have their lengths; velocities follow.
-    LANE_FN void restore_lengths(float dt) { restore_lengths_of(number<L>(1.0f / dt)); }
+    LANE_FN void restore_lengths(float dt) { restore_lengths_of(number<L>(reciprocal<M>(dt))); }
     LANE_FN void restore_lengths_of(L inverse_dt) {
         if constexpr (N > 0) {
             Vector<L> bond[N];
@@ -168,19 +169,19 @@ private:
 
     // One bond: |bond + push/μ arm|² = length² is a quadratic equation.
     LANE_FN void stretch(Vector<L>& bond, L& push) const {
-        const L square = number<L>(entry.square[0]), inverse = number<L>(1.0f / entry.square[0]);
+        const L square = number<L>(entry.square[0]), inverse = number<L>(reciprocal<M>(entry.square[0]));
         const L along = dot(bond, arm[0]);
         const L missing = (square - dot(bond, bond)) * square;
-        const L far = (sqrt_exact(fma(along, along, missing)) - along) * inverse;
+        const L far = (sqrt<M>(fma(along, along, missing)) - along) * inverse;
         add_scaled(bond, far, arm[0]);
-        push = far * number<L>(entry.square[0] / entry.diagonal[0]);
+        push = far * number<L>(quotient<M>(entry.square[0], entry.diagonal[0]));
     }
     LANE_FN void stretch(Vector<L> (&bond)[kBonds], L (&sum)[kBonds]) const {
         L scale[N];
 LANE_UNROLL
         for (int k = 0; k < N; ++k) {
             // Half the slope of a bond's square along its arm over what the system takes it for.
-            scale[k] = number<L>(0.5f * entry.square[k]) / dot(bond[k], arm[k]);
+            scale[k] = quotient<M>(number<L>(0.5f * entry.square[k]), dot(bond[k], arm[k]));
             sum[k] = number<L>(0.0f);
         }
 LANE_UNROLL
@@ -232,11 +233,11 @@ LANE_FN void with_leaves(int32 leaves, const Function& f) {
 
 // The leapfrog "middle" scheme (Zhang, Liu, Yan, Tuckerman, Liu, J. Phys. Chem. A 123 (2019) 6056), as
 // OpenMM's LangevinMiddleIntegrator: kick, half drift, thermostat, half drift. The force is that at x.
-template <class L, class Rows>
+template <class M, class L, class Rows>
 LANE_FN void move_lf_middle(const MotionView& m, const MotionRows& at, const Rows& rows) {
     for (int32 g = 0; g < m.groups; ++g)
         with_leaves(m.group[g].leaves, [&](auto n) {
-            Star<L, decltype(n)::value> star(m.group[g], rows, at);
+            Star<M, L, decltype(n)::value> star(m.group[g], rows, at);
             star.kick(rows, at, m.dt);
             star.project_velocities();
             star.drift(0.5f * m.dt);
@@ -249,12 +250,12 @@ LANE_FN void move_lf_middle(const MotionView& m, const MotionRows& at, const Row
 
 // BAOAB to the force's place, which is needed at x before and after: half kick, half drift, thermostat,
 // half drift; then end_baoab, the other half kick.
-template <class L, class Rows>
+template <class M, class L, class Rows>
 LANE_FN void move_baoab(const MotionView& m, const MotionRows& at, const Rows& rows) {
     const float half = 0.5f * m.dt;
     for (int32 g = 0; g < m.groups; ++g)
         with_leaves(m.group[g].leaves, [&](auto n) {
-            Star<L, decltype(n)::value> star(m.group[g], rows, at);
+            Star<M, L, decltype(n)::value> star(m.group[g], rows, at);
             const auto drift = [&] {
                 star.drift(half);
                 star.restore_lengths(half);
@@ -270,11 +271,11 @@ LANE_FN void move_baoab(const MotionView& m, const MotionRows& at, const Rows& r
             star.store_to(rows, at);
         });
 }
-template <class L, class Rows>
+template <class M, class L, class Rows>
 LANE_FN void end_baoab(const MotionView& m, const MotionRows& at, const Rows& rows) {
     for (int32 g = 0; g < m.groups; ++g)
         with_leaves(m.group[g].leaves, [&](auto n) {
-            Star<L, decltype(n)::value> star(m.group[g], rows, at);
+            Star<M, L, decltype(n)::value> star(m.group[g], rows, at);
             star.kick(rows, at, 0.5f * m.dt);
             star.project_velocities();
             star.store_to(rows, at);

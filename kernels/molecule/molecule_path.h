@@ -58,7 +58,7 @@ struct MoleculePathBody {
         // Forces stand in one place, as they are most of the code: there a step begins and one of BAOAB ends.
         for (index column = i;;) {
             if (baoab || step != end) forces<L>(rows, i, lanes);
-            if (baoab && step != a.first_step) end_baoab<L>(motion, at, rows);
+            if (baoab && step != a.first_step) end_baoab<M, L>(motion, at, rows);
             if (step == end) break;
             move<L>(rng, step++, at, rows);
             if (step - sampled != a.stride) continue;
@@ -94,9 +94,9 @@ LANE_UNROLL
         else
             draw_normals<kPhiloxRounds>(rng, step, noise);
         if (motion.scheme == MoleculeScheme::baoab)
-            move_baoab<L>(motion, at, rows);
+            move_baoab<M, L>(motion, at, rows);
         else
-            move_lf_middle<L>(motion, at, rows);
+            move_lf_middle<M, L>(motion, at, rows);
         centre<L>(rows, step);
     }
 

@@ -78,7 +78,7 @@ private:
     }
     int32 new_corner(int32 first, int32 second, double angle, double stiffness) {
         const auto number = static_cast<int32>(out_.corners.size());
-        out_.corners.push_back({first, second, static_cast<T>(angle), static_cast<T>(stiffness)});
+        out_.corners.push_back({4 * first, 4 * second, static_cast<T>(angle), static_cast<T>(stiffness)});
         corner_of_.insert({{std::min(first, second), std::max(first, second)}, number});
         return number;
     }
@@ -157,8 +157,8 @@ private:
 
     void add_polynomial(const Quadruple& atoms, const Powers& powers) {
         const DihedralEntry<T> at = dihedral(atoms);
-        TorsionEntry<T> entry{at.first, at.last, corner(at.first, at.middle),
-                              corner(at.last, at.middle), 1, static_cast<T>(powers[0]), {}};
+        TorsionEntry<T> entry{4 * at.first, 4 * at.last, 3 * corner(at.first, at.middle),
+                              3 * corner(at.last, at.middle), {}, 1, static_cast<T>(powers[0])};
         double fold = 1;
         for (int n = 1; n <= kTorsionDegree; ++n) {
             fold *= static_cast<double>(at.fold);
@@ -212,9 +212,9 @@ private:
         const auto corners = 4 * static_cast<int32>(out_.edges.size()) + bonds;
         const auto torsions = corners + 3 * static_cast<int32>(out_.corners.size());
         std::vector<std::vector<EdgePull>> of(out_.edges.size());
-        const auto pull = [&](int32 slope, int32 first, int32 second) {
-            of[static_cast<std::size_t>(first)].push_back({slope, 4 * second});
-            of[static_cast<std::size_t>(second)].push_back({slope, 4 * first});
+        const auto pull = [&](int32 slope, int32 first, int32 second) {  // edges as rows
+            of[static_cast<std::size_t>(first / 4)].push_back({slope, second});
+            of[static_cast<std::size_t>(second / 4)].push_back({slope, first});
         };
         for (std::size_t n = 0; n < out_.corners.size(); ++n)
             pull(corners + 3 * static_cast<int32>(n) + 2, out_.corners[n].first, out_.corners[n].second);
@@ -280,6 +280,7 @@ private:
                 out_.tiles.push_back(
                     {row_of(i), row_of(i + 1), static_cast<int32>(out_.tile_entries.size())});
         }
+        if (!out_.tiles.empty()) out_.tile_entries.push_back({});  // loaded, and nothing else
         if (out_.singles.size() % 2 != 0) {  // one that does nothing
             PairEntry<T> idle = out_.singles.back();
             idle.pair = {0, 0, 0};
@@ -290,23 +291,33 @@ private:
     void add_solvent() {
         read_exceptions();
         const Solvent& s = m_.solvent;
-        const double root = std::sqrt(s.coulomb);
+        // Without salt what the dielectrics leave of charges is one factor.
+        const double left = s.coulomb * (s.kappa > 0 ? 1 : 1 / s.solute_dielectric - 1 / s.solvent_dielectric);
+        const auto t = [](double x) { return static_cast<T>(x); };
+        const auto charge = [&](index i) { return m_.atoms[static_cast<std::size_t>(i)].charge; };
         const index n = m_.size();
+        bool positive = true;
         for (index i = 0; i < n; ++i) {
             const auto& p = s.atoms[static_cast<std::size_t>(i)];
-            const double radius = p.radius - s.offset, reach = p.radius + s.probe_radius;
-            const auto t = [](double x) { return static_cast<T>(x); };
-            out_.born.push_back({t(root * m_.atoms[static_cast<std::size_t>(i)].charge), t(radius),
-                                 t(1 / radius), t(p.scale * radius), t(p.alpha), t(p.beta),
+            const double radius = p.radius - s.offset, reach = p.radius + s.probe_radius, scaled = p.scale * radius;
+            positive = positive && scaled >= 0;
+            out_.born.push_back({t(radius), t(scaled), t(scaled * scaled / 4), t(1 / radius), t(p.alpha), t(p.beta),
                                  t(p.gamma), t(s.kind == SolventKind::hct ? 0 : 1 / p.radius),
-                                 t(s.surface_energy * reach * reach), t(p.radius)});
+                                 t(left * charge(i) * charge(i)), t(s.surface_energy * reach * reach), t(p.radius)});
         }
         const bool neck = s.kind == SolventKind::gbn || s.kind == SolventKind::gbn2;
-        for (index i = 0; i < n; ++i)
-            for (index j = i + 1; j < n; ++j) {
-                out_.born_pairs.push_back({parameters(i, j)});
-                if (neck) add_neck(i, j);
+        const auto pair = [&](index i, index j) {
+            out_.born_pairs.push_back({parameters(i, j), t(left * charge(i) * charge(j))});
+            if (neck) add_neck(i, j);
+        };
+        for (index i = 0; i + 1 < n; i += 2) {
+            pair(i, i + 1);
+            for (index j = i + 2; j < n; ++j) {
+                pair(i, j);
+                pair(i + 1, j);
             }
+        }
+        out_.counts.plain = positive && !neck && s.kappa == 0;
         out_.counts.solvent = true;
         out_.counts.neck = neck;
         out_.counts.solute = static_cast<T>(1 / s.solute_dielectric);
