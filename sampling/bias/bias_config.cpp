@@ -42,7 +42,7 @@ const Section<UmbrellaConfig> shared_window_section{"bias", {
     key(&UmbrellaConfig::equilibrate, "equilibrate", 1000, "steps before the bias acts").from(0).to(kMostSteps),
     key(&UmbrellaConfig::steps, "steps", 200000, "steps with it, while it is made and while it is sampled")
         .from(2).to(kMostSteps),
-    key(&UmbrellaConfig::stride, "stride", 100, "steps between stored samples").from(1).to(kMostSteps),
+    key(&UmbrellaConfig::stride, "stride", 100, "steps between stored samples").from(1).to(kMostSteps / 2),
     initial_key(), initial_checksum_key(),
 }};
 
@@ -50,7 +50,7 @@ const Section<BiasConfig> bias_section{"bias", {
     enabled(&BiasConfig::enabled, "whether one bias is shared by all walkers, in place of [umbrella]"),
     key(&BiasConfig::method, "method", "metadynamics", "how the bias is made").one_of(adaptive_names()),
     key(&BiasConfig::bins, "bins", {100}, "bins of its grid").from(8).to(100000),
-    key(&BiasConfig::pace, "pace", 100, "steps between updates of the bias").from(1).to(kMostSteps),
+    key(&BiasConfig::pace, "pace", 100, "steps between updates of the bias").from(1).to(kMostSteps / 2),
     key(&BiasConfig::freeze, "freeze", 0.5,
         "share of the steps after which the bias is frozen; from then on samples are stored")
         .above(0).below(1),

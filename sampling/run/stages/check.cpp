@@ -65,7 +65,11 @@ void warn_drift(Run& run) {
                 names[static_cast<std::size_t>(d.variable)] + ", " +
                 number(std::fabs(d.z)) + ")";
     }
-    if (!list.empty())
+    if (!list.empty() && run.config.bias.enabled)
+        run.warn("not in equilibrium: the two halves of the samples differ, by more standard errors than chance "
+                 "explains, in " + list.substr(list.find('(')) + "; error bars do not include that. Give more 'bias.steps', or "
+                 "bias what hides behind the collective variable, too");
+    else if (!list.empty())
         run.warn("not in equilibrium: the two halves of the samples differ, by more standard errors "
                  "than chance explains, in the windows at " + list +
                  "; error bars do not include that. Raise umbrella.equilibrate, use "

@@ -112,7 +112,11 @@ void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
                     " steps)";
     }
     run.free_energy.start_shows = !slow.empty();
-    if (!slow.empty())
+    if (!slow.empty() && u.shared)
+        run.warn("walkers relax in " + number(0.5 * inefficiency[0] * static_cast<double>(u.stride)) + " steps" +
+                 ", and less than five times that passed before the first sample, so the start may still show, and the "
+                 "error bars do not include it; give more 'bias.steps', or a larger part of them before 'bias.freeze'");
+    else if (!slow.empty())
         run.warn("equilibrated for less than five relaxation times, so the start may still show, "
                  "and the error bars do not include it: windows " + slow +
                  "; raise umbrella.equilibrate or use umbrella.exchange");

@@ -225,6 +225,7 @@ void SamplingRound::look_after(bool last) {
     checked_ = ensemble_.step();
     run_.stream.synchronize();
     const auto describe = [&](index t) {
+        if (shared_) return "walker " + std::to_string(t);
         return describe_window(t / plan_.replicas) + ", replica " +
                std::to_string(t % plan_.replicas);
     };

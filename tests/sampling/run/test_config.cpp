@@ -40,6 +40,21 @@ stiffness = 500.0
 [closure]
 )toml";
 
+const char* const kShared = R"toml(seed = 1
+[system]
+name = "muller_brown"
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-4
+[bias]
+from = -1.5
+to = 1.2
+[estimate]
+)toml";
+
+bool is_of_bias(const KeySpec& spec) { return spec.section() == "bias" || spec.section() == "output"; }
+
 const char* const kFormula = R"toml([system]
 variables = ["x", "y"]
 drift = ["-x + y*a", "-(y - x)/eps"]
@@ -124,7 +139,14 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 // A file that has this one line for the key, in a base where the key makes sense.
 std::string with_key(const KeySpec& spec, const std::string& value) {
-    const std::string entry = "cv.variables[].", quantity = "cv.where[].";
+    const std::string entry = "cv.variables[].", quantity = "cv.where[].", wall = "bias.walls[].";
+    if (spec.path.rfind(wall, 0) == 0) {
+        const std::string name = spec.path.substr(wall.size());
+        std::string table = "{ " + name + " = " + value;
+        if (name != "stiffness") table += ", stiffness = 10.0";
+        if (name != "lower") table += ", lower = -1.0";
+        return replaced(kShared, "to = 1.2", "to = 1.2\nwalls = [" + table + " }]");
+    }
     if (spec.path.rfind(quantity, 0) == 0) {
         const std::string name = spec.path.substr(quantity.size());
         std::string table = "{ " + name + " = " + value;
@@ -158,7 +180,8 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
         : spec.path == "umbrella.store" && value == "\"histogram\""
             ? replaced(kBase, "[estimate]\n[generator]\n[coupling]\n[closure]\n",
                        "[estimate]\nmethod = \"wham\"\n")
-            : kBase;
+        : is_of_bias(spec) ? kShared
+                           : kBase;
     ConfigValue root = parse_toml(base, "run.toml");
     std::string path = spec.path;
     if (path.back() == '*') {
@@ -312,7 +335,7 @@ TEST_CASE("config: required keys that are missing are named") {
             continue;
         }
         const std::string line = spec.name() + " = ";
-        std::string text = kBase;
+        std::string text = is_of_bias(spec) ? kShared : kBase;
         const std::size_t at = text.find("\n" + line) + 1;
         REQUIRE(at > 0);
         text.erase(at, text.find('\n', at) + 1 - at);
@@ -815,6 +838,11 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
         {"lifting.candidates", {"generator.kind=flow"}},
         {"learn.points <", {"learn.landmarks=64"}},
         {"umbrella.exchange", {"umbrella.steps=1000000000000000", "umbrella.stride=500000000000000"}},
+        {"bias.equilibrate <", {"bias.sigma=0.1"}},
+        {"bias.steps <", {"bias.stride=1", "bias.pace=1"}},
+        {"bias.steps >", {"bias.stride=500000000000000"}},
+        {"bias.stride >", {"bias.steps=1000000000000000"}},
+        {"bias.pace >", {"bias.steps=1000000000000000", "bias.stride=500000000000000", "bias.sigma=0.1"}},
     };
     const Schema schema = run_schema("muller_brown");
     int bounds = 0, trained = 0;
@@ -838,7 +866,7 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
                         break;
                     }
                 }
-                CHECK(check_refusal(kBase, set) == "");
+                CHECK(check_refusal(is_of_bias(spec) ? kShared : kBase, set) == "");
                 ++bounds;
             }
             if (spec.section() != "generator") continue;
