@@ -28,6 +28,7 @@ struct ColumnRows {
     const float* first;
     index stride, i;
     LANE_FN L operator[](int32 row) const { return load<L>(first + row * stride, i); }
+    LANE_FN ColumnRows at(int32 row) const { return {first + row * stride, stride, i}; }
 };
 
 template <class L>
