@@ -235,15 +235,15 @@ class Refusals(Case):
                 ("bias.bins=4", "bias.bins", "8"), ("bias.to=-2.0", "bias.to", "less than"),
                 ("bias.walls=[{variable=2,lower=0.0,stiffness=1.0}]", "bias.walls[0].variable", "count them"),
                 ("bias.walls=[{variable=1,stiffness=1.0}]", "bias.walls", "lower"),
-                ("bias.freeze=1.0", "bias.freeze", "< 1"), ("estimate.method=umbrella_integration", "estimate.method", "[bias]"),
+                ("bias.freeze=1.0", "bias.freeze", "below 1"), ("estimate.method=umbrella_integration", "estimate.method", "[bias]"),
                 ]:
             with self.subTest(change):
                 line = self.refused(WELL, change)
                 self.assertIn(key, line)
                 self.assertIn(said, line)
                 self.assertNotIn("'umbrella", line)
-        hidden = WELL.replace('variables = ["x"]', 'variables = ["x", "y"]', 1).replace("(x^2-1)^2", "(x^2-1)^2 + y^2")
-        self.assertIn("[bias] has none", self.refused(hidden + "[generator]\n[coupling]\nrounds = 1\n"))
+        plane = WELL.replace('variables = ["x"]', 'variables = ["x", "y"]', 1).replace("(x^2-1)^2", "(x^2-1)^2 + y^2")
+        self.assertIn("[bias] has none", self.refused(plane + "[generator]\n[coupling]\nrounds = 1\n"))
         self.assertIn("there are both [umbrella] and [bias]", self.refused(WELL + "[umbrella]\nfrom = -1\n"))
         self.assertIn("'bias.draw'", self.refused(WELL, "bias.method=eabf", "bias.draw=7"))
         self.assertIn("springs", self.refused(WELL, "bias.method=eabf", "bias.stiffness=0.5"))

@@ -59,7 +59,7 @@ void check_shared_bias(Config& config, const RunConfig& run) {
     config.with({"coupling"}, [&] {
         if (run.coupling.enabled)
             throw KeyError("coupling", "coupling puts windows where the generator is unsure, and [bias] has none",
-                           "leave [coupling] out, or give windows in place of [bias]");
+                           "leave [coupling] out, or run windows instead");
     });
 }
 
