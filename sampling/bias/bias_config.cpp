@@ -241,7 +241,7 @@ BiasConfig read_bias(Config& config, ModelConfig& model, UmbrellaConfig& umbrell
     config.with({"bias.walls", "bias.from", "bias.to", "cv.variables"},
                 [&] { bias.walls = read_walls(config, umbrella, cvs); });
     config.with({"bias.sigma", "bias.bins", "bias.from", "bias.to", "bias.pace", "bias.equilibrate", "bias.method",
-                 "bias.steps", "bias.stride"},
+                 "bias.steps", "bias.stride", "bias.freeze"},
                 [&] { check_kernels(bias, umbrella); });
     config.with({"bias.method", "bias.pace", "bias.draw", "system"}, [&] { check_method(bias, model); });
     config.with({"bias.method", "bias.stiffness", "bias.bins", "bias.from", "bias.to", "system"},

@@ -254,7 +254,7 @@ TEST_CASE("config: every key refuses every wrong type and names itself") {
             case KeyType::number: wrong = {"\"7\"", "true", "[7]", "{ a = 1 }", "inf", "nan"}; break;
             case KeyType::text: wrong = {"1", "true", "[\"x\"]", "{ a = 1 }", "\"\"", "1.5"}; break;
             case KeyType::integers:
-                wrong = {"1.5", "\"7\"", "true", "[]", "[7, 1.5]", "[7, \"x\"]", "[[7]]"};
+                wrong = {"1.5", "\"7\"", "true", "[]", "[8, 1.5]", "[8, \"x\"]", "[[7]]"};
                 break;
             case KeyType::numbers:
                 wrong = {"\"7\"", "true", "[]", "[7, true]", "[7, \"x\"]", "nan", "[inf]", "[[7]]"};
