@@ -235,7 +235,7 @@ class Refusals(Case):
                 ("bias.bins=4", "bias.bins", "8"), ("bias.to=-2.0", "bias.to", "less than"),
                 ("bias.walls=[{variable=2,lower=0.0,stiffness=1.0}]", "bias.walls[0].variable", "count them"),
                 ("bias.walls=[{variable=1,stiffness=1.0}]", "bias.walls", "lower"),
-                ("bias.freeze=1.0", "bias.freeze", "below 1"), ("estimate.method=umbrella_integration", "estimate.method", "[bias]"),
+                ("bias.freeze=1.0", "bias.freeze", "< 1"), ("estimate.method=umbrella_integration", "estimate.method", "[bias]"),
                 ]:
             with self.subTest(change):
                 line = self.refused(WELL, change)
