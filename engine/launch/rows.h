@@ -20,8 +20,11 @@ public:
 
     index rows() const { return rows_; }
     index lanes() const { return lanes_; }
-    // Whether a launch of so many lanes runs them all at once, or as many as ever run so.
-    bool serves(index lanes) const { return rows_ > 0 && (most_ >= lanes || most_ >= kThreads); }
+    // Whether a launch of so many lanes there runs them all at once, or as many as ever run so.
+    bool serves(const Device& device, index lanes) const {
+        if (device.is_cpu()) return rows_ > 0 && lanes_ >= lanes_of(device, rows_, lanes);
+        return rows_ > 0 && (most_ >= lanes || most_ >= kThreads);
+    }
     T* data() { return numbers_.data(); }
 
 private:

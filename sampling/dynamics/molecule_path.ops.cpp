@@ -131,7 +131,7 @@ public:
             copy_to_device(stream, groups_.span(), stars_.data());
             variables_.copy_tables(stream);
         }
-        if (!memory_.serves(args.trajectories))
+        if (!memory_.serves(stream.device(), args.trajectories))
             memory_ = RowMemory<float>(stream.device(),
                                        MoleculePathBody<Portable>::rows_of(tables_->view(), variables_.cvs()),
                                        args.trajectories);

@@ -11,6 +11,7 @@
 
 #include "engine/device/buffer.h"
 #include "engine/device/staging.h"
+#include "engine/launch/rows.h"
 #include "engine/error.h"
 #include "engine/device/thread_pool.h"
 #include "tests/support/devices.h"
@@ -277,6 +278,16 @@ TEST_CASE("launch: every lane once, whatever the number of threads; recorded lik
         }
         launch_axpy(stream, 0.3f, {}, {});
     }
+}
+
+TEST_CASE("rows: memory for one thread does not serve a device with more") {
+    const Device one = Device::cpu(1), four = Device::cpu(4);
+    const RowMemory<float> few(one, 3, 1000), enough(four, 3, 1000);
+    CHECK(few.serves(one, 1000));
+    CHECK(!few.serves(four, 1000));
+    CHECK(enough.serves(one, 1000));
+    CHECK(enough.serves(four, 1000000));  // a thread has one pack at work, however many there are
+    CHECK(!RowMemory<float>().serves(one, 1));
 }
 
 TEST_CASE("thread pool: every task once, on several threads, again and again") {

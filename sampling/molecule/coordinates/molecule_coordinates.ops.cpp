@@ -189,7 +189,7 @@ Matrix<float> MoleculeCoordinates::scratch(Stream& stream, index n) {
 }
 
 RowMemory<float>& MoleculeCoordinates::memory(Stream& stream) {
-    if (!memory_.serves(kPiece))
+    if (!memory_.serves(stream.device(), kPiece))
         memory_ = RowMemory<float>(stream.device(), map_.scratch_rows(), kPiece);
     return memory_;
 }
