@@ -148,6 +148,34 @@ proposals = 16
 """
 
 
+def shared(first, last, bins, **more):
+    keys = {"method": "METHOD", "from": first, "to": last, "bins": bins, "walkers": 64, "equilibrate": 40, "steps": 160,
+            "stride": 20, "pace": 20, **more}
+    return "[bias]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in keys.items())
+
+
+LINE = ('[system]\nvariables = ["x", "y"]\nbeta = 2.0\npotential = "(x^2-1)^2 + 0.5*(y - x)^2"\n'
+        '[cv]\nvariables = ["x"]\n[integrator]\ndt = 5e-3\n' + ESTIMATE)
+PLANE = LINE.replace('variables = ["x"]', 'variables = ["x", "y"]').replace("bins = 12", "bins = [6, 6]")
+TURN = ('[system]\nvariables = ["a", "b"]\nbeta = 1.0\npotential = "cos(a) + 0.5*(b - sin(a))^2"\n'
+        '[cv]\nvariables = [{ formula = "a", period = 6.283185307179586 }]\n[integrator]\ndt = 1e-2\n' + ESTIMATE)
+WALL = '[[bias.walls]]\nvariable = 1\nlower = -1.2\nupper = 1.2\nstiffness = 50.0\n'
+SHARED = (
+    [(m, LINE + shared(-1.5, 1.5, 24, **({} if "abf" in m else {"sigma": 0.2, "biasfactor": 4.0})) + WALL)
+     for m in ("metadynamics", "opes", "opes_explore", "abf", "eabf")] +
+    [(m, LINE + shared(-1.5, 1.5, 24)) for m in ("metadynamics", "opes")] +  # widths from the data
+    [(m, PLANE + shared([-1.5, -1.5], [1.5, 1.5], [10, 10], **({} if "abf" in m else {"sigma": 0.4, "biasfactor": 4.0})))
+     for m in ("metadynamics", "opes", "abf", "eabf")] +
+    [(m, TURN + shared(-3.141592653589793, 3.141592653589793, 24, **({} if "abf" in m else {"sigma": 0.4, "biasfactor": 4.0})))
+     for m in ("metadynamics", "opes", "abf", "eabf")] +
+    [("opes", MOLECULE.split("[cv]")[0] + "[cv]\nvariables = [" + cvs + "]\n[integrator]\ndt = 0.002\nfriction = 10.0\n" +
+      f"[estimate]\nbins = {bins}\nblocks = 8\n" + shared(first, last, grid, walkers=32, sigma=sigma, biasfactor=6.0))
+     for cvs, first, last, grid, sigma, bins in (
+         ('{ name = "phi", kind = "dihedral", atoms = [4, 6, 8, 14] }', -3.141592653589793, 3.141592653589793, 24, 0.4, 6),
+         ('{ name = "d", kind = "distance", atoms = [4, 14] }, { name = "rg", kind = "gyration", atoms = [1, 4, 8, 14] }',
+          [0.2, 0.1], [0.6, 0.5], [12, 12], [0.06, 0.06], [4, 4]))])
+
+
 def plain(value):
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items() if not any(word in k for word in MACHINE)}
@@ -238,6 +266,16 @@ class Runs(Scratch):
         self.assertIn("lifted.h5/healed_000", self.same(cpu, cuda))
         for file in ("generator.safetensors", "lifted.dcd"):
             self.assertEqual((cpu / file).read_bytes(), (cuda / file).read_bytes(), file)
+
+    def test_shared_biases_have_the_bits_of_the_cpu(self):
+        """One and two variables, with and without a period, mirrors and walls; a molecule in both mathematics."""
+        for number, (method, text) in enumerate(SHARED):
+            with self.subTest(f"{number}, {method}"):
+                text = text.replace("METHOD", method)
+                found = self.same(self.go(text, f"cpu{number}", *CPU), self.go(text, f"cuda{number}", *PORTABLE))
+                self.assertIn("bias.csv", found)
+                if "molecule" in text:
+                    self.go(text, f"fast{number}", *FAST)
 
     def test_a_run_goes_on_from_machine_to_machine(self):
         """Stopped on one, resumed on either: the bits of the whole run."""
