@@ -160,6 +160,7 @@ PLANE = LINE.replace('variables = ["x"]', 'variables = ["x", "y"]').replace("bin
 TURN = ('[system]\nvariables = ["a", "b"]\nbeta = 1.0\npotential = "cos(a) + 0.5*(b - sin(a))^2"\n'
         '[cv]\nvariables = [{ formula = "a", period = 6.283185307179586 }]\n[integrator]\ndt = 1e-2\n' + ESTIMATE)
 WALL = '[[bias.walls]]\nvariable = 1\nlower = -1.2\nupper = 1.2\nstiffness = 50.0\n'
+GBN2 = 'implicit_solvent = "gbn2"\nsalt = 0.15\n'
 SHARED = (
     [(m, LINE + shared(-1.5, 1.5, 24, **({} if "abf" in m else {"sigma": 0.2, "biasfactor": 4.0})) + WALL)
      for m in ("metadynamics", "opes", "opes_explore", "abf", "eabf")] +
@@ -168,12 +169,19 @@ SHARED = (
      for m in ("metadynamics", "opes", "abf", "eabf")] +
     [(m, TURN + shared(-3.141592653589793, 3.141592653589793, 24, **({} if "abf" in m else {"sigma": 0.4, "biasfactor": 4.0})))
      for m in ("metadynamics", "opes", "abf", "eabf")] +
-    [("opes", MOLECULE.split("[cv]")[0] + "[cv]\nvariables = [" + cvs + "]\n[integrator]\ndt = 0.002\nfriction = 10.0\n" +
-      f"[estimate]\nbins = {bins}\nblocks = 8\n" + shared(first, last, grid, walkers=32, sigma=sigma, biasfactor=6.0))
-     for cvs, first, last, grid, sigma, bins in (
-         ('{ name = "phi", kind = "dihedral", atoms = [4, 6, 8, 14] }', -3.141592653589793, 3.141592653589793, 24, 0.4, 6),
-         ('{ name = "d", kind = "distance", atoms = [4, 14] }, { name = "rg", kind = "gyration", atoms = [1, 4, 8, 14] }',
-          [0.2, 0.1], [0.6, 0.5], [12, 12], [0.06, 0.06], [4, 4]))])
+    [("opes", MOLECULE.split("[cv]")[0].replace("temperature", solvent + "temperature") + "[cv]\nvariables = [" + cvs +
+      "]\n" + where + "[integrator]\nscheme = " + scheme + "\ndt = 0.001\nfriction = 10.0\n" +
+      f"[estimate]\nbins = {bins}\nblocks = 8\n" +
+      shared(first, last, grid, walkers=32, steps=steps, sigma=sigma, biasfactor=6.0))
+     for solvent, scheme, cvs, where, first, last, grid, sigma, bins, steps in (
+         ("", '"lf_middle"', '{ name = "phi", kind = "dihedral", atoms = [4, 6, 8, 14] }', "", -3.141592653589793,
+          3.141592653589793, 24, 0.4, 6, 160),
+         ("", '"baoab"', '{ name = "d", kind = "distance", atoms = [4, 14] }, { name = "rg", kind = "gyration", atoms = [1, 4, 8, 14] }',
+          "", [0.2, 0.1], [0.6, 0.5], [12, 12], [0.06, 0.06], [4, 4], 160),
+         (GBN2, '"lf_middle"', '{ name = "off", kind = "rmsd", atoms = [1, 4, 6, 8, 14, 16] }, { name = "near", kind = "coordination", '
+          'atoms = [1, 5], others = [15, 18], range = 0.35 }', "", [0.0, 0.0], [0.2, 4.0], [12, 12], [0.03, 0.6], [4, 4], 40),
+         (GBN2, '"lf_middle"', '"cos(phi) + 0.3*theta"', 'where = [{ name = "phi", kind = "dihedral", atoms = [4, 6, 8, 14] }, '
+          '{ name = "theta", kind = "angle", atoms = [4, 6, 8] }]\n', -1.0, 2.0, 24, 0.2, 6, 40))])
 
 
 def plain(value):
@@ -262,10 +270,13 @@ class Runs(Scratch):
                 self.assertLess(np.abs(x - y).max(), 2e-5)
 
     def test_molecules_have_the_bits_of_the_cpu(self):
-        cpu, cuda = self.go(MOLECULE, "molecule", *CPU), self.go(MOLECULE, "molecule_cuda", *PORTABLE)
-        self.assertIn("lifted.h5/healed_000", self.same(cpu, cuda))
-        for file in ("generator.safetensors", "lifted.dcd"):
-            self.assertEqual((cpu / file).read_bytes(), (cuda / file).read_bytes(), file)
+        for number, solvent in enumerate(("", GBN2)):
+            with self.subTest(solvent):
+                text = MOLECULE.replace("temperature", solvent + "temperature", 1)
+                cpu, cuda = self.go(text, f"molecule{number}", *CPU), self.go(text, f"molecule_cuda{number}", *PORTABLE)
+                self.assertIn("lifted.h5/healed_000", self.same(cpu, cuda))
+                for file in ("generator.safetensors", "lifted.dcd"):
+                    self.assertEqual((cpu / file).read_bytes(), (cuda / file).read_bytes(), file)
 
     def test_shared_biases_have_the_bits_of_the_cpu(self):
         """One and two variables, with and without a period, mirrors and walls; a molecule in both mathematics."""
