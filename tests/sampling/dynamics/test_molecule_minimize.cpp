@@ -67,8 +67,13 @@ TEST_CASE("a molecule's way to its minimum is the same on every device") {
     LoadedMolecule solvated = read_molecule(files);
     solvated.molecule.solvent.kappa = 1.3;
     solvated.molecule.restraints.push_back({0, 100.0, {0.1, 0.2, 0.3}});
-    RandomMolecule large(kMostStored + 3, 5, SolventKind::gbn, 0.9);  // whose pairs are not stored
-    for (Atom& atom : large.molecule.atoms) atom.mass = 12;
+    // Whose pairs are not stored, with necks and salt and without.
+    std::vector<RandomMolecule> large{{kMostStored + 3, 5, SolventKind::gbn, 0.9},
+                                      {kMostStored + 3, 5, SolventKind::obc1, 0.0}};
+    for (RandomMolecule& molecule : large)
+        for (Atom& atom : molecule.molecule.atoms) atom.mass = 12;
+    files.solvent.kind = SolventKind::obc2;
+    const LoadedMolecule plain = read_molecule(files);
     StarMolecule stars;  // of every size, pulled away one by one
     for (index atom = 0; atom < StarMolecule::kAtoms; atom += 2)
         stars.molecule.restraints.push_back({atom, 300.0, {1.3, 1.9, -0.8}});
@@ -99,7 +104,8 @@ TEST_CASE("a molecule's way to its minimum is the same on every device") {
     for (const Device& device : test_devices()) {
         same(device, vacuum.molecule, vacuum.position, 20);
         same(device, solvated.molecule, solvated.position, 20);
-        same(device, large.molecule, large.x, 2);
+        same(device, plain.molecule, plain.position, 20);
+        for (const RandomMolecule& molecule : large) same(device, molecule.molecule, molecule.x, 2);
         same(device, stars.molecule, stars.x, 20);
     }
 }
