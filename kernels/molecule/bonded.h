@@ -122,16 +122,19 @@ LANE_FN void torsion_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Ene
         const L scale = i1 * i3;
         const L cosine =
             fnma(c1, c3, dot(vector_at<L>(edges, entry.first), vector_at<L>(edges, entry.last))) * scale;
+        // From the degree on slopes are 0, and products with 0 leave the bits: on CUDA less than a loop, whose index
+        // would send the entry to memory.
         L slope;
-        if constexpr (kHardware<M, L>) {  // products with 0 are less than a loop
-            slope = horner(cosine, entry.slope);
-        } else {
-            slope = number<L>(entry.slope[entry.degree - 1]);
-            for (int32 m = entry.degree - 2; m >= 0; --m) slope = fma(slope, cosine, number<L>(entry.slope[m]));
-        }
+#if defined(__CUDA_ARCH__)
+        slope = horner(cosine, entry.slope);
+#else
+        slope = number<L>(entry.slope[entry.degree - 1]);
+        for (int32 m = entry.degree - 2; m >= 0; --m) slope = fma(slope, cosine, number<L>(entry.slope[m]));
+#endif
         if constexpr (Energies::wanted) {
             L sum = number<L>(0);
-            for (int32 m = entry.degree - 1; m >= 0; --m)
+LANE_UNROLL
+            for (int32 m = kTorsionDegree - 1; m >= 0; --m)
                 sum = fma(sum, cosine, number<L>(entry.slope[m] / static_cast<Scalar<L>>(m + 1)));
             e.term[kTermTorsion] =
                 e.term[kTermTorsion] + fma(sum, cosine, number<L>(entry.constant));

@@ -646,8 +646,11 @@ class TestPages(unittest.TestCase):
                 self.assertIn("</html>", report.page(data.Run(folder)))
 
 
-SMALL = {"": ["umbrella.replicas=16", "umbrella.equilibrate=200", "umbrella.steps=1000",
-              "umbrella.stride=20", "integrator.compile_after=-1.0"],
+SMALL = {"": ["integrator.compile_after=-1.0"],
+         "[umbrella]": ["umbrella.replicas=16", "umbrella.equilibrate=200", "umbrella.steps=1000",
+                        "umbrella.stride=20"],
+         "tempering": ["umbrella.tempering=20"],
+         "[bias]": ["bias.walkers=64", "bias.equilibrate=200", "bias.steps=2000", "bias.stride=100"],
          "[generator]": ["generator.iterations=20", "generator.validate_every=10",
                          "generator.batch=64",
                          "generator.validation_states=100",
