@@ -104,10 +104,9 @@ LANE_UNROLL
     LANE_FN void forces(const Rows& rows, index i, int lanes) const {
         forces_without_energies<M, L>(view, rows);
         const Rows force = rows.from(view.force_row());
-        L pull[kMaxCvs];
+        L xi[kMaxCvs], pull[kMaxCvs];
         if (a.grid.energy) {  // one function of all of them
-            const L first = value_of<L>(0, rows);
-            const L xi[kMaxCvs] = {first, cvs.count > 1 ? value_of<L>(1, rows) : first};
+            for (int32 k = 0; k < cvs.count; ++k) (k == 0 ? xi[0] : xi[1]) = value_of<L>(k, rows);
             grid_pull(a.grid, cvs.count, xi, pull);
         }
         for (int32 k = 0; k < cvs.count; ++k) {
