@@ -21,8 +21,7 @@ struct GatherForcesBody {
     uint64 *count, *sums;
     double *total, *values;  // (row, point)
     LANE_FN void operator()(index j) const {
-        total[j] += static_cast<double>(count[j]) * (1.0 / static_cast<double>(kWalker));
-        count[j] = 0;
+        total[j] += take_walkers(count[j]);
         for (int r = 0; r < rows; ++r) {
             uint64& sum = sums[r * points + j];
             values[r * points + j] += static_cast<double>(static_cast<int64>(sum)) * unit[r];

@@ -13,7 +13,6 @@
 #if !defined(__CUDACC__)
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "engine/at.h"
 #include "engine/files/store.h"
@@ -165,8 +164,7 @@ struct SpringGradientBody {
     uint64 *count, *sums;
     double *total, *values, *gradient;
     LANE_FN void operator()(index j) const {
-        total[j] += static_cast<double>(count[j]) * (1.0 / static_cast<double>(kWalker));
-        count[j] = 0;
+        total[j] += take_walkers(count[j]);
         const double ramp = total[j] < full ? total[j] / full : 1.0;
         for (int k = 0; k < cvs; ++k) {
             const index at = k * points + j;
@@ -251,9 +249,7 @@ public:
         store.put("bias_centers", to_host(stream, Span<const float>(center_.span())));
         for (const auto& [name, sums] : {std::pair("bias_springs", &count_), std::pair("bias_pulls", &pulls_)}) {
             const std::vector<uint64> values = to_host(stream, Span<const uint64>(sums->span()));
-            std::vector<long long> words(values.size());
-            std::memcpy(words.data(), values.data(), sizeof(long long) * words.size());
-            store.put(name, std::move(words));
+            store.put(name, std::vector<long long>(values.begin(), values.end()));
         }
     }
     void load(Stream& stream, const Store& store) override {
@@ -264,8 +260,7 @@ public:
         drawn_ = true;
         for (const auto& [name, sums] : {std::pair("bias_springs", &count_), std::pair("bias_pulls", &pulls_)}) {
             const auto words = store.get<long long>(name, sums->size());
-            std::vector<uint64> values(words.size());
-            std::memcpy(values.data(), words.data(), sizeof(uint64) * values.size());
+            const std::vector<uint64> values(words.begin(), words.end());
             copy_to_device(stream, sums->span(), values.data());
         }
     }

@@ -19,8 +19,7 @@ struct DepositBody {
     uint64* count;
     double *hills, *total;
     LANE_FN void operator()(index j) const {
-        const double walkers = static_cast<double>(count[j]) * (1.0 / static_cast<double>(kWalker));
-        count[j] = 0;
+        const double walkers = take_walkers(count[j]);
         total[j] += walkers;
         hills[j] = fma(height * walkers * ends[j], exp<Portable>(-bias[j] * inverse_delta), hills[j]);
     }

@@ -25,9 +25,8 @@ struct WeighWalkersBody {
     uint64* count;
     double *total, *weights, *squares, *density;
     LANE_FN void operator()(index j) const {
-        const double walkers = static_cast<double>(count[j]) * (1.0 / static_cast<double>(kWalker));
+        const double walkers = take_walkers(count[j]);
         const double weight = reweighted ? exp<Portable>(beta * bias[j]) : 1.0;
-        count[j] = 0;
         total[j] += walkers;
         weights[j] = fma(walkers, weight, weights[j]);
         squares[j] = fma(walkers, weight * weight, squares[j]);

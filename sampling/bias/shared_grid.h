@@ -11,6 +11,13 @@ namespace microlift {
 inline constexpr int kShareBits = 12;  // along each collective variable
 inline constexpr uint64 kWalker = uint64{1} << 2 * kShareBits;
 
+// How many walkers a count stands for; it begins anew.
+LANE_FN double take_walkers(uint64& count) {
+    const double walkers = static_cast<double>(count) * (1.0 / static_cast<double>(kWalker));
+    count = 0;
+    return walkers;
+}
+
 // Adds n walkers xi (K, row) to counts by point. Beyond the ends of a grid nobody is counted.
 void count_walkers(Stream& stream, const GridView& grid, int cvs, Span<const float> xi, index row, index n,
                    Span<uint64> count);

@@ -395,8 +395,7 @@ ClosureEstimate perturbed(const ClosureEstimate& estimate, uint64 seed, uint64 n
 }
 
 double with_difference(double error, double difference, double other_error) {
-    const double noise = kNoiseOfDifference * (error * error + other_error * other_error);
-    return std::sqrt(error * error + std::max(0.0, difference * difference - noise));
+    return std::sqrt(error * error + square_beyond(difference, error * error + other_error * other_error));
 }
 
 BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double tolerance) {

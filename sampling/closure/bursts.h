@@ -2,6 +2,7 @@
 // the full model, at several lags, and from averages over states lifted to values of ξ.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <vector>
@@ -119,6 +120,10 @@ ClosureEstimate perturbed(const ClosureEstimate& estimate, uint64 seed, uint64 n
 // bias. An error that adds it to the noise has a mean z² between 0.72 (no bias) and 1.34 (a bias of
 // 2 to 3 times the noise): with 1 it would be 0.5, with 4 up to 1.9.
 inline constexpr double kNoiseOfDifference = 2.5;
+// The square of what a difference has beyond noise of that mean square: of a bias.
+inline double square_beyond(double difference, double noise_square) {
+    return std::max(0.0, difference * difference - kNoiseOfDifference * noise_square);
+}
 // An error that takes in how far another estimate lies from this one, beyond what errors explain.
 double with_difference(double error, double difference, double other_error);
 

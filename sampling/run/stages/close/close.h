@@ -71,8 +71,7 @@ struct ClosureSourceOf : ClosureFigures {
         }
         const std::vector<Figure> spread = out;  // squares, as yet
         const auto beyond = [&](std::size_t i, double d, bool noisy) {
-            const double noise = noisy ? kNoiseOfDifference * spread[i].error : 0.0;
-            const double square = std::max(0.0, d * d - noise);
+            const double square = square_beyond(d, noisy ? spread[i].error : 0.0);
             return std::isfinite(square) ? std::sqrt(square) : 0.0;
         };
         std::vector<std::array<double, 2>> biases(out.size());  // down, up

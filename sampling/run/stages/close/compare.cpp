@@ -76,8 +76,8 @@ Json ClosureStage::describe(const ClosureFigures& s) const {
             p["simulated"] = steps.mean;
             // What steps do to the answer, which is the quadrature of the same model, adds to what the
             // model leaves out: neither is noise.
-            const double steps_error = with_difference(steps.error, steps.mean - s.times[i].value, 0);
-            const double by_steps = std::sqrt(steps_error * steps_error - steps.error * steps.error);
+            const double by_steps =
+                std::sqrt(square_beyond(steps.mean - s.times[i].value, steps.error * steps.error));
             p["simulated_error"] = std::hypot(steps.error, by_steps + s.times[i].error);
         }
         j["passages"].push_back(p);
