@@ -32,58 +32,93 @@ struct SpringView {
     GridView grid;
     int cvs, reach[2];
     double half[2];     // κ (point's distance)²/(2 kT)
-    double stiffness[2];
+    const double* gauss[2];  // e^{−half m²}, m ≤ reach
     double kt;
     const double* weight;
+};
+
+// Along one variable: the nearest point, and by what a weight is multiplied from one point to the next, but for
+// e^{−half m²} of the m-th.
+struct SpringAxis {
+    int nearest = 0;
+    double up = 0.0, down = 0.0;
 };
 
 // The law of λ given ξ: weights along each variable relative to that of the nearest point.
 struct SpringLaw {
     const SpringView& view;
-    int node[2][2 * kMostReach + 1], count[2];
-    double along[2][2 * kMostReach + 1];
-    double nearest;  // the energy of the nearest point's springs, kT
+    SpringAxis first, second;
 
-    LANE_FN SpringLaw(const SpringView& v, const float* xi, index row, index i) : view(v), nearest(0.0) {
-        for (int k = 0; k < 2; ++k) count[k] = 1, node[k][0] = 0, along[k][0] = 1.0;
-        for (int k = 0; k < v.cvs; ++k) {
-            const int points = v.grid.points[k], reach = v.reach[k];
-            double place = (static_cast<double>(xi[k * row + i]) - static_cast<double>(v.grid.from[k])) *
-                           static_cast<double>(v.grid.inverse_width[k]);
-            if (!(place > -1e6)) place = -1e6;  // NaN, too
-            if (place > 1e6) place = 1e6;
-            double middle = place + 0x1.8p52 - 0x1.8p52;
-            if (!v.grid.periodic[k]) middle = max(min(middle, static_cast<double>(points - 1)), 0.0);
-            const double off = place - middle;
-            nearest += v.half[k] * off * off;
-            count[k] = 0;
-            for (int m = -reach; m <= reach; ++m) {
-                int at = static_cast<int>(middle) + m;
-                if (v.grid.periodic[k]) {
-                    at %= points;
-                    if (at < 0) at += points;
-                } else if (at < 0 || at >= points) {
-                    continue;
-                }
-                const double d = off - static_cast<double>(m);
-                node[k][count[k]] = at;
-                along[k][count[k]++] = exp<Portable>(v.half[k] * (off * off - d * d));
-            }
-        }
+    LANE_FN SpringLaw(const SpringView& v, const float* xi, index row, index i) : view(v) {
+        first = axis(0, xi[i]);
+        if (v.cvs == 2) second = axis(1, xi[row + i]);
     }
-    // Calls visit(point, weight) until it says false.
+    // The energy of the nearest point's springs, kT.
+    LANE_FN double nearest(const float* xi, index row, index i) const {
+        double energy = 0.0;
+        for (int k = 0; k < view.cvs; ++k) {
+            const double off = place(k, xi[k * row + i]).off;
+            energy += view.half[k] * off * off;
+        }
+        return energy;
+    }
+    // Calls visit(point, weight) until it says false: from the nearest point outwards.
     template <class Visit>
     LANE_FN void walk(const Visit& visit) const {
-        for (int a = 0; a < count[0]; ++a)
-            for (int b = 0; b < count[1]; ++b) {
-                const index point = view.cvs == 2 ? index{node[0][a]} * view.grid.points[1] + node[1][b] : node[0][a];
-                if (!visit(point, along[0][a] * along[1][b] * view.weight[point])) return;
-            }
+        along(0, first, [&](int at, double w) {
+            if (view.cvs == 1) return visit(index{at}, w * view.weight[at]);
+            return along(1, second, [&](int other, double v) {
+                const index point = index{at} * view.grid.points[1] + other;
+                return visit(point, w * v * view.weight[point]);
+            });
+        });
     }
     LANE_FN double sum() const {
         double all = 0.0;
         walk([&](index, double w) { return all += w, true; });
         return all;
+    }
+
+private:
+    struct Place {
+        double middle, off;  // of the nearest point, in points, and from there
+    };
+    LANE_FN Place place(int k, float xi) const {
+        double at = (static_cast<double>(xi) - static_cast<double>(view.grid.from[k])) *
+                    static_cast<double>(view.grid.inverse_width[k]);
+        if (!(at > -1e6)) at = -1e6;  // NaN, too
+        if (at > 1e6) at = 1e6;
+        double middle = at + 0x1.8p52 - 0x1.8p52;
+        if (!view.grid.periodic[k]) middle = max(min(middle, static_cast<double>(view.grid.points[k] - 1)), 0.0);
+        return {middle, at - middle};
+    }
+    LANE_FN SpringAxis axis(int k, float xi) const {
+        const Place at = place(k, xi);
+        // Of these two one is above 1. Beyond an end it is so for points that are not there.
+        const double slope = 2.0 * view.half[k] * at.off;
+        return {static_cast<int>(at.middle), exp<Portable>(slope), exp<Portable>(-slope)};
+    }
+    template <class Visit>
+    LANE_FN bool along(int k, const SpringAxis& a, const Visit& visit) const {
+        return visit(node(k, a.nearest), 1.0) && outwards(k, a.nearest, 1, a.up, visit) &&
+               outwards(k, a.nearest, -1, a.down, visit);
+    }
+    template <class Visit>
+    LANE_FN bool outwards(int k, int nearest_point, int way, double factor, const Visit& visit) const {
+        double power = 1.0;
+        for (int m = 1; m <= view.reach[k]; ++m) {
+            const int at = node(k, nearest_point + way * m);
+            if (at < 0 || at >= view.grid.points[k]) break;
+            power = power * factor;
+            if (!visit(at, power * view.gauss[k][m])) return false;
+        }
+        return true;
+    }
+    // Round the period where there is one.
+    LANE_FN int node(int k, int at) const {
+        if (!view.grid.periodic[k]) return at;
+        const int points = view.grid.points[k], left = at % points;
+        return left < 0 ? left + points : left;
     }
 };
 
@@ -122,7 +157,8 @@ struct SpringEnergyBody {
     float* out;
     LANE_FN void operator()(index i) const {
         const SpringLaw law(springs, xi, row, i);
-        out[i] = static_cast<float>(springs.kt * (law.nearest - log<Portable>(law.sum())));
+        const double log_sum = log<Portable>(law.sum());
+        out[i] = static_cast<float>(springs.kt * (law.nearest(xi, row, i) - log_sum));
     }
 };
 
@@ -219,7 +255,11 @@ public:
                                     ? std::min(reach, static_cast<int>(options_.axes.points[at(k)] - 1) / 2)
                                     : reach;
             springs_.half[k] = 0.5 * kappa * h * h / options_.kt;
-            springs_.stiffness[k] = kappa;
+            std::vector<double> gauss;
+            for (int m = 0; m <= springs_.reach[k]; ++m) gauss.push_back(exp<Portable>(-springs_.half[k] * m * m));
+            gauss_[k] = Buffer<double>(stream.device(), std::ssize(gauss));
+            copy_to_device(stream_, gauss_[k].span(), gauss.data());
+            springs_.gauss[k] = gauss_[k].data();
             if (options_.axes.periodic[at(k)])
                 periods_.period[k] = static_cast<float>(options_.axes.to[at(k)] - options_.axes.from[at(k)]);
         }
@@ -299,7 +339,7 @@ private:
     SpringView springs_{};
     CvPeriods periods_;
     bool drawn_ = false;
-    Buffer<double> values_, gradient_, weight_, least_, scratch_;
+    Buffer<double> values_, gradient_, weight_, least_, scratch_, gauss_[kMaxCvs];
     Buffer<uint64> pulls_;
     Buffer<float> center_;
 };
