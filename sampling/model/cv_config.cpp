@@ -4,7 +4,6 @@
 #include <filesystem>
 
 #include "engine/config/section.h"
-#include "sampling/formula/formula.h"
 #include "sampling/formula/substitute.h"
 #include "sampling/model/cv_geometry.h"
 #include "sampling/model/model.h"
@@ -149,6 +148,26 @@ public:
     explicit NamedQuantities(Symbols symbols) : symbols_(std::move(symbols)) {}
 
     void add(const CvVariable& variable) { known_.push_back(variable); }
+    // What is wrong with a quantity is told once, not in each formula that names it.
+    void add_unknown(const std::string& name) {
+        if (name.empty() || find(name)) return;
+        CvVariable stand_in;
+        stand_in.kind = "formula";
+        stand_in.name = name;
+        stand_in.formula = stand_in.text = "1";
+        known_.push_back(stand_in);
+    }
+    // KeyError of `entry` for a formula that is none.
+    void check(const std::string& entry, const std::string& formula) const {
+        Symbols all = symbols_;
+        for (const CvVariable& other : known_) all.variables.push_back(other.name);
+        try {
+            Expressions graph;
+            (void)parse_formula(graph, formula, all);
+        } catch (const FormulaError& error) {
+            throw of_formula(error.with_key(entry));
+        }
+    }
     // Of cv.where: KeyError for a name that is none, or that is taken.
     void add_named(const CvVariable& variable) {
         Symbols all = symbols_;
@@ -253,13 +272,21 @@ public:
                 try {
                     resolve(path, k, variables[k]);
                 } catch (const KeyError& error) {
-                    throw KeyError(entry, error.wrong(), error.right());
+                    known_.add_unknown(variables[k].name);
+                    throw KeyError(entry, of(path, error.wrong()), error.right());
                 }
             });
         }
     }
 
 private:
+    // What is wrong with an entry is said of the list that it stands in.
+    static std::string of(const std::string& path, std::string wrong) {
+        const std::string_view usual = "cv.variables[]";
+        if (const auto at = wrong.find(usual); at != std::string::npos) wrong.replace(at, usual.size(), path + "[]");
+        return wrong;
+    }
+
     void resolve(const std::string& path, std::size_t k, CvVariable& variable) {
         read_reference_file(config_, model_, path, k, variable);
         const bool named = path == "cv.where";
@@ -268,6 +295,8 @@ private:
                            "give it one, by which formulas of collective variables know it");
         resolve_cv(model_, variable);
         if (variable.kind == "formula") {
+            // Formulas of variables are judged with all the others that a model has.
+            if (named) known_.check(path + "[" + std::to_string(k) + "]", variable.formula);
             known_.expand(variable);
             check_invariant(model_, variable);
         }
@@ -283,6 +312,17 @@ private:
 };
 
 }  // namespace
+
+KeyError of_formula(const FormulaError& error) {
+    const std::string name = error.key().starts_with("cv[") ? "cv.variables" + error.key().substr(2)
+                                                            : error.key();
+    const std::string where = error.column() > 0
+                                  ? "at character " + std::to_string(error.column()) +
+                                        " of the formula"
+                                  : "in the formula";
+    return KeyError(name, "key '" + name + "': " + where + ": " + error.message(),
+                    "correct the formula");
+}
 
 CvConfig read_cv(Config& config, const ModelConfig& model) {
     CvConfig cv;

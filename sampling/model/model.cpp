@@ -14,27 +14,12 @@
 #include "sampling/dynamics/path_kernel.h"
 #include "sampling/dynamics/systems.h"
 #include "sampling/formula/mobility.h"
+#include "sampling/model/cv_config.h"
 #include "sampling/model/molecule_variable.h"
 #include "sampling/molecule/coordinates/molecule_coordinates.h"
 #include "sampling/molecule/files/read_molecule.h"
 
 namespace microlift {
-
-namespace {
-
-// The error of a formula as one of its key. FormulaError says "system.drift[0]" or "cv[0]".
-KeyError of_formula(const FormulaError& error) {
-    const std::string name = error.key().starts_with("cv[") ? "cv.variables" + error.key().substr(2)
-                                                            : error.key();
-    const std::string where = error.column() > 0
-                                  ? "at character " + std::to_string(error.column()) +
-                                        " of the formula"
-                                  : "in the formula";
-    return KeyError(name, "key '" + name + "': " + where + ": " + error.message(),
-                    "correct the formula");
-}
-
-}  // namespace
 
 Symbols symbols_of(const SystemConfig& system) {
     return {system.is_formula() ? system.variables : find_system(system.name).variables,

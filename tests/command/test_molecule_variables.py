@@ -243,6 +243,9 @@ class MoleculeVariables(ButaneScratch):
         self.refused("has no name", "cv.where=[{kind='distance', atoms=[0,1]}]")
         self.refused("cannot be the name of", "cv.where=[{name='a b', kind='distance', atoms=[0,1]}]")
         self.refused("used twice", "cv.where=[{name='x0', kind='distance', atoms=[0,1]}]")
+        self.refused("key 'cv.where[1]': at character 5 of the formula: unknown name 'q'",
+                     "cv.where=[{name='r', kind='distance', atoms=[0,1]}, {name='s', formula='r + q'}]")
+        self.refused("key 'cv.where[].formula' is missing", "cv.where=[{name='r'}]")
         self.refused("does not go with kind", "cv.variables=[{kind='distance', atoms=[0,1], reference=[1,2,3]}]")
         self.refused("has 3 numbers, for 2 atoms", "cv.variables=[{kind='rmsd', atoms=[0,1], reference=[1,2,3]}]")
         self.refused("cannot read", "cv.variables=[{kind='rmsd', atoms=[0,1], reference='none.pdb'}]")
