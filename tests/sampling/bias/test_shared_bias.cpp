@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <random>
 
 #include "engine/files/store.h"
 #include "kernels/random/streams.h"
@@ -146,6 +147,60 @@ TEST_CASE("shared bias: gradients become the function that they are of") {
         // The trapezoid's h²/12 of the gradient's change: 0.07²/12 · 2 and 0.05²/12 · 6.
         CHECK(worst < 0.07 * 0.07 / 6 + 0.05 * 0.05 / 2);
     }
+}
+
+TEST_CASE("shared bias: integrated gradients solve the normal equations") {
+    for (const Device& device : test_devices())
+        for (const bool first : {false, true})
+            for (const bool second : {false, true})
+                for (const int cvs : {1, 2}) {
+                    Stream stream(device);
+                    GridAxes axes = line(0, 3, 37, first);
+                    axes.cvs = cvs;
+                    if (cvs == 2) axes.from[1] = -1, axes.to[1] = 1, axes.points[1] = 22, axes.periodic[1] = second;
+                    const index n = axes.size(), columns = cvs == 2 ? 22 : 1;
+                    std::vector<double> gradient;
+                    std::mt19937 random(7);
+                    for (index j = 0; j < cvs * n; ++j) gradient.push_back(std::normal_distribution<>()(random));
+                    Buffer<double> g = on(stream, gradient), phi(device, n);
+                    GradientIntegral(stream, axes).solve(stream, g.span(), phi.span());
+                    const std::vector<double> f = to_host(stream, Span<const double>(phi.span()));
+                    double mean = 0, worst = 0;
+                    for (index j = 0; j < n; ++j) {
+                        mean += f[static_cast<std::size_t>(j)];
+                        double residual = 0;  // of ∂/∂φ_j of the sum of squares
+                        for (int k = 0; k < cvs; ++k) {
+                            const index stride = k == 0 ? columns : 1, points = axes.points[static_cast<std::size_t>(k)];
+                            const index i = j / stride % points;
+                            const double h = axes.spacing(k);
+                            for (const index way : {index{-1}, index{1}}) {
+                                index other = i + way;
+                                if (axes.periodic[static_cast<std::size_t>(k)]) other = (other + points) % points;
+                                if (other < 0 || other >= points) continue;
+                                const auto o = static_cast<std::size_t>(j + (other - i) * stride);
+                                const double force = 0.5 * h * (gradient[static_cast<std::size_t>(k * n + j)] +
+                                                                gradient[static_cast<std::size_t>(k * n) + o]);
+                                residual += (f[static_cast<std::size_t>(j)] - f[o] + static_cast<double>(way) * force) / (h * h);
+                            }
+                        }
+                        worst = std::max(worst, std::fabs(residual));
+                    }
+                    // Gradients are of order 1, over steps of 0.08: residuals of order 10 without a solution.
+                    CHECK(worst < 1e-10);
+                    CHECK(std::fabs(mean / static_cast<double>(n)) < 1e-13);
+                }
+}
+
+TEST_CASE("shared bias: how often a mean force is integrated") {
+    index times = 0, before = 0;
+    for (index update = 1; update <= 100000; ++update)
+        if (integrates(update)) {
+            CHECK(update - before <= 1 + before / 64);
+            before = update;
+            ++times;
+        }
+    CHECK(times < 64 + 64 * 9);  // ln(100000/64) = 7.4
+    CHECK(integrates(1));
 }
 
 namespace {
