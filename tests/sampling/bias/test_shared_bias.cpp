@@ -299,6 +299,48 @@ TEST_CASE("shared bias: an interruption and the number of threads leave the bits
     }
 }
 
+TEST_CASE("shared bias: a ladder of temperatures learns its weights from energies") {
+    // Of two harmonic variables the energy has the law e^{−V/kT}/kT, and β F − β₀ F₀ = ln β/β₀.
+    const index n = 1 << 16;
+    const double kt = 0.5;
+    const std::vector<double> hotter{0.6, 0.75};
+    std::vector<float> energies;
+    for (index t = 0; t < n; ++t)
+        energies.push_back(static_cast<float>(-kt * std::log((static_cast<double>(t) + 0.5) / static_cast<double>(n))));
+    std::vector<double> on_cpu;
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        AdaptiveOptions options;
+        options.axes = line(0, 8, 401, false);
+        options.kt = kt;
+        options.pace = 1, options.start = 0, options.end = 4, options.frames = 2;
+        options.temperatures = hotter;
+        BiasSetup setup;
+        setup.trajectories = n;
+        setup.options = options;
+        std::unique_ptr<AdaptiveBias> bias(
+            dynamic_cast<AdaptiveBias*>(make_bias_method("tempering", stream, setup).release()));
+        PathSetup path;
+        path.dt = 1e-3, path.beta = 1 / kt, path.bias = bias->kind();
+        Ensemble ensemble(stream, make_formula_path_kernel(formula("(x^2-1)^2", 1 / kt), path), n, 3, kStreamNoise);
+        bias->begin(ensemble);
+        Buffer<float> xi(device, n);
+        copy_to_device(stream, xi.span(), energies.data());
+        ensemble.advance(1);
+        bias->step(ensemble, xi.span());
+        const std::vector<double> found = bias->bias();
+        for (std::size_t j = 0; j < found.size(); ++j) {
+            const double v = 0.02 * static_cast<double>(j);
+            double sum = 1;
+            for (const double higher : hotter) sum += kt / higher * std::exp(-(1 / higher - 1 / kt) * v);
+            // The grid's 0.02 and the missing tail beyond ln n kT: a part in a thousand of the weights.
+            CHECK(std::fabs(found[j] + kt * std::log(sum / 3)) < 4e-3 * kt);
+        }
+        if (on_cpu.empty()) on_cpu = found;
+        CHECK(found == on_cpu);
+    }
+}
+
 TEST_CASE("shared bias: hills add up to the bias") {
     const MadeBias made = made_by("metadynamics", Device::cpu(2));
     const std::size_t points = made.at.size();
