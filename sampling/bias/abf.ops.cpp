@@ -108,6 +108,7 @@ private:
         sum_over_walkers(stream_, view_, setup_.cvs, xi, n, n, drift_.span(), rows_, unit_.span(), forces_.span());
         launch_abf(stream_, m,
                    GatherForcesBody{rows_, m, unit_.data(), count_.data(), forces_.data(), total_.data(), values_.data()});
+        if (!integrates_at(static_cast<index>(ensemble.step()))) return;
         const GridAxes& axes = options_.axes;
         AbfGradientBody body{setup_.cvs, {static_cast<int>(axes.points[0]), 1}, {axes.periodic[0], axes.periodic[1]},
                              {axes.spacing(0), 1}, options_.kt, options_.full_samples, total_.data(), values_.data(),

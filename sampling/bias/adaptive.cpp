@@ -6,6 +6,7 @@
 #include "engine/at.h"
 #include "engine/files/store.h"
 #include "sampling/bias/energy.h"
+#include "sampling/bias/mean_force.h"
 
 namespace microlift {
 
@@ -55,7 +56,11 @@ AdaptiveBias::AdaptiveBias(Stream& stream, const BiasSetup& setup)
     publish_bias(stream_, bias_.span(), wall_.span(), energy_.span());
 }
 
-void AdaptiveBias::begin(Ensemble& ensemble) { ensemble.set_grid(view_); }
+void AdaptiveBias::begin(Ensemble& ensemble) {
+    fill_zero(stream_, ensemble.center());  // no walker has a parabola
+    fill_zero(stream_, ensemble.stiffness());
+    ensemble.set_grid(view_);
+}
 
 void AdaptiveBias::set_sigma(const std::array<double, kMaxCvs>& sigma) {
     sigma_ = sigma;
@@ -108,6 +113,10 @@ void AdaptiveBias::step(Ensemble& ensemble, Span<const float> xi) {
         }
     }
     draw(ensemble, xi);
+}
+
+bool AdaptiveBias::integrates_at(index step) const {
+    return step + options_.pace > options_.end || integrates(step / options_.pace - options_.start / options_.pace);
 }
 
 void AdaptiveBias::keep_frame(index step) {

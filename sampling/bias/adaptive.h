@@ -23,6 +23,7 @@ struct AdaptiveOptions {
     double height = 1, biasfactor = 10;   // metadynamics; OPES has the second, too
     double barrier = 40;                  // OPES
     double full_samples = 200;            // ABF: in a bin, before all of the force acts
+    std::vector<double> temperatures;     // tempering: kT of those above the system's own
     std::array<double, kMaxCvs> spring{}; // eABF: stiffness, energy/ξ²
     index draw = 1;                       // eABF: steps between draws of what springs pull to
     // ABF: effective drift (K) and diffusion (K(K+1)/2) of states, as Model::closure.
@@ -54,6 +55,8 @@ public:
     const AdaptiveOptions& options() const { return options_; }
     // What the bias tends to is −share · F.
     virtual double share() const { return 1 - 1 / options_.biasfactor; }
+    // False where it tends to something else: of an expanded ensemble.
+    virtual bool follows_profile() const { return true; }
     // By point of the grid: the bias without walls, and how many walkers were counted there.
     std::vector<double> bias() const { return to_host(stream_, Span<const double>(bias_.span())); }
     std::vector<double> counts() const { return to_host(stream_, Span<const double>(total_.span())); }
@@ -71,6 +74,7 @@ protected:
     // The sums that frames and checkpoints keep beside bias_ and total_.
     virtual std::vector<Span<double>> sums() { return {}; }
     bool frozen() const { return frozen_; }
+    bool integrates_at(index step) const;  // of methods that integrate a mean force
     // Smooths `in` with the kernels `weight` of every axis.
     void smooth(Span<const double> in, Span<double> out);
     void set_kernels(bool normal);  // of the widths on the device
@@ -105,5 +109,6 @@ std::unique_ptr<BiasMethod> make_opes(Stream& stream, const BiasSetup& setup);
 std::unique_ptr<BiasMethod> make_opes_explore(Stream& stream, const BiasSetup& setup);
 std::unique_ptr<BiasMethod> make_abf(Stream& stream, const BiasSetup& setup);
 std::unique_ptr<BiasMethod> make_eabf(Stream& stream, const BiasSetup& setup);
+std::unique_ptr<BiasMethod> make_expanded(Stream& stream, const BiasSetup& setup);
 
 }  // namespace microlift

@@ -1,6 +1,7 @@
 #include "sampling/bias/bias_config.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "engine/at.h"
@@ -54,6 +55,10 @@ const Section<BiasConfig> bias_section{"bias", {
     key(&BiasConfig::freeze, "freeze", 0.5,
         "share of the steps after which the bias is frozen; from then on samples are stored")
         .above(0).below(1),
+    key(&BiasConfig::target_error, "target_error", 0.0,
+        "standard error of the free energy, root mean square over its bins, at which sampling under the frozen bias "
+        "ends before all steps are taken; it is looked at whenever there is a quarter more; 0: never")
+        .from(0).unit("energy"),
     key(&BiasConfig::height, "height", 1.0,
         "metadynamics: energy that all walkers together deposit at an update, before it is tempered").above(0)
         .unit("energy"),
@@ -69,6 +74,9 @@ const Section<BiasConfig> bias_section{"bias", {
         "ABF, eABF: samples in a bin before the full force acts").from(1).to(1e12),
     key(&BiasConfig::stiffness, "stiffness", {0.0},
         "eABF: of the spring between xi and what is biased; 0: as wide as two bins").from(0).unit("energy/xi^2"),
+    optional(&BiasConfig::temperatures, "temperatures", "[1.5, 2.0, 3.0]",
+             "tempering: rising values of kT above the system's own; the collective variable is the potential").above(0)
+        .unit("energy"),
     key(&BiasConfig::draw, "draw", 10, "eABF: steps between draws of what is biased, given xi").from(1).to(kMostSteps),
 }};
 
@@ -187,6 +195,40 @@ void check_method(const BiasConfig& bias, const ModelConfig& model) {
                        "give a number of steps that divides it");
 }
 
+std::string without_blanks(std::string text) {
+    std::erase_if(text, [](unsigned char c) { return std::isspace(c); });
+    return text;
+}
+
+// The ladder's bias is a function of the potential alone.
+void check_ladder(const BiasConfig& bias, const ModelConfig& model, double kt) {
+    if (bias.method != "tempering") {
+        if (!bias.temperatures.empty())
+            throw KeyError("bias.temperatures", "key 'bias.temperatures' is of the method \"tempering\", not of \"" +
+                                                    bias.method + "\"",
+                           "leave it out");
+        return;
+    }
+    if (model.molecule || model.system.potential.empty() || model.cv.count() != 1 ||
+        without_blanks(model.cv.variables[0].formula) != without_blanks(model.system.potential))
+        throw KeyError("bias.method",
+                       "key 'bias.method' is \"tempering\", whose one collective variable is the potential of a system of "
+                       "formulas",
+                       "write the formula of 'system.potential' as 'cv.variables', or choose another method");
+    double last = kt;
+    for (const double higher : bias.temperatures) {
+        if (!(higher > last))
+            throw KeyError("bias.temperatures",
+                           "'bias.temperatures' does not rise from the system's kT = " + toml_number(kt) + ": " +
+                               toml_number(higher) + " follows " + toml_number(last),
+                           "give values above the system's, the lowest first");
+        last = higher;
+    }
+    if (bias.temperatures.empty())
+        throw KeyError("bias.temperatures", "key 'bias.temperatures' is empty, and \"tempering\" is of more than one",
+                       "give values of kT above the system's");
+}
+
 void check_springs(const BiasConfig& bias, const UmbrellaConfig& umbrella, double kt) {
     for (std::size_t k = 0; k < bias.stiffness.size() && bias.method == "eabf"; ++k) {
         const double h = spacing(bias, umbrella, k);
@@ -244,6 +286,8 @@ BiasConfig read_bias(Config& config, ModelConfig& model, UmbrellaConfig& umbrell
                  "bias.steps", "bias.stride", "bias.freeze"},
                 [&] { check_kernels(bias, umbrella); });
     config.with({"bias.method", "bias.pace", "bias.draw", "system"}, [&] { check_method(bias, model); });
+    config.with({"bias.method", "bias.temperatures", "system", "cv.variables"},
+                [&] { check_ladder(bias, model, 1 / model.system.beta.value_or(1)); });
     config.with({"bias.method", "bias.stiffness", "bias.bins", "bias.from", "bias.to", "system"},
                 [&] { check_springs(bias, umbrella, 1 / model.system.beta.value_or(1)); });
     config.with({"bias.biasfactor"}, [&] {
@@ -313,6 +357,7 @@ AdaptiveOptions adaptive_options(const BiasConfig& bias, const UmbrellaConfig& u
     o.biasfactor = bias.biasfactor > 0 ? bias.biasfactor : bias.method == "metadynamics" ? 10 : o.barrier / kt;
     o.full_samples = bias.full_samples;
     o.draw = bias.draw;
+    o.temperatures = bias.temperatures;
     return o;
 }
 

@@ -26,8 +26,10 @@ struct BiasConfig {
     std::vector<index> bins;
     index pace = 0;
     double freeze = 0;  // share of the steps
+    double target_error = 0;  // of the free energy; 0: all steps are taken
     double height = 0, biasfactor = 0, barrier = 0, full_samples = 0;
     std::vector<double> sigma, stiffness;
+    std::vector<double> temperatures;  // kT
     index draw = 0;
     std::vector<WallConfig> walls;
     bool plumed = false;  // whether to write COLVAR and HILLS

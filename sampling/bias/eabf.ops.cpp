@@ -273,10 +273,14 @@ public:
     double share() const override { return 1; }
     index period() const override { return options_.draw; }
     void begin(Ensemble& ensemble) override {
-        const index n = setup_.trajectories;
+        const index n = ensemble.size();
         for (int k = 0; k < setup_.cvs; ++k) {
             const std::vector<float> stiffness(at(n), static_cast<float>(options_.spring[at(k)]));
             copy_to_device(stream_, ensemble.stiffness().subspan(k * n, n), stiffness.data());
+        }
+        if (center_.size() != setup_.cvs * n) {  // others than those that made the bias
+            center_ = Buffer<float>(stream_.device(), setup_.cvs * n);
+            drawn_ = false;
         }
         if (drawn_) copy(stream_, ensemble.center(), Span<const float>(center_.span()));
     }
@@ -296,7 +300,12 @@ public:
         AdaptiveBias::load(stream, store);
         find_weights();
         if (!store.has("bias_centers")) return;
-        copy_to_device(stream, center_.span(), store.get<float>("bias_centers", center_.size()).data());
+        const auto centers = store.get<float>("bias_centers");
+        if (centers.size() % at(setup_.cvs) != 0)
+            throw InputError("checkpoint.h5: what springs are bound to does not go with this configuration; begin anew "
+                             "with --force");
+        center_ = Buffer<float>(stream_.device(), std::ssize(centers));
+        copy_to_device(stream, center_.span(), centers.data());
         drawn_ = true;
         for (const auto& [name, sums] : {std::pair("bias_springs", &count_), std::pair("bias_pulls", &pulls_)}) {
             const auto words = store.get<long long>(name, sums->size());
@@ -306,22 +315,23 @@ public:
     }
 
 private:
-    void update(Ensemble&, Span<const float>) override {
+    void update(Ensemble& ensemble, Span<const float>) override {
         SpringGradientBody body{setup_.cvs, points(), options_.full_samples, {}, count_.data(), pulls_.data(),
                                 total_.data(), values_.data(), gradient_.data()};
         for (int k = 0; k < setup_.cvs; ++k)
             body.unit[k] = options_.spring[at(k)] * options_.axes.spacing(k) * SumSpringsBody::unit();
         launch_eabf(stream_, points(), body);
+        if (!integrates_at(static_cast<index>(ensemble.step()))) return;
         integral_.solve(stream_, gradient_.span(), bias_.span());
         find_weights();
     }
     void draw(Ensemble& ensemble, Span<const float> xi) override {
-        const index n = setup_.trajectories;
+        const index n = ensemble.size();
         const auto step = static_cast<index>(ensemble.step());
         if (!frozen() && drawn_ && step > options_.start)
             launch_eabf(stream_, n, SumSpringsBody{springs_, periods_, xi.data, center_.data(), n, points(), count_.data(),
                                                    pulls_.data()});
-        launch_eabf(stream_, n, DrawSpringsBody{springs_, setup_.seed, static_cast<uint64>(step), xi.data, n,
+        launch_eabf(stream_, n, DrawSpringsBody{springs_, ensemble.seed(), static_cast<uint64>(step), xi.data, n,
                                                 center_.data()});
         copy(stream_, ensemble.center(), Span<const float>(center_.span()));
         drawn_ = true;

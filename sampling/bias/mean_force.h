@@ -14,9 +14,14 @@ public:
 
 private:
     GridAxes axes_;
-    // Of the Laplacian of each axis: eigenvectors (mode, point) and eigenvalues.
-    Buffer<double> modes_[kMaxCvs], values_[kMaxCvs];
+    // Of two variables: eigenvectors of each axis' Laplacian, as the products of solve() read them, and eigenvalues.
+    Buffer<double> first_, first_back_, second_, second_back_, values_[kMaxCvs];
+    index columns_ = 1;  // of rows, with what fills the last pack of lanes
     Buffer<double> work_[2];
 };
+
+// Whether the mean force is integrated anew after so many updates of it: after each while there are few, then whenever
+// there is a 64th more.
+bool integrates(index update);
 
 }  // namespace microlift

@@ -16,6 +16,7 @@ const std::vector<BiasMethodEntry>& bias_methods() {
         {"opes_explore", "that of the density under the bias", make_opes_explore, true},
         {"abf", "the negative of the mean force along the collective variables", make_abf, true},
         {"eabf", "the same of what springs bind to them", make_eabf, true},
+        {"tempering", "temperatures of a ladder at once, by the potential energy", make_expanded, true},
     };
     return methods;
 }

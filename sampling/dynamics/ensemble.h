@@ -21,6 +21,7 @@ public:
 
     index size() const { return n_; }
     uint64 step() const { return step_; }
+    uint64 seed() const { return seed_; }
     double force_evaluations() const { return force_evaluations_; }
     const PathKernel& kernel() const { return *kernel_; }
 

@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "kernels/random/streams.h"
-#include "sampling/lift/lifted_moves_kernels.h"
 #include "sampling/lift/proposal_kernels.h"
 
 namespace microlift {
@@ -33,6 +32,19 @@ MixtureView view(const Buffer<float>& points, const Buffer<float>& scale, const 
             static_cast<int>(list.size())};
 }
 
+PlaceGrid grid_of(const GridAxes& axes) {
+    PlaceGrid grid;
+    grid.cvs = axes.cvs;
+    for (int k = 0; k < axes.cvs; ++k) {
+        const auto i = static_cast<std::size_t>(k);
+        grid.points[k] = static_cast<int>(axes.points[i]);
+        grid.from[k] = static_cast<float>(axes.from[i]);
+        grid.inverse_width[k] = static_cast<float>(1 / axes.spacing(k));
+        grid.periodic[k] = axes.periodic[i];
+    }
+    return grid;
+}
+
 }  // namespace
 
 bool LiftedMoves::possible(const Model& model) {
@@ -48,6 +60,7 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
     const Device& device = stream.device();
     if (proposals_refusal(model, lifter.generator()).empty())
         proposer_ = std::make_unique<Proposer>(stream, model, lifter.generator());
+    if (config.bias != nullptr) places_ = grid_of(config.places);
     const index M = config.points, n = windows_ * M;
     const auto K = static_cast<std::size_t>(model.n_cvs());
     const auto N = static_cast<std::size_t>(n), W = centers.size();
@@ -129,14 +142,15 @@ LiftedMoves::LiftedMoves(Stream& stream, const Model& model, Lifter& lifter,
 
 void LiftedMoves::energies(Span<const float> x, index n, Span<float> v, Span<float> xi) {
     model_.energies(stream_, x, n, n, v);
-    if (!coordinates()) model_.evaluate_cvs(stream_, x, n, n, xi, n);
+    if (xi.size > 0) model_.evaluate_cvs(stream_, x, n, n, xi, n);
 }
 
 void LiftedMoves::attempt(Ensemble& ensemble, index replicas, uint64 attempt,
                           Span<uint64> counters) {
     const index n = ensemble.size();
     const int dim = model_.dim(), K = model_.n_cvs();
-    if (n != windows_ * replicas)
+    const bool shared = config_.bias != nullptr;
+    if (!shared && n != windows_ * replicas)
         throw InputError("jumps: the ensemble has another number of trajectories");
     if (proposal_.size() != dim * n) proposal_ = Buffer<float>(stream_.device(), dim * n);
     if (proposer_ && attempt % kExactEvery == kExactEvery - 1) {
@@ -147,22 +161,25 @@ void LiftedMoves::attempt(Ensemble& ensemble, index replicas, uint64 attempt,
     if (log_q_.size() != 2 * n) {
         log_q_ = Buffer<float>(stream_.device(), 2 * n);
         // The CV program writes its gradients behind the values.
-        if (!coordinates()) xi_ = Buffer<float>(stream_.device(), (2 * K + K * dim) * n);
+        if (shared || !coordinates()) xi_ = Buffer<float>(stream_.device(), (2 * K + K * dim) * n);
+        if (shared) u_ = Buffer<float>(stream_.device(), 2 * n);
     }
+    const auto xi = [&](index from) {
+        return xi_.size() == 0 ? Span<float>{} : xi_.span().subspan(from, (K + K * dim) * n);
+    };
+    energies(ensemble.x(), n, v_.span().subspan(0, n), xi(0));
     const MixtureView mixture = view(points_, scale_, width_, free_list_, config_.points);
     propose_lifted(stream_, n,
                    LiftedProposalBody{mixture, ensemble.x().data, proposal_.data(), log_q_.data(),
-                                      dim, n, replicas, config_.seed, attempt});
-    const auto xi = [&](index from) {
-        return coordinates() ? Span<float>{} : xi_.span().subspan(from, (K + K * dim) * n);
-    };
-    energies(ensemble.x(), n, v_.span().subspan(0, n), xi(0));
+                                      dim, n, replicas, config_.seed, attempt, places_, xi_.data()});
     energies(proposal_.span(), n, v_.span().subspan(n, n), xi(K * n));
+    for (index end = 0; shared && end < 2; ++end)
+        config_.bias->energy(stream_, xi_.span().subspan(end * K * n, K * n), n, n, u_.span().subspan(end * n, n));
     accept_lifted(stream_, n,
                    LiftedAcceptBody{mixture, ensemble.windows(), proposal_.data(), log_q_.data(), v_.data(),
-                                    coordinates() ? nullptr : xi_.data(), ensemble.x().data,
-                                    static_cast<float>(model_.formulas().beta), K, n,
-                                    config_.seed, attempt, counters.data});
+                                    xi_.size() > 0 ? xi_.data() : nullptr, shared ? u_.data() : nullptr,
+                                    ensemble.x().data, static_cast<float>(model_.formulas().beta), K, n,
+                                    config_.seed, attempt, counters.data, places_});
 }
 
 void LiftedMoves::attempt_exact(Ensemble& ensemble, uint64 attempt, Span<uint64> counters) {

@@ -15,6 +15,8 @@
 
 #include <memory>
 
+#include "sampling/bias/table.h"
+#include "sampling/lift/lifted_moves_kernels.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/lift/proposals.h"
 
@@ -26,6 +28,10 @@ struct LiftedMovesConfig {
     std::array<double, kMaxCvs> from{}, to{};    // range that ξ is kept to
     std::array<bool, kMaxCvs> round{};           // all round a period it needs none
     uint64 seed = 1;
+    // One bias for all trajectories, which may be anywhere along ξ: the centres then lie on this grid. Null: each
+    // stays in its window, and has the ensemble's parabola.
+    const BiasMethod* bias = nullptr;
+    GridAxes places;
 };
 
 class LiftedMoves {
@@ -42,7 +48,8 @@ public:
                 const std::vector<std::array<double, kMaxCvs>>& centers,
                 const LiftedMovesConfig& config);
 
-    // Every trajectory of the ensemble, `replicas` for each centre, tries one jump; velocities stay.
+    // Every trajectory of the ensemble, `replicas` for each centre unless they share a bias, tries one jump;
+    // velocities stay.
     // Attempts are numbered: the number chooses the kind and the random draws. Adds to `counters`
     // (kCounters, device memory). Nothing moves between host and device.
     void attempt(Ensemble& ensemble, index replicas, uint64 attempt, Span<uint64> counters);
@@ -72,7 +79,8 @@ private:
     std::vector<int> coordinate_of_cv_;  // empty unless every CV is one of the variables
     Buffer<int32> free_list_;
     Buffer<float> points_, scale_, width_, centers_;  // (window, free, point), (window, free), (window, point)
-    Buffer<float> proposal_, v_, xi_, log_q_;
+    Buffer<float> proposal_, v_, xi_, u_, log_q_;
+    PlaceGrid places_;
     std::unique_ptr<Proposer> proposer_;  // null: the generator has no density
     Buffer<float> s_;
 };

@@ -3,11 +3,33 @@
 
 #include "engine/launch/lanes.h"
 #include "kernels/dynamics/bias.h"
+#include "kernels/dynamics/grid_bias.h"
 #include "kernels/lane/whole.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/streams.h"
 
 namespace microlift {
+
+// Places along ξ, as GridAxes has them, at each of which there is a mixture. Trajectories that share one bias may be
+// anywhere, and propose from that nearest to their own ξ; what has its ξ nearer to another is refused.
+struct PlaceGrid {
+    int cvs = 0;  // 0: none, a trajectory's mixture is its window's
+    int points[kMaxCvs] = {1, 1};
+    float from[kMaxCvs] = {}, inverse_width[kMaxCvs] = {1, 1};
+    bool periodic[kMaxCvs] = {};
+
+    LANE_FN index nearest(const float* xi, index row, index t) const {
+        index place = 0;
+        for (int k = 0; k < cvs; ++k) {
+            const float all = static_cast<float>(points[k]);
+            float at = fma(xi[k * row + t] - from[k], inverse_width[k], 0.5f);
+            if (periodic[k]) at = at - all * whole_part(at * (1.0f / all));
+            const int point = at > 0.0f ? at < all ? static_cast<int>(at) : points[k] - 1 : 0;  // NaN: 0
+            place = place * points[k] + point;
+        }
+        return place;
+    }
+};
 
 // The mixture of one window; scaled variable f of point m: points[(w*free + f)*points + m].
 struct MixtureView {
@@ -52,9 +74,11 @@ struct LiftedProposalBody {
     int dim;
     index n, replicas;
     uint64 seed, attempt;
+    PlaceGrid places{};
+    const float* xi = nullptr;  // (K, n) of the old states, where there are places
 
     LANE_FN void operator()(index t) const {
-        const index w = quotient(t, replicas);
+        const index w = places.cvs > 0 ? places.nearest(xi, n, t) : quotient(t, replicas);
         for (int d = 0; d < dim; ++d) out[d * n + t] = x[d * n + t];
         const PhiloxStream<float> rng(seed, kStreamJump, t);
         // Blocks of an attempt: one for choices, then normals.
@@ -85,16 +109,22 @@ struct LiftedAcceptBody {
     const float* log_q;
     const float* v;   // (2, n): energy of the old state, of the new one
     const float* xi;  // (2, K, n) likewise, or null: ξ does not change
+    const float* u;   // (2, n) likewise, of the bias that all share; null: each has its window's
     float* x;
     float beta;
     int cvs;
     index n;
     uint64 seed, attempt;
     uint64* accepted;
+    PlaceGrid places{};
 
     LANE_FN void operator()(index t) const {
         float change = beta * (v[n + t] - v[t]);
-        if (xi)
+        bool back = true;  // from the same mixture
+        if (u) {
+            change = fma(beta, u[n + t] - u[t], change);
+            back = places.nearest(xi, n, t) == places.nearest(xi + cvs * n, n, t);
+        } else if (xi)
             for (int k = 0; k < cvs; ++k)
                 change = PeriodicBias<float, 1>(windows.variable(k), t)
                              .times({beta})
@@ -104,8 +134,8 @@ struct LiftedAcceptBody {
         uint32 u[4];
         rng.draw(attempt, u);
         atomic_add(&accepted[1], 1);
-        // A proposal whose energy is not finite is refused.
-        if (!(log<Portable>(uniform_open<float>(u[0])) < ratio)) return;
+        // A proposal whose energy is not finite is refused, and one with no way back.
+        if (!back || !(log<Portable>(uniform_open<float>(u[0])) < ratio)) return;
         atomic_add(&accepted[0], 1);
         for (int f = 0; f < mixture.free; ++f) {
             const index d = mixture.free_list[f];

@@ -54,8 +54,10 @@ RoundPlan plan_of(const Run& run, index round) {
     if (round == 0)
         return {round, u.window_count(), u.replicas, u.equilibrate, u.samples_per_trajectory(),
                 u.exchange, 0};
-    return {round, static_cast<index>(run.coupling.places.size()), c.replicas, c.equilibrate,
-            c.steps / u.stride, c.exchange, (c.jump + u.stride - 1) / u.stride * u.stride};
+    const auto places = static_cast<index>(run.coupling.places.size());
+    const index steps = c.steps / u.stride, jump = (c.jump + u.stride - 1) / u.stride * u.stride;
+    if (u.shared) return {round, 1, places * c.replicas, c.equilibrate, steps, 0, jump};
+    return {round, places, c.replicas, c.equilibrate, steps, c.exchange, jump};
 }
 
 void add_windows(BiasWindows& windows, const Run& run, const std::vector<CvValue>& centers) {
@@ -253,6 +255,17 @@ void minimise_starts(Run& run, std::vector<float>& x) {
 void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
                  const RoundPlan& plan) {
     const index n = ensemble.size();
+    std::vector<CvValue> places(windows.center.begin() + static_cast<std::ptrdiff_t>(first_window),
+                                windows.center.begin() + static_cast<std::ptrdiff_t>(first_window) +
+                                    static_cast<std::ptrdiff_t>(plan.windows));
+    if (run.config.umbrella.shared) {  // walkers begin all along ξ, whom nothing pulls anywhere
+        places = plan.round > 0 ? run.coupling.places : umbrella_centers(run.config.umbrella);
+        std::vector<float> center(at(run.grid.dims * n));
+        for (index t = 0; t < n; ++t)
+            for (index k = 0; k < run.grid.dims; ++k)
+                center[at(k * n + t)] = static_cast<float>(places[at(t % std::ssize(places))][at(k)]);
+        copy_to_device(run.stream, ensemble.center(), center.data());
+    }
     if (plan.round > 0 && run.model.molecule()) return lift_molecules(run, ensemble, plan);
     if (plan.round > 0 && !run.model.observed()) {
         Lifter lifter = make_lifter(run);
@@ -260,17 +273,6 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
                     static_cast<uint64>(plan.round) << 32, ensemble.x());
         calm(run.stream, run.model, run.config.integrator, ensemble.center(), n, ensemble.x());
         return;
-    }
-    std::vector<CvValue> places(windows.center.begin() + static_cast<std::ptrdiff_t>(first_window),
-                                windows.center.begin() + static_cast<std::ptrdiff_t>(first_window) +
-                                    static_cast<std::ptrdiff_t>(plan.windows));
-    if (run.config.umbrella.shared) {  // walkers begin all along ξ, whom nothing pulls anywhere
-        places = umbrella_centers(run.config.umbrella);
-        std::vector<float> center(at(run.grid.dims * n));
-        for (index t = 0; t < n; ++t)
-            for (index k = 0; k < run.grid.dims; ++k)
-                center[at(k * n + t)] = static_cast<float>(places[at(t % std::ssize(places))][at(k)]);
-        copy_to_device(run.stream, ensemble.center(), center.data());
     }
     const std::vector<double> states = given_states(run.config.umbrella, run.model, run.grid, places);
     const index D = run.model.dim();

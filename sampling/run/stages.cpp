@@ -64,7 +64,7 @@ const std::vector<Stage>& stages() {
         {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
         {"couple", "coupling", every_round, couples, plan_round, {}},
         {"bias", "bias", at_the_end, shares_bias, write_shared_bias,
-         {"bias.csv", "bias.h5", "convergence.csv", "COLVAR", "HILLS"}},
+         {"bias.csv", "bias.h5", "convergence.csv", "temperatures.csv", "COLVAR", "HILLS"}},
         {"reference", "umbrella", at_the_end, is_molecule, write_reference, {"reference.pdb", "torsions.h5"}},
         {"potential", "estimate", at_the_end, draws_potential, write_potential, {"potential.h5"}},
         {"compare", "generator", at_the_end, compares, compare_generators, compared_files()},

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """One bias for all walkers: every method on a double well beside the exact free energy, all round a period, in two
 collective variables, on a molecule; files for PLUMED; walls; stops and threads; refusals."""
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from command import EXAMPLES, Scratch, command_line, metrics, run, table  # noqa: E402
+from command import BINARY, EXAMPLES, Scratch, command_line, metrics, run, table  # noqa: E402
 
 WELL = """seed = 4
 [system]
@@ -81,9 +82,16 @@ class Well(Case):
                 self.assertLess(np.std(made[:, 1] + share * well(made[:, 0])), 0.15 * KT)
                 self.assertGreater(made[:, 2].min(), 0)
                 steps = table(out / "convergence.csv")
-                self.assertEqual(steps[-1, 0], 12000)
-                self.assertLess(steps[-1, 2], 0.15 * KT)
-                self.assertLess(steps[-1, 2], 0.5 * steps[0, 2])
+                made, sampled = steps[steps[:, 3] == 0], steps[steps[:, 3] == 1]
+                self.assertEqual(made[-1, 0], 12000)
+                self.assertLess(made[-1, 2], 0.15 * KT)
+                self.assertLess(made[-1, 2], 0.5 * made[0, 2])
+                # Then the free energy of samples: errors fall as their root, and all of them are the last look.
+                self.assertEqual(sampled[-1, 0], 24000)
+                self.assertLess(sampled[-1, 2], 0.6 * sampled[0, 2])
+                self.assertAlmostEqual(sampled[-1, 2], np.sqrt(np.mean(t[:, 2]**2)), places=12)
+                crossings = metrics(out)["bias"]["crossings"][0]
+                self.assertGreater(crossings["all"], 300)
 
     def test_weights(self):
         """Averages by the weights of samples.h5: ⟨x²⟩ by quadrature."""
@@ -103,6 +111,28 @@ class Well(Case):
         # The deviation in a well of curvature 8, halved: less of the spread over both.
         self.assertLess(abs(metrics(out)["bias"]["sigma"][0] - 0.5 / np.sqrt(24)), 0.03)
         self.assertLess(np.std(table(out / "bias.csv")[:, 1] + 5 / 6 * well(table(out / "bias.csv")[:, 0])), 0.15 * KT)
+
+    def test_target_error(self):
+        """Sampling ends when the error is small enough, and the error is true: z² over seeds and bins."""
+        squares, target = [], 0.15 * KT
+        for seed in range(1, 9):
+            out = self.go(WELL, f"bias.target_error={target}", f"seed={seed}", "bias.walkers=512", name=f"target{seed}")
+            made, t = metrics(out)["bias"], table(out / "free_energy.csv")
+            self.assertEqual(made["ended"], "the target error is met")
+            self.assertLess(made["frozen_steps"], 12000)
+            self.assertEqual(made["frozen_steps"] % 200, 0)
+            error = np.sqrt(np.mean(t[:, 2]**2))
+            self.assertLessEqual(error, target)
+            self.assertAlmostEqual(made["std_error"], error, places=12)
+            lowest = t[:, 2] == 0
+            use = ~lowest
+            z = (t[use, 1] - (well(t[use, 0]) - well(t[lowest, 0]))) / t[use, 2]
+            squares.append(np.mean(z**2))
+        # Bins of a run share the lowest: eight numbers of mean 1 and a deviation near 1, so 0.35 for their mean.
+        self.assertLess(np.mean(squares), 2.05)
+        self.assertGreater(np.mean(squares), 0.3)
+        out = self.go(WELL, "bias.target_error=1e-4", "bias.steps=4000", name="never")
+        self.assertEqual(metrics(out)["bias"]["ended"], "all steps are done")
 
     def test_walls(self):
         text = WELL + "[output]\nplumed = true\n"
@@ -137,6 +167,102 @@ class Well(Case):
         colvar = np.loadtxt(out / "COLVAR")
         self.assertEqual(len(colvar), 1024 * 60)
         self.assertTrue((out / "COLVAR").read_text().startswith("#! FIELDS time x metadynamics.bias\n"))
+
+
+HIDDEN = """seed = 3
+[system]
+name = "hidden_barrier"
+beta = 1.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 5e-4
+[bias]
+method = "opes"
+from = -1.5
+to = 1.5
+bins = 60
+walkers = 512
+equilibrate = 2000
+steps = 20000
+stride = 100
+sigma = 0.1
+barrier = 8.0
+initial = [1.0, 1.0]
+[estimate]
+bins = 60
+[generator]
+kind = "energy"
+iterations = 500
+generator_widths = [32, 32]
+validation_states = 1000
+[lifting]
+values = 5
+states = 1000
+heal_steps = 0
+[coupling]
+rounds = 2
+windows = 8
+replicas = 64
+equilibrate = 2000
+steps = 10000
+iterations = 300
+"""
+ABOVE = {-1: 0.313441, -0.5: 0.410336, 0: 0.5, 0.5: 0.589664, 1: 0.686559}  # P(y > 0 | x)
+
+
+def hidden(x):
+    """F by quadrature, and dF from bin to bin."""
+    y = np.linspace(-4, 4, 4001)[:, None]
+    v = 3 * (x**2 - 1)**2 + (0.5 + 10 * x**2) * (y**2 - 1)**2 - 0.4 * x * y
+    return -np.log(np.exp(-v).sum(axis=0))
+
+
+class Coupled(Case):
+    """Rounds of coupling under one bias: walkers begin in one well of y, and jump to lifted states."""
+    WALKERS = 512  # of every round, too
+
+    def check(self, out, places):
+        import h5py
+        with h5py.File(out / "samples.h5") as file:
+            state, weight = file["state"][:], file["weight"][:]
+        walker = np.arange(len(state)) % self.WALKERS
+        for at in places:
+            near = np.abs(state[:, 0] - at) < 0.03
+            w = np.exp(weight[near] - weight[near].max())
+            up = (state[near, 1] > 0) - 0.19 * (state[near, 0] - at)  # dP/dx is 0.18 to 0.20
+            total = np.bincount(walker[near], w * up, self.WALKERS)
+            count = np.bincount(walker[near], w, self.WALKERS)
+            share = total.sum() / count.sum()
+            error = np.sqrt(((total - share * count)**2).sum()) / count.sum()
+            self.assertLess(error, 0.04, f"x = {at}")
+            self.assertLess(abs(share - ABOVE[at]), 4 * error, f"x = {at}: {share} +- {error}")
+        t = table(out / "free_energy.csv")
+        use = np.isfinite(t[:, 1]) & (t[:, 2] > 0) & (hidden(t[:, 0]) - hidden(t[:, 0]).min() < 6)
+        z = (t[use, 1] - hidden(t[use, 0])) / t[use, 2]
+        z -= np.sum(z / t[use, 2]) / np.sum(1 / t[use, 2]**2) / t[use, 2]
+        self.assertLess(np.sqrt(np.mean(z**2)), 2.0)
+
+    def test_everywhere(self):
+        out = self.go(HIDDEN)
+        self.check(out, ABOVE)
+        coupling = metrics(out)["coupling"]
+        self.assertEqual([r["round"] for r in coupling["rounds"]], [0, 1, 2])
+        self.assertGreater(coupling["rounds"][-1]["jump_acceptance"], 0.02)
+
+    def test_behind_a_wall(self):
+        """Walls keep x where the barrier in y is 7 kT: hardly a walker leaves the well that it began in but by a jump,
+        one in ten begins in that of y < 0, and a third belongs there."""
+        import h5py
+        x = np.linspace(0.7, 1.4, 32)
+        np.save(self.dir / "starts.npy", np.stack([x, np.where(np.arange(32) % 10 == 5, -1.0, 1.0)], axis=1))
+        changes = ("bias.walls=[{variable=1,lower=0.85,upper=1.2,stiffness=2000.0}]", "bias.from=0.7", "bias.to=1.4",
+                   "bias.bins=40", f'bias.initial="{self.dir / "starts.npy"}"')
+        for method in ("opes", "eabf"):
+            alone = self.go(HIDDEN[:HIDDEN.index("[generator]")], *changes, f"bias.method={method}", name=method + "_alone")
+            with h5py.File(alone / "samples.h5") as file:
+                self.assertGreater(np.mean(file["state"][:, 1] > 0), 0.85)
+            self.check(self.go(HIDDEN, *changes, f"bias.method={method}", name=method), [1])
 
 
 class Extended(Case):
@@ -226,6 +352,109 @@ class Molecule(Case):
         self.assertLess(np.median(np.abs(level(a[:, 1] - b[:, 1])) / error), 4)
 
 
+LADDER = """seed = 2
+[system]
+variables = ["x", "y", "z", "w"]
+potential = "0.5*x^2 + y^2 + 1.5*z^2 + 2*w^2"
+beta = 1.0
+[cv]
+variables = ["0.5*x^2 + y^2 + 1.5*z^2 + 2*w^2"]
+[integrator]
+dt = 5e-3
+compile_after = -1
+[bias]
+method = "tempering"
+temperatures = [1.5, 2.2, 3.3, 5.0]
+from = 0.0
+to = 60.0
+bins = 300
+walkers = 512
+equilibrate = 500
+steps = 40000
+stride = 100
+[estimate]
+bins = 60
+"""
+
+
+class Ladder(Case):
+    def test_harmonic(self):
+        """Four harmonic variables: βF − β₀F₀ = 2 ln β/β₀ and ⟨V⟩ = 2 kT at every temperature, and z² over seeds."""
+        squares = []
+        for seed in range(1, 5):
+            out = self.go(LADDER, f"seed={seed}", name=f"ladder{seed}")
+            t = table(out / "temperatures.csv")
+            np.testing.assert_allclose(t[:, 0], [1, 1.5, 2.2, 3.3, 5])
+            self.assertEqual(t[0, 1], 0)
+            f = (t[1:, 1] + 2 * np.log(t[1:, 0])) / t[1:, 2]
+            # The time step of 5e-3 moves ⟨V⟩ by less than 1e-4.
+            energy = (t[:, 3] - 2 * t[:, 0]) / t[:, 4]
+            self.assertLess(t[:, 2].max(), 0.05)
+            self.assertLess(np.abs(f).max(), 4.5)
+            self.assertLess(np.abs(energy).max(), 4.5)
+            squares.append(np.mean(np.concatenate([f, energy])**2))
+        # Temperatures go together: some two independent numbers of each seed.
+        self.assertLess(np.mean(squares), 2.6)
+        self.assertGreater(np.mean(squares), 0.15)
+
+    def test_refusals(self):
+        for change, key in (("bias.temperatures=[0.9]", "bias.temperatures"), ("bias.temperatures=[]", "bias.temperatures"),
+                            ("bias.method=opes", "bias.temperatures"), ('cv.variables=["x"]', "bias.method")):
+            self.assertIn(key, self.refused(LADDER, change))
+
+
+class Advice(Case):
+    def test_pilot(self):
+        """The well: two basins, a barrier of 3 kT, and nothing hidden; plain `check` says none of it."""
+        (self.dir / "well.toml").write_text(WELL)
+        begin = run(BINARY, "check", self.dir / "well.toml").stdout
+        text = run(BINARY, "check", self.dir / "well.toml", "--advise").stdout
+        self.assertTrue(text.startswith(begin))
+        lines = text[len(begin):].splitlines()
+        self.assertTrue(all(line.startswith("# ") for line in lines))
+        self.assertIn("2 basins", text)
+        height = float(re.search(r"highest barrier is ([\d.]+) kT", text)[1])
+        self.assertLess(abs(height - 3), 0.5)
+        self.assertIn("abf", text)
+        # y's barrier of more than 10 kT at x = ±1 is behind x, and walkers go round by x = 0.
+        (self.dir / "hidden.toml").write_text(HIDDEN[:HIDDEN.index("[generator]")])
+        self.assertIn("y, the slowest", run(BINARY, "check", self.dir / "hidden.toml", "--advise").stdout)
+
+
+class CoupledMolecule(Case):
+    def test_rounds(self):
+        """A flow learns alanine dipeptide from walkers of one bias; its states start others, and they jump."""
+        out = self.dir / "coupled"
+        (self.dir / "coupled.toml").write_text(
+            (EXAMPLES / "alanine_dipeptide_bias.toml").read_text().replace("../..", str(EXAMPLES.parents[1])) + """
+[generator]
+kind = "flow"
+generator_widths = [32, 32]
+batch = 256
+iterations = 200
+validate_every = 100
+[lifting]
+values = 2
+states = 100
+heal_steps = 20
+[coupling]
+rounds = 1
+windows = 8
+replicas = 16
+equilibrate = 400
+steps = 2000
+jump = 400
+iterations = 100
+""")
+        run(*command_line(self.dir / "coupled.toml", out, "bias.walkers=128", "bias.steps=4000",
+                          "bias.equilibrate=1000", "bias.stride=200", "estimate.bins=24"))
+        rounds = metrics(out)["coupling"]["rounds"]
+        self.assertEqual(len(rounds), 2)
+        self.assertEqual(rounds[1]["windows"] + rounds[1]["discarded_windows"], 2)
+        self.assertIn("jump_acceptance", rounds[1])
+        self.assertGreater(np.isfinite(table(out / "free_energy.csv")[:, 1]).sum(), 12)
+
+
 class Refusals(Case):
     def test_one_line_each(self):
         for change, key, said in [
@@ -242,8 +471,11 @@ class Refusals(Case):
                 self.assertIn(key, line)
                 self.assertIn(said, line)
                 self.assertNotIn("'umbrella", line)
-        plane = WELL.replace('variables = ["x"]', 'variables = ["x", "y"]', 1).replace("(x^2-1)^2", "(x^2-1)^2 + y^2")
-        self.assertIn("[bias] has none", self.refused(plane + "[generator]\n[coupling]\nrounds = 1\n"))
+        coupled = WELL.replace('variables = ["x"]', 'variables = ["x", "y"]', 1).replace(
+            "(x^2-1)^2", "(x^2-1)^2 + y^2") + "[generator]\n[coupling]\nrounds = 1\n"
+        for change in ("coupling.exchange=200", "coupling.ablation=true"):
+            self.assertIn("[bias] has none", self.refused(coupled, change))
+        self.assertIn("'bias.target_error'", self.refused(WELL, "bias.target_error=0.1", "estimate.enabled=false"))
         self.assertIn("there are both [umbrella] and [bias]", self.refused(WELL + "[umbrella]\nfrom = -1\n"))
         self.assertIn("'bias.draw'", self.refused(WELL, "bias.method=eabf", "bias.draw=7"))
         self.assertIn("springs", self.refused(WELL, "bias.method=eabf", "bias.stiffness=0.5"))

@@ -150,9 +150,9 @@ NARROW = {
     "ToFilterBody": "a weight each",
 }
 # Of a bias that walkers make: a point of its grid each, once an update, after the walkers were counted.
-GRID = set("""AbfGradientBody ChooseUnitsBody DepositBody DivergenceBody DivideModesBody ExploredBody GatherForcesBody
-    GaussianWeightsBody KernelWidthBody ModesBody OpesBiasBody PublishBody SmoothBody SpringGradientBody
-    SpringWeightBody WeighWalkersBody""".split())
+GRID = set("""AbfGradientBody ChooseUnitsBody CopyRowsBody DepositBody DivergenceBody DivideModesBody ExploredBody GatherForcesBody
+    GaussianWeightsBody KernelWidthBody LadderBiasBody LadderWeightBody ModesBody OpesBiasBody PublishBody SmoothBody SpringGradientBody
+    SpringWeightBody SumGradientBody UnbiasWalkersBody WeighWalkersBody""".split())
 # Of coordinates that are learned, from some thousands of points: a point each, against all others.
 LEARNED = set("""BlockCombineBody BlockResidualBody BlockSubtractBody FillEigenBlockBody FillKernelBody GramPartBody
     GramSumBody KernelAveragesBody KernelSumsBody MultiplyNeighboursBody MultiplyRecomputedBody

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Kills a run at random moments of all its stages, lets it go on, and compares every result file.
 
-    kill_resume.py BINARY [--system formula|molecule] [--trials N] [--seed S] [--signal KILL|TERM]
+    kill_resume.py BINARY [--system formula|molecule|METHOD] [--trials N] [--seed S] [--signal KILL|TERM]
                    [--keep DIR]
 
-One run is left alone. Each trial starts the same run, ends it at a random moment (with SIGKILL, or with
+METHOD is one of [bias]: its bias is made, frozen, sampled until its target error is met, and then a round of coupling
+follows. One run is left alone. Each trial starts the same run, ends it at a random moment (with SIGKILL, or with
 SIGTERM, where it must be gone within five seconds), goes on with --resume, now and then ends that, too,
 and finishes. Then all files but those with times in them have to hold the bytes of the run that was left
 alone. Exit status 1 and a line for each difference, where there are any.
@@ -127,7 +128,60 @@ passage_to = [-0.9]
 passages = 16
 passage_steps = 400
 """
-CONFIGS = {"formula": FORMULA, "molecule": MOLECULE}
+BIAS = """
+seed = 5
+[system]
+variables = ["x", "y"]
+potential = "(x^2-1)^2 + 2*(y^2-1)^2 + 0.3*x*y"
+beta = 2.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 2e-3
+[bias]
+method = "METHOD"
+from = -1.3
+to = 1.3
+bins = 52
+walkers = 512
+equilibrate = 400
+steps = 24000
+stride = 200
+sigma = 0.1
+height = 0.2
+barrier = 3.0
+target_error = 0.03
+[estimate]
+bins = 26
+[generator]
+generator_widths = [16, 16]
+critic_widths = [16, 16]
+batch = 64
+iterations = 100
+validate_every = 50
+[lifting]
+values = 3
+states = 300
+heal_steps = 60
+[coupling]
+rounds = 1
+windows = 4
+replicas = 64
+equilibrate = 200
+steps = 4000
+iterations = 50
+[closure]
+enabled = true
+[output]
+plumed = true
+"""
+METHODS = ("metadynamics", "opes", "opes_explore", "abf", "eabf")
+CONFIGS = {"formula": FORMULA, "molecule": MOLECULE, **{m: BIAS.replace("METHOD", m) for m in METHODS}}
+LADDER = BIAS[:BIAS.index("[generator]")].replace("METHOD", "tempering").replace("sigma = 0.1", "temperatures = [0.8, 1.2]")
+for old, new in (('variables = ["x"]', 'variables = ["(x^2-1)^2 + 2*(y^2-1)^2 + 0.3*x*y"]'), ("from = -1.3", "from = -0.5"),
+                 ("to = 1.3", "to = 12.0"), ("target_error = 0.03\n", "")):
+    LADDER = LADDER.replace(old, new)
+CONFIGS["tempering"] = LADDER
 # What stages took differs from run to run, and the checkpoint holds it.
 WITH_TIMES = {"metrics.json", "checkpoint.h5", ".lock", "report.html"}
 STOPPED_WITHIN = 5.0  # seconds, of SIGTERM

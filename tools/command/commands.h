@@ -14,7 +14,7 @@ namespace microlift {
 void command_run(const std::string& config_file, const RunOptions& options);
 void command_generate(const GenerateOptions& options);
 void command_evaluate(const EvaluateOptions& options);
-void command_check(const std::string& config_file, const RunOptions& options);
+void command_check(const std::string& config_file, const RunOptions& options, bool advise);
 void command_systems(const std::string& name, bool markdown);
 void command_keys();
 void command_info();

@@ -86,7 +86,7 @@ struct CommandLine {
     int bench_threads = 0;
     std::string bench_math;
     bool markdown = false;
-    bool keys = false;
+    bool keys = false, advise = false;
 };
 
 constexpr int kMaxThreads = 4096;
@@ -233,6 +233,8 @@ void describe(CLI::App& app, CommandLine& line) {
                  "the memory, and the force evaluations that its biased runs will take.");
     check->add_option("CONFIG", line.config_file, "configuration file (TOML)");
     check->add_flag("--keys", line.keys, "lists every key with its values, default and meaning");
+    check->add_flag("--advise", line.advise,
+                    "runs a pilot of some seconds under one bias, and says what it found and which method fits");
     add_set_options(*check, line);
 
     CLI::App* systems = app.add_subcommand(
@@ -274,7 +276,7 @@ void act(const CLI::App& app, CommandLine& line) {
         } else if (line.config_file.empty()) {
             throw InputError("CONFIG is required; see 'microlift check --help'");
         } else {
-            command_check(line.config_file, line.run);
+            command_check(line.config_file, line.run, line.advise);
         }
     } else if (app.got_subcommand("systems")) {
         command_systems(line.system_name, line.markdown);

@@ -14,6 +14,7 @@
 #include "sampling/run/config/cost.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/pipeline.h"
+#include "sampling/run/stages/bias/advise.h"
 #include "tools/command/commands.h"
 
 namespace microlift {
@@ -171,7 +172,7 @@ void command_learn(const LearnOptions& options) {
     progress.end();
 }
 
-void command_check(const std::string& config_file, const RunOptions& options) {
+void command_check(const std::string& config_file, const RunOptions& options, bool advise) {
     RunConfig run = check_run_config(config_file, options, available_memory_bytes());
     const RunCost cost = run_cost(run);
     const Model model(run);
@@ -190,6 +191,9 @@ void command_check(const std::string& config_file, const RunOptions& options) {
     if (!model.gradient()) std::cout << "# energies: in the unit where " << model.energy_unit() << "\n";
     if (const std::string remark = model.bias_remark(); !remark.empty())
         std::cout << "# warning: " << remark << "\n";
+    if (!advise) return;
+    std::cout << std::flush;
+    for (const std::string& line : advice(run, options)) std::cout << "# " << line << "\n";
 }
 
 }  // namespace microlift

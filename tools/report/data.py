@@ -138,6 +138,7 @@ class Run:
         self.molecule = system.get("name") == "molecule"
         self.energy_unit = "" if self.potential else str(system.get("energy_unit", ""))
         self.windows = entries(self.metrics, "windows")
+        self.walkers = number(dig(self.metrics, "bias").get("walkers"), 0)  # of one bias that they share; 0: windows
         self.find_cvs()
         self.find_centers()
 
@@ -185,11 +186,13 @@ class Run:
         """The bias that all walkers made: by point, at some moments, and how it settled."""
         with h5py.File(path, "r") as file:
             self.bias = {name: np.asarray(file[name][...], dtype=float) for name in (
-                "step", "cv", "bias", "count", "look", "rms_change", "rms_error")}
+                "step", "cv", "bias", "count", "look", "rms_change", "rms_error", "profile", "profile_error")}
         points = self.bias["cv"].shape[-1]
         if (self.bias["bias"].shape != (len(self.bias["step"]), points) or self.bias["count"].shape != (points,)
                 or len(self.bias["rms_change"]) != len(self.bias["look"])
-                or len(self.bias["rms_error"]) != len(self.bias["look"])):
+                or len(self.bias["rms_error"]) != len(self.bias["look"])
+                or self.bias["profile"].ndim != 2 or len(self.bias["profile"]) > len(self.bias["look"])
+                or self.bias["profile_error"].shape != self.bias["profile"].shape):
             raise ValueError("/bias, /step, /cv and /count do not fit one another")
 
     def rows_to_draw(self, total, random):

@@ -23,7 +23,8 @@ lifted.h5          a group for each condition, /cond_000 …, with attribute `cv
                    the file if there is one, else system.observed, else system.variables. Or without
                    groups: /cv (condition[, cv]) and datasets physics_000, exact_<var>_000, …
 bias.h5            of one bias for all walkers, by point: /cv (K, point), /bias (look, point) with /step, /count;
-                   and of every look /look (steps), /rms_change, /rms_error
+                   of every look /look (steps), /rms_change, /rms_error; of the last of them, at the samples under the
+                   frozen bias, /profile and /profile_error (look, bin)
 metrics.json       {"version", "device", "threads", "seed",
   "system": {"name", "variables": [..], "observed": [..], "potential_formula", "parameters": {..},
              "beta"},
@@ -88,6 +89,8 @@ def run_in_words(run):
     trajectories = windows * number(umbrella.get("replicas"))
     text = " in ".join([f"{fmt(trajectories)} trajectories"] * (trajectories > 0)
                        + [several(windows, "window")] * (windows > 0))
+    if run.walkers > 0:
+        text = f"{fmt(run.walkers)} walkers under one bias"
     for key, form in (("steps", ", {} trajectory-steps"), ("seconds", " in {}")):
         if number(sample.get(key)) > 0:
             text += form.format(fmt(sample[key]) if key == "steps" else seconds_text(sample[key]))
@@ -158,7 +161,7 @@ def page(run):
     with np.errstate(all="ignore"):
         warnings, notes, passed = review(run)
         found = found_html(run, warnings)
-        sections = [(i, title, text) for i, title, module in SECTIONS
+        sections = [(i, "Samples" if run.walkers > 0 and i == "samples" else title, text) for i, title, module in SECTIONS
                     if module.wanted(run) and (text := module.section(run))]
     links = "".join(f'<a href="#{i}">{esc(t)}</a> ' for i, t, _ in sections)
     body = "".join(f'<section id="{i}"><h2><span>{n}</span>{esc(t)}</h2>{text}</section>\n'

@@ -206,6 +206,11 @@ def check_windows(run, warnings, notes, passed):
     elif np.isfinite(overlap).any() and not len(bad):
         passed_once(run, passed, "samples", "all neighbouring windows overlap")
     effective = run.of_windows("effective_samples")
+    if run.walkers > 0:
+        if np.nansum(effective) > 0:
+            passed.append(f"walkers left {fmt(np.floor(np.nansum(effective)))} independent values of the collective "
+                          "variables")
+        return
     low = int(np.sum(effective < MIN_EFFECTIVE))
     if low:
         warnings.append(f"Fewer than {MIN_EFFECTIVE} effective samples in {several(low, 'window')} "

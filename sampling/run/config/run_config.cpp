@@ -56,10 +56,19 @@ void check_shared_bias(Config& config, const RunConfig& run) {
                            "key 'estimate.method' is \"umbrella_integration\", which needs windows, and [bias] has none",
                            "use \"mbar\" or \"wham\"");
     });
-    config.with({"coupling"}, [&] {
-        if (run.coupling.enabled)
-            throw KeyError("coupling", "coupling puts windows where the generator is unsure, and [bias] has none",
-                           "leave [coupling] out, or run windows instead");
+    config.with({"bias.target_error", "estimate.enabled"}, [&] {
+        if (run.bias.target_error > 0 && !run.estimate.enabled)
+            throw KeyError("bias.target_error", "key 'bias.target_error' is of a free energy that is not estimated",
+                           "leave it out, or let 'estimate.enabled' be true");
+    });
+    config.with({"coupling.exchange"}, [&] {
+        if (run.coupling.enabled && run.coupling.exchange > 0)
+            throw KeyError("coupling.exchange", "windows exchange states, and [bias] has none", "leave it out");
+    });
+    config.with({"coupling.ablation"}, [&] {
+        if (run.coupling.enabled && run.coupling.ablation)
+            throw KeyError("coupling.ablation", "it compares with windows of umbrella sampling, and [bias] has none",
+                           "leave it out");
     });
 }
 

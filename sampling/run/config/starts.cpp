@@ -297,6 +297,18 @@ std::vector<CvValue> umbrella_centers(const UmbrellaConfig& umbrella) {
     return centers;
 }
 
+GridAxes umbrella_axes(const UmbrellaConfig& umbrella) {
+    GridAxes axes;
+    axes.cvs = static_cast<int>(umbrella.windows.size());
+    for (std::size_t k = 0; k < umbrella.windows.size(); ++k) {
+        axes.from[k] = umbrella.from[k];
+        axes.to[k] = umbrella.to[k];
+        axes.points[k] = umbrella.windows[k];
+        axes.periodic[k] = umbrella.all_round(k);
+    }
+    return axes;
+}
+
 std::vector<CvValue> window_centers(const UmbrellaConfig& umbrella) {
     if (!umbrella.shared) return umbrella_centers(umbrella);
     CvValue middle{};

@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "sampling/bias/table.h"
 #include "sampling/model/model.h"
 #include "sampling/numerics/grid.h"
 #include "sampling/run/config/run_config.h"
@@ -13,6 +14,8 @@ inline constexpr int kLineSteps = 10;  // of Newton, from the state zero to a wi
 
 // Centres of the windows, the last collective variable fastest.
 std::vector<CvValue> umbrella_centers(const UmbrellaConfig& umbrella);
+// Their grid.
+GridAxes umbrella_axes(const UmbrellaConfig& umbrella);
 // The same of windows that are sampled: of one bias for all walkers one, in the middle.
 std::vector<CvValue> window_centers(const UmbrellaConfig& umbrella);
 

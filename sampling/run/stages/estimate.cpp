@@ -5,48 +5,20 @@
 #include <cmath>
 
 #include "engine/at.h"
-#include "sampling/bias/adaptive.h"
-#include "sampling/bias/energy.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
+#include "sampling/run/stages/bias/under_bias.h"
 #include "sampling/run/stages/store.h"
 
 namespace microlift {
 
 namespace {
 
-// The walkers' density under the frozen bias, which is then taken off, in bins and of every sample.
-FreeEnergyResult estimate_under_bias(Run& run, EstimateOptions& options) {
-    const std::vector<CvValue> centres = bin_centres(run.grid);
-    const auto bins = std::ssize(centres);
-    std::vector<float> xi(at(run.grid.dims * bins));
-    for (index b = 0; b < bins; ++b)
-        for (index k = 0; k < run.grid.dims; ++k) xi[at(k * bins + b)] = static_cast<float>(centres[at(b)][at(k)]);
-    Buffer<float> places(run.device, std::ssize(xi)), energy(run.device, bins);
-    copy_to_device(run.stream, places.span(), xi.data());
-    run.bias.method->energy(run.stream, places.span(), bins, bins, energy.span());
-    for (const float u : to_host(run.stream, Span<const float>(energy.span())))
-        options.common_bias.push_back(static_cast<double>(u));
-    FreeEnergyResult result =
-        estimate_free_energy(run.stream, run.samples.biased(), run.windows, run.grid, options);
-    const SampleSet& samples = run.samples;
-    Buffer<float> of_samples(run.device, samples.n);
-    run.bias.method->energy(run.stream, samples.xi.span(), samples.row, samples.n, of_samples.span());
-    add_scaled(run.stream, static_cast<float>(1 / run.model.kt()), of_samples.span(), result.log_weight.span());
-    return result;
-}
-
 FreeEnergyResult estimate_from(Run& run) {
     StageMeter meter(run.record, "estimate");
-    const EstimateConfig& config = run.config.estimate;
-    EstimateOptions options;
-    options.method = config.method;
-    options.kt = run.model.kt();
-    options.tolerance = config.tolerance;
-    options.max_iterations = config.max_iterations;
-    options.error_blocks = config.blocks;
-    if (run.bias.method) return estimate_under_bias(run, options);
+    if (run.bias.method) return estimate_under_bias(run, run.samples.biased(), run.windows);
+    const EstimateOptions options = estimate_options(run);
     if (run.histogram.kept())
         return estimate_free_energy(run.histogram.accumulator->histogram(run.stream), run.windows,
                                     run.grid, options);

@@ -17,6 +17,7 @@
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/config/starts.h"
+#include "sampling/run/stages/bias/under_bias.h"
 #include "sampling/run/stages/histogram.h"
 
 namespace microlift {
@@ -38,6 +39,7 @@ public:
     explicit SamplingRound(Run& run);
     void equilibrate();
     void collect();
+    bool target_met();
     void finish();  // what the samples are, and how exchanges and jumps went
 
 private:
@@ -68,8 +70,10 @@ private:
     StageMeter meter_;
     Ensemble ensemble_;
     std::size_t first_window_;
-    std::unique_ptr<Umbrella> bias_;
-    AdaptiveBias* const shared_;  // the one bias of all walkers, or null
+    std::unique_ptr<Umbrella> bias_;  // of windows; null where one is shared
+    AdaptiveBias* const shared_;      // the one bias of all walkers, or null
+    Buffer<uint64> no_exchanges_;
+    Span<uint64> exchanges() { return bias_ ? bias_->counters() : no_exchanges_.span(); }
     std::optional<Tempering> tempering_;
     index temper_ = 0;              // steps between swaps of temperatures
     std::optional<Lifter> lifter_;  // behind the jumps
@@ -79,6 +83,7 @@ private:
     const index launch_;         // steps of a launch, at most
     // So far: samples a trajectory, energies of jumps; attempts and acceptances.
     index sampled_ = 0;
+    std::string ended_;  // why sampling under one bias did
     double energies_ = 0, before_ = 0;
     Buffer<uint64> jumped_;
     Clock::time_point saved_;
@@ -96,23 +101,27 @@ SamplingRound::SamplingRound(Run& run)
       stage_(plan_.round == 0 ? "sample" : "couple"), meter_(run.record, stage_),
       ensemble_(run.stream, run.kernel, plan_.trajectories(),
                 derived_seed(run.config.seed, static_cast<uint64>(plan_.round)), kStreamNoise),
-      first_window_(static_cast<std::size_t>(windows_of(run.samples.blocks))), shared_(run.bias.method.get()),
+      first_window_(static_cast<std::size_t>(windows_of(run.samples.blocks))), shared_(run.bias.method.get()), no_exchanges_(run.device, 2),
       launch_(static_cast<index>(ensemble_.launch_steps())),
       jumped_(run.device, LiftedMoves::kCounters) {
     if (run.windows.center.size() == first_window_)
         add_windows(run.windows, run,
-                    plan_.round == 0 ? window_centers(run.config.umbrella) : run.coupling.places);
-    bias_ = umbrella_of(run, run.windows, first_window_, plan_);
-    bias_->begin(ensemble_);
-    if (shared_) shared_->begin(ensemble_);
+                    plan_.round == 0 || shared_ ? window_centers(run.config.umbrella) : run.coupling.places);
+    fill_zero(run.stream, no_exchanges_.span());
+    if (!shared_) bias_ = umbrella_of(run, run.windows, first_window_, plan_);
+    (shared_ ? static_cast<BiasMethod&>(*shared_) : *bias_).begin(ensemble_);
     if (run.config.umbrella.histogram) start_histogram(run, plan_);
     if (plan_.jump > 0 && LiftedMoves::possible(run.model)) {
         lifter_.emplace(make_lifter(run));
-        const auto& centers = run.windows.center;
-        jumps_.emplace(run.stream, run.model, *lifter_,
-                       std::vector<CvValue>(
-                           centers.begin() + static_cast<std::ptrdiff_t>(first_window_), centers.end()),
-                       moves_config(run, 500000 + static_cast<uint64>(plan_.round)));
+        std::vector<CvValue> centers(run.windows.center.begin() + static_cast<std::ptrdiff_t>(first_window_),
+                                     run.windows.center.end());
+        LiftedMovesConfig config = moves_config(run, 500000 + static_cast<uint64>(plan_.round));
+        if (shared_) {  // walkers jump wherever they are
+            centers = umbrella_centers(run.config.umbrella);
+            config.bias = shared_;
+            config.places = umbrella_axes(run.config.umbrella);
+        }
+        jumps_.emplace(run.stream, run.model, *lifter_, centers, config);
         jump_ = plan_.jump;
     }
     if (plan_.jump > 0 && run.model.molecule()) begin_molecule_jumps();
@@ -155,7 +164,11 @@ void SamplingRound::begin_molecule_jumps() {
 
 void SamplingRound::start() {
     before_ = force_evaluations();
-    if (jumps_ && jumps_->coordinates())
+    if (jumps_ && jumps_->coordinates() && shared_)
+        LiftedMoves(run_.stream, run_.model, *lifter_, run_.coupling.places,
+                    moves_config(run_, 510000 + static_cast<uint64>(plan_.round)))
+            .start(ensemble_.size() / std::ssize(run_.coupling.places), ensemble_.x());
+    else if (jumps_ && jumps_->coordinates())
         jumps_->start(plan_.replicas, ensemble_.x());
     else
         set_initial(run_, ensemble_, run_.windows, first_window_, plan_);
@@ -182,7 +195,7 @@ void SamplingRound::resume() {
         throw InputError("checkpoint.h5: it does not hold counters of this run; begin anew with "
                          "--force");
     const std::vector<uint64> counters(state.counters.begin(), state.counters.end());
-    copy_to_device(run_.stream, bias_->counters(), counters.data());
+    copy_to_device(run_.stream, exchanges(), counters.data());
     copy_to_device(run_.stream, jumped_.span(), counters.data() + 2);
     if (tempering_) tempering_->load_counters({counters.begin() + kOwn, counters.end()}, state.rung_sums);
     if (run_.kernel->metropolis())
@@ -201,7 +214,7 @@ void SamplingRound::save() {
     state.sampled = sampled_;
     state.steps = force_evaluations() - before_;
     state.energies = energies_;
-    for (const Span<const uint64> counts : {Span<const uint64>(bias_->counters()),
+    for (const Span<const uint64> counts : {Span<const uint64>(exchanges()),
                                             Span<const uint64>(jumped_.span())})
         for (const uint64 count : to_host(run_.stream, counts))
             state.counters.push_back(static_cast<long long>(count));
@@ -240,25 +253,29 @@ void SamplingRound::look_after(bool last) {
 }
 
 void SamplingRound::rearrange(index done) {
-    for (BiasMethod* bias : {static_cast<BiasMethod*>(bias_.get()), static_cast<BiasMethod*>(shared_)})
-        if (bias != nullptr && bias->period() > 0 && done % bias->period() == 0) step_bias(run_, ensemble_, *bias);
-    if (temper_ > 0 && done % temper_ == 0)
+    const auto due = [&](index interval) { return interval > 0 && done % interval == 0; };
+    if (bias_ && due(bias_->period())) step_bias(run_, ensemble_, *bias_);
+    if (due(temper_))
         tempering_->exchange(ensemble_.step() / static_cast<uint64>(temper_),
                              ensemble_.step() > static_cast<uint64>(plan_.equilibrate));
-    if (jump_ > 0 && done % jump_ == 0 && molecule_jumps_) {
+    if (due(jump_) && molecule_jumps_) {
         molecule_jumps_->attempt(ensemble_, ensemble_.step() / static_cast<uint64>(jump_),
                                  jumped_.span().subspan(2, 2));
         energies_ += 2 * static_cast<double>(ensemble_.size());
-    } else if (jump_ > 0 && done % jump_ == 0) {
+    } else if (due(jump_)) {
         jumps_->attempt(ensemble_, plan_.replicas, ensemble_.step() / static_cast<uint64>(jump_),
                         jumped_.span());
         energies_ += LiftedMoves::kEnergiesPerAttempt * static_cast<double>(ensemble_.size());
     }
+    if (shared_ && due(shared_->period()))
+        step_bias(run_, ensemble_, *shared_);
+    else if (shared_ && due(jump_))  // what is drawn given ξ follows it
+        begin_shared_bias(run_, ensemble_, *shared_);
 }
 
 index SamplingRound::until_rearranged(index done) const {
-    const index shared = shared_ ? shared_->period() : 0;
-    const index interval = std::gcd(std::gcd(bias_->period(), shared), std::gcd(jump_, temper_));
+    const index period = shared_ ? shared_->period() : bias_->period();
+    const index interval = std::gcd(period, std::gcd(jump_, temper_));
     return interval > 0 ? interval - done % interval : std::numeric_limits<index>::max();
 }
 
@@ -282,10 +299,24 @@ void SamplingRound::equilibrate() {
     }
 }
 
+// Of one bias for all walkers, in its first round.
+bool SamplingRound::target_met() {
+    const double target = run_.config.bias.target_error;
+    if (!shared_ || plan_.round > 0 || !(target > 0) || !is_look(sampled_, plan_.segments)) return false;
+    const TypicalError error = typical_error(first_profile(run_, plan_.replicas, sampled_));
+    if (!(error.rms <= target) || 2 * error.bins < run_.grid.size()) return false;
+    ended_ = "the target error is met";
+    run_.progress.note("stopped after " + std::to_string(sampled_ * run_.config.umbrella.stride) + " of " +
+                       std::to_string(run_.config.umbrella.steps) + " steps under the frozen bias: the standard error " +
+                       "of the free energy is " + number(error.rms) + " in " + std::to_string(error.bins) + " of " +
+                       std::to_string(run_.grid.size()) + " bins, bias.target_error is " + number(target));
+    return true;
+}
+
 void SamplingRound::collect() {
     const index stride = run_.config.umbrella.stride;
     if (shared_) shared_->freeze();
-    while (sampled_ < plan_.segments) {
+    while (sampled_ < plan_.segments && !target_met()) {
         const index done = static_cast<index>(ensemble_.step()) - plan_.equilibrate;
         const index left = (sampled_ + 1) * stride - done, together = std::min(launch_, until_rearranged(done));
         // A long stride is taken in several launches; a run may be stopped between them.
@@ -296,7 +327,9 @@ void SamplingRound::collect() {
             continue;
         }
         const index most = left < stride ? 1 : std::max<index>(1, together / stride);
-        const index now = std::min(most, plan_.segments - sampled_);
+        index now = std::min(most, plan_.segments - sampled_);
+        for (index more = 1; shared_ && more < now; ++more)
+            if (is_look(sampled_ + more, plan_.segments)) now = more;
         store(left, now);
         sampled_ += now;
         if (sampled_ < plan_.segments) rearrange(sampled_ * stride);
@@ -318,14 +351,17 @@ void SamplingRound::finish() {
     if (run_.kernel->metropolis()) record_steps(record);
     if (run_.model.molecule()) check_temperature(run_, ensemble_, record);
     if (plan_.exchange > 0) {
-        const auto a = to_host(run_.stream, Span<const uint64>(bias_->counters()));
+        const auto a = to_host(run_.stream, Span<const uint64>(exchanges()));
         record["exchange_acceptance"] = share(a[0], a[1]);
     }
     if (tempering_) record_tempering(record);
     if (jump_ > 0) record_jumps(record);
-    SampleBlock block{run_.samples.n - ensemble_.size() * plan_.segments,
-                      static_cast<index>(first_window_), plan_.windows, plan_.replicas,
-                      plan_.segments};
+    SampleBlock block{run_.samples.n - ensemble_.size() * sampled_, static_cast<index>(first_window_), plan_.windows,
+                      plan_.replicas, sampled_};
+    if (shared_ && plan_.round == 0) {
+        run_.record.metrics["bias"]["frozen_steps"] = sampled_ * run_.config.umbrella.stride;
+        run_.record.metrics["bias"]["ended"] = ended_.empty() ? "all steps are done" : ended_;
+    }
     if (run_.histogram.kept()) {
         write_histogram(run_);
         block.first = 0, block.samples = 1;

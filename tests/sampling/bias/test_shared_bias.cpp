@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <random>
 
 #include "engine/files/store.h"
 #include "kernels/random/streams.h"
@@ -148,6 +149,60 @@ TEST_CASE("shared bias: gradients become the function that they are of") {
     }
 }
 
+TEST_CASE("shared bias: integrated gradients solve the normal equations") {
+    for (const Device& device : test_devices())
+        for (const bool first : {false, true})
+            for (const bool second : {false, true})
+                for (const int cvs : {1, 2}) {
+                    Stream stream(device);
+                    GridAxes axes = line(0, 3, 37, first);
+                    axes.cvs = cvs;
+                    if (cvs == 2) axes.from[1] = -1, axes.to[1] = 1, axes.points[1] = 22, axes.periodic[1] = second;
+                    const index n = axes.size(), columns = cvs == 2 ? 22 : 1;
+                    std::vector<double> gradient;
+                    std::mt19937 random(7);
+                    for (index j = 0; j < cvs * n; ++j) gradient.push_back(std::normal_distribution<>()(random));
+                    Buffer<double> g = on(stream, gradient), phi(device, n);
+                    GradientIntegral(stream, axes).solve(stream, g.span(), phi.span());
+                    const std::vector<double> f = to_host(stream, Span<const double>(phi.span()));
+                    double mean = 0, worst = 0;
+                    for (index j = 0; j < n; ++j) {
+                        mean += f[static_cast<std::size_t>(j)];
+                        double residual = 0;  // of ∂/∂φ_j of the sum of squares
+                        for (int k = 0; k < cvs; ++k) {
+                            const index stride = k == 0 ? columns : 1, points = axes.points[static_cast<std::size_t>(k)];
+                            const index i = j / stride % points;
+                            const double h = axes.spacing(k);
+                            for (const index way : {index{-1}, index{1}}) {
+                                index other = i + way;
+                                if (axes.periodic[static_cast<std::size_t>(k)]) other = (other + points) % points;
+                                if (other < 0 || other >= points) continue;
+                                const auto o = static_cast<std::size_t>(j + (other - i) * stride);
+                                const double force = 0.5 * h * (gradient[static_cast<std::size_t>(k * n + j)] +
+                                                                gradient[static_cast<std::size_t>(k * n) + o]);
+                                residual += (f[static_cast<std::size_t>(j)] - f[o] + static_cast<double>(way) * force) / (h * h);
+                            }
+                        }
+                        worst = std::max(worst, std::fabs(residual));
+                    }
+                    // Gradients are of order 1, over steps of 0.08: residuals of order 10 without a solution.
+                    CHECK(worst < 1e-10);
+                    CHECK(std::fabs(mean / static_cast<double>(n)) < 1e-13);
+                }
+}
+
+TEST_CASE("shared bias: how often a mean force is integrated") {
+    index times = 0, before = 0;
+    for (index update = 1; update <= 100000; ++update)
+        if (integrates(update)) {
+            CHECK(update - before <= 1 + before / 64);
+            before = update;
+            ++times;
+        }
+    CHECK(times < 64 + 64 * 9);  // ln(100000/64) = 7.4
+    CHECK(integrates(1));
+}
+
 namespace {
 
 // V = (x² − 1)² at β = 3: F = V.
@@ -241,6 +296,48 @@ TEST_CASE("shared bias: an interruption and the number of threads leave the bits
         const MadeBias whole = made_by(method, Device::cpu(1));
         for (const double at : {0.0, 6000.0, 6050.0}) CHECK(made_by(method, Device::cpu(2), at).bias == whole.bias);
         if (std::string(method) == "eabf") CHECK(made_by(method, Device::cpu(2), 6020).bias == whole.bias);
+    }
+}
+
+TEST_CASE("shared bias: a ladder of temperatures learns its weights from energies") {
+    // Of two harmonic variables the energy has the law e^{−V/kT}/kT, and β F − β₀ F₀ = ln β/β₀.
+    const index n = 1 << 16;
+    const double kt = 0.5;
+    const std::vector<double> hotter{0.6, 0.75};
+    std::vector<float> energies;
+    for (index t = 0; t < n; ++t)
+        energies.push_back(static_cast<float>(-kt * std::log((static_cast<double>(t) + 0.5) / static_cast<double>(n))));
+    std::vector<double> on_cpu;
+    for (const Device& device : test_devices()) {
+        Stream stream(device);
+        AdaptiveOptions options;
+        options.axes = line(0, 8, 401, false);
+        options.kt = kt;
+        options.pace = 1, options.start = 0, options.end = 4, options.frames = 2;
+        options.temperatures = hotter;
+        BiasSetup setup;
+        setup.trajectories = n;
+        setup.options = options;
+        std::unique_ptr<AdaptiveBias> bias(
+            dynamic_cast<AdaptiveBias*>(make_bias_method("tempering", stream, setup).release()));
+        PathSetup path;
+        path.dt = 1e-3, path.beta = 1 / kt, path.bias = bias->kind();
+        Ensemble ensemble(stream, make_formula_path_kernel(formula("(x^2-1)^2", 1 / kt), path), n, 3, kStreamNoise);
+        bias->begin(ensemble);
+        Buffer<float> xi(device, n);
+        copy_to_device(stream, xi.span(), energies.data());
+        ensemble.advance(1);
+        bias->step(ensemble, xi.span());
+        const std::vector<double> found = bias->bias();
+        for (std::size_t j = 0; j < found.size(); ++j) {
+            const double v = 0.02 * static_cast<double>(j);
+            double sum = 1;
+            for (const double higher : hotter) sum += kt / higher * std::exp(-(1 / higher - 1 / kt) * v);
+            // The grid's 0.02 and the missing tail beyond ln n kT: a part in a thousand of the weights.
+            CHECK(std::fabs(found[j] + kt * std::log(sum / 3)) < 4e-3 * kt);
+        }
+        if (on_cpu.empty()) on_cpu = found;
+        CHECK(found == on_cpu);
     }
 }
 

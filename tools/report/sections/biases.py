@@ -4,8 +4,10 @@ import numpy as np
 
 from data import dig
 from draw import figure, round_axis
-from palette import COLOUR
-from words import fmt, number, plain
+from matplotlib.colors import to_rgba
+
+from palette import COLOUR, MUTED
+from words import fmt, listed, number, plain
 
 
 def wanted(run):
@@ -41,6 +43,23 @@ def map_panel(run, values, title):
     return panel
 
 
+def profile_panel(run, look, steps):
+    """The free energy of the samples up to one moment, with two standard errors, beside that of all of them."""
+    def panel(axes):
+        table = run.tables.get("free_energy")
+        x = table["cv_1"] if table else np.arange(run.bias["profile"].shape[1])
+        free, error = run.bias["profile"][look], run.bias["profile_error"][look]
+        good = np.isfinite(free) & np.isfinite(error)
+        axes.fill_between(x, free - 2 * error, free + 2 * error, where=good, color=to_rgba(COLOUR["physics"], 0.22), lw=0)
+        axes.plot(x, free, color=COLOUR["physics"], lw=1.2, label="by the samples so far")
+        if table:
+            axes.plot(x, table["free_energy"], color=COLOUR["exact"], lw=1, ls=(0, (4, 3)), label="by all of them")
+        axes.set(xlabel=plain(run.cv_labels[0]), ylabel="F  (energy)")
+        round_axis(run, axes.xaxis)
+        axes.set_title(f"after {fmt(int(steps))} steps")
+    return panel
+
+
 def coverage_panel(run):
     def panel(axes):
         count = run.bias["count"]
@@ -54,15 +73,20 @@ def coverage_panel(run):
 
 def convergence_panel(run):
     def panel(axes):
-        for name, colour, label in (("rms_change", "exact", "change since the look before"),
-                                    ("rms_error", "physics", "from the limit")):
-            values = run.bias[name]
+        looks, made = run.bias["look"], len(run.bias["look"]) - len(run.bias["profile"])
+        for name, part, colour, dash, label in (
+                ("rms_change", slice(made), "exact", "-", "the bias: change since the look before"),
+                ("rms_error", slice(made), "generator", "-", "the bias: from its limit"),
+                ("rms_error", slice(made, None), "physics", (0, (4, 3)), "the free energy of samples: standard error")):
+            values = run.bias[name][part]
             good = np.isfinite(values) & (values > 0)
             if good.any():
-                axes.plot(run.bias["look"][good], values[good], color=COLOUR[colour], label=label)
+                axes.plot(looks[part][good], values[good], color=COLOUR[colour], ls=dash, label=label)
+        if 0 < made < len(looks):
+            axes.axvline(looks[made - 1], color=MUTED, lw=0.8)
         axes.set_yscale("log")
         axes.set(xlabel="steps", ylabel="RMS  (energy)")
-        axes.set_title("How the bias settles")
+        axes.set_title("How the bias and the free energy settle")
     return panel
 
 
@@ -79,9 +103,28 @@ def section(run):
         highest = max(np.ptp(frame) for frame in bias["bias"]) / share
         panels = [frame_panel(run, k, max(highest, 1e-12)) for k in looks]
         panels.append(coverage_panel(run))
+        late = len(run.bias["look"]) - len(run.bias["profile"])
+        panels += [profile_panel(run, k, run.bias["look"][late + k]) for k in range(len(run.bias["profile"]))]
     panels.append(convergence_panel(run))
     against = {"exact": "the exact free energy", "frozen": "the free energy of the samples under the frozen bias"}
     return figure(panels, f"The bias of {fmt(number(made.get('walkers')))} walkers, made by "
                   f"{plain(str(made.get('method', '')).replace('_', ' '))}, times −1/{fmt(share)}: what it says of the free "
-                  "energy as time goes on. It was then frozen, and the free energy above is that of samples under it. "
-                  f"Its limit is by {against.get(str(made.get('compared_with')), 'the free energy')}.")
+                  "energy as time goes on. It was then frozen, and the free energy above is that of samples under it: "
+                  "as they come in, with two standard errors. "
+                  f"The limit of the bias is by {against.get(str(made.get('compared_with')), 'the free energy')}. "
+                  + crossings(run, made) + ended(made), 3 if len(panels) > 6 else 2)
+
+
+def crossings(run, made):
+    """How often walkers went from one side of a variable's range to the other."""
+    told = [f"{fmt(number(c.get('each')))} times along {plain(run.cv_symbols[k])}"
+            for k, c in enumerate(dig(made, "crossings", kind=list)) if k < len(run.cv_symbols)]
+    return (f"Under the frozen bias a walker went from one side of the range to the other {listed(told)} on average. "
+            if told else "")
+
+
+def ended(made):
+    target = str(made.get("ended", ""))
+    error = number(made.get("std_error"))
+    return (f"Sampling ended as {target}" + (f", with a standard error of {fmt(error)} of the free energy."
+                                             if np.isfinite(error) else ".")) if target else ""

@@ -45,12 +45,16 @@ def scatter(run, axes, x, y):
 
 
 def centre_marks(run, axes):
+    if run.walkers > 0:
+        return
     axes.scatter(run.centers[:, 0], np.full(len(run.centers), 0.012), marker="^", s=26,
                  transform=axes.get_xaxis_transform(), clip_on=False, zorder=5, linewidths=0.5,
                  c=colours(run)[:len(run.centers)], edgecolors=INK, label="window centres")
 
 
 def crosses(run, axes):
+    if run.walkers > 0:
+        return
     many = len(run.centers) > 150
     axes.plot(*run.centers.T[:2], "+", color=INK, ms=3 if many else 5, mew=0.5 if many else 0.8,
               label="window centres")
@@ -175,7 +179,8 @@ def coverage_of_two(run):
                      linewidths=0, rasterized=True)
         crosses(run, axes)
         axes.set(xlabel=plain(run.cv_labels[0]), ylabel=plain(run.cv_labels[1]))
-        axes.set_title(f"Coverage by {len(used)} windows")
+        axes.set_title(f"Coverage by {fmt(run.walkers)} walkers" if run.walkers > 0 else
+                       f"Coverage by {len(used)} windows")
 
     def effective_map(axes):
         heat_map(run, axes, {"cv": run.centers}, effective, "effective samples", limits=(0, None))
@@ -183,7 +188,7 @@ def coverage_of_two(run):
 
     # Where the collective variables are the variables, the samples show their coverage themselves.
     panels = [] if run.state is not None and run.cv_formulas == run.variables else [cover]
-    if np.isfinite(effective).any():
+    if np.isfinite(effective).any() and not run.walkers > 0:
         return panels + [effective_map], ["Effective samples of a window: correlations taken out."]
     return panels, []
 
@@ -214,8 +219,9 @@ def histogram_panel(run, label):
             axes.fill_between(middle[part], line[part], color=to_rgba(shades[k], 0.22), lw=0)
             axes.plot(middle[part], line[part], color=shades[k], lw=1.1, gid=f"window {k}")
         axes.set_ylim(bottom=0)
-        axes.set(ylabel=f"p({plain(run.cv_symbols[0])} | window)", xlabel=label)
-        axes.set_title("Distribution in each window")
+        given = "bias" if run.walkers > 0 else "window"
+        axes.set(ylabel=f"p({plain(run.cv_symbols[0])} | {given})", xlabel=label)
+        axes.set_title("Distribution of the walkers" if run.walkers > 0 else "Distribution in each window")
     return panel
 
 
@@ -245,6 +251,11 @@ def coverage(run):
         axes.set(ylabel="samples", xlabel=label)
         axes.set_title("Effective samples of each window")
 
+    if run.walkers > 0:
+        rounds = len(np.unique(run.window)) - 1
+        return [histogram_panel(run, label)], [
+            "Distribution of the collective variable under the frozen bias, from which it is then taken off"
+            + (f"; of the walkers that made the bias, and of {several(rounds, 'round')} of coupling." if rounds else ".")]
     panels, limits = [histogram_panel(run, label)], []
     for values, panel, limit in ((overlap[:-1], overlap_panel, f"{MIN_OVERLAP}"),
                                  (effective, effective_panel, f"{MIN_EFFECTIVE} samples")):

@@ -16,4 +16,7 @@ inline double grid_value(const GridAxes& axes, int k, index point) {
 // COLVAR and, of hills, HILLS.
 void write_plumed_files(Run& run, const BiasFrames& frames);
 
+// Of an expanded ensemble: the free energy and the mean energy at every temperature.
+void write_temperatures(Run& run);
+
 }  // namespace microlift

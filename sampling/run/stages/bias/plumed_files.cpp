@@ -14,6 +14,20 @@ namespace {
 // Of a molecule picoseconds, else the system's own time.
 double time_of(const Run& run, index step) { return static_cast<double>(step) * run.config.integrator.dt; }
 
+// Steps of the walkers behind stored sample j when it was stored.
+index step_of(const Run& run, index j) {
+    const std::vector<SampleBlock>& blocks = run.samples.blocks;
+    const UmbrellaConfig& u = run.config.umbrella;
+    const bool all = std::ssize(blocks) == run.position.round + 1;  // no round was discarded
+    for (const SampleBlock& block : blocks) {
+        if (j >= block.first + block.size()) continue;
+        const bool first = all && &block == &blocks.front();
+        return (first ? u.equilibrate : run.config.coupling.equilibrate) +
+               ((j - block.first) / block.trajectories() + 1) * u.stride;
+    }
+    throw InputError("COLVAR: there are more samples than blocks of them hold");
+}
+
 // Names that PLUMED can read.
 std::vector<std::string> plumed_names(const Run& run) {
     std::vector<std::string> names;
@@ -90,7 +104,7 @@ void write_plumed_files(Run& run, const BiasFrames& frames) {
     for (const std::string& name : names) text += " " + name;
     text += " " + run.config.bias.method + ".bias\n" + periods(run, names);
     const SampleSet& samples = run.samples;
-    const index K = run.grid.dims, walkers = run.config.umbrella.replicas;
+    const index K = run.grid.dims;
     constexpr index kPiece = 1 << 16;
     Buffer<float> energy(run.device, std::min(kPiece, samples.n));
     std::vector<float> xi(at(K * kPiece)), u(at(kPiece));
@@ -102,8 +116,7 @@ void write_plumed_files(Run& run, const BiasFrames& frames) {
         for (index k = 0; k < K; ++k)
             copy_to_host(run.stream, xi.data() + k * kPiece, here.subspan(k * samples.row, n));
         for (index j = 0; j < n; ++j) {
-            const index step = run.config.umbrella.equilibrate + ((first + j) / walkers + 1) * run.config.umbrella.stride;
-            text += text_of(time_of(run, step));
+            text += text_of(time_of(run, step_of(run, first + j)));
             for (index k = 0; k < K; ++k) text += text_of(static_cast<double>(xi[at(k * kPiece + j)]));
             text += text_of(static_cast<double>(u[at(j)])) + "\n";
         }
