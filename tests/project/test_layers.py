@@ -21,7 +21,7 @@ BELOW = {
 }
 # Inside: a folder may include itself and what stands here; a folder that is not named is an error.
 BASE = {"sampling/numerics", "sampling/samples", "sampling/formula", "sampling/molecule",
-        "sampling/molecule/coordinates", "sampling/molecule/files"}
+        "sampling/molecule/coordinates", "sampling/molecule/files", "sampling/samples/files"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
 CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
@@ -43,6 +43,7 @@ INSIDE = {
     "nn/generators": {"nn/layers", "nn/train"},
     "sampling/numerics": set(),
     "sampling/samples": {"sampling/numerics"},
+    "sampling/samples/files": {"sampling/numerics", "sampling/samples", "sampling/molecule", "sampling/molecule/files"},
     "sampling/formula": {"sampling/numerics"},
     "sampling/molecule": {"sampling/numerics", "sampling/samples", "sampling/formula"},
     "sampling/molecule/coordinates": {"sampling/numerics", "sampling/molecule"},

@@ -7,9 +7,11 @@
 #include "engine/at.h"
 #include "sampling/bias/adaptive.h"
 #include "sampling/bias/energy.h"
+#include "sampling/estimate/reweighting.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
+#include "sampling/run/targets.h"
 #include "sampling/run/stages/store.h"
 
 namespace microlift {
@@ -47,6 +49,8 @@ FreeEnergyResult estimate_from(Run& run) {
     options.max_iterations = config.max_iterations;
     options.error_blocks = config.blocks;
     if (run.bias.method) return estimate_under_bias(run, options);
+    if (run.config.samples.enabled && run.config.samples.given->weighted())
+        return reweight(run.stream, run.samples.biased(), run.windows, given_log_weights(run), run.grid, options);
     if (run.histogram.kept())
         return estimate_free_energy(run.histogram.accumulator->histogram(run.stream), run.windows,
                                     run.grid, options);
@@ -81,7 +85,8 @@ Json describe_windows(Run& run, const FreeEnergyResult& result) {
 
 void record_estimate(Run& run, const FreeEnergyResult& result) {
     Json& record = run.record.stage("estimate");
-    record["method"] = run.config.estimate.method;
+    const bool weighted = run.config.samples.enabled && run.config.samples.given->weighted();
+    record["method"] = weighted ? std::string("reweighting") : run.config.estimate.method;
     record["iterations"] = result.iterations;
     record["residual"] = result.residual;
     record["converged"] = result.converged;
@@ -102,6 +107,7 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
 // The start is forgotten after several relaxation times, τ = g/2 samples.
 void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
     const UmbrellaConfig& u = run.config.umbrella;
+    if (u.given > 0) return;  // who knows how long elsewhere
     const Checking equilibration(run, "equilibration");
     std::string slow;
     for (std::size_t w = 0; w < inefficiency.size(); ++w) {
