@@ -66,11 +66,11 @@ class Case(Scratch):
         self.assertEqual(len(lines), 1, done.stderr)
         return lines[0]
 
-    def windows(self, random, centers, stiffness, n=4000):
+    def windows(self, random, centers, stiffness, n=4000, memory=0.9):
         """Trajectories under umbrellas: of the law of x they leave a normal one."""
         rows = []
         for w, center in enumerate(centers):
-            x = series(random, n, stiffness * center / (1 + stiffness), (1 + stiffness)**-0.5)
+            x = series(random, n, stiffness * center / (1 + stiffness), (1 + stiffness)**-0.5, memory)
             np.save(self.dir / f"window{w}.npy", states(random, x).astype("f4"))
             rows.append(f"window{w}.npy,{center},{stiffness}")
         (self.dir / "windows.csv").write_text("file,center,stiffness\n" + "\n".join(rows) + "\n")
@@ -109,7 +109,7 @@ class FreeEnergy(Case):
         out = self.go(ALONE.replace("FILES", files).replace('["x"]', '["x0"]'))
         z, error, _, off = self.deviations(out)
         self.assertLess(np.sqrt(np.mean(z**2)), 2.0)
-        self.assertLess(np.abs(off - off.mean()).max(), 0.3)
+        self.assertLess(error.max(), 0.3)
         self.assertGreater(len(z), 38)
         found = metrics(out)
         self.assertEqual(len(found["windows"]), 9)
@@ -153,7 +153,7 @@ class FreeEnergy(Case):
                                                        "opes.bias": -(0.5 - 1 / 4.5) * x**2})
                     text = ALONE.replace("FILES", 'colvar = ["COLVAR"]\nweights = ["opes.bias"]\nenergy_unit = "kT"')
                 else:
-                    text = ALONE.replace("FILES", self.windows(random, np.linspace(-2, 2, 7), 6.0, 1500)) \
+                    text = ALONE.replace("FILES", self.windows(random, np.linspace(-2, 2, 7), 6.0, 3000, 0.7)) \
                         .replace('["x"]', '["x0"]')
                 out = self.go(text, "estimate.bins=20", "samples.from=-1.8", "samples.to=1.8", name=f"{kind}{seed}")
                 t = table(out / "free_energy.csv")
@@ -197,7 +197,6 @@ class Hidden(Case):
                 self.assertLess(se.max(), 0.25)
             self.assertLess(np.abs(mean - x).max(), 0.3)
             self.assertLess(abs(variance.mean() - 1), 0.15, source)
-        run(sys.executable, "-c", "", timeout=10)
         states = self.dir / "states.npy"
         from command import BINARY
         run(BINARY, "generate", out, "--at", "0.5", "-n", "4000", "-o", states)
