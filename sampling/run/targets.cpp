@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "engine/launch/gather.h"
-#include "sampling/estimate/reweighting.h"
+#include "sampling/estimate/reweight/reweighting.h"
 #include "sampling/run/places.h"
 
 namespace microlift {

@@ -7,7 +7,7 @@
 #include "engine/at.h"
 #include "sampling/bias/adaptive.h"
 #include "sampling/bias/energy.h"
-#include "sampling/estimate/reweighting.h"
+#include "sampling/estimate/reweight/reweighting.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"

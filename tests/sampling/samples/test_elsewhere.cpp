@@ -8,7 +8,7 @@
 #include "engine/error.h"
 #include "sampling/estimate/conditional.h"
 #include "sampling/estimate/free_energy.h"
-#include "sampling/estimate/reweighting.h"
+#include "sampling/estimate/reweight/reweighting.h"
 #include "sampling/samples/files/colvar.h"
 #include "sampling/samples/files/window_table.h"
 #include "sampling/samples/given_samples.h"
@@ -28,7 +28,7 @@ std::string refusal_of(const std::string& text) {
 
 bool begins(const std::string& text, const std::string& with) { return text.rfind(with, 0) == 0; }
 
-GivenSamples five_rows() {
+GivenSamples seven_rows() {
     GivenSamples samples;
     samples.variables = {"x"};
     samples.state = {0, 1, 2, 3, 4, 5, 6};
@@ -98,7 +98,7 @@ TEST_CASE("windows.csv: columns by name in any order, of one or two variables, w
 }
 
 TEST_CASE("given samples: trajectories of one length side by side, others one after the other; as tensors and back") {
-    const GivenSamples samples = five_rows();
+    const GivenSamples samples = seven_rows();
     const GivenSamples::Columns columns = samples.columns();
     REQUIRE(columns.blocks.size() == 2);
     CHECK(columns.blocks[0].replicas == 2);

@@ -1,4 +1,4 @@
-#include "sampling/estimate/reweighting.h"
+#include "sampling/estimate/reweight/reweighting.h"
 
 #include <algorithm>
 #include <cmath>
