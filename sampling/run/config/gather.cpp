@@ -9,6 +9,7 @@
 #include <map>
 
 #include "engine/at.h"
+#include "engine/config/section.h"
 #include "engine/files/files.h"
 #include "engine/files/hash.h"
 #include "engine/stop.h"
@@ -255,26 +256,65 @@ private:
         const auto kind = fs::path(name).extension();
         const bool angstrom = samples_.length_unit == "angstrom" && (kind == ".npy" || kind == ".csv");
         const auto n = std::ssize(out_.variables);
-        const index all = file.count() / file.trajectories();
         std::vector<double> rows;
-        for (index t = 0; t < file.trajectories(); ++t) {
-            check_rows(out_.lengths.size(), name, all);
-            note(name, all);
-            for (index first = samples_.origins.back().first; first < all; first += kStatesAtATime) {
+        for (const StatesFile::Part& part : file.parts()) {
+            check_rows(out_.lengths.size(), name, part.count);
+            note(name, part.count);
+            for (index first = samples_.origins.back().first; first < part.count; first += kStatesAtATime) {
                 check_stop();
-                const index count = std::min(kStatesAtATime, all - first);
-                file.read(t * all + first, count, rows);
+                const index count = std::min(kStatesAtATime, part.count - first);
+                file.read(part, first, count, rows);
                 for (index j = 0; j < count * n; ++j) {
                     const auto value = static_cast<float>(angstrom ? 0.1 * rows[at(j)] : rows[at(j)]);
                     if (!std::isfinite(value))
-                        throw InputError(name + ": state " + std::to_string(t * all + first + j / n) +
+                        throw InputError(name + ": state " + std::to_string(part.first + (first + j / n) * part.stride) +
                                          " (counted from 0) has " + out_.variables[at(j % n)] + " = " +
                                          number(rows[at(j)], 6) +
                                          ", which is not finite in single precision; leave the state out");
                     states_.push_back(value);
                 }
             }
+            if (file.samples()) take_bias(file, part);
         }
+    }
+
+    // Of another run's samples: the window that a trajectory was in, or its weights.
+    void take_bias(const StatesFile& file, const StatesFile::Part& part) {
+        const SamplesInfo& info = file.samples()->info();
+        const index K = std::ssize(info.cvs), all = file.count();
+        if (info.blocks.empty())
+            throw InputError(file.file().string() + ": it does not say which samples are of one trajectory, as files of an "
+                                                    "earlier version; run its configuration again");
+        const bool windows = info.cvs == cv_names() && std::ssize(info.stiffness) == K && K <= kMaxCvs &&
+                             std::ranges::all_of(info.stiffness, [](double s) { return s > 0; });
+        if (windows) {
+            auto& own = own_windows_.emplace_back();
+            for (index k = 0; k < K; ++k) {
+                own.center[at(k)] = info.centers[at(part.window * K + k)];
+                own.stiffness[at(k)] = info.stiffness[at(k)];
+            }
+            return;
+        }
+        if (!info.weighted)
+            throw InputError(file.file().string() + ": its samples have neither weights nor windows of these collective "
+                                                    "variables; add [estimate] to its configuration and run it again");
+        if (weights_of_.first != file.file()) {
+            weights_of_ = {file.file(), std::vector<double>(at(all))};
+            file.samples()->read(0, all, nullptr, nullptr, nullptr, weights_of_.second.data());
+        }
+        for (index s = samples_.origins.back().first; s < part.count; ++s)
+            own_weights_.push_back(std::max(weights_of_.second[at(part.first + s * part.stride)], -1e30));  // or none
+    }
+
+    std::vector<std::string> cv_names() const {
+        std::vector<std::string> names;
+        if (!config_.has("cv.variables")) return names;
+        for (const ConfigValue& entry : config_.at("cv.variables").items) {
+            const ConfigValue* name = entry.kind == ConfigValue::Kind::text ? &entry : entry.find("name");
+            if (!name && entry.kind == ConfigValue::Kind::table) name = entry.find("formula");
+            names.push_back(name && name->kind == ConfigValue::Kind::text ? name->text : "");
+        }
+        return names;
     }
 
     // --- columns that become variables, or that the system's own collective variables are compared with
@@ -364,6 +404,8 @@ private:
                 table.kind = ConfigValue::Kind::table;
                 table.origin = entry.origin;
                 table.put("formula", ConfigValue::of(entry.text));
+                for (const Key<CvVariable>& key : cv_section.keys())
+                    if (!key.spec.fallback.empty()) table.put(last_part(key.spec.path), default_value(key.spec));
                 entry = std::move(table);
             }
             entry.put("period", ConfigValue::of(period->second - period->first));
@@ -382,7 +424,14 @@ private:
     }
 
     void weigh() {
-        if (samples_.weights.empty()) return;
+        if (samples_.weights.empty()) {
+            if (samples_.windows.empty() && own_weights_.empty()) return;
+            if (samples_.windows.empty() && std::ssize(own_weights_) == out_.rows()) out_.log_weight = own_weights_;
+            else if (samples_.windows.empty())
+                throw KeyError("samples.states", "some of the files have weights, and others have none",
+                               "give those of one kind");
+            return;
+        }
         const double per_kt = energy_factor() * model_.system.beta.value_or(1);
         std::vector<index> columns;
         for (const std::string& name : samples_.weights) {
@@ -409,13 +458,14 @@ private:
 
     // Trajectories under the same umbrella share a window; without umbrellas all do.
     void find_windows() {
-        std::vector<std::string> cvs;
-        if (config_.has("cv.variables"))
-            for (const ConfigValue& entry : config_.at("cv.variables").items) {
-                const ConfigValue* name = entry.kind == ConfigValue::Kind::text ? &entry : entry.find("name");
-                if (!name && entry.kind == ConfigValue::Kind::table) name = entry.find("formula");
-                cvs.push_back(name && name->kind == ConfigValue::Kind::text ? name->text : "");
-            }
+        const std::vector<std::string> cvs = cv_names();
+        if (samples_.windows.empty() && samples_.weights.empty() && !own_windows_.empty()) {
+            if (own_windows_.size() != out_.lengths.size())
+                throw KeyError("samples.states", "some of the files are of windows, and others are not",
+                               "give those of one kind, or all windows in 'samples.windows'");
+            for (const WindowRow& row : own_windows_) add_window(row.center, row.stiffness);
+            return;
+        }
         if (samples_.windows.empty()) {
             out_.window.assign(out_.lengths.size(), 0);
             out_.center.emplace_back();
@@ -437,14 +487,19 @@ private:
             const WindowRow& row = row_for(file, rows, i);
             std::array<double, kMaxCvs> stiffness = row.stiffness;
             for (double& s : stiffness) s *= factor;
-            std::size_t w = 0;
-            while (w < out_.center.size() && !(out_.center[w] == row.center && out_.stiffness[w] == stiffness)) ++w;
-            if (w == out_.center.size()) {
-                out_.center.push_back(row.center);
-                out_.stiffness.push_back(stiffness);
-            }
-            out_.window.push_back(static_cast<index>(w));
+            add_window(row.center, stiffness);
         }
+    }
+
+    // Of the next trajectory.
+    void add_window(const std::array<double, kMaxCvs>& center, const std::array<double, kMaxCvs>& stiffness) {
+        std::size_t w = 0;
+        while (w < out_.center.size() && !(out_.center[w] == center && out_.stiffness[w] == stiffness)) ++w;
+        if (w == out_.center.size()) {
+            out_.center.push_back(center);
+            out_.stiffness.push_back(stiffness);
+        }
+        out_.window.push_back(static_cast<index>(w));
     }
 
     const WindowRow& row_for(const TextFile& file, const std::vector<WindowRow>& rows, std::size_t i) const {
@@ -475,6 +530,9 @@ private:
     std::vector<std::string> colvar_files_, own_;
     std::vector<float> states_;  // (row, own variable)
     std::map<std::string, index> column_of_;
+    std::vector<WindowRow> own_windows_;  // of another run's trajectories,
+    std::vector<double> own_weights_;     // or of their rows
+    std::pair<fs::path, std::vector<double>> weights_of_;
 };
 
 // kT of states without a system, and what energies are in.

@@ -92,6 +92,39 @@ void StatesFile::find_columns(const std::vector<std::string>& names, bool told) 
                                           "name these, or leave the line out");
 }
 
+std::vector<StatesFile::Part> StatesFile::parts() const {
+    std::vector<Part> parts;
+    if (samples_) {
+        const std::vector<double>& blocks = samples_->info().blocks;
+        index first = 0;
+        for (std::size_t b = 0; b < blocks.size(); b += 4) {
+            const auto number = [&](std::size_t i) { return static_cast<index>(blocks[b + i]); };
+            const index trajectories = number(1) * number(2);
+            for (index t = 0; t < trajectories; ++t)
+                parts.push_back({first + t, trajectories, number(3), number(0) + t / number(2)});
+            first += trajectories * number(3);
+        }
+        if (!parts.empty()) return parts;
+    }
+    const index series = table_ ? table_->series : 1, each = count_ / series;
+    for (index t = 0; t < series; ++t) parts.push_back({t * each, 1, each, 0});
+    return parts;
+}
+
+void StatesFile::read(const Part& part, index first, index count, std::vector<double>& rows) {
+    if (part.stride == 1) return read(part.first + first, count, rows);
+    const auto n = std::ssize(variables_);
+    if (stored_.empty()) {
+        stored_.resize(at(count_ * n));
+        samples_->read(0, count_, stored_.data(), nullptr, nullptr, nullptr);
+    }
+    rows.resize(at(count * n));
+    for (index s = 0; s < count; ++s)
+        for (index d = 0; d < n; ++d)
+            rows[at(s * n + d)] =
+                static_cast<double>(stored_[at((part.first + (first + s) * part.stride) * n + column_[at(d)])]);
+}
+
 void StatesFile::read(index first, index count, std::vector<double>& rows) {
     const auto n = std::ssize(variables_);
     rows.resize(at(count * n));

@@ -26,11 +26,18 @@ public:
 
     const std::filesystem::path& file() const { return file_; }
     index count() const { return count_; }  // of all trajectories
-    index trajectories() const { return table_ ? table_->series : 1; }  // of equal length, in a .npy of one dimension more
+    // Its trajectories: state s of one is the row first + s · stride.
+    struct Part {
+        index first = 0, stride = 1, count = 0, window = 0;
+    };
+    std::vector<Part> parts() const;
+    // What the run that wrote it says of its windows and weights; else null.
+    const SamplesReader* samples() const { return samples_.get(); }
     // In the order of the columns that read() gives.
     const std::vector<std::string>& variables() const { return variables_; }
     // Into (state, variable); atoms in nm.
     void read(index first, index count, std::vector<double>& rows);
+    void read(const Part& part, index first, index count, std::vector<double>& rows);
 
 private:
     void open(const LoadedMolecule* molecule, bool series);
@@ -47,7 +54,7 @@ private:
     std::optional<Table> table_;
     std::unique_ptr<Trajectory> trajectory_;
     std::unique_ptr<SamplesReader> samples_;
-    std::vector<float> frame_;
+    std::vector<float> frame_, stored_;
 };
 
 // x0, y0, z0, x1, …

@@ -63,7 +63,8 @@ void take(Run& run) {
     record["trajectories"] = given.trajectories();
     record["samples"] = samples.n;
     record["windows"] = std::ssize(given.center);
-    record["bias"] = given.weighted() ? "weights" : run.config.samples.windows.empty() ? "none" : "windows";
+    const bool held = std::ranges::any_of(given.stiffness, [](const auto& s) { return s[0] > 0 || s[1] > 0; });
+    record["bias"] = given.weighted() ? "weights" : held ? "windows" : "none";
     run.progress.end();
 }
 
