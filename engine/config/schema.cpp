@@ -58,6 +58,7 @@ std::string KeySpec::expects() const {
         case KeyType::integers: return "an integer" + bounds(*this) + ", or an array of such";
         case KeyType::numbers: return "a number" + bounds(*this) + ", or an array of such";
         case KeyType::texts: return "an array of strings";
+        case KeyType::names: return "a string, or an array of strings";
         case KeyType::rows: return "an array of strings, or a square matrix of them";
         case KeyType::state: return "an array of numbers, or a string";
         case KeyType::entries: return "an array of strings or tables";
@@ -141,6 +142,12 @@ public:
             case KeyType::text: text(); break;
             case KeyType::texts:
                 if (array()) texts(value_);
+                break;
+            case KeyType::names:
+                if (value_.kind == Kind::text ? value_.text.empty() : value_.kind != Kind::array)
+                    wrong(value_);
+                else if (value_.kind == Kind::array && array())
+                    texts(value_);
                 break;
             case KeyType::rows: rows(); break;
             case KeyType::state:

@@ -18,6 +18,7 @@ enum class KeyType {
     integers,  // one integer, or an array of them
     numbers,   // one number, or an array of them
     texts,     // an array of strings
+    names,     // a string, or an array of them
     rows,      // an array of strings, or of arrays of strings (a matrix)
     state,     // an array of numbers, or a string
     entries,   // an array of strings, or of tables with keys "path[].key"

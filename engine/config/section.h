@@ -72,6 +72,7 @@ struct Key {
         return spec.least_excluded = true, std::move(*this).from(least);
     }
     Key below(double most) && { return spec.most_excluded = true, std::move(*this).to(most); }
+    Key example(const char* text) && { return spec.example = text, std::move(*this); }
     Key unit(const char* text) && { return spec.unit = text, std::move(*this); }
     Key one_of(std::vector<std::string> choices) && {
         return spec.choices = std::move(choices), std::move(*this);

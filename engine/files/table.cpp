@@ -34,8 +34,9 @@ void need_finite(const std::filesystem::path& file, const std::string& where, do
 
 // --- .npy ------------------------------------------------------------------------------------------
 
-// Dimensions after the second are joined with it, where that is asked for.
-std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view header, bool points) {
+// Dimensions after the second are joined with it, where that is asked for; `series`: the first of one more, else 1.
+std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view header, bool points, bool may_be_series,
+                             index& series) {
     constexpr index kMostColumns = index{1} << 40;
     const std::size_t open = header.find("'shape': (");
     if (open == std::string_view::npos) {
@@ -56,7 +57,13 @@ std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view
             ++at;
         }
     }
-    if (shape.empty() || shape.size() > (points ? 3 : 2)) {
+    const std::size_t most = points ? 3 : 2;
+    series = 1;
+    if (may_be_series && shape.size() == most + 1) {
+        series = shape.front();
+        shape.erase(shape.begin());
+    }
+    if (shape.empty() || shape.size() > most) {
         bad_table(file, "it has " + std::to_string(shape.size()) + " dimensions, not " +
                             (points ? "one to three" : "one or two"));
     }
@@ -72,7 +79,7 @@ std::vector<index> npy_shape(const std::filesystem::path& file, std::string_view
     return shape;
 }
 
-Table parse_npy(const std::filesystem::path& file, const std::string& bytes, bool points) {
+Table parse_npy(const std::filesystem::path& file, const std::string& bytes, bool points, bool may_be_series) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
     if (bytes.size() < 12 || bytes.compare(0, 6, "\x93NUMPY") != 0) {
         bad_table(file, "it is not a .npy file");
@@ -93,9 +100,12 @@ Table parse_npy(const std::filesystem::path& file, const std::string& bytes, boo
         header.find("'fortran_order': False") == std::string_view::npos) {
         bad_table(file, "its numbers are not little-endian float32 or float64 in C order");
     }
-    const std::vector<index> shape = npy_shape(file, header, points);
     Table table;
+    const std::vector<index> shape = npy_shape(file, header, points, may_be_series, table.series);
     table.rows = shape.size() == 2 ? shape[0] : 1;
+    constexpr index kMostRows = index{1} << 40;
+    if (table.series > 0 && table.rows > kMostRows / table.series) bad_table(file, "it is cut off");
+    table.rows *= table.series;
     table.columns = shape.back();
     const std::size_t item = is_double ? 8 : 4;
     const std::size_t available = (bytes.size() - start - length) / item;
@@ -234,9 +244,9 @@ Table parse_csv(const std::filesystem::path& file, const std::string& bytes) {
 
 }  // namespace
 
-Table read_table(const std::filesystem::path& file, bool points) {
+Table read_table(const std::filesystem::path& file, bool points, bool series) {
     const std::string bytes = read_file(file, kMostTableBytes);
-    return file.extension() == ".npy" ? parse_npy(file, bytes, points) : parse_csv(file, bytes);
+    return file.extension() == ".npy" ? parse_npy(file, bytes, points, series) : parse_csv(file, bytes);
 }
 
 }  // namespace microlift

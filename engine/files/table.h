@@ -11,6 +11,7 @@ namespace microlift {
 
 struct Table {
     index rows = 0;
+    index series = 1;  // of equal length, one after the other
     index columns = 0;
     std::vector<double> values;      // (row, column), all finite
     std::vector<std::string> names;  // of the columns: the line above the first row; empty if none
@@ -18,7 +19,7 @@ struct Table {
 };
 
 // InputError for anything else, a number that is not finite included. `points`: a .npy may have three
-// dimensions, (row, point, 3).
-Table read_table(const std::filesystem::path& file, bool points = false);
+// dimensions, (row, point, 3). `series`: one more, the first, (series, row, …).
+Table read_table(const std::filesystem::path& file, bool points = false, bool series = false);
 
 }  // namespace microlift

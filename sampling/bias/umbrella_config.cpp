@@ -251,7 +251,9 @@ void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
                            "let 'umbrella.from' and 'umbrella.to' be one turn apart; 'bias.walls' keep "
                            "walkers out of a part of it");
         const double beta = model.system.beta.value_or(1.0);
-        const double reach = 4.0 / std::sqrt(std::max(beta * umbrella.stiffness[k], 1e-300));
+        // What was made elsewhere nothing pulls, unless windows follow.
+        const bool pulled = umbrella.given == 0 || umbrella.stiffness[k] > 0;
+        const double reach = pulled ? 4.0 / std::sqrt(std::max(beta * umbrella.stiffness[k], 1e-300)) : 0.0;
         const double half = 0.5 * (umbrella.to[k] - umbrella.from[k]);
         if (half + reach > 0.5 * kTurn) {
             throw KeyError("umbrella.to",

@@ -37,6 +37,9 @@ struct UmbrellaConfig {
     // Of [bias]: one window without a parabola, for all walkers. `windows` are then values along ξ at which they begin
     // and results are judged.
     bool shared = false;
+    // Of [samples]: how many were made elsewhere; `windows` are then places at which results are judged, and the rest is of
+    // the rounds of coupling.
+    index given = 0;
     MoleculeSampling molecule;
     // Whether the windows go all round the period, the last not repeated; then `to` is one period from
     // `from`.
@@ -48,7 +51,7 @@ struct UmbrellaConfig {
     double spacing(std::size_t k) const;  // of the centres
     index trajectories() const { return window_count() * replicas; }
     index samples_per_trajectory() const { return steps / stride; }
-    index sample_count() const { return trajectories() * samples_per_trajectory(); }
+    index sample_count() const { return given > 0 ? given : trajectories() * samples_per_trajectory(); }
 };
 
 extern const Section<UmbrellaConfig> umbrella_section;

@@ -61,45 +61,37 @@ std::vector<double> influence_by(const Estimation& e, const std::vector<double>&
     return profile.influence;
 }
 
-// The second half of every trajectory beside its first.
-void compare_halves(const Estimation& e, const std::vector<double>& a) {
-    FreeEnergyResult& r = e.result;
-    const index bins = r.profile.grid.size(), groups = r.error_blocks.replica_groups,
-                segments = r.error_blocks.time_segments;
-    std::vector<double> change;  // (group, bin)
-    index independent = groups;
-    if (segments > 1) {
-        independent = groups * segments;
-        change = r.profile.influence;
-        for (index g = 0; g < independent; ++g) {
-            const index twice = 2 * (g % segments) + 1;
-            const double sign = twice < segments ? -2.0 : (twice > segments ? 2.0 : 0.0);
-            for (index b = 0; b < bins; ++b) change[at(g * bins + b)] *= sign;
-        }
-    } else {
-        if (!e.kept || groups < kFewBlocks) return;
-        for (const SampleBlock& run : e.kept->samples.blocks)
-            if (run.samples < 4) return;
-        const std::vector<double> halves = influence_by(e, a, {groups, 2, {}});
-        change.resize(at(groups * bins));
-        for (index g = 0; g < groups; ++g)
-            for (index b = 0; b < bins; ++b)
-                change[at(g * bins + b)] =
-                    2 * (halves[at((2 * g + 1) * bins + b)] - halves[at(2 * g * bins + b)]);
-    }
+// What the later halves of `independent` blocks say beyond the earlier ones: change (block, bin).
+void judge_halves(FreeEnergyResult& r, double kt, const std::vector<double>& change, index independent) {
+    const index bins = r.profile.grid.size();
     if (independent < kFewBlocks) return;
     r.compared.emplace_back("halves");
     std::vector<double> total(at(bins), 0.0);
     for (index g = 0; g < independent; ++g)
         for (index b = 0; b < bins; ++b) total[at(b)] += change[at(g * bins + b)];
-    const Disagreement d = disagreement(total, change, independent, r.profile.samples, e.options.kt,
-                                        kAllowed * e.options.kt);
+    const Disagreement d = disagreement(total, change, independent, r.profile.samples, kt, kAllowed * kt);
     if (d.bin >= 0)
         r.doubts.push_back(
             "the two halves of the data give free energies that differ at " +
-            place(r.profile.grid, d.bin) + " (" + how_much(d, e.options.kt) +
+            place(r.profile.grid, d.bin) + " (" + how_much(d, kt) +
             "): the start still shows or windows are stuck, and error bars do not include that; raise "
             "umbrella.equilibrate, or use umbrella.exchange or [coupling]");
+}
+
+// The second half of every trajectory beside its first.
+void compare_halves(const Estimation& e, const std::vector<double>& a) {
+    FreeEnergyResult& r = e.result;
+    const index bins = r.profile.grid.size(), groups = r.error_blocks.replica_groups;
+    if (r.error_blocks.time_segments > 1) return compare_time_halves(r, e.options.kt);
+    if (!e.kept || groups < kFewBlocks) return;
+    for (const SampleBlock& run : e.kept->samples.blocks)
+        if (run.samples < 4) return;
+    const std::vector<double> halves = influence_by(e, a, {groups, 2, {}});
+    std::vector<double> change(at(groups * bins));
+    for (index g = 0; g < groups; ++g)
+        for (index b = 0; b < bins; ++b)
+            change[at(g * bins + b)] = 2 * (halves[at((2 * g + 1) * bins + b)] - halves[at(2 * g * bins + b)]);
+    judge_halves(r, e.options.kt, change, groups);
 }
 
 // Σ_g of what the mixture of all windows predicts for Σ(ξ − c) of each window, less what its own samples
@@ -199,6 +191,18 @@ void compare_estimators(const Estimation& e, const std::vector<double>& a) {
 }
 
 }  // namespace
+
+void compare_time_halves(FreeEnergyResult& r, double kt) {
+    const index bins = r.profile.grid.size(), segments = r.error_blocks.time_segments, blocks = r.error_blocks.count();
+    if (segments < 2) return;
+    std::vector<double> change = r.profile.influence;
+    for (index g = 0; g < blocks; ++g) {
+        const index twice = 2 * (g % segments) + 1;
+        const double sign = twice < segments ? -2.0 : (twice > segments ? 2.0 : 0.0);
+        for (index b = 0; b < bins; ++b) change[at(g * bins + b)] *= sign;
+    }
+    judge_halves(r, kt, change, blocks);
+}
 
 Disagreement disagreement(const std::vector<double>& difference, const std::vector<double>& influence,
                           index blocks, const std::vector<double>& samples, double kt,

@@ -20,6 +20,9 @@ struct Disagreement {
 Disagreement disagreement(const std::vector<double>& difference, const std::vector<double>& influence,
                           index blocks, const std::vector<double>& samples, double kt, double allowed);
 
+// The second half of every trajectory beside its first, where blocks are segments of time.
+void compare_time_halves(FreeEnergyResult& r, double kt);
+
 // Fills the doubts of `e.result`; a: the windows' solution.
 void check_agreement(Estimation& e, const std::vector<double>& a);
 

@@ -17,7 +17,7 @@ struct ConditionalOnCpu {
                     const index j = line * k.replicas + r;
                     double z[kMaxCvs] = {0.0, 0.0};
                     const int32 bin = k.place(j, z);
-                    if (bin >= 0) k.add(j, z, sums + bin * width);
+                    if (bin >= 0) k.add(j, k.weight_of(j), z, sums + bin * width);
                 }
         }
     }
@@ -40,7 +40,8 @@ void conditional_sums(Stream& stream, const BiasedSamples& samples, const Sample
                    ConditionalKernel{samples.xi.data + run.first, y.data + run.first, samples.row,
                                      y_row, variables, run.windows, run.replicas, run.samples,
                                      blocks.replica_groups, blocks.time_segments, merge, chunks,
-                                     tiles, bins, tables.data()},
+                                     tiles, bins, tables.data(),
+                                     samples.weight.size > 0 ? samples.weight.data + run.first : nullptr},
                    ConditionalOnCpu{});
     sum_tables(stream, parts, sums, scratch.span(), true);
 }

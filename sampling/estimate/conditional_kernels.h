@@ -34,7 +34,7 @@ struct ConditionalKernel {
     static constexpr int kThreads = 128;
     struct Shared {
         int32 bin[kThreads];
-        double z[kMaxCvs][kThreads];
+        double z[kMaxCvs][kThreads], weight[kThreads];
         index column[kThreads];
     };
     const float* xi;  // of the run's first column
@@ -44,6 +44,7 @@ struct ConditionalKernel {
     index replica_groups, time_segments, merge, chunks, tiles;
     ConditionalBins grid;
     double* tables;  // (merged, chunk, bin, moments)
+    const float* weight;  // of the run's first column, or null: all alike
 
     LANE_FN index bins() const { return grid.bins[0] * grid.bins[1]; }
     LANE_FN index moments() const {
@@ -85,25 +86,26 @@ struct ConditionalKernel {
         }
         return static_cast<int32>(bin);
     }
-    LANE_FN void add(index j, const double (&z)[kMaxCvs], double* sum) const {
+    LANE_FN double weight_of(index j) const { return weight ? static_cast<double>(weight[j]) : 1.0; }
+    LANE_FN void add(index j, double w, const double (&z)[kMaxCvs], double* sum) const {
         const int base = base_moments(grid.dims), each = variable_moments(grid.dims);
-        sum[0] += 1.0;
-        sum[1] += z[0];
+        sum[0] += w;
+        sum[1] += w * z[0];
         if (grid.dims == 1) {
-            sum[2] += z[0] * z[0];
+            sum[2] += w * (z[0] * z[0]);
         } else {
-            sum[2] += z[1];
-            sum[3] += z[0] * z[0];
-            sum[4] += z[0] * z[1];
-            sum[5] += z[1] * z[1];
+            sum[2] += w * z[1];
+            sum[3] += w * (z[0] * z[0]);
+            sum[4] += w * (z[0] * z[1]);
+            sum[5] += w * (z[1] * z[1]);
         }
         for (index v = 0; v < variables; ++v) {
-            const double value = static_cast<double>(y[v * y_row + j]);
+            const double value = static_cast<double>(y[v * y_row + j]), part = w * value;
             double* t = sum + base + each * v;
-            t[0] += value;
-            t[1] += value * z[0];
-            if (grid.dims == 2) t[2] += value * z[1];
-            t[each - 1] += value * value;
+            t[0] += part;
+            t[1] += part * z[0];
+            if (grid.dims == 2) t[2] += part * z[1];
+            t[each - 1] += part * value;
         }
     }
 
@@ -127,13 +129,14 @@ struct ConditionalKernel {
                     shared.bin[me] = place(j, z);
                     for (int k = 0; k < kMaxCvs; ++k) shared.z[k][me] = z[k];
                     shared.column[me] = j;
+                    shared.weight[me] = weight_of(j);
                 }
                 block.barrier();
                 const int here = count - base < kThreads ? static_cast<int>(count - base) : kThreads;
                 for (int e = 0; e < here; ++e)
                     if (shared.bin[e] == own) {
                         const double z[kMaxCvs] = {shared.z[0][e], shared.z[1][e]};
-                        add(shared.column[e], z, sum);
+                        add(shared.column[e], shared.weight[e], z, sum);
                     }
             }
         }

@@ -116,6 +116,20 @@ ErrorBlocks choose_error_blocks(const BiasedSamples& samples, double inefficienc
     return blocks;
 }
 
+void warn_of_few_blocks(FreeEnergyResult& r) {
+    const index blocks = r.error_blocks.count();
+    const std::string remedy = "; raise umbrella.replicas to " + std::to_string(kFewBlocks) +
+                               " or more, or umbrella.steps";
+    if (blocks < kLeastBlocks)
+        r.warnings.push_back("the trajectories divide into " + std::to_string(blocks) +
+                             " independent block" + (blocks == 1 ? "" : "s") +
+                             " only: no standard errors" + remedy);
+    else if (blocks < kFewBlocks)
+        r.warnings.push_back("standard errors rest on " + std::to_string(blocks) +
+                             " independent blocks only, and are widened by Student's factor for it" +
+                             remedy);
+}
+
 NearWindows::NearWindows(Stream& stream, const BiasedSamples& samples, const BiasWindows& windows)
     : samples_(samples) {
     bool any = false;

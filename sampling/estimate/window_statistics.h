@@ -54,6 +54,9 @@ void check_estimate_input(const BiasedSamples& samples, const BiasWindows* windo
 ErrorBlocks choose_error_blocks(const BiasedSamples& samples, double inefficiency,
                                 index wanted = 0);
 
+// A warning where errors rest on few blocks.
+void warn_of_few_blocks(FreeEnergyResult& r);
+
 // Least and greatest of each CV; throws NumericError where one is not finite, naming the sample.
 void check_range(Stream& stream, const BiasedSamples& samples, double* range);
 

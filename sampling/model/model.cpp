@@ -78,6 +78,8 @@ void check_formulas(Checks& checks, const ModelConfig& config) {
 Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(config.cv.variables) {
     const SystemConfig& system = config.system;
     builtin_ = !system.is_formula();
+    states_alone_ = system.states_alone;
+    given_unit_ = system.energy_unit;
     double beta = system.beta.value_or(0.0);
     if (builtin_) {
         const SystemInfo& info = find_system(system.name);
@@ -95,8 +97,8 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
         text_.diffusion = info.diffusion;
         if (beta == 0) beta = info.beta;
     } else {
-        name_ = molecule_ ? "molecule" : "formula";
-        text_.elsewhere = molecule_ != nullptr;
+        name_ = molecule_ ? "molecule" : states_alone_ ? "samples" : "formula";
+        text_.elsewhere = molecule_ || states_alone_;
         text_.variables = system.variables;
         text_.parameters = system.parameters;
         text_.potential = system.potential;
@@ -133,7 +135,7 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
         throw of_formula(error);
     }
     if (const SchemeRefusal no =
-            molecule_ ? SchemeRefusal{}
+            text_.elsewhere ? SchemeRefusal{}
                       : scheme_refusal(*formulas_, scheme_named(config.integrator.scheme));
         !no.wrong.empty())
         throw KeyError("integrator.scheme", "key 'integrator.scheme': " + no.wrong, no.right);
@@ -155,7 +157,7 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
     closure_ = std::make_unique<ColumnProgram>(host, formulas_->closure);
     potential_ = std::make_unique<ColumnProgram>(host, formulas_->potential);
     force_ = std::make_unique<ColumnProgram>(host, formulas_->force);
-    usual_ = path_setup(config.integrator);
+    if (!states_alone_) usual_ = path_setup(config.integrator);
 }
 
 void Model::describe_torsions() {
@@ -233,6 +235,7 @@ void Model::check_bias() const {
 
 std::string Model::energy_unit() const {
     if (molecule_) return "kJ/mol";
+    if (states_alone_) return given_unit_;
     if (gradient()) return "that of the potential";
     std::string text = "kT = D = " + number(kt(), 6) + ", half the squared noise along " +
                        cv_names_[0] + " (its square / time)";
@@ -354,7 +357,7 @@ void Model::forces(Stream& stream, Span<const float> x, index row, index n, Span
 }
 
 std::optional<ExactModel> Model::exact(std::string* why) const {
-    if (!gradient() || dim() > 2 || n_cvs() != 1 || !linear_cvs()) return std::nullopt;
+    if (states_alone_ || !gradient() || dim() > 2 || n_cvs() != 1 || !linear_cvs()) return std::nullopt;
     const FormulaSystem::Cv& cv = formulas_->cvs[0];
     int coordinate = -1;
     for (int d = 0; d < dim(); ++d) {

@@ -67,6 +67,9 @@ public:
     int target_dim() const;
     const std::vector<std::string>& target_names() const { return target_names_; }
 
+    // Whether its states were made elsewhere and nothing else is known: no force, no energy, no step.
+    bool states_alone() const { return states_alone_; }
+
     // Of a system that is one, else nothing: forces come from its tables, energies in kJ/mol.
     const std::shared_ptr<const LoadedMolecule>& molecule() const { return molecule_; }
 
@@ -125,7 +128,8 @@ private:
     std::shared_ptr<const FormulaSystem> formulas_;
     std::vector<double> start_;
     std::unique_ptr<ColumnProgram> observe_, features_, cv_, closure_, potential_, force_;
-    bool builtin_ = false;
+    bool builtin_ = false, states_alone_ = false;
+    std::string given_unit_;  // of energies, of states alone
     std::shared_ptr<const LoadedMolecule> molecule_;
     std::vector<CvVariable> cvs_;
     std::vector<std::shared_ptr<const LearnedCoordinates>> learned_;  // of each, where it is one

@@ -286,21 +286,27 @@ IntegratorConfig read_integrator(Config& config, bool molecule) {
 
 }  // namespace
 
-ModelConfig read_system_and_cvs(Config& config) {
+ModelConfig read_system_and_cvs(Config& config, const StatesOfModel& states) {
     ModelConfig model;
-    if (config.has("system.kind")) {
+    if (states && !config.has("system")) {
+        model.system.states_alone = true;
+    } else if (config.has("system.kind")) {
         config.with({"system"}, [&] { read_molecule_system(config, model); });
         if (!model.molecule) config.distrust("cv");  // whose atoms nobody knows
     } else {
         model.system = read_system(config);
     }
+    if (states) states(model);
     if (config.has("cv.variables")) model.cv = read_cv(config, model);
     return model;
 }
 
-ModelConfig read_model(Config& config) {
-    ModelConfig model = read_system_and_cvs(config);
-    model.integrator = read_integrator(config, model.system.is_molecule());
+ModelConfig read_model(Config& config, const StatesOfModel& states) {
+    ModelConfig model = read_system_and_cvs(config, states);
+    if (model.system.states_alone)
+        model.integrator = integrator_section.defaults();
+    else
+        model.integrator = read_integrator(config, model.system.is_molecule());
     return model;
 }
 

@@ -1,6 +1,7 @@
 // [system], [cv] and [integrator]: what a model is made of and how it moves.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,10 @@ struct SystemConfig {
     bool diffusion_is_matrix = false;
     std::vector<std::pair<std::string, double>> parameters;  // of the formulas, or the built-in
     std::vector<std::string> observe;  // what the generator learns instead of the state
+
+    // States are all there is: no force, no step; kT and its unit are of [samples].
+    bool states_alone = false;
+    std::string energy_unit;
 
     bool is_formula() const { return name.empty(); }
     bool is_molecule() const { return kind == "molecule"; }
@@ -87,9 +92,11 @@ extern const Section<IntegratorConfig> integrator_section;
 // those of a molecule.
 void add_model_keys(Schema& schema, const std::string& system_name, bool molecule);
 // Fills what a built-in leaves open, and keeps what is wrong.
-ModelConfig read_model(Config& config);
+// Without a [system] `states` gives the model its variables; with one it is called all the same, before [cv] is read.
+using StatesOfModel = std::function<void(ModelConfig&)>;
+ModelConfig read_model(Config& config, const StatesOfModel& states = {});
 // [system] and, where it is there, [cv].
-ModelConfig read_system_and_cvs(Config& config);
+ModelConfig read_system_and_cvs(Config& config, const StatesOfModel& states = {});
 // KeyError for a name that no built-in system has.
 void check_system_name(const std::string& name);
 

@@ -9,17 +9,16 @@
 
 #include "engine/at.h"
 #include "engine/files/array_file.h"
-#include "engine/files/table.h"
 #include "engine/stop.h"
 #include "sampling/dynamics/systems.h"
 #include "sampling/formula/formula.h"
 #include "sampling/model/model.h"
 #include "sampling/model/molecule_config.h"
 #include "sampling/molecule/files/read_molecule.h"
-#include "sampling/molecule/files/trajectory.h"
 #include "sampling/molecule/forces.h"
 #include "sampling/molecule/worst_force.h"
 #include "sampling/run/config/run_config.h"
+#include "sampling/samples/files/states_file.h"
 
 namespace microlift {
 namespace {
@@ -27,71 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr index kStatesAtOnce = 4096;
-
-// States from a file, in pieces: rows of all variables.
-class States {
-public:
-    States(const fs::path& file, const ModelConfig& model)
-        : variables_(variable_count(model.system)) {
-        if (!model.molecule || file.extension() == ".npy" || file.extension() == ".csv") {
-            table_ = read_table(file, model.molecule != nullptr);
-            // One row may be one state, or a column of states of one variable.
-            if (table_->rows == 1 && variables_ == 1) std::swap(table_->rows, table_->columns);
-            check(file, table_->columns, "variables");
-            find_columns(file, symbols_of(model.system).variables);
-            count_ = table_->rows;
-        } else {
-            trajectory_ = open_trajectory(file);
-            check(file, 3 * trajectory_->atoms(), "coordinates");
-            check_order(file, trajectory_->named_atoms(), model.molecule->molecule);
-            count_ = trajectory_->frames();
-        }
-        if (count_ == 0) throw InputError(file.string() + ": it has no states; give one at least");
-    }
-    index count() const { return count_; }
-    // Into (state, variable).
-    void read(index first, index count, std::vector<double>& rows) {
-        rows.resize(static_cast<std::size_t>(count * variables_));
-        if (table_) {
-            for (index s = 0; s < count; ++s)
-                for (index d = 0; d < variables_; ++d)
-                    rows[at(s * variables_ + d)] = table_->values[at((first + s) * variables_ + column_[at(d)])];
-            return;
-        }
-        std::vector<float> frame(static_cast<std::size_t>(variables_));
-        for (index s = 0; s < count; ++s) {
-            trajectory_->read(first + s, frame.data());
-            std::copy(frame.begin(), frame.end(), rows.begin() + s * variables_);
-        }
-    }
-
-private:
-    void check(const fs::path& file, index found, const char* what) const {
-        if (found == variables_) return;
-        throw InputError(file.string() + ": its states have " + std::to_string(found) + " " + what +
-                         ", the system has " + std::to_string(variables_) +
-                         "; give states of this system");
-    }
-    // The line of names tells the columns' order; a comment may say anything.
-    void find_columns(const fs::path& file, const std::vector<std::string>& variables) {
-        for (index d = 0; d < variables_; ++d) column_.push_back(d);
-        if (table_->names.empty()) return;
-        std::vector<index> named;
-        for (const std::string& variable : variables) {
-            const auto found = std::ranges::find(table_->names, variable);
-            if (found != table_->names.end()) named.push_back(found - table_->names.begin());
-        }
-        if (static_cast<index>(named.size()) == variables_)
-            column_ = named;
-        else if (!table_->commented)
-            throw InputError(file.string() + ": its line of names is not that of the system's variables; "
-                                             "name these, or leave the line out");
-    }
-    index variables_, count_ = 0;
-    std::vector<index> column_;  // of each variable
-    std::optional<Table> table_;
-    std::unique_ptr<Trajectory> trajectory_;
-};
 
 // Potential or drift, and collective variables, as expressions in double precision.
 class Formulas {
@@ -227,7 +161,7 @@ private:
 void evaluate_states(const EvaluateOptions& options) {
     const ModelConfig model = load_system(options.config_file, options.set);
     const Device device = Device::pick(options.device, options.threads);
-    States states(options.states_file, model);
+    StatesFile states(options.states_file, symbols_of(model.system).variables, model.molecule.get());
     const Formulas formulas(model);
     const index n = variable_count(model.system), most = std::min(states.count(), kStatesAtOnce);
     std::optional<MoleculeEvaluator> molecule;

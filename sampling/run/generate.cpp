@@ -11,6 +11,7 @@
 #include "sampling/lift/lifting.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/pipeline.h"
+#include "sampling/samples/files/states_writer.h"
 
 namespace microlift {
 
@@ -54,7 +55,7 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
         std::fprintf(stderr, "microlift: warning: %s\n", remark.c_str());
     const uint64 seed = options.seed.value_or(run.seed);
     const index piece = std::min<index>(options.count, 1 << 18);
-    NpyWriter file(options.out_file, options.count, lifter.dim(), false);
+    StatesWriter file(options.out_file, options.count, lifter.dim(), model.molecule().get());
     progress.begin("generate", static_cast<double>(options.count), "states");
     const auto D = static_cast<std::size_t>(lifter.dim());
     index lost = 0;

@@ -87,7 +87,7 @@ double residual(Run& run, const Buffer<float>& x, const Buffer<float>& s, index 
 
 index healing_steps(Run& run) {
     const LiftingConfig& config = run.config.lifting;
-    if (run.model.observed() || !run.config.generator.enabled) return 0;
+    if (run.model.observed() || run.model.states_alone() || !run.config.generator.enabled) return 0;
     if (const std::string remark = healing_remark(run.config.integrator);
         config.heal_steps != 0 && !remark.empty())
         run.warn(remark);

@@ -9,6 +9,7 @@
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/stages.h"
 #include "sampling/run/summary.h"
+#include "sampling/run/targets.h"
 
 namespace microlift {
 
@@ -108,6 +109,7 @@ void run_pipeline(const RunConfig& of, const RunOptions& options, Progress& prog
     device.compute_portably(config.integrator.portable_math);
     Run run(config, options, device, progress);
     if (checkpoint) load_checkpoint(run, *checkpoint);
+    weigh_given(run);
     checkpoint.reset();
     try {
         go_on(run);

@@ -17,6 +17,7 @@ index sample_capacity(const RunConfig& config) {
 }
 
 std::shared_ptr<const PathKernel> kernel_of(const RunConfig& config, const Model& model) {
+    if (model.states_alone()) return nullptr;
     PathSetup setup = model.path_setup(config.integrator);
     setup.bias = bias_kind(config.bias);
     return model.path_kernel(setup);

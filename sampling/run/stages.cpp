@@ -5,6 +5,10 @@ namespace microlift {
 namespace {
 
 bool always(const Run&) { return true; }
+bool takes(const Run& run) { return run.config.samples.enabled && run.position.round == 0; }
+bool samples_itself(const Run& run) { return !takes(run); }
+// Of states alone there is nothing that moves and no energy.
+bool knows_system(const Run& run) { return !run.model.states_alone(); }
 bool estimates(const Run& run) { return run.config.estimate.enabled; }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
 bool shares_bias(const Run& run) { return run.config.bias.enabled; }
@@ -12,10 +16,10 @@ bool is_molecule(const Run& run) { return run.model.molecule() != nullptr; }
 bool has_torsions(const Run& run) { return is_molecule(run) && !run.model.torsion_names().empty() && keeps_samples(run); }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
 bool draws_potential(const Run& run) {
-    return estimates(run) && keeps_samples(run) && !run.model.molecule();
+    return estimates(run) && keeps_samples(run) && !run.model.molecule() && knows_system(run);
 }
 // What tries steps and numbers of formulas, under the biases of windows.
-bool tries_steps(const Run& run) { return keeps_samples(run) && !run.model.molecule() && !shares_bias(run); }
+bool tries_steps(const Run& run) { return keeps_samples(run) && !run.model.molecule() && !shares_bias(run) && !run.config.samples.enabled; }
 bool has_generator(const Run& run) { return run.config.generator.enabled && keeps_samples(run); }
 bool couples(const Run& run) { return run.config.coupling.enabled && run.config.coupling.rounds > 0; }
 bool discards(const Run& run) {
@@ -35,10 +39,10 @@ bool weighs(const Run& run) {
            has_density(run.config.generator.kind);
 }
 bool lifts_states(const Run& run) {  // of a known potential, not functions of them
-    return has_generator(run) && !run.model.observed() && run.model.gradient() && !run.free.empty();
+    return has_generator(run) && knows_system(run) && !run.model.observed() && run.model.gradient() && !run.free.empty();
 }
 // Ways of lifting that know variables, not molecules.
-bool lifts_variables(const Run& run) { return has_generator(run) && !run.model.molecule(); }
+bool lifts_variables(const Run& run) { return has_generator(run) && knows_system(run) && !run.model.molecule(); }
 bool makes_molecules(const Run& run) { return has_generator(run) && run.model.molecule(); }
 bool settles(const Run& run) { return lifts_states(run) && !run.model.molecule(); }
 bool compares_energies(const Run& run) {
@@ -57,7 +61,8 @@ std::vector<std::string> compared_files() {
 const std::vector<Stage>& stages() {
     constexpr auto every_round = Stage::When::every_round, at_the_end = Stage::When::at_the_end;
     static const std::vector<Stage> table{
-        {"sample", "umbrella", every_round, always, sample, {"histogram.csv"}},
+        {"take", "samples", every_round, takes, take, {}},
+        {"sample", "umbrella", every_round, samples_itself, sample, {"histogram.csv"}},
         {"discard", "coupling", every_round, discards, discard_outdated, {}},
         {"store", "umbrella", every_round, only_stores, store, {}},
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},

@@ -18,6 +18,7 @@ struct Stage {
 // In the order in which they run.
 const std::vector<Stage>& stages();
 
+void take(Run& run);  // samples made elsewhere
 void sample(Run& run);
 void discard_outdated(Run& run);
 void store(Run& run);

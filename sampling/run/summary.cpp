@@ -87,6 +87,9 @@ void print_summary(const Run& run) {
     double seconds = 0;
     for (const auto& [name, stage] : stages.items()) seconds += stage.value("seconds", 0.0);
     std::cout << "results in " << run.dir.string() << " (" << number(seconds) << " s of work)\n";
+    if (const Json given = part(metrics, "given"); given.contains("samples"))
+        std::cout << "  taken      " << figure(given, "samples") << " samples of "
+                  << figure(given, "trajectories") << " trajectories made elsewhere\n";
     print_stages(stages, part(metrics, "system"));
     print_lifting(part(metrics, "lifting"));
     print_proposals(part(metrics, "proposals"));

@@ -4,7 +4,100 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/launch/gather.h"
+#include "sampling/estimate/reweight/reweighting.h"
+#include "sampling/run/places.h"
+
 namespace microlift {
+
+namespace {
+
+// `count` of these columns in turn, as often as they weigh.
+std::vector<index> chosen_by_weight(const std::vector<index>& columns, const std::vector<float>& weight, index count) {
+    double all = 0, passed = 0;
+    for (const index j : columns) all += static_cast<double>(weight[static_cast<std::size_t>(j)]);
+    std::vector<index> chosen;
+    for (const index j : columns) {
+        passed += static_cast<double>(weight[static_cast<std::size_t>(j)]);
+        while (std::ssize(chosen) < count &&
+               (static_cast<double>(chosen.size()) + 0.5) / static_cast<double>(count) * all <= passed)
+            chosen.push_back(j);
+    }
+    while (std::ssize(chosen) < count) chosen.push_back(columns.back());
+    return chosen;
+}
+
+}  // namespace
+
+std::vector<double> given_log_weights(const Run& run) {
+    const GivenSamples& given = *run.config.samples.given;
+    std::vector<double> weights;
+    for (const index row : given.columns().row) weights.push_back(given.log_weight[static_cast<std::size_t>(row)]);
+    return weights;
+}
+
+void weigh_given(Run& run) {
+    const SamplesConfig& samples = run.config.samples;
+    if (!samples.enabled || !samples.given->weighted() || run.samples.n == 0) return;
+    const std::vector<float> weight =
+        weights_within_bins(run.stream, run.samples.biased(), given_log_weights(run), run.grid);
+    run.samples.weight = Buffer<float>(run.device, run.samples.n);
+    copy_to_device(run.stream, run.samples.weight.span(), weight.data());
+}
+
+namespace {
+
+// Columns of samples made elsewhere as training takes them.
+std::vector<index> training_columns(Run& run) {
+    const index n = run.samples.n;
+    struct Place {
+        double time;  // share of its trajectory
+        index column;
+    };
+    std::vector<Place> places;
+    for (const SampleBlock& block : run.samples.blocks)
+        for (index j = 0; j < block.size(); ++j)
+            places.push_back({(static_cast<double>(j / block.trajectories()) + 0.5) / static_cast<double>(block.samples),
+                              block.first + j});
+    std::ranges::stable_sort(places, {}, &Place::time);
+    std::vector<index> columns;
+    for (const Place& place : places) columns.push_back(place.column);
+    if (run.samples.weight.size() == 0) return columns;
+    const std::vector<float> weight = to_host(run.stream, Span<const float>(run.samples.weight.span()));
+    const std::vector<float> xi = stored_cvs(run);
+    std::vector<std::vector<std::size_t>> bins(static_cast<std::size_t>(run.grid.size()));
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        CvValue value{};
+        for (int k = 0; k < run.grid.dims; ++k)
+            value[static_cast<std::size_t>(k)] = static_cast<double>(xi[static_cast<std::size_t>(k * n + columns[i])]);
+        bins[bin_of(run.grid, value)].push_back(i);
+    }
+    for (const std::vector<std::size_t>& bin : bins) {
+        std::vector<index> own;
+        for (const std::size_t i : bin) own.push_back(columns[i]);
+        const std::vector<index> chosen = chosen_by_weight(own, weight, std::ssize(own));
+        for (std::size_t i = 0; i < bin.size(); ++i) columns[bin[i]] = chosen[i];
+    }
+    return columns;
+}
+
+}  // namespace
+
+void TrainingData::give(Run& run, GeneratorTrainer& trainer, const Targets& y) {
+    const index n = run.samples.n, cvs = run.model.n_cvs();
+    if (!run.config.samples.enabled)
+        return trainer.set_data(y.values, run.samples.xi.span(), y.row, n, run.samples.blocks.front().trajectories());
+    const std::vector<index> chosen = training_columns(run);
+    Buffer<index> columns(run.device, n);
+    copy_to_device(run.stream, columns.span(), chosen.data());
+    values_ = Buffer<float>(run.device, y.count * n);
+    conditions_ = Buffer<float>(run.device, cvs * n);
+    gather_columns(run.stream, y.values.data, y.row, y.count, std::as_const(columns).span(), values_.data());
+    gather_columns(run.stream, run.samples.xi.data(), run.samples.row, cvs, std::as_const(columns).span(),
+                   conditions_.data());
+    run.stream.synchronize();
+    trainer.set_data(std::as_const(values_).span(), std::as_const(conditions_).span(), n, n, 1);
+}
 
 std::vector<std::string> target_names(const Run& run) {
     if (run.model.observed()) return run.model.target_names();
@@ -108,7 +201,7 @@ std::vector<float> stored_cvs(Run& run) {
     return xi;
 }
 
-std::vector<index> samples_near(const Run& run, const std::vector<float>& xi, const CvValue& value,
+std::vector<index> samples_near(Run& run, const std::vector<float>& xi, const CvValue& value,
                                 double reach, index most) {
     const index n = run.samples.n;
     std::vector<index> found;
@@ -120,6 +213,9 @@ std::vector<index> samples_near(const Run& run, const std::vector<float>& xi, co
                         value[static_cast<std::size_t>(k)])) < reach * run.grid.width(k);
         if (near) found.push_back(j);
     }
+    if (run.samples.weight.size() > 0 && !found.empty())
+        return chosen_by_weight(found, to_host(run.stream, Span<const float>(run.samples.weight.span())),
+                                std::min<index>(most, std::ssize(found)));
     if (static_cast<index>(found.size()) <= most) return found;
     std::vector<index> kept;
     for (const index i : spread_over(std::ssize(found), most)) kept.push_back(found[static_cast<std::size_t>(i)]);

@@ -7,6 +7,10 @@
 
 namespace microlift {
 
+// ln of unbiased over sampled density of each sample made elsewhere.
+std::vector<double> given_log_weights(const Run& run);
+// Once these samples are there: what each counts beside others at its ξ.
+void weigh_given(Run& run);
 // What generated states are judged by: the free variables of the state, or the observed functions, or the
 // torsions of a molecule.
 std::vector<std::string> target_names(const Run& run);
@@ -22,6 +26,17 @@ struct Targets {
     index count = 0;  // of values
 };
 Targets targets(Run& run);
+
+// What a generator is trained on: the samples as they lie, or, of those made elsewhere, copies in another order. What is
+// held out at its end is then the end of every trajectory, and where samples in one bin have different weights, others
+// of the bin stand for those that count little.
+class TrainingData {
+public:
+    void give(Run& run, GeneratorTrainer& trainer, const Targets& y);  // lives as long as the training
+
+private:
+    Buffer<float> values_, conditions_;
+};
 std::vector<float> host_column(Run& run, const Targets& y, index value);  // of every sample
 // Their averages at every bin. Chooses the blocks for errors where no estimate did.
 ConditionalMoments target_moments(Run& run);
@@ -30,7 +45,7 @@ std::vector<float> torsion_angles(Run& run, Span<const float> x, index row, inde
 
 std::vector<float> stored_cvs(Run& run);  // (K, samples), on the host
 // Samples whose ξ lies within `reach` bin widths of a value; up to `most`, evenly spread.
-std::vector<index> samples_near(const Run& run, const std::vector<float>& xi, const CvValue& value,
+std::vector<index> samples_near(Run& run, const std::vector<float>& xi, const CvValue& value,
                                 double reach, index most);
 
 // What [generator] says.

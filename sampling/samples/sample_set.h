@@ -26,6 +26,8 @@ struct BiasedSamples {
     int n_cvs = 1;
     index n = 0;
     std::vector<SampleBlock> blocks;  // one after the other, together n columns
+    // Of each column beside others at its ξ, where a bias was of other variables, too; empty: all alike.
+    Span<const float> weight{};
 };
 
 // Stored samples, variable-major on the device: x[d*row + j], xi[k*row + j], j < n ≤ row.
@@ -39,8 +41,9 @@ struct SampleSet {
     index row = 0, n = 0;
     Buffer<float> x, xi;
     std::vector<SampleBlock> blocks;
+    Buffer<float> weight;  // as in BiasedSamples
 
-    BiasedSamples biased() const { return {xi.span(), row, n_cvs, n, blocks}; }
+    BiasedSamples biased() const { return {xi.span(), row, n_cvs, n, blocks, weight.span()}; }
 };
 
 // One of each of `count` equal parts of n columns, 1 ≤ count ≤ n, not at the same place of each: as trajectories lie

@@ -48,6 +48,8 @@ SamplesWriter::SamplesWriter(const std::filesystem::path& file, const SamplesInf
         file_.attribute("window", "centers", info.centers);
         file_.attribute("window", "stiffness", info.stiffness);
     }
+    constexpr std::size_t kMostNumbers = 4096;  // that an attribute of HDF5 holds
+    if (!info.blocks.empty() && info.blocks.size() <= kMostNumbers) file_.attribute("window", "blocks", info.blocks);
 }
 
 void SamplesWriter::append(index count, const float* state, index stride, const float* cv,
@@ -115,6 +117,18 @@ SamplesReader::SamplesReader(const std::filesystem::path& file) : file_(file, "s
         if (info_.cvs.empty() || info_.centers.size() % info_.cvs.size() != 0) {
             bad_shape(file_, "window");
         }
+        info_.stiffness = file_.numbers("window", "stiffness");
+    }
+    if (file_.has_attribute("window", "blocks")) {
+        info_.blocks = file_.numbers("window", "blocks");
+        double rows = 0;
+        bool sound = info_.blocks.size() % 4 == 0;
+        for (std::size_t b = 0; sound && b < info_.blocks.size(); b += 4) {
+            const double* block = &info_.blocks[b];
+            for (int i = 0; i < 4; ++i) sound = sound && block[i] >= (i == 0 ? 0 : 1) && block[i] == std::floor(block[i]) && block[i] < 1e15;
+            rows += block[1] * block[2] * block[3];
+        }
+        if (!sound || rows != static_cast<double>(info_.samples)) bad_shape(file_, "window");
     }
     for (const auto& [name, type] : {std::pair("window", DType::i64), std::pair("weight", DType::f64)}) {
         if (type == DType::f64 && !info_.weighted) continue;

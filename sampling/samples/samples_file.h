@@ -2,7 +2,7 @@
 // samples.h5: the stored samples, readable with h5py. /state (sample, variable) and /cv (sample, cv)
 // are float32, /window (sample) int64, /weight (sample) float64, the log of the unbiasing weight, which is
 // missing where no free energy was estimated.
-// Attributes: variables, units of /state; variables, units of /cv; units of /weight; of the file, the system
+// Attributes: variables, units of /state; centers, stiffness and blocks of /window; variables, units of /cv; units of /weight; of the file, the system
 // and the checksum of the run's configuration.
 
 #include <filesystem>
@@ -24,6 +24,9 @@ struct SamplesInfo {
     std::vector<std::string> cv_units;
     std::vector<double> centers;    // (window, cv), of the bias; an attribute of /window
     std::vector<double> stiffness;  // one for each cv
+    // Of each run of samples: first window, windows, replicas, samples; sample s of trajectory t is row first + s ·
+    // trajectories + t. Empty in files of an earlier version.
+    std::vector<double> blocks;
     std::string system;             // what made them, for people
     std::string configuration;      // its checksum; empty in files of an earlier version
 };

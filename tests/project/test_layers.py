@@ -21,10 +21,10 @@ BELOW = {
 }
 # Inside: a folder may include itself and what stands here; a folder that is not named is an error.
 BASE = {"sampling/numerics", "sampling/samples", "sampling/formula", "sampling/molecule",
-        "sampling/molecule/coordinates", "sampling/molecule/files"}
+        "sampling/molecule/coordinates", "sampling/molecule/files", "sampling/samples/files"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
-CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
+CLOSED = BIASED | {"sampling/estimate", "sampling/estimate/reweight", "sampling/closure"}
 STAGES = CLOSED | {"sampling/lift", "sampling/learn", "sampling/run", "sampling/run/config"}
 INSIDE = {
     "kernels/lane": set(),
@@ -43,6 +43,7 @@ INSIDE = {
     "nn/generators": {"nn/layers", "nn/train"},
     "sampling/numerics": set(),
     "sampling/samples": {"sampling/numerics"},
+    "sampling/samples/files": {"sampling/numerics", "sampling/samples", "sampling/molecule", "sampling/molecule/files"},
     "sampling/formula": {"sampling/numerics"},
     "sampling/molecule": {"sampling/numerics", "sampling/samples", "sampling/formula"},
     "sampling/molecule/coordinates": {"sampling/numerics", "sampling/molecule"},
@@ -52,6 +53,7 @@ INSIDE = {
     "sampling/model": BASE | {"sampling/dynamics"},
     "sampling/bias": MODEL,
     "sampling/estimate": BIASED,
+    "sampling/estimate/reweight": BIASED | {"sampling/estimate"},
     "sampling/lift": BIASED,
     "sampling/learn": BIASED,
     "sampling/closure": CLOSED,
@@ -63,6 +65,7 @@ INSIDE = {
     "sampling/run/stages/close": STAGES,
     "sampling/run/stages/consistency": STAGES,
     "sampling/run/stages/molecule": STAGES,
+    "sampling/run/stages/taken": STAGES,
 }
 MOST_PAIRS = 20  # sources with their headers in a folder
 TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}

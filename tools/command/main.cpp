@@ -172,8 +172,8 @@ void describe(CLI::App& app, CommandLine& line) {
         ->check(CLI::Range(1LL, 1000000000000LL))
         ->required();
     generate->add_option("-o,--out", line.generate.out_file,
-                         "file for the states: .npy, one state a row")
-        ->type_name("FILE.npy")
+                         "file for the states: .npy, one state a row; of a molecule also .dcd or .pdb")
+        ->type_name("FILE")
         ->required();
     generate->add_option("--heal", line.generate.heal_steps,
                          "relaxes each state with this many steps of restrained dynamics")

@@ -15,6 +15,7 @@
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/pipeline.h"
 #include "sampling/run/stages/bias/advise.h"
+#include "sampling/samples/files/states_writer.h"
 #include "tools/command/commands.h"
 
 namespace microlift {
@@ -150,9 +151,9 @@ void command_generate(const GenerateOptions& options) {
         throw InputError(options.dir +
                          ": there is no such directory; give the directory of a run");
     }
-    if (fs::path(options.out_file).extension() != ".npy") {
+    if (!StatesWriter::writes(options.out_file)) {
         throw InputError("-o " + options.out_file +
-                         ": not the name of a .npy file; write for example -o states.npy");
+                         ": not the name of a .npy file, nor of atoms' .dcd or .pdb; write for example -o states.npy");
     }
     const DirectoryLock lock(options.dir, DirectoryLock::Use::reading);
     Progress progress(options.quiet);
@@ -178,10 +179,7 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
     const Model model(run);
     // Comments, so that the whole output is a configuration.
     // Nobody knows where what is printed will lie.
-    if (run.molecule)
-        for (const MoleculeFile& file : molecule_files(run.config, *run.molecule))
-            if (!file.file.empty())
-                run.config.set(file.key, ConfigValue::of(fs::absolute(file.file).lexically_normal().string()));
+    name_files_wholly(run);
     std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)
               << "\n# samples stored: " << format_count(cost.samples)
               << "\n# force evaluations: " << format_count(cost.force_evaluations)

@@ -79,7 +79,8 @@ SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples an
 LONG = 600  # letters of formulas above which the page does not begin with them
 TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system", "double_well": "Double "
                                                                                           "well",
-          "channel": "Channel", "hidden_barrier": "Hidden barrier"}
+          "channel": "Channel", "hidden_barrier": "Hidden barrier",
+          "samples": "Samples from elsewhere"}
 
 
 def run_in_words(run):
@@ -91,6 +92,12 @@ def run_in_words(run):
                        + [several(windows, "window")] * (windows > 0))
     if run.walkers > 0:
         text = f"{fmt(run.walkers)} walkers under one bias"
+    if given := dig(run.metrics, "given"):
+        count, windows = (int(number(given.get(key), 1)) for key in ("trajectories", "windows"))
+        text = (f"{fmt(number(given.get('samples')))} samples made elsewhere, of {fmt(count)} "
+                + ("trajectory" if count == 1 else "trajectories")
+                + {"windows": f" in {several(windows, 'window')}", "weights": ", reweighted"}.get(
+                    given.get("bias"), ", unbiased"))
     for key, form in (("steps", ", {} trajectory-steps"), ("seconds", " in {}")):
         if number(sample.get(key)) > 0:
             text += form.format(fmt(sample[key]) if key == "steps" else seconds_text(sample[key]))

@@ -148,6 +148,14 @@ TOPICS = (
      "extrapolates."),
 )
 
+# What helps where samples were made elsewhere, whose windows are no keys.
+ELSEWHERE = {
+    "hardly overlap": "Sample windows between those that hardly overlap.",
+    "not in equilibrium": "Leave out more of each trajectory (samples.discard), or sample longer, until both halves of "
+                          "the samples agree.",
+    "outside its data": "Sample there, or narrow samples.from and to: the generator extrapolates.",
+}
+
 
 def topic_of(text):
     return next((i for i, (words, _, _) in enumerate(TOPICS) if words in text), None)
@@ -166,7 +174,9 @@ def told_by_run(run, own):
         groups.setdefault(skeleton(text) if topic is None else topic, []).append(text)
     result = []
     for key, texts in groups.items():
-        _, say, advice = TOPICS[key] if isinstance(key, int) else ("", as_told, "")
+        words, say, advice = TOPICS[key] if isinstance(key, int) else ("", as_told, "")
+        if dig(run.config, "samples"):
+            advice = ELSEWHERE.get(words, advice)
         said = say(run, list(dict.fromkeys(texts)))
         result.append(said._replace(advice=advice))
     return result

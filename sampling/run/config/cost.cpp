@@ -27,6 +27,11 @@ RunCost run_cost(const RunConfig& run) {
     cost.samples = cost.trajectories * static_cast<double>(umbrella.samples_per_trajectory());
     cost.force_evaluations =
         cost.trajectories * static_cast<double>(umbrella.equilibrate + umbrella.steps);
+    if (run.samples.given) {
+        cost.trajectories = static_cast<double>(run.samples.given->trajectories());
+        cost.samples = static_cast<double>(umbrella.given);
+        cost.force_evaluations = 0;
+    }
     if (run.coupling.enabled) {
         const CouplingConfig& coupling = run.coupling;
         const double rounds = static_cast<double>(coupling.rounds);

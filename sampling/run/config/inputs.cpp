@@ -141,6 +141,30 @@ void check_initial_file(const UmbrellaConfig& umbrella) {
     check_file(kInitial, umbrella.initial_file, umbrella.initial_checksum);
 }
 
+void name_files_wholly(RunConfig& run) {
+    const auto set = [&](const std::string& key, const std::string& file) {
+        run.config.set(key, ConfigValue::of(fs::absolute(file).lexically_normal().string()));
+    };
+    if (run.molecule)
+        for (const MoleculeFile& file : molecule_files(run.config, *run.molecule))
+            if (!file.file.empty()) set(file.key, file.file);
+    const fs::path folder = fs::path(run.config.file()).parent_path();
+    // A pattern is no file: where its folder is there it is meant.
+    const auto place = [&](const std::string& name) {
+        std::error_code ignored;
+        return fs::exists((folder / name).parent_path(), ignored) ? folder / name : fs::path(name);
+    };
+    for (const char* key : {"samples.states", "samples.colvar"}) {
+        if (!run.config.has(key)) continue;
+        std::vector<std::string> names;
+        for (const ConfigValue& item : run.config.at(key).items)
+            names.push_back(fs::absolute(place(item.text)).lexically_normal().string());
+        run.config.set(key, ConfigValue::of(names));
+    }
+    for (const char* key : {"samples.windows", "samples.gathered"})
+        if (run.config.has(key)) set(key, place(run.config.text(key)).string());
+}
+
 std::vector<RunInput> take_inputs(RunConfig& run) {
     std::vector<RunInput> inputs;
     const auto take = [&](const std::string& key, const std::string& file, const std::string& name,
@@ -168,6 +192,14 @@ std::vector<RunInput> take_inputs(RunConfig& run) {
             config.set(file.key, ConfigValue::of(inputs.back().name));
             config.set(std::string(file.key) + "_checksum", ConfigValue::of(inputs.back().checksum));
         }
+    if (run.samples.given) {
+        const std::vector<std::byte> bytes = format_safetensors(run.samples.given->tensors());
+        RunInput input{"samples.states", kGathered, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, ""};
+        input.checksum = checksum_of(input.content);
+        config.set("samples.gathered", ConfigValue::of(input.name));
+        config.set("samples.checksum", ConfigValue::of(input.checksum));
+        inputs.push_back(std::move(input));
+    }
     if (!run.umbrella.initial_file.empty()) {
         take(kInitial, run.umbrella.initial_file, initial_name(run.umbrella.initial_file),
              run.umbrella.initial_checksum);
@@ -206,6 +238,7 @@ std::vector<std::string> input_names() {
     std::vector<std::string> names{initial_name("a.csv"), initial_name("a.npy")};
     for (std::size_t k = 0; k < at(kMaxCvs); ++k) names.push_back(learned_name(k));
     for (const char* key : {"system.topology", "system.coordinates"}) names.push_back(molecule_name(key));
+    names.emplace_back(kGathered);
     return names;
 }
 

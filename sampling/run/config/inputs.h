@@ -24,6 +24,9 @@ std::vector<std::string> molecule_copies(const ConfigValue& system, const std::f
 // The same faults for the file of states, which only a run reads.
 void check_initial_file(const UmbrellaConfig& umbrella);
 
+// The files of [samples], and of a molecule, by their whole paths: for a configuration that may lie anywhere.
+void name_files_wholly(RunConfig& run);
+
 struct RunInput {
     std::string key;      // that names it
     std::string name;     // of the copy in the run's directory

@@ -72,6 +72,53 @@ void check_shared_bias(Config& config, const RunConfig& run) {
     });
 }
 
+// What needs a system that moves, and what needs windows.
+void check_given(Config& config, const RunConfig& run) {
+    if (!run.samples.enabled) return;
+    if (run.system.states_alone) {
+        for (const auto& [section, enabled] : {std::pair("coupling", run.coupling.enabled),
+                                               std::pair("closure", run.closure.enabled),
+                                               std::pair("learn", run.learn.enabled && run.learn.bursts)})
+            config.with({section}, [&] {
+                if (enabled)
+                    throw KeyError(section,
+                                   "[" + std::string(section) + "] runs trajectories, and without a [system] there is nothing "
+                                   "that moves",
+                                   "describe the system that the samples are of, or leave [" + std::string(section) + "] out");
+            });
+    }
+    config.with({"samples.weights", "coupling"}, [&] {
+        if (run.coupling.enabled && !run.samples.weights.empty())
+            throw KeyError("coupling", "coupling adds windows to windows, and these samples have weights",
+                           "leave [coupling] out, or give samples of windows or of no bias");
+    });
+    config.with({"coupling"}, [&] {
+        if (run.coupling.enabled && run.coupling.ablation)
+            throw KeyError("coupling.ablation",
+                           "key 'coupling.ablation' compares with windows that run longer, and these samples were made "
+                           "elsewhere",
+                           "leave it out");
+    });
+    config.with({"samples.stiffness", "samples.windows", "coupling"}, [&] {
+        for (const double stiffness : run.umbrella.stiffness)
+            if (run.coupling.enabled && !(stiffness > 0))
+                throw KeyError("samples.stiffness", "key 'samples.stiffness' is missing, and coupling runs windows",
+                               "give the stiffness of their bias");
+    });
+    config.with({"estimate.method", "estimate.enabled"}, [&] {
+        if (!run.estimate.enabled || run.estimate.method == "mbar") return;
+        if (!run.samples.weights.empty())
+            throw KeyError("estimate.method",
+                           "key 'estimate.method' is " + toml_string(run.estimate.method) +
+                               ", and samples with weights are reweighted, which no estimator of windows does",
+                           "leave it out");
+        if (run.estimate.method == "umbrella_integration" && run.samples.windows.empty())
+            throw KeyError("estimate.method",
+                           "key 'estimate.method' is \"umbrella_integration\", which needs windows, and [samples] has none",
+                           "use \"mbar\" or \"wham\"");
+    });
+}
+
 // What molecules do not have yet.
 void check_molecule_sections(Config& config, const RunConfig& run) {
     if (!run.molecule) return;
@@ -124,12 +171,31 @@ bool is_molecule(ConfigValue& root) {
     return kind != nullptr && kind->kind == ConfigValue::Kind::text && kind->text == "molecule";
 }
 
+// The table is there and not switched off.
+bool stands(const ConfigValue& root, const char* section) {
+    const ConfigValue* table = root.find(section);
+    const ConfigValue* enabled = table == nullptr ? nullptr : table->find("enabled");
+    return table != nullptr &&
+           !(enabled != nullptr && enabled->kind == ConfigValue::Kind::boolean && !enabled->boolean);
+}
+
+// [samples] in place of both: neither is read.
+void leave_out_biases(ConfigValue& root, std::vector<InputError>& unread) {
+    for (std::size_t i = root.keys.size(); i-- > 0;) {
+        if (root.keys[i] != "umbrella" && root.keys[i] != "bias") continue;
+        if (stands(root, root.keys[i].c_str()))
+            unread.emplace_back(root.items[i].origin.str() + ": there are both [" + root.keys[i] +
+                                "] and [samples], and a run makes its samples or takes them; leave one of them out");
+        root.keys.erase(root.keys.begin() + static_cast<std::ptrdiff_t>(i));
+        root.items.erase(root.items.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+}
+
 // Whether [bias] stands in place of [umbrella]. Both are refused, and [umbrella] is read no further.
 Biasing biasing_of(ConfigValue& root, std::vector<InputError>& unread) {
-    const ConfigValue* bias = root.find("bias");
-    const ConfigValue* enabled = bias == nullptr ? nullptr : bias->find("enabled");
-    if (bias == nullptr) return Biasing::windows;
-    if (enabled != nullptr && enabled->kind == ConfigValue::Kind::boolean && !enabled->boolean) return Biasing::either;
+    if (stands(root, "samples")) return leave_out_biases(root, unread), Biasing::given;
+    if (root.find("bias") == nullptr && root.find("samples") == nullptr) return Biasing::windows;
+    if (!stands(root, "bias")) return Biasing::either;
     for (std::size_t i = 0; i < root.keys.size(); ++i) {
         if (root.keys[i] != "umbrella") continue;
         unread.emplace_back(root.items[i].origin.str() +
@@ -140,6 +206,18 @@ Biasing biasing_of(ConfigValue& root, std::vector<InputError>& unread) {
         break;
     }
     return Biasing::shared;
+}
+
+// What messages say of windows, in words of trajectories made elsewhere.
+void rename_for_given(Config& config) {
+    config.rename("umbrella.replicas", "the number of trajectories");
+    config.rename("umbrella.steps", "their length");
+    config.rename("umbrella.equilibrate", "samples.discard");
+    config.rename("umbrella.exchange", "replica exchange");
+    config.rename("umbrella.heat", "the temperature of their starts");
+    config.rename("umbrella.temperatures", "replica exchange in temperature");
+    config.rename("umbrella.windows", "samples.places");
+    config.rename("umbrella", "samples");
 }
 
 // `whole`: of a run; else what describes the system, and no other key has to be there.
@@ -165,7 +243,8 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     std::optional<KeyError> unknown;
     const std::string name = system_name(root, unknown);
     const Biasing biasing = biasing_of(root, unread);
-    Schema schema = run_schema(name, is_molecule(root), biasing);
+    const bool alone = biasing == Biasing::given && root.find("system") == nullptr;
+    Schema schema = run_schema(name, is_molecule(root), biasing, alone);
     if (!whole)
         for (KeySpec& key : schema.keys) key.required = false;
     Config config(std::move(root), std::move(schema), file);
@@ -174,6 +253,7 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
         config.rename("umbrella.windows", "bias.bins");
         config.rename("umbrella", "bias");
     }
+    if (biasing == Biasing::given) rename_for_given(config);
     for (const InputError& error : unread) config.keep_unread(error);
     if (unknown) {
         config.keep(*unknown);
@@ -182,13 +262,31 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     return config;
 }
 
+// [samples] is read as soon as the system is known.
+StatesOfModel states_of(Config& config, SamplesConfig& samples, const std::string& file, const RunOptions& options) {
+    if (!samples.enabled) return {};
+    return [&](ModelConfig& model) {
+        config.with({"samples", "system"}, [&] {
+            gather_samples(config, samples, model, std::filesystem::path(file).parent_path(),
+                           options.resume ? options.out_dir : "");
+        });
+        if (!samples.given) config.distrust("cv");  // whose variables nobody knows
+    };
+}
+
 RunConfig read_run_config(std::string_view text, const std::string& file,
                           const RunOptions& options) {
     Config config = read_config(text, file, options, true);
     RunConfig run = top_section().read(config);
-    static_cast<ModelConfig&>(run) = read_model(config);
+    if (config.renamed("umbrella") == "samples") {
+        run.samples = samples_section.read(config);
+        run.samples.enabled = true;
+    }
+    static_cast<ModelConfig&>(run) = read_model(config, states_of(config, run.samples, file, options));
     const int cvs = run.cv.count();
-    if (config.enabled("bias"))
+    if (run.samples.enabled)
+        run.umbrella = read_given_windows(config, run, run.samples);
+    else if (config.enabled("bias"))
         run.bias = read_bias(config, run, run.umbrella);
     else
         run.umbrella = read_umbrella(config, run);
@@ -207,6 +305,7 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     run.learn = read_learn(config, config.sound("umbrella") ? run.umbrella.sample_count() : 0);
     check_store(config, run);
     check_shared_bias(config, run);
+    check_given(config, run);
     check_molecule_sections(config, run);
     run.config = std::move(config);
     find_inputs(run, file, options);
@@ -285,13 +384,25 @@ void check_numbers(RunConfig& run) {
     const auto check = [&](const char* key, const std::vector<double>& values, bool may_vanish) {
         check_single_precision(run.config, key, values, may_vanish);
     };
-    if (run.system.beta) check("system.beta", {*run.system.beta}, false);
-    check("integrator.dt", {run.integrator.dt}, false);
+    if (run.system.beta && !run.system.states_alone) check("system.beta", {*run.system.beta}, false);
+    if (!run.system.states_alone) check("integrator.dt", {run.integrator.dt}, false);
     check("umbrella.from", run.umbrella.from, true);
     check("umbrella.to", run.umbrella.to, true);
     check("umbrella.stiffness", run.umbrella.stiffness, true);
     if (run.closure.enabled) check("closure.dt", {run.closure.dt}, false);
     if (run.learn.enabled) check("learn.epsilon", {run.learn.epsilon}, false);
+}
+
+void check_starts_of_windows(Config& config, const RunConfig& run, const Model& model) {
+    config.with({"umbrella.initial"}, [&] { check_initial_file(run.umbrella); });
+    check_starts(config, run, model);
+}
+
+// That a bias may pull along the collective variables over the whole range.
+void check_windows(Config& config, const RunConfig& run, const Model& model) {
+    check_cuts(config, run, run.umbrella, model);
+    check_seams(config, run, run.umbrella, model);
+    config.with({"umbrella", "integrator"}, [&] { check_spacing(run, model); });
 }
 
 void check_stages(RunConfig& run, double available_bytes) {
@@ -303,19 +414,19 @@ void check_stages(RunConfig& run, double available_bytes) {
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
         model->check_bias();
-        check_path_kernel(*model, run);
+        if (!model->states_alone()) check_path_kernel(*model, run);
     });
     if (model) {
         const std::size_t made = model->observed() ? static_cast<std::size_t>(model->target_dim())
                                                    : free_variables(*model).size();
         check_generator(config, run.generator, run.cv, static_cast<index>(made), model->dim(),
                         model->observed());
-        config.with({"umbrella.initial"}, [&] { check_initial_file(run.umbrella); });
-        check_cuts(config, run, run.umbrella, *model);
-        check_seams(config, run, run.umbrella, *model);
-        check_starts(config, run, *model);
+        if (run.samples.enabled)
+            config.with({"samples", "cv.variables"}, [&] { check_given_cvs(run.samples, run, *model, run.umbrella); });
+        else
+            check_starts_of_windows(config, run, *model);
+        if (!run.samples.enabled || run.coupling.enabled) check_windows(config, run, *model);
         config.with({"closure"}, [&] { check_committors(run, *model); });
-        config.with({"umbrella", "integrator"}, [&] { check_spacing(run, *model); });
     }
     check_memory(config, run, available_bytes);
     config.with({"closure", "umbrella", "cv.variables"}, [&] {
@@ -327,13 +438,14 @@ void check_stages(RunConfig& run, double available_bytes) {
 }  // namespace
 
 double RunConfig::stored_samples() const {
-    double samples = static_cast<double>(umbrella.trajectories()) *
-                     static_cast<double>(umbrella.samples_per_trajectory());
+    double stored = umbrella.given > 0 ? static_cast<double>(umbrella.given)
+                                        : static_cast<double>(umbrella.trajectories()) *
+                                              static_cast<double>(umbrella.samples_per_trajectory());
     if (coupling.enabled) {
-        samples += static_cast<double>(coupling.rounds) * coupling.trajectories() *
+        stored += static_cast<double>(coupling.rounds) * coupling.trajectories() *
                    std::max(1.0, static_cast<double>(coupling.steps / umbrella.stride));
     }
-    return samples;
+    return stored;
 }
 
 Grid RunConfig::grid() const {
@@ -352,15 +464,20 @@ std::string RunConfig::checksum() const {
     return checksum_of(config.to_toml());
 }
 
-Schema run_schema(const std::string& system_name, bool molecule, Biasing biasing) {
+Schema run_schema(const std::string& system_name, bool molecule, Biasing biasing, bool alone) {
     Schema schema;
     top_section().add_to(schema);
     add_model_keys(schema, system_name, molecule);
-    if (biasing != Biasing::shared) {
+    if (alone)
+        std::erase_if(schema.keys, [](const KeySpec& key) {
+            return key.section() == "system" || key.section() == "integrator";
+        });
+    if (biasing == Biasing::windows || biasing == Biasing::either) {
         umbrella_section.add_to(schema);
         if (molecule) molecule_sampling_section.add_to(schema);
     }
-    if (biasing != Biasing::windows) add_bias_keys(schema);
+    if (biasing == Biasing::shared || biasing == Biasing::either) add_bias_keys(schema);
+    if (biasing == Biasing::given || biasing == Biasing::either) add_samples_keys(schema);
     estimate_section.add_to(schema);
     generator_section.add_to(schema);
     lifting_section.add_to(schema);

@@ -16,6 +16,7 @@
 #include "sampling/lift/lift_config.h"
 #include "sampling/model/model_config.h"
 #include "sampling/numerics/grid.h"
+#include "sampling/run/config/samples_config.h"
 
 namespace microlift {
 
@@ -33,6 +34,7 @@ struct RunConfig : ModelConfig {
     // is the resolved configuration.
     Config config;
     BiasConfig bias;  // enabled: `umbrella` is its one window
+    SamplesConfig samples;  // enabled: instead of either
 
     // Samples that are stored, those of all rounds included.
     double stored_samples() const;
@@ -71,11 +73,13 @@ struct GenerateOptions {
     bool quiet = false;
 };
 
-// What biases a run: windows, or one bias that all walkers share.
-enum class Biasing { windows, shared, either };
+// What biases a run: windows, or one bias that all walkers share; or its samples were made elsewhere.
+enum class Biasing { windows, shared, given, either };
 // All keys. A built-in system's own parameters are keys of [system]; give its name to add them. Those of a
 // molecule are there where it is one.
-Schema run_schema(const std::string& system_name = "", bool molecule = false, Biasing biasing = Biasing::either);
+// `alone`: of samples made elsewhere without a [system].
+Schema run_schema(const std::string& system_name = "", bool molecule = false, Biasing biasing = Biasing::either,
+                  bool alone = false);
 
 // These throw an InputError with a line for each fault. `options.set` and `options.seed` override the
 // file. The first two look at the keys alone: their values, and what they say together.

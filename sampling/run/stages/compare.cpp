@@ -16,8 +16,8 @@ ComparedGenerator train_kind(Run& run, const std::string& kind) {
                                                  derived_seed(run.config.seed, 3000));
     const auto trainer =
         make_trainer(run.stream, config, static_cast<int>(y.count), run.model.n_cvs());
-    trainer->set_data(y.values, run.samples.xi.span(), y.row, run.samples.n,
-                      run.samples.blocks.front().trajectories());
+    TrainingData data;
+    data.give(run, *trainer, y);
     run.progress.begin("train " + kind + ", for comparison", static_cast<double>(config.iterations),
                        "updates");
     const auto start = Clock::now();

@@ -5,11 +5,13 @@
 #include <cmath>
 
 #include "engine/at.h"
+#include "sampling/estimate/reweight/reweighting.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
 #include "sampling/run/stages/bias/under_bias.h"
 #include "sampling/run/stages/store.h"
+#include "sampling/run/targets.h"
 
 namespace microlift {
 
@@ -19,6 +21,8 @@ FreeEnergyResult estimate_from(Run& run) {
     StageMeter meter(run.record, "estimate");
     if (run.bias.method) return estimate_under_bias(run, run.samples.biased(), run.windows);
     const EstimateOptions options = estimate_options(run);
+    if (run.config.samples.enabled && run.config.samples.given->weighted())
+        return reweight(run.stream, run.samples.biased(), run.windows, given_log_weights(run), run.grid, options);
     if (run.histogram.kept())
         return estimate_free_energy(run.histogram.accumulator->histogram(run.stream), run.windows,
                                     run.grid, options);
@@ -53,7 +57,8 @@ Json describe_windows(Run& run, const FreeEnergyResult& result) {
 
 void record_estimate(Run& run, const FreeEnergyResult& result) {
     Json& record = run.record.stage("estimate");
-    record["method"] = run.config.estimate.method;
+    const bool weighted = run.config.samples.enabled && run.config.samples.given->weighted();
+    record["method"] = weighted ? std::string("reweighting") : run.config.estimate.method;
     record["iterations"] = result.iterations;
     record["residual"] = result.residual;
     record["converged"] = result.converged;
@@ -74,6 +79,7 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
 // The start is forgotten after several relaxation times, τ = g/2 samples.
 void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
     const UmbrellaConfig& u = run.config.umbrella;
+    if (u.given > 0) return;  // who knows how long elsewhere
     const Checking equilibration(run, "equilibration");
     std::string slow;
     for (std::size_t w = 0; w < inefficiency.size(); ++w) {

@@ -26,6 +26,10 @@ SamplesInfo describe_samples(const Run& run, bool weighted) {
     for (const CvValue& center : run.windows.center)
         info.centers.insert(info.centers.end(), center.begin(), center.begin() + run.grid.dims);
     info.stiffness = run.config.umbrella.stiffness;
+    if (run.config.samples.enabled) info.stiffness.assign(info.stiffness.size(), 0.0);  // each window has its own
+    for (const SampleBlock& b : run.samples.blocks)
+        for (const index part : {b.first_window, b.windows, b.replicas, b.samples})
+            info.blocks.push_back(static_cast<double>(part));
     return info;
 }
 

@@ -19,11 +19,10 @@ namespace {
 constexpr index kMostUpdates = 100;  // between two looks at the clock
 constexpr double kPieceSeconds = 0.5;
 
-std::unique_ptr<GeneratorTrainer> trainer_of(Run& run, const TrainerConfig& config, const Targets& y) {
-    auto trainer =
-        make_trainer(run.stream, config, static_cast<int>(y.count), run.model.n_cvs());
-    trainer->set_data(y.values, run.samples.xi.span(), y.row, run.samples.n,
-                      run.samples.blocks.front().trajectories());
+std::unique_ptr<GeneratorTrainer> trainer_of(Run& run, const TrainerConfig& config, const Targets& y,
+                                             TrainingData& data) {
+    auto trainer = make_trainer(run.stream, config, static_cast<int>(y.count), run.model.n_cvs());
+    data.give(run, *trainer, y);
     return trainer;
 }
 
@@ -160,7 +159,8 @@ void train(Run& run) {
     const MoleculeData molecule(run, anew);
     TrainerConfig config = round_config(run, anew);
     if (molecule.coordinates) config.state_periods = molecule.coordinates->periods();
-    const auto trainer = trainer_of(run, config, molecule.targets(run));
+    TrainingData data;
+    const auto trainer = trainer_of(run, config, molecule.targets(run), data);
     resume_or_begin(run, *trainer, anew);
     const index round = run.position.round;
     run.progress.begin(round == 0 ? "train" : "train, round " + std::to_string(round),

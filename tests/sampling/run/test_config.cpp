@@ -2,10 +2,12 @@
 // was; resolving is a fixed point.
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 
@@ -52,6 +54,21 @@ from = -1.5
 to = 1.2
 [estimate]
 )toml";
+
+// Of samples made elsewhere, without a system.
+const std::string& given_text() {
+    static const std::string text = [] {
+        const std::string file =
+            (std::filesystem::temp_directory_path() / ("microlift_given_" + std::to_string(::getpid()) + ".csv")).string();
+        std::ofstream out(file);
+        out << "x,y\n";
+        for (int i = 0; i < 200; ++i) out << 0.01 * i - 1 << ',' << 0.1 * (i % 7) << '\n';
+        return "seed = 1\n[samples]\nstates = [\"" + file +
+               "\"]\ntemperature = 300.0\nfrom = -1.0\nto = 1.0\n[cv]\nvariables = [\"x\"]\n[estimate]\n[generator]\n";
+    }();
+    return text;
+}
+bool is_of_samples(const KeySpec& spec) { return spec.section() == "samples"; }
 
 bool is_of_bias(const KeySpec& spec) { return spec.section() == "bias" || spec.section() == "output"; }
 
@@ -180,8 +197,9 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
         : spec.path == "umbrella.store" && value == "\"histogram\""
             ? replaced(kBase, "[estimate]\n[generator]\n[coupling]\n[closure]\n",
                        "[estimate]\nmethod = \"wham\"\n")
-        : is_of_bias(spec) ? kShared
-                           : kBase;
+        : is_of_samples(spec) ? given_text()
+        : is_of_bias(spec)    ? kShared
+                              : kBase;
     ConfigValue root = parse_toml(base, "run.toml");
     std::string path = spec.path;
     if (path.back() == '*') {
@@ -260,6 +278,7 @@ TEST_CASE("config: every key refuses every wrong type and names itself") {
                 wrong = {"\"7\"", "true", "[]", "[7, true]", "[7, \"x\"]", "nan", "[inf]", "[[7]]"};
                 break;
             case KeyType::texts: wrong = {"1", "\"x\"", "[]", "[1]", "[\"\"]", "true"}; break;
+            case KeyType::names: wrong = {"1", "\"\"", "[]", "[1]", "[\"\"]", "true"}; break;
             case KeyType::rows:
                 wrong = {"1", "\"x\"", "[]", "[1]", "[[\"a\", \"b\"]]", "[[\"a\"], \"b\"]"};
                 break;
@@ -309,6 +328,10 @@ TEST_CASE("config: every bound and every choice is refused one step beyond, and 
             for (const std::string& choice : spec.choices) {
                 if (spec.path == "system.kind") {  // a run takes no molecule, by files or not
                     check_message(refusal(with_key(spec, toml_string(choice))), "system.name");
+                    continue;
+                }
+                if (spec.path == "samples.length_unit") {  // of molecules alone
+                    CHECK(refusal(with_key(spec, toml_string(choice))) != "");
                     continue;
                 }
                 if (spec.path == "cv.where[].kind") continue;  // each goes with other keys, as of cv.variables
@@ -870,7 +893,7 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
                         break;
                     }
                 }
-                CHECK(check_refusal(is_of_bias(spec) ? kShared : kBase, set) == "");
+                CHECK(check_refusal(is_of_samples(spec) ? given_text() : is_of_bias(spec) ? kShared : kBase, set) == "");
                 ++bounds;
             }
             if (spec.section() != "generator") continue;
