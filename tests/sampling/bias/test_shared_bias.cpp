@@ -111,7 +111,7 @@ TEST_CASE("shared bias: kernels keep what is level, at mirrors and round a perio
         for (const bool periodic : {false, true}) {
             const std::vector<double> sigma{0.7};
             Buffer<double> width = on(stream, sigma), weight(device, 9);
-            gaussian_weights(stream, width.data(), 0.25, true, weight.span());
+            gaussian_weights(stream, width.data(), 0.25, KernelShape::normal, weight.span());
             const std::vector<double> level(24, 3.0);
             Buffer<double> in = on(stream, level), out(device, 24);
             smooth_along(stream, {weight.data(), 8, 24, 1, periodic}, in.span(), out.span());

@@ -64,7 +64,8 @@ std::string hills(const Run& run, const BiasFrames& frames) {
     std::string text = "#! FIELDS time";
     for (const std::string& name : names) text += " " + name;
     for (const std::string& name : names) text += " sigma_" + name;
-    text += " height biasf\n#! SET multivariate false\n#! SET kerneltype gaussian\n" + periods(run, names);
+    text += " height biasf\n#! SET multivariate false\n#! SET kerneltype " +
+            std::string(axes.cvs == 1 ? "stretched-gaussian" : "gaussian") + "\n" + periods(run, names);
     const index columns = axes.cvs == 2 ? axes.points[1] : 1;
     for (std::size_t f = 0; f < frames.step.size(); ++f)
         for (index j = 0; j < axes.size(); ++j) {
