@@ -71,8 +71,12 @@ void AdaptiveBias::set_sigma(const std::array<double, kMaxCvs>& sigma) {
 }
 
 void AdaptiveBias::set_kernels(bool normal) {
+    // Of two variables PLUMED's hills are no product.
+    const KernelShape shape = normal              ? KernelShape::normal
+                              : setup_.cvs == 1 ? KernelShape::stretched
+                                                : KernelShape::gaussian;
     for (int k = 0; k < setup_.cvs; ++k)
-        gaussian_weights(stream_, width_.data() + k, options_.axes.spacing(k), normal, kernel_[k].span());
+        gaussian_weights(stream_, width_.data() + k, options_.axes.spacing(k), shape, kernel_[k].span());
 }
 
 // σ from the data: half the deviation within a basin.

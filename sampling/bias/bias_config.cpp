@@ -49,6 +49,9 @@ const Section<UmbrellaConfig> shared_window_section{"bias", {
 
 const Section<BiasConfig> bias_section{"bias", {
     enabled(&BiasConfig::enabled, "whether one bias is shared by all walkers, in place of [umbrella]"),
+    optional_read_by<BiasConfig>([](BiasConfig&, const ConfigValue&) {}, KeyType::text, "plumed", "\"plumed.dat\"",
+             "PLUMED input of a molecule, which then says [cv], method, range and parameters; a run writes the keys "
+             "that it stands for into its own configuration"),
     key(&BiasConfig::method, "method", "metadynamics", "how the bias is made").one_of(adaptive_names()),
     key(&BiasConfig::bins, "bins", {100}, "bins of its grid").from(8).to(100000),
     key(&BiasConfig::pace, "pace", 100, "steps between updates of the bias").from(1).to(kMostSteps / 2),
@@ -83,6 +86,10 @@ const Section<BiasConfig> bias_section{"bias", {
 const Section<BiasConfig> output_section{"output", {
     key(&BiasConfig::plumed, "plumed", false,
         "with [bias]: whether to write the stored samples as COLVAR and hills as HILLS, in PLUMED's formats"),
+    optional_read_by<BiasConfig>([](BiasConfig&, const ConfigValue&) {}, KeyType::texts, "columns",
+        "[\"phi\", \"psi\", \"metad.bias\"]",
+        "columns of COLVAR behind the time: names of collective variables and of cv.where, and one NAME.bias; all "
+        "collective variables and the method's bias if left out"),
 }};
 
 void add_bias_keys(Schema& schema) {
@@ -100,6 +107,28 @@ void add_bias_keys(Schema& schema) {
 
 namespace {
 
+// Names of collective variables, of quantities, or the bias.
+void check_columns(const Config& config, const ModelConfig& model) {
+    if (!config.has("output.columns")) return;
+    std::vector<std::string> known;
+    for (const CvVariable& variable : model.cv.variables) known.push_back(variable.name);
+    if (config.has("cv.where"))
+        for (const ConfigValue& entry : config.at("cv.where").items)
+            if (const ConfigValue* name = entry.find("name")) known.push_back(name->text);
+    index biases = 0;
+    for (const ConfigValue& column : config.at("output.columns").items) {
+        const bool bias = column.text.ends_with(".bias");
+        biases += bias;
+        if (bias || std::ranges::find(known, column.text) != known.end()) continue;
+        throw KeyError("output.columns", "key 'output.columns' names " + toml_string(column.text) +
+                                             ", which is no collective variable and nothing of 'cv.where'",
+                       "known are " + join(known, ", ") + ", and a bias, such as \"metad.bias\"");
+    }
+    if (biases > 1)
+        throw KeyError("output.columns", "key 'output.columns' names " + std::to_string(biases) + " biases, and there is one",
+                       "leave all but one out");
+}
+
 std::vector<WallConfig> read_walls(const Config& config, const UmbrellaConfig& umbrella, int cvs) {
     std::vector<WallConfig> walls;
     if (!config.has("bias.walls")) return walls;
@@ -115,10 +144,10 @@ std::vector<WallConfig> read_walls(const Config& config, const UmbrellaConfig& u
         if (!wall.lower && !wall.upper)
             throw KeyError(path, "key '" + path + "' has neither 'lower' nor 'upper'", "give one of them, or both");
         const auto k = at(wall.variable - 1);
-        if (wall.lower && wall.upper && !(*wall.lower < *wall.upper))
+        if (wall.lower && wall.upper && !(*wall.lower <= *wall.upper))
             throw KeyError(path, "key '" + path + ".upper' is " + toml_number(*wall.upper) +
-                                     ", not above 'lower' = " + toml_number(*wall.lower),
-                           "let 'lower' be less than 'upper'");
+                                     ", below 'lower' = " + toml_number(*wall.lower),
+                           "let 'lower' be no more than 'upper'");
         if (umbrella.all_round(k) && !(wall.lower && wall.upper))
             throw KeyError(path, "key '" + path + "' ends a variable that goes all round on one side alone",
                            "give 'lower' and 'upper'");
@@ -280,6 +309,7 @@ BiasConfig read_bias(Config& config, ModelConfig& model, UmbrellaConfig& umbrell
         check_phases(bias, umbrella);
     });
     finish_umbrella(config, model, umbrella);
+    config.with({"output.columns", "cv.variables", "cv.where"}, [&] { check_columns(config, model); });
     config.with({"bias.walls", "bias.from", "bias.to", "cv.variables"},
                 [&] { bias.walls = read_walls(config, umbrella, cvs); });
     config.with({"bias.sigma", "bias.bins", "bias.from", "bias.to", "bias.pace", "bias.equilibrate", "bias.method",

@@ -42,9 +42,13 @@ struct SmoothingAxis {
 void smooth_along(Stream& stream, const SmoothingAxis& axis, Span<const double> in, Span<double> out);
 // How far a Gaussian reaches in its widths: e^{-18} of its height is left.
 inline constexpr double kGaussianReach = 6;
-// weight[m] = exp(−(m · spacing)²/(2 σ²)), each divided by what all of them sum up to where `normal`; σ is on the
-// device.
-void gaussian_weights(Stream& stream, const double* sigma, double spacing, bool normal, Span<double> weight);
+enum class KernelShape {
+    gaussian,
+    normal,     // divided by what all weights sum up to
+    stretched,  // PLUMED's hills of one variable: 0 beyond √12.5 widths, and stretched so that no step is left there
+};
+// weight[m] = exp(−(m · spacing)²/(2 σ²)); σ is on the device.
+void gaussian_weights(Stream& stream, const double* sigma, double spacing, KernelShape shape, Span<double> weight);
 
 // energy = bias + wall in single precision; wall may be empty.
 void publish_bias(Stream& stream, Span<const double> bias, Span<const double> wall, Span<float> energy);

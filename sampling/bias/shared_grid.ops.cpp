@@ -124,12 +124,14 @@ struct SmoothBody {
 struct GaussianWeightsBody {
     const double* sigma;
     double spacing;
-    bool normal;
+    bool normal, stretched;
     index count;
     double* weight;
     LANE_FN double value(index m) const {
-        const double z = static_cast<double>(m) * spacing / sigma[0];
-        return z > kGaussianReach ? 0.0 : exp<Portable>(-0.5 * z * z);
+        constexpr double kCut = 6.25, kStretch = 1.00193418799744762399;  // 1/(1 − e^{−6.25})
+        const double z = static_cast<double>(m) * spacing / sigma[0], half = 0.5 * z * z;
+        if (stretched) return half < kCut ? fma(kStretch, exp<Portable>(-half), 1.0 - kStretch) : 0.0;
+        return z > kGaussianReach ? 0.0 : exp<Portable>(-half);
     }
     LANE_FN void operator()(index m) const {
         double sum = 1.0;
@@ -171,8 +173,10 @@ void smooth_along(Stream& stream, const SmoothingAxis& axis, Span<const double> 
     for_each_index(stream, in.size, SmoothBody{axis, in.data, out.data});
 }
 
-void gaussian_weights(Stream& stream, const double* sigma, double spacing, bool normal, Span<double> weight) {
-    for_each_index(stream, weight.size, GaussianWeightsBody{sigma, spacing, normal, weight.size, weight.data});
+void gaussian_weights(Stream& stream, const double* sigma, double spacing, KernelShape shape, Span<double> weight) {
+    for_each_index(stream, weight.size,
+                   GaussianWeightsBody{sigma, spacing, shape == KernelShape::normal, shape == KernelShape::stretched,
+                                       weight.size, weight.data});
 }
 
 void publish_bias(Stream& stream, Span<const double> bias, Span<const double> wall, Span<float> energy) {

@@ -41,6 +41,9 @@ Key<UmbrellaConfig> initial_checksum_key() {
 }
 
 const Section<UmbrellaConfig> umbrella_section{"umbrella", {
+    optional_read_by<UmbrellaConfig>([](UmbrellaConfig&, const ConfigValue&) {}, KeyType::texts, "plumed", "[\"plumed.0.dat\", \"plumed.1.dat\"]",
+             "PLUMED inputs of a molecule with a restraint each, or one for all replicas, which then say [cv], from, to, "
+             "windows and stiffness; a run writes the keys that they stand for into its own configuration"),
     required(&UmbrellaConfig::from, "from", "-1.5", "centre of the first window"),
     required(&UmbrellaConfig::to, "to", "1.2",
              "centre of the last window; one period from `from`: windows all round, that of `to` is the "

@@ -150,7 +150,7 @@ class Pages(unittest.TestCase):
                 found.append(command)
                 self.assertEqual(run([BINARY, *command.split()]), table,
                                  f"{page}: run: python3 tests/project/test_docs.py --write")
-        self.assertEqual(["check --keys", "systems --markdown"], sorted(found))
+        self.assertEqual(["check --keys", "check --plumed", "systems --markdown"], sorted(found))
 
 
 class Blocks(unittest.TestCase):

@@ -17,6 +17,7 @@ void command_evaluate(const EvaluateOptions& options);
 void command_check(const std::string& config_file, const RunOptions& options, bool advise);
 void command_systems(const std::string& name, bool markdown);
 void command_keys();
+void command_plumed();
 void command_info();
 void command_learn(const LearnOptions& options);
 void command_report(const std::string& dir);

@@ -6,6 +6,7 @@
 #include "engine/device/cpu.h"
 #include "engine/device/device.h"
 #include "nn/layers/cudnn.h"
+#include "sampling/bias/plumed/actions.h"
 #include "sampling/dynamics/systems.h"
 #include "tools/command/commands.h"
 
@@ -34,6 +35,7 @@ std::vector<std::string> cuda_libraries() {
 
 }  // namespace
 
+void command_plumed() { std::cout << plumed_actions_markdown(); }
 void command_keys() { std::cout << run_schema("", true).markdown(); }
 
 void command_info() {

@@ -86,7 +86,7 @@ struct CommandLine {
     int bench_threads = 0;
     std::string bench_math;
     bool markdown = false;
-    bool keys = false, advise = false;
+    bool keys = false, advise = false, plumed = false;
 };
 
 constexpr int kMaxThreads = 4096;
@@ -235,6 +235,7 @@ void describe(CLI::App& app, CommandLine& line) {
     check->add_flag("--keys", line.keys, "lists every key with its values, default and meaning");
     check->add_flag("--advise", line.advise,
                     "runs a pilot of some seconds under one bias, and says what it found and which method fits");
+    check->add_flag("--plumed", line.plumed, "lists every action and key of PLUMED inputs, and what becomes of it");
     add_set_options(*check, line);
 
     CLI::App* systems = app.add_subcommand(
@@ -273,6 +274,8 @@ void act(const CLI::App& app, CommandLine& line) {
     } else if (app.got_subcommand("check")) {
         if (line.keys) {
             command_keys();
+        } else if (line.plumed) {
+            command_plumed();
         } else if (line.config_file.empty()) {
             throw InputError("CONFIG is required; see 'microlift check --help'");
         } else {

@@ -16,6 +16,7 @@
 #include "sampling/model/model.h"
 #include "sampling/run/config/cost.h"
 #include "sampling/run/config/inputs.h"
+#include "sampling/run/config/plumed_input.h"
 #include "sampling/run/config/spacing.h"
 #include "sampling/run/config/starts.h"
 
@@ -240,6 +241,7 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
         for (const std::string& change :
              molecule_copies(*system, std::filesystem::path(file).parent_path(), options.out_dir))
             apply_override(root, ConfigOverride::parse(change));
+    take_plumed_inputs(root, file);
     std::optional<KeyError> unknown;
     const std::string name = system_name(root, unknown);
     const Biasing biasing = biasing_of(root, unread);

@@ -1,10 +1,17 @@
 // COLVAR and HILLS as PLUMED writes them.
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstdio>
+#include <numbers>
+#include <optional>
+#include <span>
 
 #include "engine/at.h"
 #include "engine/files/files.h"
+#include "sampling/formula/formula.h"
+#include "sampling/model/cv_config.h"
+#include "sampling/model/model.h"
 #include "sampling/run/stages/bias/bias.h"
 
 namespace microlift {
@@ -45,12 +52,19 @@ std::string text_of(double value) {
     return text;
 }
 
+// PLUMED compares them as text.
+std::string end_of_period(double value) {
+    if (std::fabs(std::fabs(value) - std::numbers::pi) > 1e-12) return text_of(value);
+    return value < 0 ? " -pi" : " pi";
+}
+
 // Of variables that go all round.
 std::string periods(const Run& run, const std::vector<std::string>& names) {
     std::string text;
     for (std::size_t k = 0; k < names.size(); ++k)
         if (run.grid.round[k])
-            text += "#! SET min_" + names[k] + text_of(run.grid.from[k]) + "\n#! SET max_" + names[k] + text_of(run.grid.to[k]) + "\n";
+            text += "#! SET min_" + names[k] + end_of_period(run.grid.from[k]) + "\n#! SET max_" + names[k] +
+                    end_of_period(run.grid.to[k]) + "\n";
     return text;
 }
 
@@ -64,7 +78,8 @@ std::string hills(const Run& run, const BiasFrames& frames) {
     std::string text = "#! FIELDS time";
     for (const std::string& name : names) text += " " + name;
     for (const std::string& name : names) text += " sigma_" + name;
-    text += " height biasf\n#! SET multivariate false\n" + periods(run, names);
+    text += " height biasf\n#! SET multivariate false\n#! SET kerneltype " +
+            std::string(axes.cvs == 1 ? "stretched-gaussian" : "gaussian") + "\n" + periods(run, names);
     const index columns = axes.cvs == 2 ? axes.points[1] : 1;
     for (std::size_t f = 0; f < frames.step.size(); ++f)
         for (index j = 0; j < axes.size(); ++j) {
@@ -94,20 +109,77 @@ std::string hills(const Run& run, const BiasFrames& frames) {
     return text;
 }
 
-}  // namespace
+// What stands in a column of COLVAR: a collective variable, a formula, or else the bias.
+struct ColvarColumn {
+    std::string name;
+    index variable = -1;
+    std::optional<NodeId> formula;
+};
 
-void write_plumed_files(Run& run, const BiasFrames& frames) {
-    const std::vector<std::string> names = plumed_names(run);
-    if (run.bias.method->has_hills()) write_file(run.dir / "HILLS", hills(run, frames));
+// Of output.columns; all collective variables and the bias, where they are not told.
+class ColvarColumns {
+public:
+    explicit ColvarColumns(const Run& run) {
+        const std::vector<std::string> names = plumed_names(run), known = run.model.cv_names();
+        if (!run.config.config.has("output.columns")) {
+            for (std::size_t k = 0; k < names.size(); ++k) columns_.push_back({names[k], static_cast<index>(k), {}});
+            columns_.push_back({run.config.bias.method + ".bias", -1, {}});
+            return;
+        }
+        for (const ConfigValue& column : run.config.config.at("output.columns").items) {
+            const auto found = std::ranges::find(known, column.text);
+            if (found != known.end())
+                columns_.push_back({names[at(found - known.begin())], found - known.begin(), {}});
+            else if (column.text.ends_with(".bias"))
+                columns_.push_back({column.text, -1, {}});
+            else
+                columns_.push_back({column.text, -1, formula_of(run, column.text)});
+        }
+    }
+
+    std::string header() const {
+        std::string text = "#! FIELDS time";
+        for (const ColvarColumn& column : columns_) text += " " + column.name;
+        return text + "\n";
+    }
+    bool reads_states() const {
+        return std::ranges::any_of(columns_, [](const ColvarColumn& column) { return column.formula.has_value(); });
+    }
+    // `value(k)`: of collective variable k.
+    template <class Value>
+    std::string row(const Value& value, double bias, std::span<const double> state) const {
+        std::string text;
+        for (const ColvarColumn& column : columns_)
+            text += text_of(column.formula         ? graph_.evaluate(*column.formula, state)
+                            : column.variable >= 0 ? value(column.variable)
+                                                   : bias);
+        return text;
+    }
+
+private:
+    // A quantity of cv.where, as if it were the collective variable.
+    NodeId formula_of(const Run& run, const std::string& name) {
+        Config config = run.config.config;
+        config.set("cv.variables", ConfigValue::of(std::vector<std::string>{name}));
+        const CvConfig cv = read_cv(config, run.config);
+        return parse_formula(graph_, cv.variables.at(0).formula, symbols_of(run.config.system));
+    }
+
+    Expressions graph_;
+    std::vector<ColvarColumn> columns_;
+};
+
+void write_colvar(Run& run) {
+    const ColvarColumns columns(run);
     AtomicFile file(run.dir / "COLVAR");
-    std::string text = "#! FIELDS time";
-    for (const std::string& name : names) text += " " + name;
-    text += " " + run.config.bias.method + ".bias\n" + periods(run, names);
+    std::string text = columns.header() + periods(run, plumed_names(run));
     const SampleSet& samples = run.samples;
     const index K = run.grid.dims;
-    constexpr index kPiece = 1 << 16;
+    constexpr index kPiece = 1 << 14;
     Buffer<float> energy(run.device, std::min(kPiece, samples.n));
-    std::vector<float> xi(at(K * kPiece)), u(at(kPiece));
+    const index dims = columns.reads_states() ? samples.dim : 0;
+    std::vector<float> xi(at(K * kPiece)), u(at(kPiece)), x(at(dims * kPiece));
+    std::vector<double> state(at(dims));
     for (index first = 0; first < samples.n; first += kPiece) {
         const index n = std::min(kPiece, samples.n - first);
         const Span<const float> here{samples.xi.data() + first, (K - 1) * samples.row + n};
@@ -115,15 +187,26 @@ void write_plumed_files(Run& run, const BiasFrames& frames) {
         copy_to_host(run.stream, u.data(), Span<const float>(energy.span().subspan(0, n)));
         for (index k = 0; k < K; ++k)
             copy_to_host(run.stream, xi.data() + k * kPiece, here.subspan(k * samples.row, n));
+        for (index d = 0; d < dims; ++d)
+            copy_to_host(run.stream, x.data() + d * kPiece, Span<const float>{samples.x.data() + d * samples.row + first, n});
         for (index j = 0; j < n; ++j) {
-            text += text_of(time_of(run, step_of(run, first + j)));
-            for (index k = 0; k < K; ++k) text += text_of(static_cast<double>(xi[at(k * kPiece + j)]));
-            text += text_of(static_cast<double>(u[at(j)])) + "\n";
+            for (index d = 0; d < dims; ++d) state[at(d)] = static_cast<double>(x[at(d * kPiece + j)]);
+            text += text_of(time_of(run, step_of(run, first + j))) +
+                    columns.row([&](index k) { return static_cast<double>(xi[at(k * kPiece + j)]); },
+                                static_cast<double>(u[at(j)]), state) +
+                    "\n";
         }
         file.write(text);
         text.clear();
     }
     file.commit();
+}
+
+}  // namespace
+
+void write_plumed_files(Run& run, const BiasFrames& frames) {
+    if (run.bias.method->has_hills()) write_file(run.dir / "HILLS", hills(run, frames));
+    write_colvar(run);
 }
 
 }  // namespace microlift
