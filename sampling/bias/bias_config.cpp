@@ -22,6 +22,7 @@ std::vector<std::string> adaptive_names() {
     std::vector<std::string> names;
     for (const BiasMethodEntry& entry : bias_methods())
         if (entry.adaptive) names.push_back(entry.name);
+    for (const char* name : {"steered", "population_annealing"}) names.push_back(name);  // sampling/work
     return names;
 }
 
@@ -38,11 +39,12 @@ const Section<UmbrellaConfig> shared_window_section{"bias", {
     required(&UmbrellaConfig::from, "from", "-3.141592653589793", "where the grid of the bias begins"),
     required(&UmbrellaConfig::to, "to", "3.141592653589793",
              "where it ends; one period from `from`: all round"),
-    key(&UmbrellaConfig::replicas, "walkers", 4096, "trajectories that share the bias").from(1).to(1e8),
+    key(&UmbrellaConfig::replicas, "walkers", 4096, "trajectories that share the bias; steered: those that go each way")
+        .from(1).to(1e8),
     key(&UmbrellaConfig::equilibrate, "equilibrate", 1000, "steps before the bias acts").from(0).to(kMostSteps),
-    key(&UmbrellaConfig::steps, "steps", 200000, "steps with it, while it is made and while it is sampled")
+    key(&UmbrellaConfig::steps, "steps", 200000, "steps with it, while it is made and while it is sampled; steered: of a pull from end to end")
         .from(2).to(kMostSteps),
-    key(&UmbrellaConfig::stride, "stride", 100, "steps between stored samples").from(1).to(kMostSteps / 2),
+    key(&UmbrellaConfig::stride, "stride", 100, "steps between stored samples; steered: between looks at work and xi").from(1).to(kMostSteps / 2),
     initial_key(), initial_checksum_key(),
 }};
 
@@ -68,8 +70,21 @@ const Section<BiasConfig> bias_section{"bias", {
     key(&BiasConfig::full_samples, "full_samples", 200.0,
         "ABF, eABF: samples in a bin before the full force acts").from(1).to(1e12),
     key(&BiasConfig::stiffness, "stiffness", {0.0},
-        "eABF: of the spring between xi and what is biased; 0: as wide as two bins").from(0).unit("energy/xi^2"),
+        "eABF: of the spring between xi and what is biased; 0: as wide as two bins. steered: of the bias that moves")
+        .from(0).unit("energy/xi^2"),
     key(&BiasConfig::draw, "draw", 10, "eABF: steps between draws of what is biased, given xi").from(1).to(kMostSteps),
+    optional(&BiasConfig::path, "path", "[-1.0, 1.0]",
+             "steered: the points that the centre of the bias goes along, one after the other; walkers go both ways"),
+    key(&BiasConfig::move, "move", 1, "steered: steps between moves of the centre").from(1).to(kMostSteps),
+    key(&BiasConfig::heat, "heat", 800.0,
+        "steered: temperature of the short runs that bring a molecule to both ends of the path; at least the system's")
+        .from(0).to(1e5).unit("K"),
+    key(&BiasConfig::heat_steps, "heat_steps", 20000, "steered: steps of these runs; 0: none").from(0).to(kMostSteps),
+    key(&BiasConfig::hottest, "hottest", 10.0,
+        "population annealing: the temperature where it begins, in that of the system").above(1).to(1e6),
+    key(&BiasConfig::rungs, "rungs", 20, "population annealing: temperatures after that one, in equal ratios")
+        .from(1).to(10000),
+    key(&BiasConfig::anneal, "anneal", 500, "population annealing: steps at each of them").from(1).to(kMostSteps),
 }};
 
 const Section<BiasConfig> output_section{"output", {
@@ -267,7 +282,7 @@ BiasConfig read_bias(Config& config, ModelConfig& model, UmbrellaConfig& umbrell
 }
 
 BiasKind bias_kind(const BiasConfig& bias) {
-    return bias.enabled && bias.method != "eabf" ? BiasKind::grid : BiasKind::harmonic;
+    return bias.shared() && bias.method != "eabf" ? BiasKind::grid : BiasKind::harmonic;
 }
 
 AdaptiveOptions adaptive_options(const BiasConfig& bias, const UmbrellaConfig& umbrella, double kt) {

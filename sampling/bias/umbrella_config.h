@@ -6,6 +6,7 @@
 
 #include "engine/config/section.h"
 #include "sampling/model/model_config.h"
+#include "sampling/numerics/grid.h"
 
 namespace microlift {
 
@@ -37,6 +38,9 @@ struct UmbrellaConfig {
     // Of [bias]: one window without a parabola, for all walkers. `windows` are then values along ξ at which they begin
     // and results are judged.
     bool shared = false;
+    // Where windows are, in place of a grid of them; empty: that grid. Variables that have a period then go round it
+    // whatever the windows cover, and no sample is stored.
+    std::vector<CvValue> centers;
     MoleculeSampling molecule;
     // Whether the windows go all round the period, the last not repeated; then `to` is one period from
     // `from`.

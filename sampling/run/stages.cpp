@@ -5,9 +5,12 @@ namespace microlift {
 namespace {
 
 bool always(const Run&) { return true; }
-bool estimates(const Run& run) { return run.config.estimate.enabled; }
+bool steers(const Run& run) { return run.config.bias.steered(); }
+bool anneals(const Run& run) { return run.config.bias.annealed() && run.position.round == 0; }
+bool samples_one_law(const Run& run) { return !steers(run); }
+bool estimates(const Run& run) { return run.config.estimate.enabled && samples_one_law(run); }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
-bool shares_bias(const Run& run) { return run.config.bias.enabled; }
+bool shares_bias(const Run& run) { return run.config.bias.shared(); }
 bool is_molecule(const Run& run) { return run.model.molecule() != nullptr; }
 bool has_torsions(const Run& run) { return is_molecule(run) && !run.model.torsion_names().empty() && keeps_samples(run); }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
@@ -57,7 +60,9 @@ std::vector<std::string> compared_files() {
 const std::vector<Stage>& stages() {
     constexpr auto every_round = Stage::When::every_round, at_the_end = Stage::When::at_the_end;
     static const std::vector<Stage> table{
-        {"sample", "umbrella", every_round, always, sample, {"histogram.csv"}},
+        {"anneal", "bias", every_round, anneals, anneal, {"annealing.csv"}},
+        {"sample", "umbrella", every_round, samples_one_law, sample, {"histogram.csv"}},
+        {"steer", "bias", every_round, steers, steer, {"work.csv", "steered.csv", "free_energy.csv"}},
         {"discard", "coupling", every_round, discards, discard_outdated, {}},
         {"store", "umbrella", every_round, only_stores, store, {}},
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},

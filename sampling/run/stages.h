@@ -18,7 +18,9 @@ struct Stage {
 // In the order in which they run.
 const std::vector<Stage>& stages();
 
+void anneal(Run& run);  // a population, which sampling then goes on with
 void sample(Run& run);
+void steer(Run& run);  // walkers along a path, and back
 void discard_outdated(Run& run);
 void store(Run& run);
 void estimate(Run& run);

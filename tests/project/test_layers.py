@@ -24,7 +24,7 @@ BASE = {"sampling/numerics", "sampling/samples", "sampling/formula", "sampling/m
         "sampling/molecule/coordinates", "sampling/molecule/files"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
-CLOSED = BIASED | {"sampling/estimate", "sampling/closure"}
+CLOSED = BIASED | {"sampling/estimate", "sampling/closure", "sampling/work"}
 STAGES = CLOSED | {"sampling/lift", "sampling/learn", "sampling/run", "sampling/run/config"}
 INSIDE = {
     "kernels/lane": set(),
@@ -52,6 +52,7 @@ INSIDE = {
     "sampling/model": BASE | {"sampling/dynamics"},
     "sampling/bias": MODEL,
     "sampling/estimate": BIASED,
+    "sampling/work": BIASED,
     "sampling/lift": BIASED,
     "sampling/learn": BIASED,
     "sampling/closure": CLOSED,
@@ -63,6 +64,7 @@ INSIDE = {
     "sampling/run/stages/close": STAGES,
     "sampling/run/stages/consistency": STAGES,
     "sampling/run/stages/molecule": STAGES,
+    "sampling/run/stages/work": STAGES,
 }
 MOST_PAIRS = 20  # sources with their headers in a folder
 TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}

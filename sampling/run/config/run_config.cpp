@@ -18,6 +18,8 @@
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/config/spacing.h"
 #include "sampling/run/config/starts.h"
+#include "sampling/work/anneal_config.h"
+#include "sampling/work/steered_config.h"
 
 namespace microlift {
 namespace {
@@ -30,8 +32,22 @@ const Section<RunConfig>& top_section() {
     return section;
 }
 
+// Nor one that pulls walkers: it keeps their work.
+void check_steered(Config& config, const RunConfig& run) {
+    for (const char* section : {"generator", "coupling", "closure", "learn"})
+        config.with({std::string(section) + ".enabled", "coupling.rounds", "bias.method"}, [&] {
+            const bool works = std::string_view(section) == "coupling" ? run.coupling.enabled : config.enabled(section);
+            if (works)
+                throw KeyError(section,
+                               "key 'bias.method' is \"steered\", which leaves no samples of one law, and [" +
+                                   std::string(section) + "] works on such",
+                               "leave out [" + std::string(section) + "], or sample under windows or a shared bias");
+        });
+}
+
 // What works on samples cannot follow a run that keeps none.
 void check_store(Config& config, const RunConfig& run) {
+    if (run.bias.steered()) return check_steered(config, run);
     for (const char* section : {"generator", "coupling", "closure", "learn"}) {
         config.with({"umbrella.store", std::string(section) + ".enabled", "coupling.rounds"}, [&] {
             const bool works = std::string_view(section) == "coupling" ? run.coupling.enabled
@@ -115,6 +131,13 @@ bool is_molecule(ConfigValue& root) {
     return kind != nullptr && kind->kind == ConfigValue::Kind::text && kind->text == "molecule";
 }
 
+// A path says where a steered bias is.
+bool is_steered(ConfigValue& root) {
+    ConfigValue* bias = root.find("bias");
+    const ConfigValue* method = bias == nullptr ? nullptr : bias->find("method");
+    return method != nullptr && method->kind == ConfigValue::Kind::text && method->text == "steered";
+}
+
 // Whether [bias] stands in place of [umbrella]. Both are refused, and [umbrella] is read no further.
 Biasing biasing_of(ConfigValue& root, std::vector<InputError>& unread) {
     const ConfigValue* bias = root.find("bias");
@@ -159,6 +182,9 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     Schema schema = run_schema(name, is_molecule(root), biasing);
     if (!whole)
         for (KeySpec& key : schema.keys) key.required = false;
+    if (is_steered(root))
+        for (KeySpec& key : schema.keys)
+            if (key.path == "bias.from" || key.path == "bias.to") key.required = false;
     Config config(std::move(root), std::move(schema), file);
     if (biasing == Biasing::shared) {
         config.rename("umbrella.replicas", "bias.walkers");
@@ -173,6 +199,14 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     return config;
 }
 
+void read_biased(Config& config, RunConfig& run) {
+    const std::string method = config.sound("bias.method") ? config.text("bias.method") : "";
+    const auto read = method == "steered"                ? read_steered
+                      : method == "population_annealing" ? read_annealing
+                                                         : read_bias;
+    run.bias = read(config, run, run.umbrella);
+}
+
 RunConfig read_run_config(std::string_view text, const std::string& file,
                           const RunOptions& options) {
     Config config = read_config(text, file, options, true);
@@ -180,7 +214,7 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     static_cast<ModelConfig&>(run) = read_model(config);
     const int cvs = run.cv.count();
     if (config.enabled("bias"))
-        run.bias = read_bias(config, run, run.umbrella);
+        read_biased(config, run);
     else
         run.umbrella = read_umbrella(config, run);
     run.estimate = read_estimate(config, run.umbrella, cvs);
