@@ -7,7 +7,8 @@ namespace {
 bool always(const Run&) { return true; }
 bool steers(const Run& run) { return run.config.bias.steered(); }
 bool anneals(const Run& run) { return run.config.bias.annealed() && run.position.round == 0; }
-bool samples_one_law(const Run& run) { return !steers(run); }
+bool strings(const Run& run) { return run.config.bias.strings(); }
+bool samples_one_law(const Run& run) { return !run.config.bias.along_path(); }
 bool estimates(const Run& run) { return run.config.estimate.enabled && samples_one_law(run); }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
 bool shares_bias(const Run& run) { return run.config.bias.shared(); }
@@ -62,6 +63,7 @@ const std::vector<Stage>& stages() {
     static const std::vector<Stage> table{
         {"anneal", "bias", every_round, anneals, anneal, {"annealing.csv"}},
         {"sample", "umbrella", every_round, samples_one_law, sample, {"histogram.csv"}},
+        {"string", "bias", every_round, strings, find_string, {"string.csv"}},
         {"steer", "bias", every_round, steers, steer, {"work.csv", "steered.csv", "free_energy.csv"}},
         {"discard", "coupling", every_round, discards, discard_outdated, {}},
         {"store", "umbrella", every_round, only_stores, store, {}},

@@ -20,6 +20,7 @@ const std::vector<Stage>& stages();
 
 void anneal(Run& run);  // a population, which sampling then goes on with
 void sample(Run& run);
+void find_string(Run& run);
 void steer(Run& run);  // walkers along a path, and back
 void discard_outdated(Run& run);
 void store(Run& run);

@@ -26,7 +26,7 @@ void check_path(const BiasConfig& bias, int cvs) {
     const auto count = at(cvs);
     if (bias.path.size() < 2 * count || bias.path.size() % count != 0)
         throw KeyError("bias.path",
-                       bias.path.empty() ? "key 'bias.path' is missing, and a steered bias goes along it"
+                       bias.path.empty() ? "key 'bias.path' is missing, and the bias goes along it"
                                          : "key 'bias.path' has " + count_of(bias.path.size(), "number") + " for " +
                                                count_of(count, "collective variable"),
                        cvs == 1 ? "give two values or more, for example path = [-1.0, 1.0]"
@@ -44,24 +44,21 @@ void check_moves(const BiasConfig& bias, const UmbrellaConfig& umbrella) {
                        "key 'bias.move' = " + std::to_string(bias.move) + " does not divide 'bias.stride' = " +
                            std::to_string(umbrella.stride),
                        "give a number of steps that divides it");
-    if (umbrella.replicas < 2)
-        throw KeyError("bias.walkers", "key 'bias.walkers' is 1, which says nothing of how much work varies",
-                       "give a hundred or more");
 }
 
 // What stands where nothing asks for it.
-void refuse_others(const Config& config) {
-    for (const char* key : {"bias.from", "bias.to", "bias.walls"})
-        if (config.given(key))
-            throw KeyError(key, "key '" + std::string(key) + "' is of a bias on a grid, and a steered one has a path",
-                           "leave it out; the path says where it begins and ends");
-    if (config.given("output.plumed"))
-        throw KeyError("output.plumed", "a steered bias leaves work, no samples in PLUMED's formats", "leave it out");
+void refuse_others(const Config& config, const std::string& key) {
+    if (!config.given(key)) return;
+    if (key == "output.plumed")
+        throw KeyError(key, "a bias that goes along a path leaves no samples in PLUMED's formats", "leave it out");
+    throw KeyError(key, "key '" + key + "' is of a bias on a grid, and this one goes along a path",
+                   "leave it out; 'bias.path' says where it begins and ends");
 }
 
 }  // namespace
 
-BiasConfig read_steered(Config& config, ModelConfig& model, UmbrellaConfig& umbrella) {
+BiasConfig read_path(Config& config, ModelConfig& model, UmbrellaConfig& umbrella,
+                     const std::function<std::vector<CvValue>(const std::vector<CvValue>&, const BiasConfig&)>& centers) {
     BiasConfig bias = bias_section.read(config);
     bias.enabled = true;
     umbrella = shared_window_section.read(config);
@@ -71,23 +68,27 @@ BiasConfig read_steered(Config& config, ModelConfig& model, UmbrellaConfig& umbr
     const int cvs = model.cv.count();
     umbrella.windows.assign(at(cvs), 2);
     for (const char* key : {"bias.from", "bias.to", "bias.walls", "output.plumed"})
-        config.with({key}, [&] { refuse_others(config); });
+        config.with({key}, [&] { refuse_others(config, key); });
     spread(config, "bias.stiffness", bias.stiffness, cvs);
     config.with({"bias.stiffness"}, [&] {
         for (const double k : bias.stiffness)
             if (!(k > 0))
-                throw KeyError("bias.stiffness", "a steered bias needs a key 'bias.stiffness' above 0",
+                throw KeyError("bias.stiffness", "a bias that goes along a path needs a key 'bias.stiffness' above 0",
                                "give so much that 1/sqrt(stiffness/kT) is the width of what it is to follow");
     });
     umbrella.stiffness = bias.stiffness;
-    config.with({"bias.move", "bias.stride", "bias.walkers"}, [&] { check_moves(bias, umbrella); });
+    config.with({"bias.walkers"}, [&] {
+        if (umbrella.replicas < 2)
+            throw KeyError("bias.walkers", "key 'bias.walkers' is 1, which says nothing of how much they differ",
+                           "give a hundred or more");
+    });
     config.with({"bias.path", "cv.variables"}, [&] { check_path(bias, cvs); });
     const std::vector<CvValue> points = points_of(bias, cvs);
     if (!config.sound("bias.path") || !config.sound("bias.stiffness") || points.size() < 2) {
         config.distrust("umbrella");
         return bias;
     }
-    umbrella.centers = {points.front(), points.back()};
+    umbrella.centers = centers(points, bias);
     umbrella.from.assign(at(cvs), 0), umbrella.to.assign(at(cvs), 0);
     for (std::size_t k = 0; k < at(cvs); ++k) {
         const auto [low, high] = std::ranges::minmax_element(points, {}, [&](const CvValue& p) { return p[k]; });
@@ -97,6 +98,14 @@ BiasConfig read_steered(Config& config, ModelConfig& model, UmbrellaConfig& umbr
         umbrella.from[k] -= room, umbrella.to[k] += room;
     }
     finish_umbrella(config, model, umbrella);
+    return bias;
+}
+
+BiasConfig read_steered(Config& config, ModelConfig& model, UmbrellaConfig& umbrella) {
+    BiasConfig bias = read_path(config, model, umbrella, [](const std::vector<CvValue>& points, const BiasConfig&) {
+        return std::vector<CvValue>{points.front(), points.back()};
+    });
+    config.with({"bias.move", "bias.stride"}, [&] { check_moves(bias, umbrella); });
     return bias;
 }
 

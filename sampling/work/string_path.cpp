@@ -9,13 +9,13 @@ namespace microlift {
 
 namespace {
 
-double apart(const CvValue& a, const CvValue& b, const CvValue& stiffness) {
+double scaled_distance(const CvValue& a, const CvValue& b, const CvValue& stiffness) {
     double square = 0;
     for (std::size_t k = 0; k < a.size(); ++k) square += stiffness[k] * (a[k] - b[k]) * (a[k] - b[k]);
     return std::sqrt(square);
 }
 
-CvValue between(const CvValue& a, const CvValue& b, double part) {
+CvValue point_between(const CvValue& a, const CvValue& b, double part) {
     CvValue at{};
     for (std::size_t k = 0; k < a.size(); ++k) at[k] = a[k] + part * (b[k] - a[k]);
     return at;
@@ -25,7 +25,7 @@ CvValue between(const CvValue& a, const CvValue& b, double part) {
 
 double string_length(const StringPoints& points, const CvValue& stiffness) {
     double length = 0;
-    for (std::size_t p = 1; p < points.size(); ++p) length += apart(points[p], points[p - 1], stiffness);
+    for (std::size_t p = 1; p < points.size(); ++p) length += scaled_distance(points[p], points[p - 1], stiffness);
     return length;
 }
 
@@ -36,13 +36,13 @@ StringPoints reparametrised(const StringPoints& points, index count, const CvVal
     std::size_t p = 1;
     for (index i = 1; i + 1 < count; ++i) {
         const double aim = length * static_cast<double>(i) / static_cast<double>(count - 1);
-        double piece = apart(points[p], points[p - 1], stiffness);
+        double piece = scaled_distance(points[p], points[p - 1], stiffness);
         while (p + 1 < points.size() && gone + piece < aim) {
             gone += piece;
             ++p;
-            piece = apart(points[p], points[p - 1], stiffness);
+            piece = scaled_distance(points[p], points[p - 1], stiffness);
         }
-        made.push_back(between(points[p - 1], points[p], piece > 0 ? std::min(1.0, (aim - gone) / piece) : 0.0));
+        made.push_back(point_between(points[p - 1], points[p], piece > 0 ? std::min(1.0, (aim - gone) / piece) : 0.0));
     }
     made.push_back(points.back());
     return made;
@@ -51,13 +51,13 @@ StringPoints reparametrised(const StringPoints& points, index count, const CvVal
 StringPoints smoothed(const StringPoints& points, double share) {
     StringPoints made = points;
     for (std::size_t p = 1; p + 1 < points.size(); ++p)
-        made[p] = between(points[p], between(points[p - 1], points[p + 1], 0.5), share);
+        made[p] = point_between(points[p], point_between(points[p - 1], points[p + 1], 0.5), share);
     return made;
 }
 
 double string_change(const StringPoints& a, const StringPoints& b, const CvValue& stiffness) {
     double sum = 0;
-    for (std::size_t p = 0; p < a.size(); ++p) sum += std::pow(apart(a[p], b[p], stiffness), 2);
+    for (std::size_t p = 0; p < a.size(); ++p) sum += std::pow(scaled_distance(a[p], b[p], stiffness), 2);
     return std::sqrt(sum / static_cast<double>(a.size()));
 }
 

@@ -49,7 +49,7 @@ def well(x):
 def restrained(potential, center, stiffness, beta):
     """−ln ∫ e^{−β (V + κ (x − c)²/2)}/β."""
     x = np.linspace(-4, 4, 40001)
-    return -np.log(np.trapezoid(np.exp(-beta * (potential(x) + 0.5 * stiffness * (x - center)**2)), x)) / beta
+    return -np.log(np.sum(np.exp(-beta * (potential(x) + 0.5 * stiffness * (x - center)**2))) * (x[1] - x[0])) / beta
 
 
 def quiet(*more):
@@ -305,7 +305,7 @@ class Refusals(Case):
                               ("bias.path=[1.0,1.0]", "are the same"),
                               ("bias.stiffness=0", "needs a key 'bias.stiffness' above 0"),
                               ("bias.move=7", "'bias.move' = 7 does not divide 'bias.stride' = 100"),
-                              ("bias.walkers=1", "says nothing of how much work varies"),
+                              ("bias.walkers=1", "says nothing of how much they differ"),
                               ("bias.from=-1", "is of a bias on a grid"),
                               ("generator.kind=cgan", "leaves no samples of one law")):
             with self.subTest(change):

@@ -104,7 +104,7 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
 WIDE = {
     **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody ChooseBody CountSamples CountWalkersBody DescendBody
         DrawSpringsBody DrawVelocitiesBody FamilyBody FixedRowsBody FromInternalBody FromStatesBody HalfChangeBody IslandWeightBody LiftedAcceptBody
-        LiftedProposalBody LiftedWeightBody LogWeightBody MoleculePathBody NearWindowsBody PathBody ParentBody PullBody RestoreBondsBody StillBody
+        LiftedProposalBody LiftedWeightBody LogWeightBody MoleculePathBody NearWindowsBody PathBody ParentBody PullBody RestoreBondsBody StillBody SwarmOffsetBody
         SumOverWalkersBody SumSpringsBody SumTermsBody TakeDrawnBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
     **{name: SAMPLES for name in """AddScaledBody BlockHistogramBody CellHistogramBody ColumnProgramBody EmbedBody FirstBadBody
         FoldBody GridEnergyBody MinimizeBody MoleculeForcesBody MoleculeWeightBody NewtonStepBody ProposalWeightBody

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Kills a run at random moments of all its stages, lets it go on, and compares every result file.
 
-    kill_resume.py BINARY [--system formula|molecule] [--trials N] [--seed S] [--signal KILL|TERM]
+    kill_resume.py BINARY [--system NAME] [--trials N] [--seed S] [--signal KILL|TERM]
                    [--keep DIR]
 
 One run is left alone. Each trial starts the same run, ends it at a random moment (with SIGKILL, or with
@@ -127,7 +127,43 @@ passage_to = [-0.9]
 passages = 16
 passage_steps = 400
 """
-CONFIGS = {"formula": FORMULA, "molecule": MOLECULE}
+WORK = """
+seed = 5
+[system]
+variables = ["x", "y"]
+potential = "(x^2-1)^2 + 2*(y - 0.5*x^2)^2"
+beta = 3.0
+[cv]
+variables = ["x", "y"]
+[integrator]
+dt = 1e-3
+[bias]
+walkers = 512
+equilibrate = 400
+stride = 100
+initial = "line"
+[estimate]
+bins = [20, 20]
+"""
+STEERED = WORK.replace("[bias]", """[bias]
+method = "steered"
+path = [-1.0, 0.5, 0.0, 0.0, 1.0, 0.5]
+stiffness = [60.0, 60.0]
+steps = 20000""")
+STRING = WORK.replace("[bias]", """[bias]
+method = "string"
+path = [-1.0, 0.5, 1.0, 0.5]
+stiffness = [100.0, 100.0]
+images = 12
+iterations = 60
+steps = 4000""").replace("walkers = 512", "walkers = 64")
+POPULATION = WORK.replace("[bias]", """[bias]
+method = "population_annealing"
+from = [-1.5, -0.5]
+to = [1.5, 1.5]
+rungs = 12
+steps = 4000""")
+CONFIGS = {"formula": FORMULA, "molecule": MOLECULE, "steered": STEERED, "string": STRING, "population": POPULATION}
 # What stages took differs from run to run, and the checkpoint holds it.
 WITH_TIMES = {"metrics.json", "checkpoint.h5", ".lock", "report.html"}
 STOPPED_WITHIN = 5.0  # seconds, of SIGTERM

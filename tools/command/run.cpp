@@ -16,6 +16,7 @@
 #include "sampling/run/pipeline.h"
 #include "sampling/work/anneal_config.h"
 #include "sampling/work/steered_config.h"
+#include "sampling/work/string_config.h"
 #include "tools/command/commands.h"
 
 namespace microlift {
@@ -191,6 +192,7 @@ void command_check(const std::string& config_file, const RunOptions& options) {
     if (run.bias.enabled)
         std::cout << "# bias: "
                   << (run.bias.steered()    ? describe_steered(run.bias, run.umbrella)
+                      : run.bias.strings()  ? describe_string(run.bias, run.umbrella)
                       : run.bias.annealed() ? describe_annealing(run.bias, run.umbrella)
                                             : describe_bias(run.bias, run.umbrella, model.kt()))
                   << "\n";

@@ -64,7 +64,8 @@ def read_table(path, required):
                     raise Broken(f"{path}:{line}: '{text}' in column {name}; would be a number"
                                  ) from None
         table[name] = np.array(texts, dtype=str if name in TEXTS else float)
-    table["cv"] = np.stack([table[c] for c in ("cv_1", "cv_2") if c in table], axis=1)
+    values = [table[c] for c in ("cv_1", "cv_2") if c in table]
+    table["cv"] = np.stack(values, axis=1) if values else np.empty((len(rows) - 1, 0))
     return table
 
 
@@ -101,6 +102,7 @@ class Run:
               "conditional": ["cv_1", "variable", "mean", "source"],
               "work": ["direction", "walker", "work", "cv_1"],
               "steered": ["cv_1", "free_energy", "std_error", "forward_work", "reverse_work"],
+              "string": ["cv_1", "free_energy", "std_error"], "annealing": ["beta", "log_z", "std_error", "families"],
               "closure": ["cv_1", "drift", "diffusion", "source"],
               "energies": ["cv_1", "energy", "density", "source"],
               "correlation": ["cv_1", "distance", "correlation", "source"],

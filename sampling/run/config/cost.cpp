@@ -47,7 +47,10 @@ RunCost run_cost(const RunConfig& run) {
     cost.force_evaluations *= 1 + rungs;
     // Samples are float; the estimator adds one double weight each; a trajectory also keeps its
     // state, its last noise or velocity, and its window.
-    if (run.bias.steered()) cost.samples = 0;
+    if (run.bias.along_path()) cost.samples = 0;
+    if (run.bias.strings())
+        cost.force_evaluations +=
+            cost.trajectories * static_cast<double>(run.bias.iterations * (umbrella.equilibrate + run.bias.lag));
     const double stored = umbrella.histogram ? 0.0 : cost.samples;
     cost.memory_bytes = stored * (4.0 * values + 8.0) +
                         cost.trajectories * (8.0 * static_cast<double>(variables) + 16.0);

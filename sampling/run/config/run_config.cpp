@@ -20,6 +20,7 @@
 #include "sampling/run/config/starts.h"
 #include "sampling/work/anneal_config.h"
 #include "sampling/work/steered_config.h"
+#include "sampling/work/string_config.h"
 
 namespace microlift {
 namespace {
@@ -32,14 +33,14 @@ const Section<RunConfig>& top_section() {
     return section;
 }
 
-// Nor one that pulls walkers: it keeps their work.
-void check_steered(Config& config, const RunConfig& run) {
+// Nor one along a path.
+void check_along_path(Config& config, const RunConfig& run) {
     for (const char* section : {"generator", "coupling", "closure", "learn"})
         config.with({std::string(section) + ".enabled", "coupling.rounds", "bias.method"}, [&] {
             const bool works = std::string_view(section) == "coupling" ? run.coupling.enabled : config.enabled(section);
             if (works)
                 throw KeyError(section,
-                               "key 'bias.method' is \"steered\", which leaves no samples of one law, and [" +
+                               "key 'bias.method' is \"" + run.bias.method + "\", which leaves no samples of one law, and [" +
                                    std::string(section) + "] works on such",
                                "leave out [" + std::string(section) + "], or sample under windows or a shared bias");
         });
@@ -47,7 +48,7 @@ void check_steered(Config& config, const RunConfig& run) {
 
 // What works on samples cannot follow a run that keeps none.
 void check_store(Config& config, const RunConfig& run) {
-    if (run.bias.steered()) return check_steered(config, run);
+    if (run.bias.along_path()) return check_along_path(config, run);
     for (const char* section : {"generator", "coupling", "closure", "learn"}) {
         config.with({"umbrella.store", std::string(section) + ".enabled", "coupling.rounds"}, [&] {
             const bool works = std::string_view(section) == "coupling" ? run.coupling.enabled
@@ -96,7 +97,7 @@ void check_molecule_sections(Config& config, const RunConfig& run) {
                            "leave 'closure.passage_state' and committors of balls out");
     });
     config.with({"umbrella.store"}, [&] {
-        if (run.umbrella.histogram)
+        if (run.umbrella.histogram && !run.bias.along_path())
             throw KeyError("umbrella.store", "a molecule's samples are kept",
                            "leave 'umbrella.store' out, and give a larger 'umbrella.stride'");
     });
@@ -131,11 +132,12 @@ bool is_molecule(ConfigValue& root) {
     return kind != nullptr && kind->kind == ConfigValue::Kind::text && kind->text == "molecule";
 }
 
-// A path says where a steered bias is.
-bool is_steered(ConfigValue& root) {
+// The path says where such a bias is.
+bool goes_along_path(ConfigValue& root) {
     ConfigValue* bias = root.find("bias");
     const ConfigValue* method = bias == nullptr ? nullptr : bias->find("method");
-    return method != nullptr && method->kind == ConfigValue::Kind::text && method->text == "steered";
+    return method != nullptr && method->kind == ConfigValue::Kind::text &&
+           (method->text == "steered" || method->text == "string");
 }
 
 // Whether [bias] stands in place of [umbrella]. Both are refused, and [umbrella] is read no further.
@@ -182,7 +184,7 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     Schema schema = run_schema(name, is_molecule(root), biasing);
     if (!whole)
         for (KeySpec& key : schema.keys) key.required = false;
-    if (is_steered(root))
+    if (goes_along_path(root))
         for (KeySpec& key : schema.keys)
             if (key.path == "bias.from" || key.path == "bias.to") key.required = false;
     Config config(std::move(root), std::move(schema), file);
@@ -202,6 +204,7 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
 void read_biased(Config& config, RunConfig& run) {
     const std::string method = config.sound("bias.method") ? config.text("bias.method") : "";
     const auto read = method == "steered"                ? read_steered
+                      : method == "string"               ? read_string
                       : method == "population_annealing" ? read_annealing
                                                          : read_bias;
     run.bias = read(config, run, run.umbrella);

@@ -180,6 +180,8 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
         : spec.path == "umbrella.store" && value == "\"histogram\""
             ? replaced(kBase, "[estimate]\n[generator]\n[coupling]\n[closure]\n",
                        "[estimate]\nmethod = \"wham\"\n")
+        : spec.path == "bias.method" && (value == "\"steered\"" || value == "\"string\"")
+            ? replaced(kShared, "from = -1.5\nto = 1.2", "path = [-1.5, 1.2]\nstiffness = 100.0")
         : is_of_bias(spec) ? kShared
                            : kBase;
     ConfigValue root = parse_toml(base, "run.toml");

@@ -104,6 +104,7 @@ TEST_CASE("work: of steering, with the bits of the CPU and of a run that was not
     PathSetup path;
     path.dt = 2e-3;
     path.beta = beta;
+    path.portable_math = true;
     const auto pulled = [&](const Device& device, index walkers, index steps, bool interrupted) {
         Stream stream(device);
         BiasSetup setup;

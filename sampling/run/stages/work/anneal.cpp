@@ -20,7 +20,7 @@ namespace microlift {
 namespace {
 
 constexpr double kFewFamilies = 100;  // that walkers at the end come from
-constexpr double kApart = 0.3;        // standard error of ln Z: islands that do not agree
+constexpr double kIslandsApart = 0.3;        // standard error of ln Z: islands that do not agree
 
 class Annealing {
 public:
@@ -68,12 +68,23 @@ Annealing::Annealing(Run& run)
     run.progress.begin("anneal", steps * static_cast<double>(u_.trajectories()), "steps", done());
 }
 
+// The noise of formulas is part of the system.
+std::shared_ptr<const PathKernel> kernel_at(const Run& run, double beta) {
+    if (run.model.molecule()) {
+        PathSetup setup = run.model.path_setup(run.config.integrator);
+        setup.beta = beta;
+        return run.model.path_kernel(setup);
+    }
+    ModelConfig config = run.config;
+    config.system.beta = beta;
+    const Model model(config);
+    return model.path_kernel(model.path_setup(run.config.integrator));
+}
+
 void Annealing::begin_rung(index rung) {
     rung_ = rung;
-    PathSetup setup = run_.model.path_setup(run_.config.integrator);
-    setup.beta = beta_[at(rung)];
     if (ensemble_) evaluations_ += ensemble_->force_evaluations();
-    ensemble_ = std::make_unique<Ensemble>(run_.stream, run_.model.path_kernel(setup), u_.trajectories(),
+    ensemble_ = std::make_unique<Ensemble>(run_.stream, kernel_at(run_, beta_[at(rung)]), u_.trajectories(),
                                            derived_seed(run_.config.seed, 7001 + static_cast<uint64>(rung)), kStreamNoise);
     checked_ = 0;
 }
@@ -198,7 +209,7 @@ void Annealing::finish() {
         if (families < std::min(kFewFamilies, 0.5 * static_cast<double>(u_.trajectories())))
             run_.warn("all walkers at the end come from " + number(families) + " of those at the highest temperature: give "
                       "more bias.walkers, bias.rungs or steps between them (bias.anneal)");
-        if (z.error > kApart)
+        if (z.error > kIslandsApart)
             run_.warn("islands of the population do not agree on the partition function (a standard error of " +
                       number(z.error) + " of its logarithm): give more bias.walkers, bias.rungs or steps between them "
                       "(bias.anneal)");
