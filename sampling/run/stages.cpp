@@ -64,7 +64,7 @@ const std::vector<Stage>& stages() {
         {"anneal", "bias", every_round, anneals, anneal, {"annealing.csv"}},
         {"sample", "umbrella", every_round, samples_one_law, sample, {"histogram.csv"}},
         {"string", "bias", every_round, strings, find_string, {"string.csv"}},
-        {"steer", "bias", every_round, steers, steer, {"work.csv", "steered.csv", "free_energy.csv"}},
+        {"steer", "bias", every_round, steers, steer, {"work.csv", "steered.csv"}},
         {"discard", "coupling", every_round, discards, discard_outdated, {}},
         {"store", "umbrella", every_round, only_stores, store, {}},
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},

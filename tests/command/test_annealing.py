@@ -42,7 +42,7 @@ bins = 20
 # At the system's temperature a barrier of 20 kT.
 WELLS = HARMONIC.replace("2*x^2 + 0.5*y^2", "4*(x^2-1)^2 + 0.3*x + 0.5*y^2").replace("beta = 2.0", "beta = 5.0").replace(
     "from = -1.0\nto = 1.0", "from = -1.4\nto = 1.4").replace("dt = 1e-2", "dt = 2e-3").replace(
-        "anneal = 100", "anneal = 500").replace("hottest = 10.0", "hottest = 20.0").replace("rungs = 12", "rungs = 20")
+        "anneal = 100", "anneal = 500").replace("bins = 20", "bins = 41").replace("hottest = 10.0", "hottest = 20.0").replace("rungs = 12", "rungs = 20")
 
 
 class Case(Scratch):
@@ -104,7 +104,7 @@ class Wells(Case):
         out = self.go(WELLS, "bias.walkers=4096")
         t = table(out / "free_energy.csv")
         exact = 4 * (t[:, 0]**2 - 1)**2 + 0.3 * t[:, 0]
-        left, right = np.argmin(np.where(t[:, 0] < 0, t[:, 1], 9)), np.argmin(np.where(t[:, 0] > 0, t[:, 1], 9))
+        left, right = (np.nanargmin(np.where(side, t[:, 1], np.nan)) for side in (t[:, 0] < 0, t[:, 0] > 0))
         off = (t[right, 1] - t[left, 1]) - (exact[right] - exact[left])
         self.assertLess(abs(off), 4 * t[right, 2])
         self.assertLess(t[right, 2], 0.05)

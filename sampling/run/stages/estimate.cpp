@@ -102,6 +102,7 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
 // The start is forgotten after several relaxation times, τ = g/2 samples.
 void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
     const UmbrellaConfig& u = run.config.umbrella;
+    if (run.config.bias.annealed()) return;  // in equilibrium before, however slowly walkers move
     const Checking equilibration(run, "equilibration");
     std::string slow;
     for (std::size_t w = 0; w < inefficiency.size(); ++w) {
