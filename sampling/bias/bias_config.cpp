@@ -23,6 +23,7 @@ std::vector<std::string> adaptive_names() {
     std::vector<std::string> names;
     for (const BiasMethodEntry& entry : bias_methods())
         if (entry.adaptive) names.push_back(entry.name);
+    for (const char* name : {"steered", "population_annealing", "string"}) names.push_back(name);  // sampling/work
     return names;
 }
 
@@ -39,11 +40,12 @@ const Section<UmbrellaConfig> shared_window_section{"bias", {
     required(&UmbrellaConfig::from, "from", "-3.141592653589793", "where the grid of the bias begins"),
     required(&UmbrellaConfig::to, "to", "3.141592653589793",
              "where it ends; one period from `from`: all round"),
-    key(&UmbrellaConfig::replicas, "walkers", 4096, "trajectories that share the bias").from(1).to(1e8),
+    key(&UmbrellaConfig::replicas, "walkers", 4096, "trajectories that share the bias; steered: those that go each way; string: of each "
+        "point").from(1).to(1e8),
     key(&UmbrellaConfig::equilibrate, "equilibrate", 1000, "steps before the bias acts").from(0).to(kMostSteps),
-    key(&UmbrellaConfig::steps, "steps", 200000, "steps with it, while it is made and while it is sampled")
+    key(&UmbrellaConfig::steps, "steps", 200000, "steps with it, while it is made and while it is sampled; steered: of a pull from end to end")
         .from(2).to(kMostSteps),
-    key(&UmbrellaConfig::stride, "stride", 100, "steps between stored samples").from(1).to(kMostSteps / 2),
+    key(&UmbrellaConfig::stride, "stride", 100, "steps between stored samples; steered: between looks at work and xi").from(1).to(kMostSteps / 2),
     initial_key(), initial_checksum_key(),
 }};
 
@@ -76,11 +78,31 @@ const Section<BiasConfig> bias_section{"bias", {
     key(&BiasConfig::full_samples, "full_samples", 200.0,
         "ABF, eABF: samples in a bin before the full force acts").from(1).to(1e12),
     key(&BiasConfig::stiffness, "stiffness", {0.0},
-        "eABF: of the spring between xi and what is biased; 0: as wide as two bins").from(0).unit("energy/xi^2"),
+        "eABF: of the spring between xi and what is biased; 0: as wide as two bins. steered, string: of the bias along the path")
+        .from(0).unit("energy/xi^2"),
     optional(&BiasConfig::temperatures, "temperatures", "[1.5, 2.0, 3.0]",
              "tempering: rising values of kT above the system's own; the collective variable is the potential").above(0)
         .unit("energy"),
     key(&BiasConfig::draw, "draw", 10, "eABF: steps between draws of what is biased, given xi").from(1).to(kMostSteps),
+    optional(&BiasConfig::path, "path", "[-1.0, 1.0]",
+             "steered: the points that the centre of the bias goes along, one after the other; walkers go both ways. "
+             "string: where it lies at first"),
+    key(&BiasConfig::move, "move", 1, "steered: steps between moves of the centre").from(1).to(kMostSteps),
+    key(&BiasConfig::heat, "heat", 800.0,
+        "steered, string: temperature of the short runs that bring a molecule to the path; at least the system's")
+        .from(0).to(1e5).unit("K"),
+    key(&BiasConfig::heat_steps, "heat_steps", 20000, "steered, string: steps of these runs; 0: none").from(0).to(kMostSteps),
+    key(&BiasConfig::hottest, "hottest", 10.0,
+        "population annealing: the temperature where it begins, in that of the system").above(1).to(1e6),
+    key(&BiasConfig::rungs, "rungs", 20, "population annealing: temperatures after that one, in equal ratios")
+        .from(1).to(10000),
+    key(&BiasConfig::anneal, "anneal", 500, "population annealing: steps at each of them").from(1).to(kMostSteps),
+    key(&BiasConfig::images, "images", 24, "string: points that it has").from(3).to(1000),
+    key(&BiasConfig::iterations, "iterations", 200, "string: times that walkers are held at the points and let go")
+        .from(2).to(1e6),
+    key(&BiasConfig::lag, "lag", 10, "string: steps for which they are").from(1).to(kMostSteps),
+    key(&BiasConfig::smooth, "smooth", 0.1,
+        "string: share by which each point moves to the middle of its neighbours, an iteration").from(0).to(1),
 }};
 
 const Section<BiasConfig> output_section{"output", {
@@ -341,7 +363,7 @@ BiasConfig read_bias(Config& config, ModelConfig& model, UmbrellaConfig& umbrell
 }
 
 BiasKind bias_kind(const BiasConfig& bias) {
-    return bias.enabled && bias.method != "eabf" ? BiasKind::grid : BiasKind::harmonic;
+    return bias.shared() && bias.method != "eabf" ? BiasKind::grid : BiasKind::harmonic;
 }
 
 AdaptiveOptions adaptive_options(const BiasConfig& bias, const UmbrellaConfig& umbrella, double kt) {

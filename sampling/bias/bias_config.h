@@ -32,9 +32,26 @@ struct BiasConfig {
     std::vector<double> temperatures;  // kT
     index draw = 0;
     std::vector<WallConfig> walls;
+    // steered
+    std::vector<double> path;  // of its points, one after the other
+    index move = 0;            // steps between moves
+    double heat = 0;           // K, of a molecule on its way to the ends
+    index heat_steps = 0;
+    // population_annealing
+    double hottest = 0;          // times the system's temperature
+    index rungs = 0, anneal = 0; // temperatures after it, and steps at each
+    // string
+    index images = 0, iterations = 0, lag = 0;
+    double smooth = 0;
     bool plumed = false;  // whether to write COLVAR and HILLS
     // Of all of umbrella.equilibrate, the steps before the bias acts.
     index start = 0;
+
+    bool steered() const { return enabled && method == "steered"; }
+    bool annealed() const { return enabled && method == "population_annealing"; }
+    bool strings() const { return enabled && method == "string"; }
+    bool along_path() const { return steered() || strings(); }
+    bool shared() const { return enabled && !along_path() && !annealed(); }
 };
 
 extern const Section<UmbrellaConfig> shared_window_section;  // of [bias]: what [umbrella] has, too

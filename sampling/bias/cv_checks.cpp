@@ -43,7 +43,7 @@ void find_jumps(const CvVariable& variable, std::size_t k, const Model& model) {
 // Where an inverse sine or cosine ends, its slope is infinite, and single precision loses it before.
 void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const Model& model) {
     for (std::size_t k = 0; k < config.cv.variables.size(); ++k) {
-        if (umbrella.all_round(k)) {
+        if (model.all_round(k)) {
             find_jumps(config.cv.variables[k], k, model);
             continue;
         }

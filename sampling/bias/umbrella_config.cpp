@@ -84,6 +84,7 @@ const Section<MoleculeSampling> molecule_sampling_section{"umbrella", {
 
 index UmbrellaConfig::window_count() const {
     if (shared) return 1;
+    if (!centers.empty()) return static_cast<index>(centers.size());
     index count = 1;
     for (index n : windows) {
         count *= n;
@@ -143,6 +144,12 @@ void find_round(UmbrellaConfig& umbrella, CvConfig& cv) {
         const bool dihedral = variable.kind == "dihedral";
         const double period = variable.period > 0 ? variable.period : dihedral ? kTurn : 0.0;
         const double range = umbrella.to[k] - umbrella.from[k];
+        if (period > 0 && !umbrella.centers.empty() && range <= period * (1 + kOnePeriod)) {
+            variable.round = true;
+            variable.period = period;
+            variable.middle = 0.5 * (umbrella.from[k] + umbrella.to[k]);
+            continue;
+        }
         if (!(period > 0) || range < period * (1 - kOnePeriod)) continue;
         if (range > period * (1 + kOnePeriod)) {
             throw KeyError("umbrella.to",
@@ -193,8 +200,9 @@ void check_exchange(const UmbrellaConfig& umbrella) {
 double trajectories_of(const UmbrellaConfig& umbrella) {
     double trajectories = static_cast<double>(umbrella.replicas);
     for (const index windows : umbrella.windows) {
-        if (!umbrella.shared) trajectories *= static_cast<double>(windows);
+        if (!umbrella.shared && umbrella.centers.empty()) trajectories *= static_cast<double>(windows);
     }
+    trajectories *= static_cast<double>(std::max<std::size_t>(1, umbrella.centers.size()));
     return trajectories;
 }
 
@@ -246,7 +254,7 @@ void check_initial(const UmbrellaConfig& umbrella, const SystemConfig& system) {
 // not go all round, umbrellas pull along it: none may reach the cut.
 void cut_dihedrals(const UmbrellaConfig& umbrella, ModelConfig& model) {
     for (std::size_t k = 0; k < model.cv.variables.size(); ++k) {
-        if (model.cv.variables[k].kind != "dihedral" || umbrella.all_round(k)) continue;
+        if (model.cv.variables[k].kind != "dihedral" || model.cv.variables[k].round) continue;
         if (umbrella.shared)
             throw KeyError("umbrella.to",
                            "the bias covers a part of the dihedral angle's turn alone, and where the turn "
@@ -294,8 +302,10 @@ UmbrellaConfig read_umbrella(Config& config, ModelConfig& model) {
 void finish_umbrella(Config& config, ModelConfig& model, UmbrellaConfig& umbrella) {
     model.start = umbrella.initial_state;
     const int cvs = model.cv.count();
-    spread(config, "umbrella.from", umbrella.from, cvs);
-    spread(config, "umbrella.to", umbrella.to, cvs);
+    if (umbrella.centers.empty()) {
+        spread(config, "umbrella.from", umbrella.from, cvs);
+        spread(config, "umbrella.to", umbrella.to, cvs);
+    }
     config.with({"cv.variables", "umbrella.from", "umbrella.to"}, [&] {
         check_range(umbrella);
         find_round(umbrella, model.cv);

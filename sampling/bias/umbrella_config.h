@@ -6,6 +6,7 @@
 
 #include "engine/config/section.h"
 #include "sampling/model/model_config.h"
+#include "sampling/numerics/grid.h"
 
 namespace microlift {
 
@@ -40,6 +41,9 @@ struct UmbrellaConfig {
     // Of [samples]: how many were made elsewhere; `windows` are then places at which results are judged, and the rest is of
     // the rounds of coupling.
     index given = 0;
+    // Where windows are, in place of a grid of them; empty: that grid. Variables that have a period then go round it
+    // whatever the windows cover, and no sample is stored.
+    std::vector<CvValue> centers;
     MoleculeSampling molecule;
     // Whether the windows go all round the period, the last not repeated; then `to` is one period from
     // `from`.

@@ -19,17 +19,23 @@ void need(bool agrees, const std::string& what) {
                          " do not go with this configuration; begin anew with --force");
 }
 
+// Stages that a run stops in while its trajectories go on.
+bool moves_trajectories(const Run& run) {
+    const std::string& stage = run.position.stage;
+    return stage == "sample" || stage == "steer" || stage == "anneal" || stage == "string";
+}
+
 void check_position(const Run& run) {
     const Position& position = run.position;
     const CouplingConfig& coupling = run.config.coupling;
-    need(position.stage == "sample" || position.stage == "train", "stage and round");
+    need(moves_trajectories(run) || position.stage == "train", "stage and round");
     const index rounds = coupling.enabled ? coupling.rounds : 0;
     need(position.round >= 0 && position.round <= rounds, "stage and round");
     const auto wanted = [&](const Stage& stage) {
         return stage.name == position.stage && stage.wanted(run);
     };
     need(std::any_of(stages().begin(), stages().end(), wanted), "stage and round");
-    need(run.sampling.ensemble.empty() == (position.stage != "sample"), "stage and trajectories");
+    need(run.sampling.ensemble.empty() != moves_trajectories(run), "stage and trajectories");
     need(run.training.trainer.empty() == (position.stage != "train"), "stage and training");
 }
 
@@ -48,13 +54,36 @@ index samples_of_blocks(const Run& run) {
     return samples;
 }
 
-void check_trajectories(const Run& run, const RoundPlan& plan) {
+void check_states(const Run& run, const RoundPlan& plan, std::size_t temperatures) {
     const SamplingState& state = run.sampling;
     const auto n = static_cast<std::size_t>(plan.trajectories());
     const auto rows = static_cast<std::size_t>(run.kernel->dim()) * (run.kernel->has_velocity() ? 2 : 1);
-    const std::size_t temperatures = run.config.umbrella.molecule.temperatures.size();
     need(state.ensemble.size() == rows * n * (1 + temperatures), "trajectories");
     need(state.accepted.size() == (run.kernel->metropolis() ? n : 0), "accepted steps");
+}
+
+// Of methods that are not sampled under one bias.
+void check_steps(const Run& run, const RoundPlan& plan) {
+    const SamplingState& state = run.sampling;
+    const BiasConfig& bias = run.config.bias;
+    check_states(run, plan, 0);
+    const auto step = static_cast<index>(state.step);
+    if (run.position.stage == "steer") {
+        // Within the move that was made last.
+        const index moved = run.bias.steered->moved(), done = plan.equilibrate + moved * bias.move;
+        need(moved == 0 ? step <= done : step > done - bias.move && step <= done, "steps and moves so far");
+    } else if (run.position.stage == "anneal") {
+        need(state.sampled >= 0 && state.sampled <= bias.rungs, "temperature");
+        need(step <= (state.sampled == 0 ? plan.equilibrate : bias.anneal), "steps so far");
+    } else {
+        need(state.sampled >= 0 && state.sampled <= bias.iterations, "iterations so far");
+    }
+}
+
+void check_trajectories(const Run& run, const RoundPlan& plan) {
+    const SamplingState& state = run.sampling;
+    const std::size_t temperatures = run.config.umbrella.molecule.temperatures.size();
+    check_states(run, plan, temperatures);
     need(state.counters.size() == 2 + at(LiftedMoves::kCounters) + 2 * temperatures, "counters");
     // The step is that of the samples taken so far, or inside the next stride.
     const auto step = static_cast<index>(state.step), stride = run.config.umbrella.stride;
@@ -115,10 +144,11 @@ void check_agreement(const Run& run) {
     check_position(run);
     check_coupling(run);
     const RoundPlan plan = plan_of(run, run.position.round);
-    const bool sampling = run.position.stage == "sample";
-    need(run.windows.size() == windows_of_samples(run) + (sampling ? plan.windows : 0), "windows");
-    if (sampling)
+    need(run.windows.size() == windows_of_samples(run) + (moves_trajectories(run) ? plan.windows : 0), "windows");
+    if (run.position.stage == "sample")
         check_trajectories(run, plan);
+    else if (moves_trajectories(run))
+        check_steps(run, plan);
     else
         need(run.samples.n == samples_of_blocks(run) && run.samples.n > 0, "samples");
     check_estimate(run);

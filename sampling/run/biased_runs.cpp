@@ -14,6 +14,7 @@
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/config/starts.h"
+#include "sampling/work/steered_config.h"
 
 namespace microlift {
 
@@ -105,6 +106,18 @@ std::unique_ptr<AdaptiveBias> make_shared_bias(Run& run) {
     setup.options = std::move(options);
     std::unique_ptr<BiasMethod> made = make_bias_method(run.config.bias.method, run.stream, setup);
     return std::unique_ptr<AdaptiveBias>(dynamic_cast<AdaptiveBias*>(made.release()));
+}
+
+std::unique_ptr<Steered> make_steered_bias(Run& run) {
+    const UmbrellaConfig& u = run.config.umbrella;
+    BiasSetup setup;
+    setup.cvs = run.grid.dims;
+    setup.trajectories = u.trajectories();
+    setup.beta = run.model.cv_beta();
+    SteeredOptions options = steered_options(run.config.bias, u, run.model.kt());
+    for (int k = 0; k < setup.cvs; ++k) options.period[at(k)] = run.model.period(k);
+    setup.options = std::move(options);
+    return std::make_unique<Steered>(run.stream, setup);
 }
 
 void check_temperature(Run& run, Ensemble& ensemble, Json& record) {
@@ -298,8 +311,6 @@ void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::
         run.model.project(run.stream, ensemble.center(), n, n, ensemble.x(), n, kLineSteps);
 }
 
-namespace {
-
 Span<const float> bias_values(Run& run, Ensemble& ensemble) {
     const index n = ensemble.size();
     const int rows = static_cast<int>(run.model.formulas().cv.outputs.size());
@@ -307,8 +318,6 @@ Span<const float> bias_values(Run& run, Ensemble& ensemble) {
     run.model.evaluate_cvs(run.stream, ensemble.x(), n, n, run.bias_xi.span(), n);
     return run.bias_xi.span();
 }
-
-}  // namespace
 
 void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias) { bias.step(ensemble, bias_values(run, ensemble)); }
 

@@ -4,6 +4,7 @@
 #include "sampling/bias/adaptive.h"
 #include "sampling/bias/umbrella.h"
 #include "sampling/run/run.h"
+#include "sampling/work/steered.h"
 
 namespace microlift {
 
@@ -20,10 +21,14 @@ std::unique_ptr<Umbrella> umbrella_of(Run& run, const BiasWindows& windows,
                                       std::size_t first_window, const RoundPlan& plan);
 // The bias of [bias], which all walkers make.
 std::unique_ptr<AdaptiveBias> make_shared_bias(Run& run);
+// Or the one that pulls them along a path, there and back.
+std::unique_ptr<Steered> make_steered_bias(Run& run);
 // Where the configuration says, or from the generator: physics need not find its own way there.
 void set_initial(Run& run, Ensemble& ensemble, const BiasWindows& windows, std::size_t first_window,
                  const RoundPlan& plan);
 void begin_shared_bias(Run& run, Ensemble& ensemble, AdaptiveBias& bias);
+// ξ (K, trajectories) on the device, and what comes behind it.
+Span<const float> bias_values(Run& run, Ensemble& ensemble);
 // What a method does between launches, at a step that is a multiple of its period.
 void step_bias(Run& run, Ensemble& ensemble, BiasMethod& bias);
 

@@ -16,6 +16,10 @@ const std::vector<RunCheck>& run_checks() {
         {"finite", "every state stayed finite"},
         {"temperature", "a molecule's velocities have its temperature"},
         {"acceptance", "steps and jumps that have to be accepted are"},
+        {"ends_settled", "walkers were in equilibrium at both ends of the path before they were pulled"},
+        {"work", "walkers that went forward and back did the same work often enough, and as Crooks' relation asks"},
+        {"string", "the string no longer moves"},
+        {"population", "walkers at the end have many ancestors, and islands agree on the partition function"},
         // What the data say against themselves.
         {"samples", "windows overlap, what they sample moves, and errors rest on enough blocks"},
         {"equilibration", "every window equilibrated for several relaxation times"},

@@ -6,6 +6,7 @@
 
 #include "sampling/bias/adaptive.h"
 #include "sampling/samples/samples_file.h"
+#include "sampling/work/steered.h"
 
 namespace microlift {
 
@@ -412,10 +413,12 @@ SharedBias::~SharedBias() = default;
 
 void SharedBias::save(Store& store) const {
     if (method) method->save(*stream_, store);
+    if (steered) steered->save(*stream_, store);
 }
 
 void SharedBias::load(const Store& store) {
     if (method) method->load(*stream_, store);
+    if (steered) steered->load(*stream_, store);
 }
 
 void SamplingState::save(Store& store) const {

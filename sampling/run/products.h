@@ -22,6 +22,7 @@ namespace microlift {
 namespace fs = std::filesystem;
 
 class AdaptiveBias;
+class Steered;
 
 class Product {
 public:
@@ -69,12 +70,13 @@ struct Windows final : Product, BiasWindows {
     void load(const Store& store) override;
 };
 
-// The bias that all walkers make together, where there is one.
+// The bias that all walkers make together, or that pulls them, where there is one.
 class SharedBias final : public Product {
 public:
     explicit SharedBias(Stream& stream);
     ~SharedBias() override;
     std::unique_ptr<AdaptiveBias> method;
+    std::unique_ptr<Steered> steered;
     void save(Store& store) const override;
     void load(const Store& store) override;
 

@@ -32,7 +32,8 @@ Run::Run(const RunConfig& of, const RunOptions& options, const Device& on, Progr
       samples(stream, dir / "samples.h5", of.checksum()), histogram(stream), bias(stream) {
     samples.reserve(model.dim(), model.n_cvs(), sample_capacity(config));
     samples.weighted = config.learn.enabled;
-    if (config.bias.enabled) bias.method = make_shared_bias(*this);
+    if (config.bias.shared()) bias.method = make_shared_bias(*this);
+    if (config.bias.steered()) bias.steered = make_steered_bias(*this);
     windows.beta = model.cv_beta();
     for (int k = 0; k < grid.dims; ++k) windows.period[static_cast<std::size_t>(k)] = grid.period(k);
 }

@@ -6,12 +6,16 @@ namespace {
 
 bool always(const Run&) { return true; }
 bool takes(const Run& run) { return run.config.samples.enabled && run.position.round == 0; }
-bool samples_itself(const Run& run) { return !takes(run); }
+bool steers(const Run& run) { return run.config.bias.steered(); }
+bool anneals(const Run& run) { return run.config.bias.annealed() && run.position.round == 0; }
+bool strings(const Run& run) { return run.config.bias.strings(); }
+bool samples_one_law(const Run& run) { return !run.config.bias.along_path(); }
+bool samples_itself(const Run& run) { return !takes(run) && samples_one_law(run); }
 // Of states alone there is nothing that moves and no energy.
 bool knows_system(const Run& run) { return !run.model.states_alone(); }
-bool estimates(const Run& run) { return run.config.estimate.enabled; }
+bool estimates(const Run& run) { return run.config.estimate.enabled && samples_one_law(run); }
 bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
-bool shares_bias(const Run& run) { return run.config.bias.enabled; }
+bool shares_bias(const Run& run) { return run.config.bias.shared(); }
 bool is_molecule(const Run& run) { return run.model.molecule() != nullptr; }
 bool has_torsions(const Run& run) { return is_molecule(run) && !run.model.torsion_names().empty() && keeps_samples(run); }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
@@ -62,7 +66,10 @@ const std::vector<Stage>& stages() {
     constexpr auto every_round = Stage::When::every_round, at_the_end = Stage::When::at_the_end;
     static const std::vector<Stage> table{
         {"take", "samples", every_round, takes, take, {}},
+        {"anneal", "bias", every_round, anneals, anneal, {"annealing.csv"}},
         {"sample", "umbrella", every_round, samples_itself, sample, {"histogram.csv"}},
+        {"string", "bias", every_round, strings, find_string, {"string.csv"}},
+        {"steer", "bias", every_round, steers, steer, {"work.csv", "steered.csv"}},
         {"discard", "coupling", every_round, discards, discard_outdated, {}},
         {"store", "umbrella", every_round, only_stores, store, {}},
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},

@@ -19,7 +19,10 @@ struct Stage {
 const std::vector<Stage>& stages();
 
 void take(Run& run);  // samples made elsewhere
+void anneal(Run& run);  // a population, which sampling then goes on with
 void sample(Run& run);
+void find_string(Run& run);
+void steer(Run& run);  // walkers along a path, and back
 void discard_outdated(Run& run);
 void store(Run& run);
 void estimate(Run& run);

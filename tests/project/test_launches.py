@@ -103,9 +103,9 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
     RelativisticSeedBody ScoreBatchBody SeedBody SquaredErrorBody""".split()}
 WIDE = {
     **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody ChooseBody CountSamples CountWalkersBody DescendBody
-        DrawSpringsBody DrawVelocitiesBody FixedRowsBody FromInternalBody FromStatesBody HalfChangeBody LiftedAcceptBody
-        LiftedProposalBody LiftedWeightBody MoleculePathBody NearWindowsBody PathBody RestoreBondsBody StillBody
-        SumOverWalkersBody SumSpringsBody SumTermsBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
+        DrawSpringsBody DrawVelocitiesBody FamilyBody FixedRowsBody FromInternalBody FromStatesBody HalfChangeBody IslandWeightBody LiftedAcceptBody
+        LiftedProposalBody LiftedWeightBody LogWeightBody MoleculePathBody NearWindowsBody PathBody ParentBody PullBody RestoreBondsBody StillBody SwarmOffsetBody
+        SumOverWalkersBody SumSpringsBody SumTermsBody TakeDrawnBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
     **{name: SAMPLES for name in """AddScaledBody BlockHistogramBody CellHistogramBody ColumnProgramBody EmbedBody FirstBadBody
         FoldBody GridEnergyBody MinimizeBody MoleculeForcesBody MoleculeWeightBody NewtonStepBody ProposalWeightBody
         SpringEnergyBody ThinBlockBody UnembedBody

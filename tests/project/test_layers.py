@@ -24,7 +24,7 @@ BASE = {"sampling/numerics", "sampling/samples", "sampling/formula", "sampling/m
         "sampling/molecule/coordinates", "sampling/molecule/files", "sampling/samples/files"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
-CLOSED = BIASED | {"sampling/estimate", "sampling/estimate/reweight", "sampling/closure"}
+CLOSED = BIASED | {"sampling/estimate", "sampling/estimate/reweight", "sampling/closure", "sampling/work"}
 STAGES = CLOSED | {"sampling/lift", "sampling/learn", "sampling/run", "sampling/run/config"}
 INSIDE = {
     "kernels/lane": set(),
@@ -55,6 +55,7 @@ INSIDE = {
     "sampling/bias/plumed": MODEL | {"sampling/bias"},
     "sampling/estimate": BIASED,
     "sampling/estimate/reweight": BIASED | {"sampling/estimate"},
+    "sampling/work": BIASED,
     "sampling/lift": BIASED,
     "sampling/learn": BIASED,
     "sampling/closure": CLOSED,
@@ -67,6 +68,7 @@ INSIDE = {
     "sampling/run/stages/consistency": STAGES,
     "sampling/run/stages/molecule": STAGES,
     "sampling/run/stages/taken": STAGES,
+    "sampling/run/stages/work": STAGES,
 }
 MOST_PAIRS = 20  # sources with their headers in a folder
 TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Kills a run at random moments of all its stages, lets it go on, and compares every result file.
 
-    kill_resume.py BINARY [--system formula|molecule|METHOD] [--trials N] [--seed S] [--signal KILL|TERM]
+    kill_resume.py BINARY [--system NAME] [--trials N] [--seed S] [--signal KILL|TERM]
                    [--keep DIR]
 
 METHOD is one of [bias]: its bias is made, frozen, sampled until its target error is met, and then a round of coupling
@@ -128,6 +128,42 @@ passage_to = [-0.9]
 passages = 16
 passage_steps = 400
 """
+WORK = """
+seed = 5
+[system]
+variables = ["x", "y"]
+potential = "(x^2-1)^2 + 2*(y - 0.5*x^2)^2"
+beta = 3.0
+[cv]
+variables = ["x", "y"]
+[integrator]
+dt = 1e-3
+[bias]
+walkers = 512
+equilibrate = 400
+stride = 100
+initial = "line"
+[estimate]
+bins = [20, 20]
+"""
+STEERED = WORK.replace("[bias]", """[bias]
+method = "steered"
+path = [-1.0, 0.5, 0.0, 0.0, 1.0, 0.5]
+stiffness = [60.0, 60.0]
+steps = 20000""")
+STRING = WORK.replace("[bias]", """[bias]
+method = "string"
+path = [-1.0, 0.5, 1.0, 0.5]
+stiffness = [100.0, 100.0]
+images = 12
+iterations = 60
+steps = 4000""").replace("walkers = 512", "walkers = 64")
+POPULATION = WORK.replace("[bias]", """[bias]
+method = "population_annealing"
+from = [-1.5, -0.5]
+to = [1.5, 1.5]
+rungs = 12
+steps = 4000""")
 BIAS = """
 seed = 5
 [system]
@@ -176,7 +212,8 @@ enabled = true
 plumed = true
 """
 METHODS = ("metadynamics", "opes", "opes_explore", "abf", "eabf")
-CONFIGS = {"formula": FORMULA, "molecule": MOLECULE, **{m: BIAS.replace("METHOD", m) for m in METHODS}}
+CONFIGS = {"formula": FORMULA, "molecule": MOLECULE, "steered": STEERED, "string": STRING, "population": POPULATION,
+           **{m: BIAS.replace("METHOD", m) for m in METHODS}}
 LADDER = BIAS[:BIAS.index("[generator]")].replace("METHOD", "tempering").replace("sigma = 0.1", "temperatures = [0.8, 1.2]")
 for old, new in (('variables = ["x"]', 'variables = ["(x^2-1)^2 + 2*(y^2-1)^2 + 0.3*x*y"]'), ("from = -1.3", "from = -0.5"),
                  ("to = 1.3", "to = 12.0"), ("target_error = 0.03\n", "")):

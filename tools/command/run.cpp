@@ -16,6 +16,9 @@
 #include "sampling/run/pipeline.h"
 #include "sampling/run/stages/bias/advise.h"
 #include "sampling/samples/files/states_writer.h"
+#include "sampling/work/anneal_config.h"
+#include "sampling/work/steered_config.h"
+#include "sampling/work/string_config.h"
 #include "tools/command/commands.h"
 
 namespace microlift {
@@ -185,7 +188,13 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
               << "\n# force evaluations: " << format_count(cost.force_evaluations)
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
-    if (run.bias.enabled) std::cout << "# bias: " << describe_bias(run.bias, run.umbrella, model.kt()) << "\n";
+    if (run.bias.enabled)
+        std::cout << "# bias: "
+                  << (run.bias.steered()    ? describe_steered(run.bias, run.umbrella)
+                      : run.bias.strings()  ? describe_string(run.bias, run.umbrella)
+                      : run.bias.annealed() ? describe_annealing(run.bias, run.umbrella)
+                                            : describe_bias(run.bias, run.umbrella, model.kt()))
+                  << "\n";
     if (!model.gradient()) std::cout << "# energies: in the unit where " << model.energy_unit() << "\n";
     if (const std::string remark = model.bias_remark(); !remark.empty())
         std::cout << "# warning: " << remark << "\n";

@@ -53,8 +53,8 @@ def merge(values, near):
 def basins_of(run):
     """Minima that stand out of noise and of kT, the deepest first."""
     table = run.tables.get("free_energy")
-    if not table or not np.isfinite(table["free_energy"]).any():
-        return []
+    if not table or not np.isfinite(table["free_energy"]).any() or (run.two_cvs and "steered" in run.tables):
+        return []  # points on a line through a plane have no neighbours beside it
     value, error = table["free_energy"], np.nan_to_num(column(table, "std_error"), posinf=0.0)
     near = neighbours_of(table, run.periods)
     home, meetings = merge(value, near)

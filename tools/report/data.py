@@ -12,6 +12,7 @@ import numpy as np
 
 from words import number, shortened
 
+TEXTS = ("variable", "source", "direction")
 SOURCES = ("physics", "generator", "healed", "importance", "metropolis")
 
 CLOUD_POINTS = 9000
@@ -41,7 +42,7 @@ def entries(tree, *keys):
 
 
 def read_table(path, required):
-    """A CSV file as {column: array}: floats, but for `variable` and `source`."""
+    """A CSV file as {column: array}: floats, but for those of TEXTS."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.reader(file) if row]
     names = [name.strip() for name in rows[0]] if rows else []
@@ -55,15 +56,16 @@ def read_table(path, required):
     table = {}
     for i, name in enumerate(names):
         texts = [row[i].strip() for row in rows[1:]]
-        if name not in ("variable", "source"):
+        if name not in TEXTS:
             for line, text in enumerate(texts, 2):
                 try:
                     texts[line - 2] = float(text or "nan")
                 except ValueError:
                     raise Broken(f"{path}:{line}: '{text}' in column {name}; would be a number"
                                  ) from None
-        table[name] = np.array(texts, dtype=str if name in ("variable", "source") else float)
-    table["cv"] = np.stack([table[c] for c in ("cv_1", "cv_2") if c in table], axis=1)
+        table[name] = np.array(texts, dtype=str if name in TEXTS else float)
+    values = [table[c] for c in ("cv_1", "cv_2") if c in table]
+    table["cv"] = np.stack(values, axis=1) if values else np.empty((len(rows) - 1, 0))
     return table
 
 
@@ -98,6 +100,9 @@ class Run:
 
     TABLES = {"free_energy": ["cv_1", "free_energy"], "exact": ["cv_1"],
               "conditional": ["cv_1", "variable", "mean", "source"],
+              "work": ["direction", "walker", "work", "cv_1"],
+              "steered": ["cv_1", "free_energy", "std_error", "forward_work", "reverse_work"],
+              "string": ["cv_1", "free_energy", "std_error"], "annealing": ["beta", "log_z", "std_error", "families"],
               "closure": ["cv_1", "drift", "diffusion", "source"],
               "energies": ["cv_1", "energy", "density", "source"],
               "correlation": ["cv_1", "distance", "correlation", "source"],

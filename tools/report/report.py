@@ -10,6 +10,10 @@ files give the same bytes.
 config.toml        the resolved configuration; [system], [cv], [umbrella] are used
 free_energy.csv    cv_1[,cv_2],free_energy,std_error
 conditional.csv    cv_1[,cv_2],variable,mean,mean_se,variance,source   (physics|generator|healed)
+work.csv           direction,walker,work,cv_1[,cv_2]   (forward|reverse; ξ at the end)
+steered.csv        cv_1[,cv_2],free_energy,std_error,forward_work,forward_deviation,reverse_work,reverse_deviation
+string.csv         cv_1[,cv_2],error_1[,error_2],free_energy,std_error
+annealing.csv      beta,log_z,std_error,mean_energy,families
 closure.csv        cv_1,drift,drift_se,diffusion,diffusion_se,source   (conditional|burst)
 exact.csv          cv_1[,cv_2],free_energy and mean_<var>,variance_<var> for each variable: the
                    answer by quadrature, on the bins of free_energy.csv; absent if unknown
@@ -58,15 +62,16 @@ from draw import style
 from findings import findings
 from markup import box, bullets, details, html_table, prose
 from review import ROWS, review
-from sections import (biases, classical, closure, comparison, consistency, coupling, densities, energies,
+from sections import (annealing, biases, classical, closure, comparison, consistency, coupling, densities, energies,
                       figures,
-                      free_energy, healing, learned, molecule, moments, proposals, samples, training)
+                      free_energy, healing, learned, molecule, moments, proposals, samples, steered, strings, training)
 from words import capital, esc, fmt, number, seconds_text, sentence, several
 
 # Identifier and title of each section, and the module that says whether it is wanted and writes it.
 SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples and "
                                                                      "windows", samples),
-            ("bias", "The bias", biases), ("molecule", "The molecule", molecule),
+            ("bias", "The bias", biases), ("steered", "Work", steered), ("string", "The string", strings),
+            ("annealing", "The population", annealing), ("molecule", "The molecule", molecule),
             ("moments", "Conditional moments", moments),
             ("densities", "Conditional densities", densities),
             ("consistency", "May the generator be used?", consistency),

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "sampling/work/steered_config.h"
+
 namespace microlift {
 namespace {
 
@@ -32,6 +34,8 @@ RunCost run_cost(const RunConfig& run) {
         cost.samples = static_cast<double>(umbrella.given);
         cost.force_evaluations = 0;
     }
+    if (run.bias.annealed())
+        cost.force_evaluations += cost.trajectories * static_cast<double>(run.bias.rungs * run.bias.anneal);
     if (run.coupling.enabled) {
         const CouplingConfig& coupling = run.coupling;
         const double rounds = static_cast<double>(coupling.rounds);
@@ -48,11 +52,16 @@ RunCost run_cost(const RunConfig& run) {
     cost.force_evaluations *= 1 + rungs;
     // Samples are float; the estimator adds one double weight each; a trajectory also keeps its
     // state, its last noise or velocity, and its window.
+    if (run.bias.along_path()) cost.samples = 0;
+    if (run.bias.strings())
+        cost.force_evaluations +=
+            cost.trajectories * static_cast<double>(run.bias.iterations * (umbrella.equilibrate + run.bias.lag));
     const double stored = umbrella.histogram ? 0.0 : cost.samples;
     cost.memory_bytes = stored * (4.0 * values + 8.0) +
                         cost.trajectories * (8.0 * static_cast<double>(variables) + 16.0);
     cost.memory_bytes += rungs * cost.trajectories * 8.0 * static_cast<double>(variables);
     cost.disk_bytes = 2.0 * stored * (4.0 * values + 12.0);
+    cost.memory_bytes += steered_bytes(run.bias, umbrella);
     if (umbrella.histogram)  // sums of a trajectory, and samples of 16 segments on their way
         cost.memory_bytes += cost.trajectories * (16.0 + 64.0) * values;
     return cost;

@@ -19,6 +19,9 @@
 #include "sampling/run/config/plumed_input.h"
 #include "sampling/run/config/spacing.h"
 #include "sampling/run/config/starts.h"
+#include "sampling/work/anneal_config.h"
+#include "sampling/work/steered_config.h"
+#include "sampling/work/string_config.h"
 
 namespace microlift {
 namespace {
@@ -31,8 +34,22 @@ const Section<RunConfig>& top_section() {
     return section;
 }
 
+// Nor one along a path.
+void check_along_path(Config& config, const RunConfig& run) {
+    for (const char* section : {"generator", "coupling", "closure", "learn"})
+        config.with({std::string(section) + ".enabled", "coupling.rounds", "bias.method"}, [&] {
+            const bool works = std::string_view(section) == "coupling" ? run.coupling.enabled : config.enabled(section);
+            if (works)
+                throw KeyError(section,
+                               "key 'bias.method' is \"" + run.bias.method + "\", which leaves no samples of one law, and [" +
+                                   std::string(section) + "] works on such",
+                               "leave out [" + std::string(section) + "], or sample under windows or a shared bias");
+        });
+}
+
 // What works on samples cannot follow a run that keeps none.
 void check_store(Config& config, const RunConfig& run) {
+    if (run.bias.along_path()) return check_along_path(config, run);
     for (const char* section : {"generator", "coupling", "closure", "learn"}) {
         config.with({"umbrella.store", std::string(section) + ".enabled", "coupling.rounds"}, [&] {
             const bool works = std::string_view(section) == "coupling" ? run.coupling.enabled
@@ -137,7 +154,7 @@ void check_molecule_sections(Config& config, const RunConfig& run) {
                            "leave 'closure.passage_state' and committors of balls out");
     });
     config.with({"umbrella.store"}, [&] {
-        if (run.umbrella.histogram)
+        if (run.umbrella.histogram && !run.bias.along_path())
             throw KeyError("umbrella.store", "a molecule's samples are kept",
                            "leave 'umbrella.store' out, and give a larger 'umbrella.stride'");
     });
@@ -190,6 +207,14 @@ void leave_out_biases(ConfigValue& root, std::vector<InputError>& unread) {
         root.keys.erase(root.keys.begin() + static_cast<std::ptrdiff_t>(i));
         root.items.erase(root.items.begin() + static_cast<std::ptrdiff_t>(i));
     }
+}
+
+// The path says where such a bias is.
+bool goes_along_path(ConfigValue& root) {
+    ConfigValue* bias = root.find("bias");
+    const ConfigValue* method = bias == nullptr ? nullptr : bias->find("method");
+    return method != nullptr && method->kind == ConfigValue::Kind::text &&
+           (method->text == "steered" || method->text == "string");
 }
 
 // Whether [bias] stands in place of [umbrella]. Both are refused, and [umbrella] is read no further.
@@ -249,6 +274,9 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     Schema schema = run_schema(name, is_molecule(root), biasing, alone);
     if (!whole)
         for (KeySpec& key : schema.keys) key.required = false;
+    if (goes_along_path(root))
+        for (KeySpec& key : schema.keys)
+            if (key.path == "bias.from" || key.path == "bias.to") key.required = false;
     Config config(std::move(root), std::move(schema), file);
     if (biasing == Biasing::shared) {
         config.rename("umbrella.replicas", "bias.walkers");
@@ -276,6 +304,15 @@ StatesOfModel states_of(Config& config, SamplesConfig& samples, const std::strin
     };
 }
 
+void read_biased(Config& config, RunConfig& run) {
+    const std::string method = config.sound("bias.method") ? config.text("bias.method") : "";
+    const auto read = method == "steered"                ? read_steered
+                      : method == "string"               ? read_string
+                      : method == "population_annealing" ? read_annealing
+                                                         : read_bias;
+    run.bias = read(config, run, run.umbrella);
+}
+
 RunConfig read_run_config(std::string_view text, const std::string& file,
                           const RunOptions& options) {
     Config config = read_config(text, file, options, true);
@@ -289,7 +326,7 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     if (run.samples.enabled)
         run.umbrella = read_given_windows(config, run, run.samples);
     else if (config.enabled("bias"))
-        run.bias = read_bias(config, run, run.umbrella);
+        read_biased(config, run);
     else
         run.umbrella = read_umbrella(config, run);
     run.estimate = read_estimate(config, run.umbrella, cvs);

@@ -282,6 +282,7 @@ void StartCheck::states(const std::string& key, const std::vector<double>& state
 }  // namespace
 
 std::vector<CvValue> umbrella_centers(const UmbrellaConfig& umbrella) {
+    if (!umbrella.centers.empty()) return umbrella.centers;
     const bool plane = umbrella.windows.size() == 2;
     const auto centre = [&](std::size_t k, index i) {
         return umbrella.windows[k] == 1

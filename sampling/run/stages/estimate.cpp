@@ -80,6 +80,7 @@ void record_estimate(Run& run, const FreeEnergyResult& result) {
 void warn_equilibration(Run& run, const std::vector<double>& inefficiency) {
     const UmbrellaConfig& u = run.config.umbrella;
     if (u.given > 0) return;  // who knows how long elsewhere
+    if (run.config.bias.annealed()) return;  // in equilibrium before, however slowly walkers move
     const Checking equilibration(run, "equilibration");
     std::string slow;
     for (std::size_t w = 0; w < inefficiency.size(); ++w) {

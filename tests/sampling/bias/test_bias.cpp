@@ -13,7 +13,7 @@
 #include "sampling/numerics/statistics.h"
 #include "tests/support/devices.h"
 #include "tests/support/lanes.h"
-#include "tests/support/steered.h"
+#include "tests/support/dragged.h"
 
 namespace microlift {
 namespace {
@@ -321,7 +321,7 @@ TEST_CASE("metropolis steps see a table's energy, and one of two variables") {
     }
 }
 
-TEST_CASE("a method of one's own: work of steering obeys Jarzynski's equality, also resumed") {
+TEST_CASE("a method of one's own: work of dragging obeys Jarzynski's equality, also resumed") {
     // V = x²/2 k, spring κ: F(c) = ½ c² kκ/(k + κ).
     const double k = 3, kappa = 8, beta = 1.5, to = 1.2;
     const auto system = formula({"x"}, "1.5*x^2", beta, {"x"});
@@ -330,12 +330,12 @@ TEST_CASE("a method of one's own: work of steering obeys Jarzynski's equality, a
         Stream stream(device);
         BiasSetup setup;
         setup.trajectories = n;
-        setup.options = SteeredOptions{0, to, kappa, steps, 4};
+        setup.options = DraggedOptions{0, to, kappa, steps, 4};
         PathSetup path;
         path.dt = 2e-3;
         path.beta = beta;
         const auto run = [&](bool interrupted) {
-            auto method = make_bias_method("steered", stream, setup, methods_with_steered());
+            auto method = make_bias_method("dragged", stream, setup, methods_with_dragged());
             Ensemble ensemble(stream, make_formula_path_kernel(system, path), n, 7, kStreamNoise);
             std::vector<float> start(static_cast<std::size_t>(n));
             for (std::size_t t = 0; t < start.size(); ++t) {
@@ -351,14 +351,14 @@ TEST_CASE("a method of one's own: work of steering obeys Jarzynski's equality, a
                 if (interrupted && ensemble.step() == static_cast<uint64>(steps) / 2) {
                     Store kept;
                     method->save(stream, kept);
-                    method = make_bias_method("steered", stream, setup, methods_with_steered());
+                    method = make_bias_method("dragged", stream, setup, methods_with_dragged());
                     method->load(stream, kept);
                     method->begin(ensemble);
                 }
             }
             Store end;
             method->save(stream, end);
-            const auto work = end.get<float>("steered_work");
+            const auto work = end.get<float>("dragged_work");
             return std::vector<float>(work.begin(), work.end());
         };
         const std::vector<float> work = run(false);

@@ -198,8 +198,10 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
             ? replaced(kBase, "[estimate]\n[generator]\n[coupling]\n[closure]\n",
                        "[estimate]\nmethod = \"wham\"\n")
         : is_of_samples(spec) ? given_text()
-        : is_of_bias(spec)    ? kShared
-                              : kBase;
+        : spec.path == "bias.method" && (value == "\"steered\"" || value == "\"string\"")
+            ? replaced(kShared, "from = -1.5\nto = 1.2", "path = [-1.5, 1.2]\nstiffness = 100.0")
+        : is_of_bias(spec) ? kShared
+                           : kBase;
     ConfigValue root = parse_toml(base, "run.toml");
     std::string path = spec.path;
     if (path.back() == '*') {

@@ -12,7 +12,9 @@ from words import fmt, plain
 
 def wanted(run):
     table = run.tables.get("free_energy")
-    return bool(table) and np.isfinite(table["free_energy"]).any()
+    # On a line through a plane it is drawn beside the work that it comes from.
+    line = run.two_cvs and "steered" in run.tables
+    return bool(table) and not line and np.isfinite(table["free_energy"]).any()
 
 
 def method_of(run):

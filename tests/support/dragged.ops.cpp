@@ -1,7 +1,7 @@
 // The whole method in one file: what it does between launches as a kernel body, compiled for the CPU and
 // for CUDA, and the class that the table makes. Trajectory t's work is the change of its bias energy at
 // each move of the centre.
-#include "tests/support/steered.h"
+#include "tests/support/dragged.h"
 
 #include "engine/files/store.h"
 #include "engine/launch/lanes.h"
@@ -9,7 +9,7 @@
 
 namespace microlift {
 
-struct SteerBody {
+struct DragBody {
     float stiffness, now, next;
     const float* xi;
     float* center;
@@ -27,7 +27,7 @@ struct SteerBody {
 
 HOST_PASS_BEGIN
 
-void steer(Stream& stream, index n, const SteerBody& body) { for_each_index(stream, n, body); }
+void drag(Stream& stream, index n, const DragBody& body) { for_each_index(stream, n, body); }
 
 HOST_PASS_END
 
@@ -35,13 +35,13 @@ HOST_PASS_END
 
 namespace {
 
-class Steered final : public BiasMethod {
+class Dragged final : public BiasMethod {
 public:
-    Steered(Stream& stream, const BiasSetup& setup)
-        : stream_(stream), options_(options_of<SteeredOptions>(setup)), n_(setup.trajectories),
+    Dragged(Stream& stream, const BiasSetup& setup)
+        : stream_(stream), options_(options_of<DraggedOptions>(setup)), n_(setup.trajectories),
           center_(stream.device(), n_), stiffness_(stream.device(), n_),
           work_(stream.device(), n_) {
-        if (setup.cvs != 1) throw InputError("steered: one collective variable");
+        if (setup.cvs != 1) throw InputError("dragged: one collective variable");
         const std::vector<float> center(static_cast<std::size_t>(n_),
                                         static_cast<float>(options_.from));
         const std::vector<float> stiffness(center.size(), static_cast<float>(options_.stiffness));
@@ -58,7 +58,7 @@ public:
     void step(Ensemble& ensemble, Span<const float> xi) override {
         const double done = static_cast<double>(ensemble.step()) / static_cast<double>(options_.steps);
         const auto next = static_cast<float>(options_.from + (options_.to - options_.from) * done);
-        steer(stream_, n_,
+        drag(stream_, n_,
               {static_cast<float>(options_.stiffness), now_, next, xi.data, center_.data(),
                work_.data()});
         now_ = next;
@@ -69,20 +69,20 @@ public:
         bias_energy(stream, {center_.data(), stiffness_.data(), n_}, 1, xi, row, n, out);
     }
     void save(Stream& stream, Store& store) const override {
-        store.put("steered_work", to_host(stream, Span<const float>(work_.span())));
-        store.put_scalar("steered_center", now_);
+        store.put("dragged_work", to_host(stream, Span<const float>(work_.span())));
+        store.put_scalar("dragged_center", now_);
     }
     void load(Stream& stream, const Store& store) override {
-        const auto work = store.get<float>("steered_work", n_);
+        const auto work = store.get<float>("dragged_work", n_);
         copy_to_device(stream, work_.span(), work.data());
-        now_ = store.scalar<float>("steered_center");
+        now_ = store.scalar<float>("dragged_center");
         const std::vector<float> center(static_cast<std::size_t>(n_), now_);
         copy_to_device(stream, center_.span(), center.data());
     }
 
 private:
     Stream& stream_;
-    SteeredOptions options_;
+    DraggedOptions options_;
     index n_;
     float now_ = static_cast<float>(options_.from);
     Buffer<float> center_, stiffness_, work_;  // by trajectory
@@ -90,8 +90,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<BiasMethod> make_steered(Stream& stream, const BiasSetup& setup) {
-    return std::make_unique<Steered>(stream, setup);
+std::unique_ptr<BiasMethod> make_dragged(Stream& stream, const BiasSetup& setup) {
+    return std::make_unique<Dragged>(stream, setup);
 }
 
 #endif
