@@ -22,7 +22,7 @@ void need(bool agrees, const std::string& what) {
 void check_position(const Run& run) {
     const Position& position = run.position;
     const CouplingConfig& coupling = run.config.coupling;
-    need(position.stage == "sample" || position.stage == "train", "stage and round");
+    need(position.stage == "sample" || position.stage == "train" || position.stage == "rates", "stage and round");
     const index rounds = coupling.enabled ? coupling.rounds : 0;
     need(position.round >= 0 && position.round <= rounds, "stage and round");
     const auto wanted = [&](const Stage& stage) {
@@ -93,7 +93,7 @@ void check_estimate(const Run& run) {
 void check_coupling(const Run& run) {
     const Coupling& c = run.coupling;
     need(static_cast<index>(c.places.size()) <= std::max<index>(run.config.coupling.windows, 0) &&
-             (run.position.round == 0 || !c.places.empty() || run.position.stage == "train"),
+             (run.position.round == 0 || !c.places.empty() || run.position.stage != "sample"),
          "places of coupling");
     for (const CvValue& place : c.places)
         for (int k = 0; k < run.grid.dims; ++k) {
@@ -113,6 +113,7 @@ void check_coupling(const Run& run) {
 
 void check_agreement(const Run& run) {
     check_position(run);
+    if (!run.config.samples) return;
     check_coupling(run);
     const RoundPlan plan = plan_of(run, run.position.round);
     const bool sampling = run.position.stage == "sample";
@@ -120,7 +121,7 @@ void check_agreement(const Run& run) {
     if (sampling)
         check_trajectories(run, plan);
     else
-        need(run.samples.n == samples_of_blocks(run) && run.samples.n > 0, "samples");
+        need(run.samples.n == samples_of_blocks(run) && (run.samples.n > 0 || run.config.umbrella.histogram), "samples");
     check_estimate(run);
 }
 

@@ -4,11 +4,12 @@ namespace microlift {
 
 namespace {
 
-bool always(const Run&) { return true; }
+bool samples(const Run& run) { return run.config.samples; }
+bool computes_rates(const Run& run) { return run.config.rates.enabled && run.coupling.places.empty(); }
 bool estimates(const Run& run) { return run.config.estimate.enabled; }
-bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
+bool keeps_samples(const Run& run) { return samples(run) && !run.config.umbrella.histogram; }
 bool shares_bias(const Run& run) { return run.config.bias.enabled; }
-bool is_molecule(const Run& run) { return run.model.molecule() != nullptr; }
+bool is_molecule(const Run& run) { return samples(run) && run.model.molecule() != nullptr; }
 bool has_torsions(const Run& run) { return is_molecule(run) && !run.model.torsion_names().empty() && keeps_samples(run); }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
 bool draws_potential(const Run& run) {
@@ -57,12 +58,13 @@ std::vector<std::string> compared_files() {
 const std::vector<Stage>& stages() {
     constexpr auto every_round = Stage::When::every_round, at_the_end = Stage::When::at_the_end;
     static const std::vector<Stage> table{
-        {"sample", "umbrella", every_round, always, sample, {"histogram.csv"}},
+        {"sample", "umbrella", every_round, samples, sample, {"histogram.csv"}},
         {"discard", "coupling", every_round, discards, discard_outdated, {}},
         {"store", "umbrella", every_round, only_stores, store, {}},
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},
         {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
         {"couple", "coupling", every_round, couples, plan_round, {}},
+        {"rates", "rates", every_round, computes_rates, compute_rates, {"rates.csv", "rates.h5"}},
         {"bias", "bias", at_the_end, shares_bias, write_shared_bias,
          {"bias.csv", "bias.h5", "convergence.csv", "COLVAR", "HILLS"}},
         {"reference", "umbrella", at_the_end, is_molecule, write_reference, {"reference.pdb", "torsions.h5"}},
@@ -84,7 +86,7 @@ const std::vector<Stage>& stages() {
         {"energies", "lifting", at_the_end, compares_energies, compare_energies,
          {"energies.csv", "correlation.csv"}},
         {"averages", "umbrella", at_the_end, has_targets, write_conditional, {"conditional.csv"}},
-        {"exact", "umbrella", at_the_end, always, write_exact, {"exact.csv"}},
+        {"exact", "umbrella", at_the_end, samples, write_exact, {"exact.csv"}},
     };
     return table;
 }

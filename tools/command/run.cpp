@@ -187,6 +187,7 @@ void command_check(const std::string& config_file, const RunOptions& options) {
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
     if (run.bias.enabled) std::cout << "# bias: " << describe_bias(run.bias, run.umbrella, model.kt()) << "\n";
+    if (run.rates.enabled) std::cout << "# rates: " << describe_rates(run.rates) << "\n";
     if (!model.gradient()) std::cout << "# energies: in the unit where " << model.energy_unit() << "\n";
     if (const std::string remark = model.bias_remark(); !remark.empty())
         std::cout << "# warning: " << remark << "\n";

@@ -115,21 +115,40 @@ bool is_molecule(ConfigValue& root) {
     return kind != nullptr && kind->kind == ConfigValue::Kind::text && kind->text == "molecule";
 }
 
-// Whether [bias] stands in place of [umbrella]. Both are refused, and [umbrella] is read no further.
+// Takes a table out, and says why.
+void refuse_table(ConfigValue& root, std::string_view name, const std::string& why, std::vector<InputError>& unread) {
+    for (std::size_t i = 0; i < root.keys.size(); ++i) {
+        if (root.keys[i] != name) continue;
+        unread.emplace_back(root.items[i].origin.str() + ": " + why);
+        root.keys.erase(root.keys.begin() + static_cast<std::ptrdiff_t>(i));
+        root.items.erase(root.items.begin() + static_cast<std::ptrdiff_t>(i));
+        return;
+    }
+}
+
+bool is_enabled(const ConfigValue* table) {
+    if (table == nullptr) return false;
+    const ConfigValue* enabled = table->find("enabled");
+    return enabled == nullptr || enabled->kind != ConfigValue::Kind::boolean || enabled->boolean;
+}
+
+// Whether [bias] stands in place of [umbrella], or neither where there are [rates]. Both are refused, and [umbrella] is
+// read no further.
 Biasing biasing_of(ConfigValue& root, std::vector<InputError>& unread) {
     const ConfigValue* bias = root.find("bias");
+    if (is_enabled(root.find("rates")) && !is_enabled(bias) && root.find("umbrella") == nullptr) {
+        for (const char* name : {"estimate", "generator", "lifting", "coupling", "closure", "learn"})
+            refuse_table(root, name, "[" + std::string(name) + "] works on samples, and there is neither [umbrella] nor "
+                                     "[bias]; add one of them, or leave [" + name + "] out", unread);
+        refuse_table(root, "bias", "[bias] is not enabled, and rates alone are computed; leave it out", unread);
+        return Biasing::none;
+    }
     const ConfigValue* enabled = bias == nullptr ? nullptr : bias->find("enabled");
     if (bias == nullptr) return Biasing::windows;
     if (enabled != nullptr && enabled->kind == ConfigValue::Kind::boolean && !enabled->boolean) return Biasing::either;
-    for (std::size_t i = 0; i < root.keys.size(); ++i) {
-        if (root.keys[i] != "umbrella") continue;
-        unread.emplace_back(root.items[i].origin.str() +
-                            ": there are both [umbrella] and [bias], and a run has windows or one bias for all walkers; "
-                            "leave one of them out");
-        root.keys.erase(root.keys.begin() + static_cast<std::ptrdiff_t>(i));
-        root.items.erase(root.items.begin() + static_cast<std::ptrdiff_t>(i));
-        break;
-    }
+    refuse_table(root, "umbrella",
+                 "there are both [umbrella] and [bias], and a run has windows or one bias for all walkers; leave one of "
+                 "them out", unread);
     return Biasing::shared;
 }
 
@@ -173,11 +192,34 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     return config;
 }
 
+// What needs samples is not asked for.
+void read_rates_alone(RunConfig& run) {
+    run.samples = false;
+    run.umbrella.from.assign(at(run.cv.count()), 0.0);
+    run.umbrella.to.assign(at(run.cv.count()), 1.0);
+    run.umbrella.windows.assign(at(run.cv.count()), 1);
+    run.umbrella.stiffness.assign(at(run.cv.count()), 0.0);
+    run.umbrella.stride = 1;
+}
+
+void read_stages(Config& config, RunConfig& run);
+
 RunConfig read_run_config(std::string_view text, const std::string& file,
                           const RunOptions& options) {
     Config config = read_config(text, file, options, true);
     RunConfig run = top_section().read(config);
     static_cast<ModelConfig&>(run) = read_model(config);
+    run.rates = read_rates(config, run);
+    if (config.knows("umbrella") || config.knows("bias"))
+        read_stages(config, run);
+    else
+        read_rates_alone(run);
+    run.config = std::move(config);
+    find_inputs(run, file, options);
+    return run;
+}
+
+void read_stages(Config& config, RunConfig& run) {
     const int cvs = run.cv.count();
     if (config.enabled("bias"))
         run.bias = read_bias(config, run, run.umbrella);
@@ -199,9 +241,6 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     check_store(config, run);
     check_shared_bias(config, run);
     check_molecule_sections(config, run);
-    run.config = std::move(config);
-    find_inputs(run, file, options);
-    return run;
 }
 
 std::string read_config_file(const std::string& file) {
@@ -278,9 +317,12 @@ void check_numbers(RunConfig& run) {
     };
     if (run.system.beta) check("system.beta", {*run.system.beta}, false);
     check("integrator.dt", {run.integrator.dt}, false);
-    check("umbrella.from", run.umbrella.from, true);
-    check("umbrella.to", run.umbrella.to, true);
-    check("umbrella.stiffness", run.umbrella.stiffness, true);
+    if (run.samples) {
+        check("umbrella.from", run.umbrella.from, true);
+        check("umbrella.to", run.umbrella.to, true);
+        check("umbrella.stiffness", run.umbrella.stiffness, true);
+    }
+    if (run.rates.enabled) check("rates.dt", {run.rates.dt}, true);
     if (run.closure.enabled) check("closure.dt", {run.closure.dt}, false);
     if (run.learn.enabled) check("learn.epsilon", {run.learn.epsilon}, false);
 }
@@ -293,10 +335,12 @@ void check_stages(RunConfig& run, double available_bytes) {
     check_independent(config, run);
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
-        model->check_bias();
+        if (run.samples) model->check_bias();
         check_path_kernel(*model, run);
     });
-    if (model) {
+    if (model)
+        config.with({"rates", "cv.variables"}, [&] { check_rates(run.rates, run, *model); });
+    if (model && run.samples) {
         const std::size_t made = model->observed() ? static_cast<std::size_t>(model->target_dim())
                                                    : free_variables(*model).size();
         check_generator(config, run.generator, run.cv, static_cast<index>(made), model->dim(),
@@ -347,11 +391,13 @@ Schema run_schema(const std::string& system_name, bool molecule, Biasing biasing
     Schema schema;
     top_section().add_to(schema);
     add_model_keys(schema, system_name, molecule);
-    if (biasing != Biasing::shared) {
+    if (biasing != Biasing::shared && biasing != Biasing::none) {
         umbrella_section.add_to(schema);
         if (molecule) molecule_sampling_section.add_to(schema);
     }
-    if (biasing != Biasing::windows) add_bias_keys(schema);
+    if (biasing != Biasing::windows && biasing != Biasing::none) add_bias_keys(schema);
+    rates_section.add_to(schema);
+    if (biasing == Biasing::none) return schema;
     estimate_section.add_to(schema);
     generator_section.add_to(schema);
     lifting_section.add_to(schema);

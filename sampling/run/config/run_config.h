@@ -16,6 +16,7 @@
 #include "sampling/lift/lift_config.h"
 #include "sampling/model/model_config.h"
 #include "sampling/numerics/grid.h"
+#include "sampling/rates/rates_config.h"
 
 namespace microlift {
 
@@ -33,6 +34,8 @@ struct RunConfig : ModelConfig {
     // is the resolved configuration.
     Config config;
     BiasConfig bias;  // enabled: `umbrella` is its one window
+    RatesConfig rates;
+    bool samples = true;  // false: there are neither windows nor a bias, rates alone
 
     // Samples that are stored, those of all rounds included.
     double stored_samples() const;
@@ -71,8 +74,8 @@ struct GenerateOptions {
     bool quiet = false;
 };
 
-// What biases a run: windows, or one bias that all walkers share.
-enum class Biasing { windows, shared, either };
+// What biases a run: windows, or one bias that all walkers share; nothing where rates alone are computed.
+enum class Biasing { windows, shared, none, either };
 // All keys. A built-in system's own parameters are keys of [system]; give its name to add them. Those of a
 // molecule are there where it is one.
 Schema run_schema(const std::string& system_name = "", bool molecule = false, Biasing biasing = Biasing::either);
