@@ -198,6 +198,10 @@ bool Config::given(std::string_view path) const {
     return std::find(given_.begin(), given_.end(), renamed(path)) != given_.end();
 }
 
+bool Config::knows(std::string_view section) const {
+    return std::ranges::any_of(schema_.keys, [&](const KeySpec& key) { return key.section() == section; });
+}
+
 bool Config::enabled(std::string_view section) const {
     const ConfigValue* value = find(std::string(section) + ".enabled");
     return value != nullptr && value->kind == ConfigValue::Kind::boolean && value->boolean;

@@ -22,6 +22,8 @@ public:
     // Whether the key has a value (given or by default), and whether the user gave it.
     bool has(std::string_view path) const { return find(path) != nullptr; }
     bool given(std::string_view path) const;
+    // Whether any key of the section could be there.
+    bool knows(std::string_view section) const;
     // For an optional section: its "enabled" key, which defaults to whether the table is there.
     bool enabled(std::string_view section) const;
 

@@ -61,6 +61,7 @@ std::string KeySpec::expects() const {
         case KeyType::names: return "a string, or an array of strings";
         case KeyType::rows: return "an array of strings, or a square matrix of them";
         case KeyType::state: return "an array of numbers, or a string";
+        case KeyType::place: return "a number, or a string";
         case KeyType::entries: return "an array of strings or tables";
         case KeyType::text: break;
     }
@@ -152,6 +153,9 @@ public:
             case KeyType::rows: rows(); break;
             case KeyType::state:
                 if (value_.kind != Kind::text || value_.text.empty()) numbers();
+                break;
+            case KeyType::place:
+                if (value_.kind != Kind::text || value_.text.empty()) number(value_);
                 break;
             case KeyType::entries: entries(); break;
         }

@@ -22,6 +22,7 @@ enum class KeyType {
     rows,      // an array of strings, or of arrays of strings (a matrix)
     state,     // an array of numbers, or a string
     entries,   // an array of strings, or of tables with keys "path[].key"
+    place,     // a number, or a string
 };
 
 // The description of one key. In `path`, a last part "*" stands for any name, and "[]" for an

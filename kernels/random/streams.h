@@ -32,7 +32,10 @@ enum RngStream : uint32 {
     kStreamVelocity = 66,     // velocities at a temperature; index = trajectory
     kStreamTempering = 67,    // acceptance of swaps of temperatures; index = trajectory
     kStreamSpring = 68,       // what springs are bound to; index = trajectory, block = step
+    kStreamRate = 69,         // noise of trajectories of rare events; index = lane, block = step
     kStreamStepCheck = 70,    // noise of steps that are tried; index = stored state
+    kStreamRateBridge = 71,   // their crossings between the ends of a step
+    kStreamRatePick = 72,     // which of them are split, and where they begin again
     kStreamMetropolis = 128,  // added to the id of a run's noise: its decisions, kernels/dynamics/path.h
 };
 

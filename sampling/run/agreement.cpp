@@ -28,7 +28,7 @@ bool moves_trajectories(const Run& run) {
 void check_position(const Run& run) {
     const Position& position = run.position;
     const CouplingConfig& coupling = run.config.coupling;
-    need(moves_trajectories(run) || position.stage == "train", "stage and round");
+    need(moves_trajectories(run) || position.stage == "train" || position.stage == "rates", "stage and round");
     const index rounds = coupling.enabled ? coupling.rounds : 0;
     need(position.round >= 0 && position.round <= rounds, "stage and round");
     const auto wanted = [&](const Stage& stage) {
@@ -122,7 +122,7 @@ void check_estimate(const Run& run) {
 void check_coupling(const Run& run) {
     const Coupling& c = run.coupling;
     need(static_cast<index>(c.places.size()) <= std::max<index>(run.config.coupling.windows, 0) &&
-             (run.position.round == 0 || !c.places.empty() || run.position.stage == "train"),
+             (run.position.round == 0 || !c.places.empty() || run.position.stage != "sample"),
          "places of coupling");
     for (const CvValue& place : c.places)
         for (int k = 0; k < run.grid.dims; ++k) {
@@ -142,6 +142,7 @@ void check_coupling(const Run& run) {
 
 void check_agreement(const Run& run) {
     check_position(run);
+    if (!run.config.sampled) return;
     check_coupling(run);
     const RoundPlan plan = plan_of(run, run.position.round);
     need(run.windows.size() == windows_of_samples(run) + (moves_trajectories(run) ? plan.windows : 0), "windows");
@@ -150,7 +151,7 @@ void check_agreement(const Run& run) {
     else if (moves_trajectories(run))
         check_steps(run, plan);
     else
-        need(run.samples.n == samples_of_blocks(run) && run.samples.n > 0, "samples");
+        need(run.samples.n == samples_of_blocks(run) && (run.samples.n > 0 || run.config.umbrella.histogram), "samples");
     check_estimate(run);
 }
 

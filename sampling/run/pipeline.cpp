@@ -51,8 +51,10 @@ void describe(Run& run) {
 
 // Those of `check` refuse what they find, and the run goes on past them.
 void record_first_checks(Run& run) {
-    for (const char* name : {"starts", "ends", "spacing"}) Checking made(run, name);
+    if (run.config.sampled)
+        for (const char* name : {"starts", "ends", "spacing"}) Checking made(run, name);
     if (run.model.n_cvs() == 2) Checking made(run, "independent");
+    if (!run.config.sampled) return;
     Checking balance(run, "balance");
     if (const std::string remark = run.model.bias_remark(); !remark.empty()) run.warn(remark);
 }

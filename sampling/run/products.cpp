@@ -458,4 +458,20 @@ void TrainingState::save(Store& store) const {
 
 void TrainingState::load(const Store& store) { trainer = unpacked(store, "training").tensors; }
 
+void RatesState::save(Store& store) const {
+    if (fill) fill(store);
+}
+
+void RatesState::load(const Store& store) {
+    for (const std::string& name : store.names()) {
+        if (!name.starts_with("rates.")) continue;
+        switch (store.info(name).type) {
+            case DType::f32: kept.put(name, values_of<float>(store, name)); break;
+            case DType::f64: kept.put(name, values_of<double>(store, name)); break;
+            case DType::i64: kept.put(name, values_of<long long>(store, name)); break;
+            case DType::u8: break;
+        }
+    }
+}
+
 }  // namespace microlift

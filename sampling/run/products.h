@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -176,6 +177,14 @@ struct SamplingState final : Product {
     std::vector<long long> counters;  // of exchanges and jumps
     std::vector<double> rung_sums;    // of what replica exchange in temperature measures
     std::vector<long long> accepted;  // steps of each trajectory, of Metropolis schemes
+    void save(Store& store) const override;
+    void load(const Store& store) override;
+};
+
+// Rates that were interrupted: what a checkpoint held of them, and who fills one.
+struct RatesState final : Product {
+    Store kept;
+    std::function<void(Store&)> fill;
     void save(Store& store) const override;
     void load(const Store& store) override;
 };

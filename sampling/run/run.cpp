@@ -40,7 +40,7 @@ Run::Run(const RunConfig& of, const RunOptions& options, const Device& on, Progr
 
 std::vector<Product*> Run::products() {
     return {&position,    &record,    &windows,  &samples,  &histogram, &bias,
-            &free_energy, &generator, &coupling, &sampling, &training};
+            &free_energy, &generator, &coupling, &sampling, &training, &rates};
 }
 
 void Run::warn(const std::string& message) {

@@ -48,6 +48,7 @@ struct Run {
     Coupling coupling;
     SamplingState sampling;
     TrainingState training;
+    RatesState rates;
     // In the order in which a checkpoint is read.
     std::vector<Product*> products();
 

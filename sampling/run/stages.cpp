@@ -4,19 +4,20 @@ namespace microlift {
 
 namespace {
 
-bool always(const Run&) { return true; }
+bool samples(const Run& run) { return run.config.sampled; }
+bool computes_rates(const Run& run) { return run.config.rates.enabled && run.coupling.places.empty(); }
 bool takes(const Run& run) { return run.config.samples.enabled && run.position.round == 0; }
 bool steers(const Run& run) { return run.config.bias.steered(); }
 bool anneals(const Run& run) { return run.config.bias.annealed() && run.position.round == 0; }
 bool strings(const Run& run) { return run.config.bias.strings(); }
-bool samples_one_law(const Run& run) { return !run.config.bias.along_path(); }
+bool samples_one_law(const Run& run) { return samples(run) && !run.config.bias.along_path(); }
 bool samples_itself(const Run& run) { return !takes(run) && samples_one_law(run); }
 // Of states alone there is nothing that moves and no energy.
 bool knows_system(const Run& run) { return !run.model.states_alone(); }
 bool estimates(const Run& run) { return run.config.estimate.enabled && samples_one_law(run); }
-bool keeps_samples(const Run& run) { return !run.config.umbrella.histogram; }
+bool keeps_samples(const Run& run) { return samples(run) && !run.config.umbrella.histogram; }
 bool shares_bias(const Run& run) { return run.config.bias.shared(); }
-bool is_molecule(const Run& run) { return run.model.molecule() != nullptr; }
+bool is_molecule(const Run& run) { return samples(run) && run.model.molecule() != nullptr; }
 bool has_torsions(const Run& run) { return is_molecule(run) && !run.model.torsion_names().empty() && keeps_samples(run); }
 bool only_stores(const Run& run) { return !estimates(run) && keeps_samples(run); }
 bool draws_potential(const Run& run) {
@@ -75,6 +76,7 @@ const std::vector<Stage>& stages() {
         {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},
         {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
         {"couple", "coupling", every_round, couples, plan_round, {}},
+        {"rates", "rates", every_round, computes_rates, compute_rates, {"rates.csv", "rates.h5"}},
         {"bias", "bias", at_the_end, shares_bias, write_shared_bias,
          {"bias.csv", "bias.h5", "convergence.csv", "temperatures.csv", "COLVAR", "HILLS"}},
         {"reference", "umbrella", at_the_end, is_molecule, write_reference, {"reference.pdb", "torsions.h5"}},
@@ -96,7 +98,7 @@ const std::vector<Stage>& stages() {
         {"energies", "lifting", at_the_end, compares_energies, compare_energies,
          {"energies.csv", "correlation.csv"}},
         {"averages", "umbrella", at_the_end, has_targets, write_conditional, {"conditional.csv"}},
-        {"exact", "umbrella", at_the_end, always, write_exact, {"exact.csv"}},
+        {"exact", "umbrella", at_the_end, samples, write_exact, {"exact.csv"}},
     };
     return table;
 }

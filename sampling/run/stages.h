@@ -29,6 +29,7 @@ void estimate(Run& run);
 void train(Run& run);
 void plan_round(Run& run);
 
+void compute_rates(Run& run);
 void write_shared_bias(Run& run);
 void write_potential(Run& run);
 void write_reference(Run& run);  // of a molecule

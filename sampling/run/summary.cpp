@@ -68,6 +68,16 @@ void print_energies(const Json& energies) {
     }
 }
 
+void print_rates(const Json& rates) {
+    if (!rates.contains("figures")) return;
+    for (const auto& row : rates["figures"])
+        std::cout << "  rates      " << row.value("quantity", "") << " " << figure(row, "value") << " +- "
+                  << figure(row, "std_error") << "\n";
+    std::cout << "  rates      " << rates.value("method", "") << ": " << figure(rates, "force_evaluations")
+              << " force evaluations; direct simulation would take " << figure(rates, "direct_force_evaluations")
+              << " for such an error\n";
+}
+
 void print_learned(const Json& learned) {
     if (!learned.contains("eigenvalues")) return;
     std::cout << "  learned    " << learned["eigenvalues"].size() << " coordinates; the first";
@@ -97,6 +107,7 @@ void print_summary(const Run& run) {
     for (const auto& row : metrics.value("compare", Json::array()))
         std::cout << "  compared   " << row.value("kind", "") << ": W1/sigma median "
                   << figure(row, "median") << ", worst " << figure(row, "worst") << "\n";
+    print_rates(part(metrics, "rates"));
     print_learned(part(metrics, "learn"));
     for (const auto& w : metrics.value("warnings", Json::array()))
         std::cout << "  warning    " << w.get<std::string>() << "\n";

@@ -24,8 +24,9 @@ BASE = {"sampling/numerics", "sampling/samples", "sampling/formula", "sampling/m
         "sampling/molecule/coordinates", "sampling/molecule/files", "sampling/samples/files"}
 MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
+RARE = {"sampling/rates"}
 CLOSED = BIASED | {"sampling/estimate", "sampling/estimate/reweight", "sampling/closure", "sampling/work"}
-STAGES = CLOSED | {"sampling/lift", "sampling/learn", "sampling/run", "sampling/run/config"}
+STAGES = CLOSED | RARE | {"sampling/lift", "sampling/learn", "sampling/run", "sampling/run/config"}
 INSIDE = {
     "kernels/lane": set(),
     "kernels/random": {"kernels/lane"},
@@ -53,14 +54,15 @@ INSIDE = {
     "sampling/model": BASE | {"sampling/dynamics"},
     "sampling/bias": MODEL,
     "sampling/bias/plumed": MODEL | {"sampling/bias"},
+    "sampling/rates": MODEL,
     "sampling/estimate": BIASED,
     "sampling/estimate/reweight": BIASED | {"sampling/estimate"},
     "sampling/work": BIASED,
     "sampling/lift": BIASED,
     "sampling/learn": BIASED,
     "sampling/closure": CLOSED,
-    "sampling/run/config": CLOSED | {"sampling/lift", "sampling/learn", "sampling/bias/plumed"},
-    "sampling/run": CLOSED | {"sampling/lift", "sampling/learn", "sampling/run/config"},
+    "sampling/run/config": CLOSED | RARE | {"sampling/lift", "sampling/learn", "sampling/bias/plumed"},
+    "sampling/run": CLOSED | RARE | {"sampling/lift", "sampling/learn", "sampling/run/config"},
     "sampling/run/stages": STAGES,
     "sampling/run/stages/accuracy": STAGES,
     "sampling/run/stages/bias": STAGES,

@@ -195,6 +195,7 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
                       : run.bias.annealed() ? describe_annealing(run.bias, run.umbrella)
                                             : describe_bias(run.bias, run.umbrella, model.kt()))
                   << "\n";
+    if (run.rates.enabled) std::cout << "# rates: " << describe_rates(run.rates) << "\n";
     if (!model.gradient()) std::cout << "# energies: in the unit where " << model.energy_unit() << "\n";
     if (const std::string remark = model.bias_remark(); !remark.empty())
         std::cout << "# warning: " << remark << "\n";

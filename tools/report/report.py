@@ -64,14 +64,14 @@ from markup import box, bullets, details, html_table, prose
 from review import ROWS, review
 from sections import (annealing, biases, classical, closure, comparison, consistency, coupling, densities, energies,
                       figures,
-                      free_energy, healing, learned, molecule, moments, proposals, samples, steered, strings, training)
+                      free_energy, healing, learned, molecule, moments, proposals, rates, samples, steered, strings, training)
 from words import capital, esc, fmt, number, seconds_text, sentence, several
 
 # Identifier and title of each section, and the module that says whether it is wanted and writes it.
 SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples and "
                                                                      "windows", samples),
             ("bias", "The bias", biases), ("steered", "Work", steered), ("string", "The string", strings),
-            ("annealing", "The population", annealing), ("molecule", "The molecule", molecule),
+            ("annealing", "The population", annealing), ("rates", "Rates", rates), ("molecule", "The molecule", molecule),
             ("moments", "Conditional moments", moments),
             ("densities", "Conditional densities", densities),
             ("consistency", "May the generator be used?", consistency),

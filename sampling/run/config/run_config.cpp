@@ -197,15 +197,23 @@ bool stands(const ConfigValue& root, const char* section) {
            !(enabled != nullptr && enabled->kind == ConfigValue::Kind::boolean && !enabled->boolean);
 }
 
-// [samples] in place of both: neither is read.
-void leave_out_biases(ConfigValue& root, std::vector<InputError>& unread) {
-    for (std::size_t i = root.keys.size(); i-- > 0;) {
-        if (root.keys[i] != "umbrella" && root.keys[i] != "bias") continue;
-        if (stands(root, root.keys[i].c_str()))
-            unread.emplace_back(root.items[i].origin.str() + ": there are both [" + root.keys[i] +
-                                "] and [samples], and a run makes its samples or takes them; leave one of them out");
+// Takes a table out, and says why.
+void refuse_table(ConfigValue& root, std::string_view name, const std::string& why, std::vector<InputError>& unread) {
+    for (std::size_t i = 0; i < root.keys.size(); ++i) {
+        if (root.keys[i] != name) continue;
+        unread.emplace_back(root.items[i].origin.str() + ": " + why);
         root.keys.erase(root.keys.begin() + static_cast<std::ptrdiff_t>(i));
         root.items.erase(root.items.begin() + static_cast<std::ptrdiff_t>(i));
+        return;
+    }
+}
+
+// [samples] in place of both: neither is read.
+void leave_out_biases(ConfigValue& root, std::vector<InputError>& unread) {
+    for (const char* name : {"umbrella", "bias"}) {
+        std::vector<InputError> of_none;
+        refuse_table(root, name, "there are both [" + std::string(name) + "] and [samples], and a run makes its samples or "
+                                 "takes them; leave one of them out", stands(root, name) ? unread : of_none);
     }
 }
 
@@ -217,20 +225,24 @@ bool goes_along_path(ConfigValue& root) {
            (method->text == "steered" || method->text == "string");
 }
 
-// Whether [bias] stands in place of [umbrella]. Both are refused, and [umbrella] is read no further.
+// Whether [bias] or [samples] stand in place of [umbrella], or none of them where there are [rates]. Two are refused, and
+// one is read no further.
 Biasing biasing_of(ConfigValue& root, std::vector<InputError>& unread) {
     if (stands(root, "samples")) return leave_out_biases(root, unread), Biasing::given;
+    if (stands(root, "rates") && !stands(root, "bias") && root.find("umbrella") == nullptr) {
+        for (const char* name : {"estimate", "generator", "lifting", "coupling", "closure", "learn"})
+            refuse_table(root, name, "[" + std::string(name) + "] works on samples, and there is neither [umbrella] nor "
+                                     "[bias]; add one of them, or leave [" + name + "] out", unread);
+        for (const char* name : {"bias", "samples"})
+            refuse_table(root, name, "[" + std::string(name) + "] is not enabled, and rates alone are computed; leave it out",
+                         unread);
+        return Biasing::none;
+    }
     if (root.find("bias") == nullptr && root.find("samples") == nullptr) return Biasing::windows;
     if (!stands(root, "bias")) return Biasing::either;
-    for (std::size_t i = 0; i < root.keys.size(); ++i) {
-        if (root.keys[i] != "umbrella") continue;
-        unread.emplace_back(root.items[i].origin.str() +
-                            ": there are both [umbrella] and [bias], and a run has windows or one bias for all walkers; "
-                            "leave one of them out");
-        root.keys.erase(root.keys.begin() + static_cast<std::ptrdiff_t>(i));
-        root.items.erase(root.items.begin() + static_cast<std::ptrdiff_t>(i));
-        break;
-    }
+    refuse_table(root, "umbrella",
+                 "there are both [umbrella] and [bias], and a run has windows or one bias for all walkers; leave one of "
+                 "them out", unread);
     return Biasing::shared;
 }
 
@@ -313,6 +325,18 @@ void read_biased(Config& config, RunConfig& run) {
     run.bias = read(config, run, run.umbrella);
 }
 
+// What needs samples is not asked for.
+void read_rates_alone(RunConfig& run) {
+    run.sampled = false;
+    run.umbrella.from.assign(at(run.cv.count()), 0.0);
+    run.umbrella.to.assign(at(run.cv.count()), 1.0);
+    run.umbrella.windows.assign(at(run.cv.count()), 1);
+    run.umbrella.stiffness.assign(at(run.cv.count()), 0.0);
+    run.umbrella.stride = 1;
+}
+
+void read_stages(Config& config, RunConfig& run);
+
 RunConfig read_run_config(std::string_view text, const std::string& file,
                           const RunOptions& options) {
     Config config = read_config(text, file, options, true);
@@ -322,6 +346,17 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
         run.samples.enabled = true;
     }
     static_cast<ModelConfig&>(run) = read_model(config, states_of(config, run.samples, file, options));
+    run.rates = read_rates(config, run);
+    if (config.knows("umbrella") || config.knows("bias") || run.samples.enabled)
+        read_stages(config, run);
+    else
+        read_rates_alone(run);
+    run.config = std::move(config);
+    find_inputs(run, file, options);
+    return run;
+}
+
+void read_stages(Config& config, RunConfig& run) {
     const int cvs = run.cv.count();
     if (run.samples.enabled)
         run.umbrella = read_given_windows(config, run, run.samples);
@@ -346,9 +381,6 @@ RunConfig read_run_config(std::string_view text, const std::string& file,
     check_shared_bias(config, run);
     check_given(config, run);
     check_molecule_sections(config, run);
-    run.config = std::move(config);
-    find_inputs(run, file, options);
-    return run;
 }
 
 std::string read_config_file(const std::string& file) {
@@ -425,9 +457,12 @@ void check_numbers(RunConfig& run) {
     };
     if (run.system.beta && !run.system.states_alone) check("system.beta", {*run.system.beta}, false);
     if (!run.system.states_alone) check("integrator.dt", {run.integrator.dt}, false);
-    check("umbrella.from", run.umbrella.from, true);
-    check("umbrella.to", run.umbrella.to, true);
-    check("umbrella.stiffness", run.umbrella.stiffness, true);
+    if (run.sampled) {
+        check("umbrella.from", run.umbrella.from, true);
+        check("umbrella.to", run.umbrella.to, true);
+        check("umbrella.stiffness", run.umbrella.stiffness, true);
+    }
+    if (run.rates.enabled) check("rates.dt", {run.rates.dt}, true);
     if (run.closure.enabled) check("closure.dt", {run.closure.dt}, false);
     if (run.learn.enabled) check("learn.epsilon", {run.learn.epsilon}, false);
 }
@@ -452,10 +487,12 @@ void check_stages(RunConfig& run, double available_bytes) {
     check_independent(config, run);
     config.with({"system", "cv", "integrator"}, [&] {
         model.emplace(run);
-        model->check_bias();
+        if (run.sampled) model->check_bias();
         if (!model->states_alone()) check_path_kernel(*model, run);
     });
-    if (model) {
+    if (model)
+        config.with({"rates", "cv.variables"}, [&] { check_rates(run.rates, run, *model); });
+    if (model && run.sampled) {
         const std::size_t made = model->observed() ? static_cast<std::size_t>(model->target_dim())
                                                    : free_variables(*model).size();
         check_generator(config, run.generator, run.cv, static_cast<index>(made), model->dim(),
@@ -517,6 +554,8 @@ Schema run_schema(const std::string& system_name, bool molecule, Biasing biasing
     }
     if (biasing == Biasing::shared || biasing == Biasing::either) add_bias_keys(schema);
     if (biasing == Biasing::given || biasing == Biasing::either) add_samples_keys(schema);
+    rates_section.add_to(schema);
+    if (biasing == Biasing::none) return schema;
     estimate_section.add_to(schema);
     generator_section.add_to(schema);
     lifting_section.add_to(schema);

@@ -16,6 +16,7 @@
 #include "sampling/lift/lift_config.h"
 #include "sampling/model/model_config.h"
 #include "sampling/numerics/grid.h"
+#include "sampling/rates/rates_config.h"
 #include "sampling/run/config/samples_config.h"
 
 namespace microlift {
@@ -35,6 +36,8 @@ struct RunConfig : ModelConfig {
     Config config;
     BiasConfig bias;  // enabled: `umbrella` is its one window
     SamplesConfig samples;  // enabled: instead of either
+    RatesConfig rates;
+    bool sampled = true;  // false: there are neither windows nor a bias, rates alone
 
     // Samples that are stored, those of all rounds included.
     double stored_samples() const;
@@ -73,8 +76,9 @@ struct GenerateOptions {
     bool quiet = false;
 };
 
-// What biases a run: windows, or one bias that all walkers share; or its samples were made elsewhere.
-enum class Biasing { windows, shared, given, either };
+// What biases a run: windows, or one bias that all walkers share; or its samples were made elsewhere; nothing where rates
+// alone are computed.
+enum class Biasing { windows, shared, given, none, either };
 // All keys. A built-in system's own parameters are keys of [system]; give its name to add them. Those of a
 // molecule are there where it is one.
 // `alone`: of samples made elsewhere without a [system].

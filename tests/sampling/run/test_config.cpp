@@ -285,6 +285,7 @@ TEST_CASE("config: every key refuses every wrong type and names itself") {
                 wrong = {"1", "\"x\"", "[]", "[1]", "[[\"a\", \"b\"]]", "[[\"a\"], \"b\"]"};
                 break;
             case KeyType::state: wrong = {"1", "[]", "[\"x\"]", "true", "[nan]", "\"\""}; break;
+            case KeyType::place: wrong = {"[1]", "true", "[\"x\"]", "nan", "\"\"", "{ a = 1 }"}; break;
             case KeyType::entries: wrong = {"1", "\"x\"", "[]", "[1]", "[[\"x\"]]", "true"}; break;
         }
         wrong.push_back("1979-05-27");

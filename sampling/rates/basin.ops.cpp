@@ -1,0 +1,157 @@
+#include "engine/launch/lanes.h"
+#include "sampling/rates/look.h"
+
+#if !defined(__CUDACC__)
+#include "engine/at.h"
+#include "sampling/molecule/files/read_molecule.h"
+#include "sampling/rates/basin.h"
+#include "sampling/rates/kept.h"
+#endif
+
+namespace microlift {
+
+struct BasinBody {
+    // To `from` for the first time; inside, on the way to the first level; outside.
+    enum Phase : int { before = 0, inside = 1, outside = 2 };
+    static constexpr int kEntered = 4;  // added to the phase: the state at the entrance is this way's
+    RateLook look;
+    index row;
+    float level;
+    double settled;  // looks before ways count
+    int32 loops;
+    float *entrance, *start;
+    int32 *phase, *ways;
+    double *since, *out;
+    uint64* both;
+
+    LANE_FN void operator()(index i) const {
+        if (!(look.alive[i] > 0.0f)) return;
+        const index r = look.number[i];
+        const int32 now = phase[r] & 3;
+        bool entered = (phase[r] & kEntered) != 0;
+        int32 next = now;
+        if (look.to_from(i) <= 0.0f && look.to_to(i) <= 0.0f) atomic_add(both, 1);
+        if (now == before && look.to_from(i) <= 0.0f) {
+            next = inside;
+            since[r] = look.now();
+        } else if (now == inside && look.progress(i) >= level) {
+            next = outside;
+            if (since[r] >= settled) {
+                out[r] += look.now() - since[r];
+                look.store(i, start, row * loops, r * loops + ways[r]);
+                if (++ways[r] >= loops) look.alive[i] = 0.0f;
+            }
+            entered = false;
+        } else if (now == outside) {
+            const Passage passage = look.passage(i, true, true);
+            if (passage.set >= 0) {
+                next = inside;
+                since[r] = look.now(passage.moment);
+            }
+            if (passage.set == 1) {  // it begins anew where it entered
+                look.load(i, entrance, row, r);
+                look.remember(i);
+                entered = true;
+            }
+        }
+        if (next == inside && !entered && look.to_from(i) <= 0.0f) {
+            look.store(i, entrance, row, r);
+            entered = true;
+        }
+        look.remember(i);
+        phase[r] = next + (entered ? kEntered : 0);
+    }
+};
+
+HOST_PASS_BEGIN
+
+void look_at_basin(Stream& stream, const BasinBody& body) { for_each_index(stream, body.look.columns, body); }
+
+HOST_PASS_END
+
+#if !defined(__CUDACC__)
+
+Basin::Basin(Stream& stream, const RateSetup& setup, RateLanes& lanes, index n, index loops)
+    : stream_(stream), setup_(setup), lanes_(lanes), n_(n), loops_(loops), left_(n), ladder_(ladder_of(setup.rates)) {
+    const Device& device = stream.device();
+    entrance_ = Buffer<float>(device, lanes.numbers() * n);
+    start_ = Buffer<float>(device, lanes.numbers() * n * loops);
+    phase_ = Buffer<int32>(device, n);
+    ways_ = Buffer<int32>(device, n);
+    since_ = Buffer<double>(device, n);
+    out_ = Buffer<double>(device, n);
+    both_ = Buffer<uint64>(device, 1);
+}
+
+void Basin::begin() {
+    const Model& model = setup_.model;
+    const RatesConfig& rates = setup_.rates;
+    const index D = model.dim();
+    lanes_.begin(n_);
+    std::vector<double> state = rates.initial;
+    if (state.empty() && model.molecule()) state = model.molecule()->position;
+    const bool line = state.empty();
+    state.resize(static_cast<std::size_t>(D), 0.0);
+    std::vector<float> all;
+    for (const double x : state) all.insert(all.end(), static_cast<std::size_t>(n_), static_cast<float>(x));
+    all.resize(static_cast<std::size_t>(lanes_.numbers() * n_), 0.0f);
+    copy_to_device(stream_, lanes_.state(), all.data());
+    if (line && rates.from.value && rates.progress.empty() && model.n_cvs() == 1) {
+        constexpr int kSteps = 10;
+        const std::vector<float> value(static_cast<std::size_t>(n_), static_cast<float>(*rates.from.value));
+        Buffer<float> target(stream_.device(), n_);
+        copy_to_device(stream_, target.span(), value.data());
+        model.project(stream_, target.span(), n_, n_, lanes_.state(), n_, kSteps);
+    }
+    lanes_.draw_velocities(setup_.seed);
+    lanes_.look_at_start();
+}
+
+bool Basin::advance() {
+    const double settled = static_cast<double>(setup_.rates.equilibrate / setup_.rates.stride);
+    lanes_.advance();
+    look_at_basin(stream_, {lanes_.view(), n_, static_cast<float>(ladder_.levels[at(ladder_.first)]), settled,
+                            static_cast<int32>(loops_), entrance_.data(), start_.data(), phase_.data(), ways_.data(),
+                            since_.data(), out_.data(), both_.data()});
+    if (!lanes_.piece_ends()) return true;
+    left_ = lanes_.keep();
+    uint64 both = 0;
+    copy_to_host(stream_, &both, Span<const uint64>(both_.span()));
+    if (both > 0)
+        throw InputError("rates.from and rates.to overlap: a trajectory was in both; give states that have nothing in common");
+    if (left_ > 0 && lanes_.looks() > setup_.rates.longest / setup_.rates.stride)
+        throw NumericError(std::to_string(left_) + " of " + std::to_string(n_) + " trajectories did not come from rates.from to the first "
+                           "level " + std::to_string(loops_) + " times within " + std::to_string(setup_.rates.longest) +
+                           " steps: begin inside it (rates.initial), give a first level that is nearer, or raise rates.longest");
+    return left_ > 0;
+}
+
+std::vector<double> Basin::way_out() const {
+    std::vector<double> mean = to_host(stream_, out_.span());
+    for (double& m : mean) m /= static_cast<double>(loops_);
+    return mean;
+}
+
+void Basin::save(Store& store) const {
+    keep(stream_, store, "rates.basin.entrance", entrance_);
+    keep(stream_, store, "rates.basin.start", start_);
+    keep(stream_, store, "rates.basin.phase", phase_);
+    keep(stream_, store, "rates.basin.ways", ways_);
+    keep(stream_, store, "rates.basin.since", since_);
+    keep(stream_, store, "rates.basin.out", out_);
+    store.put_scalar("rates.basin.left", static_cast<long long>(left_));
+}
+
+void Basin::load(const Store& store) {
+    restore(stream_, store, "rates.basin.entrance", entrance_);
+    restore(stream_, store, "rates.basin.start", start_);
+    restore(stream_, store, "rates.basin.phase", phase_);
+    restore(stream_, store, "rates.basin.ways", ways_);
+    restore(stream_, store, "rates.basin.since", since_);
+    restore(stream_, store, "rates.basin.out", out_);
+    left_ = store.scalar<long long>("rates.basin.left");
+}
+
+#endif
+
+}  // namespace microlift

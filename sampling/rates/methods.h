@@ -1,0 +1,29 @@
+// The table of methods.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/lane/lane.h"
+
+namespace microlift {
+
+class RateMethod;
+class Stream;
+struct RateSetup;
+
+struct RateMethodEntry {
+    const char *name, *meaning;
+    index replicas;  // unless the configuration says how many
+    std::unique_ptr<RateMethod> (*make)(Stream& stream, const RateSetup& setup);
+};
+
+const std::vector<RateMethodEntry>& rate_methods();
+std::unique_ptr<RateMethod> make_rate_method(Stream& stream, const RateSetup& setup);
+
+std::unique_ptr<RateMethod> make_splitting(Stream& stream, const RateSetup& setup);
+std::unique_ptr<RateMethod> make_weighted_ensemble(Stream& stream, const RateSetup& setup);
+std::unique_ptr<RateMethod> make_milestoning(Stream& stream, const RateSetup& setup);
+
+}  // namespace microlift

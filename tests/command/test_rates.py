@@ -1,0 +1,219 @@
+#!/usr/bin/python3
+"""Rates between two states: every method on a double well beside quadrature and beside direct simulation's cost, alone
+and beside windows; on a molecule, beside direct simulation; stops, kills and threads; refusals."""
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from butane import BUTANE, butane_pdb  # noqa: E402
+from command import BINARY, EXAMPLES, Scratch, command_line, metrics, rows, run  # noqa: E402
+
+WELL = """seed = 4
+[system]
+name = "double_well"
+beta = 5.0
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-3
+[rates]
+method = "splitting"
+from = -1.0
+to = 1.0
+"""
+# Of one run, and its share of the force evaluations of direct simulation with the same standard error.
+METHODS = {"splitting": (["rates.replicas=512", "rates.equilibrate=300"], 0.2),
+           "weighted_ensemble": (["rates.levels=[-0.95, -0.9, -0.85, -0.8, -0.75, -0.7, -0.65, -0.6, -0.55, -0.5, -0.45, "
+                                  "-0.4, -0.35, -0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3, "
+                                  "0.5]", "rates.replicas=16"], 0.1),
+           "milestoning": (["rates.bins=40", "rates.replicas=128"], 0.1)}
+MFPT = 182.418
+BUTANE_RATES = """seed = 2
+[system]
+kind = "molecule"
+topology = "butane.xml"
+coordinates = "butane.pdb"
+[cv]
+variables = [{ name = "phi", kind = "dihedral", atoms = [0, 1, 2, 3] }]
+[integrator]
+dt = 0.002
+friction = 5.0
+[rates]
+from = "abs(phi) > 2.6"
+to = "abs(phi) < 1.5"
+progress = "cos(phi)"
+levels = [-0.75, -0.65, -0.55, -0.47, -0.4, -0.3, -0.15]
+stride = 5
+replicas = 64
+repeats = 16
+equilibrate = 500
+loops = 4
+"""
+
+
+class Case(Scratch):
+    def go(self, text, *changes, name="run", options=("--quiet", "--no-report"), status=0):
+        (self.dir / f"{name}.toml").write_text(text)
+        done = run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options), status=status)
+        return done if status else self.dir / name
+
+    def refused(self, text, *changes):
+        (self.dir / "bad.toml").write_text(text)
+        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
+        lines = done.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, done.stderr)
+        return lines[0]
+
+    def figures(self, out):
+        return {r["quantity"]: {k: float(r[k]) for k in ("value", "std_error", "force_evaluations")}
+                for r in rows(out / "rates.csv")}
+
+
+class Well(Case):
+    def test_methods(self):
+        """The time within 3 %, within four errors, and with the force evaluations that direct simulation takes for
+        the same error: N passages have the relative error N^(-1/2), and take MFPT/dt each."""
+        for method, (changes, share) in METHODS.items():
+            with self.subTest(method):
+                out = self.go(WELL, f"rates.method={method}", *changes, name=method)
+                figures = self.figures(out)
+                time, rate = figures["mfpt"], figures["rate"]
+                self.assertLess(abs(time["value"] - MFPT), 4 * time["std_error"])
+                self.assertLess(time["std_error"] / MFPT, 0.03)
+                self.assertAlmostEqual(rate["value"] * time["value"], 1, places=12)
+                direct = (MFPT / time["std_error"])**2 * MFPT / 1e-3
+                self.assertLess(time["force_evaluations"], share * direct)
+                self.assertEqual({r["method"] for r in rows(out / "rates.csv")}, {method})
+                record = metrics(out)["rates"]
+                self.assertEqual(record["force_evaluations"], time["force_evaluations"])
+                self.assertTrue(record["bridged"])
+                self.assertFalse((out / "free_energy.csv").exists())
+                self.assertFalse((out / "samples.h5").exists())
+
+    def test_splitting_tells_the_way(self):
+        """Shares that come to a level, and committors from there, beside quadrature; trajectories that arrived."""
+        import h5py
+        out = self.go(WELL, "rates.replicas=256", "rates.equilibrate=300", "rates.bins=20")
+        x = np.linspace(-1, 1, 20001)
+        scale = np.concatenate([[0], np.cumsum(np.exp(5 * ((x[1:] + x[:-1])**2 / 4 - 1)**2))])
+        levels = metrics(out)["rates"]["levels"]
+        self.assertEqual(len(levels), 19)
+        for level in levels[5:16]:
+            exact = np.interp(level["progress"], x, scale / scale[-1])
+            # A level is met between two steps, here 0.02 long: up to 0.6 of that late.
+            late = np.interp(level["progress"] + 0.012, x, scale / scale[-1]) - exact
+            self.assertLess(abs(level["committor"] - exact - late), 4 * level["committor_error"] + late, level)
+        with h5py.File(out / "rates.h5") as file:
+            state, when, end = (np.array(file[name]) for name in ("state", "time", "end"))
+        self.assertEqual(state.shape, (8, 19, 1))
+        self.assertTrue((np.diff(when, axis=1) >= 0).all())
+        self.assertTrue((end > when[:, -1]).all())
+        self.assertTrue((state[:, :, 0] >= np.linspace(-0.9, 0.9, 19) - 1e-6).all())
+
+    def test_beside_windows(self):
+        text = WELL + "[umbrella]\nfrom = -1.3\nto = 1.3\nwindows = 14\nstiffness = 40\nreplicas = 16\nsteps = 2000\n"
+        alone = self.go(WELL, "rates.replicas=64", name="alone")
+        both = self.go(text, "rates.replicas=64", name="both")
+        self.assertEqual((alone / "rates.csv").read_bytes(), (both / "rates.csv").read_bytes())
+        self.assertTrue((both / "free_energy.csv").exists())
+
+    def test_check_and_report(self):
+        (self.dir / "well.toml").write_text(WELL)
+        done = run(BINARY, "check", self.dir / "well.toml")
+        self.assertIn("# rates: splitting: from -1.0 to 1.0 by 512 replicas, 39 levels, 32 repeats", done.stdout)
+        for method in METHODS:
+            out = self.go(WELL, f"rates.method={method}", "rates.replicas=16", "rates.steps=1000", name=method,
+                          options=("--quiet",))
+            page = (out / "report.html").read_text()
+            self.assertIn("Rates", page)
+            self.assertIn("mean first passage time", page)
+
+    def test_threads_stops_and_kills_change_nothing(self):
+        for method in METHODS:
+            changes = (f"rates.method={method}", "rates.replicas=64", "rates.steps=3000")
+            begin = time.time()
+            whole = self.go(WELL, *changes, name=method + "1", options=("--quiet", "--no-report", "--threads", 1))
+            seconds = time.time() - begin
+            two = self.go(WELL, *changes, name=method + "2", options=("--quiet", "--no-report", "--threads", 2))
+            killed = self.dir / f"{method}_killed"
+            moments = ((0.2, signal.SIGTERM), (0.3, signal.SIGKILL), (0.2, signal.SIGTERM), (0.1, signal.SIGKILL))
+            for share, how in moments:
+                resume = ("--resume",) if killed.exists() else ()
+                child = subprocess.Popen(command_line(self.dir / f"{method}1.toml", killed, *changes,
+                                                      options=("--quiet", "--no-report", *resume)),
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                time.sleep(share * seconds)
+                child.send_signal(how)
+                child.wait()
+            run(*command_line(self.dir / f"{method}1.toml", killed, *changes,
+                              options=("--quiet", "--no-report", "--resume")))
+            for other in (two, killed):
+                self.assertEqual((whole / "rates.csv").read_bytes(), (other / "rates.csv").read_bytes(),
+                                 f"{method}: {other.name}")
+
+
+class Molecule(Case):
+    def test_butane(self):
+        """From trans to either gauche state: the time by three methods, which agree within their errors."""
+        (self.dir / "butane.xml").write_text(BUTANE)
+        (self.dir / "butane.pdb").write_text(butane_pdb())
+        found = {}
+        for method in METHODS:
+            out = self.go(BUTANE_RATES, f"rates.method={method}", "rates.steps=20000", "rates.interval=25",
+                          "rates.iterations=6", *(["rates.replicas=8"] if method != "splitting" else []), name=method)
+            figure = self.figures(out)["mfpt"]
+            found[method] = figure["value"], figure["std_error"]
+            self.assertLess(figure["std_error"], 0.25 * figure["value"], method)
+            self.assertFalse(metrics(out)["rates"]["bridged"])
+        for a in found.values():
+            for b in found.values():
+                self.assertLess(abs(a[0] - b[0]), 4.5 * np.hypot(a[1], b[1]), found)
+
+
+class Refusals(Case):
+    def test_keys(self):
+        for changes, said in (
+                (["rates.to=-1.0"], "'rates.from' and 'rates.to' are both -1.0"),
+                (["rates.levels=[-0.5, 1.5]"], "which does not lie between"),
+                (["rates.levels=[0.5, -0.5]"], "after 0.5"),
+                (["rates.levels=[0.5]"], "one value"),
+                (['rates.from="x < -1"'], "'rates.levels' is missing"),
+                (['rates.from="x"', "rates.levels=[-0.5, 0.5]"], "a part without < or >"),
+                (['rates.from="y < -1"', "rates.levels=[-0.5, 0.5]"], "y"),
+                (['rates.progress="x*"'], "rates.progress"),
+                (["rates.replicas=4"], "too few to split"),
+                (["rates.discard=0.001"], "less than one of them"),
+                (["rates.method=weighted_ensemble", "rates.stride=3"], "not a multiple of 'stride'"),
+                (["rates.method=direct"], "rates.method"),
+                (["rates.initial=[1.0, 2.0]"], "rates.initial"),
+                (["rates.longest=10"], "'rates.longest' is less than"),
+                (["rates.replicas=100000000"], "at a time")):
+            with self.subTest(said):
+                message = self.refused(WELL, *changes)
+                self.assertIn(said, message)
+                self.assertRegex(message, r"^microlift: .*(bad\.toml:\d+|--set)")
+
+    def test_tables_without_samples(self):
+        self.assertIn("[closure] works on samples", self.refused(WELL + "[closure]\n"))
+        self.assertIn("'rates.to' is missing", self.refused(WELL.replace("to = 1.0\n", "")))
+
+    def test_a_turn_has_no_value_that_ends_it(self):
+        (self.dir / "butane.xml").write_text(BUTANE)
+        (self.dir / "butane.pdb").write_text(butane_pdb())
+        text = BUTANE_RATES.replace('from = "abs(phi) > 2.6"', "from = -2.0").replace('to = "abs(phi) < 1.5"', "to = 1.0") \
+            .replace('progress = "cos(phi)"\n', "").replace("levels = [-0.75, -0.65, -0.55, -0.47, -0.4, -0.3, -0.15]\n", "")
+        self.assertIn("goes all round", self.refused(text))
+
+    def test_states_that_overlap(self):
+        done = self.go(WELL, 'rates.from="x < 0.5"', 'rates.to="x > -1.5"', "rates.levels=[0.6, 0.8]", status=2)
+        self.assertIn("rates.from and rates.to overlap", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
