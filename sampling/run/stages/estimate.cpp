@@ -5,10 +5,10 @@
 #include <cmath>
 
 #include "engine/at.h"
+#include "sampling/run/biased_runs.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
-#include "sampling/run/stages/bias/under_bias.h"
 #include "sampling/run/stages/store.h"
 
 namespace microlift {
