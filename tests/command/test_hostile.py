@@ -437,8 +437,9 @@ class Reports(Case):
 
 class Killed(Case):
     def test_killed_at_random(self):
-        for how, trials in (("KILL", 2), ("TERM", 2)):
-            done = subprocess.run(["/usr/bin/python3", SOURCE / "tools/checks/kill_resume.py", BINARY,
+        for system, how, trials in (("formula", "KILL", 2), ("formula", "TERM", 2), ("opes", "KILL", 1), ("eabf", "KILL", 1),
+                                    ("tempering", "KILL", 2)):
+            done = subprocess.run(["/usr/bin/python3", SOURCE / "tools/checks/kill_resume.py", BINARY, "--system", system,
                                    "--trials", str(trials), "--signal", how], capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 

@@ -6,10 +6,10 @@
 
 #include "engine/at.h"
 #include "sampling/estimate/reweight/reweighting.h"
+#include "sampling/run/biased_runs.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
-#include "sampling/run/stages/bias/under_bias.h"
 #include "sampling/run/stages/store.h"
 #include "sampling/run/targets.h"
 

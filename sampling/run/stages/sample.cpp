@@ -17,7 +17,6 @@
 #include "sampling/run/checks.h"
 #include "sampling/run/lifted.h"
 #include "sampling/run/config/starts.h"
-#include "sampling/run/stages/bias/under_bias.h"
 #include "sampling/run/stages/histogram.h"
 
 namespace microlift {

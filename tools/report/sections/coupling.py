@@ -97,7 +97,7 @@ def places_panel(run, rounds):
         step = max(1, math.ceil(last / 8))
         axes.yaxis.set_major_locator(ticker.FixedLocator(np.arange(1, last + 1, step)))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:.0f}"))
-        axes.set_title("Where each round put its windows")
+        axes.set_title(f"Where each round put its {'walkers' if run.walkers > 0 else 'windows'}")
     return panel
 
 
@@ -105,7 +105,7 @@ def section(run):
     coupling, rounds = dig(run.metrics, "coupling"), rounds_of(run)
     result = ablation_figure(run, dig(coupling, "ablation"))
     if not run.two_cvs and any(entries(r, "next") for r in rounds):
-        result += figure([places_panel(run, rounds)], "Where each round put its windows, and the "
+        result += figure([places_panel(run, rounds)], f"Where each round put its {'walkers' if run.walkers > 0 else 'windows'}, and the "
                                                       "reason "
                          "that weighed most there. Reweighted lifted states disagree: the samples "
                          "miss states that the generator proposes and the potential "

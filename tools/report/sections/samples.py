@@ -153,8 +153,9 @@ def cloud(run):
         others = [i for i in range(len(names)) if names[i] not in run.cv_formulas][:MOST]
         panels = [against(run, i) for i in others]
         text += ", each variable against the collective variable"
-    if used > 1:
-        text += (f", coloured by window ({used}); the bias spreads them along the collective "
+    if used > 1 or run.walkers > 0:
+        coloured = f", coloured by {'round' if run.walkers > 0 else 'window'} ({used})" if used > 1 else ""
+        text += (f"{coloured}; the bias spreads them along the collective "
                  "variable, so their density is not the equilibrium density")
     text += f". {fmt(len(run.state))} of {fmt(total)} samples are drawn." \
         if len(run.state) < total else "."
@@ -217,7 +218,7 @@ def histogram_panel(run, label):
             filled = np.nonzero(line)[0]
             part = slice(max(filled[0] - 1, 0), filled[-1] + 2) if len(filled) else slice(0)
             axes.fill_between(middle[part], line[part], color=to_rgba(shades[k], 0.22), lw=0)
-            axes.plot(middle[part], line[part], color=shades[k], lw=1.1, gid=f"window {k}")
+            axes.plot(middle[part], line[part], color=shades[k], lw=1.1, gid=(f"round {k}" if k else "the bias's makers") if run.walkers > 0 else f"window {k}")
         axes.set_ylim(bottom=0)
         given = "bias" if run.walkers > 0 else "window"
         axes.set(ylabel=f"p({plain(run.cv_symbols[0])} | {given})", xlabel=label)

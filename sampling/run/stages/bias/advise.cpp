@@ -12,9 +12,9 @@
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/estimate/window_statistics.h"
 #include "sampling/run/config/cost.h"
+#include "sampling/run/biased_runs.h"
 #include "sampling/run/places.h"
 #include "sampling/run/stages.h"
-#include "sampling/run/stages/bias/under_bias.h"
 #include "sampling/run/targets.h"
 
 namespace microlift {

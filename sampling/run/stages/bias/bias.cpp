@@ -7,9 +7,9 @@
 
 #include "engine/at.h"
 #include "engine/files/store.h"
+#include "sampling/run/biased_runs.h"
 #include "sampling/run/places.h"
 #include "sampling/run/stages.h"
-#include "sampling/run/stages/bias/under_bias.h"
 
 namespace microlift {
 
