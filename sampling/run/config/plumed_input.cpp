@@ -60,7 +60,8 @@ std::vector<fs::path> input_files(const ConfigValue& names, const std::string& k
     std::error_code ignored;
     for (const fs::path& file : files)
         if (!fs::is_regular_file(file, ignored))
-            refuse(names.origin, "key '" + key + "' names the file '" + printable(file.string(), 200) + "', which does not exist",
+            refuse(names.origin,
+                   "key '" + key + "' names the file '" + printable(file.string(), 200) + "', which does not exist",
                    "give the path of a PLUMED input, from the configuration's folder");
     return files;
 }
@@ -98,8 +99,9 @@ void merge_tables(ConfigValue& root, const std::string& section, const PlumedTab
     for (std::size_t i = 0; i < tables.given.keys.size(); ++i) {
         const std::string& key = tables.given.keys[i];
         if (const ConfigValue* own = table.find(key))
-            refuse(own->origin, "key '" + section + "." + key + "' is said by the PLUMED input, too (" +
-                                    tables.given.items[i].origin.str() + ")",
+            refuse(own->origin,
+                   "key '" + section + "." + key + "' is said by the PLUMED input, too (" +
+                       tables.given.items[i].origin.str() + ")",
                    "leave one of them out");
         table.put(key, tables.given.items[i]);
     }
