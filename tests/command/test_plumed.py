@@ -2,7 +2,9 @@
 """PLUMED inputs instead of [bias] and [cv]: what published forms of them stand for, runs of them, files that PLUMED's
 tools read, and inputs that are refused with file, line and column."""
 import re
+import subprocess
 import sys
+import time
 import tomllib
 import unittest
 from pathlib import Path
@@ -100,7 +102,7 @@ class Case(Scratch):
         for name, text in zip(names, inputs):
             (self.dir / name).write_text(text)
         file = self.dir / "run.toml"
-        listed = f'"{names[0]}"' if len(names) == 1 else "[" + ", ".join(f'"{n}"' for n in names) + "]"
+        listed = f'"{names[0]}"' if section == "bias" else "[" + ", ".join(f'"{n}"' for n in names) + "]"
         file.write_text(molecule + RUN.format(section=section, names=listed, more=more))
         return file
 
@@ -413,6 +415,21 @@ class Runs(Case):
         run(*command_line(out / "config.toml", self.dir / "again"))
         for name in ("free_energy.csv", "bias.csv", "HILLS", "COLVAR", "config.toml"):
             self.assertEqual((out / name).read_bytes(), (self.dir / "again" / name).read_bytes(), name)
+
+
+    def test_killed_and_resumed(self):
+        """The same bytes, also where the input is gone when the run goes on."""
+        more = "walkers = 256\nequilibrate = 500\nsteps = 8000\nstride = 1000\n[estimate]\nbins = 24\n"
+        whole, out = self.go(METAD, more=more, name="whole"), self.dir / "killed"
+        words = command_line(self.dir / "run.toml", out)
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and not (out / "checkpoint.h5").exists():
+                time.sleep(0.01)
+            process.kill()
+        (self.dir / "plumed.dat").unlink()
+        run(*command_line(self.dir / "run.toml", out, options=("--quiet", "--no-report", "--resume")))
+        for name in ("free_energy.csv", "bias.csv", "HILLS", "COLVAR", "config.toml"):
+            self.assertEqual((whole / name).read_bytes(), (out / name).read_bytes(), name)
 
 
 def dihedral(a, b, c, d):

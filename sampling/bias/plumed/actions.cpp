@@ -70,9 +70,9 @@ std::vector<std::string> PlumedActionInfo::keys() const {
 
 const std::vector<PlumedActionInfo>& plumed_actions() {
     static const std::vector<PlumedActionInfo> actions{
-        {"UNITS", "the units of what follows", "LENGTH ENERGY TIME", "MASS CHARGE",
-         "NATURAL!"},
-        {"MOLINFO", "shortcuts such as `@phi-2`, of the residues of a PDB file", "STRUCTURE", "MOLTYPE WHOLE!", "PYTHON_BIN"},
+        {"UNITS", "the units of what follows", "LENGTH ENERGY TIME", "MASS CHARGE", "NATURAL!"},
+        {"MOLINFO", "shortcuts such as `@phi-2`, of the residues of a PDB file", "STRUCTURE", "MOLTYPE WHOLE!",
+         "PYTHON_BIN"},
         {"GROUP", "atoms by a name", "ATOMS", "", "NDX_FILE NDX_GROUP REMOVE SORT! UNIQUE!"},
         {"TORSION", "`kind = \"dihedral\"`", "ATOMS", "NOPBC!", "COSINE! VECTORA VECTORB VECTOR1 VECTOR2 AXIS ATOMS#"},
         {"DISTANCE", "`kind = \"distance\"`", "ATOMS", "NOPBC!", "COMPONENTS! SCALED_COMPONENTS! ATOMS#"},
@@ -95,21 +95,24 @@ const std::vector<PlumedActionInfo>& plumed_actions() {
          "FREQUENCY_ADAPTIVE! FA_UPDATE_FREQUENCY FA_MAX_PACE FA_MIN_ACCELERATION"},
         {"OPES_METAD", "`method = \"opes\"`", "ARG PACE BARRIER SIGMA SIGMA_MIN BIASFACTOR TEMP",
          "FILE FMT STRIDE COMPRESSION_THRESHOLD KERNEL_CUTOFF RECURSIVE_MERGE_OFF! ADAPTIVE_SIGMA_STRIDE NLIST! "
-         "NLIST_PARAMETERS NLIST_PACE_RESET! STATE_RFILE STATE_WFILE STATE_WSTRIDE STORE_STATES! CALC_WORK! WALKERS_MPI! "
+         "NLIST_PARAMETERS NLIST_PACE_RESET! STATE_RFILE STATE_WFILE STATE_WSTRIDE STORE_STATES! CALC_WORK! "
+         "WALKERS_MPI! "
          "SERIAL!",
          "EPSILON FIXED_SIGMA! NO_ZED! EXCLUDED_REGION EXTRA_BIAS"},
         {"OPES_METAD_EXPLORE", "`method = \"opes_explore\"`", "ARG PACE BARRIER SIGMA SIGMA_MIN BIASFACTOR TEMP",
          "FILE FMT STRIDE COMPRESSION_THRESHOLD KERNEL_CUTOFF RECURSIVE_MERGE_OFF! ADAPTIVE_SIGMA_STRIDE NLIST! "
-         "NLIST_PARAMETERS NLIST_PACE_RESET! STATE_RFILE STATE_WFILE STATE_WSTRIDE STORE_STATES! CALC_WORK! WALKERS_MPI! "
+         "NLIST_PARAMETERS NLIST_PACE_RESET! STATE_RFILE STATE_WFILE STATE_WSTRIDE STORE_STATES! CALC_WORK! "
+         "WALKERS_MPI! "
          "SERIAL!",
          "EPSILON FIXED_SIGMA! NO_ZED! EXCLUDED_REGION"},
         {"DRR", "`method = \"eabf\"`",
          "ARG GRID_MIN GRID_MAX GRID_BIN GRID_SPACING KAPPA FULLSAMPLES TEMP MAXFACTOR REFLECTINGWALL",
-         "TAU FRICTION STRIDE OUTPUTFREQ HISTORYFREQ OUTPUTPREFIX ZGRID_MIN ZGRID_MAX ZGRID_BIN ZGRID_SPACING NOCZAR! UI! "
+         "TAU FRICTION STRIDE OUTPUTFREQ HISTORYFREQ OUTPUTPREFIX ZGRID_MIN ZGRID_MAX ZGRID_BIN ZGRID_SPACING NOCZAR! "
+         "UI! "
          "TEXTOUTPUT! MERGEHISTORYFILES! FMT",
          "EXTERNAL_FORCE EXTERNAL_FICT UIRESTARTPREFIX DRR_RFILE NOBIAS! EXTTEMP"},
-        {"RESTRAINT", "a window of `[umbrella]`; beside an adaptive bias a parabola of `bias.walls`", "ARG AT KAPPA SLOPE",
-         "STRIDE", ""},
+        {"RESTRAINT", "a window of `[umbrella]`; beside an adaptive bias a parabola of `bias.walls`",
+         "ARG AT KAPPA SLOPE", "STRIDE", ""},
         {"MOVINGRESTRAINT", "`method = \"steered\"`", "ARG STEP# AT# KAPPA# VERSE", "STRIDE", ""},
         {"UPPER_WALLS", "`upper` of `bias.walls`", "ARG AT KAPPA EXP EPS OFFSET", "STRIDE", ""},
         {"LOWER_WALLS", "`lower` of `bias.walls`", "ARG AT KAPPA EXP EPS OFFSET", "STRIDE", ""},

@@ -91,8 +91,9 @@ private:
     }
 
     [[noreturn]] void no_atoms(const std::string& part) const {
-        settings_.wrong(key_, "'" + printable(part, 40) + "' in '" + key_ + "' is no atom and no label of a GROUP before it",
-                        "give numbers from 1, ranges such as 1-9 or 1-9:2, or shortcuts of MOLINFO; centres of atoms are not read");
+        settings_.wrong(
+            key_, "'" + printable(part, 40) + "' in '" + key_ + "' is no atom and no label of a GROUP before it",
+            "give numbers from 1, ranges such as 1-9 or 1-9:2, or shortcuts of MOLINFO; centres of atoms are not read");
     }
 
     void add_numbers(const std::string& part) {
@@ -102,7 +103,8 @@ private:
         bool good = parse_integer(text.substr(0, std::min(dash, colon)), first);
         last = first;
         if (dash != std::string::npos)
-            good = good && dash < colon && parse_integer(text.substr(dash + 1, colon - std::min(colon, dash + 1)), last);
+            good =
+                good && dash < colon && parse_integer(text.substr(dash + 1, colon - std::min(colon, dash + 1)), last);
         if (colon != std::string::npos) good = good && dash < colon && parse_integer(text.substr(colon + 1), step);
         if (!good || step == 0 || step > kMostAtoms || step < -kMostAtoms) no_atoms(part);
         add(first, part);
@@ -142,8 +144,9 @@ private:
                 (residue->chain.empty() || atom.chain == residue->chain))
                 own = &atom;
         if (!own)
-            settings_.wrong(key_, shown + " names residue " + std::to_string(residue->number) +
-                                      ", and MOLINFO's structure has none of that number",
+            settings_.wrong(key_,
+                            shown + " names residue " + std::to_string(residue->number) +
+                                ", and MOLINFO's structure has none of that number",
                             "see the residues in that file");
         std::vector<ShortcutAtom> wanted = atoms_of_shortcut(name, own->residue);
         if (wanted.empty()) wanted = {{name.c_str()}};
@@ -152,7 +155,8 @@ private:
             if (!found)
                 settings_.wrong(key_,
                                 shown + " needs atom " + printable(atom.name, 40) + " of residue " +
-                                    std::to_string(residue->number + atom.further) + ", which MOLINFO's structure lacks",
+                                    std::to_string(residue->number + atom.further) +
+                                    ", which MOLINFO's structure lacks",
                                 "write @phi-2, @psi-2, @omega-2, @chi1-2, or an atom of a residue such as @CA-2");
             add(found->number, "@" + text);
         }
@@ -200,17 +204,20 @@ std::vector<PlumedAtom> read_plumed_pdb(const std::filesystem::path& path) {
     return atoms;
 }
 
-std::filesystem::path plumed_file(const PlumedSettings& settings, std::string_view key, const std::filesystem::path& folder) {
+std::filesystem::path plumed_file(const PlumedSettings& settings, std::string_view key,
+                                  const std::filesystem::path& folder) {
     const std::filesystem::path file = folder / settings.text(key);
     std::error_code ignored;
     if (!std::filesystem::is_regular_file(file, ignored))
-        settings.wrong(key, "key '" + std::string(key) + "' names the file '" + printable(file.string(), 200) +
-                                "', which does not exist",
+        settings.wrong(key,
+                       "key '" + std::string(key) + "' names the file '" + printable(file.string(), 200) +
+                           "', which does not exist",
                        "give its path from the folder of the input");
     return file;
 }
 
-std::vector<index> plumed_atoms(const PlumedSettings& settings, std::string_view key, const PlumedNames& names, index atoms) {
+std::vector<index> plumed_atoms(const PlumedSettings& settings, std::string_view key, const PlumedNames& names,
+                                index atoms) {
     return AtomList(settings, key, names, atoms).read();
 }
 

@@ -1,4 +1,4 @@
-// Biases, walls and restraints, and what is printed.
+// Adaptive biases, and what is printed.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -11,20 +11,23 @@ namespace microlift {
 
 namespace {
 
-constexpr double kHottest = 1e6;     // the largest bias factor: without tempering, a uniform target
-constexpr double kSame = 1e-6;       // numbers that mean the same
-constexpr double kOfWidth = 0.2;     // PLUMED's spacing of a grid, as a part of a hill's width
-constexpr double kFullSamples = 500; // PLUMED's default
+constexpr double kHottest = 1e6;      // the largest bias factor: without tempering, a uniform target
+constexpr double kSame = 1e-6;        // numbers that mean the same
+constexpr double kOfWidth = 0.2;      // PLUMED's spacing of a grid, as a part of a hill's width
+constexpr double kFullSamples = 500;  // PLUMED's default
 
-double kt_of(const PlumedState& state) { return kGasConstant * state.engine.temperature; }
+double kt_of(const PlumedState& state) {
+    return kGasConstant * state.engine.temperature;
+}
 
 void check_temperature(const PlumedState& state, const PlumedSettings& settings) {
     if (!settings.has("TEMP")) return;
     const double t = settings.number("TEMP");
     if (std::fabs(t - state.engine.temperature) <= kSame * state.engine.temperature) return;
-    settings.wrong("TEMP",
-                   "key 'TEMP' is " + toml_number(t) + ", and the molecule has " + toml_number(state.engine.temperature) + " K",
-                   "give TEMP=" + toml_number(state.engine.temperature) + ", or system.temperature = " + toml_number(t));
+    settings.wrong(
+        "TEMP",
+        "key 'TEMP' is " + toml_number(t) + ", and the molecule has " + toml_number(state.engine.temperature) + " K",
+        "give TEMP=" + toml_number(state.engine.temperature) + ", or system.temperature = " + toml_number(t));
 }
 
 // What all adaptive biases have; `given` keeps more.
@@ -58,13 +61,6 @@ void put_whole(PlumedAdaptive& bias, const char* key, index value, const ConfigO
     bias.given.put(key, at_place(ConfigValue::of(static_cast<long long>(value)), origin));
 }
 
-// Values of ARG's variables in the engine's units.
-std::vector<double> in_units(const PlumedState& state, const std::vector<std::string>& labels, std::vector<double> values,
-                             double power = 1) {
-    for (std::size_t k = 0; k < values.size(); ++k) values[k] *= std::pow(state.unit_of(labels[k]), power);
-    return values;
-}
-
 struct PlumedRange {
     std::vector<double> from, to;
     bool given = false;
@@ -76,13 +72,14 @@ PlumedRange range_of(const PlumedState& state, const PlumedSettings& settings, c
     PlumedRange range;
     const bool grid = settings.has("GRID_MIN") || settings.has("GRID_MAX");
     if (grid) {
-        range.from = in_units(state, bias.labels, settings.numbers("GRID_MIN", n));
-        range.to = in_units(state, bias.labels, settings.numbers("GRID_MAX", n));
+        range.from = plumed_in_units(state, bias.labels, settings.numbers("GRID_MIN", n));
+        range.to = plumed_in_units(state, bias.labels, settings.numbers("GRID_MAX", n));
         range.given = true;
     } else {
         for (const char* key : {"GRID_BIN", "GRID_SPACING"})
             if (settings.has(key))
-                settings.wrong(key, "key '" + std::string(key) + "' is given without GRID_MIN and GRID_MAX", "give them, too");
+                settings.wrong(key, "key '" + std::string(key) + "' is given without GRID_MIN and GRID_MAX",
+                               "give them, too");
     }
     for (std::size_t k = 0; k < n; ++k) {
         const PlumedQuantity& variable = *state.find(bias.labels[k]);
@@ -96,8 +93,8 @@ PlumedRange range_of(const PlumedState& state, const PlumedSettings& settings, c
         const auto off = [&](double a, double b) { return std::fabs(a - b) > 1e-4 * period; };
         if (off(range.from[k], variable.from) || off(range.to[k], variable.to))
             settings.wrong(off(range.from[k], variable.from) ? "GRID_MIN" : "GRID_MAX",
-                           "the grid of '" + variable.label + "' is not its period, " + toml_number(variable.from) + " to " +
-                               toml_number(variable.to),
+                           "the grid of '" + variable.label + "' is not its period, " + toml_number(variable.from) +
+                               " to " + toml_number(variable.to),
                            "give that, for example -pi and pi of a torsion");
         range.from[k] = variable.from;
         range.to[k] = variable.to;
@@ -132,14 +129,15 @@ void read_plumed_grid(const PlumedState& state, const PlumedSettings& settings, 
     if (settings.has("GRID_BIN")) bins = whole_bins(settings, "GRID_BIN", n);
     std::vector<double> spacing;
     if (settings.has("GRID_SPACING"))
-        spacing = in_units(state, bias.labels, settings.numbers("GRID_SPACING", n));
+        spacing = plumed_in_units(state, bias.labels, settings.numbers("GRID_SPACING", n));
     else if (bins.empty())
         for (const double w : width) spacing.push_back(kOfWidth * w);
     const char* key = settings.has("GRID_BIN") ? "GRID_BIN" : settings.has("GRID_SPACING") ? "GRID_SPACING" : "ARG";
     for (std::size_t k = 0; k < spacing.size(); ++k) {
         const double needed = std::ceil((range.to[k] - range.from[k]) / spacing[k] * (1 - 1e-12));
         if (!(spacing[k] > 0) || !(needed >= 1 && needed <= 1e7))
-            settings.wrong(key, "the grid's spacing is " + toml_number(spacing[k]), "give one that is above 0 and no too small");
+            settings.wrong(key, "the grid's spacing is " + toml_number(spacing[k]),
+                           "give one that is above 0 and no too small");
         if (bins.size() < n) bins.push_back(1);
         bins[k] = std::max(bins[k], static_cast<long long>(needed));
     }
@@ -157,9 +155,11 @@ void put_pace(const PlumedSettings& settings, PlumedAdaptive& bias) {
 double hill_height(const PlumedState& state, const PlumedSettings& settings, double biasfactor) {
     if (!settings.has("TAU")) return settings.number("HEIGHT") * state.units.energy;
     if (settings.has("HEIGHT")) settings.wrong("TAU", "both HEIGHT and TAU are given", "leave one of them out");
-    if (!settings.has("BIASFACTOR")) settings.wrong("TAU", "TAU is given without BIASFACTOR", "give HEIGHT, or BIASFACTOR");
+    if (!settings.has("BIASFACTOR"))
+        settings.wrong("TAU", "TAU is given without BIASFACTOR", "give HEIGHT, or BIASFACTOR");
     if (!(state.engine.dt > 0))
-        settings.wrong("TAU", "TAU needs the time step, which the configuration does not say", "give integrator.dt, or HEIGHT");
+        settings.wrong("TAU", "TAU needs the time step, which the configuration does not say",
+                       "give integrator.dt, or HEIGHT");
     const double tau = settings.number("TAU") * state.units.time;
     if (!(tau > 0)) settings.wrong("TAU", "TAU is not above 0", "give a time");
     return kt_of(state) * (biasfactor - 1) / tau * state.engine.dt * static_cast<double>(settings.whole("PACE"));
@@ -170,12 +170,20 @@ double bias_factor(const PlumedSettings& settings, bool may_be_endless) {
     if (may_be_endless && (text == "inf" || text == "INF")) return kHottest;
     const double factor = settings.number("BIASFACTOR");
     if (!(factor > 1))
-        settings.wrong("BIASFACTOR", "key 'BIASFACTOR' is " + toml_number(factor) + ", and with 1 or less there is no bias",
+        settings.wrong("BIASFACTOR",
+                       "key 'BIASFACTOR' is " + toml_number(factor) + ", and with 1 or less there is no bias",
                        "give more than 1, for example 10");
     return factor;
 }
 
 }  // namespace
+
+// Values of ARG's variables in the engine's units.
+std::vector<double> plumed_in_units(const PlumedState& state, const std::vector<std::string>& labels,
+                                    std::vector<double> values, double power) {
+    for (std::size_t k = 0; k < values.size(); ++k) values[k] *= std::pow(state.unit_of(labels[k]), power);
+    return values;
+}
 
 void read_plumed_metad(PlumedState& state, const PlumedSettings& settings) {
     PlumedAdaptive bias = new_bias(state, settings, "metadynamics");
@@ -193,7 +201,8 @@ void read_plumed_metad(PlumedState& state, const PlumedSettings& settings) {
     (settings.has("WALKERS_MPI") ? bias.fallback : bias.given)
         .put("height", at_place(ConfigValue::of(walkers * hill_height(state, settings, factor)),
                                 settings.place(settings.has("TAU") ? "TAU" : "HEIGHT")));
-    const std::vector<double> sigma = in_units(state, bias.labels, settings.numbers("SIGMA", bias.labels.size()));
+    const std::vector<double> sigma =
+        plumed_in_units(state, bias.labels, settings.numbers("SIGMA", bias.labels.size()));
     for (const double width : sigma)
         if (!(width > 0)) settings.wrong("SIGMA", "a width is not above 0", "give widths");
     bias.given.put("sigma", plumed_list(sigma, settings.place("SIGMA")));
@@ -213,13 +222,14 @@ void read_plumed_opes(PlumedState& state, const PlumedSettings& settings) {
         factor = bias_factor(settings, !explore);
         put_number(bias, "biasfactor", factor, settings.place("BIASFACTOR"));
     } else if (!(factor > 1)) {
-        settings.wrong("BARRIER", "the barrier is " + toml_number(factor) + " kT, and the bias factor, which it gives, is above 1",
+        settings.wrong("BARRIER",
+                       "the barrier is " + toml_number(factor) + " kT, and the bias factor, which it gives, is above 1",
                        "give a higher one, or BIASFACTOR");
     }
     const std::string width = settings.has("SIGMA") ? settings.text("SIGMA") : "ADAPTIVE";
     std::vector<double> sigma;
     if (width != "ADAPTIVE" && width != "adaptive") {
-        sigma = in_units(state, bias.labels, settings.numbers("SIGMA", bias.labels.size()));
+        sigma = plumed_in_units(state, bias.labels, settings.numbers("SIGMA", bias.labels.size()));
         // The target is broader where the bias explores.
         for (double& w : sigma) {
             if (!(w > 0)) settings.wrong("SIGMA", "a width is not above 0", "give widths, or ADAPTIVE");
@@ -228,7 +238,7 @@ void read_plumed_opes(PlumedState& state, const PlumedSettings& settings) {
     }
     bias.given.put("sigma", plumed_list(sigma.empty() ? std::vector<double>{0} : sigma, settings.place("SIGMA")));
     if (settings.has("SIGMA_MIN")) {
-        bias.sigma_min = in_units(state, bias.labels, settings.numbers("SIGMA_MIN", bias.labels.size()));
+        bias.sigma_min = plumed_in_units(state, bias.labels, settings.numbers("SIGMA_MIN", bias.labels.size()));
         bias.sigma_min_place = settings.place("SIGMA_MIN");
     }
     read_plumed_grid(state, settings, bias, sigma);
@@ -242,14 +252,15 @@ void read_plumed_drr(PlumedState& state, const PlumedSettings& settings) {
     for (const double factor : settings.numbers("MAXFACTOR", n, 1.0))
         if (factor != 1) settings.wrong("MAXFACTOR", "a force is to be scaled by other than 1", "leave MAXFACTOR out");
     for (const double wall : settings.numbers("REFLECTINGWALL", n, 0.0))
-        if (wall != 0) settings.wrong("REFLECTINGWALL", "reflecting walls are not read", "use LOWER_WALLS and UPPER_WALLS");
+        if (wall != 0)
+            settings.wrong("REFLECTINGWALL", "reflecting walls are not read", "use LOWER_WALLS and UPPER_WALLS");
     if (!settings.has("GRID_MIN")) settings.wrong("GRID_MIN", "'DRR' has no GRID_MIN", "give GRID_MIN and GRID_MAX");
     if (!settings.has("GRID_BIN") && !settings.has("GRID_SPACING"))
         settings.wrong("GRID_BIN", "'DRR' has neither GRID_BIN nor GRID_SPACING", "give one of them");
     read_plumed_grid(state, settings, bias, {});
     std::vector<double> stiffness;
     if (settings.has("KAPPA")) {
-        stiffness = in_units(state, bias.labels, settings.numbers("KAPPA", n), -2);
+        stiffness = plumed_in_units(state, bias.labels, settings.numbers("KAPPA", n), -2);
         for (double& k : stiffness) k *= state.units.energy;
     } else {
         const auto entry = [](const ConfigValue& value, std::size_t k) {
@@ -294,94 +305,19 @@ void read_plumed_moving(PlumedState& state, const PlumedSettings& settings) {
     if (first < 0 || last <= first) settings.wrong("STEP1", "STEP1 is not above STEP0", "give a later step");
     std::vector<double> path;
     for (const char* key : {"AT0", "AT1"})
-        for (const double x : in_units(state, bias.labels, settings.numbers(key, n))) path.push_back(x);
+        for (const double x : plumed_in_units(state, bias.labels, settings.numbers(key, n))) path.push_back(x);
     std::vector<double> stiffness = settings.numbers("KAPPA0", n);
     if (settings.has("KAPPA1") && settings.numbers("KAPPA1", n) != stiffness)
         settings.wrong("KAPPA1", "the stiffness changes on the way", "give KAPPA0 alone");
-    stiffness = in_units(state, bias.labels, stiffness, -2);
+    stiffness = plumed_in_units(state, bias.labels, stiffness, -2);
     for (double& k : stiffness) k *= state.units.energy;
     bias.given.put("path", at_place(ConfigValue::of(path), settings.place("AT0")));
     bias.given.put("stiffness", plumed_list(stiffness, settings.place("KAPPA0")));
     put_whole(bias, "steps", last - first, settings.place("STEP1"));
     if (first > 0)
-        bias.fallback.put("equilibrate", at_place(ConfigValue::of(static_cast<long long>(first)), settings.place("STEP0")));
+        bias.fallback.put("equilibrate",
+                          at_place(ConfigValue::of(static_cast<long long>(first)), settings.place("STEP0")));
     state.adaptive = std::move(bias);
-}
-
-namespace {
-
-// AT, which may be given for each replica.
-std::vector<std::vector<double>> centres_of(const PlumedState& state, const PlumedSettings& settings,
-                                            const PlumedRestraint& restraint, const PlumedWord* at) {
-    const std::size_t n = restraint.labels.size();
-    std::vector<std::string> replicas;
-    const std::string value = at ? at->text.substr(3) : "";
-    const bool many = value.starts_with(kPlumedReplicas);
-    if (many)
-        replicas = plumed_parts(value.substr(std::string(kPlumedReplicas).size()));
-    std::vector<std::vector<double>> all;
-    if (!many) {
-        all.push_back(in_units(state, restraint.labels, settings.numbers("AT", n)));
-        return all;
-    }
-    for (const std::string& replica : replicas) {
-        std::vector<double> own;
-        for (const std::string& part : plumed_parts(replica)) {
-            const std::optional<double> x = plumed_number(part);
-            if (!x)
-                settings.wrong("AT", "'" + printable(part, 40) + "' of '@replicas:' is no finite number", "give a number for each");
-            own.push_back(*x);
-        }
-        if (own.size() != n)
-            settings.wrong("AT", "'" + printable(replica, 40) + "' of '@replicas:' has not a value for each of ARG",
-                           "give for example @replicas:{1,2},{3,4} for two variables");
-        all.push_back(in_units(state, restraint.labels, own));
-    }
-    if (all.empty()) settings.wrong("AT", "'@replicas:' has no values", "give one for each simulation");
-    return all;
-}
-
-}  // namespace
-
-void read_plumed_restraint(PlumedState& state, const PlumedSettings& settings) {
-    PlumedRestraint restraint;
-    restraint.origin = settings.action().origin;
-    restraint.labels = state.variables(settings, "ARG");
-    const std::size_t n = restraint.labels.size();
-    for (const double slope : settings.numbers("SLOPE", n, 0.0))
-        if (slope != 0) settings.wrong("SLOPE", "linear restraints are not read", "leave SLOPE out");
-    const PlumedWord* at = nullptr;
-    for (const PlumedWord& word : settings.action().words)
-        if (word.text.starts_with("AT=")) at = &word;
-    restraint.at = centres_of(state, settings, restraint, at);
-    restraint.stiffness = in_units(state, restraint.labels, settings.numbers("KAPPA", n), -2);
-    for (double& k : restraint.stiffness) {
-        k *= state.units.energy;
-        if (!(k > 0)) settings.wrong("KAPPA", "a stiffness is not above 0", "give one that is");
-    }
-    state.restraints.push_back(std::move(restraint));
-}
-
-// κ ((ξ − a ± o)/ε)²: PLUMED's walls have no half.
-void read_plumed_walls(PlumedState& state, const PlumedSettings& settings) {
-    const bool upper = settings.action().name == "UPPER_WALLS";
-    const std::vector<std::string> labels = state.variables(settings, "ARG");
-    const std::size_t n = labels.size();
-    const std::vector<double> at = in_units(state, labels, settings.numbers("AT", n)),
-                              offset = in_units(state, labels, settings.numbers("OFFSET", n, 0.0)),
-                              kappa = settings.numbers("KAPPA", n), power = settings.numbers("EXP", n, 2.0),
-                              scale = in_units(state, labels, settings.numbers("EPS", n, 1.0));
-    for (std::size_t k = 0; k < n; ++k) {
-        if (power[k] != 2) settings.wrong("EXP", "a wall's power is other than 2", "leave EXP out");
-        if (!(kappa[k] > 0)) settings.wrong("KAPPA", "a stiffness is not above 0", "give one that is");
-        if (!(scale[k] > 0)) settings.wrong("EPS", "a scale is not above 0", "leave EPS out");
-        PlumedWall wall;
-        wall.label = labels[k];
-        wall.origin = settings.action().origin;
-        (upper ? wall.upper : wall.lower) = upper ? at[k] - offset[k] : at[k] + offset[k];
-        wall.stiffness = 2 * kappa[k] * state.units.energy / (scale[k] * scale[k]);
-        state.walls.push_back(std::move(wall));
-    }
 }
 
 // Labels, components and patterns; columns that are not of ours are left out.

@@ -137,7 +137,8 @@ PlumedAction action_of(std::vector<PlumedWord> words) {
         action.label = words[0].text.substr(0, words[0].text.size() - 1);
         action.label_origin = words[0].origin;
         if (++first == words.size())
-            refuse(words[0].origin, "there is a label without an action", "write for example phi: TORSION ATOMS=5,7,9,15");
+            refuse(words[0].origin, "there is a label without an action",
+                   "write for example phi: TORSION ATOMS=5,7,9,15");
     }
     action.name = words[first].text;
     action.origin = words[first].origin;

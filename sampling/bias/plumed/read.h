@@ -13,17 +13,17 @@ namespace microlift {
 // What inputs leave to the engine.
 struct PlumedEngine {
     index atoms = 0;
-    double temperature = 0;  // K
-    double dt = 0;           // ps; 0: unknown
+    double temperature = 0;   // K
+    double dt = 0;            // ps; 0: unknown
     std::vector<index> bins;  // that the configuration gives for the grid of the bias
 };
 
 struct PlumedTables {
-    ConfigValue cv;         // [cv]
-    ConfigValue given;      // keys of [bias] or [umbrella] that the inputs say
-    ConfigValue fallback;   // keys that they say nothing of, better than the defaults: the configuration may give others
-    bool prints = false;    // [output] plumed
-    ConfigValue columns;    // [output] columns; empty: they are not said
+    ConfigValue cv;        // [cv]
+    ConfigValue given;     // keys of [bias] or [umbrella] that the inputs say
+    ConfigValue fallback;  // keys that they say nothing of, better than the defaults: the configuration may give others
+    bool prints = false;   // [output] plumed
+    ConfigValue columns;   // [output] columns; empty: they are not said
 };
 
 // InputError with a line for each fault, "plumed.dat:3:12: what is wrong; what would be right".

@@ -25,7 +25,9 @@ std::optional<double> constant_of(const std::string& text) {
     return std::nullopt;
 }
 
-std::string named(const PlumedAction& action) { return "'" + printable(action.name, 40) + "'"; }
+std::string named(const PlumedAction& action) {
+    return "'" + printable(action.name, 40) + "'";
+}
 
 }  // namespace
 
@@ -75,7 +77,8 @@ PlumedSettings::PlumedSettings(const PlumedAction& action, const PlumedActionInf
         settings_.push_back(std::move(setting));
     }
     if (has("RESTART") && text("RESTART") != "NO" && text("RESTART") != "AUTO")
-        wrong("RESTART", "a run does not go on from PLUMED's files", "leave RESTART out; '--resume' goes on with a run");
+        wrong("RESTART", "a run does not go on from PLUMED's files",
+              "leave RESTART out; '--resume' goes on with a run");
 }
 
 void PlumedSettings::check(const Setting& setting, const PlumedActionInfo& info) const {
@@ -94,8 +97,10 @@ void PlumedSettings::check(const Setting& setting, const PlumedActionInfo& info)
                "leave it out, where the rest means the same without it");
     if (info.is_flag(setting.key) != setting.flag)
         refuse(setting.origin,
-               "key " + shown + " of " + named(action_) + (setting.flag ? " has no value" : " is a flag and takes no value"),
-               setting.flag ? "write " + printable(setting.key, 40) + "=…" : "write " + printable(setting.key, 40) + " alone");
+               "key " + shown + " of " + named(action_) +
+                   (setting.flag ? " has no value" : " is a flag and takes no value"),
+               setting.flag ? "write " + printable(setting.key, 40) + "=…"
+                            : "write " + printable(setting.key, 40) + " alone");
     if (!setting.flag && setting.value.empty())
         refuse(setting.origin, "key " + shown + " of " + named(action_) + " has no value",
                "write it right behind '=', without blanks");
@@ -132,7 +137,9 @@ double PlumedSettings::number_of(std::string_view key, const std::string& text) 
     return *x;
 }
 
-double PlumedSettings::number(std::string_view key) const { return number_of(key, text(key)); }
+double PlumedSettings::number(std::string_view key) const {
+    return number_of(key, text(key));
+}
 
 index PlumedSettings::whole(std::string_view key) const {
     const double x = number(key);
@@ -148,13 +155,15 @@ std::vector<double> PlumedSettings::numbers(std::string_view key) const {
     return all;
 }
 
-std::vector<double> PlumedSettings::numbers(std::string_view key, std::size_t count, std::optional<double> fallback) const {
+std::vector<double> PlumedSettings::numbers(std::string_view key, std::size_t count,
+                                            std::optional<double> fallback) const {
     if (!has(key) && fallback) return std::vector<double>(count, *fallback);
     std::vector<double> all = numbers(key);
     if (all.size() != count)
         wrong(key,
-              "key '" + std::string(key) + "' has " + std::to_string(all.size()) + (all.size() == 1 ? " value" : " values") +
-                  " for " + std::to_string(count) + (count == 1 ? " variable" : " variables"),
+              "key '" + std::string(key) + "' has " + std::to_string(all.size()) +
+                  (all.size() == 1 ? " value" : " values") + " for " + std::to_string(count) +
+                  (count == 1 ? " variable" : " variables"),
               "give one for each of ARG");
     return all;
 }

@@ -20,11 +20,11 @@ struct PlumedQuantity {
     Kind kind = Kind::variable;
     std::string label;
     ConfigOrigin origin;
-    ConfigValue entry;             // of [cv]; a bias has none
-    bool length = false;           // its unit is that of lengths
+    ConfigValue entry;    // of [cv]; a bias has none
+    bool length = false;  // its unit is that of lengths
     bool periodic = false;
-    double from = 0, to = 0;       // of the period
-    std::vector<std::string> of;   // labels that its formula names
+    double from = 0, to = 0;      // of the period
+    std::vector<std::string> of;  // labels that its formula names
 };
 
 struct PlumedWall {
@@ -68,7 +68,8 @@ struct PlumedState {
 
     const PlumedQuantity* find(std::string_view label) const;
     // The variable of a label that an action names; InputError for one that is unknown, or a bias.
-    const PlumedQuantity& variable(const PlumedSettings& settings, std::string_view key, const std::string& label) const;
+    const PlumedQuantity& variable(const PlumedSettings& settings, std::string_view key,
+                                   const std::string& label) const;
     std::vector<std::string> variables(const PlumedSettings& settings, std::string_view key) const;
     // What a value in the unit of a variable is here.
     double unit_of(const std::string& label) const;
@@ -93,13 +94,20 @@ void read_plumed_combine(PlumedState& state, const PlumedSettings& settings);
 void read_plumed_metad(PlumedState& state, const PlumedSettings& settings);
 void read_plumed_opes(PlumedState& state, const PlumedSettings& settings);
 void read_plumed_drr(PlumedState& state, const PlumedSettings& settings);
-void read_plumed_restraint(PlumedState& state, const PlumedSettings& settings);
 void read_plumed_moving(PlumedState& state, const PlumedSettings& settings);
-void read_plumed_walls(PlumedState& state, const PlumedSettings& settings);
 void read_plumed_print(PlumedState& state, const PlumedSettings& settings);
 void read_plumed_restart(PlumedState& state, const PlumedSettings& settings);
 void read_plumed_nothing(PlumedState& state, const PlumedSettings& settings);
 
+// Values of variables by label in the engine's units, these to a power.
+std::vector<double> plumed_in_units(const PlumedState& state, const std::vector<std::string>& labels,
+                                    std::vector<double> values, double power = 1);
+// restraints.cpp
+void read_plumed_restraint(PlumedState& state, const PlumedSettings& settings);
+void read_plumed_walls(PlumedState& state, const PlumedSettings& settings);
+
+// tables.cpp: of [bias].
+PlumedTables plumed_tables(const PlumedState& state, const std::string& name);
 // read.cpp
 PlumedState read_plumed_state(const std::string& text, const std::string& name, const std::filesystem::path& folder,
                               const PlumedEngine& engine);

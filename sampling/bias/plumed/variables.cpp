@@ -1,5 +1,6 @@
 // Collective variables, and what their definitions rest on.
 #include <algorithm>
+#include <cmath>
 #include <numbers>
 
 #include "engine/at.h"
@@ -43,7 +44,8 @@ double unit_factor(const PlumedSettings& settings, const char* key, const std::v
     }
     const std::optional<double> factor = plumed_number(text);
     if (!factor || !(*factor > 0))
-        settings.wrong(key, "key '" + std::string(key) + "' is '" + printable(text, 40) + "', which is no unit of PLUMED",
+        settings.wrong(key,
+                       "key '" + std::string(key) + "' is '" + printable(text, 40) + "', which is no unit of PLUMED",
                        "give " + join(names, ", ") + ", or a number above 0");
     return *factor;
 }
@@ -141,11 +143,12 @@ void read_plumed_geometry(PlumedState& state, const PlumedSettings& settings) {
 
 void read_plumed_gyration(PlumedState& state, const PlumedSettings& settings) {
     if (settings.has("TYPE") && settings.text("TYPE") != "RADIUS")
-        settings.wrong("TYPE", "key 'TYPE' is '" + printable(settings.text("TYPE"), 40) + "', and the radius alone is read",
+        settings.wrong("TYPE",
+                       "key 'TYPE' is '" + printable(settings.text("TYPE"), 40) + "', and the radius alone is read",
                        "leave it out, or give RADIUS");
     PlumedQuantity quantity = new_quantity(settings, "gyration");
-    quantity.entry.put("atoms", atom_list(plumed_atoms(settings, "ATOMS", state.names, state.engine.atoms),
-                                          settings.place("ATOMS")));
+    quantity.entry.put(
+        "atoms", atom_list(plumed_atoms(settings, "ATOMS", state.names, state.engine.atoms), settings.place("ATOMS")));
     const bool by_mass = settings.has("MASS_WEIGHTED") || settings.has("MASS");
     quantity.entry.put("by_mass", at_place(ConfigValue::of(by_mass), settings.action().origin));
     quantity.length = true;
@@ -171,6 +174,7 @@ void check_powers(const PlumedSettings& settings, const char* key, RationalSwitc
 }
 
 RationalSwitch read_switch(const PlumedSettings& settings) {
+    constexpr double kMost = 1e6;
     RationalSwitch rational;
     const auto whole = [&](const std::string& text, double x) {
         if (x != static_cast<double>(static_cast<int>(x)))
@@ -179,21 +183,23 @@ RationalSwitch read_switch(const PlumedSettings& settings) {
     };
     std::vector<std::string> words = plumed_parts(settings.text("SWITCH"));
     if (words.empty() || words[0] != "RATIONAL")
-        settings.wrong("SWITCH", "the switch is '" + printable(settings.text("SWITCH"), 60) + "', and RATIONAL alone is read",
+        settings.wrong("SWITCH",
+                       "the switch is '" + printable(settings.text("SWITCH"), 60) + "', and RATIONAL alone is read",
                        "write SWITCH={RATIONAL R_0=0.3}");
     for (std::size_t i = 1; i < words.size(); ++i) {
         const std::size_t equals = words[i].find('=');
         const std::string key = words[i].substr(0, equals);
-        const std::optional<double> x =
-            equals == std::string::npos ? std::nullopt : plumed_number(words[i].substr(equals + 1));
         if (key == "NOSTRETCH" && equals == std::string::npos) continue;
-        if (!x || (key != "R_0" && key != "D_0" && key != "NN" && key != "MM") || std::abs(*x) > 1e6)
+        const bool known = equals != std::string::npos && (key == "R_0" || key == "D_0" || key == "NN" || key == "MM");
+        // What is no number is as wrong as one that is too large.
+        const double x = known ? plumed_number(words[i].substr(equals + 1)).value_or(2 * kMost) : 2 * kMost;
+        if (std::fabs(x) > kMost)
             settings.wrong("SWITCH", "'" + printable(words[i], 40) + "' in SWITCH is not read",
                            "give R_0, NN and MM as numbers");
-        if (key == "R_0") rational.range = *x;
-        if (key == "D_0") rational.zero = *x;
-        if (key == "NN") rational.n = whole(words[i], *x);
-        if (key == "MM") rational.m = whole(words[i], *x);
+        if (key == "R_0") rational.range = x;
+        if (key == "D_0") rational.zero = x;
+        if (key == "NN") rational.n = whole(words[i], x);
+        if (key == "MM") rational.m = whole(words[i], x);
     }
     check_powers(settings, "SWITCH", rational);
     return rational;
@@ -216,8 +222,8 @@ RationalSwitch switch_of(const PlumedSettings& settings) {
 }
 
 // Σ 1/(1 + (r/range)ⁿ).
-std::string coordination_sum(const std::vector<index>& one, const std::vector<index>& other, const RationalSwitch& rational,
-                             double unit) {
+std::string coordination_sum(const std::vector<index>& one, const std::vector<index>& other,
+                             const RationalSwitch& rational, double unit) {
     const auto place = [](index atom) {
         const std::string n = std::to_string(atom);
         return "x" + n + ", y" + n + ", z" + n;
@@ -244,7 +250,8 @@ void read_plumed_coordination(PlumedState& state, const PlumedSettings& settings
         PlumedQuantity quantity = new_quantity(settings, "coordination");
         quantity.entry.put("atoms", atom_list(one, settings.place("GROUPA")));
         if (!other.empty()) quantity.entry.put("others", atom_list(other, settings.place("GROUPB")));
-        quantity.entry.put("range", at_place(ConfigValue::of(rational.range * state.units.length), settings.action().origin));
+        quantity.entry.put("range",
+                           at_place(ConfigValue::of(rational.range * state.units.length), settings.action().origin));
         state.quantities.push_back(std::move(quantity));
         return;
     }
@@ -253,7 +260,8 @@ void read_plumed_coordination(PlumedState& state, const PlumedSettings& settings
             settings.wrong("GROUPA", "atom " + std::to_string(atom + 1) + " is in both groups, or twice in one",
                            "name each once");
     if (one.size() * (other.empty() ? one.size() : other.size()) > kMostPairs)
-        settings.wrong("GROUPA", "with powers other than 6 and 12 there are more pairs of atoms than a formula can have",
+        settings.wrong("GROUPA",
+                       "with powers other than 6 and 12 there are more pairs of atoms than a formula can have",
                        "name fewer atoms, or leave NN and MM out");
     PlumedQuantity quantity = new_quantity(settings, "formula");
     quantity.entry.put("formula", at_place(ConfigValue::of(coordination_sum(one, other, rational, state.units.length)),

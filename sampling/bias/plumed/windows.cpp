@@ -55,14 +55,15 @@ WindowAxis equal_windows(const PlumedQuantity& variable, std::vector<double> axi
         refuse(place, "there is one value of AT of " + shown + ", and windows are two at least",
                "name the inputs of all windows, umbrella.plumed = [\"plumed.0.dat\", \"plumed.1.dat\"]");
     const auto n = static_cast<double>(axis.size());
-    const bool round = variable.periodic && std::fabs(period / n - (axis.back() - axis.front()) / (n - 1)) < kOfSpacing * period / n;
+    const bool round =
+        variable.periodic && std::fabs(period / n - (axis.back() - axis.front()) / (n - 1)) < kOfSpacing * period / n;
     const double spacing = round ? period / n : (axis.back() - axis.front()) / (n - 1);
     for (std::size_t i = 0; i < axis.size(); ++i) {
         const double off = axis[i] - (axis[0] + spacing * static_cast<double>(i));
         if (std::fabs(off) > kOfSpacing * spacing)
             refuse(place,
-                   "the windows of " + shown + " are not equally far apart: one is at " + toml_number(axis[i]) + ", and by the " +
-                       "others' spacing it would be at " + toml_number(axis[i] - off),
+                   "the windows of " + shown + " are not equally far apart: one is at " + toml_number(axis[i]) +
+                       ", and by the " + "others' spacing it would be at " + toml_number(axis[i] - off),
                    "give equally spaced ones");
     }
     return {axis.front(), round ? axis.front() + period : axis.back(), static_cast<long long>(axis.size())};
@@ -77,10 +78,12 @@ PlumedTables plumed_windows(const std::vector<PlumedState>& states) {
     for (const PlumedState& state : states) {
         const PlumedRestraint& own = only_restraint(state);
         if (definition_of(state, own) != definition)
-            refuse(own.origin, "the restraint is of another variable than that of " + first.origin.str(), "restrain the same one");
+            refuse(own.origin, "the restraint is of another variable than that of " + first.origin.str(),
+                   "restrain the same one");
         for (std::size_t k = 0; k < own.stiffness.size(); ++k)
             if (std::fabs(own.stiffness[k] - first.stiffness[k]) > 1e-9 * first.stiffness[k])
-                refuse(own.origin, "the restraint has another KAPPA than that of " + first.origin.str(), "give all windows the same");
+                refuse(own.origin, "the restraint has another KAPPA than that of " + first.origin.str(),
+                       "give all windows the same");
         at.insert(at.end(), own.at.begin(), own.at.end());
     }
     const std::size_t n = first.labels.size();
@@ -90,7 +93,8 @@ PlumedTables plumed_windows(const std::vector<PlumedState>& states) {
     for (std::size_t k = 0; k < n; ++k) {
         std::vector<double> values;
         for (const std::vector<double>& centre : at) values.push_back(centre[k]);
-        const WindowAxis axis = equal_windows(*states[0].find(first.labels[k]), axis_of(std::move(values)), first.origin);
+        const WindowAxis axis =
+            equal_windows(*states[0].find(first.labels[k]), axis_of(std::move(values)), first.origin);
         from.push_back(axis.from);
         to.push_back(axis.to);
         windows.push_back(axis.windows);
@@ -98,8 +102,8 @@ PlumedTables plumed_windows(const std::vector<PlumedState>& states) {
     }
     if (n > 1 && all != static_cast<double>(at.size()))
         refuse(first.origin,
-               "the " + std::to_string(at.size()) + " windows are no full grid of " + std::to_string(windows[0]) + " times " +
-                   std::to_string(windows[1]),
+               "the " + std::to_string(at.size()) + " windows are no full grid of " + std::to_string(windows[0]) +
+                   " times " + std::to_string(windows[1]),
                "give one for each pair of values");
     PlumedTables tables;
     tables.cv = plumed_cv_table(states[0], first.labels);
@@ -107,7 +111,8 @@ PlumedTables plumed_windows(const std::vector<PlumedState>& states) {
     tables.fallback = plumed_table(first.origin);
     tables.given.put("from", plumed_list(from, first.origin));
     tables.given.put("to", plumed_list(to, first.origin));
-    tables.given.put("windows", at_place(n == 1 ? ConfigValue::of(windows[0]) : ConfigValue::of(windows), first.origin));
+    tables.given.put("windows",
+                     at_place(n == 1 ? ConfigValue::of(windows[0]) : ConfigValue::of(windows), first.origin));
     tables.given.put("stiffness", plumed_list(first.stiffness, first.origin));
     if (states[0].stride.origin.line > 0) tables.fallback.put("stride", states[0].stride);
     return tables;

@@ -278,7 +278,7 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
         for (const std::string& change :
              molecule_copies(*system, std::filesystem::path(file).parent_path(), options.out_dir))
             apply_override(root, ConfigOverride::parse(change));
-    take_plumed_inputs(root, file);
+    take_plumed_inputs(root, file, options.resume ? options.out_dir : "");
     std::optional<KeyError> unknown;
     const std::string name = system_name(root, unknown);
     const Biasing biasing = biasing_of(root, unread);
