@@ -21,6 +21,25 @@ CvValue point_between(const CvValue& a, const CvValue& b, double part) {
     return at;
 }
 
+// Lagrange's polynomials through so many points 0, 1, …, four at most, at u.
+struct Cubic {
+    double value[4] = {}, slope[4] = {};
+    Cubic(int points, double u) {
+        for (int m = 0; m < points; ++m) {
+            value[m] = 1;
+            for (int o = 0; o < points; ++o) {
+                if (o == m) continue;
+                const double between = m - o, off = u - o;
+                slope[m] = slope[m] * off / between + value[m] / between;
+                value[m] *= off / between;
+            }
+        }
+    }
+};
+
+// The first point of the cubic between points i − 1 and i of n.
+index first_of_cubic(index i, index n, index used) { return std::clamp<index>(i - 2, 0, n - used); }
+
 }  // namespace
 
 double string_length(const StringPoints& points, const CvValue& stiffness) {
@@ -46,6 +65,25 @@ StringPoints reparametrised(const StringPoints& points, index count, const CvVal
     }
     made.push_back(points.back());
     return made;
+}
+
+StringPoints respaced(const StringPoints& points, const CvValue& stiffness) {
+    constexpr int kPieces = 16;  // of a cubic, as lines
+    const index n = std::ssize(points), used = std::min<index>(n, 4);
+    StringPoints fine{points.front()};
+    for (index i = 1; i < n; ++i) {
+        const index first = first_of_cubic(i, n, used);
+        for (int piece = 1; piece < kPieces; ++piece) {
+            const Cubic cubic(static_cast<int>(used),
+                              static_cast<double>(i - 1 - first) + static_cast<double>(piece) / kPieces);
+            CvValue at_piece{};
+            for (index m = 0; m < used; ++m)
+                for (std::size_t k = 0; k < kMaxCvs; ++k) at_piece[k] += cubic.value[m] * points[at(first + m)][k];
+            fine.push_back(at_piece);
+        }
+        fine.push_back(points[at(i)]);
+    }
+    return reparametrised(fine, n, stiffness);
 }
 
 StringPoints smoothed(const StringPoints& points, double share) {
@@ -74,25 +112,15 @@ StringWeights string_weights(const StringPoints& points) {
     StringWeights weight(at(n), std::vector<CvValue>(at(n), CvValue{}));
     for (index i = 1; i < n; ++i) {
         weight[at(i)] = weight[at(i - 1)];
-        const index first = std::clamp<index>(i - 2, 0, n - used);
+        const index first = first_of_cubic(i, n, used);
         for (int g = 0; g < 3; ++g) {
-            const double u = static_cast<double>(i - 1 - first) + kNodes[g];
-            double value[4] = {}, slope[4] = {};
-            for (index m = 0; m < used; ++m) {  // Lagrange's polynomials
-                value[m] = 1;
-                for (index o = 0; o < used; ++o) {
-                    if (o == m) continue;
-                    const double apart = static_cast<double>(m - o), off = u - static_cast<double>(o);
-                    slope[m] = slope[m] * off / apart + value[m] / apart;
-                    value[m] *= off / apart;
-                }
-            }
+            const Cubic cubic(static_cast<int>(used), static_cast<double>(i - 1 - first) + kNodes[g]);
             CvValue tangent{};
             for (index m = 0; m < used; ++m)
-                for (std::size_t k = 0; k < kMaxCvs; ++k) tangent[k] += slope[m] * points[at(first + m)][k];
+                for (std::size_t k = 0; k < kMaxCvs; ++k) tangent[k] += cubic.slope[m] * points[at(first + m)][k];
             for (index m = 0; m < used; ++m)
                 for (std::size_t k = 0; k < kMaxCvs; ++k)
-                    weight[at(i)][at(first + m)][k] += kParts[g] * value[m] * tangent[k];
+                    weight[at(i)][at(first + m)][k] += kParts[g] * cubic.value[m] * tangent[k];
         }
     }
     return weight;

@@ -13,6 +13,8 @@ using StringPoints = std::vector<CvValue>;
 double string_length(const StringPoints& points, const CvValue& stiffness);
 // So many points in equal distances along the lines between those given, both ends kept.
 StringPoints reparametrised(const StringPoints& points, index count, const CvValue& stiffness);
+// The same points in equal distances along cubics through them, which cut no corners.
+StringPoints respaced(const StringPoints& points, const CvValue& stiffness);
 // Each inner point less so much of its distance from the middle of its neighbours.
 StringPoints smoothed(const StringPoints& points, double share);
 // √ of the mean square of the distances of points of the same number.

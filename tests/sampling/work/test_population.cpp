@@ -158,6 +158,20 @@ TEST_CASE("strings: points in equal distances, and free energies that gradients 
         CHECK(off < 2e-3);
         CHECK(off < 3 * round.error[i] + 1e-4);
     }
+    // Points of a circle that lie unevenly stay on it.
+    StringPoints uneven;
+    for (int i = 0; i <= 12; ++i) {
+        const double angle = 3.14159265358979 * std::pow(i / 12.0, 1.2);
+        uneven.push_back({std::cos(angle), std::sin(angle)});
+    }
+    const StringPoints even = respaced(uneven, {1, 1});
+    CHECK(even.front() == uneven.front());
+    CHECK(even.back() == uneven.back());
+    for (std::size_t i = 1; i < even.size(); ++i) {
+        CHECK(std::hypot(even[i][0], even[i][1]) == doctest::Approx(1).epsilon(2e-3));
+        const double apart = std::hypot(even[i][0] - even[i - 1][0], even[i][1] - even[i - 1][1]);
+        CHECK(apart == doctest::Approx(2 * std::sin(3.14159265358979 / 24)).epsilon(5e-3));
+    }
     const StringPoints bent{{0, 0}, {1, 1}, {2, 0}};
     CHECK(smoothed(bent, 0.5)[1][1] == doctest::Approx(0.5));
 }
