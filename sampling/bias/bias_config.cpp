@@ -101,7 +101,7 @@ const Section<BiasConfig> bias_section{"bias", {
     key(&BiasConfig::iterations, "iterations", 200, "string: times that walkers are held at the points and let go")
         .from(2).to(1e6),
     key(&BiasConfig::lag, "lag", 10, "string: steps for which they are").from(1).to(kMostSteps),
-    key(&BiasConfig::smooth, "smooth", 0.1,
+    key(&BiasConfig::smooth, "smooth", 0.02,
         "string: share by which each point moves to the middle of its neighbours, an iteration").from(0).to(1),
 }};
 

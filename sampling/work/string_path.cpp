@@ -21,6 +21,25 @@ CvValue point_between(const CvValue& a, const CvValue& b, double part) {
     return at;
 }
 
+// Lagrange's polynomials through so many points 0, 1, …, four at most, at u.
+struct Cubic {
+    double value[4] = {}, slope[4] = {};
+    Cubic(int points, double u) {
+        for (int m = 0; m < points; ++m) {
+            value[m] = 1;
+            for (int o = 0; o < points; ++o) {
+                if (o == m) continue;
+                const double between = m - o, off = u - o;
+                slope[m] = slope[m] * off / between + value[m] / between;
+                value[m] *= off / between;
+            }
+        }
+    }
+};
+
+// The first point of the cubic between points i − 1 and i of n.
+index first_of_cubic(index i, index n, index used) { return std::clamp<index>(i - 2, 0, n - used); }
+
 }  // namespace
 
 double string_length(const StringPoints& points, const CvValue& stiffness) {
@@ -48,6 +67,25 @@ StringPoints reparametrised(const StringPoints& points, index count, const CvVal
     return made;
 }
 
+StringPoints respaced(const StringPoints& points, const CvValue& stiffness) {
+    constexpr int kPieces = 16;  // of a cubic, as lines
+    const index n = std::ssize(points), used = std::min<index>(n, 4);
+    StringPoints fine{points.front()};
+    for (index i = 1; i < n; ++i) {
+        const index first = first_of_cubic(i, n, used);
+        for (int piece = 1; piece < kPieces; ++piece) {
+            const Cubic cubic(static_cast<int>(used),
+                              static_cast<double>(i - 1 - first) + static_cast<double>(piece) / kPieces);
+            CvValue at_piece{};
+            for (index m = 0; m < used; ++m)
+                for (std::size_t k = 0; k < kMaxCvs; ++k) at_piece[k] += cubic.value[m] * points[at(first + m)][k];
+            fine.push_back(at_piece);
+        }
+        fine.push_back(points[at(i)]);
+    }
+    return reparametrised(fine, n, stiffness);
+}
+
 StringPoints smoothed(const StringPoints& points, double share) {
     StringPoints made = points;
     for (std::size_t p = 1; p + 1 < points.size(); ++p)
@@ -61,27 +99,72 @@ double string_change(const StringPoints& a, const StringPoints& b, const CvValue
     return std::sqrt(sum / static_cast<double>(a.size()));
 }
 
+namespace {
+
+// weight[i][j]: what the gradient at point j, by variable, adds to F at point i less F at the first. Between two points
+// both curve and gradient are cubic, through the two and their neighbours.
+using StringWeights = std::vector<std::vector<CvValue>>;
+
+StringWeights string_weights(const StringPoints& points) {
+    constexpr double kNodes[3] = {0.1127016653792583, 0.5, 0.8872983346207417};  // Gauss and Legendre's
+    constexpr double kParts[3] = {5.0 / 18, 8.0 / 18, 5.0 / 18};
+    const index n = std::ssize(points), used = std::min<index>(n, 4);
+    StringWeights weight(at(n), std::vector<CvValue>(at(n), CvValue{}));
+    for (index i = 1; i < n; ++i) {
+        weight[at(i)] = weight[at(i - 1)];
+        const index first = first_of_cubic(i, n, used);
+        for (int g = 0; g < 3; ++g) {
+            const Cubic cubic(static_cast<int>(used), static_cast<double>(i - 1 - first) + kNodes[g]);
+            CvValue tangent{};
+            for (index m = 0; m < used; ++m)
+                for (std::size_t k = 0; k < kMaxCvs; ++k) tangent[k] += cubic.slope[m] * points[at(first + m)][k];
+            for (index m = 0; m < used; ++m)
+                for (std::size_t k = 0; k < kMaxCvs; ++k)
+                    weight[at(i)][at(first + m)][k] += kParts[g] * cubic.value[m] * tangent[k];
+        }
+    }
+    return weight;
+}
+
+std::vector<double> summed(const StringWeights& weight, const std::vector<CvValue>& gradient) {
+    std::vector<double> f;
+    for (const std::vector<CvValue>& row : weight) {
+        f.push_back(0);
+        for (std::size_t j = 0; j < row.size(); ++j)
+            for (std::size_t k = 0; k < kMaxCvs; ++k) f.back() += row[j][k] * gradient[j][k];
+    }
+    return f;
+}
+
+// What the spacing leaves, from what twice the spacing gives; by point.
+std::vector<double> left_by_spacing(const StringPoints& points, const std::vector<CvValue>& gradient,
+                                    const std::vector<double>& full) {
+    constexpr double kOfTwice = 7;  // an error of third order falls to an eighth
+    StringPoints fewer;
+    std::vector<CvValue> there;
+    for (std::size_t i = 0; i < points.size(); i += 2) fewer.push_back(points[i]), there.push_back(gradient[i]);
+    const std::vector<double> coarse = summed(string_weights(fewer), there);
+    std::vector<double> left;
+    for (std::size_t i = 0; i < points.size(); ++i) {
+        const std::size_t c = std::min(i / 2, coarse.size() - 1);
+        left.push_back((coarse[c] - full[2 * c]) / kOfTwice);
+    }
+    return left;
+}
+
+}  // namespace
+
 StringProfile integrate_along(const StringPoints& points, const std::vector<CvValue>& gradient,
                               const std::vector<CvValue>& error) {
-    const auto n = points.size();
+    const StringWeights weight = string_weights(points);
     StringProfile p;
-    p.free_energy.assign(n, 0);
-    // weight[i][j]: of what the gradient at j adds to F_i, by variable.
-    std::vector<std::vector<CvValue>> weight(n, std::vector<CvValue>(n, CvValue{}));
-    for (std::size_t i = 1; i < n; ++i) {
-        weight[i] = weight[i - 1];
-        for (std::size_t k = 0; k < kMaxCvs; ++k) {
-            const double half = 0.5 * (points[i][k] - points[i - 1][k]);
-            weight[i][i][k] += half, weight[i][i - 1][k] += half;
-            p.free_energy[i] += half * (gradient[i][k] + gradient[i - 1][k]);
-        }
-        p.free_energy[i] += p.free_energy[i - 1];
-    }
+    p.free_energy = summed(weight, gradient);
+    const std::vector<double> left = left_by_spacing(points, gradient, p.free_energy);
     const auto lowest = static_cast<std::size_t>(std::ranges::min_element(p.free_energy) - p.free_energy.begin());
     const double least = p.free_energy[lowest];
-    for (std::size_t i = 0; i < n; ++i) {
-        double square = 0;
-        for (std::size_t j = 0; j < n; ++j)
+    for (std::size_t i = 0; i < points.size(); ++i) {
+        double square = std::pow(left[i] - left[lowest], 2);
+        for (std::size_t j = 0; j < points.size(); ++j)
             for (std::size_t k = 0; k < kMaxCvs; ++k)
                 square += std::pow((weight[i][j][k] - weight[lowest][j][k]) * error[j][k], 2);
         p.free_energy[i] -= least;

@@ -13,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from butane import BUTANE, butane_pdb, energy  # noqa: E402
-from command import Scratch, command_line, metrics, run, table  # noqa: E402
+from command import EXAMPLES, Scratch, command_line, metrics, rows, run, table  # noqa: E402
 
 HARMONIC = """seed = 3
 [system]
@@ -112,6 +112,24 @@ class Wells(Case):
     def test_few_families_are_told(self):
         out = self.go(WELLS, "bias.walkers=512", "bias.rungs=2", "bias.anneal=1", "bias.hottest=1000")
         self.assertIn("all walkers at the end come from", "\n".join(metrics(out)["warnings"]))
+
+
+class HiddenBarrier(Case):
+    def test_example(self):
+        """Both sides of a barrier that x does not see, and the averages that windows get wrong."""
+        out = self.dir / "hidden"
+        run(*command_line(EXAMPLES / "hidden_barrier_population.toml", out))
+        f, e = table(out / "free_energy.csv"), table(out / "exact.csv")
+        use = f[:, 2] > 0
+        z = (f[use, 1] - e[use, 1]) / f[use, 2]
+        z -= np.average(z, weights=1 / f[use, 2])
+        self.assertLess(np.abs(z).max(), 4.5)
+        means = np.array([[float(r["cv_1"]), float(r["mean"]), float(r["mean_se"])] for r in rows(out / "conditional.csv")])
+        np.testing.assert_allclose(means[:, 0], e[:, 0])
+        z = (means[:, 1] - e[:, 2]) / means[:, 2]
+        self.assertLess(np.abs(z).max(), 4.5)
+        self.assertLess(np.sqrt(np.mean(z**2)), 2.0)
+        self.assertLess(means[:, 2].max(), 0.05)
 
 
 class Molecule(Case):

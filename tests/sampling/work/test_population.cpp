@@ -139,9 +139,39 @@ TEST_CASE("strings: points in equal distances, and free energies that gradients 
         CHECK(profile.free_energy[i] == doctest::Approx(points[i][0] * points[i][0] + points[i][1] - points[low][0] * points[low][0] -
                                                         points[low][1]).scale(1).epsilon(1e-3));
     CHECK(profile.error[low] == 0);
-    // Of n steps of h = 0.02 with weights 1, 1/2 at the ends: 0.1 · h √(n − 1/2).
+    // Of n steps of h = 0.02 with weights of 1, but for the ends: 0.1 · h √n.
     const double n = 100 - static_cast<double>(low);
-    CHECK(profile.error.back() == doctest::Approx(0.1 * 0.02 * std::sqrt(n - 0.5)));
+    CHECK(profile.error.back() == doctest::Approx(0.1 * 0.02 * std::sqrt(n)).epsilon(0.02));
+    // A half circle of few points: F = x y, whose gradient goes round.
+    StringPoints arc;
+    std::vector<CvValue> around;
+    for (int i = 0; i <= 16; ++i) {
+        const double angle = 3.14159265358979 * i / 16;
+        arc.push_back({std::cos(angle), std::sin(angle)});
+        around.push_back({std::sin(angle), std::cos(angle)});
+    }
+    const StringProfile round = integrate_along(arc, around, std::vector<CvValue>(17, CvValue{}));
+    double least = 0;
+    for (const CvValue& p : arc) least = std::min(least, p[0] * p[1]);
+    for (std::size_t i = 0; i < arc.size(); ++i) {
+        const double off = std::fabs(round.free_energy[i] - (arc[i][0] * arc[i][1] - least));
+        CHECK(off < 2e-3);
+        CHECK(off < 3 * round.error[i] + 1e-4);
+    }
+    // Points of a circle that lie unevenly stay on it.
+    StringPoints uneven;
+    for (int i = 0; i <= 12; ++i) {
+        const double angle = 3.14159265358979 * std::pow(i / 12.0, 1.2);
+        uneven.push_back({std::cos(angle), std::sin(angle)});
+    }
+    const StringPoints even = respaced(uneven, {1, 1});
+    CHECK(even.front() == uneven.front());
+    CHECK(even.back() == uneven.back());
+    for (std::size_t i = 1; i < even.size(); ++i) {
+        CHECK(std::hypot(even[i][0], even[i][1]) == doctest::Approx(1).epsilon(2e-3));
+        const double apart = std::hypot(even[i][0] - even[i - 1][0], even[i][1] - even[i - 1][1]);
+        CHECK(apart == doctest::Approx(2 * std::sin(3.14159265358979 / 24)).epsilon(5e-3));
+    }
     const StringPoints bent{{0, 0}, {1, 1}, {2, 0}};
     CHECK(smoothed(bent, 0.5)[1][1] == doctest::Approx(0.5));
 }

@@ -184,7 +184,7 @@ void StringOfSwarms::evolve() {
         for (const CvValue& point : moved)
             for (const double v : point)
                 if (!std::isfinite(v)) throw NumericError("the string is no longer finite; choose a smaller bias.lag");
-        string_ = reparametrised(smoothed(moved, config_.smooth), points(), stiffness_);
+        string_ = respaced(smoothed(moved, config_.smooth), stiffness_);
         for (const CvValue& point : string_) history_.insert(history_.end(), point.begin(), point.end());
         ++iteration_;
         hold();
