@@ -65,6 +65,7 @@ INSIDE = {
     "sampling/run/stages/close": STAGES,
     "sampling/run/stages/consistency": STAGES,
     "sampling/run/stages/molecule": STAGES,
+    "sampling/run/stages/rates": STAGES,
 }
 MOST_PAIRS = 20  # sources with their headers in a folder
 TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}

@@ -53,7 +53,23 @@ to = 1.2
 [estimate]
 )toml";
 
-bool is_of_bias(const KeySpec& spec) { return spec.section() == "bias" || spec.section() == "output"; }
+const char* const kRates = R"toml(seed = 1
+[system]
+name = "muller_brown"
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-4
+[rates]
+from = -0.5
+to = 0.6
+)toml";
+
+// The base that has the tables of a key.
+const char* base_of(const KeySpec& spec) {
+    if (spec.section() == "bias" || spec.section() == "output") return kShared;
+    return spec.section() == "rates" ? kRates : kBase;
+}
 
 const char* const kFormula = R"toml([system]
 variables = ["x", "y"]
@@ -180,8 +196,7 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
         : spec.path == "umbrella.store" && value == "\"histogram\""
             ? replaced(kBase, "[estimate]\n[generator]\n[coupling]\n[closure]\n",
                        "[estimate]\nmethod = \"wham\"\n")
-        : is_of_bias(spec) ? kShared
-                           : kBase;
+        : base_of(spec);
     ConfigValue root = parse_toml(base, "run.toml");
     std::string path = spec.path;
     if (path.back() == '*') {
@@ -241,6 +256,7 @@ Schema schema_with_system() {
 TEST_CASE("config: the base files of these tests are good") {
     CHECK(refusal(kBase) == "");
     CHECK(refusal(kFormula) == "");
+    CHECK(refusal(kRates) == "");
 }
 
 TEST_CASE("config: every key refuses every wrong type and names itself") {
@@ -336,7 +352,7 @@ TEST_CASE("config: required keys that are missing are named") {
             continue;
         }
         const std::string line = spec.name() + " = ";
-        std::string text = is_of_bias(spec) ? kShared : kBase;
+        std::string text = base_of(spec);
         const std::size_t at = text.find("\n" + line) + 1;
         REQUIRE(at > 0);
         text.erase(at, text.find('\n', at) + 1 - at);
@@ -839,6 +855,9 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
         {"lifting.candidates", {"generator.kind=flow"}},
         {"learn.points <", {"learn.landmarks=64"}},
         {"umbrella.exchange", {"umbrella.steps=1000000000000000", "umbrella.stride=500000000000000"}},
+        {"rates.replicas >", {"rates.repeats=4"}},
+        {"rates.equilibrate >", {"rates.longest=1000000000000000"}},
+        {"rates.longest <", {"rates.equilibrate=0"}},
         {"bias.equilibrate <", {"bias.sigma=0.1"}},
         {"bias.steps <", {"bias.stride=1", "bias.pace=1"}},
         {"bias.steps >", {"bias.stride=500000000000000"}},
@@ -867,7 +886,7 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
                         break;
                     }
                 }
-                CHECK(check_refusal(is_of_bias(spec) ? kShared : kBase, set) == "");
+                CHECK(check_refusal(base_of(spec), set) == "");
                 ++bounds;
             }
             if (spec.section() != "generator") continue;
