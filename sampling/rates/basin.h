@@ -34,7 +34,7 @@ private:
     index n_, loops_, left_;
     Ladder ladder_;
     Buffer<float> entrance_, start_;
-    Buffer<int32> phase_, ways_;
+    Buffer<int32> phase_, ways_, action_;
     Buffer<double> since_, out_;
     Buffer<uint64> both_;  // trajectories that were in both states
 };

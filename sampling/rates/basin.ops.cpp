@@ -10,62 +10,84 @@
 
 namespace microlift {
 
-struct BasinBody {
+struct BasinView {
     // To `from` for the first time; inside, on the way to the first level; outside.
     enum Phase : int { before = 0, inside = 1, outside = 2 };
-    static constexpr int kEntered = 4;  // added to the phase: the state at the entrance is this way's
+    static constexpr int32 kEntered = 4;  // added to the phase: the state at the entrance is this way's
+    // What becomes of the state: it is a way's end, it is replaced by that at the entrance, or kept there.
+    enum Action : int { way = 1, anew = 2, enter = 4 };
     RateLook look;
     index row;
     float level;
     double settled;  // looks before ways count
     int32 loops;
     float *entrance, *start;
-    int32 *phase, *ways;
+    int32 *phase, *ways, *action;  // actions by lane, all else by number
     double *since, *out;
     uint64* both;
+};
 
+struct BasinBody {
+    BasinView b;
     LANE_FN void operator()(index i) const {
-        if (!(look.alive[i] > 0.0f)) return;
-        const index r = look.number[i];
-        const int32 now = phase[r] & 3;
-        bool entered = (phase[r] & kEntered) != 0;
-        int32 next = now;
-        if (look.to_from(i) <= 0.0f && look.to_to(i) <= 0.0f) atomic_add(both, 1);
-        if (now == before && look.to_from(i) <= 0.0f) {
-            next = inside;
-            since[r] = look.now();
-        } else if (now == inside && look.progress(i) >= level) {
-            next = outside;
-            if (since[r] >= settled) {
-                out[r] += look.now() - since[r];
-                look.store(i, start, row * loops, r * loops + ways[r]);
-                if (++ways[r] >= loops) look.alive[i] = 0.0f;
-            }
+        if (!(b.look.alive[i] > 0.0f)) return;
+        const index r = b.look.number[i];
+        const int32 now = b.phase[r] & 3;
+        const bool here = b.look.to_from(i) <= 0.0f;
+        bool entered = (b.phase[r] & BasinView::kEntered) != 0;
+        int32 next = now, action = 0;
+        if (here && b.look.to_to(i) <= 0.0f) atomic_add(b.both, 1);
+        if (now == BasinView::before && here) {
+            next = BasinView::inside;
+            b.since[r] = b.look.now();
+        } else if (now == BasinView::inside && b.look.progress(i) >= b.level) {
+            next = BasinView::outside;
             entered = false;
-        } else if (now == outside) {
-            const Passage passage = look.passage(i, true, true);
-            if (passage.set >= 0) {
-                next = inside;
-                since[r] = look.now(passage.moment);
+            if (b.since[r] >= b.settled) {
+                b.out[r] += b.look.now() - b.since[r];
+                action |= BasinView::way;
             }
-            if (passage.set == 1) {  // it begins anew where it entered
-                look.load(i, entrance, row, r);
-                look.remember(i);
-                entered = true;
+        } else if (now == BasinView::outside) {
+            const Passage passage = b.look.passage(i, true, true);
+            if (passage.set >= 0) {
+                next = BasinView::inside;
+                b.since[r] = b.look.now(passage.moment);
+                entered = passage.set == 1;  // it begins anew where it entered
+                if (entered) action |= BasinView::anew;
             }
         }
-        if (next == inside && !entered && look.to_from(i) <= 0.0f) {
-            look.store(i, entrance, row, r);
+        if (next == BasinView::inside && !entered && here) {
+            action |= BasinView::enter;
             entered = true;
         }
-        look.remember(i);
-        phase[r] = next + (entered ? kEntered : 0);
+        b.look.remember(i);
+        b.phase[r] = next + (entered ? BasinView::kEntered : 0);
+        b.action[i] = action;
+    }
+};
+
+// Apart from what decides: both together would need more registers than there are.
+struct BasinStateBody {
+    BasinView b;
+    LANE_FN void operator()(index i) const {
+        if (!(b.look.alive[i] > 0.0f)) return;
+        const index r = b.look.number[i];
+        const int32 action = b.action[i];
+        if (action & BasinView::way) {
+            b.look.store(i, b.start, b.row * b.loops, r * b.loops + b.ways[r]);
+            if (++b.ways[r] >= b.loops) b.look.alive[i] = 0.0f;
+        }
+        if (action & BasinView::anew) b.look.load(i, b.entrance, b.row, r);
+        if (action & BasinView::enter) b.look.store(i, b.entrance, b.row, r);
     }
 };
 
 HOST_PASS_BEGIN
 
-void look_at_basin(Stream& stream, const BasinBody& body) { for_each_index(stream, body.look.columns, body); }
+void look_at_basin(Stream& stream, const BasinView& view) {
+    for_each_index(stream, view.look.columns, BasinBody{view});
+    for_each_index(stream, view.look.columns, BasinStateBody{view});
+}
 
 HOST_PASS_END
 
@@ -78,6 +100,7 @@ Basin::Basin(Stream& stream, const RateSetup& setup, RateLanes& lanes, index n, 
     start_ = Buffer<float>(device, lanes.numbers() * n * loops);
     phase_ = Buffer<int32>(device, n);
     ways_ = Buffer<int32>(device, n);
+    action_ = Buffer<int32>(device, n);
     since_ = Buffer<double>(device, n);
     out_ = Buffer<double>(device, n);
     both_ = Buffer<uint64>(device, 1);
@@ -111,7 +134,7 @@ bool Basin::advance() {
     const double settled = static_cast<double>(setup_.rates.equilibrate / setup_.rates.stride);
     lanes_.advance();
     look_at_basin(stream_, {lanes_.view(), n_, static_cast<float>(ladder_.levels[at(ladder_.first)]), settled,
-                            static_cast<int32>(loops_), entrance_.data(), start_.data(), phase_.data(), ways_.data(),
+                            static_cast<int32>(loops_), entrance_.data(), start_.data(), phase_.data(), ways_.data(), action_.data(),
                             since_.data(), out_.data(), both_.data()});
     if (!lanes_.piece_ends()) return true;
     left_ = lanes_.keep();

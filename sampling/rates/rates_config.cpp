@@ -120,14 +120,14 @@ void check_levels(const Rates& r) {
 }
 
 void check_numbers(const Rates& r) {
+    if (r.method == "splitting" && replicas_of(r) < 8)
+        throw KeyError("rates.replicas", "key 'rates.replicas' is " + std::to_string(replicas_of(r)) +
+                                             ", too few to split", "give 100 or more");
     if (r.method == "splitting" && r.discard * static_cast<double>(replicas_of(r)) < 1)
         throw KeyError("rates.discard",
                        "key 'rates.discard' is " + toml_number(r.discard) + " of " + std::to_string(replicas_of(r)) +
                            " replicas, less than one of them",
                        "give a larger share, or more replicas");
-    if (r.method == "splitting" && replicas_of(r) < 8)
-        throw KeyError("rates.replicas", "key 'rates.replicas' is " + std::to_string(replicas_of(r)) +
-                                             ", too few to split", "give 100 or more");
     if (r.method == "weighted_ensemble" && (r.interval % r.stride != 0 || r.steps < 10 * r.interval))
         throw KeyError("rates.interval", "key 'rates.interval' is " + std::to_string(r.interval) +
                                              ", not a multiple of 'stride' = " + std::to_string(r.stride) +

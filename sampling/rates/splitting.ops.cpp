@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <span>
 
 #include "engine/at.h"
 #include "engine/launch/gather.h"
@@ -122,21 +123,6 @@ struct ListBody {
     }
 };
 
-// What a repeat's level was: (score, replicas that end, the highest score).
-struct LevelBody {
-    ReplicaView replicas;
-    const float* sorted;
-    const double* end_rank;
-    index discard;
-    double* found;
-    LANE_FN void operator()(index g) const {
-        const index first = g * replicas.each, last = first + replicas.each - 1;
-        found[3 * g] = static_cast<double>(sorted[first + discard - 1]);
-        found[3 * g + 1] = end_rank[last] - (g > 0 ? end_rank[first - 1] : 0.0);
-        found[3 * g + 2] = static_cast<double>(sorted[last]);
-    }
-};
-
 // Trajectory i is the replica that ended as the i-th; it becomes a copy of one that stayed, from where that came
 // beyond the level. Those that stay are taken at even distances from a random place on, as many times each as may be.
 struct SplitBody {
@@ -193,7 +179,6 @@ void look_at_replicas(Stream& stream, const SplittingLookBody& body) { for_each_
 void score_replicas(Stream& stream, const ScoreBody& body) { for_each_index(stream, body.replicas.n, body); }
 void mark_replicas(Stream& stream, const MarkBody& body) { for_each_index(stream, body.replicas.n, body); }
 void list_replicas(Stream& stream, index n, const ListBody& body) { for_each_index(stream, n, body); }
-void find_levels(Stream& stream, index repeats, const LevelBody& body) { for_each_index(stream, repeats, body); }
 void split_replicas(Stream& stream, const SplitBody& body) { for_each_index(stream, body.look.columns, body); }
 
 HOST_PASS_END
@@ -229,15 +214,15 @@ private:
     void first_ways();
     bool split();
     void count_ancestors();
-    std::vector<double> probabilities();
-    void add_profile(RateResult& result, const std::vector<double>& p);
+    index take_level(index repeat, std::span<const float> sorted);
+    void add_profile(RateResult& result);
     void add_paths(RateResult& result, const std::vector<int32>& over);
 
     index each_, walkers_, repeats_, n_, discard_;  // walkers that leave `from`, of a repeat
     long long phase_ = leaving, round_ = 0;
     Buffer<float> level_, kept_, kept_time_, score_, ends_, stays_;
     Buffer<int32> reached_, over_, ancestor_;
-    Buffer<double> began_, ended_, end_rank_, stay_rank_, scratch_, found_;
+    Buffer<double> began_, ended_, end_rank_, stay_rank_, scratch_;
     Buffer<uint32> ended_list_, stayed_list_;
     Buffer<unsigned char> sort_scratch_;
     // Of each repeat: looks of a first way from the first level to either state; the share that came to each level.
@@ -260,11 +245,9 @@ Splitting::Splitting(Stream& stream, const RateSetup& setup, index each, index r
     for (Buffer<double>* buffer : {&began_, &ended_, &end_rank_, &stay_rank_}) *buffer = Buffer<double>(device, n_);
     for (Buffer<uint32>* buffer : {&ended_list_, &stayed_list_}) *buffer = Buffer<uint32>(device, n_);
     scratch_ = Buffer<double>(device, reduce_scratch(1, n_));
-    found_ = Buffer<double>(device, 3 * repeats);
     sort_scratch_ = Buffer<unsigned char>(device, sort_scratch_rows(device, repeats, each, each));
     weight_.assign(at(repeats), 1.0);
     reached_share_.assign(at(repeats * (G + 1)), kNaN);
-    for (index g = 0; g < repeats; ++g) reached_share_[at(g * (G + 1))] = 1;
     basin_.begin();
 }
 
@@ -317,6 +300,23 @@ void Splitting::count_ancestors() {
     ancestors_.push_back(static_cast<double>(std::set<int32>(own.begin(), own.end()).size()));
 }
 
+// Of the sorted scores of a repeat: which share came to each level, as far as it is known. How many end.
+index Splitting::take_level(index repeat, std::span<const float> sorted) {
+    const auto G = static_cast<float>(levels());
+    const float least = sorted[at(discard_ - 1)];
+    const bool splits = least < G && sorted.back() > least;
+    const auto from = [&](float score) {  // this score on
+        return static_cast<double>(sorted.end() - std::ranges::lower_bound(sorted, score)) / static_cast<double>(each_);
+    };
+    for (index l = 0; l <= (splits ? static_cast<index>(least) + 1 : levels()); ++l) {
+        double& share = reached_share_[at(repeat * (levels() + 1) + l)];
+        if (std::isnan(share)) share = weight_[at(repeat)] * from(static_cast<float>(l));
+    }
+    if (!splits) return 0;
+    weight_[at(repeat)] *= from(least + 1);
+    return static_cast<index>(std::ranges::upper_bound(sorted, least) - sorted.begin());
+}
+
 // False where no repeat has anything to split.
 bool Splitting::split() {
     count_ancestors();
@@ -327,20 +327,11 @@ bool Splitting::split() {
     prefix_sum(stream_, Span<const float>(stays_.span()), stay_rank_.span(), scratch_.span());
     list_replicas(stream_, n_, {ends_.data(), stays_.data(), end_rank_.data(), stay_rank_.data(), ended_list_.data(),
                                 stayed_list_.data()});
-    find_levels(stream_, repeats_, {view(), score_.data(), end_rank_.data(), discard_, found_.data()});
-    const std::vector<double> found = to_host(stream_, Span<const double>(found_.span()));
-    const auto G = static_cast<double>(levels());
-    double all = 0;
-    for (index g = 0; g < repeats_; ++g) {
-        const double level = found[at(3 * g)], ends = found[at(3 * g + 1)], highest = found[at(3 * g + 2)];
-        all += ends;
-        if (ends == 0 && level < G && highest <= level) weight_[at(g)] = 0;  // none came further
-        if (ends == 0) continue;
-        weight_[at(g)] *= 1 - ends / static_cast<double>(each_);
-        reached_share_[at(g * (levels() + 1) + static_cast<index>(level) + 1)] = weight_[at(g)];
-    }
+    const std::vector<float> sorted = to_host(stream_, Span<const float>(score_.span()));
+    index all = 0;
+    for (index g = 0; g < repeats_; ++g) all += take_level(g, std::span(sorted).subspan(at(g * each_), at(each_)));
     if (all == 0) return false;
-    lanes_.begin(static_cast<index>(all), ended_list_.span());
+    lanes_.begin(all, ended_list_.span());
     split_replicas(stream_, {view(), lanes_.view(), score_.data(), discard_, end_rank_.data(), stay_rank_.data(),
                              stayed_list_.data(), setup_.seed, static_cast<uint64>(round_)});
     lanes_.look_at_start();
@@ -356,19 +347,10 @@ double Splitting::share() const {
     return 0.2 + 0.8 * mean / (mean + 3);
 }
 
-std::vector<double> Splitting::probabilities() {
-    const std::vector<int32> over = to_host(stream_, Span<const int32>(over_.span()));
-    std::vector<double> p;
-    for (index g = 0; g < repeats_; ++g) {
-        const auto first = over.begin() + g * each_;
-        p.push_back(weight_[at(g)] * static_cast<double>(std::count(first, first + each_, 2)) / static_cast<double>(each_));
-    }
-    return p;
-}
-
 RateResult Splitting::result() {
     RateResult result;
-    const std::vector<double> p = probabilities();
+    std::vector<double> p;
+    for (index g = 0; g < repeats_; ++g) p.push_back(reached_share_[at((g + 1) * (levels() + 1) - 1)]);
     const std::vector<double> way_out = basin_.way_out();
     std::vector<double> time;
     for (index g = 0; g < repeats_; ++g) {
@@ -395,26 +377,14 @@ RateResult Splitting::result() {
     result.metrics["rounds"] = round_;
     result.metrics["replicas"] = each_;
     result.metrics["loop_time"] = mean_without(time, -1) * lanes_.dt();
-    add_profile(result, p);
+    add_profile(result);
     add_paths(result, over);
     return result;
 }
 
 // Share of the replicas that came to each level, and the share of those that went on to `to`.
-void Splitting::add_profile(RateResult& result, const std::vector<double>& p) {
+void Splitting::add_profile(RateResult& result) {
     const index G = levels();
-    for (index g = 0; g < repeats_; ++g) {
-        double* own = reached_share_.data() + g * (G + 1);
-        own[G] = p[at(g)];
-        for (index l = 1, last = 0; l <= G; ++l) {
-            if (!std::isfinite(own[l])) continue;
-            for (index k = last + 1; k < l; ++k) {  // between two that are known: as powers
-                const double f = static_cast<double>(k - last) / static_cast<double>(l - last);
-                own[k] = own[l] > 0 ? own[last] * std::pow(own[l] / own[last], f) : own[last] * (1 - f);
-            }
-            last = l;
-        }
-    }
     Json& list = result.metrics["levels"] = Json::array();
     for (index l = 0; l < G; ++l) {
         const auto of = [&](index level, index without) {

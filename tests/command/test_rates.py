@@ -27,12 +27,13 @@ method = "splitting"
 from = -1.0
 to = 1.0
 """
-# Of one run, and its share of the force evaluations of direct simulation with the same standard error.
+# Of one run, and its share of the force evaluations of direct simulation with the same standard error: on the average
+# 0.13, 0.10 and 0.08 (tools/docs/rates.md). An error from 32 repeats spreads by 13 %, its square by 26 %.
 METHODS = {"splitting": (["rates.replicas=512", "rates.equilibrate=300"], 0.2),
-           "weighted_ensemble": (["rates.levels=[-0.95, -0.9, -0.85, -0.8, -0.75, -0.7, -0.65, -0.6, -0.55, -0.5, -0.45, "
-                                  "-0.4, -0.35, -0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3, "
-                                  "0.5]", "rates.replicas=16"], 0.1),
-           "milestoning": (["rates.bins=40", "rates.replicas=128"], 0.1)}
+           "weighted_ensemble": (["rates.levels=[-1.3, -1.2, -1.1, -1.0, -0.9, -0.8, -0.7, -0.6, -0.5, -0.4, -0.3, -0.2, "
+                                  "-0.1, 0.0, 0.1, 0.2, 0.35, 0.6]", "rates.replicas=8", "rates.steps=20000",
+                                  "rates.relax=0.1"], 0.13),
+           "milestoning": (["rates.bins=20", "rates.replicas=64", "rates.relax=0.1", "rates.equilibrate=300"], 0.1)}
 MFPT = 182.418
 BUTANE_RATES = """seed = 2
 [system]
@@ -121,7 +122,7 @@ class Well(Case):
         alone = self.go(WELL, "rates.replicas=64", name="alone")
         both = self.go(text, "rates.replicas=64", name="both")
         self.assertEqual((alone / "rates.csv").read_bytes(), (both / "rates.csv").read_bytes())
-        self.assertTrue((both / "free_energy.csv").exists())
+        self.assertTrue((both / "samples.h5").exists())
 
     def test_check_and_report(self):
         (self.dir / "well.toml").write_text(WELL)

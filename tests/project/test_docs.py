@@ -40,7 +40,7 @@ LARGEST = {
     "coupling.rounds": 1, "coupling.equilibrate": 1000, "coupling.steps": 2000, "coupling.iterations": 100,
     "coupling.windows": 4, "closure.values": 12, "closure.replicas": 64, "closure.passages": 64,
     "closure.passage_steps": 20000, "closure.relaxation": 1e6, "closure.committor_runs": 64,
-    "learn.points": 1000,
+    "learn.points": 1000, "rates.replicas": 32, "rates.steps": 1000,
 }
 
 

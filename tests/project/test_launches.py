@@ -107,7 +107,7 @@ WIDE = {
         LiftedProposalBody LiftedWeightBody LogWeightBody MoleculePathBody NearWindowsBody PathBody ParentBody PullBody RestoreBondsBody StillBody SwarmOffsetBody
         SumOverWalkersBody SumSpringsBody SumTermsBody TakeDrawnBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
     # Of rare events: a replica, walker or trajectory each.
-    **{name: TRAJECTORIES for name in """BasinBody BeginLanesBody BinKeyBody ClimbBody EnsembleLookBody FirstReplicasBody
+    **{name: TRAJECTORIES for name in """BasinBody BasinStateBody BeginLanesBody BinKeyBody ClimbBody EnsembleLookBody FirstReplicasBody
         FirstWalkersBody KeepLanesBody ListBody MarkBody MilestoneLookBody NoiseAlongBody PlaceKeyBody RememberBody
         ScoreBody SplitBody SplittingLookBody""".split()},
     **{name: SAMPLES for name in """AddScaledBody BlockHistogramBody CellHistogramBody ColumnProgramBody EmbedBody FirstBadBody
@@ -148,7 +148,6 @@ NARROW = {
     "PortableGradientBody": "the portable mathematics, for comparisons: 16 sums a weight, as on the CPU",
     "JudgeBody": "some hundred numbers",
     "KeepBestBody": "a parameter each",
-    "LevelBody": "three numbers of a repeat each",
     "MetropolisChainBody": "a chain each, whose steps depend on one another",
     "RecordKernel": "one block: 128 numbers a thread",
     "ResampleBody": "a bin of a repeat each: the weights of its walkers, added in their order",

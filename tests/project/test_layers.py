@@ -71,6 +71,7 @@ INSIDE = {
     "sampling/run/stages/molecule": STAGES,
     "sampling/run/stages/taken": STAGES,
     "sampling/run/stages/work": STAGES,
+    "sampling/run/stages/rates": STAGES,
 }
 MOST_PAIRS = 20  # sources with their headers in a folder
 TOP_LEVEL = set(BELOW) | {"CMakeLists.txt", "README.md", "LICENSE"}

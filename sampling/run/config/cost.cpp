@@ -17,6 +17,12 @@ std::string gigabytes(double bytes) {
     return text;
 }
 
+RatesCost cost_of_rates(const RunConfig& run) {
+    if (!run.rates.enabled) return {};
+    return rates_cost(run.rates, variable_count(run.system),
+                      run.system.is_molecule() || run.integrator.scheme == "baoab");
+}
+
 }  // namespace
 
 RunCost run_cost(const RunConfig& run) {
@@ -62,13 +68,10 @@ RunCost run_cost(const RunConfig& run) {
     cost.memory_bytes += rungs * cost.trajectories * 8.0 * static_cast<double>(variables);
     cost.disk_bytes = 2.0 * stored * (4.0 * values + 12.0);
     cost.memory_bytes += steered_bytes(run.bias, umbrella);
-    if (run.rates.enabled) {
-        const bool velocities = run.system.is_molecule() || run.integrator.scheme == "baoab";
-        const RatesCost rates = rates_cost(run.rates, variables, velocities);
-        cost.trajectories += trajectories_of(run.rates);
-        cost.force_evaluations += rates.force_evaluations;
-        cost.memory_bytes += rates.memory_bytes;
-    }
+    const RatesCost rates = cost_of_rates(run);
+    if (run.rates.enabled) cost.trajectories += trajectories_of(run.rates);
+    cost.force_evaluations += rates.force_evaluations;
+    cost.memory_bytes += rates.memory_bytes;
     if (umbrella.histogram)  // sums of a trajectory, and samples of 16 segments on their way
         cost.memory_bytes += cost.trajectories * (16.0 + 64.0) * values;
     return cost;
@@ -84,13 +87,11 @@ void check_memory(Checks& checks, const RunConfig& run, double available_bytes) 
         }
     };
     checks.with({"system.name", "system.variables", "cv.variables", "rates"}, [&] {
-        if (run.rates.enabled)
-            check("rates.replicas", "the trajectories of [rates] take",
-                  rates_cost(run.rates, variable_count(run.system), true).memory_bytes,
-                  "give fewer replicas, repeats or levels");
+        check("rates.replicas", "the trajectories of [rates] take", cost_of_rates(run).memory_bytes,
+              "give fewer replicas, repeats or levels");
     });
     checks.with({"system.name", "system.variables", "cv.variables", "umbrella", "coupling"}, [&] {
-        check("umbrella.stride", "the samples take", run_cost(run).memory_bytes,
+        check("umbrella.stride", "the samples take", run_cost(run).memory_bytes - cost_of_rates(run).memory_bytes,
               "give a larger 'umbrella.stride', or fewer windows, replicas or steps");
     });
     // Of later stages, the arrays of states that they hold for certain.

@@ -68,9 +68,24 @@ const std::string& given_text() {
     }();
     return text;
 }
-bool is_of_samples(const KeySpec& spec) { return spec.section() == "samples"; }
+const char* const kRates = R"toml(seed = 1
+[system]
+name = "muller_brown"
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-4
+[rates]
+from = -0.5
+to = 0.6
+)toml";
 
-bool is_of_bias(const KeySpec& spec) { return spec.section() == "bias" || spec.section() == "output"; }
+// The base that has the tables of a key.
+std::string base_of(const KeySpec& spec) {
+    if (spec.section() == "samples") return given_text();
+    if (spec.section() == "bias" || spec.section() == "output") return kShared;
+    return spec.section() == "rates" ? kRates : kBase;
+}
 
 const char* const kFormula = R"toml([system]
 variables = ["x", "y"]
@@ -197,11 +212,9 @@ std::string with_key(const KeySpec& spec, const std::string& value) {
         : spec.path == "umbrella.store" && value == "\"histogram\""
             ? replaced(kBase, "[estimate]\n[generator]\n[coupling]\n[closure]\n",
                        "[estimate]\nmethod = \"wham\"\n")
-        : is_of_samples(spec) ? given_text()
         : spec.path == "bias.method" && (value == "\"steered\"" || value == "\"string\"")
             ? replaced(kShared, "from = -1.5\nto = 1.2", "path = [-1.5, 1.2]\nstiffness = 100.0")
-        : is_of_bias(spec) ? kShared
-                           : kBase;
+            : base_of(spec);
     ConfigValue root = parse_toml(base, "run.toml");
     std::string path = spec.path;
     if (path.back() == '*') {
@@ -261,6 +274,7 @@ Schema schema_with_system() {
 TEST_CASE("config: the base files of these tests are good") {
     CHECK(refusal(kBase) == "");
     CHECK(refusal(kFormula) == "");
+    CHECK(refusal(kRates) == "");
 }
 
 TEST_CASE("config: every key refuses every wrong type and names itself") {
@@ -365,7 +379,7 @@ TEST_CASE("config: required keys that are missing are named") {
             continue;
         }
         const std::string line = spec.name() + " = ";
-        std::string text = is_of_bias(spec) ? kShared : kBase;
+        std::string text = base_of(spec);
         const std::size_t at = text.find("\n" + line) + 1;
         REQUIRE(at > 0);
         text.erase(at, text.find('\n', at) + 1 - at);
@@ -868,6 +882,9 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
         {"lifting.candidates", {"generator.kind=flow"}},
         {"learn.points <", {"learn.landmarks=64"}},
         {"umbrella.exchange", {"umbrella.steps=1000000000000000", "umbrella.stride=500000000000000"}},
+        {"rates.replicas >", {"rates.repeats=4"}},
+        {"rates.equilibrate >", {"rates.longest=1000000000000000"}},
+        {"rates.longest <", {"rates.equilibrate=0"}},
         {"bias.equilibrate <", {"bias.sigma=0.1"}},
         {"bias.steps <", {"bias.stride=1", "bias.pace=1"}},
         {"bias.steps >", {"bias.stride=500000000000000"}},
@@ -896,7 +913,7 @@ TEST_CASE("config: every bound is what the whole check takes, and what the train
                         break;
                     }
                 }
-                CHECK(check_refusal(is_of_samples(spec) ? given_text() : is_of_bias(spec) ? kShared : kBase, set) == "");
+                CHECK(check_refusal(base_of(spec), set) == "");
                 ++bounds;
             }
             if (spec.section() != "generator") continue;
