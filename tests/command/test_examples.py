@@ -109,6 +109,19 @@ class Examples(Scratch):
         self.assertLess(metrics["energies"]["healed"]["histogram"], metrics["energies"]["generator"]["histogram"])
         self.assertLessEqual({"burst", "free_energy"}, set(self.sources(metrics)))
 
+    def test_alanine_dipeptide_openmm(self):
+        """F of OpenMM's windows within errors of a longer run of OpenMM's own."""
+        _, tables = self.run_example("alanine_dipeptide_openmm", "generator.iterations=50", "generator.validate_every=50",
+                                     "lifting.values=4", "lifting.states=100", "lifting.heal_steps=20",
+                                     "lifting.proposals=16")
+        long = np.loadtxt(EXAMPLES.parents[1] / "bench" / "results" / "alanine_dipeptide_openmm.csv", delimiter=",",
+                          skiprows=1)
+
+        def exact(row):
+            return np.interp(float(row["cv_1"]), long[:, 0], long[:, 1], period=2 * math.pi)
+        se = self.free_energy(tables["free_energy"], exact, below=40, bins=50)
+        self.assertLess(np.median(se), 4)
+
     def test_chignolin(self):
         """Of 128 attempts or more to swap temperatures a quarter is accepted, with an error of 0.04; energies have
         Boltzmann's ratio, and 16 ps unfold nothing at 300 K."""

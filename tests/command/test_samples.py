@@ -443,6 +443,27 @@ reference_steps = 256
         np.testing.assert_allclose(phi["dcd"], phi["npy"], atol=1e-5)
         np.testing.assert_allclose(phi["pdb"], phi["npy"], atol=2e-3)
 
+    def test_units(self):
+        """Coordinates of an array in angstrom, several trajectories in one array, a table of windows without names."""
+        folder = SOURCE / "bench" / "data" / "ala2_openmm"
+        np.save(self.dir / "states.npy", 10 * np.load(folder / "positions.npy"))
+        text = OPENMM.replace('["*.dcd"]', '["states.npy"]').replace("colvar_stride = 20", 'colvar_stride = 20\nlength_unit = "angstrom"') \
+            .replace('"windows.csv"', f'"{folder / "windows.csv"}"')
+        a, b = self.go(text, name="a"), self.go(OPENMM, name="b")
+        np.testing.assert_allclose(table(a / "free_energy.csv"), table(b / "free_energy.csv"), atol=0.02, rtol=1e-3)
+        self.assertRegex(self.refused(text.replace("[4, 6, 8, 14]", "[6, 8, 14, 16]")), r"00_0.colvar:6, .*states.npy, state 0")
+        # In nm an angle is the same: a distance is not.
+        distance = text.replace('kind = "dihedral", atoms = [4, 6, 8, 14]', 'kind = "distance", atoms = [4, 14]') \
+            .replace("colvar_stride", "from = 0.2\nto = 0.6\ncolvar_stride")
+        x = np.load(folder / "positions.npy")
+        for i, frames in enumerate(x):
+            r = np.linalg.norm(frames[:, 4] - frames[:, 14], axis=1)
+            write_colvar(self.dir / f"{i // 4:02d}_{i % 4}.colvar", {"time": np.arange(25), "phi": r})
+        distance = distance.replace("colvar_stride = 20", "colvar_stride = 1").replace(
+            f'windows = "{folder / "windows.csv"}"', "")
+        self.go(distance, name="c")
+        self.assertRegex(self.refused(distance.replace('length_unit = "angstrom"', "")), r"'phi' is 0\.\d+ in the COLVAR and \d\.")
+
     def test_what_does_not_belong_together(self):
         wrong = OPENMM.replace("[4, 6, 8, 14]", "[6, 8, 14, 16]")
         self.assertRegex(self.refused(wrong), r"00_0\.colvar:6, .*00_0\.dcd, state 0 \(counted from 0\): 'phi' is")

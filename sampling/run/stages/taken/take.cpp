@@ -35,6 +35,21 @@ void copy_states(Run& run, const GivenSamples& given, const std::vector<index>& 
     samples.n = std::ssize(row);
 }
 
+// How much samples that weigh differently at the same value tell, of as many that weigh alike.
+void note_weights(Run& run) {
+    if (run.samples.weight.size() == 0) return;
+    double sum = 0;
+    for (const float w : to_host(run.stream, Span<const float>(run.samples.weight.span()))) sum += static_cast<double>(w);
+    const double share = sum / static_cast<double>(run.samples.n);
+    run.record["given"]["alike_within_bins"] = share;
+    constexpr double kAlike = 0.9;
+    const Checking check(run, "starts");
+    if (run.config.closure.enabled && share < kAlike)
+        run.warn("samples at one value of the collective variables have different weights (they tell as much as " +
+                 number(100 * share) + " % of as many alike), and bursts and passages of the closure begin at them as they "
+                 "lie: closures by averages count the weights, those by bursts do not");
+}
+
 }  // namespace
 
 void take(Run& run) {
@@ -65,6 +80,7 @@ void take(Run& run) {
     record["windows"] = std::ssize(given.center);
     const bool held = std::ranges::any_of(given.stiffness, [](const auto& s) { return s[0] > 0 || s[1] > 0; });
     record["bias"] = given.weighted() ? "weights" : held ? "windows" : "none";
+    note_weights(run);
     run.progress.end();
 }
 
