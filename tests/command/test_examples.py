@@ -109,6 +109,13 @@ class Examples(Scratch):
         self.assertLess(metrics["energies"]["healed"]["histogram"], metrics["energies"]["generator"]["histogram"])
         self.assertLessEqual({"burst", "free_energy"}, set(self.sources(metrics)))
 
+    def test_rates(self):
+        """The time by quadrature, at a quarter of the replicas."""
+        metrics, tables = self.run_example("rates", "rates.replicas=128")
+        time = next(row for row in tables["rates"] if row["quantity"] == "mfpt")
+        self.near({"value": float(time["value"]), "error": float(time["std_error"])}, 182.418, 0.08 * 182.418)
+        self.assertEqual(metrics["rates"]["method"], "splitting")
+
     def test_chignolin(self):
         """Of 128 attempts or more to swap temperatures a quarter is accepted, with an error of 0.04; energies have
         Boltzmann's ratio, and 16 ps unfold nothing at 300 K."""
