@@ -122,6 +122,13 @@ class Examples(Scratch):
         se = self.free_energy(tables["free_energy"], exact, below=40, bins=50)
         self.assertLess(np.median(se), 4)
 
+    def test_rates(self):
+        """The time by quadrature, at a quarter of the replicas."""
+        metrics, tables = self.run_example("rates", "rates.replicas=128")
+        time = next(row for row in tables["rates"] if row["quantity"] == "mfpt")
+        self.near({"value": float(time["value"]), "error": float(time["std_error"])}, 182.418, 0.08 * 182.418)
+        self.assertEqual(metrics["rates"]["method"], "splitting")
+
     def test_chignolin(self):
         """Of 128 attempts or more to swap temperatures a quarter is accepted, with an error of 0.04; energies have
         Boltzmann's ratio, and 16 ps unfold nothing at 300 K."""
