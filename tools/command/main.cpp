@@ -85,8 +85,9 @@ struct CommandLine {
     std::string bench_device = "auto";
     int bench_threads = 0;
     std::string bench_math;
+    bool plumed = false;
     bool markdown = false;
-    bool keys = false, plumed = false;
+    bool keys = false;
 };
 
 constexpr int kMaxThreads = 4096;
@@ -232,8 +233,8 @@ void describe(CLI::App& app, CommandLine& line) {
         "check", "Checks a configuration and runs nothing. Prints it with all defaults filled in,\n"
                  "the memory, and the force evaluations that its biased runs will take.");
     check->add_option("CONFIG", line.config_file, "configuration file (TOML)");
-    check->add_flag("--keys", line.keys, "lists every key with its values, default and meaning");
     check->add_flag("--plumed", line.plumed, "lists every action and key of PLUMED inputs, and what becomes of it");
+    check->add_flag("--keys", line.keys, "lists every key with its values, default and meaning");
     add_set_options(*check, line);
 
     CLI::App* systems = app.add_subcommand(
