@@ -85,8 +85,9 @@ struct CommandLine {
     std::string bench_device = "auto";
     int bench_threads = 0;
     std::string bench_math;
+    bool plumed = false;
     bool markdown = false;
-    bool keys = false, advise = false, plumed = false;
+    bool keys = false, advise = false;
 };
 
 constexpr int kMaxThreads = 4096;
