@@ -311,6 +311,29 @@ places = 12
         self.assertIn("samples.h5: its line of names is not that of the system's variables", self.refused(
             taken.replace('["x", "y"]', '["x", "z"]').replace("y-x", "z-x")))
 
+    def test_one_bias_of_its_own(self):
+        """The COLVAR of a run with [bias], all walkers in one file, and its samples.h5 give what the run itself found."""
+        bias = WINDOWS.replace("[umbrella]", "[bias]").replace("windows = 12\nstiffness = 20.0\nreplicas = 16\n", "walkers = 64\n") \
+            .replace("steps = 10000", "steps = 20000\nheight = 1.0\nsigma = 0.1")
+        first = self.go(WELL + bias + "[output]\nplumed = true\n", name="first")
+        a = table(first / "free_energy.csv")
+        use = np.isfinite(a[:, 2]) & (a[:, 1] < 2.5)
+        for name, files, kt in (("h5", 'states = ["first/samples.h5"]', 1), ("colvar",
+                                'colvar = ["first/COLVAR"]\nweights = "metadynamics.bias"\nenergy_unit = "kT"', 1 / 3)):
+            system = WELL if kt == 1 else WELL[:WELL.index("[system]")] + WELL[WELL.index("[cv]"):].replace(
+                "[integrator]\ndt = 2e-3\ncompile_after = -1\n", "")
+            if kt != 1:  # energies in the unit of kT, which is a third of the potential's
+                text = (first / "COLVAR").read_text().splitlines()
+                lines = [line if line.startswith("#") else " ".join(
+                    [*line.split()[:2], repr(3 * float(line.split()[2]))]) for line in text]
+                (first / "COLVAR").write_text("\n".join(lines) + "\n")
+            again = self.go(system + f"[samples]\n{files}\nfrom = -1.5\nto = 1.5\n", name=name)
+            self.assertEqual(metrics(again)["given"]["trajectories"], 64)
+            b = table(again / "free_energy.csv")
+            off = (kt * b[:, 1] - a[:, 1])[use]
+            self.assertLess(np.std(off), 0.03, name)
+            self.assertLess(abs(np.nanmedian(kt * b[use, 2] / a[use, 2]) - 1), 0.25)
+
     def test_coupling_and_closure(self):
         """A round of coupling adds windows at lifted states; the closure's passages as of any run."""
         self.go(WELL + WINDOWS, "umbrella.steps=4000", name="first")

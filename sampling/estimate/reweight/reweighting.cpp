@@ -149,11 +149,13 @@ void fill_profile(const WeightedCells& cells, index blocks, const std::vector<do
     for (index b = 0; b < grid.size(); ++b) {
         if (!std::isfinite(profile.free_energy[at(b)]) || b == profile.minimum_bin) continue;
         double sum = 0, square = 0;
+        index present = 0;
         for (index g = 0; g < blocks; ++g) {
             const double w = sums[at(g * all + cells.padded(b))];
-            sum += w, square += w * w;
+            sum += w, square += w * w, present += w > 0;
         }
-        const auto present = std::min(blocks, static_cast<index>(std::ceil(effective(sum, square))));
+        const auto telling = static_cast<index>(std::ceil(effective(sum, square)));
+        if (present >= kLeastBlocks) present = std::clamp(telling, kLeastBlocks, present);
         profile.std_error[at(b)] *= student_factor(present) / student_factor(blocks);
     }
 }

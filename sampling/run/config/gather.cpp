@@ -130,6 +130,25 @@ std::vector<std::string> expanded(const char* key, const fs::path& folder, const
     return files;
 }
 
+// Rows of one time are of several walkers, each of which is a trajectory.
+std::vector<Colvar> by_walker(Colvar all) {
+    const index time = all.column("time"), columns = std::ssize(all.names);
+    index walkers = 1;
+    while (time >= 0 && walkers < all.rows() && all.value(walkers, time) == all.value(0, time)) ++walkers;
+    std::vector<Colvar> parts;
+    for (index w = 0; w < walkers && walkers > 1; ++w) {
+        Colvar& part = parts.emplace_back();
+        part.names = all.names;
+        part.period = all.period;
+        for (index row = w; row < all.rows(); row += walkers) {
+            part.lines.push_back(all.lines[at(row)]);
+            for (index c = 0; c < columns; ++c) part.values.push_back(all.value(row, c));
+        }
+    }
+    if (parts.empty()) parts.push_back(std::move(all));
+    return parts;
+}
+
 class Gatherer {
 public:
     Gatherer(Config& config, SamplesConfig& samples, ModelConfig& model, const fs::path& folder)
@@ -184,12 +203,12 @@ private:
             check_stop();
             const std::string file = found(name);
             of_key("samples.colvar", [&] {
-                colvar_.push_back(read_colvar(TextFile(file)));
+                for (Colvar& part : by_walker(read_colvar(TextFile(file)))) colvar_.push_back(std::move(part));
+                colvar_files_.resize(colvar_.size(), file);
                 if (colvar_.back().names != colvar_.front().names)
                     throw InputError(file + ": its columns are others than those of " + colvar_files_.front() +
                                      "; give files of the same columns");
             });
-            colvar_files_.push_back(file);
             const Colvar& read = colvar_.back();
             if (samples_.states.empty() && samples_.colvar_first >= read.rows())
                 throw KeyError("samples.colvar_first", file + " has " + count_of(at(read.rows()), "row") +
@@ -219,12 +238,12 @@ private:
 
     void read_states() {
         if (!alone_) own_ = out_.variables = symbols_of(model_.system).variables;
-        for (std::size_t i = 0; i < samples_.colvar.size() && samples_.states.empty(); ++i) take_rows_of_columns(i);
+        for (std::size_t i = 0; i < colvar_.size() && samples_.states.empty(); ++i) take_rows_of_columns(i);
         for (const std::string& name : samples_.states)
             of_key("samples.states", [&] { read_file(found(name)); });
         if (!colvar_.empty() && colvar_.size() != out_.lengths.size())
             throw KeyError("samples.colvar",
-                           "key 'samples.colvar' names " + count_of(colvar_.size(), "file") + ", and 'samples.states' has " +
+                           "key 'samples.colvar' names " + count_of(samples_.colvar.size(), "file") + ", and 'samples.states' has " +
                                (out_.lengths.size() == 1 ? "one trajectory"
                                                          : std::to_string(out_.lengths.size()) + " trajectories"),
                            "give one for each trajectory, in the same order");

@@ -41,6 +41,7 @@ public:
         }
         if (colvar_.names.empty()) file_.refuse("it is empty; give a file that PLUMED's PRINT wrote");
         if (colvar_.lines.empty()) file_.refuse("it holds no row; give a file of a run that got so far");
+        check_walkers();
         find_periods();
         return std::move(colvar_);
     }
@@ -89,9 +90,24 @@ private:
         const index n = colvar_.rows();
         if (time_ < 0 || n < 2) return;
         const double before = colvar_.value(n - 2, time_), now = colvar_.value(n - 1, time_);
+        if (now == before && (walkers_ == 0 || at_this_time_ < walkers_)) {
+            ++at_this_time_;
+            return;
+        }
         if (!(now > before))
             file_.refuse(line_, "time goes from " + number(before, 8) + " to " + number(now, 8) +
                                     "; leave out the rows that a run wrote twice as it went on, or give each run a file");
+        if (walkers_ == 0) walkers_ = at_this_time_;
+        check_walkers();
+        at_this_time_ = 1;
+    }
+
+    // Rows of one time are of several walkers, as many at every time.
+    void check_walkers() const {
+        if (walkers_ == 0 || at_this_time_ == walkers_) return;
+        file_.refuse(colvar_.lines.back() - 1, "before this row there are " + std::to_string(at_this_time_) +
+                                                   " rows of one time, and " + std::to_string(walkers_) +
+                                                   " of the first; give as many walkers at every time");
     }
 
     void find_periods() {
@@ -113,6 +129,7 @@ private:
     Colvar colvar_;
     std::vector<std::pair<std::string, std::string>> sets_;
     index line_ = 0, time_ = -1;
+    index walkers_ = 0, at_this_time_ = 1;  // rows of one time; 0: not known yet
 };
 
 }  // namespace

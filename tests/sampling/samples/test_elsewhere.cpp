@@ -64,6 +64,9 @@ TEST_CASE("COLVAR: each fault is one line that names the file and its line") {
     CHECK(begins(refusal_of("#! FIELDS time phi\n0 nan\n"), "COLVAR:2: 'nan' in column 'phi'"));
     CHECK(begins(refusal_of("#! FIELDS time phi\n0 1\n#! FIELDS time psi\n1 1\n"), "COLVAR:3: FIELDS names other"));
     CHECK(begins(refusal_of("#! FIELDS time phi\n0 1\n1 1\n#! FIELDS time phi\n1 1\n"), "COLVAR:5: time goes from 1 to 1"));
+    CHECK(begins(refusal_of("#! FIELDS time phi\n0 1\n0 2\n1 1\n2 1\n"), "COLVAR:5: before this row there are 1 rows"));
+    CHECK(begins(refusal_of("#! FIELDS time phi\n0 1\n0 2\n1 1\n"), "COLVAR:4: before this row"));
+    CHECK(refusal_of("#! FIELDS time phi\n0 1\n0 2\n1 1\n1 1\n") == "");
     CHECK(begins(refusal_of("#! FIELDS time phi phi\n0 1 1\n"), "COLVAR:1: FIELDS names 'phi' twice"));
 }
 
