@@ -233,7 +233,7 @@ std::vector<CvValue> StringOfSwarms::point_errors() const {
 // Along the mean of the last half: mean forces of the restraints.
 void StringOfSwarms::sample() {
     if (samples_ == 0) {
-        string_ = mean_string();
+        string_ = respaced(mean_string(), stiffness_);
         hold();
         fill_zero(run_.stream, sum_.span());
         advance(u_.equilibrate);
