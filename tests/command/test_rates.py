@@ -33,7 +33,7 @@ METHODS = {"splitting": (["rates.replicas=512", "rates.equilibrate=300"], 0.2),
            "weighted_ensemble": (["rates.levels=[-1.3, -1.2, -1.1, -1.0, -0.9, -0.8, -0.7, -0.6, -0.5, -0.4, -0.3, -0.2, "
                                   "-0.1, 0.0, 0.1, 0.2, 0.35, 0.6]", "rates.replicas=8", "rates.steps=20000",
                                   "rates.relax=0.1"], 0.15),
-           "milestoning": (["rates.bins=20", "rates.replicas=64", "rates.relax=0.1", "rates.equilibrate=300"], 0.11)}
+           "milestoning": (["rates.bins=20", "rates.replicas=96", "rates.relax=0.1", "rates.equilibrate=300"], 0.11)}
 MFPT = 182.418
 BUTANE_RATES = """seed = 2
 [system]

@@ -129,6 +129,17 @@ TEST_CASE("rates: the same bits on every device, for any number of threads, and 
     }
 }
 
+TEST_CASE("rates: the noise along a curved variable is that where a step ends, on every device") {
+    ModelConfig config = double_well(1);
+    config.cv.variables[0].formula = config.cv.variables[0].name = "x + 0.1*x^3";
+    RatesConfig rates = tiny("splitting");
+    rates.from.value = -1.1;
+    rates.to.value = 1.1;
+    const Computed one = compute(Device::cpu(1), config, rates, 6);
+    CHECK(std::isfinite(one.figure("mfpt").value));
+    for (const Device& device : test_devices()) need_same(compute(device, config, rates, 6), one);
+}
+
 TEST_CASE("rates: first passage times of the double well, with errors that 20 seeds bear out") {
     if (quick_devices().empty()) return;
     constexpr double kBeta = 3;

@@ -1,6 +1,7 @@
 // rates.csv: how long it takes from one state to another.
 #include <cmath>
 
+#include "engine/files/files.h"
 #include "sampling/rates/method.h"
 #include "sampling/rates/methods.h"
 #include "sampling/run/checkpoint.h"
@@ -12,7 +13,7 @@ namespace microlift {
 namespace {
 
 // Advances the method to its end, with checkpoints on the way.
-void work(Run& run, RateMethod& method) {
+void advance_to_end(Run& run, RateMethod& method) {
     constexpr double kUnits = 1000;
     const StopLater later;
     run.progress.begin("rates", kUnits, "of a thousand", kUnits * method.share());
@@ -34,7 +35,7 @@ void work(Run& run, RateMethod& method) {
     run.progress.end();
 }
 
-void write(Run& run, RateMethod& method, RateResult result) {
+void write_rates(Run& run, RateMethod& method, RateResult result) {
     const RateLanes& lanes = method.lanes();
     CsvWriter csv(run.dir / "rates.csv", {"quantity", "value", "std_error", "force_evaluations", "method"});
     Json& record = run.record.metrics["rates"];
@@ -70,9 +71,9 @@ void compute_rates(Run& run) {
         if (!run.rates.kept.names().empty()) method->load(run.rates.kept);
         run.rates.kept = {};
         const double steps = method->lanes().steps(), forces = method->lanes().force_evaluations();
-        work(run, *method);
+        advance_to_end(run, *method);
         meter.work(method->lanes().steps() - steps, method->lanes().force_evaluations() - forces);
-        write(run, *method, method->result());
+        write_rates(run, *method, method->result());
     }
     run.write_metrics();
 }
