@@ -19,12 +19,9 @@ void check_population(const UmbrellaConfig& umbrella, const ModelConfig& model) 
     if (population_islands(umbrella.replicas) == 0)
         throw KeyError("bias.walkers",
                        "key 'bias.walkers' is " + std::to_string(umbrella.replicas) +
-                           ", which no number from 4 to 32 divides, and walkers are drawn within so many islands",
-                       "give a multiple of 32");
-    if (umbrella.replicas / population_islands(umbrella.replicas) < 8)
-        throw KeyError("bias.walkers",
-                       "key 'bias.walkers' is " + std::to_string(umbrella.replicas) + ", fewer than 8 for each island",
-                       "give more");
+                           ", which no number from 4 to 32 divides with 8 or more left, and walkers are drawn within so "
+                           "many islands",
+                       "give a multiple of 32, 256 or more");
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace microlift {
 
 class Stream;
 
-// The largest number of islands, no less than four, that share so many walkers evenly; 0: there is none.
+// The largest number of islands, four to 32, that share so many walkers evenly, eight or more each; 0: there is none.
 index population_islands(index walkers);
 
 class Population {

@@ -85,9 +85,9 @@ HOST_PASS_END
 #if !defined(__CUDACC__)
 
 index population_islands(index walkers) {
-    constexpr index kMost = 32, kLeast = 4;
+    constexpr index kMost = 32, kLeast = 4, kEach = 8;
     for (index islands = kMost; islands >= kLeast; --islands)
-        if (walkers % islands == 0) return islands;
+        if (walkers % islands == 0 && walkers / islands >= kEach) return islands;
     return 0;
 }
 
@@ -96,7 +96,7 @@ Population::Population(Stream& stream, index walkers, uint64 seed)
       weight_(stream.device(), walkers), sums_(stream.device(), islands_), largest_(stream.device(), islands_),
       scratch_(stream.device(), reduce_scratch(islands_, walkers)), parent_(stream.device(), walkers),
       family_(stream.device(), walkers), drawn_family_(stream.device(), walkers) {
-    if (islands_ == 0) throw InputError("population: no number from 4 to 32 divides the walkers");
+    if (islands_ == 0) throw InputError("population: no number from 4 to 32 divides the walkers, with 8 for each");
     std::vector<index> own;
     for (index i = 0; i < walkers; ++i) own.push_back(i);
     copy_to_device(stream, family_.span(), own.data());

@@ -194,7 +194,7 @@ class Stops(Case):
 class Refusals(Case):
     def test_what_is_wrong_is_named(self):
         for change, words in (("bias.walkers=1021", "which no number from 4 to 32 divides"),
-                              ("bias.walkers=32", "fewer than 8 for each island"),
+                              ("bias.walkers=28", "which no number from 4 to 32 divides with 8 or more left"),
                               ("bias.hottest=1.0", "bias.hottest"),
                               ("estimate.method=umbrella_integration", "which needs windows")):
             with self.subTest(change):
