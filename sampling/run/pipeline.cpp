@@ -51,10 +51,12 @@ void describe(Run& run) {
 
 // Those of `check` refuse what they find, and the run goes on past them.
 void record_first_checks(Run& run) {
-    if (run.config.sampled)
-        for (const char* name : {"starts", "ends", "spacing"}) Checking made(run, name);
+    const bool taken = run.config.samples.enabled;  // elsewhere nobody checked
+    if (run.config.sampled && !taken) Checking made(run, "starts");
+    if (run.config.sampled && (!taken || run.config.coupling.enabled))
+        for (const char* name : {"ends", "spacing"}) Checking made(run, name);
     if (run.model.n_cvs() == 2) Checking made(run, "independent");
-    if (!run.config.sampled) return;
+    if (!run.config.sampled || run.model.states_alone()) return;
     Checking balance(run, "balance");
     if (const std::string remark = run.model.bias_remark(); !remark.empty()) run.warn(remark);
 }

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "engine/at.h"
-#include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/targets.h"
 
@@ -43,7 +42,6 @@ void note_weights(Run& run) {
     const double share = sum / static_cast<double>(run.samples.n);
     run.record["given"]["alike_within_bins"] = share;
     constexpr double kAlike = 0.9;
-    const Checking check(run, "starts");
     if (run.config.closure.enabled && share < kAlike)
         run.warn("samples at one value of the collective variables have different weights (they tell as much as " +
                  number(100 * share) + " % of as many alike), and bursts and passages of the closure begin at them as they "
