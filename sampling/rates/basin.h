@@ -32,7 +32,7 @@ private:
     const RateSetup& setup_;
     RateLanes& lanes_;
     index n_, loops_, left_;
-    Ladder ladder_;
+    LevelLadder ladder_;
     Buffer<float> entrance_, start_;
     Buffer<int32> phase_, ways_, action_;
     Buffer<double> since_, out_;

@@ -37,7 +37,7 @@ NodeId parse(Expressions& graph, const std::string& key, const std::string& text
 
 Program program_of(const Model& model, const RatesConfig& rates) {
     const Symbols symbols = names_of(model);
-    const Ladder ladder = ladder_of(rates);
+    const LevelLadder ladder = ladder_of(rates);
     Expressions graph;
     const NodeId progress =
         graph.mul(graph.constant(ladder.sign), rates.progress.empty()

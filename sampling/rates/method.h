@@ -57,7 +57,7 @@ protected:
 
     Stream& stream_;
     const RateSetup setup_;
-    const Ladder ladder_;
+    const LevelLadder ladder_;
     RateLanes lanes_;
     Basin basin_;
 };

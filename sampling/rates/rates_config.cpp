@@ -169,8 +169,8 @@ RatesConfig read_rates(Config& config, const ModelConfig& model) {
     return r;
 }
 
-Ladder ladder_of(const RatesConfig& r) {
-    Ladder ladder;
+LevelLadder ladder_of(const RatesConfig& r) {
+    LevelLadder ladder;
     ladder.sign = r.from.value && r.to.value && *r.to.value < *r.from.value ? -1 : 1;
     for (const double level : r.levels) ladder.levels.push_back(ladder.sign * level);
     if (r.levels.empty() && r.from.value && r.to.value)

@@ -51,12 +51,12 @@ void check_rates(const RatesConfig& rates, const ModelConfig& config, const Mode
 
 // Along the progress coordinate, its sign changed where `to` lies below `from`: the borders of what trajectories
 // are counted in, in ascending order.
-struct Ladder {
+struct LevelLadder {
     double sign = 1;
     std::vector<double> levels;
     index first = 0;  // of them, outside `from`
 };
-Ladder ladder_of(const RatesConfig& rates);
+LevelLadder ladder_of(const RatesConfig& rates);
 index replicas_of(const RatesConfig& rates);
 // The most trajectories that run at a time.
 double trajectories_of(const RatesConfig& rates);
