@@ -7,18 +7,16 @@
 #include "engine/device/device.h"
 #include "engine/files/files.h"
 #include "engine/progress.h"
+#include "engine/text.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/model/model.h"
-#include "engine/text.h"
 #include "sampling/model/molecule_config.h"
+#include "sampling/run/config/bias_readers.h"
 #include "sampling/run/config/cost.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/pipeline.h"
 #include "sampling/run/stages/bias/advise.h"
 #include "sampling/samples/files/states_writer.h"
-#include "sampling/work/anneal_config.h"
-#include "sampling/work/steered_config.h"
-#include "sampling/work/string_config.h"
 #include "tools/command/commands.h"
 
 namespace microlift {
@@ -189,12 +187,7 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
     if (run.bias.enabled)
-        std::cout << "# bias: "
-                  << (run.bias.steered()    ? describe_steered(run.bias, run.umbrella)
-                      : run.bias.strings()  ? describe_string(run.bias, run.umbrella)
-                      : run.bias.annealed() ? describe_annealing(run.bias, run.umbrella)
-                                            : describe_bias(run.bias, run.umbrella, model.kt()))
-                  << "\n";
+        std::cout << "# bias: " << bias_reader(run.bias.method).describe(run.bias, run.umbrella, model.kt()) << "\n";
     if (run.rates.enabled) std::cout << "# rates: " << describe_rates(run.rates) << "\n";
     if (!model.gradient()) std::cout << "# energies: in the unit where " << model.energy_unit() << "\n";
     if (const std::string remark = model.bias_remark(); !remark.empty())

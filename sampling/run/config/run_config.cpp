@@ -14,14 +14,12 @@
 #include "sampling/bias/cv_checks.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/model/model.h"
+#include "sampling/run/config/bias_readers.h"
 #include "sampling/run/config/cost.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/config/plumed_input.h"
 #include "sampling/run/config/spacing.h"
 #include "sampling/run/config/starts.h"
-#include "sampling/work/anneal_config.h"
-#include "sampling/work/steered_config.h"
-#include "sampling/work/string_config.h"
 
 namespace microlift {
 namespace {
@@ -221,8 +219,7 @@ void leave_out_biases(ConfigValue& root, std::vector<InputError>& unread) {
 bool goes_along_path(ConfigValue& root) {
     ConfigValue* bias = root.find("bias");
     const ConfigValue* method = bias == nullptr ? nullptr : bias->find("method");
-    return method != nullptr && method->kind == ConfigValue::Kind::text &&
-           (method->text == "steered" || method->text == "string");
+    return method != nullptr && method->kind == ConfigValue::Kind::text && bias_reader(method->text).along_path;
 }
 
 // Whether [bias] or [samples] stand in place of [umbrella], or none of them where there are [rates]. Two are refused, and
@@ -318,11 +315,7 @@ StatesOfModel states_of(Config& config, SamplesConfig& samples, const std::strin
 
 void read_biased(Config& config, RunConfig& run) {
     const std::string method = config.sound("bias.method") ? config.text("bias.method") : "";
-    const auto read = method == "steered"                ? read_steered
-                      : method == "string"               ? read_string
-                      : method == "population_annealing" ? read_annealing
-                                                         : read_bias;
-    run.bias = read(config, run, run.umbrella);
+    run.bias = bias_reader(method).read(config, run, run.umbrella);
 }
 
 // What needs samples is not asked for.
