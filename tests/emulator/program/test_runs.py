@@ -182,6 +182,22 @@ SHARED = (
           'atoms = [1, 5], others = [15, 18], range = 0.35 }', "", [0.0, 0.0], [0.2, 4.0], [12, 12], [0.03, 0.6], [4, 4], 40),
          (GBN2, '"lf_middle"', '"cos(phi) + 0.3*theta"', 'where = [{ name = "phi", kind = "dihedral", atoms = [4, 6, 8, 14] }, '
           '{ name = "theta", kind = "angle", atoms = [4, 6, 8] }]\n', -1.0, 2.0, 24, 0.2, 6, 40))])
+# Rounds of coupling under a bias that all share; no samples of one law, or none at all.
+COUPLED_SHARED = COUPLED.replace(umbrella(-1.5, 1.5, 8, 40.0, initial=[0.0, 1.0]),
+                                 shared(-1.5, 1.5, 24, sigma=0.3, biasfactor=4.0, initial=[0.0, 1.0]))
+WITHOUT = LINE.split("[estimate]")[0]
+OTHERS = {
+    "steered": LINE + shared(-1.5, 1.5, 24).replace("from = -1.5\nto = 1.5\nbins = 24\n", "path = [-1.0, 1.0]\nstiffness = 20.0\n")
+    .replace("pace = 20\n", "").replace("METHOD", "steered"),
+    "string": PLANE.split("[estimate]")[0] + '[bias]\nmethod = "string"\npath = [-1.0, -1.0, 1.0, 1.0]\nstiffness = [40.0, 40.0]\n'
+    "images = 5\niterations = 6\nwalkers = 16\nequilibrate = 40\nsteps = 200\nstride = 20\n",
+    "population_annealing": LINE + '[bias]\nmethod = "population_annealing"\nfrom = -1.5\nto = 1.5\nrungs = 3\nanneal = 40\n'
+    "walkers = 256\nequilibrate = 40\nsteps = 200\nstride = 20\n",
+    **{method: WITHOUT + f'[rates]\nmethod = "{method}"\nfrom = -1.0\nto = 1.0\nrepeats = 4\n' + more
+       for method, more in (("splitting", "replicas = 16\nequilibrate = 100\n"),
+                            ("weighted_ensemble", "replicas = 4\nsteps = 400\n"),
+                            ("milestoning", "replicas = 8\nbins = 6\n"))},
+}
 
 
 def plain(value):
@@ -287,6 +303,19 @@ class Runs(Scratch):
                 self.assertIn("bias.csv", found)
                 if "molecule" in text:
                     self.go(text, f"fast{number}", *FAST)
+
+    def test_coupling_under_a_shared_bias_has_the_bits_of_the_cpu(self):
+        for kind in ("flow", "cgan"):
+            with self.subTest(kind):
+                text = COUPLED_SHARED.replace("METHOD", "opes").replace("KIND", kind)
+                found = self.same(self.go(text, kind + "_cpu", *CPU), self.go(text, kind + "_cuda", *PORTABLE))
+                self.assertGreater(float(found["metrics.json"]["stages"]["couple"]["jump_acceptance"]), 0)
+
+    def test_work_and_rates_have_the_bits_of_the_cpu(self):
+        for name, text in OTHERS.items():
+            with self.subTest(name):
+                found = self.same(self.go(text, name + "_cpu", *CPU), self.go(text, name + "_cuda", *PORTABLE))
+                self.assertTrue({"rates.csv", "work.csv", "string.csv", "annealing.csv"} & found.keys())
 
     def test_a_run_goes_on_from_machine_to_machine(self):
         """Stopped on one, resumed on either: the bits of the whole run."""
