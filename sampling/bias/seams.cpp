@@ -233,7 +233,8 @@ void find_other_sides(const FormulaSystem& system, const std::vector<double>& ju
     const bool twice = std::any_of(jumps.begin(), jumps.end(), [&](double jump) {
         return std::round(jump / period) == 2;
     });
-    if (!twice || opposite_sides_alike(system, k)) return;
+    // A molecule turned by half is another.
+    if (!twice || (!model.molecule() && opposite_sides_alike(system, k))) return;
     throw KeyError("cv.variables[" + std::to_string(k) + "]",
                    "the windows go all round '" + printable(model.cv_names()[k], 80) +
                        "', which jumps by two of its periods: values a period apart are states on "

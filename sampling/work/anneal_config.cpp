@@ -38,9 +38,10 @@ BiasConfig read_annealing(Config& config, ModelConfig& model, UmbrellaConfig& um
     if (config.given("bias.walls"))
         config.keep(KeyError("bias.walls", "walls are of a bias on a grid, and population annealing has no bias",
                              "leave 'bias.walls' out"));
-    if (config.given("output.plumed"))
-        config.keep(KeyError("output.plumed", "population annealing has no bias to write in PLUMED's formats",
-                             "leave it out"));
+    config.with({"output.plumed"}, [&] {
+        if (output_section.read(config).plumed)
+            throw KeyError("output.plumed", "population annealing has no bias to write in PLUMED's formats", "leave it out");
+    });
     finish_umbrella(config, model, umbrella);
     return bias;
 }

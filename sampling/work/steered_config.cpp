@@ -49,6 +49,7 @@ void check_moves(const BiasConfig& bias, const UmbrellaConfig& umbrella) {
 // What stands where nothing asks for it.
 void refuse_others(const Config& config, const std::string& key) {
     if (!config.given(key)) return;
+    if (key == "output.plumed" && !output_section.read(config).plumed) return;  // as a run writes it down
     if (key == "output.plumed")
         throw KeyError(key, "a bias that goes along a path leaves no samples in PLUMED's formats", "leave it out");
     throw KeyError(key, "key '" + key + "' is of a bias on a grid, and this one goes along a path",
