@@ -340,7 +340,7 @@ def next_steps(run, warnings):
     law = not any(key in run.metrics for key in ("steered", "string"))  # else no samples of one are left
     if law and not run.stage("train") and run.tables.get("free_energy") and not steps and not whole:
         steps.append("Add [generator] to lift values of the collective variable to states.")
-    elif law and not run.tables.get("closure") and not steps and run.tables.get("free_energy"):
+    elif law and run.name != "samples" and not run.tables.get("closure") and not steps and run.tables.get("free_energy"):
         steps.append("Add [closure] for the reduced dynamics of the collective variable.")
     if warnings and not steps:
         steps.append("See what the warnings say before using these results.")
