@@ -762,6 +762,82 @@ class TestFindings(unittest.TestCase):
         self.assertEqual(told(0, None, 0).status, "warn")
         self.assertEqual(told(None, None, 0).status, "bad")
 
+    def test_a_generator_that_no_lifted_state_judges(self):
+        """Samples that it did not see and the molecule's laws speak then."""
+        train = {"held_out": [{"cv": [0.0], "w1_over_sigma": [0.1, 0.3]}, {"cv": [1.0], "w1_over_sigma": [0.2, None]}],
+                 "w1_floor": 0.15}
+        laws = {"generated": {"bonds": {"worst_w1_over_sigma": 0.06}, "clashes": 0.25}}
+        found = findings.generator(self.run_with({"stages": {"train": train}, "molecule": laws}))
+        said = " ".join(found.sentences)
+        for text in ("median distance 0.2 σ, worst 0.3 σ", "about 0.15 σ apart", "bonds 0.06 σ", "In 25 % of them"):
+            self.assertIn(text, said)
+        self.assertEqual(found.status, "note")
+        train["w1_floor"] = 0.05
+        self.assertEqual(findings.generator(self.run_with({"stages": {"train": train}})).status, "warn")
+        self.assertIn("nothing was lifted", findings.generator(self.run_with(
+            {"stages": {"train": {"seconds": 1.0}}})).sentences[0])
+
+    def test_work(self):
+        """ΔF by both ways, taken where these overlap; and no stage that the run would refuse is advised."""
+        steered = {"overlap": 0.5, "shared_walkers": 200, "difference": {"bar": {"value": 1.0, "std_error": 0.02}}}
+        rows = [(float(x), float(4 * (x * x - 1) ** 2), 0.1) for x in np.linspace(-1, 1, 21)]
+        run = self.run_with({"system": {"kt": 0.5}, "steered": steered}, rows)
+        found = findings.findings(run, [])
+        self.assertIn("2.000\u00a0±\u00a00.040 kT", found[0].sentences[0])
+        self.assertEqual(found[0].status, "good")
+        self.assertNotIn("[generator]", " ".join(found[-1].sentences))
+        self.assertNotIn("[closure]", " ".join(found[-1].sentences))
+        apart = findings.steered(self.run_with({"steered": steered | {"overlap": 0.01}}))
+        self.assertEqual(apart.status, "warn")
+        self.assertIn("hardly overlap", " ".join(apart.sentences))
+
+    def test_a_string(self):
+        """Its highest points, each above the lowest, whichever end that is."""
+        path = np.linspace(-1, 1, 21)
+        rows = [(float(x), float(5 * (1 - x * x) ** 2 + x), 0.03) for x in path]
+        write_csv(self.folder / "string.csv", ["cv_1", "free_energy", "std_error"], rows)
+        found = findings.string(self.run_with({"system": {"kt": 1.0}, "string": {"points": 21}}))
+        top = max(rows, key=lambda r: r[1])
+        self.assertEqual(len(found.sentences), 3)
+        self.assertIn(f"{top[1] + 1:.3f}\u00a0±\u00a00.042 kT", found.sentences[1])
+
+    def test_a_rate(self):
+        figures = {"rates": {"figures": [{"quantity": "mfpt", "value": 182.0, "std_error": 4.0}]}}
+        self.assertIn("182.0\u00a0±\u00a04.0", findings.rates(self.run_with(figures)).sentences[0])
+        warning = "the flux into rates.to is not steady: it changes by 0.359341 +- 0.033708 between the halves"
+        run = self.run_with(figures | {"warnings": [warning]})
+        warned, _, _ = review.review(run)
+        self.assertIn("by 0.359\u00a0±\u00a00.034 between", warned[0].text)
+        self.assertEqual(findings.rates(run).status, "warn")
+        self.assertNotIn("Nothing stands against", " ".join(findings.findings(run, warned)[-1].sentences))
+
+    def test_samples_of_no_windows(self):
+        """A population and samples with weights are not told as windows."""
+        window = [{"center": [0.0], "effective_samples": 100.0}]
+        stages = {"anneal": {"steps": 3000.0}, "sample": {"steps": 1000.0}}
+        for metrics, told in (({"annealing": {"walkers": 64}}, "64 walkers that came down from a high temperature, "
+                               "4\u202f000 trajectory-steps"),
+                              ({"given": {"bias": "weights", "trajectories": 2, "samples": 9}}, "reweighted")):
+            with h5py.File(self.folder / "samples.h5", "w") as file:
+                file["cv"], file["window"] = np.linspace(-1, 1, 200)[:, None], np.zeros(200, dtype=int)
+            page = Page(report.page(self.run_with({"windows": window, "stages": stages, **metrics})))
+            self.assertIn(told, page.text)
+            for text in ("each window", "All windows", "| window", "1 window"):
+                self.assertNotIn(text, page.text)
+
+    def test_energies_have_their_unit(self):
+        for unit, label in (("kJ/mol", "kJ/mol"), ("kT is one", "energy units")):
+            run = self.run_with({"system": {"kt": 2.0, "energy_unit": unit}})
+            self.assertIn(label, findings.energy_text(run, 1.0, 0.1))
+
+    def test_one_key_for_two_things(self):
+        """Panels in which a colour means different things have a legend each."""
+        def panel(label):
+            return lambda axes: axes.plot([0, 1], [0, 1], color="#123456", label=label)
+        draw.style()
+        self.assertEqual(draw.figure([panel("one"), panel("one")], "").count("class=legend"), 1)
+        self.assertEqual(draw.figure([panel("one"), panel("another")], "").count("class=legend"), 2)
+
     def test_bins_without_a_link(self):
         """Errors that are infinite are said to be; only what no error counts is added to them."""
         rows = [(x, 4 * (x * x - 1) ** 2, math.inf if x > 0 else 0.1)

@@ -263,10 +263,16 @@ class Blocks(unittest.TestCase):
     def the_users_run(self):
         """mine.toml: the files of the table, and states that have the law they should."""
         table = pages()["tools/docs/running.md"]
-        listed = set(re.findall(r"^\| `([\w.]+\.(?:csv|h5|toml|json|html|safetensors))` \|", table,
-                                re.MULTILINE))
+        first_cells = " ".join(re.findall(r"^\| (`.*?) \|", table.partition("## What comes out")[2].partition("## ")[0],
+                                          re.MULTILINE))
+        listed = set(re.findall(r"`(\w+\.(?:csv|h5|toml|json|html|safetensors|pdb|dcd)|[A-Z]+)`", first_cells))
         written = {p.name for p in (self.dir / "out" / "mine").iterdir() if p.name[0] != "."}
-        of_others = {"energies.csv", "correlation.csv", "input_samples.safetensors"}  # lifting.energies, [samples]
+        of_others = {"energies.csv", "correlation.csv", "input_samples.safetensors",  # lifting.energies, [samples]
+                     "bias.csv", "bias.h5", "convergence.csv", "COLVAR", "HILLS", "temperatures.csv", "work.csv",
+                     "steered.csv", "annealing.csv", "string.csv", "rates.csv", "rates.h5",  # [bias], [rates]
+                     "torsions.h5", "lifted_torsions.h5", "lifted.dcd", "reference.pdb",  # molecules
+                     "input_initial.csv", "input_cv_1.json"}
+        self.assertEqual(set(), of_others - listed)
         self.assertEqual(written, listed - of_others)
         for name in ("states.npy", "healed.npy"):
             states = np.load(self.dir / name)

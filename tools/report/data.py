@@ -16,6 +16,7 @@ TEXTS = ("variable", "source", "direction")
 SOURCES = ("physics", "generator", "healed", "importance", "metropolis")
 
 CLOUD_POINTS = 9000
+UNITS = ("kJ/mol", "kcal/mol", "eV", "kT")
 MOST_OF_UNIT, MOST_OF_NAME = 24, 40  # letters that an axis has room for
 
 
@@ -142,8 +143,14 @@ class Run:
         # Where there is no potential, its unit is none that a reader knows.
         self.molecule = system.get("name") == "molecule"
         self.energy_unit = "" if self.potential else str(system.get("energy_unit", ""))
+        self.energy = self.energy_unit if self.energy_unit in UNITS else "energy"  # as axes say it
         self.windows = entries(self.metrics, "windows")
-        self.walkers = number(dig(self.metrics, "bias").get("walkers"), 0)  # of one bias that they share; 0: windows
+        # What gave the samples, where no windows did, and how many walkers.
+        given = dig(self.metrics, "given")
+        self.law = next((key for key in ("bias", "annealing") if key in self.metrics), "")
+        self.walkers = number(dig(self.metrics, self.law).get("walkers"), 0) if self.law else 0
+        if given and given.get("bias") != "windows":
+            self.law = "weights" if given.get("bias") == "weights" else "unbiased"
         self.find_cvs()
         self.find_centers()
 

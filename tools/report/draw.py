@@ -51,18 +51,26 @@ def style():
         "xtick.major.pad": 6})  # the corner is left to the y axis's lowest number
 
 
-def legend(drawings):
-    """One legend of all panels, in the page's text."""
-    handles = {}
+def keys_of(drawings):
+    """{label: what stands for it} of all panels."""
+    keys = {}
     for drawing in drawings:
         for axes in drawing.axes:
             for handle, label in zip(*axes.get_legend_handles_labels()):
-                handles.setdefault(label, handle)
-    if not handles:
-        return ""
-    return "<div class=legend>" + "".join(
-        f"<span>{svg.key_of(handle)}{esc(label)}</span>" for label,
-        handle in handles.items()) + "</div>"
+                keys.setdefault(label, svg.key_of(handle))
+    return keys
+
+
+def legend(drawings):
+    """One legend of these panels, in the page's text."""
+    spans = "".join(f"<span>{key}{esc(label)}</span>" for label, key in keys_of(drawings).items())
+    return f"<div class=legend>{spans}</div>" if spans else ""
+
+
+def ambiguous(drawings):
+    """Whether one key stands for different things in different panels."""
+    keys = list(keys_of(drawings).values())
+    return len(set(keys)) < len(keys)
 
 
 def draw_panel(panel, columns, height):
@@ -85,7 +93,7 @@ def draw_panel(panel, columns, height):
     return drawing
 
 
-def panel_html(drawing):
+def panel_html(drawing, with_legend=False):
     axes = drawing.axes[0]
     label = ": ".join(filter(None, [drawing.heading, " against ".join(filter(None, [
         axes.get_ylabel().replace("\n", " "), axes.get_xlabel()]))]))
@@ -93,6 +101,7 @@ def panel_html(drawing):
     data = readout.of_axes(axes, drawing.heading)
     return ("<div class=panel>" + (f"<h3>{esc(drawing.heading)}</h3>" if drawing.heading else "")
             + (f"<p class=remark>{esc(remark)}</p>" if remark else "")
+            + (legend([drawing]) if with_legend else "")
             + svg.inline(drawing, f"f{next(NAMES)}-", label)
             + (f'<script type="application/json">{data}</script>' if data else "") + "</div>")
 
@@ -101,8 +110,9 @@ def figure(panels, caption, columns=2, height=None):
     """<figure> of panels (functions of an axes), two or three in a row where the page is wide."""
     drawings = [draw_panel(panel, columns, height) for panel in panels]
     hole = " hole" * (len(panels) % columns > 0) + " row" * (len(panels) <= columns)
-    return (f'<figure class="of{columns}{hole}">{legend(drawings)}'
-            + "".join(map(panel_html, drawings))
+    each = ambiguous(drawings)  # then every panel has its own
+    return (f'<figure class="of{columns}{hole}">{"" if each else legend(drawings)}'
+            + "".join(panel_html(drawing, each) for drawing in drawings)
             + f"<figcaption>{esc(caption)}</figcaption></figure>")
 
 

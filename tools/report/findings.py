@@ -8,8 +8,8 @@ import numpy as np
 from basins import basins_of
 from data import column, dig, entries, free_energy_residuals, numbers, w1_entries
 from review import apart, averages_of, closure_models, too_far
-from thresholds import BASIN_KT, CLOSE, FAR_BINS, LARGE_ERROR_KT, LARGE_RELATIVE
-from words import cv_text, fmt, listed, number, place, sentence, several, with_error
+from thresholds import BASIN_KT, CLOSE, FAR_BINS, LARGE_ERROR_KT, LARGE_RELATIVE, W1_WARN, ways_overlap
+from words import cv_text, fmt, listed, number, percent, place, sentence, several, with_error
 
 MOST_BASINS = 5  # besides the lowest, that are told
 Finding = namedtuple("Finding", "title status sentences head rows", defaults=((), ()))
@@ -18,7 +18,9 @@ Finding = namedtuple("Finding", "title status sentences head rows", defaults=(()
 # ---------------------------------------------------------------- free energy
 
 def energy_text(run, value, error):
-    text = f"{with_error(value, error)} energy units"
+    text = f"{with_error(value, error)} {'energy units' if run.energy == 'energy' else run.energy}"
+    if run.energy == "kT":
+        return text
     return f"{with_error(value / run.kt, error / run.kt)} kT ({text})" if run.kt > 0 else text
 
 
@@ -197,9 +199,32 @@ def generator(run):
             f"They are too far off in {len(far)} of these; heal them there." if far else
             "None is far off. How fast runs forget the start was not tested."])
     if run.stage("train"):
-        return Finding("Generator", "note", ["A generator was trained, but nothing was lifted to "
-                                             "judge it."])
+        return judged_apart(run)
     return None
+
+
+def judged_apart(run):
+    """A generator whose states no short run was compared with: by samples that it did not see, and what a
+    chemist asks."""
+    apart_from = np.concatenate([numbers(e.get("w1_over_sigma")) for e in entries(run.stage("train"), "held_out")] or [[]])
+    apart_from, floor = apart_from[np.isfinite(apart_from)], number(run.stage("train").get("w1_floor"))
+    said, far = [], False
+    if len(apart_from):
+        said.append("Its states were compared with samples that it did not see: median distance "
+                    f"{fmt(float(np.median(apart_from)))} σ, worst {fmt(apart_from.max())} σ (W₁)"
+                    + (f"; two such sets of samples lie about {fmt(floor)} σ apart." if floor > 0 else "."))
+        far = np.median(apart_from) > max(W1_WARN, 2 * np.nan_to_num(floor))
+    for source in ("generated", "healed"):
+        laws = dig(run.metrics, "molecule", source)
+        worst = [f"{kind} {fmt(number(dig(laws, kind).get('worst_w1_over_sigma')))} σ"
+                 for kind in ("bonds", "angles", "torsions") if dig(laws, kind)]
+        if worst:
+            said.append(f"The laws of {source} states are off those of the samples by at most: {listed(worst)}. In "
+                        f"{percent(number(laws.get('clashes')))} of them atoms are closer than in any sample.")
+    if not said:
+        return Finding("Generator", "note", ["A generator was trained, but nothing was lifted to judge it."])
+    return Finding("Generator", "warn" if far else "note",
+                   said + ["Whether lifted states have the right law at each value, short runs did not test."])
 
 
 # ---------------------------------------------------------------- closure
@@ -260,20 +285,70 @@ def closure(run):
     return Finding("Closure", "warn" if worst == "bad" and "good" in status else worst, said)
 
 
+# ---------------------------------------------------------------- work, strings, rates
+
+def steered(run):
+    found = dig(run.metrics, "steered")
+    bar = dig(found, "difference", "bar")
+    if not math.isfinite(number(bar.get("value"))):
+        return None
+    said = [f"ΔF of the system with its bias, from the beginning of the path to its end: "
+            f"{energy_text(run, number(bar['value']), number(bar.get('std_error')))}, by both ways (BAR)."]
+    good = ways_overlap(found)
+    said.append(f"Both ways overlap ({percent(number(found.get('overlap')))})." if good else
+                "Both ways hardly overlap: not to be taken as final. Pull slower, or take more walkers.")
+    return Finding("Work", "good" if good and not dig(run.metrics, "warnings", kind=list) else "warn",
+                   said + ["Errors are one standard error."])
+
+
+def string(run):
+    table = run.tables.get("string")
+    if not table or not dig(run.metrics, "string") or not np.isfinite(table["free_energy"]).all():
+        return None
+    free, error = table["free_energy"], table["std_error"]
+    inner = [i for i in range(1, len(free) - 1) if free[i] > free[i - 1] and free[i] >= free[i + 1]]
+    tops = [i for i in inner if free[i] - min(free[0], free[-1]) > BASIN_KT * (run.kt if run.kt > 0 else 0)]
+    tops = sorted(tops, key=lambda i: -free[i])[:MOST_BASINS]
+    low = int(np.argmin(free))
+    said = [f"The string goes from {cv_text(run, table['cv'][0])} to {cv_text(run, table['cv'][-1])}; its lowest point is at "
+            f"{cv_text(run, table['cv'][low])}."]
+    said += [("Its highest point" if i == tops[0] else "A further one") + f" lies at {cv_text(run, table['cv'][i])}, "
+             f"{energy_text(run, free[i] - free[low], math.hypot(error[i], error[low]))} above the lowest." for i in tops]
+    if not tops:
+        said.append("No point between its ends stands out.")
+    said.append("Errors are one standard error; heights are of the system held by the string's restraint.")
+    return Finding("String", "warn" if dig(run.metrics, "warnings", kind=list) else "good", said)
+
+
+def rates(run):
+    figures = {str(f.get("quantity")): f for f in entries(run.metrics, "rates", "figures")}
+    time = figures.get("mfpt", {})
+    if not math.isfinite(number(time.get("value"))):
+        return None
+    warned = any("rates" in str(w) for w in dig(run.metrics, "warnings", kind=list))
+    said = [f"The mean first passage time is {with_error(time['value'], time.get('std_error'))}, one standard error."]
+    if warned:
+        said.append("Not to be taken as final: see the warnings.")
+    return Finding("Rates", "warn" if warned else "good", said)
+
+
 # ---------------------------------------------------------------- next
 
 def next_steps(run, warnings):
     steps = list(dict.fromkeys(w.advice for w in warnings if w.advice))
     whole = run.state is not None and run.state.shape[1] <= run.centers.shape[1]  # nothing is left to generate
-    if not run.stage("train") and run.tables.get("free_energy") and not steps and not whole:
+    law = not any(key in run.metrics for key in ("steered", "string"))  # else no samples of one are left
+    if law and not run.stage("train") and run.tables.get("free_energy") and not steps and not whole:
         steps.append("Add [generator] to lift values of the collective variable to states.")
-    elif not run.tables.get("closure") and not steps and run.tables.get("free_energy"):
+    elif law and run.name != "samples" and not run.tables.get("closure") and not steps and run.tables.get("free_energy"):
         steps.append("Add [closure] for the reduced dynamics of the collective variable.")
+    if warnings and not steps:
+        steps.append("See what the warnings say before using these results.")
     return Finding("What to do next", "note", steps or [
         "Nothing stands against using these results. Another seed (`--set seed=2`) shows how they "
         "vary."])
 
 
 def findings(run, warnings):
-    found = [f for f in (free_energy(run), generator(run), closure(run)) if f]
+    found = [f for f in (steered(run), string(run), free_energy(run), rates(run), generator(run), closure(run)) if f]
     return found + [next_steps(run, warnings)] if found else []

@@ -89,14 +89,15 @@ TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system", 
 
 
 def run_in_words(run):
-    sample, umbrella = run.stage("sample"), dig(run.config, "umbrella")
+    umbrella = dig(run.config, "umbrella")
     along = np.atleast_1d(umbrella.get("windows") or [])  # of the first round, as are steps and seconds
     windows = int(np.prod(along)) if along.size and along.dtype.kind == "i" else len(run.centers)
     trajectories = windows * number(umbrella.get("replicas"))
     text = " in ".join([f"{fmt(trajectories)} trajectories"] * (trajectories > 0)
                        + [several(windows, "window")] * (windows > 0))
     if run.walkers > 0:
-        text = f"{fmt(run.walkers)} walkers under one bias"
+        text = f"{fmt(run.walkers)} walkers " + ("under one bias" if run.law == "bias" else
+                                                 "that came down from a high temperature")
     if given := dig(run.metrics, "given"):
         count, windows = (int(number(given.get(key), 1)) for key in ("trajectories", "windows"))
         text = (f"{fmt(number(given.get('samples')))} samples made elsewhere, of {fmt(count)} "
@@ -104,8 +105,9 @@ def run_in_words(run):
                 + {"windows": f" in {several(windows, 'window')}", "weights": ", reweighted"}.get(
                     given.get("bias"), ", unbiased"))
     for key, form in (("steps", ", {} trajectory-steps"), ("seconds", " in {}")):
-        if number(sample.get(key)) > 0:
-            text += form.format(fmt(sample[key]) if key == "steps" else seconds_text(sample[key]))
+        total = sum(number(run.stage(name).get(key), 0) for name in ("anneal", "sample"))
+        if total > 0:
+            text += form.format(fmt(total) if key == "steps" else seconds_text(total))
     if run.metrics.get("device"):
         threads = number(run.metrics.get("threads"))
         known = "thread" not in str(run.metrics["device"]) and threads > 0
@@ -173,7 +175,7 @@ def page(run):
     with np.errstate(all="ignore"):
         warnings, notes, passed = review(run)
         found = found_html(run, warnings)
-        sections = [(i, "Samples" if run.walkers > 0 and i == "samples" else title, text) for i, title, module in SECTIONS
+        sections = [(i, "Samples" if run.law and i == "samples" else title, text) for i, title, module in SECTIONS
                     if module.wanted(run) and (text := module.section(run))]
     links = "".join(f'<a href="#{i}">{esc(t)}</a> ' for i, t, _ in sections)
     body = "".join(f'<section id="{i}"><h2><span>{n}</span>{esc(t)}</h2>{text}</section>\n'

@@ -117,8 +117,16 @@ def far_generator(run, texts):
                   sentence(texts[0]), ["states", "median W₁/σ", "worst", "where", "too far"], rows)
 
 
+def rounded(text):
+    """Figures with errors to the digits that the errors leave."""
+    figure = r"(-?\d[\d.]*(?:e[-+]?\d+)?)"
+    return re.sub(rf"(?<![\w.]){figure} \+- {figure[:-1].replace('-?', '')})",
+                  lambda m: with_error(float(m[1].rstrip(".")), float(m[2].rstrip("."))), text)
+
+
 def as_told(run, texts):
-    return Warned(sentence(texts[0]), ["likewise"], [[sentence(t)] for t in texts[1:]])
+    first, *others = (rounded(sentence(t)) for t in texts)
+    return Warned(first, ["likewise"], [[t] for t in others])
 
 
 # What stands in a warning, how it is said, and what helps. The first that fits speaks.
@@ -153,7 +161,7 @@ ELSEWHERE = {
     "hardly overlap": "Sample windows between those that hardly overlap.",
     "not in equilibrium": "Leave out more of each trajectory (samples.discard), or sample longer, until both halves of "
                           "the samples agree.",
-    "outside its data": "Sample there, or narrow samples.from and to: the generator extrapolates.",
+    "outside its data": "Sample there: the generator extrapolates.",
 }
 
 
@@ -216,9 +224,9 @@ def check_windows(run, warnings, notes, passed):
     elif np.isfinite(overlap).any() and not len(bad):
         passed_once(run, passed, "samples", "all neighbouring windows overlap")
     effective = run.of_windows("effective_samples")
-    if run.walkers > 0:
+    if run.law:
         if np.nansum(effective) > 0:
-            passed.append(f"walkers left {fmt(np.floor(np.nansum(effective)))} independent values of the collective "
+            passed.append(f"{'walkers' if run.walkers > 0 else 'samples'} left {fmt(np.floor(np.nansum(effective)))} independent values of the collective "
                           "variables")
         return
     low = int(np.sum(effective < MIN_EFFECTIVE))

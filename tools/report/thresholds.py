@@ -18,3 +18,9 @@ APART_LOG = 0.2          # … if the logarithm of their ratio is above this …
 APART_ERRORS = 3.0       # … and above so many joint standard errors.
 APART_BINS = 0.25        # share of bins in which drift or diffusion of two sources may differ so
 LARGE_RELATIVE = 0.25    # relative error above which a figure of the full model decides nothing
+
+
+def ways_overlap(steered):
+    """Whether the work of both ways can be put together (of metrics.json, steered)."""
+    overlap, walkers = steered.get("overlap"), steered.get("shared_walkers")
+    return overlap is not None and walkers is not None and overlap >= 0.03 and walkers >= 20

@@ -26,7 +26,7 @@ def frame_panel(run, look, highest):
             axes.plot(table["cv_1"], table["free_energy"], color=COLOUR["physics"], lw=1, ls=(0, (4, 3)),
                       label="by the samples")
         axes.set_ylim(0, 1.15 * highest)
-        axes.set(xlabel=plain(run.cv_labels[0]), ylabel="F  (energy)")
+        axes.set(xlabel=plain(run.cv_labels[0]), ylabel=f"F  ({run.energy})")
         round_axis(run, axes.xaxis)
         axes.set_title(f"after {fmt(int(run.bias['step'][look]))} steps")
     return panel
@@ -54,7 +54,7 @@ def profile_panel(run, look, steps):
         axes.plot(x, free, color=COLOUR["physics"], lw=1.2, label="by the samples so far")
         if table:
             axes.plot(x, table["free_energy"], color=COLOUR["exact"], lw=1, ls=(0, (4, 3)), label="by all of them")
-        axes.set(xlabel=plain(run.cv_labels[0]), ylabel="F  (energy)")
+        axes.set(xlabel=plain(run.cv_labels[0]), ylabel=f"F  ({run.energy})")
         round_axis(run, axes.xaxis)
         axes.set_title(f"after {fmt(int(steps))} steps")
     return panel
@@ -85,7 +85,7 @@ def convergence_panel(run):
         if 0 < made < len(looks):
             axes.axvline(looks[made - 1], color=MUTED, lw=0.8)
         axes.set_yscale("log")
-        axes.set(xlabel="steps", ylabel="RMS  (energy)")
+        axes.set(xlabel="steps", ylabel=f"RMS  ({run.energy})")
         axes.set_title("How the bias and the free energy settle")
     return panel
 
@@ -109,8 +109,9 @@ def section(run):
     against = {"exact": "the exact free energy", "frozen": "the free energy of the samples under the frozen bias"}
     return figure(panels, f"The bias of {fmt(number(made.get('walkers')))} walkers, made by "
                   f"{plain(str(made.get('method', '')).replace('_', ' '))}, times −1/{fmt(share)}: what it says of the free "
-                  "energy as time goes on. It was then frozen, and the free energy above is that of samples under it: "
-                  "as they come in, with two standard errors. "
+                  "energy as time goes on. It was then frozen. "
+                  + ("The free energy above is that of samples under it: as they come in, with two standard errors. "
+                     if "free_energy" in run.tables else "") +
                   f"The limit of the bias is by {against.get(str(made.get('compared_with')), 'the free energy')}. "
                   + crossings(run, made) + ended(made), 3 if len(panels) > 6 else 2)
 

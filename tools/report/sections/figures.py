@@ -38,7 +38,7 @@ def facts(run, stages):
                        ("effective_samples", "effective samples")):
         values = run.of_windows(key)[np.isfinite(run.of_windows(key))]
         if len(values):
-            found.append((f"{words} of {'the walkers' if run.walkers > 0 else 'a window'}", f"median {fmt(np.median(values))}, from "
+            found.append((f"{words} of {'the walkers' if run.walkers > 0 else 'the samples' if run.law else 'a window'}", f"median {fmt(np.median(values))}, from "
                           f"{fmt(values.min())} to {fmt(values.max())}"))
     for source in ("generator", "healed"):
         entries = w1_entries(run, source)
@@ -64,7 +64,7 @@ def section(run):
     stages = {k: v for k, v in dig(run.metrics, "stages").items() if isinstance(v, dict)}
     result, found = stage_table(stages), facts(run, stages)
     result += html_table(["figure", "value"], found, "facts") if found else ""
-    if run.windows and not run.walkers > 0:
+    if run.windows and not run.law:
         keys = ("stiffness", "inefficiency", "effective_samples", "overlap_next")
         rows = [[i, place(numbers(w.get("center")))] + [
             place(numbers(w.get(k))) if k in w else "–" for k in keys] for i,

@@ -18,6 +18,8 @@ def wanted(run):
 
 
 def method_of(run):
+    if "steered" in run.metrics:
+        return "from the work of both ways"
     method = str(run.stage("estimate").get("method") or dig(run.config, "estimate").get("method")
                  or "").replace("_", " ")
     return method.upper() if method in ("mbar", "wham") else method
@@ -37,12 +39,12 @@ def maps(run, table, value, error, scaled):
     step = unit * max(1, round(top / unit / 12))
 
     def free_energy(axes):
-        heat_map(run, axes, table, value, "F  (energy)", "viridis", (0, top),
+        heat_map(run, axes, table, value, f"F  ({run.energy})", "viridis", (0, top),
                  np.arange(step, top, step))
         axes.set_title("Free energy")
 
     def errors(axes):
-        heat_map(run, axes, table, error, "standard error  (energy)")
+        heat_map(run, axes, table, error, f"standard error  ({run.energy})")
         axes.set_title("Standard error")
 
     def residuals(axes):
@@ -57,7 +59,7 @@ def maps(run, table, value, error, scaled):
 
 
 def energy_unit(run):
-    if run.molecule:
+    if run.molecule or run.energy != "energy":
         return f" Energies are in {run.energy_unit}."
     return f" Energies are in the unit where {run.energy_unit}." if run.energy_unit else ""
 
@@ -71,7 +73,7 @@ def curve_panel(run, table, value, error, exact):
         if exact is not None:
             axes.plot(*closed(run, table["cv_1"], exact), color=COLOUR["exact"], lw=1.2, ls=(0, (4, 3)),
                       label="exact")
-        axes.set(ylabel=f"F({plain(run.given)})  (energy)", xlabel=plain(run.cv_labels[0]))
+        axes.set(ylabel=f"F({plain(run.given)})  ({run.energy})", xlabel=plain(run.cv_labels[0]))
         axes.set_title("Free energy")
         round_axis(run, axes.xaxis)
         if run.kt > 0:
@@ -104,7 +106,7 @@ def error_panel(run, table, error):
         axes.plot(*closed(run, table["cv_1"], error), color=COLOUR["physics"])
         axes.set_ylim(bottom=0)
         round_axis(run, axes.xaxis)
-        axes.set(xlabel=plain(run.cv_labels[0]), ylabel="std. error  (energy)")
+        axes.set(xlabel=plain(run.cv_labels[0]), ylabel=f"std. error  ({run.energy})")
         axes.set_title("Standard error")
     return panel
 

@@ -122,8 +122,9 @@ def maps(run):
         if source in lifted:
             panels.append(map_panel(run, lifted[source][0][:, 0], lifted[source][1][:, k], None, title, names[k]))
     return figure(panels, f"−ln of the density over {plain(run.cv_labels[0])} and the torsion {names[k]}, in kT, "
-                          "from 0 (the most frequent cell) to 10. States of the generator are made at the values "
-                          "that samples have: their maps would be that of the biased samples.")
+                          "from 0 (the most frequent cell) to 10."
+                  + (" States of the generator are made at the values that samples have: their maps would be that of "
+                     "the biased samples." if lifted else ""))
 
 
 def laws(run):

@@ -1,6 +1,7 @@
 """How long it takes from one state to another: how likely each level is, how steady the estimate was, how many
 replicas the ones that arrived stem from, and what to trust."""
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from data import dig, entries, numbers
 from draw import band, figure, log_scale
@@ -11,7 +12,7 @@ from words import fmt, number, plain
 METHODS = {"splitting": "adaptive multilevel splitting", "weighted_ensemble": "a weighted ensemble",
            "milestoning": "exact milestoning"}
 WORDS = {"mfpt": "mean first passage time", "rate": "rate, one over it",
-         "probability": "probability of the other state before the first, on leaving that"}
+         "probability": "probability, on leaving `from`, of reaching `to` before returning"}
 
 
 def wanted(run):
@@ -55,7 +56,7 @@ def flux_panel(run, rows):
         axes.plot(column(rows, "time"), column(rows, "flux"), color=COLOUR["physics"], label="flux")
         rate = next((number(f.get("value")) for f in entries(run.metrics, "rates", "figures")
                      if f.get("quantity") == "rate"), np.nan)
-        axes.axhline(rate, color=COLOUR["exact"], lw=1, label="its mean once steady")
+        axes.axhline(rate, color=COLOUR["exact"], lw=1, label="mean of what counts")
         axes.set_ylim(bottom=0)
         axes.set(xlabel="time", ylabel="flux")
         axes.set_title("Flux into the state that is reached")
@@ -79,6 +80,7 @@ def iteration_panel(rows):
         band(axes, np.arange(1, len(rows) + 1), column(rows, "mfpt"), column(rows, "error"), COLOUR["physics"],
              "of one iteration")
         axes.set(xlabel="iteration", ylabel="time")
+        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         axes.set_title("Mean first passage time")
     return panel
 

@@ -45,7 +45,7 @@ def scatter(run, axes, x, y):
 
 
 def centre_marks(run, axes):
-    if run.walkers > 0:
+    if run.law:
         return
     axes.scatter(run.centers[:, 0], np.full(len(run.centers), 0.012), marker="^", s=26,
                  transform=axes.get_xaxis_transform(), clip_on=False, zorder=5, linewidths=0.5,
@@ -53,7 +53,7 @@ def centre_marks(run, axes):
 
 
 def crosses(run, axes):
-    if run.walkers > 0:
+    if run.law:
         return
     many = len(run.centers) > 150
     axes.plot(*run.centers.T[:2], "+", color=INK, ms=3 if many else 5, mew=0.5 if many else 0.8,
@@ -71,7 +71,7 @@ def line_panel(run):
                       label=f"V({name})")
             scatter(run, axes, run.state[:, 0],
                     grid["sample_potential"] + 0.012 * np.ptp(grid["potential"]) * noise)
-            axes.set_ylabel(f"V({name})  (energy)")
+            axes.set_ylabel(f"V({name})  ({run.energy})")
         else:
             scatter(run, axes, run.state[:, 0], noise)
             axes.set_yticks([])
@@ -97,7 +97,7 @@ def contours(run, axes):
                              linewidths=0.5)
         for part in lines.collections:
             part.set_rasterized(True)
-        colour_bar(axes, drawn, f"V({', '.join(run.variables)})  (energy)")
+        colour_bar(axes, drawn, f"V({', '.join(run.variables)})  ({run.energy})")
     if len(run.centers) and not run.two_cvs and run.cv_formulas != run.variables[:1] \
             and "cv" in grid and np.ptp(grid["cv"][0]) > 0:
         axes.contour(x, y, grid["cv"][0], np.unique(run.centers[:, 0]), colors=LIGHT["brown"],
@@ -141,7 +141,8 @@ def observed_panel(run):
 
 def cloud(run):
     names, total, used = run.variables, len(run.window), len(np.unique(run.window))
-    text = "Stored samples of the biased runs"
+    biased = run.law in ("", "bias", "weights")
+    text = "Stored samples" + " of the biased runs" * (run.law in ("", "bias"))
     over = "potential" in run.grid
     if len(names) == 1:
         panels = [line_panel(run)]
@@ -153,10 +154,10 @@ def cloud(run):
         others = [i for i in range(len(names)) if names[i] not in run.cv_formulas][:MOST]
         panels = [against(run, i) for i in others]
         text += ", each variable against the collective variable"
-    if used > 1 or run.walkers > 0:
-        coloured = f", coloured by {'round' if run.walkers > 0 else 'window'} ({used})" if used > 1 else ""
-        text += (f"{coloured}; the bias spreads them along the collective "
-                 "variable, so their density is not the equilibrium density")
+    if used > 1 or run.law:
+        coloured = f", coloured by {'round' if run.law else 'window'} ({used})" if used > 1 else ""
+        text += coloured + ("; the bias spreads them along the collective variable, so their density is not the "
+                            "equilibrium density" if biased else "; their density is that of equilibrium")
     text += f". {fmt(len(run.state))} of {fmt(total)} samples are drawn." \
         if len(run.state) < total else "."
     texts = [text]
@@ -180,7 +181,7 @@ def coverage_of_two(run):
                      linewidths=0, rasterized=True)
         crosses(run, axes)
         axes.set(xlabel=plain(run.cv_labels[0]), ylabel=plain(run.cv_labels[1]))
-        axes.set_title(f"Coverage by {fmt(run.walkers)} walkers" if run.walkers > 0 else
+        axes.set_title(f"Coverage by {fmt(run.walkers)} walkers" if run.walkers > 0 else "Coverage" if run.law else
                        f"Coverage by {len(used)} windows")
 
     def effective_map(axes):
@@ -189,7 +190,7 @@ def coverage_of_two(run):
 
     # Where the collective variables are the variables, the samples show their coverage themselves.
     panels = [] if run.state is not None and run.cv_formulas == run.variables else [cover]
-    if np.isfinite(effective).any() and not run.walkers > 0:
+    if np.isfinite(effective).any() and not run.law:
         return panels + [effective_map], ["Effective samples of a window: correlations taken out."]
     return panels, []
 
@@ -211,6 +212,11 @@ def histograms(run):
 
 
 def histogram_panel(run, label):
+    def of_run(k):
+        if not run.law:
+            return f"window {k}"
+        return f"round {k}" if k else "the bias's makers" if run.law == "bias" else "samples"
+
     def panel(axes):
         middle, density = histograms(run)
         shades = colours(run)
@@ -218,11 +224,12 @@ def histogram_panel(run, label):
             filled = np.nonzero(line)[0]
             part = slice(max(filled[0] - 1, 0), filled[-1] + 2) if len(filled) else slice(0)
             axes.fill_between(middle[part], line[part], color=to_rgba(shades[k], 0.22), lw=0)
-            axes.plot(middle[part], line[part], color=shades[k], lw=1.1, gid=(f"round {k}" if k else "the bias's makers") if run.walkers > 0 else f"window {k}")
+            axes.plot(middle[part], line[part], color=shades[k], lw=1.1, gid=of_run(k))
         axes.set_ylim(bottom=0)
-        given = "bias" if run.walkers > 0 else "window"
-        axes.set(ylabel=f"p({plain(run.cv_symbols[0])} | {given})", xlabel=label)
-        axes.set_title("Distribution of the walkers" if run.walkers > 0 else "Distribution in each window")
+        given = {"": " | window", "bias": " | bias", "weights": " | bias"}.get(run.law, "")
+        axes.set(ylabel=f"p({plain(run.cv_symbols[0])}{given})", xlabel=label)
+        axes.set_title("Distribution of the walkers" if run.walkers > 0 else "Distribution of the samples" if run.law
+                       else "Distribution in each window")
     return panel
 
 
@@ -252,10 +259,13 @@ def coverage(run):
         axes.set(ylabel="samples", xlabel=label)
         axes.set_title("Effective samples of each window")
 
-    if run.walkers > 0:
+    if run.law:
         rounds = len(np.unique(run.window)) - 1
         return [histogram_panel(run, label)], [
-            "Distribution of the collective variable under the frozen bias, from which it is then taken off"
+            "Distribution of the collective variable "
+            + {"bias": "under the frozen bias, from which it is then taken off",
+               "weights": "in the samples, before their weights take the bias off",
+               "annealing": "in the population at the system's temperature"}.get(run.law, "in the samples, which are unbiased")
             + (f"; of the walkers that made the bias, and of {several(rounds, 'round')} of coupling." if rounds else ".")]
     panels, limits = [histogram_panel(run, label)], []
     for values, panel, limit in ((overlap[:-1], overlap_panel, f"{MIN_OVERLAP}"),

@@ -8,6 +8,7 @@ from data import dig
 from draw import band, figure, round_axis
 from markup import bullets, html_table
 from palette import COLOUR, INK
+from thresholds import ways_overlap
 from words import fmt, number, percent, plain, with_error
 
 WAYS = (("jarzynski_forward", "Jarzynski, forward"), ("jarzynski_reverse", "Jarzynski, back"),
@@ -61,8 +62,10 @@ def ratio_panel(run, found):
         edges = np.unique(np.quantile(np.concatenate([forward, back]), np.linspace(0, 1, 25)))
         f, b = (np.histogram(v, edges)[0].astype(float) for v in (forward, back))
         both = (f > 4) & (b > 4)
-        middle = 0.5 * (edges[1:] + edges[:-1])
         if both.any():
+            # Where the walkers of a bin are: the outermost bins are wide.
+            work = np.concatenate([forward, back])
+            middle = np.histogram(work, edges, weights=work)[0] / np.maximum(f + b, 1)
             y = np.log(f[both] / b[both] * len(back) / len(forward))
             axes.errorbar(middle[both], y, yerr=2 * np.sqrt(1 / f[both] + 1 / b[both]), fmt="o", ms=4,
                           color=COLOUR["physics"], elinewidth=1.0, label="counted, ± 2 standard errors")
@@ -114,7 +117,7 @@ def trusted(run, found):
     bar = dig(found, "difference", "bar")
     overlap, shared = number(found.get("overlap")), number(found.get("shared_walkers"))
     said = []
-    if overlap >= 0.03 and shared >= 20:
+    if ways_overlap(found):
         said.append(f"Both ways overlap ({percent(overlap)}, worth {fmt(shared)} walkers): take BAR's "
                     f"{with_error(number(bar.get('value')) / kt, number(bar.get('std_error')) / kt)} {name}.")
     else:
