@@ -37,9 +37,9 @@ const Section<WallConfig> wall_section{"bias.walls[]", {
 }  // namespace
 
 const Section<UmbrellaConfig> shared_window_section{"bias", {
-    required(&UmbrellaConfig::from, "from", "-3.141592653589793", "where the grid of the bias begins"),
+    required(&UmbrellaConfig::from, "from", "-3.141592653589793", "where the grid of the bias begins; steered, string: none, the path says it"),
     required(&UmbrellaConfig::to, "to", "3.141592653589793",
-             "where it ends; one period from `from`: all round"),
+             "where it ends, likewise; one period from `from`: all round"),
     key(&UmbrellaConfig::replicas, "walkers", 4096, "trajectories that share the bias; steered: those that go each way; string: of each "
         "point").from(1).to(1e8),
     key(&UmbrellaConfig::equilibrate, "equilibrate", 1000, "steps before the bias acts").from(0).to(kMostSteps),

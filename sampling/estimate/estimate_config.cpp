@@ -1,5 +1,7 @@
 #include "sampling/estimate/estimate_config.h"
 
+#include <algorithm>
+
 #include "engine/config/section.h"
 #include "sampling/bias/umbrella_config.h"
 #include "sampling/estimate/estimators.h"
@@ -42,8 +44,9 @@ const Section<EstimateConfig> estimate_section{"estimate", {
 EstimateConfig read_estimate(Config& config, const UmbrellaConfig& umbrella, int cvs) {
     EstimateConfig estimate = estimate_section.read(config);
     spread(config, "estimate.bins", estimate.bins, cvs);
+    const bool of_samples = std::ranges::any_of(estimators(), [&](const Estimator& e) { return e.name == estimate.method; });
     config.with({"estimate.method", "umbrella.store"}, [&] {
-        if (!umbrella.histogram || !find_estimator(estimate.method).needs_samples) return;
+        if (!of_samples || !umbrella.histogram || !find_estimator(estimate.method).needs_samples) return;
         const auto others = names_of([](const Estimator& e) { return !e.needs_samples; });
         if (config.given("estimate.method")) {
             throw KeyError("estimate.method",
@@ -66,6 +69,7 @@ EstimateConfig read_estimate(Config& config, const UmbrellaConfig& umbrella, int
         }
     });
     config.with({"estimate.method", "estimate.enabled", "cv.variables"}, [&] {
+        if (!of_samples) return;
         const int most = find_estimator(estimate.method).most_cvs;
         if (estimate.enabled && cvs > most) {
             throw KeyError("estimate.method",

@@ -95,6 +95,7 @@ void add_model_keys(Schema& schema, const std::string& system_name, bool molecul
     if (!molecule) return;
     for (KeySpec& key : schema.keys)
         if (key.path == "integrator.scheme") {
+            key.help += " of a molecule; of all other systems " + join(key.choices, ", ") + ", by default leimkuhler_matthews";
             key.choices = {kMoleculeScheme, "baoab"};
             key.fallback = toml_string(kMoleculeScheme);
         }

@@ -13,6 +13,7 @@
 #include "engine/launch/gather.h"
 #include "engine/launch/reduce.h"
 #include "engine/launch/sort.h"
+#include "engine/text.h"
 #include "sampling/rates/kept.h"
 #include "sampling/rates/method.h"
 #include "sampling/rates/methods.h"
@@ -279,7 +280,7 @@ RateResult WeightedEnsemble::result() {
     result.metrics["drift_error"] = drift.error;
     if (std::isfinite(drift.value) && std::fabs(drift.value) > kUnsteady * drift.error)
         result.warnings.push_back("the flux into rates.to is not steady: its logarithm changes by " +
-                                  std::to_string(drift.value) + " +- " + std::to_string(drift.error) +
+                                  number(drift.value, 2) + " +- " + number(drift.error, 1) +
                                   " between the halves that count; give more rates.steps, or a larger rates.relax");
     result.metrics["walkers"] = each_;
     add_pictures(result, series);

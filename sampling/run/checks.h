@@ -9,6 +9,7 @@ namespace microlift {
 struct RunCheck {
     const char* name;
     const char* passed;  // what is known where nothing was found
+    const char* without_windows = nullptr;  // the same of a run that has none
 };
 
 const std::vector<RunCheck>& run_checks();

@@ -1,6 +1,10 @@
 #include "sampling/run/summary.h"
 
+#include <algorithm>
+#include <cmath>
 #include <iostream>
+
+#include "engine/text.h"
 
 namespace microlift {
 
@@ -68,11 +72,35 @@ void print_energies(const Json& energies) {
     }
 }
 
+// The error to two digits, and the value as far as it says.
+std::string with_error(double value, double error) {
+    if (!(error > 0) || !std::isfinite(error) || !std::isfinite(value)) return number(value) + " +- " + number(error);
+    const auto digits = 2 + static_cast<int>(std::floor(std::log10(std::max(std::fabs(value), error)))) -
+                        static_cast<int>(std::floor(std::log10(error)));
+    return number(value, std::clamp(digits, 2, 15)) + " +- " + number(error, 2);
+}
+
+void print_work(const Json& steered) {
+    if (!steered.contains("difference")) return;
+    const Json& bar = steered["difference"]["bar"];
+    std::cout << "  work       free energy difference " << with_error(bar.value("value", 0.0), bar.value("std_error", 0.0))
+              << " by BAR; the work of both ways overlaps by " << figure(steered, "overlap", 100) << " %\n";
+}
+
+void print_string(const Json& string) {
+    for (const auto& row : string.value("highest", Json::array())) {
+        std::cout << "  string     F = " << with_error(row.value("free_energy", 0.0), row.value("std_error", 0.0))
+                  << " above its lowest point, at";
+        for (const auto& xi : row["at"]) std::cout << " " << number(xi.get<double>(), 4);
+        std::cout << "\n";
+    }
+}
+
 void print_rates(const Json& rates) {
     if (!rates.contains("figures")) return;
     for (const auto& row : rates["figures"])
-        std::cout << "  rates      " << row.value("quantity", "") << " " << figure(row, "value") << " +- "
-                  << figure(row, "std_error") << "\n";
+        std::cout << "  rates      " << row.value("quantity", "") << " "
+                  << with_error(row.value("value", 0.0), row.value("std_error", 0.0)) << "\n";
     std::cout << "  rates      " << rates.value("method", "") << ": " << figure(rates, "force_evaluations")
               << " force evaluations; direct simulation would take " << figure(rates, "direct_force_evaluations")
               << " for such an error\n";
@@ -107,6 +135,8 @@ void print_summary(const Run& run) {
     for (const auto& row : metrics.value("compare", Json::array()))
         std::cout << "  compared   " << row.value("kind", "") << ": W1/sigma median "
                   << figure(row, "median") << ", worst " << figure(row, "worst") << "\n";
+    print_work(part(metrics, "steered"));
+    print_string(part(metrics, "string"));
     print_rates(part(metrics, "rates"));
     print_learned(part(metrics, "learn"));
     for (const auto& w : metrics.value("warnings", Json::array()))

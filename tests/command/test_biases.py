@@ -418,9 +418,43 @@ class Advice(Case):
         height = float(re.search(r"highest barrier is ([\d.]+) kT", text)[1])
         self.assertLess(abs(height - 3), 0.5)
         self.assertIn("abf", text)
+        self.assertRegex(text, r"with barrier = [\d.]+ \(in the unit where kT = 0\.333\)")
         # y's barrier of more than 10 kT at x = ±1 is behind x, and walkers go round by x = 0.
         (self.dir / "hidden.toml").write_text(HIDDEN[:HIDDEN.index("[generator]")])
         self.assertIn("y, the slowest", run(BINARY, "check", self.dir / "hidden.toml", "--advise").stdout)
+
+    def test_what_was_not_reached_is_unknown(self):
+        """At x = ±3 the well is 192 kT high: nothing is said of how many basins there are, nor of barriers."""
+        (self.dir / "wide.toml").write_text(WELL.replace("from = -1.5", "from = -3.0").replace("to = 1.5", "to = 3.0"))
+        text = run(BINARY, "check", self.dir / "wide.toml", "--advise").stdout
+        self.assertRegex(text, r"\d+ of 60 bins were not reached: what lies there is unknown")
+        for words in (" basins; ", "one basin", "barrier =", "by themselves"):
+            self.assertNotIn(words, text)
+
+    def test_nothing_to_advise_on(self):
+        steered = WELL.replace('"metadynamics"', '"steered"\npath = [-1.0, 1.0]\nstiffness = 50.0').replace(
+            "from = -1.5\nto = 1.5\n", "")
+        alone = WELL[:WELL.index("[bias]")] + "[rates]\nfrom = -1.0\nto = 1.0\n"
+        np.save(self.dir / "s.npy", np.linspace(-1, 1, 200)[:, None])
+        given = WELL[:WELL.index("[bias]")] + '[samples]\nstates = ["s.npy"]\nfrom = -1.0\nto = 1.0\n'
+        for text, words in ((steered, "has a path"), (alone, "[rates] alone"), (given, "are made already"),
+                            (given[given.index("[cv]"):].replace("[integrator]\ndt = 1e-3\ncompile_after = -1\n", "")
+                             .replace('"x"', '"x0"'), "needs a [system]")):
+            (self.dir / "none.toml").write_text(text)
+            done = run(BINARY, "check", self.dir / "none.toml", "--advise", status=2)
+            self.assertEqual(done.stdout, "")
+            self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+            self.assertRegex(done.stderr, r"none\.toml:\d+")
+            self.assertIn(words, done.stderr)
+            self.assertIn("--advise", done.stderr)
+
+
+class Words(Case):
+    def test_checks_without_windows(self):
+        out = self.go(WELL, "bias.steps=4000", "bias.walkers=128")
+        passed = [check["passed"] for check in metrics(out)["checks"]]
+        self.assertIn("means do not drift", passed)
+        self.assertNotIn("window", " ".join(passed))
 
 
 class CoupledMolecule(Case):

@@ -391,8 +391,10 @@ class Runs(Case):
         total = np.where(half < 6.25, stretch * np.exp(-half) + 1 - stretch, 0) @ hills[:, 3]
         # Heights are those of F: times (γ − 1)/γ they are the bias.
         np.testing.assert_allclose(total * (gamma - 1) / gamma, made[:, 1], rtol=1e-6, atol=1e-6 * made[:, 1].max())
-        head = (out / "COLVAR").read_text().splitlines()[:3]
-        self.assertEqual(head, ["#! FIELDS time phi psi metad.bias", "#! SET min_phi -pi", "#! SET max_phi pi"])
+        head = (out / "COLVAR").read_text().splitlines()[:6]
+        self.assertEqual(head[:5], ["#! FIELDS time phi psi metad.bias", "#! SET min_phi -pi", "#! SET max_phi pi",
+                                    "#! SET min_psi -pi", "#! SET max_psi pi"])
+        self.assertNotIn("SET", head[5])
         colvar = np.loadtxt(out / "COLVAR")
         self.assertEqual(len(colvar), 256 * 4)
         import h5py

@@ -128,6 +128,7 @@ class Well(Case):
         (self.dir / "well.toml").write_text(WELL)
         done = run(BINARY, "check", self.dir / "well.toml")
         self.assertIn("# rates: splitting: from -1.0 to 1.0 by 512 replicas, 39 levels, 32 repeats", done.stdout)
+        self.assertIn("# force evaluations: about ", done.stdout)
         for method in METHODS:
             out = self.go(WELL, f"rates.method={method}", "rates.replicas=16", "rates.steps=1000", name=method,
                           options=("--quiet",))

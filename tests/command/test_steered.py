@@ -3,6 +3,7 @@
 Crooks and BAR with their errors, the free energy along the path, in one and two collective variables and of a molecule;
 what is warned of; stops and threads; refusals."""
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -299,12 +300,28 @@ class Refusals(Case):
                               ("generator.kind=cgan", "leaves no samples of one law")):
             with self.subTest(change):
                 self.assertIn(words, self.refused(TRAP, change))
+        self.assertIn("estimate.method", self.refused(TRAP, "estimate.method=mbar"))
         self.assertIn("key 'bias.path' is missing", self.refused(TRAP.replace("path = [0.0, 1.0]\n", "")))
 
     def test_check(self):
         (self.dir / "trap.toml").write_text(TRAP)
         said = run(command_line("x", "y")[0], "check", self.dir / "trap.toml").stdout
         self.assertIn("# bias: steered: 2048 walkers each way", said)
+        self.assertIn('method = "work"', said)
+        self.assertNotIn("wham", said)
+
+    def test_summary(self):
+        (self.dir / "trap.toml").write_text(TRAP)
+        out = self.dir / "run"
+        said = run(*command_line(self.dir / "trap.toml", out, "bias.walkers=256", options=quiet())).stdout
+        bar = metrics(out)["steered"]["difference"]["bar"]
+        value, error = map(float, re.search(r"free energy difference (\S+) \+- (\S+) by BAR", said).groups())
+        self.assertAlmostEqual(value, bar["value"], delta=bar["std_error"] / 10)
+        self.assertAlmostEqual(error, bar["std_error"], delta=bar["std_error"] / 10)
+        self.assertNotIn("window", " ".join(check["passed"] for check in metrics(out)["checks"]))
+        # What it writes it reads again.
+        run(*command_line(out / "config.toml", self.dir / "again", options=quiet()))
+        self.assertEqual((out / "work.csv").read_bytes(), (self.dir / "again" / "work.csv").read_bytes())
 
 
 class Example(Case):

@@ -62,7 +62,7 @@ def distance(points, to):
 class MullerBrown(Case):
     def test_passes_the_saddles(self):
         out = self.dir / "string"
-        run(*command_line(EXAMPLES / "muller_brown_string.toml", out, "bias.walkers=32", "bias.iterations=200"))
+        said = run(*command_line(EXAMPLES / "muller_brown_string.toml", out, "bias.walkers=32", "bias.iterations=200")).stdout
         t = table(out / "string.csv")
         points = t[:, :2]
         for saddle in ((-0.822, 0.624), (0.212, 0.293)):
@@ -78,6 +78,13 @@ class MullerBrown(Case):
         self.assertLess(t[:, 5].max(), 1.0)
         self.assertLess(abs(t[points[:, 0] < -0.6, 4].max() - 106.03), 1.5)
         self.assertLess(abs(t[points[:, 0] > 0.0, 4].max() - 74.45), 1.5)
+        # The two saddles are what is told of it.
+        highest = metrics(out)["string"]["highest"]
+        self.assertEqual(len(highest), 2)
+        self.assertEqual(said.count("  string     F = "), 2)
+        for one, saddle in zip(highest, ((-0.822, 0.624), (0.212, 0.293))):
+            self.assertLess(np.linalg.norm(np.array(one["at"]) - saddle), 0.06)
+            self.assertEqual(one["free_energy"], t[one["point"], 4])
 
     @staticmethod
     def restrained(points, stiffness=4000.0):

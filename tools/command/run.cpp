@@ -176,6 +176,7 @@ void command_learn(const LearnOptions& options) {
 
 void command_check(const std::string& config_file, const RunOptions& options, bool advise) {
     RunConfig run = check_run_config(config_file, options, available_memory_bytes());
+    if (advise) check_advisable(run);
     const RunCost cost = run_cost(run);
     const Model model(run);
     // Comments, so that the whole output is a configuration.
@@ -183,7 +184,7 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
     name_files_wholly(run);
     std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)
               << "\n# samples stored: " << format_count(cost.samples)
-              << "\n# force evaluations: " << format_count(cost.force_evaluations)
+              << "\n# force evaluations: " << (run.rates.enabled ? "about " : "") << format_count(cost.force_evaluations)
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
     if (run.bias.enabled)

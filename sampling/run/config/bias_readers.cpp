@@ -15,8 +15,8 @@ std::string in_words(const BiasConfig& bias, const UmbrellaConfig& umbrella, dou
 
 constexpr BiasReader kShared{"", read_bias, describe_bias};
 constexpr BiasReader kReaders[] = {
-    {"steered", read_steered, in_words<describe_steered>, true},
-    {"string", read_string, in_words<describe_string>, true},
+    {"steered", read_steered, in_words<describe_steered>, true, "work"},
+    {"string", read_string, in_words<describe_string>, true, "mean_force"},
     {"population_annealing", read_annealing, in_words<describe_annealing>},
 };
 

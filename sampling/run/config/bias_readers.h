@@ -14,6 +14,7 @@ struct BiasReader {
     BiasConfig (*read)(Config&, ModelConfig&, UmbrellaConfig&);
     std::string (*describe)(const BiasConfig&, const UmbrellaConfig&, double kt);
     bool along_path = false;  // a path says where it is: there is no range
+    const char* estimator = "";  // its own, in place of those of samples
 };
 
 // That of biases which all walkers make together, where a method has none of its own.

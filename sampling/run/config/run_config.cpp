@@ -215,11 +215,22 @@ void leave_out_biases(ConfigValue& root, std::vector<InputError>& unread) {
     }
 }
 
-// The path says where such a bias is.
-bool goes_along_path(ConfigValue& root) {
+// Of the method that [bias] names.
+const BiasReader& reader_of(ConfigValue& root) {
     ConfigValue* bias = root.find("bias");
     const ConfigValue* method = bias == nullptr ? nullptr : bias->find("method");
-    return method != nullptr && method->kind == ConfigValue::Kind::text && bias_reader(method->text).along_path;
+    return bias_reader(method != nullptr && method->kind == ConfigValue::Kind::text ? method->text : "");
+}
+
+// A path says where such a bias is, and its samples have no estimator but its own.
+void fit_to_path(Schema& schema, const BiasReader& reader) {
+    if (!reader.along_path) return;
+    for (KeySpec& key : schema.keys) {
+        if (key.path == "bias.from" || key.path == "bias.to") key.required = false;
+        if (key.path != "estimate.method") continue;
+        key.choices = {reader.estimator};
+        key.fallback = toml_string(reader.estimator);
+    }
 }
 
 // Whether [bias] or [samples] stand in place of [umbrella], or none of them where there are [rates]. Two are refused, and
@@ -283,9 +294,7 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     Schema schema = run_schema(name, is_molecule(root), biasing, alone);
     if (!whole)
         for (KeySpec& key : schema.keys) key.required = false;
-    if (goes_along_path(root))
-        for (KeySpec& key : schema.keys)
-            if (key.path == "bias.from" || key.path == "bias.to") key.required = false;
+    if (biasing == Biasing::shared) fit_to_path(schema, reader_of(root));
     Config config(std::move(root), std::move(schema), file);
     if (biasing == Biasing::shared) {
         config.rename("umbrella.replicas", "bias.walkers");

@@ -95,6 +95,7 @@ struct Findings {
     std::string hidden_name;
     index bins = 0, seen = 0;
     bool gradient = false, molecule = false;
+    std::string unit;  // of energies
     int cvs = 1;
     index dim = 0;
 };
@@ -106,6 +107,7 @@ Findings findings_of(Run& run) {
     f.dim = run.model.dim();
     f.gradient = run.model.gradient();
     f.molecule = run.model.molecule() != nullptr;
+    f.unit = f.molecule ? " kJ/mol" : " (in the unit where kT = " + number(f.kt, 3) + ")";
     const FreeEnergyProfile profile = first_profile(run, kWalkers, kSamples);
     const TypicalError typical = typical_error(profile);
     f.error = typical.rms;
@@ -136,23 +138,30 @@ Findings findings_of(Run& run) {
 }
 
 std::string method_of(const Findings& f, std::string& why) {
-    const std::string barrier = number(std::ceil(f.barrier.from_lowest / f.kt + 3) * f.kt, 3);
+    const bool known = f.seen == f.bins;
+    const std::string barrier =
+        known ? " with barrier = " + number(std::ceil(f.barrier.from_lowest / f.kt + 3) * f.kt, 3) + f.unit : "";
     if (f.hidden > kSlower * f.relaxation) {
         why = f.hidden_name + " relaxes more slowly than the collective variables, which do not see it";
         return std::string(f.molecule ? "[umbrella] with temperatures" : "[umbrella] with exchange") +
-               ", [generator] and [coupling]; or [bias] method = \"opes_explore\" with barrier = " + barrier +
-               " and [coupling]";
+               ", [generator] and [coupling]; or [bias] method = \"opes_explore\"" + barrier +
+               (known ? " and [coupling]" : " with [coupling]");
+    }
+    if (!known) {
+        why = "windows hold walkers where the pilot's did not come";
+        return "[umbrella] over the same range; or [bias] with a range that leaves out what cannot be reached, and "
+               "this advice again";
     }
     if (f.barrier.from_lowest < kLow * f.kt) {
         why = "walkers cross such barriers by themselves";
-        return "[umbrella] with few, wide windows, or [bias] method = \"opes\" with barrier = " + barrier;
+        return "[umbrella] with few, wide windows, or [bias] method = \"opes\"" + barrier;
     }
     if (!f.molecule && f.gradient) {
         why = "forces have formulas, and averages of forces settle soonest";
-        return "[bias] method = \"abf\"; where parts of the range are not wanted, \"opes\" with barrier = " + barrier;
+        return "[bias] method = \"abf\"; where parts of the range are not wanted, \"opes\"" + barrier;
     }
     why = "the height is known now, and nothing that the collective variables do not see is slow";
-    return "[bias] method = \"opes\" with barrier = " + barrier + (f.molecule ? "; \"eabf\" if all of the range is wanted" : "");
+    return "[bias] method = \"opes\"" + barrier + (f.molecule ? "; \"eabf\" if all of the range is wanted" : "");
 }
 
 std::vector<std::string> in_words(const RunConfig& run, const Findings& f) {
@@ -162,7 +171,12 @@ std::vector<std::string> in_words(const RunConfig& run, const Findings& f) {
     lines.push_back("  " + std::to_string(f.cvs) + (f.cvs == 1 ? " collective variable of " : " collective variables of ") +
                     std::to_string(f.dim) + " variables; " + std::to_string(f.seen) + " of " + std::to_string(f.bins) +
                     " bins were reached, with a standard error of " + kt(f.error));
-    lines.push_back(f.barrier.wells < 2
+    if (f.seen < f.bins)
+        lines.push_back("  " + std::to_string(f.bins - f.seen) + " of " + std::to_string(f.bins) +
+                        " bins were not reached: what lies there is unknown, and basins and barriers are not counted; "
+                        "leave out of the range what lies more than " + number(kBarrier, 2) + " kT up");
+    else
+        lines.push_back(f.barrier.wells < 2
                         ? "  one basin, no barrier of more than " + kt(std::max(0.5 * f.kt, 3 * f.error))
                         : "  " + std::to_string(f.barrier.wells) + " basins; the highest barrier is " +
                               kt(f.barrier.from_lowest) + " above the lowest, " + kt(f.barrier.from_well) +
@@ -228,6 +242,25 @@ Barrier highest_barrier(const Grid& grid, const std::vector<double>& free_energy
         }
     }
     return found;
+}
+
+void check_advisable(RunConfig& run) {
+    const auto refuse = [&](const char* key, const std::string& wrong, const std::string& right) {
+        run.config.keep(KeyError(key, wrong, right));
+        run.config.throw_faults();
+    };
+    if (run.samples.enabled)
+        refuse("samples", "--advise runs a pilot, and the samples of [samples] are made already",
+               run.system.states_alone ? "leave --advise out: a pilot needs a [system] that it can run"
+                                       : "leave --advise out, or put [umbrella] in place of [samples]");
+    if (!run.sampled)
+        refuse("rates", "--advise runs a pilot under a bias, and [rates] alone has no range of the collective variables",
+               "leave --advise out, or add [umbrella] or [bias]");
+    if (run.bias.along_path())
+        refuse("bias.method",
+               "--advise runs a pilot over a range of the collective variables, and \"" + run.bias.method +
+                   "\" has a path in place of one",
+               "leave --advise out, or give [umbrella] or another method with 'from' and 'to'");
 }
 
 std::vector<std::string> advice(const RunConfig& run, const RunOptions& options) {

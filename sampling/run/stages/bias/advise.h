@@ -12,6 +12,9 @@ namespace microlift {
 // follows from it: lines of words with numbers. It takes some seconds and leaves nothing behind.
 std::vector<std::string> advice(const RunConfig& run, const RunOptions& options);
 
+// InputError where there is no system to run, or no range of the collective variables to advise on.
+void check_advisable(RunConfig& run);
+
 // The highest barrier of a free energy on a grid, by persistence: of all wells but the deepest the largest rise from its
 // bottom to the pass to a deeper one, and the rise to that pass from the deepest bottom. Bins without data are walls.
 struct Barrier {

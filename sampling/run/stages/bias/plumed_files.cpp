@@ -58,13 +58,15 @@ std::string end_of_period(double value) {
     return value < 0 ? " -pi" : " pi";
 }
 
+std::string period_lines(const std::string& name, double from, double to) {
+    return "#! SET min_" + name + end_of_period(from) + "\n#! SET max_" + name + end_of_period(to) + "\n";
+}
+
 // Of variables that go all round.
 std::string periods(const Run& run, const std::vector<std::string>& names) {
     std::string text;
     for (std::size_t k = 0; k < names.size(); ++k)
-        if (run.grid.round[k])
-            text += "#! SET min_" + names[k] + end_of_period(run.grid.from[k]) + "\n#! SET max_" + names[k] +
-                    end_of_period(run.grid.to[k]) + "\n";
+        if (run.grid.round[k]) text += period_lines(names[k], run.grid.from[k], run.grid.to[k]);
     return text;
 }
 
@@ -114,6 +116,7 @@ struct ColvarColumn {
     std::string name;
     index variable = -1;
     std::optional<NodeId> formula;
+    bool turns = false;  // an angle in (-pi, pi]
 };
 
 // Of output.columns; all collective variables and the bias, where they are not told.
@@ -133,14 +136,17 @@ public:
             else if (column.text.ends_with(".bias"))
                 columns_.push_back({column.text, -1, {}});
             else
-                columns_.push_back({column.text, -1, formula_of(run, column.text)});
+                columns_.push_back(of_formula(run, column.text));
         }
     }
 
-    std::string header() const {
+    std::string header(const Run& run) const {
         std::string text = "#! FIELDS time";
         for (const ColvarColumn& column : columns_) text += " " + column.name;
-        return text + "\n";
+        text += "\n" + periods(run, plumed_names(run));
+        for (const ColvarColumn& column : columns_)
+            if (column.turns) text += period_lines(column.name, -std::numbers::pi, std::numbers::pi);
+        return text;
     }
     bool reads_states() const {
         return std::ranges::any_of(columns_, [](const ColvarColumn& column) { return column.formula.has_value(); });
@@ -158,11 +164,20 @@ public:
 
 private:
     // A quantity of cv.where, as if it were the collective variable.
-    NodeId formula_of(const Run& run, const std::string& name) {
+    ColvarColumn of_formula(const Run& run, const std::string& name) {
         Config config = run.config.config;
         config.set("cv.variables", ConfigValue::of(std::vector<std::string>{name}));
         const CvConfig cv = read_cv(config, run.config);
-        return parse_formula(graph_, cv.variables.at(0).formula, symbols_of(run.config.system));
+        return {name, -1, parse_formula(graph_, cv.variables.at(0).formula, symbols_of(run.config.system)),
+                is_dihedral(run, name)};
+    }
+
+    static bool is_dihedral(const Run& run, const std::string& name) {
+        if (!run.config.config.has("cv.where")) return false;
+        return std::ranges::any_of(run.config.config.at("cv.where").items, [&](const ConfigValue& entry) {
+            const ConfigValue *own = entry.find("name"), *kind = entry.find("kind");
+            return own && kind && own->text == name && kind->text == "dihedral";
+        });
     }
 
     Expressions graph_;
@@ -172,7 +187,7 @@ private:
 void write_colvar(Run& run) {
     const ColvarColumns columns(run);
     AtomicFile file(run.dir / "COLVAR");
-    std::string text = columns.header() + periods(run, plumed_names(run));
+    std::string text = columns.header(run);
     const SampleSet& samples = run.samples;
     const index K = run.grid.dims;
     constexpr index kPiece = 1 << 14;

@@ -23,6 +23,25 @@ namespace {
 constexpr double kStillMoves = 5;       // standard errors
 constexpr double kMovesAlong = 0.25;    // of the distance of neighbours
 constexpr std::size_t kLeastStrings = 8;
+constexpr double kRises = 3;            // standard errors: what counts as a peak
+
+// Points between the ends from which F falls both ways by more than its error before it rises higher.
+std::vector<std::size_t> peaks(const StringProfile& profile) {
+    const std::vector<double>& f = profile.free_energy;
+    const auto fall = [&](std::size_t p, std::ptrdiff_t way) {
+        double lowest = f[p];
+        for (auto q = static_cast<std::ptrdiff_t>(p) + way; q >= 0 && q < std::ssize(f); q += way) {
+            const double here = f[static_cast<std::size_t>(q)];
+            if (here > f[p] || (here == f[p] && way < 0)) break;
+            lowest = std::min(lowest, here);
+        }
+        return f[p] - lowest;
+    };
+    std::vector<std::size_t> found;
+    for (std::size_t p = 1; p + 1 < f.size(); ++p)
+        if (std::min(fall(p, -1), fall(p, 1)) > kRises * profile.error[p]) found.push_back(p);
+    return found;
+}
 
 class StringOfSwarms {
 public:
@@ -314,6 +333,9 @@ void StringOfSwarms::finish() {
     Json& record = run_.record["string"];
     record = {{"points", points()}, {"walkers", u_.replicas}, {"iterations", config_.iterations},
               {"length", string_length(string_, stiffness_)}};
+    for (const std::size_t p : peaks(profile))
+        record["highest"].push_back({{"point", p}, {"at", cv_json(static_cast<int>(cvs()), string_[p])},
+                                     {"free_energy", profile.free_energy[p]}, {"std_error", profile.error[p]}});
     const auto every = std::max<index>(1, config_.iterations / 8);
     for (index i = 0; i < config_.iterations; i += every) {
         StringPoints one;
