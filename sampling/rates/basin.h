@@ -36,7 +36,7 @@ private:
     Buffer<float> entrance_, start_;
     Buffer<int32> phase_, ways_, action_;
     Buffer<double> since_, out_;
-    Buffer<uint64> both_;  // trajectories that were in both states
+    Buffer<uint64> both_;  // looks at which a trajectory was in both states; in `to` short of the first level
 };
 
 }  // namespace microlift

@@ -2,6 +2,8 @@
 #include "sampling/rates/look.h"
 
 #if !defined(__CUDACC__)
+#include <algorithm>
+
 #include "engine/at.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/rates/basin.h"
@@ -24,7 +26,7 @@ struct BasinView {
     float *entrance, *start;
     int32 *phase, *ways, *action;  // actions by lane, all else by number
     double *since, *out;
-    uint64* both;
+    uint64* wrong;  // how often in both states; in `to` short of the first level
 };
 
 struct BasinBody {
@@ -36,7 +38,7 @@ struct BasinBody {
         const bool here = b.look.to_from(i) <= 0.0f;
         bool entered = (b.phase[r] & BasinView::kEntered) != 0;
         int32 next = now, action = 0;
-        if (here && b.look.to_to(i) <= 0.0f) atomic_add(b.both, 1);
+        if (here && b.look.to_to(i) <= 0.0f) atomic_add(b.wrong, 1);
         if (now == BasinView::before && here) {
             next = BasinView::inside;
             b.since[r] = b.look.now();
@@ -47,6 +49,8 @@ struct BasinBody {
                 b.out[r] += b.look.now() - b.since[r];
                 action |= BasinView::way;
             }
+        } else if (now == BasinView::inside && !here && b.look.to_to(i) <= 0.0f) {
+            atomic_add(b.wrong + 1, 1);
         } else if (now == BasinView::outside) {
             const Passage passage = b.look.passage(i, true, true);
             if (passage.set >= 0) {
@@ -103,7 +107,7 @@ Basin::Basin(Stream& stream, const RateSetup& setup, RateLanes& lanes, index n, 
     action_ = Buffer<int32>(device, n);
     since_ = Buffer<double>(device, n);
     out_ = Buffer<double>(device, n);
-    both_ = Buffer<uint64>(device, 1);
+    both_ = Buffer<uint64>(device, 2);
 }
 
 void Basin::begin() {
@@ -138,10 +142,20 @@ bool Basin::advance() {
                             since_.data(), out_.data(), both_.data()});
     if (!lanes_.piece_ends()) return true;
     left_ = lanes_.keep();
-    uint64 both = 0;
-    copy_to_host(stream_, &both, Span<const uint64>(both_.span()));
-    if (both > 0)
+    const std::vector<uint64> wrong = to_host(stream_, Span<const uint64>(both_.span()));
+    if (wrong[0] > 0)
         throw InputError("rates.from and rates.to overlap: a trajectory was in both; give states that have nothing in common");
+    if (wrong[1] > 0)
+        throw InputError("a trajectory came from rates.from to rates.to and not to the first of rates.levels: give levels that "
+                         "lie between the two, and a progress coordinate that grows from one to the other");
+    // A state that nothing ever is in is not waited for.
+    const index patience = 10 * std::max<index>(setup_.rates.equilibrate, 1000);
+    if (left_ == n_ && lanes_.looks() * setup_.rates.stride >= patience &&
+        std::ranges::all_of(to_host(stream_, Span<const int32>(phase_.span())),
+                            [](int32 phase) { return (phase & 3) == BasinView::before; }))
+        throw NumericError("none of " + std::to_string(n_) + " trajectories came to rates.from within " +
+                           std::to_string(patience) + " steps, ten times rates.equilibrate or 10000: check that it can be "
+                           "true, begin inside it (rates.initial), or raise rates.equilibrate");
     if (left_ > 0 && lanes_.looks() > setup_.rates.longest / setup_.rates.stride)
         throw NumericError(std::to_string(left_) + " of " + std::to_string(n_) + " trajectories did not come from rates.from to the first "
                            "level " + std::to_string(loops_) + " times within " + std::to_string(setup_.rates.longest) +

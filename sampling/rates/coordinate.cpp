@@ -54,6 +54,16 @@ Program program_of(const Model& model, const RatesConfig& rates) {
     return lower(graph, outputs, model.n_cvs());
 }
 
+// Whether the progress coordinate has this variable in it.
+bool goes_along(const Model& model, const RatesConfig& rates, int variable) {
+    if (rates.progress.empty()) return variable == 0;
+    Expressions graph;
+    (void)parse(graph, "rates.progress", rates.progress, names_of(model));
+    for (NodeId id = 0; id < graph.size(); ++id)
+        if (graph.node(id).op == Op::variable && graph.node(id).a == variable) return true;
+    return false;
+}
+
 }  // namespace
 
 RateCoordinate::RateCoordinate(const Device& device, const Model& model, const RatesConfig& rates)
@@ -63,17 +73,21 @@ RateCoordinate::RateCoordinate(const Device& device, const Model& model, const R
 void check_rates(const RatesConfig& rates, const ModelConfig& config, const Model& model) {
     if (!rates.enabled) return;
     (void)program_of(model, rates);
-    if (!rates.progress.empty()) return;
     const CvVariable& cv = config.cv.variables[0];
-    const bool turns = model.turn(0) > 0;
+    int turning = -1;  // the variable with a period that states by value are counted along
+    for (int k = model.n_cvs() - 1; k >= 0; --k) {
+        const bool turns = config.cv.variables[at(k)].period > 0 || model.turn(k) > 0;
+        if (turns && goes_along(model, rates, k)) turning = k;
+    }
     for (const auto& [key, state] : {std::pair{"rates.from", &rates.from}, std::pair{"rates.to", &rates.to}}) {
         if (!state->value) continue;
-        if (turns)
+        if (turning >= 0)
             throw KeyError(key,
-                           "key '" + std::string(key) + "' is a value of " + model.cv_names()[0] +
+                           "key '" + std::string(key) + "' is a value along " + model.cv_names()[at(turning)] +
                                ", which goes all round: a state up to a value has no other end",
                            "give the states by formulas, and a progress coordinate that grows between them: from = "
                            "\"abs(phi) > 2.6\", to = \"abs(phi) < 1.5\", progress = \"cos(phi)\", levels = [-0.6, -0.2]");
+        if (!rates.progress.empty()) continue;
         const bool positive = cv.kind == "distance" || cv.kind == "coordination" || cv.kind == "gyration" ||
                               cv.kind == "rmsd" || cv.kind == "angle";
         constexpr double kHalfTurn = 3.141592653589793;

@@ -235,16 +235,28 @@ std::vector<std::string> split_at_word(const std::string& text, const std::strin
     return parts;
 }
 
+// Parentheses that are open at its end, or −1 where one closes that was not open.
+int open_at_end(const std::string& text) {
+    int open = 0;
+    for (const char c : text) {
+        open += c == '(' ? 1 : c == ')' ? -1 : 0;
+        if (open < 0) return -1;
+    }
+    return open;
+}
+
 std::string comparison(const std::string& key, const std::string& text) {
     const std::size_t at = text.find_first_of("<>");
     const auto fail = [&](const std::string& wrong) {
         throw KeyError(key, "key '" + key + "' has " + wrong + ": " + toml_string(text),
-                       "write comparisons, such as \"x < -0.9 and y > 0.5\"");
+                       "write comparisons joined by and, or, such as \"x < -0.9 and y > 0.5\"; parentheses only within a side of one");
     };
     if (at == std::string::npos) fail("a part without < or >");
     std::size_t after = at + 1;
     if (after < text.size() && text[after] == '=') ++after;
     if (text.find_first_of("<>=", after) != std::string::npos) fail("a part with two comparisons");
+    if (open_at_end(text.substr(0, at)) != 0 || open_at_end(text.substr(after)) != 0)
+        fail("parentheses about a comparison, or some that do not match");
     const std::string left = "(" + text.substr(0, at) + ")", right = "(" + text.substr(after) + ")";
     return text[at] == '<' ? left + " - " + right : right + " - " + left;
 }

@@ -94,6 +94,7 @@ void check_given(Config& config, const RunConfig& run) {
     if (run.system.states_alone) {
         for (const auto& [section, enabled] : {std::pair("coupling", run.coupling.enabled),
                                                std::pair("closure", run.closure.enabled),
+                                               std::pair("rates", run.rates.enabled),
                                                std::pair("learn", run.learn.enabled && run.learn.bursts)})
             config.with({section}, [&] {
                 if (enabled)
@@ -464,7 +465,12 @@ void check_numbers(RunConfig& run) {
         check("umbrella.to", run.umbrella.to, true);
         check("umbrella.stiffness", run.umbrella.stiffness, true);
     }
-    if (run.rates.enabled) check("rates.dt", {run.rates.dt}, true);
+    if (run.rates.enabled) {
+        check("rates.dt", {run.rates.dt}, true);
+        if (run.rates.from.value) check("rates.from", {*run.rates.from.value}, true);
+        if (run.rates.to.value) check("rates.to", {*run.rates.to.value}, true);
+        check("rates.levels", run.rates.levels, true);
+    }
     if (run.closure.enabled) check("closure.dt", {run.closure.dt}, false);
     if (run.learn.enabled) check("learn.epsilon", {run.learn.epsilon}, false);
 }
@@ -492,7 +498,7 @@ void check_stages(RunConfig& run, double available_bytes) {
         if (run.sampled) model->check_bias();
         if (!model->states_alone()) check_path_kernel(*model, run);
     });
-    if (model)
+    if (model && !model->states_alone())
         config.with({"rates", "cv.variables"}, [&] { check_rates(run.rates, run, *model); });
     if (model && run.sampled) {
         const std::size_t made = model->observed() ? static_cast<std::size_t>(model->target_dim())

@@ -37,6 +37,10 @@ void advance_to_end(Run& run, RateMethod& method) {
 
 void write_rates(Run& run, RateMethod& method, RateResult result) {
     const RateLanes& lanes = method.lanes();
+    for (const RateFigure& figure : result.figures)
+        if (figure.quantity == "mfpt" && !std::isfinite(figure.value))
+            throw NumericError("no trajectory of [rates] came to rates.to: give more replicas, levels that lie closer, more "
+                               "steps, or a progress coordinate that grows from rates.from to rates.to");
     CsvWriter csv(run.dir / "rates.csv", {"quantity", "value", "std_error", "force_evaluations", "method"});
     Json& record = run.record.metrics["rates"];
     record = result.metrics;
@@ -49,8 +53,6 @@ void write_rates(Run& run, RateMethod& method, RateResult result) {
         csv.row({figure.quantity, figure.value, figure.error, lanes.force_evaluations(), run.config.rates.method});
         figures.push_back({{"quantity", figure.quantity}, {"value", figure.value}, {"std_error", figure.error}});
         if (figure.quantity != "mfpt") continue;
-        if (!std::isfinite(figure.value))
-            run.warn("no trajectory came to rates.to: give more replicas, more levels, or more steps");
         // N passages, which take mfpt each, have the relative error 1/√N; one after the other.
         const double passages = std::pow(figure.value / figure.error, 2);
         record["direct_force_evaluations"] =
