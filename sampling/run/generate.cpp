@@ -24,6 +24,9 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
     run.integrator.portable_math = portable_mathematics(options.math, device);
     device.compute_portably(run.integrator.portable_math);
     const Model model(run);
+    if (options.heal_steps > 0 && model.states_alone())
+        throw InputError("--heal " + std::to_string(options.heal_steps) + ": healing needs a system that moves, and the run's "
+                         "[samples] have no [system]; leave --heal out, or run a configuration with the [system] that they are of");
     Stream stream(device);
     const fs::path weights = dir / "generator.safetensors";
     if (!fs::exists(weights))

@@ -403,6 +403,9 @@ class Ladder(Case):
         for change, key in (("bias.temperatures=[0.9]", "bias.temperatures"), ("bias.temperatures=[]", "bias.temperatures"),
                             ("bias.method=opes", "bias.temperatures"), ('cv.variables=["x"]', "bias.method")):
             self.assertIn(key, self.refused(LADDER, change))
+        line = self.refused(LADDER + "[generator]\n[coupling]\nrounds = 1\n")
+        for part in ("[coupling]", "'bias.method'"):
+            self.assertIn(part, line)
 
 
 class Advice(Case):

@@ -520,6 +520,18 @@ class Refusals(Case):
         case("C:7: 'nan' in column 'b'", raw=lambda t: "\n".join(t.splitlines()[:6] + [" 5 nan"] + t.splitlines()[7:]))
         case("time goes from", raw=lambda t: t + "#! FIELDS time b\n 10.0 1.0\n")
         case("s.npy: row 3, column 0", states=np.where(np.arange(50) == 3, np.nan, x)[:, None])
+        case("C:51: the last row has no end of line, as if the file was cut off", raw=lambda t: t[:-4])
+        case("names the column 'b' twice", base.replace('weights = "b"', 'weights = ["b", "b"]'))
+        for twice in ('["C", "C"]', '["C", "./C"]', '["C*", "C"]'):
+            case("key 'samples.colvar' names|C twice", base.replace('["C"]', twice))
+        case("key 'samples.states' names|s.npy twice", base.replace('["s.npy"]', '["s.npy", "*.npy"]'))
+        (self.dir / "folder").mkdir()
+        case("'samples.colvar' names 'folder', which is a directory", base.replace('["C"]', '["folder"]'))
+        write_colvar(self.dir / "D", colvar)
+        (self.dir / "w.csv").write_text("file,center,stiffness\nC,0,1\n./C,1,1\n")
+        case("w.csv:3: there is a window of './C' in line 2, too", base.replace('weights = "b"', 'windows = "w.csv"'))
+        (self.dir / "w.csv").write_text("file,center,stiffness\na/C,0,1\nb/C,1,1\n")
+        case("w.csv:3: this row and that of line 2", base.replace('weights = "b"', 'windows = "w.csv"'))
         (self.dir / "w.csv").write_text("center,stiffness\n0,1\n1,1\n")
         windows = base.replace('weights = "b"', 'windows = "w.csv"')
         case("w.csv: it has 2 windows for 1 trajectory", windows)
@@ -530,8 +542,37 @@ class Refusals(Case):
         case("there are both [umbrella] and [samples]", base + "[umbrella]\nfrom = 0\nto = 1\nwindows = 3\nstiffness = 1.0\n")
         case("without a [system] there is nothing that moves", base + "[closure]\n")
         case("key 'samples.from' is missing", base.replace("from = -2.0\n", ""))
-        case("key 'samples.colvar' names 2 files, and 'samples.states' has one trajectory", base.replace('["C"]', '["C", "C"]'))
+        case("key 'samples.colvar' names 2 files, and 'samples.states' has one trajectory", base.replace('["C"]', '["C", "D"]'))
         case("reweighted, which no estimator of windows does", base.replace("[estimate]", '[estimate]\nmethod = "wham"'))
+
+    def test_healing_needs_a_system(self):
+        from command import BINARY
+        out = self.go(Whole.TEXT.replace("FILES", Hidden.files(self, n=2000)), "generator.iterations=20",
+                      "generator.validate_every=10")
+        done = run(BINARY, "generate", out, "--at", "0.3", "-n", "2", "--heal", "10", "-o", self.dir / "h.npy", status=2)
+        self.assertIn("--heal 10: healing needs a system that moves", done.stderr)
+        self.assertFalse((self.dir / "h.npy").exists())
+
+    def test_mark_of_utf8(self):
+        """Editors put one at the beginning of a file."""
+        files = Hidden.files(self, n=2000)
+        whole = self.go(HIDDEN.replace("FILES", files), name="whole")
+        (self.dir / "COLVAR").write_bytes(b"\xef\xbb\xbf" + (self.dir / "COLVAR").read_bytes())
+        marked = self.go(HIDDEN.replace("FILES", files), name="marked")
+        np.testing.assert_array_equal(table(marked / "free_energy.csv"), table(whole / "free_energy.csv"))
+
+    def test_windows_of_files_of_one_name(self):
+        """COLVAR files of one name in folders of their own, each under its own umbrella."""
+        random = np.random.default_rng(6)
+        rows = []
+        for w, center in enumerate((-1.0, 0.0, 1.0)):
+            (self.dir / f"run{w}").mkdir()
+            x = series(random, 4000, 4 * center / 5, 5**-0.5)
+            write_colvar(self.dir / f"run{w}" / "COLVAR", {"time": np.arange(len(x)), "x": x})
+            rows.append(f"run{w}/COLVAR,{center},4.0")
+        (self.dir / "windows.csv").write_text("file,center,stiffness\n" + "\n".join(rows) + "\n")
+        out = self.go(ALONE.replace("FILES", 'colvar = ["run*/COLVAR"]\nwindows = "windows.csv"\nenergy_unit = "kT"'))
+        self.assertEqual(metrics(out)["given"]["windows"], 3)
 
     def test_atoms(self):
         data = SOURCE / "tests" / "sampling" / "molecule" / "data"

@@ -130,6 +130,12 @@ std::vector<std::string> expanded(const char* key, const fs::path& folder, const
     return files;
 }
 
+fs::path canonical(const fs::path& file) {
+    std::error_code failed;
+    const fs::path whole = fs::weakly_canonical(file, failed);
+    return failed ? file : whole;
+}
+
 // Rows of one time are of several walkers, each of which is a trajectory.
 std::vector<Colvar> by_walker(Colvar all) {
     const index time = all.column("time"), columns = std::ssize(all.names);
@@ -158,6 +164,8 @@ public:
         samples_.states = expanded("samples.states", folder_, samples_.states);
         samples_.colvar = expanded("samples.colvar", folder_, samples_.colvar);
         check_keys();
+        check_files("samples.states", samples_.states);
+        check_files("samples.colvar", samples_.colvar);
         read_columns();
         read_states();
         take_columns();
@@ -178,6 +186,24 @@ private:
         return given;
     }
 
+    // Each a file, and another one: a trajectory taken twice would count as two.
+    void check_files(const char* key, const std::vector<std::string>& names) const {
+        std::map<fs::path, std::string> before;
+        for (const std::string& name : names) {
+            std::error_code ignored;
+            const std::string file = found(name);
+            for (const fs::path& path : {folder_ / name, fs::path(name)})
+                if (fs::is_directory(path, ignored) && !fs::is_regular_file(file, ignored))
+                    throw KeyError(key, "key '" + std::string(key) + "' names '" + printable(name, 200) + "', which is a directory",
+                                   "name the files in it, for example by \"" + printable(name, 200) + "/*\"");
+            const auto [first, is_new] = before.emplace(canonical(file), name);
+            if (!is_new)
+                throw KeyError(key, "key '" + std::string(key) + "' names " + printable(file, 200) + " twice" +
+                                        (first->second == name ? "" : ", also as '" + printable(first->second, 200) + "'"),
+                               "name each trajectory once");
+        }
+    }
+
     void check_keys() const {
         if (samples_.states.empty() && samples_.colvar.empty())
             throw KeyError("samples.states", "[samples] names neither 'states' nor 'colvar'",
@@ -188,6 +214,11 @@ private:
         if (!samples_.weights.empty() && samples_.colvar.empty())
             throw KeyError("samples.weights", "key 'samples.weights' names columns, and there is no 'samples.colvar'",
                            "give the COLVAR files that have them");
+        for (std::size_t i = 0; i < samples_.weights.size(); ++i)
+            if (std::count(samples_.weights.begin(), samples_.weights.end(), samples_.weights[i]) > 1)
+                throw KeyError("samples.weights", "key 'samples.weights' names the column '" +
+                                                      printable(samples_.weights[i], 80) + "' twice",
+                               "name each bias once");
         if (!samples_.weights.empty() && !samples_.windows.empty())
             throw KeyError("samples.windows", "there are both 'samples.weights' and 'samples.windows'",
                            "keep one: what is held by umbrellas needs no weights");
@@ -497,6 +528,14 @@ private:
 
     void take_windows(const TextFile& file, const std::vector<std::string>& cvs) {
         const std::vector<WindowRow> rows = read_window_table(file, cvs);
+        std::map<fs::path, index> lines;
+        for (const WindowRow& row : rows) {
+            if (row.file.empty()) continue;
+            const auto [first, is_new] = lines.emplace(canonical(found(row.file)), row.line);
+            if (!is_new)
+                file.refuse(row.line - 1, "there is a window of '" + printable(row.file, 80) + "' in line " +
+                                              std::to_string(first->second) + ", too; give each file one row");
+        }
         const auto trajectories = out_.lengths.size();
         if (rows.size() != trajectories && rows.front().file.empty())
             file.refuse("it has " + count_of(rows.size(), "window") + " for " + count_of(trajectories, "trajectory") +
@@ -526,15 +565,23 @@ private:
         std::vector<std::string> own;
         for (const std::string& name : {samples_.origins[i].states, samples_.origins[i].colvar})
             if (!name.empty()) own.push_back(name);
-        const auto fits = [&](const auto& same) {
-            return std::ranges::find_if(rows, [&](const WindowRow& row) {
+        const auto fits = [&](const auto& same, std::ptrdiff_t after = 0) {
+            return std::ranges::find_if(rows.begin() + after, rows.end(), [&](const WindowRow& row) {
                 return std::ranges::any_of(own, [&](const std::string& name) { return same(row.file, name); });
             });
         };
-        const auto exact = fits([](const std::string& a, const std::string& b) { return a == b; });
+        const auto exact = fits([&](const std::string& a, const std::string& b) {
+            return !a.empty() && canonical(found(a)) == canonical(b);
+        });
         if (exact != rows.end()) return *exact;
-        const auto named = fits([](const fs::path& a, const fs::path& b) { return a.filename() == b.filename(); });
-        if (named != rows.end()) return *named;
+        const auto by_name = [](const fs::path& a, const fs::path& b) { return a.filename() == b.filename(); };
+        const auto named = fits(by_name);
+        if (named != rows.end()) {
+            if (const auto other = fits(by_name, named - rows.begin() + 1); other != rows.end())
+                file.refuse(other->line - 1, "this row and that of line " + std::to_string(named->line) + " may both be of '" +
+                                                 printable(own.front(), 80) + "'; name the files as in 'samples.states'");
+            return *named;
+        }
         file.refuse("it has no window of '" + printable(own.front(), 80) + "'; name the files as in 'samples.states', or leave the "
                     "column 'file' out");
     }

@@ -77,6 +77,12 @@ void check_shared_bias(Config& config, const RunConfig& run) {
             throw KeyError("bias.target_error", "key 'bias.target_error' is of a free energy that is not estimated",
                            "leave it out, or let 'estimate.enabled' be true");
     });
+    config.with({"coupling", "bias.method"}, [&] {
+        if (run.coupling.enabled && run.bias.method == "tempering")
+            throw KeyError("coupling", "[coupling] starts walkers along collective variables, and key 'bias.method' is "
+                                       "\"tempering\", which moves in temperature",
+                           "leave [coupling] out, or take another method");
+    });
     config.with({"coupling.exchange"}, [&] {
         if (run.coupling.enabled && run.coupling.exchange > 0)
             throw KeyError("coupling.exchange", "windows exchange states, and [bias] has none", "leave it out");

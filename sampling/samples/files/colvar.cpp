@@ -32,7 +32,9 @@ public:
 
     Colvar read() {
         for (line_ = 0; line_ < file_.size(); ++line_) {
-            const std::string_view line = without_blanks(file_.line(line_));
+            std::string_view line = file_.line(line_);
+            if (line_ == 0 && line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
+            line = without_blanks(line);
             if (line.empty()) continue;
             if (line[0] == '#')
                 header(line);
@@ -41,6 +43,10 @@ public:
         }
         if (colvar_.names.empty()) file_.refuse("it is empty; give a file that PLUMED's PRINT wrote");
         if (colvar_.lines.empty()) file_.refuse("it holds no row; give a file of a run that got so far");
+        // Half of a number is a number, too.
+        if (colvar_.lines.back() == file_.size() && file_.content().back() != '\n')
+            file_.refuse(file_.size() - 1, "the last row has no end of line, as if the file was cut off; leave the row out, or end "
+                                           "its line if it is whole");
         check_walkers();
         find_periods();
         return std::move(colvar_);

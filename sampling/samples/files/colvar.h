@@ -24,7 +24,7 @@ struct Colvar {
     }
 };
 
-// InputError of one line for whatever is no COLVAR, a row that is cut off included; a header may be repeated, as by
+// InputError of one line for whatever is no COLVAR, a row that is cut off included (a last one without an end of line); a header may be repeated, as by
 // runs that went on, where time goes on, too.
 Colvar read_colvar(const TextFile& file);
 

@@ -67,6 +67,8 @@ TEST_CASE("COLVAR: each fault is one line that names the file and its line") {
     CHECK(begins(refusal_of("#! FIELDS time phi\n0 1\n0 2\n1 1\n2 1\n"), "COLVAR:5: before this row there are 1 rows"));
     CHECK(begins(refusal_of("#! FIELDS time phi\n0 1\n0 2\n1 1\n"), "COLVAR:4: before this row"));
     CHECK(refusal_of("#! FIELDS time phi\n0 1\n0 2\n1 1\n1 1\n") == "");
+    CHECK(begins(refusal_of("#! FIELDS time phi\n0 1.25\n1 1.2"), "COLVAR:3: the last row has no end of line"));
+    CHECK(refusal_of("\xef\xbb\xbf#! FIELDS time phi\n0 1\n") == "");
     CHECK(begins(refusal_of("#! FIELDS time phi phi\n0 1 1\n"), "COLVAR:1: FIELDS names 'phi' twice"));
 }
 
