@@ -426,10 +426,20 @@ class Advice(Case):
         (self.dir / "hidden.toml").write_text(HIDDEN[:HIDDEN.index("[generator]")])
         self.assertIn("y, the slowest", run(BINARY, "check", self.dir / "hidden.toml", "--advise").stdout)
 
+    def test_both_wells_of_a_built_in_system(self):
+        """Its walkers begin in one well, those of the pilot do not."""
+        text = WELL.replace('variables = ["x"]\npotential = "(x^2-1)^2"', 'name = "double_well"')
+        self.assertNotEqual(text, WELL)
+        (self.dir / "built_in.toml").write_text(text)
+        said = run(BINARY, "check", self.dir / "built_in.toml", "--advise").stdout
+        self.assertIn("60 of 60 bins", said)
+        self.assertIn("2 basins", said)
+
     def test_what_was_not_reached_is_unknown(self):
         """At x = ±3 the well is 192 kT high: nothing is said of how many basins there are, nor of barriers."""
         (self.dir / "wide.toml").write_text(WELL.replace("from = -1.5", "from = -3.0").replace("to = 1.5", "to = 3.0"))
         text = run(BINARY, "check", self.dir / "wide.toml", "--advise").stdout
+        text = text[text.index("# advice"):]
         self.assertRegex(text, r"\d+ of 60 bins were not reached: what lies there is unknown")
         for words in (" basins; ", "one basin", "barrier =", "by themselves"):
             self.assertNotIn(words, text)

@@ -313,7 +313,7 @@ class Refusals(Case):
     def test_summary(self):
         (self.dir / "trap.toml").write_text(TRAP)
         out = self.dir / "run"
-        said = run(*command_line(self.dir / "trap.toml", out, "bias.walkers=256", options=quiet())).stdout
+        said = run(*command_line(self.dir / "trap.toml", out, "bias.walkers=256", options=("--no-report",))).stdout
         bar = metrics(out)["steered"]["difference"]["bar"]
         value, error = map(float, re.search(r"free energy difference (\S+) \+- (\S+) by BAR", said).groups())
         self.assertAlmostEqual(value, bar["value"], delta=bar["std_error"] / 10)

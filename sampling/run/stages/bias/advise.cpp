@@ -58,6 +58,12 @@ RunConfig pilot_of(const RunConfig& run) {
     b.stiffness.assign(cvs, 0.0);
     b.draw = 1;
     u.equilibrate = b.start + u.steps;
+    // Where ξ is all that there is walkers begin all along it, and none has to find the other wells.
+    if (const Model model(run); !run.molecule && model.linear_cvs() && model.dim() == model.n_cvs() &&
+                                !run.config.given("umbrella.initial")) {
+        u.initial_state.clear();
+        u.initial_line = true;
+    }
     pilot.estimate.enabled = true;
     pilot.estimate.method = "mbar";
     pilot.estimate.bins.assign(cvs, cvs == 1 ? kBins1 : kBins2);
