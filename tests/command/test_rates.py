@@ -199,7 +199,7 @@ class Refusals(Case):
                 (['rates.from="x < -1)"', "rates.levels=[-0.5, 0.5]"], "parentheses about a comparison"),
                 (["rates.from=-1e300"], "'rates.from' is -1e+300, beyond single precision"),
                 (["rates.to=1e300"], "'rates.to' is 1e+300, beyond single precision"),
-                (["rates.to=2e300", "rates.levels=[0.0, 1e300]"], "'rates.levels' is 1e+300, beyond single precision"),
+                (['rates.to="x > 0.9"', "rates.levels=[0.0, 1e300]"], "'rates.levels' is 1e+300, beyond single precision"),
                 (["rates.replicas=100000000"], "at a time")):
             with self.subTest(said):
                 message = self.refused(WELL, *changes)
@@ -230,6 +230,8 @@ class Refusals(Case):
         (self.dir / "colvar").write_text("#! FIELDS time x\n" + "".join(f"{i} {np.sin(i):.4f}\n" for i in range(200)))
         text = """[samples]
 colvar = ["colvar"]
+from = -1.0
+to = 1.0
 [cv]
 variables = ["x"]
 [rates]
