@@ -195,6 +195,12 @@ class Refusals(Case):
                 (["rates.method=direct"], "rates.method"),
                 (["rates.initial=[1.0, 2.0]"], "rates.initial"),
                 (["rates.longest=10"], "'rates.longest' is less than"),
+                (['rates.from="2*(x < -0.9)"', "rates.levels=[-0.5, 0.5]"], "parentheses about a comparison"),
+                (['rates.from="(x < -1 or x > 2) and x < 0"', "rates.levels=[-0.5, 0.5]"], "parentheses about a comparison"),
+                (['rates.from="x < -1)"', "rates.levels=[-0.5, 0.5]"], "parentheses about a comparison"),
+                (["rates.from=-1e300"], "'rates.from' is -1e+300, beyond single precision"),
+                (["rates.to=1e300"], "'rates.to' is 1e+300, beyond single precision"),
+                (['rates.to="x > 0.9"', "rates.levels=[0.0, 1e300]"], "'rates.levels' is 1e+300, beyond single precision"),
                 (["rates.replicas=100000000"], "at a time")):
             with self.subTest(said):
                 message = self.refused(WELL, *changes)
@@ -211,6 +217,49 @@ class Refusals(Case):
         text = BUTANE_RATES.replace('from = "abs(phi) > 2.6"', "from = -2.0").replace('to = "abs(phi) < 1.5"', "to = 1.0") \
             .replace('progress = "cos(phi)"\n', "").replace("levels = [-0.75, -0.65, -0.55, -0.47, -0.4, -0.3, -0.15]\n", "")
         self.assertIn("goes all round", self.refused(text))
+
+    def test_a_period_has_no_value_that_ends_it(self):
+        """Whether or not windows go all round, and along a progress coordinate of that variable, too."""
+        text = WELL.replace('variables = ["x"]', 'variables = [{ formula = "x", name = "x", period = 6.0 }]')
+        for changes in ([], ['rates.progress="2*x"'], ['rates.from="x < -1"', "rates.levels=[-0.5, 0.5]"]):
+            with self.subTest(changes):
+                message = self.refused(text, *changes)
+                self.assertIn("goes all round", message)
+                self.assertRegex(message, r"^microlift: .*(bad\.toml:\d+|--set)")
+
+    def test_samples_do_not_move(self):
+        (self.dir / "colvar").write_text("#! FIELDS time x\n" + "".join(f"{i} {np.sin(i):.4f}\n" for i in range(200)))
+        text = """[samples]
+colvar = ["colvar"]
+from = -1.0
+to = 1.0
+[cv]
+variables = ["x"]
+[rates]
+from = -0.5
+to = 0.5
+"""
+        self.assertIn("[rates] runs trajectories, and without a [system]", self.refused(text))
+
+    def test_parentheses_within_a_side(self):
+        self.go(WELL, 'rates.from="2*(x + 0.1) < -1.8 and max(x, (x)) < 0"', 'rates.to="x > 0.9"',
+                "rates.levels=[-0.5, 0.0, 0.5]", "rates.replicas=16", "rates.repeats=4")
+
+    def test_none_arrives(self):
+        """The progress coordinate falls on the way: an error, and no file that says inf."""
+        plane = WELL.replace('name = "double_well"', 'variables = ["x", "y"]\npotential = "(x^2-1)^2+y^2"')
+        done = self.go(plane, 'rates.from="x < -0.9"', 'rates.to="x > 0.9"', 'rates.progress="-x"',
+                       "rates.levels=[-0.5, 0.5]", "rates.replicas=16", "rates.repeats=4", status=4)
+        self.assertIn("no trajectory of [rates] came to rates.to", done.stderr)
+        self.assertFalse((self.dir / "run" / "rates.csv").exists())
+
+    def test_nothing_is_waited_for_in_vain(self):
+        short = ("rates.replicas=16", "rates.repeats=4", "rates.equilibrate=300")
+        done = self.go(WELL, 'rates.from="sqrt(x) < -1"', "rates.levels=[-0.5, 0.5]", *short, name="never", status=4)
+        self.assertIn("trajectories came to rates.from within 10000 steps", done.stderr)
+        done = self.go(WELL, 'rates.to="x > 0.5"', "rates.levels=[3.0, 4.0]", *short, "system.beta=1.0", name="beyond",
+                       status=2)
+        self.assertIn("not to the first of rates.levels", done.stderr)
 
     def test_states_that_overlap(self):
         done = self.go(WELL, 'rates.from="x < 0.5"', 'rates.to="x > -1.5"', "rates.levels=[0.6, 0.8]", status=2)
