@@ -130,7 +130,7 @@ std::vector<std::string> expanded(const char* key, const fs::path& folder, const
     return files;
 }
 
-fs::path canonical(const fs::path& file) {
+fs::path place_of_file(const fs::path& file) {
     std::error_code failed;
     const fs::path whole = fs::weakly_canonical(file, failed);
     return failed ? file : whole;
@@ -196,7 +196,7 @@ private:
                 if (fs::is_directory(path, ignored) && !fs::is_regular_file(file, ignored))
                     throw KeyError(key, "key '" + std::string(key) + "' names '" + printable(name, 200) + "', which is a directory",
                                    "name the files in it, for example by \"" + printable(name, 200) + "/*\"");
-            const auto [first, is_new] = before.emplace(canonical(file), name);
+            const auto [first, is_new] = before.emplace(place_of_file(file), name);
             if (!is_new)
                 throw KeyError(key, "key '" + std::string(key) + "' names " + printable(file, 200) + " twice" +
                                         (first->second == name ? "" : ", also as '" + printable(first->second, 200) + "'"),
@@ -531,7 +531,7 @@ private:
         std::map<fs::path, index> lines;
         for (const WindowRow& row : rows) {
             if (row.file.empty()) continue;
-            const auto [first, is_new] = lines.emplace(canonical(found(row.file)), row.line);
+            const auto [first, is_new] = lines.emplace(place_of_file(found(row.file)), row.line);
             if (!is_new)
                 file.refuse(row.line - 1, "there is a window of '" + printable(row.file, 80) + "' in line " +
                                               std::to_string(first->second) + ", too; give each file one row");
@@ -571,7 +571,7 @@ private:
             });
         };
         const auto exact = fits([&](const std::string& a, const std::string& b) {
-            return !a.empty() && canonical(found(a)) == canonical(b);
+            return !a.empty() && place_of_file(found(a)) == place_of_file(b);
         });
         if (exact != rows.end()) return *exact;
         const auto by_name = [](const fs::path& a, const fs::path& b) { return a.filename() == b.filename(); };

@@ -24,8 +24,8 @@ struct Colvar {
     }
 };
 
-// InputError of one line for whatever is no COLVAR, a row that is cut off included (a last one without an end of line); a header may be repeated, as by
-// runs that went on, where time goes on, too.
+// InputError of one line for whatever is no COLVAR, a row that is cut off included, and a last row without an end of
+// line; a header may be repeated, as by runs that went on, where time goes on, too.
 Colvar read_colvar(const TextFile& file);
 
 }  // namespace microlift
