@@ -159,6 +159,9 @@ LINE = ('[system]\nvariables = ["x", "y"]\nbeta = 2.0\npotential = "(x^2-1)^2 + 
 PLANE = LINE.replace('variables = ["x"]', 'variables = ["x", "y"]').replace("bins = 12", "bins = [6, 6]")
 TURN = ('[system]\nvariables = ["a", "b"]\nbeta = 1.0\npotential = "cos(a) + 0.5*(b - sin(a))^2"\n'
         '[cv]\nvariables = [{ formula = "a", period = 6.283185307179586 }]\n[integrator]\ndt = 1e-2\n' + ESTIMATE)
+TURNS = ('[system]\nvariables = ["a", "b"]\nbeta = 1.0\npotential = "cos(a) + 0.5*cos(b) + 0.3*cos(a - b)"\n'
+         '[cv]\nvariables = [{ formula = "a", period = 6.283185307179586 }, { formula = "b", period = 6.283185307179586 }]\n'
+         '[integrator]\ndt = 1e-2\n' + ESTIMATE.replace("bins = 12", "bins = [6, 6]"))
 WALL = '[[bias.walls]]\nvariable = 1\nlower = -1.2\nupper = 1.2\nstiffness = 50.0\n'
 GBN2 = 'implicit_solvent = "gbn2"\nsalt = 0.15\n'
 SHARED = (
@@ -169,6 +172,8 @@ SHARED = (
      for m in ("metadynamics", "opes", "abf", "eabf")] +
     [(m, TURN + shared(-3.141592653589793, 3.141592653589793, 24, **({} if "abf" in m else {"sigma": 0.4, "biasfactor": 4.0})))
      for m in ("metadynamics", "opes", "abf", "eabf")] +
+    [(m, TURNS + shared([-3.141592653589793] * 2, [3.141592653589793] * 2, [10, 10],
+                        **({} if "abf" in m else {"sigma": 0.5, "biasfactor": 4.0}))) for m in ("opes", "abf", "eabf")] +
     [("opes", MOLECULE.split("[cv]")[0].replace("temperature", solvent + "temperature") + "[cv]\nvariables = [" + cvs +
       "]\n" + where + "[integrator]\nscheme = " + scheme + "\ndt = 0.001\nfriction = 10.0\n" +
       f"[estimate]\nbins = {bins}\nblocks = 8\n" +
@@ -185,6 +190,8 @@ SHARED = (
 # Rounds of coupling under a bias that all share; no samples of one law, or none at all.
 COUPLED_SHARED = COUPLED.replace(umbrella(-1.5, 1.5, 8, 40.0, initial=[0.0, 1.0]),
                                  shared(-1.5, 1.5, 24, sigma=0.3, biasfactor=4.0, initial=[0.0, 1.0]))
+COUPLED_TURN = TURN.split("[estimate]")[0] + shared(-3.141592653589793, 3.141592653589793, 24, sigma=0.4, biasfactor=4.0) + \
+    ESTIMATE + COUPLED[COUPLED.index("[generator]"):]
 WITHOUT = LINE.split("[estimate]")[0]
 OTHERS = {
     "steered": LINE + shared(-1.5, 1.5, 24).replace("from = -1.5\nto = 1.5\nbins = 24\n", "path = [-1.0, 1.0]\nstiffness = 20.0\n")
@@ -305,10 +312,10 @@ class Runs(Scratch):
                     self.go(text, f"fast{number}", *FAST)
 
     def test_coupling_under_a_shared_bias_has_the_bits_of_the_cpu(self):
-        for kind in ("flow", "cgan"):
-            with self.subTest(kind):
-                text = COUPLED_SHARED.replace("METHOD", "opes").replace("KIND", kind)
-                found = self.same(self.go(text, kind + "_cpu", *CPU), self.go(text, kind + "_cuda", *PORTABLE))
+        for name, kind, text in (("line", "flow", COUPLED_SHARED), ("line", "cgan", COUPLED_SHARED), ("turn", "cgan", COUPLED_TURN)):
+            with self.subTest(f"{name}, {kind}"):
+                text = text.replace("METHOD", "opes").replace("KIND", kind)
+                found = self.same(self.go(text, name + kind, *CPU), self.go(text, name + kind + "_cuda", *PORTABLE))
                 self.assertGreater(float(found["metrics.json"]["stages"]["couple"]["jump_acceptance"]), 0)
 
     def test_work_and_rates_have_the_bits_of_the_cpu(self):
