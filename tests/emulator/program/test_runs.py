@@ -173,7 +173,7 @@ SHARED = (
     [(m, TURN + shared(-3.141592653589793, 3.141592653589793, 24, **({} if "abf" in m else {"sigma": 0.4, "biasfactor": 4.0})))
      for m in ("metadynamics", "opes", "abf", "eabf")] +
     [(m, TURNS + shared([-3.141592653589793] * 2, [3.141592653589793] * 2, [10, 10],
-                        **({} if "abf" in m else {"sigma": 0.5, "biasfactor": 4.0}))) for m in ("opes", "abf", "eabf")] +
+                        **({} if "abf" in m else {"sigma": 0.7, "biasfactor": 4.0}))) for m in ("opes", "abf", "eabf")] +
     [("opes", MOLECULE.split("[cv]")[0].replace("temperature", solvent + "temperature") + "[cv]\nvariables = [" + cvs +
       "]\n" + where + "[integrator]\nscheme = " + scheme + "\ndt = 0.001\nfriction = 10.0\n" +
       f"[estimate]\nbins = {bins}\nblocks = 8\n" +
