@@ -192,6 +192,9 @@ COUPLED_SHARED = COUPLED.replace(umbrella(-1.5, 1.5, 8, 40.0, initial=[0.0, 1.0]
                                  shared(-1.5, 1.5, 24, sigma=0.3, biasfactor=4.0, initial=[0.0, 1.0]))
 COUPLED_TURN = TURN.split("[estimate]")[0] + shared(-3.141592653589793, 3.141592653589793, 24, sigma=0.4, biasfactor=4.0) + \
     ESTIMATE + COUPLED[COUPLED.index("[generator]"):]
+COUPLED_TURNS = TURNS.split("[estimate]")[0].replace('["a", "b"]', '["a", "b", "c"]').replace('(a - b)"', '(a - b) + (c - sin(a))^2"') + \
+    shared([-3.141592653589793] * 2, [3.141592653589793] * 2, [10, 10], sigma=0.7, biasfactor=4.0) + \
+    ESTIMATE.replace("bins = 12", "bins = [6, 6]") + COUPLED[COUPLED.index("[generator]"):]
 WITHOUT = LINE.split("[estimate]")[0]
 OTHERS = {
     "steered": LINE + shared(-1.5, 1.5, 24).replace("from = -1.5\nto = 1.5\nbins = 24\n", "path = [-1.0, 1.0]\nstiffness = 20.0\n")
@@ -312,7 +315,8 @@ class Runs(Scratch):
                     self.go(text, f"fast{number}", *FAST)
 
     def test_coupling_under_a_shared_bias_has_the_bits_of_the_cpu(self):
-        for name, kind, text in (("line", "flow", COUPLED_SHARED), ("line", "cgan", COUPLED_SHARED), ("turn", "cgan", COUPLED_TURN)):
+        for name, kind, text in (("line", "flow", COUPLED_SHARED), ("line", "cgan", COUPLED_SHARED), ("turn", "cgan", COUPLED_TURN),
+                                 ("turns", "cgan", COUPLED_TURNS)):
             with self.subTest(f"{name}, {kind}"):
                 text = text.replace("METHOD", "opes").replace("KIND", kind)
                 found = self.same(self.go(text, name + kind, *CPU), self.go(text, name + kind + "_cuda", *PORTABLE))
