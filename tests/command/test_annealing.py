@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from butane import BUTANE, butane_pdb, energy  # noqa: E402
-from command import EXAMPLES, Scratch, command_line, metrics, rows, run, table  # noqa: E402
+from butane import SYSTEM, energy, write_butane  # noqa: E402
+from command import EXAMPLES, Case, command_line, metrics, rows, run, table  # noqa: E402
 
 HARMONIC = """seed = 3
 [system]
@@ -43,20 +43,6 @@ bins = 20
 WELLS = HARMONIC.replace("2*x^2 + 0.5*y^2", "4*(x^2-1)^2 + 0.3*x + 0.5*y^2").replace("beta = 2.0", "beta = 5.0").replace(
     "from = -1.0\nto = 1.0", "from = -1.4\nto = 1.4").replace("dt = 1e-2", "dt = 2e-3").replace(
         "anneal = 100", "anneal = 500").replace("bins = 20", "bins = 41").replace("hottest = 10.0", "hottest = 20.0").replace("rungs = 12", "rungs = 20")
-
-
-class Case(Scratch):
-    def go(self, text, *changes, name="run", options=("--quiet", "--no-report")):
-        (self.dir / f"{name}.toml").write_text(text)
-        run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options))
-        return self.dir / name
-
-    def refused(self, text, *changes):
-        (self.dir / "bad.toml").write_text(text)
-        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
-        lines = done.stderr.strip().splitlines()
-        self.assertEqual(len(lines), 1, done.stderr)
-        return lines[0]
 
 
 class Harmonic(Case):
@@ -134,19 +120,8 @@ class HiddenBarrier(Case):
 
 class Molecule(Case):
     def test_butane(self):
-        (self.dir / "butane.xml").write_text(BUTANE)
-        (self.dir / "butane.pdb").write_text(butane_pdb())
-        text = """seed = 5
-[system]
-kind = "molecule"
-topology = "butane.xml"
-coordinates = "butane.pdb"
-[cv]
-variables = [{ name = "phi", kind = "dihedral", atoms = [0, 1, 2, 3] }]
-[integrator]
-dt = 0.002
-friction = 5.0
-[bias]
+        write_butane(self.dir)
+        text = "seed = 5\n" + SYSTEM + """[bias]
 method = "population_annealing"
 from = -3.141592653589793
 to = 3.141592653589793

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from command import BINARY, EXAMPLES, Scratch, command_line, metrics, run, table  # noqa: E402
+from command import BINARY, EXAMPLES, Case, command_line, metrics, run, table  # noqa: E402
 
 WELL = """seed = 4
 [system]
@@ -47,20 +47,6 @@ def well(x):
 
 def level(a):
     return a - a.mean()
-
-
-class Case(Scratch):
-    def go(self, text, *changes, name="run", options=("--quiet", "--no-report"), status=0):
-        (self.dir / f"{name}.toml").write_text(text)
-        done = run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options), status=status)
-        return done if status else self.dir / name
-
-    def refused(self, text, *changes):
-        (self.dir / "bad.toml").write_text(text)
-        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
-        lines = done.stderr.strip().splitlines()
-        self.assertEqual(len(lines), 1, done.stderr)
-        return lines[0]
 
 
 class Well(Case):

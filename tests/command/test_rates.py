@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from butane import BUTANE, butane_pdb  # noqa: E402
-from command import BINARY, EXAMPLES, Scratch, command_line, metrics, rows, run  # noqa: E402
+from butane import SYSTEM, write_butane  # noqa: E402
+from command import BINARY, Case, command_line, metrics, rows, run  # noqa: E402
 
 WELL = """seed = 4
 [system]
@@ -35,17 +35,7 @@ METHODS = {"splitting": (["rates.replicas=512", "rates.equilibrate=300"], 0.2),
                                   "rates.relax=0.1"], 0.15),
            "milestoning": (["rates.bins=20", "rates.replicas=96", "rates.relax=0.1", "rates.equilibrate=300"], 0.11)}
 MFPT = 182.418
-BUTANE_RATES = """seed = 2
-[system]
-kind = "molecule"
-topology = "butane.xml"
-coordinates = "butane.pdb"
-[cv]
-variables = [{ name = "phi", kind = "dihedral", atoms = [0, 1, 2, 3] }]
-[integrator]
-dt = 0.002
-friction = 5.0
-[rates]
+BUTANE_RATES = "seed = 2\n" + SYSTEM + """[rates]
 from = "abs(phi) > 2.6"
 to = "abs(phi) < 1.5"
 progress = "cos(phi)"
@@ -58,25 +48,13 @@ loops = 4
 """
 
 
-class Case(Scratch):
-    def go(self, text, *changes, name="run", options=("--quiet", "--no-report"), status=0):
-        (self.dir / f"{name}.toml").write_text(text)
-        done = run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options), status=status)
-        return done if status else self.dir / name
-
-    def refused(self, text, *changes):
-        (self.dir / "bad.toml").write_text(text)
-        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
-        lines = done.stderr.strip().splitlines()
-        self.assertEqual(len(lines), 1, done.stderr)
-        return lines[0]
-
+class RatesCase(Case):
     def figures(self, out):
         return {r["quantity"]: {k: float(r[k]) for k in ("value", "std_error", "force_evaluations")}
                 for r in rows(out / "rates.csv")}
 
 
-class Well(Case):
+class Well(RatesCase):
     def test_methods(self):
         """The time within 3 %, within four errors, and with the force evaluations that direct simulation takes for
         the same error: N passages have the relative error N^(-1/2), and take MFPT/dt each."""
@@ -160,11 +138,10 @@ class Well(Case):
                                  f"{method}: {other.name}")
 
 
-class Molecule(Case):
+class Molecule(RatesCase):
     def test_butane(self):
         """From trans to either gauche state: the time by three methods, which agree within their errors."""
-        (self.dir / "butane.xml").write_text(BUTANE)
-        (self.dir / "butane.pdb").write_text(butane_pdb())
+        write_butane(self.dir)
         found = {}
         for method in METHODS:
             out = self.go(BUTANE_RATES, f"rates.method={method}", "rates.steps=20000", "rates.interval=25",
@@ -178,7 +155,7 @@ class Molecule(Case):
                 self.assertLess(abs(a[0] - b[0]), 4.5 * np.hypot(a[1], b[1]), found)
 
 
-class Refusals(Case):
+class Refusals(RatesCase):
     def test_keys(self):
         for changes, said in (
                 (["rates.to=-1.0"], "'rates.from' and 'rates.to' are both -1.0"),
@@ -212,8 +189,7 @@ class Refusals(Case):
         self.assertIn("'rates.to' is missing", self.refused(WELL.replace("to = 1.0\n", "")))
 
     def test_a_turn_has_no_value_that_ends_it(self):
-        (self.dir / "butane.xml").write_text(BUTANE)
-        (self.dir / "butane.pdb").write_text(butane_pdb())
+        write_butane(self.dir)
         text = BUTANE_RATES.replace('from = "abs(phi) > 2.6"', "from = -2.0").replace('to = "abs(phi) < 1.5"', "to = 1.0") \
             .replace('progress = "cos(phi)"\n', "").replace("levels = [-0.75, -0.65, -0.55, -0.47, -0.4, -0.3, -0.15]\n", "")
         self.assertIn("goes all round", self.refused(text))

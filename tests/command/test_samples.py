@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from command import SOURCE, Scratch, command_line, metrics, run, table  # noqa: E402
+from command import SOURCE, Case, command_line, metrics, run, table  # noqa: E402
 
 # F(x) = x²/2 kT, and y = x² with a deviation of 0.3.
 SPREAD = 0.3
@@ -53,19 +53,7 @@ def write_colvar(path, columns, sets=()):
             file.write(" " + " ".join(f"{v:.9f}" for v in row) + "\n")
 
 
-class Case(Scratch):
-    def go(self, text, *changes, name="run", options=("--quiet", "--no-report"), status=0):
-        (self.dir / f"{name}.toml").write_text(text)
-        done = run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options), status=status)
-        return done if status else self.dir / name
-
-    def refused(self, text, *changes):
-        (self.dir / "bad.toml").write_text(text)
-        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
-        lines = done.stderr.strip().splitlines()
-        self.assertEqual(len(lines), 1, done.stderr)
-        return lines[0]
-
+class SamplesCase(Case):
     def windows(self, random, centers, stiffness, n=4000, memory=0.9):
         """Trajectories under umbrellas: of the law of x they leave a normal one."""
         rows = []
@@ -84,7 +72,7 @@ class Case(Scratch):
         return off / t[use, 2], t[use, 2], t[use, 0], off
 
 
-class FreeEnergy(Case):
+class FreeEnergy(SamplesCase):
     def test_weights(self):
         """The thinnest whole path: a .npy of states and a column of bias energies, in kJ/mol at 300 K."""
         random = np.random.default_rng(1)
@@ -172,7 +160,7 @@ class FreeEnergy(Case):
 HIDDEN = ALONE.replace('["x"]', '["x"]').replace("bins = 40", "bins = 20")
 
 
-class Hidden(Case):
+class Hidden(SamplesCase):
     """A bias on z while x is asked for: z given x is N(x, 1), and N(x, 4) in the samples."""
 
     def files(self, seed=5, n=30000):
@@ -211,7 +199,7 @@ class Hidden(Case):
         self.assertIn("made elsewhere", page)
 
 
-class Whole(Case):
+class Whole(SamplesCase):
     """The run's directory is whole in itself, and its bytes do not depend on threads."""
 
     TEXT = HIDDEN + "[generator]\nkind = \"flow\"\niterations = 200\nvalidate_every = 100\n[learn]\npoints = 300\n"
@@ -287,7 +275,7 @@ stride = 50
 """
 
 
-class System(Case):
+class System(SamplesCase):
     """Samples of a system that is described: those that a run of windows left, taken by other runs."""
 
     def test_a_run_of_its_own_samples(self):
@@ -393,7 +381,7 @@ bins = 60
 """.replace("DATA", str(SOURCE / "bench" / "data"))
 
 
-class OpenMM(Case):
+class OpenMM(SamplesCase):
     """Windows that OpenMM sampled, beside a longer run of its own."""
 
     def setUp(self):
@@ -496,7 +484,7 @@ reference_steps = 256
                       self.refused(OPENMM.replace("colvar_stride = 20", "colvar_stride = 1")))
 
 
-class Refusals(Case):
+class Refusals(SamplesCase):
     def test_one_line_each(self):
         random = np.random.default_rng(1)
         x = series(random, 50)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from butane import BUTANE, butane_pdb, energy  # noqa: E402
-from command import EXAMPLES, Scratch, command_line, metrics, rows, run, table  # noqa: E402
+from butane import SYSTEM, energy, write_butane  # noqa: E402
+from command import EXAMPLES, Case, command_line, metrics, rows, run, table  # noqa: E402
 
 TRAP = """seed = 3
 [system]
@@ -55,20 +55,6 @@ def restrained(potential, center, stiffness, beta):
 
 def quiet(*more):
     return ("--quiet", "--no-report", *more)
-
-
-class Case(Scratch):
-    def go(self, text, *changes, name="run", options=quiet()):
-        (self.dir / f"{name}.toml").write_text(text)
-        run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options))
-        return self.dir / name
-
-    def refused(self, text, *changes):
-        (self.dir / "bad.toml").write_text(text)
-        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
-        lines = done.stderr.strip().splitlines()
-        self.assertEqual(len(lines), 1, done.stderr)
-        return lines[0]
 
 
 def works(folder):
@@ -215,19 +201,8 @@ class Plane(Case):
 class Molecule(Case):
     def test_dihedral(self):
         """United-atom butane from trans over the barrier to gauche: F(φ) is the torsion's own potential."""
-        (self.dir / "butane.xml").write_text(BUTANE)
-        (self.dir / "butane.pdb").write_text(butane_pdb())
-        text = """seed = 5
-[system]
-kind = "molecule"
-topology = "butane.xml"
-coordinates = "butane.pdb"
-[cv]
-variables = [{ name = "phi", kind = "dihedral", atoms = [0, 1, 2, 3] }]
-[integrator]
-dt = 0.002
-friction = 5.0
-[bias]
+        write_butane(self.dir)
+        text = "seed = 5\n" + SYSTEM + """[bias]
 method = "steered"
 path = [3.4, 1.1]
 stiffness = 300.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from command import EXAMPLES, Scratch, command_line, metrics, run, table  # noqa: E402
+from command import EXAMPLES, Case, command_line, metrics, run, table  # noqa: E402
 
 VALLEY = """seed = 3
 [system]
@@ -36,20 +36,6 @@ steps = 2000
 stride = 20
 initial = "line"
 """
-
-
-class Case(Scratch):
-    def go(self, text, *changes, name="run", options=("--quiet", "--no-report")):
-        (self.dir / f"{name}.toml").write_text(text)
-        run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options))
-        return self.dir / name
-
-    def refused(self, text, *changes):
-        (self.dir / "bad.toml").write_text(text)
-        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
-        lines = done.stderr.strip().splitlines()
-        self.assertEqual(len(lines), 1, done.stderr)
-        return lines[0]
 
 
 def distance(points, to):

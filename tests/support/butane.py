@@ -28,8 +28,7 @@ BUTANE = f"""<?xml version="1.0" ?>
 </Forces>
 </System>
 """
-CONFIG = """seed = 5
-[system]
+SYSTEM = """[system]
 kind = "molecule"
 topology = "butane.xml"
 coordinates = "butane.pdb"
@@ -38,7 +37,8 @@ variables = [{ name = "phi", kind = "dihedral", atoms = [0, 1, 2, 3] }]
 [integrator]
 dt = 0.002
 friction = 5.0
-[umbrella]
+"""
+CONFIG = "seed = 5\n" + SYSTEM + """[umbrella]
 from = -3.141592653589793
 to = 3.141592653589793
 windows = 18
@@ -89,11 +89,16 @@ def pentane():
     return text, pdb_of(np.vstack([np.zeros(3), np.cumsum(steps, axis=0)]))
 
 
+def write_butane(folder):
+    """The files that SYSTEM names."""
+    (folder / "butane.xml").write_text(BUTANE)
+    (folder / "butane.pdb").write_text(butane_pdb())
+
+
 class ButaneScratch(Scratch):
     def setUp(self):
         super().setUp()
-        (self.dir / "butane.xml").write_text(BUTANE)
-        (self.dir / "butane.pdb").write_text(butane_pdb())
+        write_butane(self.dir)
         self.config = self.dir / "butane.toml"
         self.config.write_text(CONFIG)
 

@@ -55,3 +55,20 @@ class Scratch(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="microlift_")
         self.addCleanup(folder.cleanup)
         self.dir = Path(folder.name)
+
+
+class Case(Scratch):
+    """Runs of configurations that a test writes, and refusals of one line."""
+
+    def go(self, text, *changes, name="run", options=("--quiet", "--no-report"), status=0):
+        """The folder of a run; where it is to fail, what it said."""
+        (self.dir / f"{name}.toml").write_text(text)
+        done = run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options), status=status)
+        return done if status else self.dir / name
+
+    def refused(self, text, *changes):
+        (self.dir / "bad.toml").write_text(text)
+        done = run(*command_line(self.dir / "bad.toml", self.dir / "bad", *changes), status=2)
+        lines = done.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, done.stderr)
+        return lines[0]
