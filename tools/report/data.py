@@ -273,6 +273,11 @@ class Run:
                     self.conditions.append(item)
         self.conditions.sort(key=lambda c: tuple(c["cv"]))
 
+    @property
+    def thermal(self):
+        """What energies are divided by, and the name of their unit then."""
+        return (self.kt, "kT") if self.kt > 0 else (1.0, "energy")
+
     def unit(self, of, i):
         units = self.units.get(of) or [""]
         unit = shortened(units[min(i, len(units) - 1)], MOST_OF_UNIT)

@@ -147,6 +147,18 @@ def band(axes, x, y, se, colour, label=None, band_label=None, line="-"):
     curve.bars = 2 * se if np.isfinite(se).any() else None
 
 
+def share_panel(run, table, words, share, title):
+    """The free energy at points along a path, in equal distances."""
+    kt, unit = run.thermal
+
+    def panel(axes):
+        band(axes, np.linspace(0, 1, len(table["free_energy"])), table["free_energy"] / kt, table["std_error"] / kt,
+             COLOUR["physics"], words, "± 2 standard errors")
+        axes.set(xlabel=share, ylabel=f"F  ({unit})")
+        axes.set_title(title)
+    return panel
+
+
 def colour_bar(axes, drawn, label):
     """Beside the axes, as a part of it."""
     bar = axes.figure.colorbar(drawn, cax=axes.inset_axes([1.03, 0, 0.045, 1]))

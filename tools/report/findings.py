@@ -54,8 +54,7 @@ def free_energy(run):
                 f"{energy_text(run, over, saddle_error(run, b.saddle))} high seen from the lower "
                 f"one and {energy_text(run, b.barrier, b.barrier_error)} from the other."]
     else:
-        unit = run.kt if run.kt > 0 else 1.0
-        name = "kT" if run.kt > 0 else "energy"
+        unit, name = run.thermal
         said = [f"{len(basins)} basins, the lowest at {where}{edge if lowest.edge else ''}."]
         head = ["minimum at", f"above the lowest, {name}", f"barrier to a deeper one, {name}",
                 "over",

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from data import dig
-from draw import band, figure, round_axis
+from draw import band, figure, round_axis, share_panel
 from markup import bullets, html_table
 from palette import COLOUR, INK
 from thresholds import ways_overlap
@@ -19,20 +19,16 @@ def wanted(run):
     return "work" in run.tables and bool(dig(run.metrics, "steered"))
 
 
-def unit(run):
-    return (run.kt, "kT") if run.kt > 0 else (1.0, "energy")
-
-
 def work_of(run):
     """By direction, on the forward way, in kT."""
-    table, (kt, _) = run.tables["work"], unit(run)
+    table, (kt, _) = run.tables["work"], run.thermal
     forward = table["direction"] == "forward"
     return table["work"][forward] / kt, -table["work"][~forward] / kt
 
 
 def density_panel(run, found):
     forward, back = work_of(run)
-    kt, name = unit(run)
+    kt, name = run.thermal
 
     def panel(axes):
         low, high = np.percentile(np.concatenate([forward, back]), [0.1, 99.9])
@@ -56,7 +52,7 @@ def density_panel(run, found):
 def ratio_panel(run, found):
     """The logarithm of the ratio of both densities, which Crooks' relation says is W/kT − ΔF/kT."""
     forward, back = work_of(run)
-    kt, name = unit(run)
+    kt, name = run.thermal
 
     def panel(axes):
         edges = np.unique(np.quantile(np.concatenate([forward, back]), np.linspace(0, 1, 25)))
@@ -81,7 +77,7 @@ def ratio_panel(run, found):
 
 def way_panel(run):
     table = run.tables["steered"]
-    kt, name = unit(run)
+    kt, name = run.thermal
     along = run.two_cvs
     x = np.linspace(0, 1, len(table["free_energy"])) if along else table["cv_1"]
 
@@ -98,22 +94,9 @@ def way_panel(run):
     return panel
 
 
-def profile_panel(run):
-    table = run.tables["free_energy"]
-    kt, name = unit(run)
-
-    def panel(axes):
-        x = np.linspace(0, 1, len(table["free_energy"]))
-        band(axes, x, table["free_energy"] / kt, table["std_error"] / kt, COLOUR["physics"], "F on the path",
-             "± 2 standard errors")
-        axes.set(xlabel="share of the path", ylabel=f"F  ({name})")
-        axes.set_title("Free energy on the path")
-    return panel
-
-
 def trusted(run, found):
     """What of it may be believed, in sentences."""
-    kt, name = unit(run)
+    kt, name = run.thermal
     bar = dig(found, "difference", "bar")
     overlap, shared = number(found.get("overlap")), number(found.get("shared_walkers"))
     said = []
@@ -143,7 +126,7 @@ def trusted(run, found):
 
 def section(run):
     found = dig(run.metrics, "steered")
-    kt, name = unit(run)
+    kt, name = run.thermal
     rows = []
     for key, label in WAYS:
         value = dig(found, "difference", key)
@@ -156,7 +139,8 @@ def section(run):
                      f"{fmt(number(d.get('dissipated_kt')))} kT of it dissipated"])
     panels = [density_panel(run, found), ratio_panel(run, found), way_panel(run)]
     if run.two_cvs and "free_energy" in run.tables:
-        panels.append(profile_panel(run))
+        panels.append(share_panel(run, run.tables["free_energy"], "F on the path", "share of the path",
+                                  "Free energy on the path"))
     return (figure(panels, f"Work on {fmt(number(found.get('walkers')))} walkers each way, that on the way back with its "
                    "sign changed. Where both densities are equal the work is the free energy difference. On the way: the "
                    "free energy of the system with its bias, from the work of both ways, and the mean work of each; "

@@ -2,7 +2,7 @@
 import numpy as np
 
 from data import dig, entries
-from draw import band, figure, round_axis
+from draw import figure, round_axis, share_panel
 from palette import COLOUR, MUTED
 from words import fmt, number, plain
 
@@ -34,18 +34,6 @@ def plane_panel(run, table):
     return panel
 
 
-def energy_panel(run, table):
-    kt, name = (run.kt, "kT") if run.kt > 0 else (1.0, "energy")
-
-    def panel(axes):
-        x = np.linspace(0, 1, len(table["free_energy"]))
-        band(axes, x, table["free_energy"] / kt, table["std_error"] / kt, COLOUR["physics"], "F along the string",
-             "± 2 standard errors")
-        axes.set(xlabel="share of its length", ylabel=f"F  ({name})")
-        axes.set_title("Free energy along it")
-    return panel
-
-
 def settling_panel(run):
     looks = entries(run.metrics, "string", "looks")
 
@@ -60,7 +48,7 @@ def settling_panel(run):
 
 def section(run):
     table, found = run.tables["string"], dig(run.metrics, "string")
-    panels = [plane_panel(run, table)] * run.two_cvs + [energy_panel(run, table)]
+    panels = [plane_panel(run, table)] * run.two_cvs + [share_panel(run, table, "F along the string", "share of its length", "Free energy along it")]
     if entries(run.metrics, "string", "looks"):
         panels.append(settling_panel(run))
     return figure(panels, f"A string of {fmt(number(found.get('points')))} points that swarms of "
