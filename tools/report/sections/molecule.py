@@ -3,7 +3,7 @@ healed states, and what a chemist asks of generated states."""
 import h5py
 import numpy as np
 
-from data import dig, numbers
+from data import dig
 from draw import figure, of_pi
 from markup import html_table
 from palette import COLOUR, MUTED
