@@ -28,6 +28,17 @@ public:
     void load(const Store& store);
 
 private:
+    // By name, what a checkpoint has of the device.
+    template <class Self, class Each>
+    static void each_kept(Self& self, const Each& each) {
+        each("rates.basin.entrance", self.entrance_);
+        each("rates.basin.start", self.start_);
+        each("rates.basin.phase", self.phase_);
+        each("rates.basin.ways", self.ways_);
+        each("rates.basin.since", self.since_);
+        each("rates.basin.out", self.out_);
+    }
+
     Stream& stream_;
     const RateSetup& setup_;
     RateLanes& lanes_;

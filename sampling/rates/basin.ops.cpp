@@ -170,22 +170,12 @@ std::vector<double> Basin::way_out() const {
 }
 
 void Basin::save(Store& store) const {
-    keep(stream_, store, "rates.basin.entrance", entrance_);
-    keep(stream_, store, "rates.basin.start", start_);
-    keep(stream_, store, "rates.basin.phase", phase_);
-    keep(stream_, store, "rates.basin.ways", ways_);
-    keep(stream_, store, "rates.basin.since", since_);
-    keep(stream_, store, "rates.basin.out", out_);
+    each_kept(*this, [&](const char* name, const auto& values) { keep(stream_, store, name, values); });
     store.put_scalar("rates.basin.left", static_cast<long long>(left_));
 }
 
 void Basin::load(const Store& store) {
-    restore(stream_, store, "rates.basin.entrance", entrance_);
-    restore(stream_, store, "rates.basin.start", start_);
-    restore(stream_, store, "rates.basin.phase", phase_);
-    restore(stream_, store, "rates.basin.ways", ways_);
-    restore(stream_, store, "rates.basin.since", since_);
-    restore(stream_, store, "rates.basin.out", out_);
+    each_kept(*this, [&](const char* name, auto& values) { restore(stream_, store, name, values); });
     left_ = store.scalar<long long>("rates.basin.left");
 }
 

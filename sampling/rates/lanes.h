@@ -54,6 +54,15 @@ public:
     void load(const Store& store);
 
 private:
+    // By name, what a checkpoint has of the device.
+    template <class Self, class Each>
+    static void each_kept(Self& self, const Each& each) {
+        each("rates.state", self.state_);
+        each("rates.before", self.before_);
+        each("rates.alive", self.alive_);
+        each("rates.number", self.number_);
+    }
+
     static constexpr index kPiece = 8;     // looks between those at which the host asks how many are over
     static constexpr uint64 kLong = 1000000;
     void look();

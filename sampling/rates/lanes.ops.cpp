@@ -200,19 +200,13 @@ void RateLanes::draw_velocities(uint64 seed) {
 }
 
 void RateLanes::save(Store& store) const {
-    microlift::keep(stream_, store, "rates.state", state_);
-    microlift::keep(stream_, store, "rates.before", before_);
-    microlift::keep(stream_, store, "rates.alive", alive_);
-    microlift::keep(stream_, store, "rates.number", number_);
+    each_kept(*this, [&](const char* name, const auto& values) { microlift::keep(stream_, store, name, values); });
     store.put("rates.lanes", std::vector<double>{static_cast<double>(columns_), static_cast<double>(look_),
                                                  force_evaluations_, steps_});
 }
 
 void RateLanes::load(const Store& store) {
-    restore(stream_, store, "rates.state", state_);
-    restore(stream_, store, "rates.before", before_);
-    restore(stream_, store, "rates.alive", alive_);
-    restore(stream_, store, "rates.number", number_);
+    each_kept(*this, [&](const char* name, auto& values) { restore(stream_, store, name, values); });
     const auto numbers = store.get<double>("rates.lanes", 4);
     columns_ = static_cast<index>(numbers[0]);
     look_ = static_cast<uint64>(numbers[1]);

@@ -129,6 +129,15 @@ public:
     void load(const Store& store) override;
 
 private:
+    // By name, what a checkpoint has of the device.
+    template <class Self, class Each>
+    static void each_kept(Self& self, const Each& each) {
+        each("rates.end", self.end_);
+        each("rates.duration", self.duration_);
+        each("rates.milestone", self.milestone_);
+        each("rates.ended", self.ended_);
+    }
+
     enum Phase : long long { leaving, climbing, repeating, done };
     Milestoning(Stream& stream, const RateSetup& setup, index milestones);
     index each() const { return own_ / milestones_; }
@@ -434,10 +443,7 @@ std::vector<Ways> ways_of(std::span<const double> values) {
 
 void Milestoning::save(Store& store) const {
     RateMethod::save(store);
-    keep(stream_, store, "rates.end", end_);
-    keep(stream_, store, "rates.duration", duration_);
-    keep(stream_, store, "rates.milestone", milestone_);
-    keep(stream_, store, "rates.ended", ended_);
+    each_kept(*this, [&](const char* name, const auto& values) { keep(stream_, store, name, values); });
     store.put("rates.milestones", std::vector<long long>{phase_, at_, drawn_});
     store.put("rates.first", first_);
     store.put("rates.climbed", flat(climbed_));
@@ -447,10 +453,7 @@ void Milestoning::save(Store& store) const {
 
 void Milestoning::load(const Store& store) {
     RateMethod::load(store);
-    restore(stream_, store, "rates.end", end_);
-    restore(stream_, store, "rates.duration", duration_);
-    restore(stream_, store, "rates.milestone", milestone_);
-    restore(stream_, store, "rates.ended", ended_);
+    each_kept(*this, [&](const char* name, auto& values) { restore(stream_, store, name, values); });
     const auto numbers = store.get<long long>("rates.milestones", 3);
     phase_ = numbers[0], at_ = numbers[1], drawn_ = numbers[2];
     const auto first = store.get<long long>("rates.first", milestones_ + 1);

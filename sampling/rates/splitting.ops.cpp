@@ -204,6 +204,18 @@ public:
     void load(const Store& store) override;
 
 private:
+    // By name, what a checkpoint has of the device.
+    template <class Self, class Each>
+    static void each_kept(Self& self, const Each& each) {
+        each("rates.kept", self.kept_);
+        each("rates.kept_time", self.kept_time_);
+        each("rates.reached", self.reached_);
+        each("rates.over", self.over_);
+        each("rates.ancestor", self.ancestor_);
+        each("rates.began", self.began_);
+        each("rates.ended", self.ended_);
+    }
+
     enum Phase : long long { leaving, running, done };
     Splitting(Stream& stream, const RateSetup& setup, index each, index repeats);
     ReplicaView view() {
@@ -444,13 +456,7 @@ void Splitting::add_paths(RateResult& result, const std::vector<int32>& over) {
 
 void Splitting::save(Store& store) const {
     RateMethod::save(store);
-    keep(stream_, store, "rates.kept", kept_);
-    keep(stream_, store, "rates.kept_time", kept_time_);
-    keep(stream_, store, "rates.reached", reached_);
-    keep(stream_, store, "rates.over", over_);
-    keep(stream_, store, "rates.ancestor", ancestor_);
-    keep(stream_, store, "rates.began", began_);
-    keep(stream_, store, "rates.ended", ended_);
+    each_kept(*this, [&](const char* name, const auto& values) { keep(stream_, store, name, values); });
     store.put("rates.splitting", std::vector<long long>{phase_, round_});
     store.put("rates.first_way", first_way_);
     store.put("rates.weight", weight_);
@@ -460,13 +466,7 @@ void Splitting::save(Store& store) const {
 
 void Splitting::load(const Store& store) {
     RateMethod::load(store);
-    restore(stream_, store, "rates.kept", kept_);
-    restore(stream_, store, "rates.kept_time", kept_time_);
-    restore(stream_, store, "rates.reached", reached_);
-    restore(stream_, store, "rates.over", over_);
-    restore(stream_, store, "rates.ancestor", ancestor_);
-    restore(stream_, store, "rates.began", began_);
-    restore(stream_, store, "rates.ended", ended_);
+    each_kept(*this, [&](const char* name, auto& values) { restore(stream_, store, name, values); });
     const auto numbers = store.get<long long>("rates.splitting", 2);
     phase_ = numbers[0], round_ = numbers[1];
     const auto host = [&](const char* name, std::vector<double>& to, index count) {

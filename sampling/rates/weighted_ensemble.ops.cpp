@@ -177,6 +177,15 @@ public:
     void load(const Store& store) override;
 
 private:
+    // By name, what a checkpoint has of the device.
+    template <class Self, class Each>
+    static void each_kept(Self& self, const Each& each) {
+        each("rates.weight", self.weight_);
+        each("rates.flux", self.flux_);
+        each("rates.series", self.series_);
+        each("rates.occupied", self.occupied_);
+    }
+
     WeightedEnsemble(Stream& stream, const RateSetup& setup, index each, index bins);
     EnsembleView view() { return {each_, bins_, level_.data(), weight_.data(), flux_.data()}; }
     index relaxed() const { return static_cast<index>(setup_.rates.relax * static_cast<double>(rounds_)); }
@@ -322,19 +331,13 @@ void WeightedEnsemble::add_pictures(RateResult& result, const std::vector<double
 
 void WeightedEnsemble::save(Store& store) const {
     RateMethod::save(store);
-    keep(stream_, store, "rates.weight", weight_);
-    keep(stream_, store, "rates.flux", flux_);
-    keep(stream_, store, "rates.series", series_);
-    keep(stream_, store, "rates.occupied", occupied_);
+    each_kept(*this, [&](const char* name, const auto& values) { keep(stream_, store, name, values); });
     store.put("rates.ensemble", std::vector<long long>{leaving_, round_, look_});
 }
 
 void WeightedEnsemble::load(const Store& store) {
     RateMethod::load(store);
-    restore(stream_, store, "rates.weight", weight_);
-    restore(stream_, store, "rates.flux", flux_);
-    restore(stream_, store, "rates.series", series_);
-    restore(stream_, store, "rates.occupied", occupied_);
+    each_kept(*this, [&](const char* name, auto& values) { restore(stream_, store, name, values); });
     const auto numbers = store.get<long long>("rates.ensemble", 3);
     leaving_ = numbers[0] != 0;
     round_ = numbers[1], look_ = numbers[2];
