@@ -48,6 +48,10 @@ loops = 4
 """
 
 
+def short(method, steps):
+    return [f"rates.steps={steps}"] if method == "weighted_ensemble" else []
+
+
 class RatesCase(Case):
     def figures(self, out):
         return {r["quantity"]: {k: float(r[k]) for k in ("value", "std_error", "force_evaluations")}
@@ -108,7 +112,7 @@ class Well(RatesCase):
         self.assertIn("# rates: splitting: from -1.0 to 1.0 by 512 replicas, 39 levels, 32 repeats", done.stdout)
         self.assertIn("# force evaluations: about ", done.stdout)
         for method in METHODS:
-            out = self.go(WELL, f"rates.method={method}", "rates.replicas=16", "rates.steps=1000", name=method,
+            out = self.go(WELL, f"rates.method={method}", "rates.replicas=16", *short(method, 1000), name=method,
                           options=("--quiet",))
             page = (out / "report.html").read_text()
             self.assertIn("Rates", page)
@@ -116,7 +120,7 @@ class Well(RatesCase):
 
     def test_threads_stops_and_kills_change_nothing(self):
         for method in METHODS:
-            changes = (f"rates.method={method}", "rates.replicas=64", "rates.steps=3000")
+            changes = (f"rates.method={method}", "rates.replicas=64", *short(method, 3000))
             begin = time.time()
             whole = self.go(WELL, *changes, name=method + "1", options=("--quiet", "--no-report", "--threads", 1))
             seconds = time.time() - begin
@@ -144,8 +148,10 @@ class Molecule(RatesCase):
         write_butane(self.dir)
         found = {}
         for method in METHODS:
-            out = self.go(BUTANE_RATES, f"rates.method={method}", "rates.steps=20000", "rates.interval=25",
-                          "rates.iterations=6", *(["rates.replicas=8"] if method != "splitting" else []), name=method)
+            changes = {"splitting": [], "weighted_ensemble": ["rates.steps=20000", "rates.interval=25", "rates.replicas=8"],
+                       "milestoning": ["rates.iterations=6", "rates.replicas=8"]}[method]
+            text = BUTANE_RATES if method == "splitting" else BUTANE_RATES.replace("loops = 4\n", "")
+            out = self.go(text, f"rates.method={method}", *changes, name=method)
             figure = self.figures(out)["mfpt"]
             found[method] = figure["value"], figure["std_error"]
             self.assertLess(figure["std_error"], 0.25 * figure["value"], method)
@@ -183,6 +189,12 @@ class Refusals(RatesCase):
                 message = self.refused(WELL, *changes)
                 self.assertIn(said, message)
                 self.assertRegex(message, r"^microlift: .*(bad\.toml:\d+|--set)")
+
+    def test_keys_of_other_methods(self):
+        line = self.refused(WELL, "rates.relax=0.2")
+        self.assertIn('key \'rates.relax\' is of the methods "weighted_ensemble", "milestoning", and key '
+                      '\'rates.method\' is "splitting"', line)
+        self.assertIn("'rates.loops'", self.refused(WELL.replace("splitting", "milestoning") + "loops = 3\n"))
 
     def test_tables_without_samples(self):
         self.assertIn("[closure] works on samples", self.refused(WELL + "[closure]\n"))
