@@ -142,6 +142,54 @@ class Well(RatesCase):
                                  f"{method}: {other.name}")
 
 
+# The squared noise at the ends is twice that in the middle, so that no kT belongs to x.
+UNEVEN = """seed = 6
+[system]
+variables = ["x"]
+drift = ["x - x^3"]
+diffusion = ["0.5*sqrt(1 + x^2)"]
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-3
+scheme = "euler_maruyama"
+compile_after = -1
+[rates]
+from = -1.0
+to = 1.0
+equilibrate = 2000
+"""
+
+
+class Uneven(RatesCase):
+    def test_noise_that_depends_on_the_state(self):
+        """No bias has a temperature there, and rates need none: the time by quadrature, ∫ dy/ψ(y) ∫^y 2ψ/σ², with
+        ψ = exp ∫ 2b/σ²."""
+        x = np.linspace(-4, 1, 200001)
+        drift, square = x - x**3, 0.25 * (1 + x**2)
+        steps = np.diff(x)
+
+        def integral(f):
+            return np.concatenate([[0], np.cumsum(0.5 * (f[1:] + f[:-1]) * steps)])
+        exponent = integral(2 * drift / square)
+        psi = np.exp(exponent - exponent.max())
+        inner = integral(2 * psi / square) / psi
+        exact = np.trapz(inner[x >= -1], x[x >= -1])
+        squares = []
+        for method, changes in (("splitting", ["rates.replicas=512"]),
+                                ("weighted_ensemble", ["rates.levels=[-1.4,-1.2,-1.0,-0.8,-0.6,-0.4,-0.2,0.0,0.3,0.6]",
+                                                       "rates.replicas=16", "rates.steps=30000"]),
+                                ("milestoning", ["rates.bins=12", "rates.replicas=96"])):
+            out = self.go(UNEVEN, f"rates.method={method}", *changes, name=method)
+            found = self.figures(out)["mfpt"]
+            self.assertLess(found["std_error"], 0.05 * exact, method)
+            self.assertLess(abs(found["value"] - exact), 4 * found["std_error"], (method, found, exact))
+            squares.append(((found["value"] - exact) / found["std_error"])**2)
+            self.assertIsNone(metrics(out)["system"]["kt"])
+        self.assertGreater(max(squares), 0.01)
+        self.assertIn("depends on the state", self.refused(UNEVEN + "[umbrella]\nfrom = -1\nto = 1\nwindows = 5\nstiffness = 5\n"))
+
+
 class Molecule(RatesCase):
     def test_butane(self):
         """From trans to either gauche state: the time by three methods, which agree within their errors."""
