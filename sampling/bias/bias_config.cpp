@@ -75,11 +75,11 @@ const Section<BiasConfig> bias_section{"bias", {
     optional(&BiasConfig::temperatures, "temperatures", "[1.5, 2.0, 3.0]",
              "tempering: rising values of kT above the system's own; the collective variable is the potential").above(0)
         .unit("energy"),
-    key(&BiasConfig::draw, "draw", 10, "eABF: steps between draws of what is biased, given xi").from(1).to(kMostSteps),
+    key(&BiasConfig::draw, "draw", 10, "eABF: steps between draws of what is biased, given xi").from(1).to(kMostSteps / 2),
     optional(&BiasConfig::path, "path", "[-1.0, 1.0]",
              "steered: the points that the centre of the bias goes along, one after the other; walkers go both ways. "
              "string: where it lies at first"),
-    key(&BiasConfig::move, "move", 1, "steered: steps between moves of the centre").from(1).to(kMostSteps),
+    key(&BiasConfig::move, "move", 1, "steered: steps between moves of the centre").from(1).to(kMostSteps / 2),
     key(&BiasConfig::heat, "heat", 800.0,
         "steered, string: temperature of the short runs that bring a molecule to the path; at least the system's")
         .from(0).to(1e5).unit("K"),
