@@ -1,5 +1,6 @@
 #include "engine/stop.h"
 
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ Place places[kPlaces];
 
 // The wall time: where it ends, on the clock of now(), and how long before that work is told.
 constexpr double kLeastMargin = 2;
+constexpr double kUnwritten = 0.1;  // of the margin, in which a process ends
 struct Wall {
     bool set = false;
     timer_t timer{};
@@ -77,7 +79,12 @@ void on_wall_time(int) {
     grace = wall.margin.load();
     stopped_at = now();
     stop_signal = kWallTime;
-    ::alarm(static_cast<unsigned>(std::max(1.0, std::ceil(wall.end - now()))));
+    // What has not looked by then ends at once, to the fraction of a second that alarm() does not know.
+    itimerval at_last{};
+    const double left = std::max(1e-3, wall.end - now() - kUnwritten * wall.margin);
+    at_last.it_value.tv_sec = static_cast<time_t>(left);
+    at_last.it_value.tv_usec = static_cast<suseconds_t>(1e6 * (left - std::floor(left)));
+    setitimer(ITIMER_REAL, &at_last, nullptr);
 }
 
 void arm_wall() {

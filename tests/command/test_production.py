@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from command import BINARY, Case, command_line, run  # noqa: E402
+from command import BINARY, Case, command_line, run, settings  # noqa: E402
 
 TEXT = """
 seed = 5
@@ -60,20 +60,30 @@ class Production(Case):
         self.fail("the run says nothing of its steps")
 
     def test_wall_time_ends_in_time_and_resume_has_the_same_bytes(self):
-        # About ten seconds of one core; two thirds of the wall time are sampled at the most.
-        changes = ("umbrella.steps=4000000", "umbrella.stride=40000")
+        # About ten seconds of one core, of which no more than three are taken: the rest of the wall time is left
+        # for the checkpoint.
+        changes = ("umbrella.steps=6000000", "umbrella.stride=60000")
         whole = self.go(TEXT, *changes, name="whole")
-        began = time.monotonic()
-        stopped = self.go(TEXT, *changes, name="parts", options=(*PLAIN, "--threads", "1", "--wall-time", "3"), status=75)
-        self.assertLess(time.monotonic() - began, 3)
+        for seconds in (5, 40):  # a machine that others fill gets the second, and nothing of the work is faster then
+            shutil.rmtree(self.dir / "parts", ignore_errors=True)
+            more = changes if seconds == 5 else ("umbrella.steps=48000000", "umbrella.stride=480000")
+            began = time.monotonic()
+            stopped = self.go(TEXT, *more, name="parts", status=75,
+                              options=(*PLAIN, "--threads", "1", "--wall-time", str(seconds)))
+            took = time.monotonic() - began
+            if took < seconds and (self.dir / "parts" / "checkpoint.h5").is_file():
+                break
+        self.assertLess(took, seconds)
+        if more != changes:
+            whole = self.go(TEXT, *more, name="whole", options=(*PLAIN, "--force"))
         self.assertIn("--resume", stopped.stderr)
         self.assertTrue((self.dir / "parts" / "checkpoint.h5").is_file())
         told, text = self.status("parts")
         self.assertEqual(("stopped", 75), (told["state"], told["exit_status"]))
         self.assertIn("wall time is over", text)
         steps = told["figures"]["trajectory_steps"]
-        self.assertTrue(0 < steps < 7 * 32 * 4000500, steps)
-        parts = self.go(TEXT, *changes, name="parts", options=(*PLAIN, "--resume"))
+        self.assertTrue(0 < steps < told["total"], steps)
+        parts = self.go(TEXT, *more, name="parts", options=(*PLAIN, "--resume"))
         for name in ("free_energy.csv", "samples.h5"):
             self.assertEqual((whole / name).read_bytes(), (parts / name).read_bytes(), name)
         told, text = self.status("parts")
@@ -139,8 +149,7 @@ class Production(Case):
 
     def test_a_disk_that_is_too_small(self):
         (self.dir / "job.toml").write_text(TEXT)
-        text = run(BINARY, "check", self.dir / "job.toml").stdout
-        self.assertRegex(text, r"# disk: up to .* [MG]B, .* [MG]B free here\n")
+        self.assertNotIn(" free\n", run(BINARY, "check", self.dir / "job.toml").stdout)
         # In memory, half of what there is: 40 bytes of disk a sample are more than that, 16 of memory are not.
         small = Path("/dev/shm")
         if not small.is_dir() or not os.access(small, os.W_OK):
@@ -148,8 +157,10 @@ class Production(Case):
         steps = shutil.disk_usage(small).free // 38 // (7 * 32)
         folder = Path(tempfile.mkdtemp(dir=small))
         try:
-            done = run(*command_line(self.dir / "job.toml", folder / "out", f"umbrella.steps={steps}", "umbrella.stride=1",
-                                     options=PLAIN), status=2, timeout=60)
+            changes = (f"umbrella.steps={steps}", "umbrella.stride=1")
+            done = run(BINARY, "check", self.dir / "job.toml", *settings(changes), cwd=folder)
+            self.assertRegex(done.stdout, r"# disk: up to \S+ GB\n# warning: the file system here has \S+ GB free\n")
+            done = run(*command_line(self.dir / "job.toml", folder / "out", *changes, options=PLAIN), status=2)
             self.assertEqual(1, len(done.stderr.splitlines()), done.stderr)
             self.assertRegex(done.stderr, r"writes up to \S+ GB, and its file system has \S+ GB free; free some space")
             self.assertFalse((folder / "out" / "config.toml").exists())

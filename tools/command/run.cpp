@@ -254,7 +254,10 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
               << "\n# samples stored: " << format_count(cost.samples)
               << "\n# force evaluations: " << (run.rates.enabled ? "about " : "") << format_count(cost.force_evaluations)
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
-              << gigabytes(cost.disk_bytes) << ", " << gigabytes(free_disk_bytes(".")) << " free here\n";
+              << gigabytes(cost.disk_bytes) << "\n";
+    // Only where it matters: what is free changes from one moment to the next.
+    if (const double free = free_disk_bytes("."); cost.disk_bytes > free)
+        std::cout << "# warning: the file system here has " << gigabytes(free) << " free\n";
     if (run.bias.enabled)
         std::cout << "# bias: " << bias_reader(run.bias.method).describe(run.bias, run.umbrella, model.kt()) << "\n";
     if (run.rates.enabled) std::cout << "# rates: " << describe_rates(run.rates) << "\n";
