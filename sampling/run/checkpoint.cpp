@@ -2,6 +2,7 @@
 
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
+#include "sampling/run/meter.h"
 
 namespace microlift {
 
@@ -24,12 +25,16 @@ void need_same_configuration(const Run& run, const Store& store) {
 }  // namespace
 
 void save_checkpoint(Run& run) {
+    const Clock::time_point began = Clock::now();
     Store store;
     for (const Product* product : run.products())
         if (is_kept(run, product)) product->save(store);
     store.attributes["math"] = mathematics_name(run.config.integrator.portable_math);
     store.attributes["configuration"] = run.config.checksum();
     store.save(run.dir / "checkpoint.h5");
+    const double seconds = seconds_since(began);
+    expect_checkpoint(seconds);
+    run.progress.figure("checkpoint_seconds", seconds);
 }
 
 std::optional<Store> read_checkpoint(const fs::path& dir) {

@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "engine/files/log_file.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -128,7 +129,8 @@ void run_pipeline(const RunConfig& of, const RunOptions& options, Progress& prog
 }
 
 std::vector<std::string> run_files() {
-    std::vector<std::string> files{"config.toml", "metrics.json", "checkpoint.h5", "report.html"};
+    std::vector<std::string> files{"config.toml", "metrics.json", "checkpoint.h5", "report.html", kStatusName};
+    for (const std::string& name : LogFile::names(kLogName)) files.push_back(name);
     const std::vector<std::string> inputs = input_names();
     files.insert(files.end(), inputs.begin(), inputs.end());
     for (const Stage& stage : stages())

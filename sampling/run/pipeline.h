@@ -11,6 +11,9 @@ namespace microlift {
 // report.html; prints a short summary to stdout. With options.resume it goes on from checkpoint.h5.
 void run_pipeline(const RunConfig& config, const RunOptions& options, Progress& progress);
 
+inline constexpr const char* kStatusName = "status.json";  // of what it is doing, while it does
+inline constexpr const char* kLogName = "run.log";
+
 // Every file that a run may leave in its directory; anything else there is not the run's.
 std::vector<std::string> run_files();
 

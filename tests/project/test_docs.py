@@ -267,7 +267,7 @@ class Blocks(unittest.TestCase):
         table = pages()["tools/docs/running.md"]
         first_cells = " ".join(re.findall(r"^\| (`.*?) \|", table.partition("## What comes out")[2].partition("## ")[0],
                                           re.MULTILINE))
-        listed = set(re.findall(r"`(\w+\.(?:csv|h5|toml|json|html|safetensors|pdb|dcd)|[A-Z]+)`", first_cells))
+        listed = set(re.findall(r"`(\w+\.(?:csv|h5|toml|json|html|safetensors|pdb|dcd|log)|[A-Z]+)`", first_cells))
         written = {p.name for p in (self.dir / "out" / "mine").iterdir() if p.name[0] != "."}
         of_others = {"energies.csv", "correlation.csv", "input_samples.safetensors",  # lifting.energies, [samples]
                      "bias.csv", "bias.h5", "convergence.csv", "COLVAR", "HILLS", "temperatures.csv", "work.csv",

@@ -20,6 +20,7 @@ void command_keys();
 void command_plumed();
 void command_info();
 void command_learn(const LearnOptions& options);
+void command_status(const std::string& dir, bool json);
 void command_report(const std::string& dir);
 void command_bench(const std::vector<std::string>& names, const std::string& json_file,
                    const std::string& device, int threads, const std::string& math);

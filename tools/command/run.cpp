@@ -6,6 +6,8 @@
 
 #include "engine/device/device.h"
 #include "engine/files/files.h"
+#include "engine/files/log_file.h"
+#include "engine/files/status_file.h"
 #include "engine/progress.h"
 #include "engine/text.h"
 #include "sampling/dynamics/mathematics.h"
@@ -100,9 +102,77 @@ std::string gigabytes(double bytes) {
     return text;
 }
 
+// What the run is going to write against what there is, the files that it replaces or goes on with counted in.
+void check_disk(const RunConfig& run, const fs::path& dir) {
+    double free = free_disk_bytes(dir.string());
+    for (const std::string& name : run_files()) {
+        std::error_code missing;
+        const std::uintmax_t bytes = fs::file_size(dir / name, missing);
+        if (!missing) free += static_cast<double>(bytes);
+    }
+    const double needed = run_cost(run).disk_bytes;
+    if (needed > free)
+        throw InputError(dir.string() + ": the run writes up to " + gigabytes(needed) + ", and its file system has " +
+                         gigabytes(free) + " free; free some space, choose another directory, or store fewer samples "
+                         "(a larger umbrella.stride)");
+}
+
+// Those who look at a run from outside: its status and its log.
+class Watch {
+public:
+    Watch(const fs::path& dir, const RunConfig& run, const RunOptions& options)
+        : log_(dir / kLogName), status_(dir / kStatusName, known(run, options)) {
+        log_.write(std::string(options.resume ? "goes on" : "begins") + ": microlift " MICROLIFT_VERSION ", configuration " +
+                   run.checksum());
+    }
+    void tell(Progress& progress) {
+        progress.tell(log_);
+        progress.tell(status_);
+    }
+    void finish(const std::string& state, const std::string& message, int exit_status) {
+        log_.write(state + (message.empty() ? "" : ": " + message));
+        status_.finish(state, message, exit_status);
+    }
+
+private:
+    static Json known(const RunConfig& run, const RunOptions& options) {
+        Json known = Json::object();
+        known["version"] = MICROLIFT_VERSION;
+        known["configuration"] = run.checksum();
+        known["resumed"] = options.resume;
+        if (options.wall_time > 0) known["wall_time"] = options.wall_time;
+        return known;
+    }
+    LogFile log_;
+    StatusFile status_;
+};
+
+// Everything of a run but what stands before it; `watch` is told how it ends by the caller.
+void run_watched(const RunConfig& run, const RunOptions& options, Watch& watch) {
+    Progress progress(options.quiet);
+    watch.tell(progress);
+    try {
+        run_pipeline(run, options, progress);
+    } catch (const KeyError& error) {
+        throw run.config.located(error);
+    }
+    progress.end();
+    if (!options.report) {
+        return;
+    }
+    try {
+        write_report(options.out_dir);
+    } catch (const InputError& error) {
+        // The results are there; only their pictures are not.
+        std::fprintf(stderr, "microlift: warning: no report.html: %s\n",
+                     printable(error.what(), kWholeText, Controls::escape).c_str());
+    }
+}
+
 }  // namespace
 
 void command_run(const std::string& config_file, const RunOptions& options) {
+    if (options.wall_time > 0) set_wall_time(options.wall_time);
     const Device device = Device::pick(options.device, options.threads);
     RunConfig run = check_run_config(
         config_file, options,
@@ -121,6 +191,7 @@ void command_run(const std::string& config_file, const RunOptions& options) {
         check_same_inputs(inputs, dir);
         check_same_config(run, dir);
     }
+    check_disk(run, dir);
     if (options.force) {
         for (const std::string& name : run_files()) {
             fs::remove(dir / name);
@@ -128,23 +199,20 @@ void command_run(const std::string& config_file, const RunOptions& options) {
     }
     write_file(dir / "config.toml", run.config.to_toml());
     keep_inputs(run, inputs, dir);
-    Progress progress(options.quiet);
+    Watch watch(dir, run, options);
     try {
-        run_pipeline(run, options, progress);
-    } catch (const KeyError& error) {
-        throw run.config.located(error);
+        run_watched(run, options, watch);
+    } catch (const Interrupted& stopped) {
+        watch.finish("stopped", stopped.what(), stopped.exit_code());
+        throw;
+    } catch (const Error& error) {
+        watch.finish("failed", error.what(), error.exit_code());
+        throw;
+    } catch (const std::exception& error) {
+        watch.finish("failed", error.what(), 1);
+        throw;
     }
-    progress.end();
-    if (!options.report) {
-        return;
-    }
-    try {
-        write_report(options.out_dir);
-    } catch (const InputError& error) {
-        // The results are there; only their pictures are not.
-        std::fprintf(stderr, "microlift: warning: no report.html: %s\n",
-                     printable(error.what(), kWholeText, Controls::escape).c_str());
-    }
+    watch.finish("finished", "", 0);
 }
 
 void command_generate(const GenerateOptions& options) {
@@ -187,6 +255,9 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
               << "\n# force evaluations: " << (run.rates.enabled ? "about " : "") << format_count(cost.force_evaluations)
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
+    // Only where it matters: what is free changes from one moment to the next.
+    if (const double free = free_disk_bytes("."); cost.disk_bytes > free)
+        std::cout << "# warning: the file system here has " << gigabytes(free) << " free\n";
     if (run.bias.enabled)
         std::cout << "# bias: " << bias_reader(run.bias.method).describe(run.bias, run.umbrella, model.kt()) << "\n";
     if (run.rates.enabled) std::cout << "# rates: " << describe_rates(run.rates) << "\n";

@@ -60,6 +60,7 @@ struct RunOptions {
     bool quiet = false;
     bool report = true;
     std::vector<std::string> set;  // "key.path=value"
+    double wall_time = 0;          // seconds until all has to be over; 0: as long as it takes
 };
 
 // Options of `microlift generate`.
