@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iostream>
 
 #include "engine/text.h"
 
@@ -26,7 +27,8 @@ int terminal_width() {
 
 }  // namespace
 
-Progress::Progress(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
+Progress::Progress(bool quiet, Listener* listener)
+    : quiet_(quiet || listener != nullptr), terminal_(isatty(STDERR_FILENO) == 1), listener_(listener) {}
 
 Progress::~Progress() {
     if (drawn_) {
@@ -45,6 +47,9 @@ void Progress::begin(const std::string& stage, double total, const std::string& 
     open_ = true;
     started_ = Clock::now();
     shown_ = started_;
+    if (listener_) {
+        listener_->begin(stage, total, unit, already);
+    }
 }
 
 void Progress::update(double done) {
@@ -52,6 +57,9 @@ void Progress::update(double done) {
         return;
     }
     done_ = done;
+    if (listener_) {
+        listener_->update(done);
+    }
     const double since = std::chrono::duration<double>(Clock::now() - shown_).count();
     if (!quiet_ && since >= (terminal_ ? kTerminalSeconds : kPlainSeconds)) {
         draw(false);
@@ -62,10 +70,16 @@ void Progress::end() {
     if (open_ && !quiet_) {
         draw(true);
     }
+    if (open_ && listener_) {
+        listener_->end();
+    }
     open_ = false;
 }
 
 void Progress::note(const std::string& line) {
+    if (listener_) {
+        return listener_->note(line);
+    }
     if (quiet_) {
         return;
     }
@@ -73,6 +87,23 @@ void Progress::note(const std::string& line) {
         clear_line();
     }
     std::fprintf(stderr, "%s\n", printable(line, kWholeText, Controls::escape).c_str());
+}
+
+void Progress::warn(const std::string& message) {
+    if (listener_) {
+        return listener_->warn(message);
+    }
+    if (drawn_) {
+        clear_line();
+    }
+    std::fprintf(stderr, "microlift: warning: %s\n", printable(message, kWholeText, Controls::escape).c_str());
+}
+
+void Progress::tell(const std::string& text) {
+    if (listener_) {
+        return listener_->tell(text);
+    }
+    std::cout << text;
 }
 
 void Progress::clear_line() {

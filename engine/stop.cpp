@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 
+#include "engine/embedded.h"
 #include "engine/error.h"
 
 namespace microlift {
@@ -80,6 +81,13 @@ void install_signal_handlers() {
 }
 
 void ignore_write_signals() { std::signal(SIGXFSZ, SIG_IGN); }
+
+void request_stop(int signal) {
+    stopped_at = now();
+    stop_signal = signal;
+}
+
+void forget_stop() { stop_signal = 0; }
 
 int pending_signal() { return stop_signal.load(std::memory_order_relaxed); }
 

@@ -102,11 +102,13 @@ std::string gigabytes(double bytes) {
 
 }  // namespace
 
-void command_run(const std::string& config_file, const RunOptions& options) {
+void run_configuration(const std::string& config_file, const std::optional<std::string>& text,
+                       const RunOptions& options, Progress& progress) {
     const Device device = Device::pick(options.device, options.threads);
-    RunConfig run = check_run_config(
-        config_file, options,
-        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes()));
+    const double memory =
+        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes());
+    RunConfig run = text ? check_run_config(*text, config_file, options, memory)
+                         : check_run_config(config_file, options, memory);
     if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
     check_out_dir(options);
     const fs::path dir = options.out_dir;
@@ -128,13 +130,17 @@ void command_run(const std::string& config_file, const RunOptions& options) {
     }
     write_file(dir / "config.toml", run.config.to_toml());
     keep_inputs(run, inputs, dir);
-    Progress progress(options.quiet);
     try {
         run_pipeline(run, options, progress);
     } catch (const KeyError& error) {
         throw run.config.located(error);
     }
     progress.end();
+}
+
+void command_run(const std::string& config_file, const RunOptions& options) {
+    Progress progress(options.quiet);
+    run_configuration(config_file, {}, options, progress);
     if (!options.report) {
         return;
     }
