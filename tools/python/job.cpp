@@ -22,7 +22,7 @@ constexpr auto kLook = std::chrono::milliseconds(50);
 
 struct Event {
     std::string name;
-    std::string text, unit;
+    std::string text = {}, unit = {};
     double total = 0, already = 0;
 };
 

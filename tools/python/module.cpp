@@ -178,11 +178,20 @@ py::dict info() {
     return d;
 }
 
+// Where pybind11 reads arrays' descriptors as NumPy 1 lays them out, numbers of NumPy 2 would be misread.
+void check_numpy() {
+    const auto version = py::module_::import("numpy").attr("__version__").cast<std::string>();
+    if (PYBIND11_VERSION_HEX < 0x020C0000 && std::stoi(version) >= 2)
+        throw py::import_error("microlift was built with pybind11 before 2.12, which does not know NumPy " + version +
+                               "; build it with a later one (pip install does), or use NumPy 1");
+}
+
 }  // namespace
 }  // namespace microlift
 
 PYBIND11_MODULE(_core, m) {
     using namespace microlift;
+    check_numpy();
     try {
         check_cpu_level();
     } catch (const std::exception& error) {

@@ -174,12 +174,18 @@ def colour_bar(axes, drawn, label):
     bar.ax.yaxis.set_major_locator(ticker.MaxNLocator(6))
 
 
+def rasterize(contours):
+    """As a picture, not as paths. Contours are one thing from matplotlib 3.8 on, one a level before."""
+    for part in getattr(contours, "collections", [contours]):
+        part.set_rasterized(True)
+
+
 def heat_map(run, axes, table, values, label, cmap="cividis", limits=(None, None), contours=None):
     (x, column_of), (y, row_of) = (ticks(c) for c in table["cv"].T[:2])
     matrix = np.full((len(y), len(x)), math.nan)
     matrix[row_of, column_of] = values
     matrix = np.ma.masked_invalid(matrix)
-    if limits == (None, None) and matrix.count() and matrix.ptp() < 1e-3 * np.abs(matrix).max():
+    if limits == (None, None) and matrix.count() and np.ptp(matrix) < 1e-3 * np.abs(matrix).max():
         limits = tuple(np.mean(matrix) + np.array([-0.01, 0.01])
                        * np.abs(matrix).max())  # a constant
     axes.patch.set(visible=True, facecolor=LIGHT["empty"])
