@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iostream>
 
 #include "engine/text.h"
 
@@ -37,6 +38,8 @@ double StageProgress::seconds_left() const {
 }
 
 Progress::Progress(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
+
+Progress::Progress(ProgressListener& instead) : quiet_(true), silent_(true), terminal_(false), listeners_{&instead} {}
 
 Progress::~Progress() {
     if (drawn_) {
@@ -76,6 +79,8 @@ void Progress::end() {
     for (ProgressListener* listener : listeners_) listener->ended(at_);
 }
 
+void Progress::forget(ProgressListener& listener) { std::erase(listeners_, &listener); }
+
 void Progress::figure(const std::string& name, double value) {
     for (ProgressListener* listener : listeners_) listener->found(name, value);
 }
@@ -89,6 +94,24 @@ void Progress::note(const std::string& line) {
         clear_line();
     }
     std::fprintf(stderr, "%s\n", printable(line, kWholeText, Controls::escape).c_str());
+}
+
+void Progress::warn(const std::string& message) {
+    for (ProgressListener* listener : listeners_) listener->warned(message);
+    if (silent_) {
+        return;
+    }
+    if (drawn_) {
+        clear_line();
+    }
+    std::fprintf(stderr, "microlift: warning: %s\n", printable(message, kWholeText, Controls::escape).c_str());
+}
+
+void Progress::tell(const std::string& text) {
+    for (ProgressListener* listener : listeners_) listener->told(text);
+    if (!silent_) {
+        std::cout << text;
+    }
 }
 
 void Progress::clear_line() {

@@ -20,7 +20,8 @@ struct StageProgress {
     double seconds_left() const;  // negative: not known
 };
 
-// Who else wants to know: the log and the status of a run. Told whether or not anything is shown.
+// Who else wants to know, from the thread that works: the log and the status of a run, the Python module. Told
+// whether or not anything is shown.
 class ProgressListener {
 public:
     virtual ~ProgressListener() = default;
@@ -28,6 +29,8 @@ public:
     virtual void moved(const StageProgress&) {}  // often: to be cheap
     virtual void ended(const StageProgress&) {}
     virtual void noted(const std::string&) {}
+    virtual void warned(const std::string&) {}
+    virtual void told(const std::string&) {}
     virtual void found(const std::string&, double) {}
 };
 
@@ -35,6 +38,8 @@ public:
 class Progress {
 public:
     explicit Progress(bool quiet = false);
+    // Nothing is shown: `instead` hears it, as the Python module does.
+    explicit Progress(ProgressListener& instead);
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -49,8 +54,13 @@ public:
     void note(const std::string& line);
     // A figure so far, such as an acceptance, which is not shown but told to listeners.
     void figure(const std::string& name, double value);
-    // Until it goes, or this does; it has to live as long.
-    void tell(ProgressListener& listener) { listeners_.push_back(&listener); }
+    // What the user has to know, quiet or not: "microlift: warning: …".
+    void warn(const std::string& message);
+    // The closing summary, to stdout.
+    void tell(const std::string& text);
+    // `listener` hears it, too, until it is forgotten; it has to live as long.
+    void add(ProgressListener& listener) { listeners_.push_back(&listener); }
+    void forget(ProgressListener& listener);
 
     bool quiet() const { return quiet_; }
 
@@ -60,6 +70,7 @@ private:
     void clear_line();
 
     bool quiet_;
+    bool silent_ = false;
     bool terminal_;
     bool open_ = false;
     bool drawn_ = false;

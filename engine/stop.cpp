@@ -11,6 +11,7 @@
 #include <cstring>
 #include <string>
 
+#include "engine/embedded.h"
 #include "engine/error.h"
 
 namespace microlift {
@@ -143,6 +144,13 @@ void expect_checkpoint(double seconds) {
 }
 
 void ignore_write_signals() { std::signal(SIGXFSZ, SIG_IGN); }
+
+void request_stop(int signal) {
+    stopped_at = now();
+    stop_signal = signal;
+}
+
+void forget_stop() { stop_signal = 0; }
 
 int pending_signal() { return stop_signal.load(std::memory_order_relaxed); }
 

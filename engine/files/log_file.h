@@ -24,6 +24,7 @@ public:
     void moved(const StageProgress& stage) override;
     void ended(const StageProgress& stage) override;
     void noted(const std::string& line) override { write(line); }
+    void warned(const std::string& message) override { write("warning: " + message); }
 
     // The names that it may have.
     static std::vector<std::string> names(const std::string& name);

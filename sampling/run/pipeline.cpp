@@ -97,7 +97,7 @@ void go_on(Run& run) {
         run_rounds(run);
         run_the_rest(run);
     }
-    print_summary(run);
+    run.progress.tell(summary(run));
 }
 
 }  // namespace

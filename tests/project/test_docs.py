@@ -31,7 +31,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(r"^(?:#|//) ([\w./-]+\.(?:toml|cpp|h|txt))$")
 NOT_RUN = re.compile(r"#.*\[(GPU|network|long)\]")
-LANGUAGES = {"sh", "toml", "cpp", "cmake", "text"}
+LANGUAGES = {"sh", "toml", "cpp", "cmake", "text", "python"}
 # A run on a page is shortened: no key is larger than here.
 LARGEST = {
     "umbrella.replicas": 32, "umbrella.equilibrate": 2000, "umbrella.steps": 20000,

@@ -120,15 +120,19 @@ void check_disk(const RunConfig& run, const fs::path& dir) {
 // Those who look at a run from outside: its status and its log.
 class Watch {
 public:
-    Watch(const fs::path& dir, const RunConfig& run, const RunOptions& options)
-        : log_(dir / kLogName), status_(dir / kStatusName, known(run, options)) {
+    Watch(const fs::path& dir, const RunConfig& run, const RunOptions& options, Progress& progress)
+        : progress_(progress), log_(dir / kLogName), status_(dir / kStatusName, known(run, options)) {
+        progress_.add(log_);
+        progress_.add(status_);
         log_.write(std::string(options.resume ? "goes on" : "begins") + ": microlift " MICROLIFT_VERSION ", configuration " +
                    run.checksum());
     }
-    void tell(Progress& progress) {
-        progress.tell(log_);
-        progress.tell(status_);
+    ~Watch() {
+        progress_.forget(log_);
+        progress_.forget(status_);
     }
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
     void finish(const std::string& state, const std::string& message, int exit_status) {
         log_.write(state + (message.empty() ? "" : ": " + message));
         status_.finish(state, message, exit_status);
@@ -143,14 +147,13 @@ private:
         if (options.wall_time > 0) known["wall_time"] = options.wall_time;
         return known;
     }
+    Progress& progress_;
     LogFile log_;
     StatusFile status_;
 };
 
-// Everything of a run but what stands before it; `watch` is told how it ends by the caller.
-void run_watched(const RunConfig& run, const RunOptions& options, Watch& watch) {
-    Progress progress(options.quiet);
-    watch.tell(progress);
+// The run and its report.
+void run_stages(const RunConfig& run, const RunOptions& options, Progress& progress) {
     try {
         run_pipeline(run, options, progress);
     } catch (const KeyError& error) {
@@ -164,19 +167,20 @@ void run_watched(const RunConfig& run, const RunOptions& options, Watch& watch) 
         write_report(options.out_dir);
     } catch (const InputError& error) {
         // The results are there; only their pictures are not.
-        std::fprintf(stderr, "microlift: warning: no report.html: %s\n",
-                     printable(error.what(), kWholeText, Controls::escape).c_str());
+        progress.warn(std::string("no report.html: ") + error.what());
     }
 }
 
 }  // namespace
 
-void command_run(const std::string& config_file, const RunOptions& options) {
+void run_configuration(const std::string& config_file, const std::optional<std::string>& text,
+                       const RunOptions& options, Progress& progress) {
     if (options.wall_time > 0) set_wall_time(options.wall_time);
     const Device device = Device::pick(options.device, options.threads);
-    RunConfig run = check_run_config(
-        config_file, options,
-        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes()));
+    const double memory =
+        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes());
+    RunConfig run = text ? check_run_config(*text, config_file, options, memory)
+                         : check_run_config(config_file, options, memory);
     if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
     check_out_dir(options);
     const fs::path dir = options.out_dir;
@@ -199,9 +203,9 @@ void command_run(const std::string& config_file, const RunOptions& options) {
     }
     write_file(dir / "config.toml", run.config.to_toml());
     keep_inputs(run, inputs, dir);
-    Watch watch(dir, run, options);
+    Watch watch(dir, run, options, progress);
     try {
-        run_watched(run, options, watch);
+        run_stages(run, options, progress);
     } catch (const Interrupted& stopped) {
         watch.finish("stopped", stopped.what(), stopped.exit_code());
         throw;
@@ -213,6 +217,11 @@ void command_run(const std::string& config_file, const RunOptions& options) {
         throw;
     }
     watch.finish("finished", "", 0);
+}
+
+void command_run(const std::string& config_file, const RunOptions& options) {
+    Progress progress(options.quiet);
+    run_configuration(config_file, {}, options, progress);
 }
 
 void command_generate(const GenerateOptions& options) {

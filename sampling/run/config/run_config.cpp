@@ -596,9 +596,13 @@ RunConfig load_run_config(const std::string& file, const RunOptions& options) {
 }
 
 ModelConfig load_system(const std::string& file, const std::vector<std::string>& set) {
+    return parse_system(read_config_file(file), file, set);
+}
+
+ModelConfig parse_system(std::string_view text, const std::string& file, const std::vector<std::string>& set) {
     RunOptions options;
     options.set = set;
-    Config config = read_config(read_config_file(file), file, options, false);
+    Config config = read_config(text, file, options, false);
     const ModelConfig model = read_system_and_cvs(config);
     check_formulas(config, model);
     for (std::size_t k = 0; k < model.cv.variables.size(); ++k)
