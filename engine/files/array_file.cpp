@@ -22,6 +22,9 @@ constexpr std::size_t kSealBytes = 512;  // the smallest user block that HDF5 al
 constexpr std::size_t kPieceBytes = std::size_t{1} << 22;
 constexpr std::size_t kOverheadBytes = std::size_t{1} << 16;
 constexpr int kMaxDimensions = 8;
+constexpr std::size_t kChunkBytes = std::size_t{1} << 19;  // half of what HDF5 keeps in memory of an array
+constexpr std::uint64_t kMostChunkBytes = std::uint64_t{1} << 24;
+constexpr std::uint64_t kMostDeflated = 1100;  // deflate makes no less than a thousandth of what it is given
 constexpr hssize_t kMostNumbers = 1 << 24;  // of an attribute
 constexpr const char* kRemedy = "take a copy that is whole, or run again";
 
@@ -294,7 +297,7 @@ ArrayFileWriter::ArrayFileWriter(const std::filesystem::path& file, const std::s
 
 ArrayFileWriter::~ArrayFileWriter() = default;
 
-void ArrayFileWriter::add_array(const std::string& name, const ArrayInfo& info) {
+void ArrayFileWriter::add_array(const std::string& name, const ArrayInfo& info, int compression) {
     hsize_t size[kMaxDimensions] = {};
     if (info.shape.size() > kMaxDimensions || state_->sets.count(name) != 0) {
         throw std::logic_error("array '" + name + "': too many dimensions, or a bad name");
@@ -308,6 +311,15 @@ void ArrayFileWriter::add_array(const std::string& name, const ArrayInfo& info) 
                        H5Sclose);
     const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     H5Pset_obj_track_times(creation, false);  // the same arrays make the same bytes
+    if (compression > 0 && info.count() > 0) {
+        hsize_t chunk[kMaxDimensions] = {};
+        std::copy(size, size + info.shape.size(), chunk);
+        const std::size_t row = std::max<std::size_t>(1, dtype_bytes(info.type) * static_cast<std::size_t>(info.row_elements()));
+        chunk[0] = std::clamp<hsize_t>(kChunkBytes / row, 1, size[0]);
+        H5Pset_chunk(creation, static_cast<int>(info.shape.size()), chunk);
+        H5Pset_shuffle(creation);  // bytes of one place of many numbers are alike
+        H5Pset_deflate(creation, static_cast<unsigned>(compression));
+    }
     const Handle groups(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
     H5Pset_create_intermediate_group(groups, 1);  // of a name with slashes
     Handle set(H5Dcreate2(state_->hdf5, name.c_str(), native_type(info.type), space, groups, creation,
@@ -421,7 +433,7 @@ struct Found {
     bool bad = false;
 };
 
-// Only what the writer makes: a data set in this file, in one piece, all of it there. A shape alone may
+// Only what the writer makes: a data set in this file, all of it there, in one piece or compressed. A shape alone may
 // claim more than any memory holds, and other layouts may name other files.
 static bool is_whole(hid_t set, const ArrayInfo& info, std::uint64_t& left) {
     std::uint64_t bytes = dtype_bytes(info.type);
@@ -432,13 +444,25 @@ static bool is_whole(hid_t set, const ArrayInfo& info, std::uint64_t& left) {
     }
     const Handle creation(H5Dget_create_plist(set), H5Pclose);
     const H5D_layout_t layout = creation < 0 ? H5D_LAYOUT_ERROR : H5Pget_layout(creation);
-    if ((layout != H5D_CONTIGUOUS && layout != H5D_COMPACT) ||
-        H5Pget_external_count(creation) != 0 || H5Pget_nfilters(creation) != 0 ||
-        bytes > left || (bytes > 0 && H5Dget_storage_size(set) != bytes)) {
-        return false;
+    if (layout == H5D_LAYOUT_ERROR || layout == H5D_VIRTUAL || H5Pget_external_count(creation) != 0) return false;
+    const std::uint64_t stored = H5Dget_storage_size(set);
+    if (stored > left) return false;
+    left -= stored;
+    if (layout != H5D_CHUNKED) return H5Pget_nfilters(creation) == 0 && (bytes == 0 || stored == bytes);
+    hsize_t chunk[kMaxDimensions] = {};
+    std::uint64_t chunk_bytes = dtype_bytes(info.type);
+    const int dimensions = H5Pget_chunk(creation, kMaxDimensions, chunk);
+    if (dimensions != static_cast<int>(info.shape.size())) return false;
+    for (int i = 0; i < dimensions; ++i)
+        if (__builtin_mul_overflow(chunk_bytes, chunk[i], &chunk_bytes)) return false;
+    const int filters = H5Pget_nfilters(creation);
+    for (int i = 0; i < filters; ++i) {
+        unsigned flags = 0, values[8] = {};
+        std::size_t count = 8;
+        const H5Z_filter_t filter = H5Pget_filter2(creation, static_cast<unsigned>(i), &flags, &count, values, 0, nullptr, nullptr);
+        if (filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_DEFLATE) return false;
     }
-    left -= bytes;
-    return true;
+    return filters == 2 && chunk_bytes <= kMostChunkBytes && bytes / kMostDeflated <= stored;
 }
 
 static herr_t visit_link(hid_t group, const char* name, const H5L_info_t* link, void* out) {

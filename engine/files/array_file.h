@@ -58,7 +58,8 @@ public:
     ArrayFileWriter(const ArrayFileWriter&) = delete;
     ArrayFileWriter& operator=(const ArrayFileWriter&) = delete;
 
-    void add_array(const std::string& name, const ArrayInfo& info);
+    // compression: 1 to 9, deflate's level; 0: none.
+    void add_array(const std::string& name, const ArrayInfo& info, int compression = 0);
     // Rows [first, first + count) of the array; a row is everything after the first dimension.
     void write(const std::string& name, index first, index count, const void* rows);
     // `object` is an array's name, or "/" for the file.

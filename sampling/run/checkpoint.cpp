@@ -3,6 +3,7 @@
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
 #include "sampling/run/meter.h"
+#include "sampling/run/stages/store.h"
 
 namespace microlift {
 
@@ -26,12 +27,14 @@ void need_same_configuration(const Run& run, const Store& store) {
 
 void save_checkpoint(Run& run) {
     const Clock::time_point began = Clock::now();
+    write_segments(run);
     Store store;
     for (const Product* product : run.products())
         if (is_kept(run, product)) product->save(store);
     store.attributes["math"] = mathematics_name(run.config.integrator.portable_math);
     store.attributes["configuration"] = run.config.checksum();
     store.save(run.dir / "checkpoint.h5");
+    remove_segments(run);
     const double seconds = seconds_since(began);
     expect_checkpoint(seconds);
     run.progress.figure("checkpoint_seconds", seconds);

@@ -6,6 +6,7 @@
 #include "engine/files/log_file.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/checkpoint.h"
+#include "sampling/run/stages/store.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/stages.h"
@@ -82,14 +83,17 @@ void run_rounds(Run& run) {
 void run_the_rest(Run& run) {
     for (const Stage& stage : stages())
         if (stage.when == Stage::When::at_the_end && stage.wanted(run)) stage.run(run);
+    write_thinned(run);
     run.record["complete"] = true;
     run.write_metrics();
     run.position.stage = "done";
     save_checkpoint(run);
+    take_thinned(run.dir);
 }
 
 void go_on(Run& run) {
     if (run.position.done()) {
+        take_thinned(run.dir);
         run.progress.note("nothing to do: " + run.dir.string() + " is complete");
     } else {
         describe(run);
@@ -114,6 +118,7 @@ void run_pipeline(const RunConfig& of, const RunOptions& options, Progress& prog
     device.compute_portably(config.integrator.portable_math);
     Run run(config, options, device, progress);
     if (checkpoint) load_checkpoint(run, *checkpoint);
+    remove_segments(run);
     weigh_given(run);
     checkpoint.reset();
     try {

@@ -3,6 +3,7 @@
 #include <sstream>
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "sampling/bias/adaptive.h"
 #include "sampling/samples/samples_file.h"
@@ -202,16 +203,19 @@ void Samples::save(Store& store) const {
             shapes.push_back(v);
     store.put("blocks", shapes);
     store.put_scalar<long long>("samples_in_file", in_file);
-    if (in_file || n == 0) return;
-    const auto rows = [this](const Buffer<float>& from) {
-        return [this, &from](index first, index count, index, void* out) {
-            for (index r = 0; r < count; ++r)
-                copy_to_host(*stream_, static_cast<float*>(out) + r * n,
-                             from.span().subspan((first + r) * row, n));
-        };
-    };
-    store.put_rows("samples_x", {DType::f32, {dim, n}}, rows(x));
-    store.put_rows("samples_xi", {DType::f32, {n_cvs, n}}, rows(xi));
+    store.put("samples_segments", segments);
+    store.put_scalar("samples_first_segment", first_segment);
+}
+
+fs::path Samples::segment(std::size_t i) const {
+    char name[32];
+    std::snprintf(name, sizeof name, "%06lld.h5", first_segment + static_cast<long long>(i));
+    return folder() / name;
+}
+
+void Samples::forget_segments() {
+    first_segment += std::ssize(segments);
+    segments.clear();
 }
 
 void Samples::load(const Store& store) {
@@ -229,36 +233,34 @@ void Samples::load(const Store& store) {
         next += block.size();
     }
     in_file = store.scalar<long long>("samples_in_file") != 0;
-    if (in_file) return load_file();
-    if (!store.has("samples_x")) return;
-    const index count = store.info("samples_x").shape.at(1);
-    if (count < 0 || count > row) bad_checkpoint("it does not hold samples of this configuration");
-    const auto states = store.get<float>("samples_x", dim * count);
-    const auto cvs = store.get<float>("samples_xi", n_cvs * count);
-    for (const auto values : {states, cvs})
-        need(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }),
-             "samples");
-    load_rows(x, states, count);
-    load_rows(xi, cvs, count);
-    n = count;
+    segments = values_of<long long>(store, "samples_segments");
+    first_segment = store.scalar<long long>("samples_first_segment");
+    need(none_negative(segments) && first_segment >= 0 && first_segment < 1LL << 40, "files of samples");
+    if (in_file) {
+        n = load_file(dir_ / "samples.h5", 0, weighted);
+        return;
+    }
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+        const index count = load_file(segment(i), n, false);
+        if (count != segments[i])
+            throw InputError(segment(i).string() + ": it holds " + std::to_string(count) + " samples, and checkpoint.h5 "
+                             "counts on " + std::to_string(segments[i]) + "; put back the one that is missing, or begin "
+                             "anew with --force");
+        n += count;
+    }
 }
 
-void Samples::load_rows(Buffer<float>& to, std::span<const float> from, index count) {
-    for (index r = 0; r * count < static_cast<index>(from.size()); ++r)
-        copy_to_device(*stream_, to.span().subspan(r * row, count), from.data() + r * count);
-}
-
-void Samples::load_file() {
-    const SamplesReader file(file_);
+index Samples::load_file(const fs::path& path, index to, bool weights) {
+    const SamplesReader file(path);
     const index count = file.info().samples;
     if (!file.info().configuration.empty() && file.info().configuration != configuration_)
-        throw InputError(file_.string() + ": a run of another configuration wrote it; put back the one that "
+        throw InputError(path.string() + ": a run of another configuration wrote it; put back the one that "
                                           "is missing, or begin anew with --force");
     if (static_cast<int>(file.info().variables.size()) != dim ||
         static_cast<int>(file.info().cvs.size()) != n_cvs)
-        throw InputError(file_.string() + ": it holds samples of another system; begin anew with --force");
-    if (count > row)
-        throw InputError(file_.string() +
+        throw InputError(path.string() + ": it holds samples of another system; begin anew with --force");
+    if (count > row - to)
+        throw InputError(path.string() +
                          ": it holds more samples than this configuration makes; begin anew with "
                          "--force");
     constexpr index piece = 1 << 18;
@@ -267,23 +269,23 @@ void Samples::load_file() {
     std::vector<float> cv(static_cast<std::size_t>(n_cvs) * size);
     std::vector<double> weight(size);
     std::vector<long long> window(size);
-    if (weighted) log_weight = Buffer<float>(stream_->device(), count);
+    if (weights) log_weight = Buffer<float>(stream_->device(), count);
     for (index first = 0; first < count; first += piece) {
         const index here = std::min(piece, count - first);
-        file.read(first, here, state.data(), cv.data(), window.data(), weighted ? weight.data() : nullptr);
-        const auto scatter = [&](const auto& rows, int width, Buffer<float>& to, index to_row) {
+        file.read(first, here, state.data(), cv.data(), window.data(), weights ? weight.data() : nullptr);
+        const auto scatter = [&](const auto& rows, int width, Buffer<float>& out, index out_row, index at) {
             for (int d = 0; d < width; ++d) {
                 for (index i = 0; i < here; ++i)
                     column[static_cast<std::size_t>(i)] =
                         static_cast<float>(rows[static_cast<std::size_t>(i * width + d)]);
-                copy_to_device(*stream_, to.span().subspan(d * to_row + first, here), column.data());
+                copy_to_device(*stream_, out.span().subspan(d * out_row + at, here), column.data());
             }
         };
-        scatter(state, dim, x, row);
-        scatter(cv, n_cvs, xi, row);
-        if (weighted) scatter(weight, 1, log_weight, count);
+        scatter(state, dim, x, row, to + first);
+        scatter(cv, n_cvs, xi, row, to + first);
+        if (weights) scatter(weight, 1, log_weight, count, first);
     }
-    n = count;
+    return count;
 }
 
 void Histogram::save(Store& store) const {

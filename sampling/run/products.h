@@ -85,23 +85,31 @@ private:
     Stream* stream_;
 };
 
-// The stored samples. A checkpoint holds them as long as no samples.h5 does.
+// The stored samples. As long as no samples.h5 holds them, files samples/000000.h5, … do: a checkpoint adds what came
+// since the one before and counts on the first so many, so that others may read them while the run goes on.
 struct Samples final : Product, SampleSet {
-    // configuration: the checksum that the file has to have.
-    Samples(Stream& stream, const fs::path& file, std::string configuration)
-        : stream_(&stream), file_(file), configuration_(std::move(configuration)) {}
+    // configuration: the checksum that the files have to have.
+    Samples(Stream& stream, const fs::path& dir, std::string configuration)
+        : stream_(&stream), dir_(dir), configuration_(std::move(configuration)) {}
     void reserve(int dims, int cvs, index capacity);
     bool in_file = false;
+    std::vector<long long> segments;  // how many samples each has
+    long long first_segment = 0;      // the number of the first
+    std::optional<SampleBlock> open;  // of the round that is sampled, `samples` not told
+    fs::path folder() const { return dir_ / "samples"; }
+    fs::path segment(std::size_t i) const;  // the file of segments[i]
+    // None of them is what the samples are now; no number is used again, as a checkpoint may count on its file.
+    void forget_segments();
     bool weighted = false;     // whether anyone asks for the weights
     Buffer<float> log_weight;  // of each sample: ln of unbiased over sampled density
     void save(Store& store) const override;
     void load(const Store& store) override;
 
 private:
-    void load_rows(Buffer<float>& to, std::span<const float> from, index count);
-    void load_file();
+    // All samples of a file, from row `to` on, with weights where they are wanted of it.
+    index load_file(const fs::path& file, index to, bool weights);
     Stream* stream_;
-    fs::path file_;
+    fs::path dir_;
     std::string configuration_;
 };
 

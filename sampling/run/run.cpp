@@ -29,7 +29,7 @@ Run::Run(const RunConfig& of, const RunOptions& options, const Device& on, Progr
     : config(of), dir(options.out_dir), progress(to), device(on), stream(device), model(of),
       grid(of.grid()), free(free_variables(model)),
       kernel(kernel_of(of, model)),
-      samples(stream, dir / "samples.h5", of.checksum()), histogram(stream), bias(stream) {
+      samples(stream, dir, of.checksum()), histogram(stream), bias(stream) {
     samples.reserve(model.dim(), model.n_cvs(), sample_capacity(config));
     samples.weighted = config.learn.enabled;
     if (config.sampled) model.check_bias();

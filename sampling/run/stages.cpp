@@ -73,7 +73,7 @@ const std::vector<Stage>& stages() {
         {"steer", "bias", every_round, steers, steer, {"work.csv", "steered.csv"}},
         {"discard", "coupling", every_round, discards, discard_outdated, {}},
         {"store", "umbrella", every_round, only_stores, store, {}},
-        {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5"}},
+        {"estimate", "estimate", every_round, estimates, estimate, {"free_energy.csv", "samples.h5", "samples_thinned.h5"}},
         {"train", "generator", every_round, has_generator, train, {"generator.safetensors"}},
         {"couple", "coupling", every_round, couples, plan_round, {}},
         {"rates", "rates", every_round, computes_rates, compute_rates, {"rates.csv", "rates.h5"}},

@@ -32,10 +32,10 @@ SamplesWriter::SamplesWriter(const std::filesystem::path& file, const SamplesInf
     : info_(info), file_(file, "samples", file_bytes(info)) {
     const auto variables = static_cast<index>(info.variables.size());
     const auto cvs = static_cast<index>(info.cvs.size());
-    file_.add_array("state", {DType::f32, {info.samples, variables}});
-    file_.add_array("cv", {DType::f32, {info.samples, cvs}});
-    file_.add_array("window", {DType::i64, {info.samples}});
-    if (info.weighted) file_.add_array("weight", {DType::f64, {info.samples}});
+    file_.add_array("state", {DType::f32, {info.samples, variables}}, info.compression);
+    file_.add_array("cv", {DType::f32, {info.samples, cvs}}, info.compression);
+    file_.add_array("window", {DType::i64, {info.samples}}, info.compression);
+    if (info.weighted) file_.add_array("weight", {DType::f64, {info.samples}}, info.compression);
     file_.attribute("/", "system", info.system);
     if (!info.configuration.empty()) file_.attribute("/", "configuration", info.configuration);
     file_.attribute("state", "variables", info.variables);

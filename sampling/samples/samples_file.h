@@ -29,6 +29,7 @@ struct SamplesInfo {
     std::vector<double> blocks;
     std::string system;             // what made them, for people
     std::string configuration;      // its checksum; empty in files of an earlier version
+    int compression = 0;            // deflate's level, 0: none
 };
 
 class SamplesWriter {

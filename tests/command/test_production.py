@@ -12,6 +12,9 @@ import time
 import unittest
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from command import BINARY, Case, command_line, run, settings  # noqa: E402
 
@@ -75,9 +78,17 @@ class Production(Case):
         self.assertIn("wall time is over", text)
         steps = told["figures"]["trajectory_steps"]
         self.assertTrue(0 < steps < told["total"], steps)
+        so_far = [h5py.File(file) for file in sorted((self.dir / "parts" / "samples").iterdir())]
+        so_far = {name: np.concatenate([file[name] for file in so_far]) for name in ("state", "cv", "window")}
         parts = self.go(TEXT, *changes, name="parts", options=(*PLAIN, "--resume"))
         for name in ("free_energy.csv", "samples.h5"):
             self.assertEqual((whole / name).read_bytes(), (parts / name).read_bytes(), name)
+        self.assertFalse((parts / "samples").exists())
+        with h5py.File(whole / "samples.h5") as file:
+            self.assertEqual(told["figures"]["samples"], len(so_far["cv"]))
+            self.assertTrue(0 < len(so_far["cv"]) < len(file["cv"]))
+            for name, values in so_far.items():
+                np.testing.assert_array_equal(values, file[name][:len(values)], name)
         told, text = self.status("parts")
         self.assertEqual(("finished", 0), (told["state"], told["exit_status"]))
         self.assertGreater(told["figures"]["free_energy_error"], 0)
@@ -123,6 +134,30 @@ class Production(Case):
         process.send_signal(signal.SIGTERM)
         self.assertEqual(143, process.wait(timeout=30))
         self.assertEqual(("stopped", 143), tuple(self.status("told")[0][k] for k in ("state", "exit_status")))
+
+    def test_samples_thinned_and_compressed(self):
+        whole = self.go(TEXT, name="whole", options=PLAIN)
+        few = self.go(TEXT, "output.thin=3", "output.compress=4", name="few", options=PLAIN)
+        self.assertEqual((whole / "free_energy.csv").read_bytes(), (few / "free_energy.csv").read_bytes())
+        self.assertLess(2 * (few / "samples.h5").stat().st_size, (whole / "samples.h5").stat().st_size)
+        with h5py.File(whole / "samples.h5") as all_of_them, h5py.File(few / "samples.h5") as kept:
+            for name in ("state", "cv", "window", "weight"):
+                self.assertEqual("gzip", kept[name].compression)
+                rows = all_of_them[name][:].reshape(10, 7 * 32, -1)[::3].reshape(kept[name].shape)
+                np.testing.assert_array_equal(rows, kept[name][:], name)
+            np.testing.assert_array_equal([0, 7, 32, 4], kept["window"].attrs["blocks"])
+        self.go(f"""
+[samples]
+states = ["{few}/samples.h5"]
+temperature = 300.0
+from = -1.2
+to = 1.2
+[cv]
+variables = ["x"]
+""", name="taken", options=PLAIN)
+        for key in ("thin=2", "compress=1"):
+            done = self.go(TEXT, "umbrella.store=histogram", "output." + key, name="none", options=PLAIN, status=2)
+            self.assertRegex(done.stderr, "^microlift: .*key 'output.*samples.h5, which this run does not write.*\n$")
 
     def test_what_is_no_status_is_refused(self):
         for content in (None, "", "{}", '{"state": 3, "looked": 1}', '{"looked": "x"}', "[" * 500,

@@ -12,6 +12,7 @@
 #include "nn/generators/registry.h"
 #include "nn/train/limits.h"
 #include "sampling/bias/cv_checks.h"
+#include "sampling/dynamics/limits.h"
 #include "sampling/lift/lifting.h"
 #include "sampling/model/model.h"
 #include "sampling/run/config/bias_readers.h"
@@ -30,6 +31,26 @@ const Section<RunConfig>& top_section() {
             .from(0).to(9.2e18),
     }};
     return section;
+}
+
+const Section<OutputConfig>& output_files_section() {
+    static const Section<OutputConfig> section{"output", {
+        key(&OutputConfig::compress, "compress", 0,
+            "how much samples.h5 is compressed, from 1 to 9, which takes time; 0: not at all").from(0).to(9),
+        key(&OutputConfig::thin, "thin", 1,
+            "samples.h5 has the first of each so many samples of a trajectory; the run itself works on all")
+            .from(1).to(kMostSteps),
+    }};
+    return section;
+}
+
+void check_output(Config& config, const OutputConfig& output, bool samples) {
+    for (const auto& [name, asked] : {std::pair("output.compress", output.compress > 0), {"output.thin", output.thin > 1}})
+        config.with({name, "umbrella.store", "bias.method"}, [&] {
+            if (asked && !samples)
+                throw KeyError(name, "key '" + std::string(name) + "' is of samples.h5, which this run does not write",
+                               "leave it out");
+        });
 }
 
 // Nor one along a path.
@@ -388,6 +409,8 @@ void read_stages(Config& config, RunConfig& run) {
     run.coupling = read_coupling(config, run.umbrella.stride, cvs);
     run.closure = read_closure(config, cvs, variable_count(run.system));
     run.learn = read_learn(config, config.sound("umbrella") ? run.umbrella.sample_count() : 0);
+    run.output = output_files_section().read(config);
+    check_output(config, run.output, !run.umbrella.histogram && !run.bias.along_path());
     check_store(config, run);
     check_shared_bias(config, run);
     check_given(config, run);
@@ -575,6 +598,7 @@ Schema run_schema(const std::string& system_name, bool molecule, Biasing biasing
     if (biasing == Biasing::given || biasing == Biasing::either) add_samples_keys(schema);
     rates_section.add_to(schema);
     if (biasing == Biasing::none) return schema;
+    output_files_section().add_to(schema);
     estimate_section.add_to(schema);
     generator_section.add_to(schema);
     lifting_section.add_to(schema);

@@ -21,6 +21,12 @@
 
 namespace microlift {
 
+// How samples.h5 is written.
+struct OutputConfig {
+    index compress = 0;  // deflate's level, 0: not
+    index thin = 1;      // each so manyth sample of a trajectory
+};
+
 struct RunConfig : ModelConfig {
     std::uint64_t seed = 0;
     UmbrellaConfig umbrella;
@@ -37,6 +43,7 @@ struct RunConfig : ModelConfig {
     BiasConfig bias;  // enabled: `umbrella` is its one window
     SamplesConfig samples;  // enabled: instead of either
     RatesConfig rates;
+    OutputConfig output;
     bool sampled = true;  // false: there are neither windows nor a bias, rates alone
 
     // Samples that are stored, those of all rounds included.

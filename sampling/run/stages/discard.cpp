@@ -51,6 +51,7 @@ void discard_outdated(Run& run) {
     }
     if (run.coupling.discarded == 0) return;
     remove_windows(run.stream, run.samples, run.windows, remove);
+    run.samples.forget_segments();
     run.progress.note("discarded the samples of " + std::to_string(run.coupling.discarded) +
                       " earlier windows: later runs at the same place disagree");
 }

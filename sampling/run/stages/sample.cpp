@@ -107,6 +107,9 @@ SamplingRound::SamplingRound(Run& run)
     if (run.windows.center.size() == first_window_)
         add_windows(run.windows, run,
                     plan_.round == 0 || shared_ ? window_centers(run.config.umbrella) : run.coupling.places);
+    const std::vector<SampleBlock>& earlier = run.samples.blocks;
+    run.samples.open = SampleBlock{earlier.empty() ? 0 : earlier.back().first + earlier.back().size(),
+                                   static_cast<index>(first_window_), plan_.windows, plan_.replicas, 0};
     fill_zero(run.stream, no_exchanges_.span());
     if (!shared_) bias_ = umbrella_of(run, run.windows, first_window_, plan_);
     (shared_ ? static_cast<BiasMethod&>(*shared_) : *bias_).begin(ensemble_);
@@ -383,6 +386,7 @@ void SamplingRound::finish() {
     } else {
         run_.samples.blocks.push_back(block);
     }
+    run_.samples.open.reset();
     const double steps = force_evaluations() - before_;
     meter_.work(steps, steps + energies_);
     run_.progress.end();
