@@ -9,6 +9,7 @@
 #include <string>
 
 #include "engine/error.h"
+#include "engine/stop_together.h"
 
 namespace microlift {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 std::atomic<int> stop_signal{0};
 std::atomic<double> stopped_at{0.0};
 std::atomic<int> holders{0};
+std::atomic<bool> told{false};  // the signal came to another process, and may still come to this one
+std::atomic<bool> silent{false};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<double>::is_always_lock_free);
 
 double now() {
@@ -34,22 +37,21 @@ struct Place {
 Place places[kPlaces];
 
 [[noreturn]] void end_at_once(int signal) {
-    for (Place& place : places) {
-        if (place.filled) {
-            ::unlink(place.path);
-        }
-    }
+    remove_unfinished();
     _exit(128 + signal);
 }
 
 void on_alarm(int) {
     constexpr char kMessage[] = "microlift: stopped by a signal; continue with --resume\n";
-    [[maybe_unused]] const auto said = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+    if (!silent) {
+        [[maybe_unused]] const auto said = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+    }
     end_at_once(stop_signal);
 }
 
 void on_signal(int signal) {
     if (stop_signal != 0) {
+        if (told.exchange(false)) return;
         end_at_once(signal);
     }
     stopped_at = now();
@@ -58,6 +60,24 @@ void on_signal(int signal) {
 }
 
 }  // namespace
+
+void remove_unfinished() {
+    for (Place& place : places) {
+        if (place.filled) {
+            ::unlink(place.path);
+        }
+    }
+}
+
+void stop_as_told(int signal) {
+    if (stop_signal != 0) return;
+    told = true;
+    stopped_at = now();
+    stop_signal = signal;
+    ::alarm(kMostSeconds);
+}
+
+void stop_silently() { silent = true; }
 
 void install_signal_handlers() {
     struct sigaction action {};

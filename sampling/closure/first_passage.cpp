@@ -317,8 +317,8 @@ MeanTime mean_passage_time(const PassageResult& result) {
     return out;
 }
 
-Share second_before_first(const PassageResult& result, index from, index to) {
-    Share share;
+SecondFirst second_before_first(const PassageResult& result, index from, index to) {
+    SecondFirst share;
     double hits = 0;
     for (index i = from; i < to; ++i) {
         const int32 e = result.entered[static_cast<std::size_t>(i)];

@@ -1,11 +1,16 @@
 #include "sampling/run/checkpoint.h"
 
+#include "engine/comm/communicator.h"
+#include "engine/stop.h"
+#include "engine/stop_together.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
 
 namespace microlift {
 
 namespace {
+
+constexpr double kCheckpointSeconds = 10;
 
 // A run that is complete has nothing to go on from.
 bool is_kept(const Run& run, const Product* product) {
@@ -22,6 +27,17 @@ void need_same_configuration(const Run& run, const Store& store) {
 }
 
 }  // namespace
+
+bool SaveClock::due() {
+    Communicator& world = Communicator::world();
+    const bool late = world.first() && seconds_since(saved_) > kCheckpointSeconds;
+    const auto agreed = static_cast<int>(world.most(2 * static_cast<uint64>(pending_signal()) + (late ? 1 : 0)));
+    if (agreed > 1) stop_as_told(agreed / 2);
+    if (agreed > 0) saved_ = Clock::now();
+    return agreed > 0;
+}
+
+bool stops_alone() { return pending_signal() != 0 && Communicator::world().alone(); }
 
 void save_checkpoint(Run& run) {
     Store store;

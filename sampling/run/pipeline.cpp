@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "engine/comm/communicator.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -44,6 +45,7 @@ void describe(Run& run) {
     metrics["system"] = describe_system(run.model);
     metrics["device"] = run.device.description();
     metrics["threads"] = run.device.threads();
+    metrics["processes"] = Communicator::world().size();
     metrics["math"] = mathematics_name(run.config.integrator.portable_math);
     metrics["precision"] = "fp32";
     metrics["seed"] = run.config.seed;
@@ -96,7 +98,7 @@ void go_on(Run& run) {
         run_rounds(run);
         run_the_rest(run);
     }
-    print_summary(run);
+    if (Communicator::world().first()) print_summary(run);
 }
 
 }  // namespace
@@ -115,6 +117,7 @@ void run_pipeline(const RunConfig& of, const RunOptions& options, Progress& prog
     if (checkpoint) load_checkpoint(run, *checkpoint);
     weigh_given(run);
     checkpoint.reset();
+    Communicator::world().wait_for_all();  // the first replaces what the others read
     try {
         go_on(run);
     } catch (const Error&) {

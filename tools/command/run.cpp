@@ -1,9 +1,13 @@
 // run, generate and check: everything around the stages themselves.
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
+#include "engine/comm/communicator.h"
+#include "engine/comm/processors.h"
 #include "engine/device/device.h"
 #include "engine/files/files.h"
 #include "engine/progress.h"
@@ -102,40 +106,68 @@ std::string gigabytes(double bytes) {
 
 }  // namespace
 
-void command_run(const std::string& config_file, const RunOptions& options) {
-    const Device device = Device::pick(options.device, options.threads);
-    RunConfig run = check_run_config(
-        config_file, options,
-        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes()));
-    if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
-    check_out_dir(options);
-    const fs::path dir = options.out_dir;
+namespace {
+
+// Processes on one machine take a GPU each, or their part of the processors where nobody bound them to some.
+RunOptions own_part(const RunOptions& given) {
+    Communicator& world = Communicator::world();
+    RunOptions own = given;
+    if (world.alone()) return own;
+    const Processors found = usable_processors();
+    const bool bound = world.most(found.key) != world.least(found.key);
+    const int gpus = own.device == "auto" || own.device == "cuda" ? Device::cuda_count() : 0;
+    if (gpus > 0) own.device = "cuda:" + std::to_string(world.local_rank() % gpus);
+    if (own.threads == 0) own.threads = bound ? found.count : std::max(1, found.count / world.local_size());
+    return own;
+}
+
+const fs::path& made(const fs::path& dir) {
     std::error_code problem;
     fs::create_directories(dir, problem);
     if (problem) {
         throw_write_error(dir, problem.value());
     }
-    const DirectoryLock lock(dir);
+    return dir;
+}
+
+}  // namespace
+
+void command_run(const std::string& config_file, const RunOptions& given) {
+    Communicator& world = Communicator::world();
+    const RunOptions options = own_part(given);
+    const Device device = Device::pick(options.device, options.threads);
+    RunConfig run = check_run_config(
+        config_file, options,
+        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes()));
+    if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
+    const fs::path dir = options.out_dir;
+    check_out_dir(options);
+    world.wait_for_all();
+    std::optional<DirectoryLock> lock;
+    if (world.first()) lock.emplace(made(dir));  // the others leave files to it
     const std::vector<RunInput> inputs = take_inputs(run);
+    world.wait_for_all();
     if (options.resume) {
         check_same_inputs(inputs, dir);
         check_same_config(run, dir);
     }
-    if (options.force) {
+    world.wait_for_all();
+    if (options.force && world.first()) {
         for (const std::string& name : run_files()) {
             fs::remove(dir / name);
         }
     }
     write_file(dir / "config.toml", run.config.to_toml());
     keep_inputs(run, inputs, dir);
-    Progress progress(options.quiet);
+    world.wait_for_all();
+    Progress progress(options.quiet || !world.first());
     try {
         run_pipeline(run, options, progress);
     } catch (const KeyError& error) {
         throw run.config.located(error);
     }
     progress.end();
-    if (!options.report) {
+    if (!options.report || !world.first()) {
         return;
     }
     try {
