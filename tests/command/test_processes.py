@@ -42,11 +42,11 @@ exchange = 150
 bins = 40
 [generator]
 kind = "cgan"
-widths = [16, 16]
+generator_widths = [16, 16]
 critic_widths = [16, 16]
 batch = 4096
 iterations = 12
-validation_every = 6
+validate_every = 6
 [coupling]
 rounds = 1
 windows = 6
