@@ -55,7 +55,14 @@ equilibrate = 200
 steps = 1000
 iterations = 6
 [closure]
-enabled = true
+values = 10
+replicas = 64
+equilibrate = 200
+relaxation = 1e6
+[lifting]
+values = 4
+states = 300
+heal_steps = 50
 """
 FLOW = ("generator.kind='flow'", "integrator.scheme='mala'", "coupling.rounds=0", "closure.enabled=false")
 HISTOGRAM = """seed = 5
@@ -129,10 +136,13 @@ dt = 1e-3
 method = "splitting"
 from = -1.0
 to = 1.0
-replicas = 64
-equilibrate = 300
+replicas = 32
+repeats = 4
+equilibrate = 100
+loops = 2
+bins = 10
 """
-LONG = ("umbrella.steps=2000000", "umbrella.stride=1000", "generator.enabled=false", "coupling.rounds=0",
+LONG = ("umbrella.steps=3000000", "umbrella.stride=1000", "generator.enabled=false", "coupling.rounds=0",
         "closure.enabled=false", "umbrella.replicas=40")
 
 
