@@ -142,12 +142,19 @@ equilibrate = 100
 loops = 2
 bins = 10
 """
-LONG = ("umbrella.steps=3000000", "umbrella.stride=1000", "generator.enabled=false", "coupling.rounds=0",
+LONG = ("umbrella.steps=6000000", "umbrella.stride=2000", "umbrella.exchange=2000", "generator.enabled=false", "coupling.rounds=0",
         "closure.enabled=false", "umbrella.replicas=40")
 
 
 def bytes_of(folder):
     return {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.name not in TIMED}
+
+
+def alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @unittest.skipIf("not built in" in run(BINARY, "info").stdout.split("MPI", 1)[1].split("\n")[0], "built without MPI")
@@ -205,42 +212,43 @@ class Processes(Case):
         again = self.go_together(2, UMBRELLA, "together", status=2)
         self.assertIn("not empty", self.one_message(again)[0])
 
-    def begin(self, processes, name):
-        """A long run once it samples, and its processes."""
-        started = subprocess.Popen(self.launch(processes, UMBRELLA, name, *LONG, options=PLAIN[1:]), env=ENVIRONMENT,
-                                   text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def begin(self, processes, name, *options):
+        """A long run a moment after it began, and its processes."""
+        started = subprocess.Popen(self.launch(processes, UMBRELLA, name, *LONG, options=(*PLAIN, *options)), text=True,
+                                   env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(started.kill)
-        for line in started.stderr:
-            if line.startswith("sample:"):
-                break
-        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
-        own = [int(p) for p in children if Path(f"/proc/{p}/comm").read_text().strip() == "microlift"]
-        self.assertEqual(len(own), processes)
+        own = []
+        while len(own) < processes or not (self.dir / name / "config.toml").exists():
+            self.assertIsNone(started.poll(), "it ended by itself")
+            time.sleep(0.02)
+            children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+            own = [int(p) for p in children if Path(f"/proc/{p}/comm").read_text().strip() == "microlift"]
+        time.sleep(0.7)
         return started, own
 
     def end(self, started, own):
+        """What was said until all of them had gone, which takes ten seconds at most."""
         begun = time.monotonic()
         errors = started.communicate(timeout=30)[1]
-        took = time.monotonic() - begun
-        for process in own:
-            self.assertFalse(Path(f"/proc/{process}").exists())
-        self.assertLess(took, 10)
+        while any(alive(process) for process in own) and time.monotonic() - begun < 10:
+            time.sleep(0.05)
+        self.assertEqual([process for process in own if alive(process)], [])
+        self.assertLess(time.monotonic() - begun, 10)
         return errors
 
     def test_stopped_and_killed_and_resumed(self):
-        self.go(UMBRELLA, *LONG, options=PLAIN, name="alone")
-        started, own = self.begin(3, "stopped")
+        alone = self.go(UMBRELLA, *LONG, options=PLAIN, name="alone")
+        started, own = self.begin(3, "run")
         os.kill(own[1], signal.SIGTERM)
         self.assertIn("microlift: stopped by signal 15; continue with --resume", self.end(started, own))
         self.assertEqual(started.returncode, 143)
-        self.assertTrue((self.dir / "stopped" / "checkpoint.h5").exists())
-        started, own = self.begin(2, "killed")
+        self.assertTrue((self.dir / "run" / "checkpoint.h5").exists())
+        started, own = self.begin(2, "run", "--resume")
         os.kill(own[1], signal.SIGKILL)
         self.end(started, own)
         self.assertNotEqual(started.returncode, 0)
-        for name, processes in (("stopped", 2), ("killed", 3)):
-            self.go_together(processes, UMBRELLA, name, *LONG, options=(*PLAIN, "--resume"))
-            self.assertEqual(bytes_of(self.dir / name), bytes_of(self.dir / "alone"))
+        self.go_together(4, UMBRELLA, "run", *LONG, options=(*PLAIN, "--resume"))
+        self.assertEqual(bytes_of(self.dir / "run"), bytes_of(alone))
 
     def test_only_runs(self):
         done = run("mpirun", "-n", 2, BINARY, "systems", status=2, env=ENVIRONMENT)
