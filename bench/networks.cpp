@@ -23,11 +23,11 @@ namespace microlift {
 namespace {
 
 constexpr index kColumns = 1 << 17, kTrajectories = 512;
-constexpr double kPeak = 0.5, kWidth = 0.15;
+constexpr double kPeak = 0.5, kPeakWidth = 0.15;
 
-// y | s is an even mixture of N(m(s) ± kPeak, kWidth²), m(s) = sin(3s)/2, s uniform in (−1, 1).
+// y | s is an even mixture of N(m(s) ± kPeak, kPeakWidth²), m(s) = sin(3s)/2, s uniform in (−1, 1).
 double exact_mean(double s) { return 0.5 * std::sin(3 * s); }
-constexpr double kVariance = kPeak * kPeak + kWidth * kWidth;
+constexpr double kVariance = kPeak * kPeak + kPeakWidth * kPeakWidth;
 
 struct Pairs {
     explicit Pairs(Stream& stream)
@@ -43,7 +43,7 @@ struct Pairs {
             s[at] = 2 * uniform_open<float>(u[0]) - 1;
             const double sign = (u[1] & 1u) != 0 ? 1 : -1;
             y[at] = static_cast<float>(exact_mean(static_cast<double>(s[at])) + sign * kPeak +
-                                       kWidth * static_cast<double>(z[0]));
+                                       kPeakWidth * static_cast<double>(z[0]));
         }
         copy_to_device(stream, states.span(), y.data());
         copy_to_device(stream, conditions.span(), s.data());

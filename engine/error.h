@@ -37,12 +37,17 @@ public:
     explicit NumericError(const std::string& message) : Error(message, 4) {}
 };
 
-// Stopped by a signal, after a checkpoint was written.
+// In place of a signal's number: the wall time of a run is over.
+inline constexpr int kWallTime = 1000;
+inline constexpr int kWallTimeStatus = 75;  // EX_TEMPFAIL of sysexits.h: to be tried again
+
+// Stopped by a signal or at the end of the wall time, after a checkpoint was written.
 class Interrupted : public Error {
 public:
     explicit Interrupted(int signal)
-        : Error("stopped by signal " + std::to_string(signal) + "; continue with --resume",
-                128 + signal),
+        : Error(signal == kWallTime ? "the wall time is over; continue with --resume"
+                                    : "stopped by signal " + std::to_string(signal) + "; continue with --resume",
+                signal == kWallTime ? kWallTimeStatus : 128 + signal),
           signal_(signal) {}
     int signal() const { return signal_; }
 

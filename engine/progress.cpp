@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iostream>
 
 #include "engine/text.h"
 
@@ -26,7 +27,19 @@ int terminal_width() {
 
 }  // namespace
 
+double StageProgress::rate() const {
+    const double since = seconds();
+    return since > 0.0 ? (done - first) / since : 0.0;
+}
+
+double StageProgress::seconds_left() const {
+    const double speed = rate();
+    return speed > 0.0 && total > 0.0 ? std::max(0.0, total - done) / speed : -1.0;
+}
+
 Progress::Progress(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
+
+Progress::Progress(ProgressListener& instead) : quiet_(true), silent_(true), terminal_(false), listeners_{&instead} {}
 
 Progress::~Progress() {
     if (drawn_) {
@@ -37,21 +50,18 @@ Progress::~Progress() {
 void Progress::begin(const std::string& stage, double total, const std::string& unit,
                      double already) {
     end();
-    stage_ = stage;
-    unit_ = unit;
-    total_ = total;
-    done_ = already;
-    first_ = already;
+    at_ = {stage, unit, total, already, already, Clock::now()};
     open_ = true;
-    started_ = Clock::now();
-    shown_ = started_;
+    shown_ = at_.started;
+    for (ProgressListener* listener : listeners_) listener->begun(at_);
 }
 
 void Progress::update(double done) {
     if (!open_) {
         return;
     }
-    done_ = done;
+    at_.done = done;
+    for (ProgressListener* listener : listeners_) listener->moved(at_);
     const double since = std::chrono::duration<double>(Clock::now() - shown_).count();
     if (!quiet_ && since >= (terminal_ ? kTerminalSeconds : kPlainSeconds)) {
         draw(false);
@@ -59,13 +69,24 @@ void Progress::update(double done) {
 }
 
 void Progress::end() {
-    if (open_ && !quiet_) {
+    if (!open_) {
+        return;
+    }
+    if (!quiet_) {
         draw(true);
     }
     open_ = false;
+    for (ProgressListener* listener : listeners_) listener->ended(at_);
+}
+
+void Progress::forget(ProgressListener& listener) { std::erase(listeners_, &listener); }
+
+void Progress::figure(const std::string& name, double value) {
+    for (ProgressListener* listener : listeners_) listener->found(name, value);
 }
 
 void Progress::note(const std::string& line) {
+    for (ProgressListener* listener : listeners_) listener->noted(line);
     if (quiet_) {
         return;
     }
@@ -73,6 +94,24 @@ void Progress::note(const std::string& line) {
         clear_line();
     }
     std::fprintf(stderr, "%s\n", printable(line, kWholeText, Controls::escape).c_str());
+}
+
+void Progress::warn(const std::string& message) {
+    for (ProgressListener* listener : listeners_) listener->warned(message);
+    if (silent_) {
+        return;
+    }
+    if (drawn_) {
+        clear_line();
+    }
+    std::fprintf(stderr, "microlift: warning: %s\n", printable(message, kWholeText, Controls::escape).c_str());
+}
+
+void Progress::tell(const std::string& text) {
+    for (ProgressListener* listener : listeners_) listener->told(text);
+    if (!silent_) {
+        std::cout << text;
+    }
 }
 
 void Progress::clear_line() {
@@ -83,30 +122,29 @@ void Progress::clear_line() {
 
 void Progress::draw(bool last) {
     shown_ = Clock::now();
-    const double seconds = std::chrono::duration<double>(shown_ - started_).count();
-    const double rate = seconds > 0.0 ? (done_ - first_) / seconds : 0.0;
-    const double share = total_ > 0.0 ? std::clamp(done_ / total_, 0.0, 1.0) : 0.0;
+    const double rate = at_.rate();
+    const double share = at_.total > 0.0 ? std::clamp(at_.done / at_.total, 0.0, 1.0) : 0.0;
     std::string figures;
     if (rate > 0.0) {
-        figures += "  " + format_count(rate) + " " + unit_ + "/s";
+        figures += "  " + format_count(rate) + " " + at_.unit + "/s";
     }
     if (last) {
-        figures += "  " + format_seconds(seconds);
-    } else if (rate > 0.0 && total_ > 0.0) {
-        figures += "  " + format_seconds(std::max(0.0, total_ - done_) / rate) + " left";
+        figures += "  " + format_seconds(at_.seconds());
+    } else if (const double left = at_.seconds_left(); left >= 0.0) {
+        figures += "  " + format_seconds(left) + " left";
     }
     char percent[16];
     std::snprintf(percent, sizeof percent, "%3d%%", static_cast<int>(std::floor(100.0 * share)));
     if (!terminal_) {
         if (last) {
-            std::fprintf(stderr, "%s: done%s\n", stage_.c_str(), figures.c_str());
+            std::fprintf(stderr, "%s: done%s\n", at_.stage.c_str(), figures.c_str());
         } else {
-            std::fprintf(stderr, "%s: %s%s\n", stage_.c_str(), percent, figures.c_str());
+            std::fprintf(stderr, "%s: %s%s\n", at_.stage.c_str(), percent, figures.c_str());
         }
         return;
     }
     const int full = static_cast<int>(std::lround(share * kBarWidth));
-    std::string line = stage_;
+    std::string line = at_.stage;
     line.resize(std::max<std::size_t>(line.size(), 10), ' ');
     line += " [" + std::string(static_cast<std::size_t>(full), '#') +
             std::string(static_cast<std::size_t>(kBarWidth - full), '.') + "] " + percent + figures;

@@ -3,15 +3,43 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "engine/stop.h"
 
 namespace microlift {
 
+// A stage on its way.
+struct StageProgress {
+    std::string stage, unit;
+    double total = 0.0, done = 0.0;
+    double first = 0.0;  // done by an earlier process
+    std::chrono::steady_clock::time_point started{};
+    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(); }
+    double rate() const;          // units a second, 0: not known
+    double seconds_left() const;  // negative: not known
+};
+
+// Who else wants to know, from the thread that works: the log and the status of a run, the Python module. Told
+// whether or not anything is shown.
+class ProgressListener {
+public:
+    virtual ~ProgressListener() = default;
+    virtual void begun(const StageProgress&) {}
+    virtual void moved(const StageProgress&) {}  // often: to be cheap
+    virtual void ended(const StageProgress&) {}
+    virtual void noted(const std::string&) {}
+    virtual void warned(const std::string&) {}
+    virtual void told(const std::string&) {}
+    virtual void found(const std::string&, double) {}
+};
+
 // A bar with rate and time left on a terminal, a line every few seconds elsewhere, nothing if quiet.
 class Progress {
 public:
     explicit Progress(bool quiet = false);
+    // Nothing is shown: `instead` hears it, as the Python module does.
+    explicit Progress(ProgressListener& instead);
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -24,6 +52,15 @@ public:
     void end();
     // A line of its own, above the bar: a warning, a finding.
     void note(const std::string& line);
+    // A figure so far, such as an acceptance, which is not shown but told to listeners.
+    void figure(const std::string& name, double value);
+    // What the user has to know, quiet or not: "microlift: warning: …".
+    void warn(const std::string& message);
+    // The closing summary, to stdout.
+    void tell(const std::string& text);
+    // `listener` hears it, too, until it is forgotten; it has to live as long.
+    void add(ProgressListener& listener) { listeners_.push_back(&listener); }
+    void forget(ProgressListener& listener);
 
     bool quiet() const { return quiet_; }
 
@@ -33,16 +70,13 @@ private:
     void clear_line();
 
     bool quiet_;
+    bool silent_ = false;
     bool terminal_;
     bool open_ = false;
     bool drawn_ = false;
-    std::string stage_;
-    std::string unit_;
-    double total_ = 0.0;
-    double done_ = 0.0;
-    double first_ = 0.0;
-    Clock::time_point started_;
+    StageProgress at_;
     Clock::time_point shown_;
+    std::vector<ProgressListener*> listeners_;
 };
 
 // "3.2e8" as people read it: 320M, 1.2k; "1h 02m", "3m 20s", "12s".

@@ -13,7 +13,13 @@ void install_signal_handlers();
 // A file that outgrows its limit becomes an error of the write that met it.
 void ignore_write_signals();
 
-int pending_signal();     // 0, or the signal that came
+// So many seconds from now everything has to be over, the last checkpoint included: what that takes before the
+// end, pending_signal() is kWallTime. Once, before work begins.
+void set_wall_time(double seconds);
+// What the last checkpoint took; the next may take twice that.
+void expect_checkpoint(double seconds);
+
+int pending_signal();     // 0, the signal that came, or kWallTime
 void throw_if_stopped();  // Interrupted, if one came
 // Likewise, but while a StopLater lives only kGraceSeconds after the signal. Costs a load.
 void check_stop();

@@ -12,7 +12,7 @@ log="$here/build/build.log"
 generator="-GNinja -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=6"
 if [ -f "$here/build/CMakeCache.txt" ]; then generator=; fi
 start=$(date +%s)
-if ! { cmake -S "$here" -B "$here/build" $generator -DMICROLIFT_TESTS=ON &&
+if ! { cmake -S "$here" -B "$here/build" $generator -DMICROLIFT_TESTS=ON -DMICROLIFT_PYTHON=ON &&
     cmake --build "$here/build" &&
     # The kernels that are counted, as machine code, where they can be disassembled.
     if [ -d "$here/build/sass" ] &&

@@ -1,28 +1,38 @@
 // A bias from a table: energies at the points of a grid of one or two collective variables, between them
 // linear or cubic (Keys, IEEE Trans. Acoust. Speech Signal Process. 29 (1981) 1153). The pull is the
-// derivative of that same interpolant, so that energy and force belong together.
+// derivative of that same interpolant, so that energy and force belong together. Each cell has the coefficients of its
+// polynomial side by side: a trajectory reads 16 bytes of one variable, one line of the cache of two.
 #pragma once
 
 #include "kernels/dynamics/cv.h"
 
 namespace microlift {
 
+inline constexpr float kWholeShift = 12582912.0f;  // adding 1.5 · 2²³ rounds
+
 // The greatest whole number ≤ x (at a whole number perhaps the one before), |x| < 2²².
 template <class L>
 LANE_FN L whole_part(L x) {
-    const L shift = broadcast<L>(12582912.0f);  // adding 1.5 · 2²³ rounds
+    const L shift = broadcast<L>(kWholeShift);
     return (x - broadcast<L>(0.5f) + shift) - shift;
 }
 
 // Of all trajectories of a launch. Points k of variable d lie at from + k / inverse_width; with a period
 // the point after the last is the first again. Beyond the ends the energy stays as it is there.
 struct GridView {
-    const float* energy = nullptr;  // (points₀[, points₁])
+    // A polynomial for each cell between points, 4 numbers (of two variables 4 × 4) by cell_polynomial(); before the
+    // first cell and after the last there is one more, of what lies beyond. (cells₀[, cells₁], 4[, 4]).
+    const float* polynomials = nullptr;
     int points[kMaxCvs] = {1, 1};
     float from[kMaxCvs] = {}, inverse_width[kMaxCvs] = {1, 1};
+    float length[kMaxCvs] = {}, inverse_length[kMaxCvs] = {};  // in cells
     bool periodic[kMaxCvs] = {};
     bool cubic = true;
+
+    LANE_FN int cells(int k) const { return periodic[k] ? points[k] : points[k] - 1; }
+    LANE_FN int stored_cells(int k) const { return cells(k) + 2; }
 };
+constexpr int polynomial_size(int cvs) { return cvs == 2 ? 16 : 4; }
 
 template <class L, int K>
 struct GridBias {
@@ -34,124 +44,125 @@ struct GridBias {
     LANE_FN explicit GridBias(const View& v, index = 0, int = kWidth<L>) : view(v) {}
 
     LANE_FN L energy(const L (&xi)[K], L v) const {
-        L u, slope[K];
-        interpolate(xi, u, slope);
+        L u, pull[K];
+        interpolate(xi, u, pull);
         return v + u;
     }
     LANE_FN void pull(const L (&xi)[K], L (&p)[K]) const {
-        L u, slope[K];
-        interpolate(xi, u, slope);
-        for (int k = 0; k < K; ++k) p[k] = -slope[k];
+        L u;  // nobody asks for it, so that it is not computed
+        interpolate(xi, u, p);
     }
 
-    // U and ∂U/∂ξ.
-    LANE_FN void interpolate(const L (&xi)[K], L& u, L (&slope)[K]) const {
-        Weights w[K];
+    // U and −∂U/∂ξ.
+    LANE_FN void interpolate(const L (&xi)[K], L& u, L (&pull)[K]) const {
+        const auto c = [](float a) { return broadcast<L>(a); };
+        Uint<L> cell = as_uint(c(0.0f));
+        L t[K];
 LANE_UNROLL
-        for (int k = 0; k < K; ++k) w[k] = weights(xi[k], k);
-        u = broadcast<L>(0.0f);
-        for (int k = 0; k < K; ++k) slope[k] = u;
-LANE_UNROLL
-        for (int a = 0; a < 4; ++a) {
-            if (!takes_part(a)) continue;
-            if constexpr (K == 1) {
-                const L p = gather(w, a, 0);
-                u = fma(w[0].value[a], p, u);
-                slope[0] = fma(w[0].slope[a], p, slope[0]);
-            } else {
-                L row = broadcast<L>(0.0f), row_slope = row;
-LANE_UNROLL
-                for (int b = 0; b < 4; ++b) {
-                    if (!takes_part(b)) continue;
-                    const L p = gather(w, a, b);
-                    row = fma(w[1].value[b], p, row);
-                    row_slope = fma(w[1].slope[b], p, row_slope);
-                }
-                u = fma(w[0].value[a], row, u);
-                slope[0] = fma(w[0].slope[a], row, slope[0]);
-                slope[1] = fma(w[0].value[a], row_slope, slope[1]);
-            }
+        for (int k = 0; k < K; ++k) {
+            if (k > 0) cell = cell * static_cast<uint32>(view.stored_cells(k));
+            cell = cell + find(xi[k], k, t[k]);
         }
-        for (int k = 0; k < K; ++k) slope[k] = slope[k] * broadcast<L>(view.inverse_width[k]);
+        if constexpr (K == 1) {
+            // The coefficients of the pull, and the energy where t is 0.
+            L p[4];
+            load_fours(view.polynomials, cell, p);
+            const L half = c(0.5f) * p[2], third = c(1.0f / 3.0f) * p[3];
+            u = fma(-t[0] * c(1.0f / view.inverse_width[0]), fma(fma(third, t[0], half), t[0], p[1]), p[0]);
+            pull[0] = fma(fma(p[3], t[0], p[2]), t[0], p[1]);
+        } else {
+            L row[4], row_slope[4];
+            cell = cell * 4u;
+LANE_UNROLL
+            for (int a = 0; a < 4; ++a) {
+                L p[4];
+                load_fours(view.polynomials, cell + static_cast<uint32>(a), p);
+                row[a] = fma(fma(fma(p[3], t[1], p[2]), t[1], p[1]), t[1], p[0]);
+                row_slope[a] = slope(p, t[1]);
+            }
+            u = fma(fma(fma(row[3], t[0], row[2]), t[0], row[1]), t[0], row[0]);
+            pull[0] = c(-view.inverse_width[0]) * slope(row, t[0]);
+            pull[1] = c(-view.inverse_width[1]) *
+                      fma(fma(fma(row_slope[3], t[0], row_slope[2]), t[0], row_slope[1]), t[0], row_slope[0]);
+        }
     }
 
 private:
-    // Of the points cell − 1 … cell + 2.
-    struct Weights {
-        int cell[kWidth<L>];
-        L value[4], slope[4];
-    };
-
-    LANE_FN bool takes_part(int a) const { return view.cubic || a == 1 || a == 2; }
-
-    LANE_FN Weights weights(L xi, int k) const {
+    static LANE_FN L slope(const L (&p)[4], L t) {
+        return fma(fma(broadcast<L>(3.0f) * p[3], t, p[2] + p[2]), t, p[1]);
+    }
+    // The number of the cell that ξ is in, and where there.
+    LANE_FN Uint<L> find(L xi, int k, L& t) const {
         const auto c = [](float a) { return broadcast<L>(a); };
-        const float cells = static_cast<float>(view.periodic[k] ? view.points[k] : view.points[k] - 1);
         L place = (xi - c(view.from[k])) * c(view.inverse_width[k]);
-        Mask<L> beyond = is_bad(place);
-        if (view.periodic[k])
-            place = place - c(cells) * whole_part(place * c(1.0f / cells));
-        else
-            beyond = beyond | (place < c(0.0f)) | (place > c(cells));
-        place = max(min(place, c(cells)), c(0.0f));  // NaN: the end
-        // Rounding may name the cell after the last.
-        const L cell = max(min(whole_part(place), c(cells - 1.0f)), c(0.0f));
-        const L t = place - cell;
-        Weights w;
-        float numbers[kWidth<L>];
-        store(numbers, 0, cell);
-        for (int j = 0; j < kWidth<L>; ++j) w.cell[j] = static_cast<int>(numbers[j]);
-        if (view.cubic) {
-            const L s = c(1.0f) - t;
-            w.value[0] = c(-0.5f) * t * s * s;
-            w.value[1] = fma(t * t, fma(c(1.5f), t, c(-2.5f)), c(1.0f));
-            w.value[2] = fma(s * s, fma(c(1.5f), s, c(-2.5f)), c(1.0f));
-            w.value[3] = c(-0.5f) * s * t * t;
-            w.slope[0] = c(-0.5f) * s * fma(c(-3.0f), t, c(1.0f));
-            w.slope[1] = t * fma(c(4.5f), t, c(-5.0f));
-            w.slope[2] = -(s * fma(c(4.5f), s, c(-5.0f)));
-            w.slope[3] = c(0.5f) * t * fma(c(-3.0f), s, c(1.0f));
-            if (!view.periodic[k]) {
-                // The point beyond an end goes on as a line: 2 p₀ − p₁.
-                fold(cell < c(0.5f), w.value[0], w.value[1], w.value[2]);
-                fold(cell < c(0.5f), w.slope[0], w.slope[1], w.slope[2]);
-                const Mask<L> last = cell > c(cells - 1.5f);
-                fold(last, w.value[3], w.value[2], w.value[1]);
-                fold(last, w.slope[3], w.slope[2], w.slope[1]);
-            }
-        } else {
-            w.value[0] = w.value[3] = w.slope[0] = w.slope[3] = c(0.0f);
-            w.value[1] = c(1.0f) - t;
-            w.value[2] = t;
-            w.slope[1] = c(-1.0f);
-            w.slope[2] = c(1.0f);
-        }
-LANE_UNROLL
-        for (int a = 0; a < 4; ++a) w.slope[a] = select(beyond, c(0.0f), w.slope[a]);
-        return w;
-    }
-    static LANE_FN void fold(Mask<L> where, L& beyond, L& end, L& next) {
-        const L zero = broadcast<L>(0.0f), w = select(where, beyond, zero);
-        end = fma(broadcast<L>(2.0f), w, end);
-        next = next - w;
-        beyond = select(where, zero, beyond);
-    }
-
-    LANE_FN int point(int cell, int offset, int k) const {
-        const int n = view.points[k], at = cell + offset - 1;
-        if (view.periodic[k]) return at < 0 ? at + n : at >= n ? at - n : at;
-        return at < 0 ? 0 : at >= n ? n - 1 : at;
-    }
-    LANE_FN L gather(const Weights (&w)[K], int a, int b) const {
-        float values[kWidth<L>];
-        for (int j = 0; j < kWidth<L>; ++j) {
-            int at = point(w[0].cell[j], a, 0);
-            if constexpr (K == 2) at = at * view.points[1] + point(w[1].cell[j], b, 1);
-            values[j] = view.energy[at];
-        }
-        return load<L>(values, 0);
+        if (view.periodic[k]) place = place - c(view.length[k]) * whole_part(place * c(view.inverse_length[k]));
+        // Half a cell beyond either end stands for all that lies there, and for NaN.
+        place = max(min(place, c(view.length[k] + 0.5f)), c(-0.5f));
+        const L shift = c(kWholeShift), shifted = place - c(0.5f) + shift;
+        t = place - (shifted - shift);
+        return as_uint(shifted) - (as_uint(kWholeShift) - 1u);
     }
 };
+
+// The polynomial of a cell along one variable, of energies at the points before and after it and one more on either
+// side: p is of the points clamped to the grid, or all round.
+LANE_FN void line_polynomial(const GridView& grid, int k, int cell, double p0, double p1, double p2, double p3,
+                             double (&c)[4]) {
+    c[0] = p1;
+    c[1] = c[2] = c[3] = 0.0;
+    if (!grid.periodic[k]) {
+        if (cell < 0 || cell >= grid.cells(k)) return;
+        // The point beyond an end goes on as a line.
+        if (cell == 0) p0 = p1 + (p1 - p2);
+        if (cell == grid.cells(k) - 1) p3 = p2 + (p2 - p1);
+    }
+    if (!grid.cubic) {
+        c[1] = p2 - p1;
+        return;
+    }
+    c[1] = 0.5 * (p2 - p0);
+    c[2] = (p0 - p1) + 2.0 * (p2 - p1) - 0.5 * (p3 - p1);
+    c[3] = 0.5 * (p3 - p0) + 1.5 * (p1 - p2);
+}
+
+LANE_FN int grid_point(const GridView& grid, int k, int at) {
+    const int n = grid.points[k];
+    if (grid.periodic[k]) return at < 0 ? at + n : at >= n ? at - n : at;
+    return at < 0 ? 0 : at >= n ? n - 1 : at;
+}
+
+// What GridBias reads of stored cell j, from energy(point).
+template <class Energy>
+LANE_FN void cell_polynomial(const GridView& grid, int cvs, index j, const Energy& energy, float* out) {
+    if (cvs == 1) {
+        const int cell = static_cast<int>(j) - 1;
+        double c[4];
+        const auto at = [&](int offset) { return energy(index{grid_point(grid, 0, cell + offset)}); };
+        line_polynomial(grid, 0, cell, at(-1), at(0), at(1), at(2), c);
+        const double scale = -static_cast<double>(grid.inverse_width[0]);
+        out[0] = static_cast<float>(c[0]);
+        out[1] = static_cast<float>(scale * c[1]);
+        out[2] = static_cast<float>(scale * (2.0 * c[2]));
+        out[3] = static_cast<float>(scale * (3.0 * c[3]));
+        return;
+    }
+    const index cells = grid.stored_cells(1);
+    const int first = static_cast<int>(j / cells) - 1, second = static_cast<int>(j % cells) - 1;
+    double row[4][4];
+LANE_UNROLL
+    for (int a = 0; a < 4; ++a) {
+        const index line = index{grid_point(grid, 0, first + a - 1)} * grid.points[1];
+        const auto at = [&](int offset) { return energy(line + grid_point(grid, 1, second + offset)); };
+        line_polynomial(grid, 1, second, at(-1), at(0), at(1), at(2), row[a]);
+    }
+LANE_UNROLL
+    for (int b = 0; b < 4; ++b) {
+        double c[4];
+        line_polynomial(grid, 0, first, row[0][b], row[1][b], row[2][b], row[3][b], c);
+LANE_UNROLL
+        for (int a = 0; a < 4; ++a) out[4 * a + b] = static_cast<float>(c[a]);
+    }
+}
 
 // Of one or two collective variables, as they are at run time.
 template <class L>

@@ -195,6 +195,16 @@ LANE_FN Uint<L> lane_numbers(index first) {
     return LaneOps<L>::iota(static_cast<decltype(as_uint(Scalar<L>{}))>(first));
 }
 
+// out[k] = table[4 · group + k] of each lane; on CUDA the table begins at a multiple of 16 bytes.
+LANE_FN void load_fours(const float* table, uint32 group, float (&out)[4]) {
+#if defined(__CUDA_ARCH__)
+    const float4 four = reinterpret_cast<const float4*>(table)[group];
+    out[0] = four.x, out[1] = four.y, out[2] = four.z, out[3] = four.w;
+#else
+    for (int k = 0; k < 4; ++k) out[k] = table[4 * static_cast<index>(group) + k];
+#endif
+}
+
 LANE_FN float get_lane(float x, int) { return x; }
 LANE_FN double get_lane(double x, int) { return x; }
 LANE_FN uint32 get_lane(uint32 x, int) { return x; }

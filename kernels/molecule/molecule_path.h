@@ -105,14 +105,14 @@ LANE_UNROLL
         forces_without_energies<M, L>(view, rows);
         const Rows force = rows.from(view.force_row());
         L xi[kMaxCvs], pull[kMaxCvs];
-        if (a.grid.energy) {  // one function of all of them
+        if (a.grid.polynomials) {  // one function of all of them
             for (int32 k = 0; k < cvs.count; ++k) (k == 0 ? xi[0] : xi[1]) = value_of<L>(k, rows);
             grid_pull(a.grid, cvs.count, xi, pull);
         }
         for (int32 k = 0; k < cvs.count; ++k) {
             const MoleculeCv& cv = cvs.cv[k];
             const auto pull_at = [&](L value) {
-                if (!a.grid.energy) return window_pull(k, value, i, lanes);
+                if (!a.grid.polynomials) return window_pull(k, value, i, lanes);
                 return k == 0 ? pull[0] : pull[1];  // an index would send both to memory
             };
             if (has_rows(cv.kind)) {

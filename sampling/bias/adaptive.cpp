@@ -33,14 +33,14 @@ double deviation(std::vector<double> moved) {
 
 AdaptiveBias::AdaptiveBias(Stream& stream, const BiasSetup& setup)
     : stream_(stream), setup_(setup), options_(options_of<AdaptiveOptions>(setup)),
-      energy_(stream.device(), options_.axes.size()), bias_(stream.device(), points()),
+      polynomials_(stream.device(), options_.axes.polynomials()), bias_(stream.device(), points()),
       total_(stream.device(), points()), wall_(stream.device(), std::ssize(options_.wall)),
       ends_(stream.device(), points()), between_(stream.device(), points()),
       width_(stream.device(), kMaxCvs), count_(stream.device(), points()),
       frame_bias_(stream.device(), options_.frames * points()),
       frame_hills_(stream.device(), options_.frames * points()) {
     const GridAxes& axes = options_.axes;
-    view_ = axes.view(energy_.span());
+    view_ = axes.view(polynomials_.span());
     if (wall_.size() > 0) copy_to_device(stream_, wall_.span(), options_.wall.data());
     std::vector<double> ends;
     for (index i = 0; i < axes.points[0]; ++i)
@@ -53,7 +53,11 @@ AdaptiveBias::AdaptiveBias(Stream& stream, const BiasSetup& setup)
         }
     copy_to_device(stream_, ends_.span(), ends.data());
     if (options_.sigma[0] > 0) set_sigma(options_.sigma);
-    publish_bias(stream_, bias_.span(), wall_.span(), energy_.span());
+    publish();
+}
+
+void AdaptiveBias::publish() {
+    publish_bias(stream_, view_, setup_.cvs, bias_.span(), wall_.span(), polynomials_.span());
 }
 
 void AdaptiveBias::begin(Ensemble& ensemble) {
@@ -109,7 +113,7 @@ void AdaptiveBias::step(Ensemble& ensemble, Span<const float> xi) {
         if (uses_kernels()) find_sigma(step, xi);
         if (step > options_.start) {
             update(ensemble, xi);
-            publish_bias(stream_, bias_.span(), wall_.span(), energy_.span());
+            publish();
             // At equal distances, the last update in any case.
             const index before = options_.start / options_.pace;
             const index done = step / options_.pace - before, due = options_.end / options_.pace - before;
@@ -205,7 +209,7 @@ void AdaptiveBias::load(Stream& stream, const Store& store) {
     const auto seen = store.get<float>("bias_seen");
     seen_.assign(seen.begin(), seen.end());
     frozen_ = store.scalar<long long>("bias_frozen") != 0;
-    publish_bias(stream, bias_.span(), wall_.span(), energy_.span());
+    publish();
 }
 
 }  // namespace microlift

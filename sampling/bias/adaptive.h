@@ -87,13 +87,14 @@ protected:
     BiasSetup setup_;
     AdaptiveOptions options_;
     GridView view_;
-    Buffer<float> energy_;
+    Buffer<float> polynomials_;
     Buffer<double> bias_, total_, wall_, ends_, between_, kernel_[kMaxCvs];
     Buffer<double> width_;  // σ of each axis, on the device
     Buffer<uint64> count_;
     std::array<double, kMaxCvs> sigma_{};
 
 private:
+    void publish();
     void find_sigma(index step, Span<const float> xi);
     void set_sigma(const std::array<double, kMaxCvs>& sigma);
     void keep_frame(index step);

@@ -19,14 +19,6 @@ constexpr double kBeyond = 4;         // widths of a kernel: what lies beyond th
 constexpr double kBeyondShare = 0.1;  // of the range, where the width is not known yet
 constexpr double kHighest = 20;       // kT: how far up a wall the grid reaches
 
-std::vector<std::string> adaptive_names() {
-    std::vector<std::string> names;
-    for (const BiasMethodEntry& entry : bias_methods())
-        if (entry.adaptive) names.push_back(entry.name);
-    for (const char* name : {"steered", "population_annealing", "string"}) names.push_back(name);  // sampling/work
-    return names;
-}
-
 const Section<WallConfig> wall_section{"bias.walls[]", {
     key(&WallConfig::variable, "variable", 1, "the collective variable, counted from 1").from(1).to(kMaxCvs),
     optional(&WallConfig::lower, "lower", "-1.0", "value below which the wall pushes back"),
@@ -54,7 +46,7 @@ const Section<BiasConfig> bias_section{"bias", {
     optional_read_by<BiasConfig>([](BiasConfig&, const ConfigValue&) {}, KeyType::text, "plumed", "\"plumed.dat\"",
              "PLUMED input of a molecule, which then says [cv], method, range and parameters; a run writes the keys "
              "that it stands for into its own configuration"),
-    key(&BiasConfig::method, "method", "metadynamics", "how the bias is made").one_of(adaptive_names()),
+    key(&BiasConfig::method, "method", "metadynamics", "how the bias is made"),  // one of a table: bias_readers.cpp
     key(&BiasConfig::bins, "bins", {100}, "bins of its grid").from(8).to(100000),
     key(&BiasConfig::pace, "pace", 100, "steps between updates of the bias").from(1).to(kMostSteps / 2),
     key(&BiasConfig::freeze, "freeze", 0.5,
@@ -83,11 +75,11 @@ const Section<BiasConfig> bias_section{"bias", {
     optional(&BiasConfig::temperatures, "temperatures", "[1.5, 2.0, 3.0]",
              "tempering: rising values of kT above the system's own; the collective variable is the potential").above(0)
         .unit("energy"),
-    key(&BiasConfig::draw, "draw", 10, "eABF: steps between draws of what is biased, given xi").from(1).to(kMostSteps),
+    key(&BiasConfig::draw, "draw", 10, "eABF: steps between draws of what is biased, given xi").from(1).to(kMostSteps / 2),
     optional(&BiasConfig::path, "path", "[-1.0, 1.0]",
              "steered: the points that the centre of the bias goes along, one after the other; walkers go both ways. "
              "string: where it lies at first"),
-    key(&BiasConfig::move, "move", 1, "steered: steps between moves of the centre").from(1).to(kMostSteps),
+    key(&BiasConfig::move, "move", 1, "steered: steps between moves of the centre").from(1).to(kMostSteps / 2),
     key(&BiasConfig::heat, "heat", 800.0,
         "steered, string: temperature of the short runs that bring a molecule to the path; at least the system's")
         .from(0).to(1e5).unit("K"),
@@ -253,13 +245,7 @@ std::string without_blanks(std::string text) {
 
 // The ladder's bias is a function of the potential alone.
 void check_ladder(const BiasConfig& bias, const ModelConfig& model, double kt) {
-    if (bias.method != "tempering") {
-        if (!bias.temperatures.empty())
-            throw KeyError("bias.temperatures", "key 'bias.temperatures' is of the method \"tempering\", not of \"" +
-                                                    bias.method + "\"",
-                           "leave it out");
-        return;
-    }
+    if (bias.method != "tempering") return;
     if (model.molecule || model.system.potential.empty() || model.cv.count() != 1 ||
         without_blanks(model.cv.variables[0].formula) != without_blanks(model.system.potential))
         throw KeyError("bias.method",

@@ -61,16 +61,18 @@ void find_cuts(const ModelConfig& config, const UmbrellaConfig& umbrella, const 
             cut->ends ? "' ends " + places + ", where its slope is infinite"
                       : "' has a cut " + places + ", where it jumps";
         const std::string room =
-            "leave room beside them, by a shorter range or a larger 'umbrella.stiffness', or ";
+            umbrella.shared ? std::string("choose another variable, or ")
+                            : "leave room beside them, by a shorter range or a larger 'umbrella.stiffness', or ";
         throw KeyError("cv.variables[" + std::to_string(k) + "]",
                        "the collective variable '" + printable(model.cv_names()[k], 80) + fault +
-                           "; the windows cover " + toml_number(from) + " to " + toml_number(to) +
-                           ", and their samples reach " + toml_number(reach) + " further",
+                           (umbrella.shared ? ", and nothing keeps walkers from there"
+                                            : "; the windows cover " + toml_number(from) + " to " + toml_number(to) +
+                                                  ", and their samples reach " + toml_number(reach) + " further"),
                        room + (cut->ends ? "write the angle as atan2(y, x) of two lengths, which has "
                                            "no such ends: acos(x/r) is atan2(sqrt(r^2 - x^2), x)"
                                          : "turn the angle so that its cut lies elsewhere, or give "
                                            "its 'period' and let 'umbrella.from' and 'umbrella.to' be "
-                                           "one apart, for windows all round"));
+                                           "one apart, all round"));
     }
 }
 

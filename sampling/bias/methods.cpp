@@ -11,12 +11,12 @@ const std::vector<BiasMethodEntry>& bias_methods() {
     static const std::vector<BiasMethodEntry> methods{
         {"umbrella", "a parabola for each window; neighbours may exchange states", make_umbrella},
         {"table", "one fixed bias for all trajectories, given on a grid", make_table_bias},
-        {"metadynamics", "well-tempered hills of all walkers", make_metadynamics, true},
-        {"opes", "the logarithm of the reweighted density of all walkers", make_opes, true},
-        {"opes_explore", "that of the density under the bias", make_opes_explore, true},
-        {"abf", "the negative of the mean force along the collective variables", make_abf, true},
-        {"eabf", "the same of what springs bind to them", make_eabf, true},
-        {"tempering", "temperatures of a ladder at once, by the potential energy", make_expanded, true},
+        {"metadynamics", "well-tempered hills of all walkers", make_metadynamics, true, "height sigma biasfactor"},
+        {"opes", "the logarithm of the reweighted density of all walkers", make_opes, true, "sigma biasfactor barrier"},
+        {"opes_explore", "that of the density under the bias", make_opes_explore, true, "sigma biasfactor barrier"},
+        {"abf", "the negative of the mean force along the collective variables", make_abf, true, "full_samples"},
+        {"eabf", "the same of what springs bind to them", make_eabf, true, "full_samples stiffness draw"},
+        {"tempering", "temperatures of a ladder at once, by the potential energy", make_expanded, true, "temperatures"},
     };
     return methods;
 }

@@ -14,6 +14,7 @@ struct BiasMethodEntry {
     // InputError where the options do not fit.
     std::unique_ptr<BiasMethod> (*make)(Stream& stream, const BiasSetup& setup);
     bool adaptive = false;  // an AdaptiveBias, made with AdaptiveOptions
+    const char* keys = "";  // of [bias] that not all adaptive ones ask for, blanks between
 };
 
 const std::vector<BiasMethodEntry>& bias_methods();

@@ -50,7 +50,8 @@ enum class KernelShape {
 // weight[m] = exp(−(m · spacing)²/(2 σ²)); σ is on the device.
 void gaussian_weights(Stream& stream, const double* sigma, double spacing, KernelShape shape, Span<double> weight);
 
-// energy = bias + wall in single precision; wall may be empty.
-void publish_bias(Stream& stream, Span<const double> bias, Span<const double> wall, Span<float> energy);
+// The polynomials between the points of bias + wall; wall may be empty.
+void publish_bias(Stream& stream, const GridView& grid, int cvs, Span<const double> bias, Span<const double> wall,
+                  Span<float> polynomials);
 
 }  // namespace microlift

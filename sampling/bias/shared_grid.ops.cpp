@@ -144,9 +144,14 @@ struct GaussianWeightsBody {
 };
 
 struct PublishBody {
+    GridView grid;
+    int cvs;
     const double *bias, *wall;
-    float* energy;
-    LANE_FN void operator()(index j) const { energy[j] = static_cast<float>(wall ? bias[j] + wall[j] : bias[j]); }
+    float* polynomials;
+    LANE_FN void operator()(index j) const {
+        const auto energy = [&](index point) { return wall ? bias[point] + wall[point] : bias[point]; };
+        cell_polynomial(grid, cvs, j, energy, polynomials + j * polynomial_size(cvs));
+    }
 };
 
 HOST_PASS_BEGIN
@@ -179,8 +184,10 @@ void gaussian_weights(Stream& stream, const double* sigma, double spacing, Kerne
                                        weight.size, weight.data});
 }
 
-void publish_bias(Stream& stream, Span<const double> bias, Span<const double> wall, Span<float> energy) {
-    for_each_index(stream, bias.size, PublishBody{bias.data, wall.size > 0 ? wall.data : nullptr, energy.data});
+void publish_bias(Stream& stream, const GridView& grid, int cvs, Span<const double> bias, Span<const double> wall,
+                  Span<float> polynomials) {
+    for_each_index(stream, polynomials.size / polynomial_size(cvs),
+                   PublishBody{grid, cvs, bias.data, wall.size > 0 ? wall.data : nullptr, polynomials.data});
 }
 
 HOST_PASS_END

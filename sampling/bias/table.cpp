@@ -9,9 +9,14 @@ double GridAxes::spacing(int k) const {
     return (to[i] - from[i]) / static_cast<double>(periodic[i] ? points[i] : points[i] - 1);
 }
 
-GridView GridAxes::view(Span<const float> energy) const {
+index GridAxes::polynomials() const {
+    const GridView shape = view();
+    return index{shape.stored_cells(0)} * (cvs == 2 ? shape.stored_cells(1) : 1) * polynomial_size(cvs);
+}
+
+GridView GridAxes::view(Span<const float> polynomials) const {
     GridView view;
-    view.energy = energy.data;
+    view.polynomials = polynomials.data;
     view.cubic = cubic;
     for (int k = 0; k < cvs; ++k) {
         const auto i = static_cast<std::size_t>(k);
@@ -22,8 +27,18 @@ GridView GridAxes::view(Span<const float> energy) const {
         view.periodic[k] = periodic[i];
         view.from[k] = static_cast<float>(from[i]);
         view.inverse_width[k] = static_cast<float>(1 / spacing(k));
+        view.length[k] = static_cast<float>(view.cells(k));
+        view.inverse_length[k] = 1.0f / view.length[k];
     }
     return view;
+}
+
+HostGrid::HostGrid(const GridAxes& axes, Span<const double> energy)
+    : cvs_(axes.cvs), polynomials_(static_cast<std::size_t>(axes.polynomials())),
+      view_(axes.view({polynomials_.data(), std::ssize(polynomials_)})) {
+    const int size = polynomial_size(cvs_);
+    for (index j = 0; j < std::ssize(polynomials_) / size; ++j)
+        cell_polynomial(view_, cvs_, j, [&](index point) { return energy.data[point]; }, polynomials_.data() + j * size);
 }
 
 TableBias::TableBias(Stream& stream, const BiasSetup& setup) : cvs_(setup.cvs) {
@@ -32,10 +47,10 @@ TableBias::TableBias(Stream& stream, const BiasSetup& setup) : cvs_(setup.cvs) {
         static_cast<index>(options.energy.size()) != options.axes.size())
         throw InputError("bias.table: give one energy for each point of a grid of the collective "
                          "variables");
-    const std::vector<float> energy(options.energy.begin(), options.energy.end());
-    energy_ = Buffer<float>(stream.device(), options.axes.size());
-    copy_to_device(stream, energy_.span(), energy.data());
-    view_ = options.axes.view(energy_.span());
+    const HostGrid table(options.axes, {options.energy.data(), std::ssize(options.energy)});
+    polynomials_ = Buffer<float>(stream.device(), options.axes.polynomials());
+    copy_to_device(stream, polynomials_.span(), table.polynomials().data());
+    view_ = options.axes.view(polynomials_.span());
 }
 
 void TableBias::energy(Stream& stream, Span<const float> xi, index row, index n,

@@ -18,7 +18,25 @@ struct GridAxes {
     index size() const { return points[0] * (cvs == 2 ? points[1] : 1); }
     double spacing(int k) const;
     // InputError where an axis is empty or has too few points.
-    GridView view(Span<const float> energy) const;
+    GridView view(Span<const float> polynomials = {}) const;
+    // How many numbers the polynomials between the points are.
+    index polynomials() const;
+};
+
+// A table in the host's memory.
+class HostGrid {
+public:
+    HostGrid(const GridAxes& axes, Span<const double> energy);
+    HostGrid(const HostGrid&) = delete;
+    HostGrid& operator=(const HostGrid&) = delete;
+    float energy(const float (&xi)[kMaxCvs]) const { return grid_energy(view_, cvs_, xi, 0.0f); }
+    const std::vector<float>& polynomials() const { return polynomials_; }
+    const GridView& view() const { return view_; }
+
+private:
+    int cvs_;
+    std::vector<float> polynomials_;
+    GridView view_;
 };
 
 struct TableOptions {
@@ -36,7 +54,7 @@ public:
 
 private:
     int cvs_;
-    Buffer<float> energy_;
+    Buffer<float> polynomials_;
     GridView view_;
 };
 

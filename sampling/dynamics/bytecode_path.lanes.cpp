@@ -103,7 +103,7 @@ public:
         has_fixman_ = std::any_of(fixman_outputs_.begin(), fixman_outputs_.end(),
                                   [](const Source& s) { return !s.is_zero(); });
         all_linear_ = system.linear_cvs();
-        plain_ = kPlainScheme && bias_ == BiasKind::harmonic && all_linear_ && dim_ <= kPlainDim &&
+        plain_ = kPlainScheme && !held_ && all_linear_ && dim_ <= kPlainDim &&
                  system.noise_constant && system.noise == FormulaSystem::Noise::diagonal;
         if (plain_)
             for (int k = 0; k < cvs_; ++k) {
@@ -387,6 +387,9 @@ private:
     void bias_pull(int i, L (&pull)[kMaxCvs]) {
         L xi[kMaxCvs];
         for (int k = 0; k < cvs_; ++k) xi[k] = cv_value(k, i);
+        pull_at(xi, i, pull);
+    }
+    void pull_at(const L (&xi)[kMaxCvs], int i, L (&pull)[kMaxCvs]) {
         if (bias_ == BiasKind::grid) {
             grid_pull(a_.grid, cvs_, xi, pull);
             return;
@@ -457,17 +460,17 @@ private:
                 px[d] = load<L>(state[d], i);
                 f[d] = drift[d].at(i);
             }
+            L xi[kMaxCvs], pull[kMaxCvs];
             for (int k = 0; k < cvs_; ++k) {
                 const auto& w = weights_[k];
-                L xi = broadcast<L>(offset_[k]);
+                xi[k] = broadcast<L>(offset_[k]);
                 for (int d = 0; d < D; ++d)
-                    if (w[d] != 0.0f) xi = fma(broadcast<L>(w[d]), px[d], xi);
-                const L at[1] = {xi};
-                L pull[1];
-                window(k, i).pull(at, pull);
-                for (int d = 0; d < D; ++d)
-                    if (pulls[k][d] != 0.0f) f[d] = fma(pull[0], broadcast<L>(pulls[k][d]), f[d]);
+                    if (w[d] != 0.0f) xi[k] = fma(broadcast<L>(w[d]), px[d], xi[k]);
             }
+            pull_at(xi, i, pull);
+            for (int k = 0; k < cvs_; ++k)
+                for (int d = 0; d < D; ++d)
+                    if (pulls[k][d] != 0.0f) f[d] = fma(pull[k], broadcast<L>(pulls[k][d]), f[d]);
             for (int d = 0; d < D; ++d) {
                 L one_x[1] = {px[d]}, one_v[1], one_previous[1];
                 const L one_f[1] = {f[d]}, one_z[1] = {load<L>(z[d], i)};

@@ -142,8 +142,10 @@ Model::Model(const ModelConfig& config) : molecule_(config.molecule), cvs_(confi
     start_ = config.start;
     start_.resize(static_cast<std::size_t>(dim()), 0.0);
     if (gradient()) cv_beta_ = {beta, beta};
-    for (int k = 0; k < n_cvs() && !gradient(); ++k)
-        cv_beta_[static_cast<std::size_t>(k)] = 1 / noise_along(k);
+    // Not a number where it depends on the state: no bias has a temperature then, and dynamics need none.
+    for (std::size_t k = 0; k < at(n_cvs()) && !gradient(); ++k)
+        cv_beta_[k] = formulas_->cvs[k].diffusion ? 1 / noise_along(static_cast<int>(k))
+                                                  : std::numeric_limits<double>::quiet_NaN();
     if (observed()) {
         for (std::size_t o = 0; o < formulas_->observe_nodes.size(); ++o)
             target_names_.push_back("y" + std::to_string(o + 1));
@@ -215,6 +217,7 @@ void Model::check_bias() const {
     for (int k = 0; k < n_cvs(); ++k) {
         const double beta = cv_beta_[static_cast<std::size_t>(k)];
         const std::string key = "cv.variables[" + std::to_string(k) + "]";
+        if (std::isnan(beta)) (void)noise_along(k);
         if (std::isfinite(beta)) {
             if (1 / beta >= std::numeric_limits<float>::min() &&
                 1 / beta <= std::numeric_limits<float>::max())
@@ -237,6 +240,7 @@ std::string Model::energy_unit() const {
     if (molecule_) return "kJ/mol";
     if (states_alone_) return given_unit_;
     if (gradient()) return "that of the potential";
+    if (std::isnan(kt())) return "none is known: the noise along " + cv_names_[0] + " depends on the state";
     std::string text = "kT = D = " + number(kt(), 6) + ", half the squared noise along " +
                        cv_names_[0] + " (its square / time)";
     if (n_cvs() == 2 && cv_beta_[0] != cv_beta_[1])

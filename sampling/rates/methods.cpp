@@ -9,11 +9,11 @@ namespace microlift {
 const std::vector<RateMethodEntry>& rate_methods() {
     static const std::vector<RateMethodEntry> methods{
         {"splitting", "replicas that fall back first are replaced by copies of those that come further", 512,
-         make_splitting},
+         "discard loops", make_splitting},
         {"weighted_ensemble", "walkers with weights, as many in every bin, that begin anew at the end", 16,
-         make_weighted_ensemble},
+         "interval steps relax", make_weighted_ensemble},
         {"milestoning", "trajectories from one milestone to the next, from where others crossed it", 64,
-         make_milestoning},
+         "iterations relax", make_milestoning},
     };
     return methods;
 }

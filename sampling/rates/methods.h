@@ -15,7 +15,8 @@ struct RateSetup;
 
 struct RateMethodEntry {
     const char *name, *meaning;
-    index replicas;  // unless the configuration says how many
+    index replicas;    // unless the configuration says how many
+    const char* keys;  // of [rates] that not all methods ask for, blanks between
     std::unique_ptr<RateMethod> (*make)(Stream& stream, const RateSetup& setup);
 };
 

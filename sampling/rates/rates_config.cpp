@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "engine/at.h"
+#include "engine/config/method_keys.h"
 #include "sampling/dynamics/limits.h"
 #include "sampling/model/model.h"
 #include "sampling/rates/methods.h"
@@ -166,6 +167,9 @@ RatesConfig read_rates(Config& config, const ModelConfig& model) {
                            "give a state as numbers, or \"line\"");
         if (!r.initial.empty()) check_count("rates.initial", r.initial.size(), at(variable_count(model.system)), "variable");
     });
+    std::vector<MethodKeys> methods;
+    for (const RateMethodEntry& entry : rate_methods()) methods.push_back({entry.name, entry.keys});
+    refuse_keys_of_others(config, rates_section, methods);
     return r;
 }
 

@@ -5,6 +5,7 @@
 #include "engine/stop_together.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
+#include "sampling/run/meter.h"
 
 namespace microlift {
 
@@ -40,12 +41,17 @@ bool SaveClock::due() {
 bool stops_alone() { return pending_signal() != 0 && Communicator::world().alone(); }
 
 void save_checkpoint(Run& run) {
+    const Clock::time_point began = Clock::now();
     Store store;
     for (const Product* product : run.products())
         if (is_kept(run, product)) product->save(store);
     store.attributes["math"] = mathematics_name(run.config.integrator.portable_math);
     store.attributes["configuration"] = run.config.checksum();
     store.save(run.dir / "checkpoint.h5");
+    // As the first process takes it, whom all wait for here.
+    const double seconds = 1e-6 * static_cast<double>(Communicator::world().most(static_cast<uint64>(1e6 * seconds_since(began))));
+    expect_checkpoint(seconds);
+    run.progress.figure("checkpoint_seconds", seconds);
 }
 
 std::optional<Store> read_checkpoint(const fs::path& dir) {

@@ -10,10 +10,9 @@
 #include "engine/at.h"
 #include "engine/files/array_file.h"
 #include "engine/stop.h"
-#include "sampling/dynamics/systems.h"
-#include "sampling/formula/formula.h"
 #include "sampling/model/model.h"
 #include "sampling/model/molecule_config.h"
+#include "sampling/model/state_formulas.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/molecule/forces.h"
 #include "sampling/molecule/worst_force.h"
@@ -26,41 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr index kStatesAtOnce = 4096;
-
-// Potential or drift, and collective variables, as expressions in double precision.
-class Formulas {
-public:
-    explicit Formulas(const ModelConfig& model) : symbols_(symbols_of(model.system)) {
-        const SystemConfig& system = model.system;
-        std::string potential = system.potential;
-        std::vector<std::string> drift = system.drift;
-        if (!system.is_formula()) {
-            potential = find_system(system.name).potential;
-            drift = find_system(system.name).drift;
-        }
-        const int n = static_cast<int>(symbols_.variables.size());
-        if (!potential.empty()) {
-            potential_ = parse_formula(graph_, potential, symbols_);
-            force_ = graph_.gradient(*potential_, n);
-        }
-        for (const std::string& f : drift) force_.push_back(parse_formula(graph_, f, symbols_));
-        for (const CvVariable& cv : model.cv.variables)
-            cvs_.push_back(parse_formula(graph_, cv.formula, symbols_));
-    }
-    bool has_energy() const { return potential_.has_value(); }
-    double energy(std::span<const double> x) const { return graph_.evaluate(*potential_, x); }
-    double force(std::span<const double> x, index d) const {
-        const double f = graph_.evaluate(force_[at(d)], x);
-        return has_energy() ? -f : f;
-    }
-    double cv(std::span<const double> x, index k) const { return graph_.evaluate(cvs_[at(k)], x); }
-
-private:
-    Symbols symbols_;
-    Expressions graph_;
-    std::optional<NodeId> potential_;
-    std::vector<NodeId> force_, cvs_;
-};
 
 // What is written of a piece of states, by rows of states.
 struct Piece {
@@ -120,7 +84,7 @@ private:
 
 class Writer {
 public:
-    Writer(const fs::path& file, const ModelConfig& model, const Formulas& formulas, index states)
+    Writer(const fs::path& file, const ModelConfig& model, const StateFormulas& formulas, index states)
         : variables_(variable_count(model.system)), cvs_(model.cv.count()),
           energies_(model.molecule != nullptr || formulas.has_energy()),
           file_(file, "evaluation",
@@ -162,7 +126,7 @@ void evaluate_states(const EvaluateOptions& options) {
     const ModelConfig model = load_system(options.config_file, options.set);
     const Device device = Device::pick(options.device, options.threads);
     StatesFile states(options.states_file, symbols_of(model.system).variables, model.molecule.get());
-    const Formulas formulas(model);
+    const StateFormulas formulas(model);
     const index n = variable_count(model.system), most = std::min(states.count(), kStatesAtOnce);
     std::optional<MoleculeEvaluator> molecule;
     if (model.molecule) molecule.emplace(device, model.molecule->molecule, most);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "engine/files/files.h"
 #include "engine/files/safetensors.h"
@@ -17,7 +18,17 @@ namespace microlift {
 
 namespace fs = std::filesystem;
 
-void generate_states(const GenerateOptions& options, Progress& progress) {
+namespace {
+
+std::string shown(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", value);
+    return text;
+}
+
+}  // namespace
+
+void generate_states(const GenerateOptions& options, Progress& progress, const StatesTaker& take) {
     const fs::path dir = options.dir;
     Device device = Device::pick(options.device, options.threads);
     RunConfig run = load_run_config((dir / "config.toml").string());
@@ -40,7 +51,7 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
     Lifter lifter(stream, model, Generator(stream, content), run.generator.project,
                   coordinates_of(stream, model, content));
     if (const std::string refusal = lifter.choose_among(run.lifting.candidates); !refusal.empty())
-        std::fprintf(stderr, "microlift: warning: lifting.candidates has no effect: %s\n", refusal.c_str());
+        progress.warn("lifting.candidates has no effect: " + refusal);
     for (int k = 0; k < model.n_cvs(); ++k) {
         const auto i = static_cast<std::size_t>(k);
         if (!std::isfinite(static_cast<float>(options.at[i])))
@@ -49,16 +60,15 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
                              toml_number(run.umbrella.from[i]) + ", " + toml_number(run.umbrella.to[i]) +
                              "] that was sampled");
         if (!model.all_round(k) && !(options.at[i] >= run.umbrella.from[i] && options.at[i] <= run.umbrella.to[i]))
-            std::fprintf(stderr, "microlift: warning: --at %g lies outside the range [%g, %g] that "
-                         "was sampled; the generator extrapolates\n",
-                         options.at[i], run.umbrella.from[i], run.umbrella.to[i]);
+            progress.warn("--at " + shown(options.at[i]) + " lies outside the range [" + shown(run.umbrella.from[i]) +
+                          ", " + shown(run.umbrella.to[i]) + "] that was sampled; the generator extrapolates");
     }
     if (const std::string remark = healing_remark(run.integrator);
         options.heal_steps > 0 && !remark.empty())
-        std::fprintf(stderr, "microlift: warning: %s\n", remark.c_str());
+        progress.warn(remark);
     const uint64 seed = options.seed.value_or(run.seed);
     const index piece = std::min<index>(options.count, 1 << 18);
-    StatesWriter file(options.out_file, options.count, lifter.dim(), model.molecule().get());
+    take(model, lifter.dim(), nullptr, 0);
     progress.begin("generate", static_cast<double>(options.count), "states");
     const auto D = static_cast<std::size_t>(lifter.dim());
     index lost = 0;
@@ -82,15 +92,23 @@ void generate_states(const GenerateOptions& options, Progress& progress) {
             for (std::size_t d = 0; d < D; ++d)
                 rows[static_cast<std::size_t>(i) * D + d] =
                     host[d * static_cast<std::size_t>(n) + static_cast<std::size_t>(i)];
-        file.append(rows.data(), n);
+        take(model, lifter.dim(), rows.data(), n);
         progress.update(static_cast<double>(first + n));
         throw_if_stopped();
     }
-    file.finish();
     progress.end();
     if (lost > 0)
-        std::fprintf(stderr, "microlift: warning: %lld states blew up while they were healed, and others stand "
-                     "for them: the generator makes overlapping atoms\n", static_cast<long long>(lost));
+        progress.warn(std::to_string(lost) + " states blew up while they were healed, and others stand for them: the "
+                      "generator makes overlapping atoms");
+}
+
+void generate_states(const GenerateOptions& options, Progress& progress) {
+    std::optional<StatesWriter> file;
+    generate_states(options, progress, [&](const Model& model, index dim, const float* rows, index n) {
+        if (!file) file.emplace(options.out_file, options.count, dim, model.molecule().get());
+        if (n > 0) file->append(rows, n);
+    });
+    file->finish();
 }
 
 }  // namespace microlift

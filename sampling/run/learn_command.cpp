@@ -58,7 +58,7 @@ std::string learn_from_run(const LearnOptions& options, Progress& progress) {
     const Model model(run);
     const fs::path file = dir / "samples.h5";
     if (!fs::exists(file))
-        throw InputError(file.string() + ": there is none; run with umbrella.store = \"samples\"");
+        throw InputError(file.string() + ": there is none: the run kept no samples; let it keep some, or learn from another run");
     Stream stream(device);
     const uint64 seed = options.seed.value_or(run.seed);
     const SamplesReader reader(file);

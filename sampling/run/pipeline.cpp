@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "engine/comm/communicator.h"
+#include "engine/files/log_file.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -98,7 +99,7 @@ void go_on(Run& run) {
         run_rounds(run);
         run_the_rest(run);
     }
-    if (Communicator::world().first()) print_summary(run);
+    run.progress.tell(summary(run));
 }
 
 }  // namespace
@@ -131,7 +132,8 @@ void run_pipeline(const RunConfig& of, const RunOptions& options, Progress& prog
 }
 
 std::vector<std::string> run_files() {
-    std::vector<std::string> files{"config.toml", "metrics.json", "checkpoint.h5", "report.html"};
+    std::vector<std::string> files{"config.toml", "metrics.json", "checkpoint.h5", "report.html", kStatusName};
+    for (const std::string& name : LogFile::names(kLogName)) files.push_back(name);
     const std::vector<std::string> inputs = input_names();
     files.insert(files.end(), inputs.begin(), inputs.end());
     for (const Stage& stage : stages())

@@ -32,6 +32,7 @@ Run::Run(const RunConfig& of, const RunOptions& options, const Device& on, Progr
       samples(stream, dir / "samples.h5", of.checksum()), histogram(stream), bias(stream) {
     samples.reserve(model.dim(), model.n_cvs(), sample_capacity(config));
     samples.weighted = config.learn.enabled;
+    if (config.sampled) model.check_bias();
     if (config.bias.shared()) bias.method = make_shared_bias(*this);
     if (config.bias.steered()) bias.steered = make_steered_bias(*this);
     windows.beta = model.cv_beta();

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
+#include <sstream>
 
 #include "engine/text.h"
 
@@ -16,59 +16,59 @@ std::string figure(const Json& tree, const char* name, double times = 1) {
     return number(times * tree.value(name, 0.0));
 }
 
-void print_stages(const Json& stages, const Json& system) {
+void print_stages(std::ostream& out, const Json& stages, const Json& system) {
     if (stages.contains("sample"))
-        std::cout << "  sampled    " << figure(stages["sample"], "steps") << " trajectory-steps at "
+        out << "  sampled    " << figure(stages["sample"], "steps") << " trajectory-steps at "
                   << figure(stages["sample"], "steps_per_second") << "/s\n";
     if (stages.contains("estimate")) {
         const Json& estimate = stages["estimate"];
-        std::cout << "  estimate   " << estimate.value("method", "") << ", "
+        out << "  estimate   " << estimate.value("method", "") << ", "
                   << (estimate.value("converged", false) ? "converged" : "not converged") << " in "
                   << estimate.value("iterations", 0) << " iterations\n";
         if (!system.contains("beta"))
-            std::cout << "  energies   in the unit where " << system.value("energy_unit", "")
+            out << "  energies   in the unit where " << system.value("energy_unit", "")
                       << "\n";
     }
     if (!stages.contains("train")) return;
     const Json& train = stages["train"];
-    std::cout << "  generator  " << figure(train, "updates") << " updates, ";
+    out << "  generator  " << figure(train, "updates") << " updates, ";
     if (train.value("held_out", Json::array()).size() == 0)
-        std::cout << "nothing held out to judge them\n";
+        out << "nothing held out to judge them\n";
     else if (train["best_w1"].is_null())
-        std::cout << "of what does not vary: nothing to judge\n";
+        out << "of what does not vary: nothing to judge\n";
     else
-        std::cout << "held-out W1/sigma " << figure(train, "best_w1") << " (sampling floor "
+        out << "held-out W1/sigma " << figure(train, "best_w1") << " (sampling floor "
                   << figure(train, "w1_floor") << ")\n";
 }
 
-void print_lifting(const Json& lifting) {
+void print_lifting(std::ostream& out, const Json& lifting) {
     for (const char* source : {"generator_w1", "healed_w1"})
         if (lifting.contains(source))
-            std::cout << "  lifting    " << source << "/sigma against "
+            out << "  lifting    " << source << "/sigma against "
                       << lifting.value("against", "") << ": median "
                       << figure(lifting[source], "median") << ", worst "
                       << figure(lifting[source], "worst") << "\n";
 }
 
-void print_proposals(const Json& proposals) {
+void print_proposals(std::ostream& out, const Json& proposals) {
     if (!proposals.contains("acceptance")) return;
     const Json &acceptance = proposals["acceptance"], effective = part(proposals, "effective");
-    std::cout << "  proposals  Metropolis acceptance: median " << figure(acceptance, "median")
+    out << "  proposals  Metropolis acceptance: median " << figure(acceptance, "median")
               << ", worst " << figure(acceptance, "worst") << "; effective samples: median "
               << figure(effective, "median", 100) << " %, worst "
               << figure(effective, "worst", 100) << " %\n";
 }
 
-void print_energies(const Json& energies) {
+void print_energies(std::ostream& out, const Json& energies) {
     for (const char* source : {"generator", "healed"}) {
         if (!energies.contains(source)) continue;
         const Json& worst = energies[source];
-        std::cout << "  energies   " << source << " against physics: histogram within "
+        out << "  energies   " << source << " against physics: histogram within "
                   << figure(worst, "histogram", 100) << " % (sampling floor "
                   << figure(energies, "floor", 100) << " %)";
         if (worst.contains("correlation"))
-            std::cout << ", correlation within " << figure(worst, "correlation", 100) << " %";
-        std::cout << "\n";
+            out << ", correlation within " << figure(worst, "correlation", 100) << " %";
+        out << "\n";
     }
 }
 
@@ -80,67 +80,69 @@ std::string with_error(double value, double error) {
     return number(value, std::clamp(digits, 2, 15)) + " +- " + number(error, 2);
 }
 
-void print_work(const Json& steered) {
+void print_work(std::ostream& out, const Json& steered) {
     if (!steered.contains("difference")) return;
     const Json& bar = steered["difference"]["bar"];
-    std::cout << "  work       free energy difference " << with_error(bar.value("value", 0.0), bar.value("std_error", 0.0))
+    out << "  work       free energy difference " << with_error(bar.value("value", 0.0), bar.value("std_error", 0.0))
               << " by BAR; the work of both ways overlaps by " << figure(steered, "overlap", 100) << " %\n";
 }
 
-void print_string(const Json& string) {
+void print_string(std::ostream& out, const Json& string) {
     for (const auto& row : string.value("highest", Json::array())) {
-        std::cout << "  string     F = " << with_error(row.value("free_energy", 0.0), row.value("std_error", 0.0))
+        out << "  string     F = " << with_error(row.value("free_energy", 0.0), row.value("std_error", 0.0))
                   << " above its lowest point, at";
-        for (const auto& xi : row["at"]) std::cout << " " << number(xi.get<double>(), 4);
-        std::cout << "\n";
+        for (const auto& xi : row["at"]) out << " " << number(xi.get<double>(), 4);
+        out << "\n";
     }
 }
 
-void print_rates(const Json& rates) {
+void print_rates(std::ostream& out, const Json& rates) {
     if (!rates.contains("figures")) return;
     for (const auto& row : rates["figures"])
-        std::cout << "  rates      " << row.value("quantity", "") << " "
+        out << "  rates      " << row.value("quantity", "") << " "
                   << with_error(row.value("value", 0.0), row.value("std_error", 0.0)) << "\n";
-    std::cout << "  rates      " << rates.value("method", "") << ": " << figure(rates, "force_evaluations")
+    out << "  rates      " << rates.value("method", "") << ": " << figure(rates, "force_evaluations")
               << " force evaluations; direct simulation would take " << figure(rates, "direct_force_evaluations")
               << " for such an error\n";
 }
 
-void print_learned(const Json& learned) {
+void print_learned(std::ostream& out, const Json& learned) {
     if (!learned.contains("eigenvalues")) return;
-    std::cout << "  learned    " << learned["eigenvalues"].size() << " coordinates; the first";
+    out << "  learned    " << learned["eigenvalues"].size() << " coordinates; the first";
     const char* separator = ": rank correlation ";
     for (const auto& [name, r] : learned["rank_correlation"][0].items()) {
-        std::cout << separator << number(r.get<double>()) << " with " << name;
+        out << separator << number(r.get<double>()) << " with " << name;
         separator = ", ";
     }
-    std::cout << "\n";
+    out << "\n";
 }
 
 }  // namespace
 
-void print_summary(const Run& run) {
+std::string summary(const Run& run) {
+    std::ostringstream out;
     const Json& metrics = run.record.metrics;
     const Json stages = part(metrics, "stages");
     double seconds = 0;
     for (const auto& [name, stage] : stages.items()) seconds += stage.value("seconds", 0.0);
-    std::cout << "results in " << run.dir.string() << " (" << number(seconds) << " s of work)\n";
+    out << "results in " << run.dir.string() << " (" << number(seconds) << " s of work)\n";
     if (const Json given = part(metrics, "given"); given.contains("samples"))
-        std::cout << "  taken      " << figure(given, "samples") << " samples of "
+        out << "  taken      " << figure(given, "samples") << " samples of "
                   << figure(given, "trajectories") << " trajectories made elsewhere\n";
-    print_stages(stages, part(metrics, "system"));
-    print_lifting(part(metrics, "lifting"));
-    print_proposals(part(metrics, "proposals"));
-    print_energies(part(metrics, "energies"));
+    print_stages(out, stages, part(metrics, "system"));
+    print_lifting(out, part(metrics, "lifting"));
+    print_proposals(out, part(metrics, "proposals"));
+    print_energies(out, part(metrics, "energies"));
     for (const auto& row : metrics.value("compare", Json::array()))
-        std::cout << "  compared   " << row.value("kind", "") << ": W1/sigma median "
+        out << "  compared   " << row.value("kind", "") << ": W1/sigma median "
                   << figure(row, "median") << ", worst " << figure(row, "worst") << "\n";
-    print_work(part(metrics, "steered"));
-    print_string(part(metrics, "string"));
-    print_rates(part(metrics, "rates"));
-    print_learned(part(metrics, "learn"));
+    print_work(out, part(metrics, "steered"));
+    print_string(out, part(metrics, "string"));
+    print_rates(out, part(metrics, "rates"));
+    print_learned(out, part(metrics, "learn"));
     for (const auto& w : metrics.value("warnings", Json::array()))
-        std::cout << "  warning    " << w.get<std::string>() << "\n";
+        out << "  warning    " << w.get<std::string>() << "\n";
+    return out.str();
 }
 
 }  // namespace microlift

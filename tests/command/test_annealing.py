@@ -95,6 +95,15 @@ class Wells(Case):
         self.assertLess(abs(off), 4 * t[right, 2])
         self.assertLess(t[right, 2], 0.05)
 
+    def test_wide_bins_are_told(self):
+        """Where a bin spans several kT its mean is not the value at its centre: bins are blamed, not the step."""
+        changes = ("bias.walkers=2048", "bias.from=-1.6", "bias.to=1.6")
+        said = "\n".join(metrics(self.go(WELLS, *changes, "estimate.bins=14", name="wide"))["warnings"])
+        self.assertIn("the likely cause: bins so wide", said)
+        self.assertIn("estimate.bins", said)
+        narrow = metrics(self.go(WELLS, *changes, "estimate.bins=120", name="narrow")).get("warnings", [])
+        self.assertFalse(any("bins so wide" in w for w in narrow), narrow)
+
     def test_few_families_are_told(self):
         out = self.go(WELLS, "bias.walkers=512", "bias.rungs=2", "bias.anneal=1", "bias.hottest=1000")
         self.assertIn("all walkers at the end come from", "\n".join(metrics(out)["warnings"]))

@@ -11,7 +11,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from command import BINARY, EXAMPLES, Case, command_line, metrics, run, table  # noqa: E402
 
-WELL = """seed = 4
+EVERY = """seed = 4
 [system]
 variables = ["x"]
 potential = "(x^2-1)^2"
@@ -37,6 +37,21 @@ barrier = 4.0
 [estimate]
 bins = 50
 """
+GRID = "bins pace "
+# The keys of [bias] here that not all methods ask for.
+KEYS = {"metadynamics": GRID + "height sigma biasfactor", "opes": GRID + "sigma biasfactor barrier",
+        "opes_explore": GRID + "sigma biasfactor barrier", "abf": GRID, "eabf": GRID, "steered": ""}
+
+
+def by(method, text):
+    """A configuration whose [bias] is made so, and has no keys of other methods."""
+    others = {k for keys in KEYS.values() for k in keys.split()} - set(KEYS[method].split())
+    before, bias, after = re.fullmatch(r"(.*\n\[bias\]\n)(.*?)(\n\[.*)", text, re.DOTALL).groups()
+    lines = [line for line in bias.split("\n") if line.split(" = ")[0] not in others]
+    return before + re.sub(r'method = "\w+"', f'method = "{method}"', "\n".join(lines)) + after
+
+
+WELL = by("metadynamics", EVERY)
 METHODS = {"metadynamics": 5 / 6, "opes": 5 / 6, "opes_explore": 5 / 6, "abf": 1, "eabf": 1}
 KT = 1 / 3
 
@@ -53,7 +68,7 @@ class Well(Case):
     def test_methods(self):
         for method, share in METHODS.items():
             with self.subTest(method):
-                out = self.go(WELL, f"bias.method={method}", name=method)
+                out = self.go(by(method, EVERY), name=method)
                 t = table(out / "free_energy.csv")
                 # F is exact under the frozen bias, so within its errors.
                 use = t[:, 2] > 0
@@ -121,10 +136,9 @@ class Well(Case):
         self.assertEqual(metrics(out)["bias"]["ended"], "all steps are done")
 
     def test_walls(self):
-        text = WELL + "[output]\nplumed = true\n"
+        text = EVERY + "[output]\nplumed = true\n"
         for method in ("metadynamics", "eabf"):
-            out = self.go(text, "bias.walls=[{variable=1,lower=-0.5,upper=1.3,stiffness=300.0}]",
-                          f"bias.method={method}", name=method)
+            out = self.go(by(method, text), "bias.walls=[{variable=1,lower=-0.5,upper=1.3,stiffness=300.0}]", name=method)
             colvar = np.loadtxt(out / "COLVAR")
             self.assertLess(np.mean(colvar[:, 1] < -0.8), 1e-3)
             t = table(out / "free_energy.csv")
@@ -134,9 +148,9 @@ class Well(Case):
 
     def test_threads_and_stops(self):
         for method in METHODS:
-            one = self.go(WELL, f"bias.method={method}", "bias.steps=8000", name=method + "1",
+            one = self.go(by(method, EVERY), "bias.steps=8000", name=method + "1",
                           options=("--quiet", "--no-report", "--threads", 1))
-            two = self.go(WELL, f"bias.method={method}", "bias.steps=8000", name=method + "2",
+            two = self.go(by(method, EVERY), "bias.steps=8000", name=method + "2",
                           options=("--quiet", "--no-report", "--threads", 2))
             for name in ("bias.csv", "convergence.csv", "free_energy.csv"):
                 self.assertEqual((one / name).read_bytes(), (two / name).read_bytes(), f"{method}: {name}")
@@ -247,16 +261,16 @@ class Coupled(Case):
         changes = ("bias.walls=[{variable=1,lower=0.85,upper=1.2,stiffness=2000.0}]", "bias.from=0.7", "bias.to=1.4",
                    "bias.bins=40", f'bias.initial="{self.dir / "starts.npy"}"')
         for method in ("opes", "eabf"):
-            alone = self.go(HIDDEN[:HIDDEN.index("[generator]")], *changes, f"bias.method={method}", name=method + "_alone")
+            alone = self.go(by(method, HIDDEN[:HIDDEN.index("[generator]")]), *changes, name=method + "_alone")
             with h5py.File(alone / "samples.h5") as file:
                 self.assertGreater(np.mean(file["state"][:, 1] > 0), 0.85)
-            self.check(self.go(HIDDEN, *changes, f"bias.method={method}", name=method), [1])
+            self.check(self.go(by(method, HIDDEN), *changes, name=method), [1])
 
 
 class Extended(Case):
     def test_harmonic(self):
         """eABF on V = 2x²: x and λ are Gaussian, F = 2x² within errors, over the range."""
-        out = self.go(WELL.replace("(x^2-1)^2", "2*x^2"), "bias.method=eabf")
+        out = self.go(by("eabf", EVERY).replace("(x^2-1)^2", "2*x^2"))
         t = table(out / "free_energy.csv")
         use = t[:, 2] > 0
         z = (t[use, 1] - 2 * t[use, 0]**2) / t[use, 2]
@@ -266,11 +280,10 @@ class Extended(Case):
 
 class Round(Case):
     def test_rotor(self):
-        text = WELL.replace('["x"]\n[integrator]', '[{ formula = "x", period = 6.283185307179586 }]\n[integrator]')
-        text = text.replace("(x^2-1)^2", "cos(x - 0.4) + 0.6*cos(2*x)")
+        text = EVERY.replace('["x"]\n[integrator]', '[{ formula = "x", period = 6.283185307179586 }]\n[integrator]')
+        text = text.replace("(x^2-1)^2", "cos(x - 0.4) + 0.6*cos(2*x)").replace("sigma = 0.1", "sigma = 0.2")
         for method, share in METHODS.items():
-            out = self.go(text, f"bias.method={method}", "bias.from=-3.141592653589793", "bias.to=3.141592653589793",
-                          "bias.sigma=0.2", "bias.steps=48000", "integrator.dt=2e-3", name=method)
+            out = self.go(by(method, text), "bias.from=-3.141592653589793", "bias.to=3.141592653589793", "bias.steps=48000", "integrator.dt=2e-3", name=method)
             t = table(out / "free_energy.csv")
             exact = np.cos(t[:, 0] - 0.4) + 0.6 * np.cos(2 * t[:, 0])
             self.assertLess(np.std(t[:, 1] - exact), 0.1 * KT, method)
@@ -311,7 +324,7 @@ bins = [20, 16]
 class Plane(Case):
     def test_methods(self):
         for method in METHODS:
-            out = self.go(PLANE, f"bias.method={method}", name=method)
+            out = self.go(by(method, PLANE), name=method)
             t = table(out / "free_energy.csv")
             exact = well(t[:, 0]) + 0.5 * (t[:, 1] - 0.3 * t[:, 0])**2
             use = np.isfinite(t[:, 2]) & (t[:, 3] > 0)
@@ -327,9 +340,10 @@ class Molecule(Case):
         """A molecule takes every method but abf, and its kernel the table: F(φ) of two methods within their errors."""
         profiles = []
         for method in ("opes", "eabf"):
-            config = EXAMPLES / "alanine_dipeptide_bias.toml"
-            out = self.dir / method
-            run(*command_line(config, out, f"bias.method={method}", "bias.walkers=256", "bias.steps=10000",
+            config, out = self.dir / f"{method}.toml", self.dir / method
+            text = (EXAMPLES / "alanine_dipeptide_bias.toml").read_text().replace("../..", str(EXAMPLES.parents[1]))
+            config.write_text(by(method, text))
+            run(*command_line(config, out, "bias.walkers=256", "bias.steps=10000",
                               "bias.equilibrate=1000", "estimate.bins=24"))
             t = table(out / "free_energy.csv")
             self.assertTrue(np.isfinite(t[:, 1]).sum() > 12)
@@ -431,8 +445,7 @@ class Advice(Case):
             self.assertNotIn(words, text)
 
     def test_nothing_to_advise_on(self):
-        steered = WELL.replace('"metadynamics"', '"steered"\npath = [-1.0, 1.0]\nstiffness = 50.0').replace(
-            "from = -1.5\nto = 1.5\n", "")
+        steered = by("steered", EVERY).replace("from = -1.5\nto = 1.5\n", "path = [-1.0, 1.0]\nstiffness = 50.0\n")
         alone = WELL[:WELL.index("[bias]")] + "[rates]\nfrom = -1.0\nto = 1.0\n"
         np.save(self.dir / "s.npy", np.linspace(-1, 1, 200)[:, None])
         given = WELL[:WELL.index("[bias]")] + '[samples]\nstates = ["s.npy"]\nfrom = -1.0\nto = 1.0\n'
@@ -512,8 +525,28 @@ class Refusals(Case):
             self.assertIn("[bias] has none", self.refused(coupled, change))
         self.assertIn("'bias.target_error'", self.refused(WELL, "bias.target_error=0.1", "estimate.enabled=false"))
         self.assertIn("there are both [umbrella] and [bias]", self.refused(WELL + "[umbrella]\nfrom = -1\n"))
-        self.assertIn("'bias.draw'", self.refused(WELL, "bias.method=eabf", "bias.draw=7"))
-        self.assertIn("springs", self.refused(WELL, "bias.method=eabf", "bias.stiffness=0.5"))
+        self.assertIn("'bias.draw'", self.refused(by("eabf", WELL), "bias.draw=7"))
+        self.assertIn("springs", self.refused(by("eabf", WELL), "bias.stiffness=0.5"))
+
+    def test_keys_of_other_methods(self):
+        """Each is named with its place and its methods; what a run wrote down for all methods is taken again."""
+        for method, key, value, owners in (
+                ("abf", "biasfactor", "6.0", 'methods "metadynamics", "opes", "opes_explore"'),
+                ("metadynamics", "full_samples", "100.0", 'methods "abf", "eabf"'), ("opes", "height", "1.0e-1", 'method "metadynamics"'),
+                ("eabf", "temperatures", "[1.0, 2.0]", 'method "tempering"'), ("abf", "images", "30", 'method "string"'),
+                ("opes", "move", "2", 'method "steered"'), ("metadynamics", "rungs", "3", 'method "population_annealing"')):
+            text = by(method, EVERY).replace("\n[estimate]", f"\n{key} = {value}\n[estimate]")
+            line = self.refused(text)
+            number = text[:text.index(f"\n{key} = ")].count("\n") + 2
+            self.assertIn(f"bad.toml:{number}:", line)
+            self.assertIn(f"key 'bias.{key}' is of the {owners}, and key 'bias.method' is \"{method}\"", line)
+        population = by("steered", EVERY).replace('"steered"', '"population_annealing"')
+        self.assertIn("'bias.bins'", self.refused(population, "bias.bins=50"))
+        (self.dir / "well.toml").write_text(by("abf", EVERY))
+        written = run(BINARY, "check", self.dir / "well.toml").stdout
+        self.assertIn("\nheight = 1.0\n", written)
+        (self.dir / "again.toml").write_text(written)
+        self.assertEqual(run(BINARY, "check", self.dir / "again.toml").stdout, written)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Inputs(Scratch):
         """The bytes of the results."""
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()
                 if path.suffix in (".csv", ".safetensors", ".toml", ".npy", ".json")
-                and path.name != "metrics.json"}
+                and path.name not in ("metrics.json", "status.json")}
 
     def test_moved_and_without_its_inputs(self):
         # From another folder, where the relative path of the file of states leads nowhere.

@@ -48,6 +48,10 @@ loops = 4
 """
 
 
+def short(method, steps):
+    return [f"rates.steps={steps}"] if method == "weighted_ensemble" else []
+
+
 class RatesCase(Case):
     def figures(self, out):
         return {r["quantity"]: {k: float(r[k]) for k in ("value", "std_error", "force_evaluations")}
@@ -108,7 +112,7 @@ class Well(RatesCase):
         self.assertIn("# rates: splitting: from -1.0 to 1.0 by 512 replicas, 39 levels, 32 repeats", done.stdout)
         self.assertIn("# force evaluations: about ", done.stdout)
         for method in METHODS:
-            out = self.go(WELL, f"rates.method={method}", "rates.replicas=16", "rates.steps=1000", name=method,
+            out = self.go(WELL, f"rates.method={method}", "rates.replicas=16", *short(method, 1000), name=method,
                           options=("--quiet",))
             page = (out / "report.html").read_text()
             self.assertIn("Rates", page)
@@ -116,7 +120,7 @@ class Well(RatesCase):
 
     def test_threads_stops_and_kills_change_nothing(self):
         for method in METHODS:
-            changes = (f"rates.method={method}", "rates.replicas=64", "rates.steps=3000")
+            changes = (f"rates.method={method}", "rates.replicas=64", *short(method, 3000))
             begin = time.time()
             whole = self.go(WELL, *changes, name=method + "1", options=("--quiet", "--no-report", "--threads", 1))
             seconds = time.time() - begin
@@ -138,14 +142,64 @@ class Well(RatesCase):
                                  f"{method}: {other.name}")
 
 
+# The squared noise at the ends is twice that in the middle, so that no kT belongs to x.
+UNEVEN = """seed = 6
+[system]
+variables = ["x"]
+drift = ["x - x^3"]
+diffusion = ["0.5*sqrt(1 + x^2)"]
+[cv]
+variables = ["x"]
+[integrator]
+dt = 1e-3
+scheme = "euler_maruyama"
+compile_after = -1
+[rates]
+from = -1.0
+to = 1.0
+equilibrate = 2000
+"""
+
+
+class Uneven(RatesCase):
+    def test_noise_that_depends_on_the_state(self):
+        """No bias has a temperature there, and rates need none: the time by quadrature, ∫ dy/ψ(y) ∫^y 2ψ/σ², with
+        ψ = exp ∫ 2b/σ²."""
+        x = np.linspace(-4, 1, 200001)
+        drift, square = x - x**3, 0.25 * (1 + x**2)
+        steps = np.diff(x)
+
+        def integral(f):
+            return np.concatenate([[0], np.cumsum(0.5 * (f[1:] + f[:-1]) * steps)])
+        exponent = integral(2 * drift / square)
+        psi = np.exp(exponent - exponent.max())
+        inner = integral(2 * psi / square) / psi
+        exact = np.trapz(inner[x >= -1], x[x >= -1])
+        squares = []
+        for method, changes in (("splitting", ["rates.replicas=512"]),
+                                ("weighted_ensemble", ["rates.levels=[-1.4,-1.2,-1.0,-0.8,-0.6,-0.4,-0.2,0.0,0.3,0.6]",
+                                                       "rates.replicas=16", "rates.steps=30000"]),
+                                ("milestoning", ["rates.bins=12", "rates.replicas=96"])):
+            out = self.go(UNEVEN, f"rates.method={method}", *changes, name=method)
+            found = self.figures(out)["mfpt"]
+            self.assertLess(found["std_error"], 0.05 * exact, method)
+            self.assertLess(abs(found["value"] - exact), 4 * found["std_error"], (method, found, exact))
+            squares.append(((found["value"] - exact) / found["std_error"])**2)
+            self.assertIsNone(metrics(out)["system"]["kt"])
+        self.assertGreater(max(squares), 0.01)
+        self.assertIn("depends on the state", self.refused(UNEVEN + "[umbrella]\nfrom = -1\nto = 1\nwindows = 5\nstiffness = 5\n"))
+
+
 class Molecule(RatesCase):
     def test_butane(self):
         """From trans to either gauche state: the time by three methods, which agree within their errors."""
         write_butane(self.dir)
         found = {}
         for method in METHODS:
-            out = self.go(BUTANE_RATES, f"rates.method={method}", "rates.steps=20000", "rates.interval=25",
-                          "rates.iterations=6", *(["rates.replicas=8"] if method != "splitting" else []), name=method)
+            changes = {"splitting": [], "weighted_ensemble": ["rates.steps=20000", "rates.interval=25", "rates.replicas=8"],
+                       "milestoning": ["rates.iterations=6", "rates.replicas=8"]}[method]
+            text = BUTANE_RATES if method == "splitting" else BUTANE_RATES.replace("loops = 4\n", "")
+            out = self.go(text, f"rates.method={method}", *changes, name=method)
             figure = self.figures(out)["mfpt"]
             found[method] = figure["value"], figure["std_error"]
             self.assertLess(figure["std_error"], 0.25 * figure["value"], method)
@@ -183,6 +237,12 @@ class Refusals(RatesCase):
                 message = self.refused(WELL, *changes)
                 self.assertIn(said, message)
                 self.assertRegex(message, r"^microlift: .*(bad\.toml:\d+|--set)")
+
+    def test_keys_of_other_methods(self):
+        line = self.refused(WELL, "rates.relax=0.2")
+        self.assertIn('key \'rates.relax\' is of the methods "weighted_ensemble", "milestoning", and key '
+                      '\'rates.method\' is "splitting"', line)
+        self.assertIn("'rates.loops'", self.refused(WELL.replace("splitting", "milestoning") + "loops = 3\n"))
 
     def test_tables_without_samples(self):
         self.assertIn("[closure] works on samples", self.refused(WELL + "[closure]\n"))

@@ -205,7 +205,7 @@ class Whole(SamplesCase):
     TEXT = HIDDEN + "[generator]\nkind = \"flow\"\niterations = 200\nvalidate_every = 100\n[learn]\npoints = 300\n"
 
     def bytes_of(self, out):
-        skip = {"metrics.json", "checkpoint.h5", "report.html", ".lock"}
+        skip = {"metrics.json", "checkpoint.h5", "report.html", ".lock", "status.json", "run.log"}
         return {p.name: p.read_bytes() for p in sorted(out.iterdir()) if p.name not in skip}
 
     def test_threads_and_inputs_that_are_gone(self):

@@ -131,6 +131,17 @@ class Valley(Case):
         run(*line, "--resume")
         self.assertEqual((whole / "string.csv").read_bytes(), (self.dir / "cut" / "string.csv").read_bytes())
 
+    def test_too_few_iterations_for_errors(self):
+        """No error of the points, instead of one by two numbers, and a line that says how many it takes."""
+        few = self.go(VALLEY, "bias.iterations=6", name="few")
+        self.assertTrue(np.isnan(table(few / "string.csv")[:, 2:4]).all())
+        told = [w for w in metrics(few)["warnings"] if "no errors of its points" in w]
+        self.assertEqual(len(told), 1)
+        self.assertIn("give 7 bias.iterations or more", told[0])
+        enough = self.go(VALLEY, "bias.iterations=7", name="enough")
+        self.assertTrue(np.isfinite(table(enough / "string.csv")[:, 2:4]).all())
+        self.assertFalse(any("no errors" in w for w in metrics(enough).get("warnings", [])))
+
     def test_one_that_still_moves_is_told(self):
         out = self.go(VALLEY, "bias.iterations=24", "bias.path=[-1.0,1.2,1.0,1.2]", "bias.lag=2", "bias.walkers=256")
         self.assertTrue(any("the string still moves" in w for w in metrics(out).get("warnings", [])))

@@ -31,7 +31,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(r"^(?:#|//) ([\w./-]+\.(?:toml|cpp|h|txt))$")
 NOT_RUN = re.compile(r"#.*\[(GPU|network|long)\]")
-LANGUAGES = {"sh", "toml", "cpp", "cmake", "text"}
+LANGUAGES = {"sh", "toml", "cpp", "cmake", "text", "python"}
 # A run on a page is shortened: no key is larger than here.
 LARGEST = {
     "umbrella.replicas": 32, "umbrella.equilibrate": 2000, "umbrella.steps": 20000,
@@ -188,6 +188,8 @@ class Blocks(unittest.TestCase):
         full = tomllib.loads(self.shell(shlex.join([words[0], "check", words[2], *settings(words)])))
         for key, largest in LARGEST.items():
             section, name = key.split(".")
+            if key == "rates.steps" and full.get(section, {}).get("method") != "weighted_ensemble":
+                continue
             if full.get(section, {}).get("enabled", True) and full.get(section, {}).get(name, 0) > largest:
                 words += ["--set", f"{key}={largest}"]
         return shlex.join([*words, "--quiet", "--no-report"])
@@ -265,7 +267,7 @@ class Blocks(unittest.TestCase):
         table = pages()["tools/docs/running.md"]
         first_cells = " ".join(re.findall(r"^\| (`.*?) \|", table.partition("## What comes out")[2].partition("## ")[0],
                                           re.MULTILINE))
-        listed = set(re.findall(r"`(\w+\.(?:csv|h5|toml|json|html|safetensors|pdb|dcd)|[A-Z]+)`", first_cells))
+        listed = set(re.findall(r"`(\w+\.(?:csv|h5|toml|json|html|safetensors|pdb|dcd|log)|[A-Z]+)`", first_cells))
         written = {p.name for p in (self.dir / "out" / "mine").iterdir() if p.name[0] != "."}
         of_others = {"energies.csv", "correlation.csv", "input_samples.safetensors",  # lifting.energies, [samples]
                      "bias.csv", "bias.h5", "convergence.csv", "COLVAR", "HILLS", "temperatures.csv", "work.csv",

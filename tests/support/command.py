@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -36,6 +37,16 @@ def metrics(folder):
     return json.loads((Path(folder) / "metrics.json").read_text())
 
 
+def keys_of_others(folder):
+    """Warnings of a run that name keys of [umbrella], [bias] or [samples] where its configuration has no such table, or
+    ones that no configuration has."""
+    known = set(re.findall(r"^\| `([a-z_.]+)", (SOURCE / "tools" / "docs" / "keys.md").read_text(), re.MULTILINE))
+    tables = set(re.findall(r"^\[(\w+)", (Path(folder) / "config.toml").read_text(), re.MULTILINE))
+    return [(key, text) for text in metrics(folder).get("warnings", [])
+            for key in re.findall(r"\b(?:umbrella|bias|samples)\.[a-z_]+\b", text)
+            if key not in (known | {"samples.h5", "bias.csv"}) or (key in known and key.split(".")[0] not in tables)]
+
+
 def rows(path):
     """The lines of a CSV file by the names in its first."""
     with open(path, newline="") as file:
@@ -64,7 +75,11 @@ class Case(Scratch):
         """The folder of a run; where it is to fail, what it said."""
         (self.dir / f"{name}.toml").write_text(text)
         done = run(*command_line(self.dir / f"{name}.toml", self.dir / name, *changes, options=options), status=status)
-        return done if status else self.dir / name
+        if status:
+            return done
+        if (self.dir / name / "metrics.json").exists():
+            self.assertEqual(keys_of_others(self.dir / name), [])
+        return self.dir / name
 
     def refused(self, text, *changes):
         (self.dir / "bad.toml").write_text(text)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that microlift needs and this machine lacks, and says which.
-#   setup.sh [build] [report]     what building needs, what the report needs; neither named: both
+#   setup.sh [build] [report] [python]     what building needs, the report, the Python module; none named: all
 set -eu
 
 build="
@@ -22,14 +22,19 @@ python3-numpy
 python3-matplotlib
 python3-h5py
 "
+python="
+pybind11-dev
+python3-dev
+"
 
 packages=
-for part in ${*:-build report}; do
+for part in ${*:-build report python}; do
     case $part in
         build) packages="$packages$build" ;;
         report) packages="$packages$report" ;;
+        python) packages="$packages$python" ;;
         *)
-            echo "setup: '$part' is neither build nor report" >&2
+            echo "setup: '$part' is none of build, report, python" >&2
             exit 2
             ;;
     esac
@@ -49,7 +54,7 @@ for package in $packages; do
 done
 
 if [ -z "$missing" ]; then
-    echo "setup: every package is there:" ${*:-build report}
+    echo "setup: every package is there:" ${*:-build report python}
     exit 0
 fi
 

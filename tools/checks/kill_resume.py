@@ -211,10 +211,22 @@ enabled = true
 [output]
 plumed = true
 """
-METHODS = ("metadynamics", "opes", "opes_explore", "abf", "eabf")
+# The lines of BIAS that not all methods ask for.
+METHODS = {"metadynamics": ("sigma", "height"), "opes": ("sigma", "barrier"), "opes_explore": ("sigma", "barrier"),
+           "abf": (), "eabf": ()}
+
+
+def biased(method):
+    own = METHODS.get(method, ())
+    lines = [line for line in BIAS.splitlines() if line.split(" = ")[0] in own
+             or line.split(" = ")[0] not in ("sigma", "height", "barrier")]
+    return "\n".join(lines).replace("METHOD", method) + "\n"
+
+
 CONFIGS = {"formula": FORMULA, "molecule": MOLECULE, "steered": STEERED, "string": STRING, "population": POPULATION,
-           **{m: BIAS.replace("METHOD", m) for m in METHODS}}
-LADDER = BIAS[:BIAS.index("[generator]")].replace("METHOD", "tempering").replace("sigma = 0.1", "temperatures = [0.8, 1.2]")
+           **{m: biased(m) for m in METHODS}}
+LADDER = biased("tempering")
+LADDER = LADDER[:LADDER.index("[generator]")].replace("[bias]\n", "[bias]\ntemperatures = [0.8, 1.2]\n")
 for old, new in (('variables = ["x"]', 'variables = ["(x^2-1)^2 + 2*(y^2-1)^2 + 0.3*x*y"]'), ("from = -1.3", "from = -0.5"),
                  ("to = 1.3", "to = 12.0"), ("target_error = 0.03\n", "")):
     LADDER = LADDER.replace(old, new)

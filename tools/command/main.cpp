@@ -32,7 +32,8 @@ const char* const kDescription =
 const char* const kFooter =
     "Start with:  microlift run tools/examples/muller_brown.toml -o out\n"
     "Exit status: 0 done; 2 wrong input; 3 device missing or failed; 4 the numbers went wrong;\n"
-    "             130/143 stopped by a signal after writing a checkpoint (go on with --resume).";
+    "             130/143 stopped by a signal after writing a checkpoint (go on with --resume);\n"
+    "             75 the same at the end of --wall-time.";
 
 std::vector<double> parse_values(const std::string& option, const std::string& text) {
     std::vector<double> values;
@@ -66,6 +67,28 @@ std::uint64_t parse_seed(const std::string& text) {
     return seed;
 }
 
+// "2h30m", "90s", "1d", or seconds.
+double parse_duration(const std::string& option, const std::string& text) {
+    double seconds = 0;
+    const char* at = text.data();
+    const char* end = at + text.size();
+    bool bare = false, sound = at != end;
+    while (sound && at != end) {
+        double number = 0;
+        const auto parsed = std::from_chars(at, end, number);
+        sound = parsed.ec == std::errc() && number >= 0 && number < 1e9 && !bare;
+        const char unit = parsed.ptr == end ? 0 : *parsed.ptr;
+        const double factor = unit == 'd' ? 86400 : unit == 'h' ? 3600 : unit == 'm' ? 60 : unit == 's' || unit == 0 ? 1 : 0;
+        bare = unit == 0;
+        sound = sound && factor > 0 && !(bare && at != text.data());  // "1h5" may be minutes or seconds
+        seconds += number * factor;
+        at = parsed.ptr + (unit == 0 ? 0 : 1);
+    }
+    if (!sound || !(seconds >= 1))
+        throw InputError(option + " " + text + ": not a time; write for example " + option + " 2h30m, or seconds, 1 at the least");
+    return seconds;
+}
+
 void add_seed_option(CLI::App& app, std::optional<std::uint64_t>& seed, const char* help) {
     app.add_option_function<std::string>(
            "--seed", [&seed](const std::string& text) { seed = parse_seed(text); }, help)
@@ -91,6 +114,8 @@ struct CommandLine {
     bool plumed = false;
     bool markdown = false;
     bool keys = false, advise = false;
+    std::string status_dir;
+    bool status_json = false;
 };
 
 constexpr int kMaxThreads = 4096;
@@ -159,6 +184,10 @@ void describe(CLI::App& app, CommandLine& line) {
     run->add_flag("--force", line.run.force,
                   "replaces the results of an earlier run in DIR; other files there stay")
         ->excludes(resume);
+    run->add_option_function<std::string>(
+           "--wall-time", [&line](const std::string& text) { line.run.wall_time = parse_duration("--wall-time", text); },
+           "ends with a checkpoint before so much time is over (2h30m, or seconds), with exit status 75")
+        ->type_name("TIME");
     run->add_flag("--quiet", line.run.quiet, "shows no progress");
     run->add_flag("!--no-report", line.run.report,
                   "draws no report.html; 'microlift report DIR' can do it later");
@@ -228,6 +257,12 @@ void describe(CLI::App& app, CommandLine& line) {
         ->type_name("N")
         ->check(CLI::Range(0, kMaxThreads));
 
+    CLI::App* status = app.add_subcommand(
+        "status", "Says what a run is doing: stage, rate, time left, figures so far; from its files alone,\n"
+                  "also of a run on another node, and of one that has ended.");
+    status->add_option("DIR", line.status_dir, "directory of the run")->required();
+    status->add_flag("--json", line.status_json, "as JSON");
+
     CLI::App* report =
         app.add_subcommand("report", "Writes DIR/report.html anew: one page with all pictures.");
     report->add_option("DIR", line.report_dir, "directory of the run")->required();
@@ -273,6 +308,8 @@ void act(const CLI::App& app, CommandLine& line) {
     } else if (app.got_subcommand("evaluate")) {
         install_signal_handlers();
         command_evaluate(line.evaluate);
+    } else if (app.got_subcommand("status")) {
+        command_status(line.status_dir, line.status_json);
     } else if (app.got_subcommand("report")) {
         command_report(line.report_dir);
     } else if (app.got_subcommand("check")) {

@@ -10,6 +10,8 @@
 #include "engine/comm/processors.h"
 #include "engine/device/device.h"
 #include "engine/files/files.h"
+#include "engine/files/log_file.h"
+#include "engine/files/status_file.h"
 #include "engine/progress.h"
 #include "engine/text.h"
 #include "sampling/dynamics/mathematics.h"
@@ -104,9 +106,55 @@ std::string gigabytes(double bytes) {
     return text;
 }
 
-}  // namespace
+// What the run is going to write against what there is, the files that it replaces or goes on with counted in.
+void check_disk(const RunConfig& run, const fs::path& dir) {
+    double free = free_disk_bytes(dir.string());
+    for (const std::string& name : run_files()) {
+        std::error_code missing;
+        const std::uintmax_t bytes = fs::file_size(dir / name, missing);
+        if (!missing) free += static_cast<double>(bytes);
+    }
+    const double needed = run_cost(run).disk_bytes;
+    if (needed > free)
+        throw InputError(dir.string() + ": the run writes up to " + gigabytes(needed) + ", and its file system has " +
+                         gigabytes(free) + " free; free some space, choose another directory, or store fewer samples "
+                         "(a larger umbrella.stride)");
+}
 
-namespace {
+// Those who look at a run from outside: its status and its log.
+class Watch {
+public:
+    Watch(const fs::path& dir, const RunConfig& run, const RunOptions& options, Progress& progress)
+        : progress_(progress), log_(dir / kLogName), status_(dir / kStatusName, known(run, options)) {
+        progress_.add(log_);
+        progress_.add(status_);
+        log_.write(std::string(options.resume ? "goes on" : "begins") + ": microlift " MICROLIFT_VERSION ", configuration " +
+                   run.checksum());
+    }
+    ~Watch() {
+        progress_.forget(log_);
+        progress_.forget(status_);
+    }
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+    void finish(const std::string& state, const std::string& message, int exit_status) {
+        log_.write(state + (message.empty() ? "" : ": " + message));
+        status_.finish(state, message, exit_status);
+    }
+
+private:
+    static Json known(const RunConfig& run, const RunOptions& options) {
+        Json known = Json::object();
+        known["version"] = MICROLIFT_VERSION;
+        known["configuration"] = run.checksum();
+        known["resumed"] = options.resume;
+        if (options.wall_time > 0) known["wall_time"] = options.wall_time;
+        return known;
+    }
+    Progress& progress_;
+    LogFile log_;
+    StatusFile status_;
+};
 
 // Processes on one machine take a GPU each, or their part of the processors where nobody bound them to some.
 RunOptions own_part(const RunOptions& given) {
@@ -118,39 +166,49 @@ RunOptions own_part(const RunOptions& given) {
     const int gpus = own.device == "auto" || own.device == "cuda" ? Device::cuda_count() : 0;
     if (gpus > 0) own.device = "cuda:" + std::to_string(world.local_rank() % gpus);
     if (own.threads == 0) own.threads = bound ? found.count : std::max(1, found.count / world.local_size());
+    own.report = own.report && world.first();
     return own;
 }
 
-const fs::path& made(const fs::path& dir) {
-    std::error_code problem;
-    fs::create_directories(dir, problem);
-    if (problem) {
-        throw_write_error(dir, problem.value());
+// The run and its report.
+void run_stages(const RunConfig& run, const RunOptions& options, Progress& progress) {
+    try {
+        run_pipeline(run, options, progress);
+    } catch (const KeyError& error) {
+        throw run.config.located(error);
     }
-    return dir;
+    progress.end();
+    if (!options.report) {
+        return;
+    }
+    try {
+        write_report(options.out_dir);
+    } catch (const InputError& error) {
+        // The results are there; only their pictures are not.
+        progress.warn(std::string("no report.html: ") + error.what());
+    }
 }
 
-}  // namespace
-
-void command_run(const std::string& config_file, const RunOptions& given) {
+// Files of an earlier run, in a directory that exists from now on. Between what the first process writes and what
+// all read they wait for one another.
+void prepare_out_dir(const RunConfig& run, const RunOptions& options, std::optional<DirectoryLock>& lock) {
     Communicator& world = Communicator::world();
-    const RunOptions options = own_part(given);
-    const Device device = Device::pick(options.device, options.threads);
-    RunConfig run = check_run_config(
-        config_file, options,
-        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes()));
-    if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
     const fs::path dir = options.out_dir;
     check_out_dir(options);
     world.wait_for_all();
-    std::optional<DirectoryLock> lock;
-    if (world.first()) lock.emplace(made(dir));  // the others leave files to it
+    if (world.first()) {
+        std::error_code problem;
+        fs::create_directories(dir, problem);
+        if (problem) throw_write_error(dir, problem.value());
+        lock.emplace(dir);
+    }
     const std::vector<RunInput> inputs = take_inputs(run);
     world.wait_for_all();
     if (options.resume) {
         check_same_inputs(inputs, dir);
         check_same_config(run, dir);
     }
+    check_disk(run, dir);
     world.wait_for_all();
     if (options.force && world.first()) {
         for (const std::string& name : run_files()) {
@@ -160,23 +218,47 @@ void command_run(const std::string& config_file, const RunOptions& given) {
     write_file(dir / "config.toml", run.config.to_toml());
     keep_inputs(run, inputs, dir);
     world.wait_for_all();
-    Progress progress(options.quiet || !world.first());
+}
+
+}  // namespace
+
+void run_configuration(const std::string& config_file, const std::optional<std::string>& text,
+                       const RunOptions& given, Progress& progress) {
+    if (given.wall_time > 0) set_wall_time(given.wall_time);
+    const RunOptions options = own_part(given);
+    const Device device = Device::pick(options.device, options.threads);
+    const double memory =
+        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes());
+    RunConfig run = text ? check_run_config(*text, config_file, options, memory)
+                         : check_run_config(config_file, options, memory);
+    if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
+    std::optional<DirectoryLock> lock;
+    prepare_out_dir(run, options, lock);
+    if (!Communicator::world().first()) return run_stages(run, options, progress);
+    Watch watch(options.out_dir, run, options, progress);
     try {
-        run_pipeline(run, options, progress);
-    } catch (const KeyError& error) {
-        throw run.config.located(error);
+        run_stages(run, options, progress);
+    } catch (const Interrupted& stopped) {
+        watch.finish("stopped", stopped.what(), stopped.exit_code());
+        throw;
+    } catch (const Error& error) {
+        watch.finish("failed", error.what(), error.exit_code());
+        throw;
+    } catch (const std::exception& error) {
+        watch.finish("failed", error.what(), 1);
+        throw;
     }
-    progress.end();
-    if (!options.report || !world.first()) {
-        return;
-    }
-    try {
-        write_report(options.out_dir);
-    } catch (const InputError& error) {
-        // The results are there; only their pictures are not.
-        std::fprintf(stderr, "microlift: warning: no report.html: %s\n",
-                     printable(error.what(), kWholeText, Controls::escape).c_str());
-    }
+    watch.finish("finished", "", 0);
+}
+
+void command_run(const std::string& config_file, const RunOptions& options) {
+    ProgressListener nobody;
+    std::optional<Progress> progress;
+    if (Communicator::world().first())
+        progress.emplace(options.quiet);
+    else
+        progress.emplace(nobody);  // the first speaks
+    run_configuration(config_file, {}, options, *progress);
 }
 
 void command_generate(const GenerateOptions& options) {
@@ -219,6 +301,9 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
               << "\n# force evaluations: " << (run.rates.enabled ? "about " : "") << format_count(cost.force_evaluations)
               << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
+    // Only where it matters: what is free changes from one moment to the next.
+    if (const double free = free_disk_bytes("."); cost.disk_bytes > free)
+        std::cout << "# warning: the file system here has " << gigabytes(free) << " free\n";
     if (run.bias.enabled)
         std::cout << "# bias: " << bias_reader(run.bias.method).describe(run.bias, run.umbrella, model.kt()) << "\n";
     if (run.rates.enabled) std::cout << "# rates: " << describe_rates(run.rates) << "\n";

@@ -6,22 +6,18 @@ import math
 import warnings
 
 import matplotlib
+import numpy as np
+from matplotlib import font_manager, ticker
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-logging.getLogger("matplotlib").setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", "Glyph")  # letters are drawn by the reader's fonts
-import numpy as np  # noqa: E402
-from matplotlib import font_manager, ticker  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
-from matplotlib.colors import to_rgba  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-import layout  # noqa: E402
-import readout  # noqa: E402
-import svg  # noqa: E402
-from data import ticks  # noqa: E402
-from palette import COLOUR, EDGE, INK, LIGHT, MARKER, MUTED, PAGE, WINDOW_MAP  # noqa: E402
-from words import esc, plain, superscript  # noqa: E402
+import layout
+import readout
+import svg
+from data import ticks
+from palette import COLOUR, EDGE, INK, LIGHT, MARKER, MUTED, PAGE, WINDOW_MAP
+from words import esc, plain, superscript
 
 SIZES = {2: (470, 330), 3: (310, 250)}  # points of a panel, by the panels in a row
 LETTERS = {2: 13.5, 3: 12.5}            # wide panels shrink on a phone, narrow ones grow
@@ -29,12 +25,15 @@ VEIL = 0.24                             # opacity of error bands
 NAMES = itertools.count()               # of the figures of a page
 SANS = ("Liberation Sans", "Arial")     # what letters are measured by, where there is one
 WATCHERS = []                           # called with each finished figure and its title
+TAKERS = []                             # the last one gets the panels of figures, and there is no HTML of them
 
 
 def style():
     """Sets matplotlib up, and names the figures from the first again."""
     global NAMES
     NAMES = itertools.count()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", "Glyph")  # letters are drawn by the reader's fonts
     installed = {f.name for f in font_manager.fontManager.ttflist}
     sans = [f for f in SANS if f in installed][:1]
     matplotlib.rcParams.update({
@@ -73,18 +72,23 @@ def ambiguous(drawings):
     return len(set(keys)) < len(keys)
 
 
+def fill(axes, panel, columns):
+    """Draws the panel, with as many ticks as there is room for."""
+    axes.patch.set_visible(False)
+    panel(axes)
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "linear" and type(axis.get_major_locator()) is ticker.AutoLocator:
+            axis.set_major_locator(ticker.MaxNLocator(7 if columns == 2 else 5, min_n_ticks=3))
+
+
 def draw_panel(panel, columns, height):
     width, usual = SIZES[columns]
     matplotlib.rcParams["font.size"] = LETTERS[columns]
     drawing = Figure(figsize=(width / 72, (height or usual) / 72), dpi=72)
     FigureCanvasAgg(drawing)
     axes = drawing.add_subplot()
-    axes.patch.set_visible(False)
     drawing.patch.set_visible(False)
-    panel(axes)
-    for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() == "linear" and type(axis.get_major_locator()) is ticker.AutoLocator:
-            axis.set_major_locator(ticker.MaxNLocator(7 if columns == 2 else 5, min_n_ticks=3))
+    fill(axes, panel, columns)
     drawing.heading = axes.get_title()
     axes.set_title("")
     layout.fit(drawing, axes)
@@ -108,6 +112,9 @@ def panel_html(drawing, with_legend=False):
 
 def figure(panels, caption, columns=2, height=None):
     """<figure> of panels (functions of an axes), two or three in a row where the page is wide."""
+    if TAKERS:
+        TAKERS[-1](panels, columns)
+        return ""
     drawings = [draw_panel(panel, columns, height) for panel in panels]
     hole = " hole" * (len(panels) % columns > 0) + " row" * (len(panels) <= columns)
     each = ambiguous(drawings)  # then every panel has its own
@@ -167,12 +174,18 @@ def colour_bar(axes, drawn, label):
     bar.ax.yaxis.set_major_locator(ticker.MaxNLocator(6))
 
 
+def rasterize(contours):
+    """As a picture, not as paths. Contours are one thing from matplotlib 3.8 on, one a level before."""
+    for part in getattr(contours, "collections", [contours]):
+        part.set_rasterized(True)
+
+
 def heat_map(run, axes, table, values, label, cmap="cividis", limits=(None, None), contours=None):
     (x, column_of), (y, row_of) = (ticks(c) for c in table["cv"].T[:2])
     matrix = np.full((len(y), len(x)), math.nan)
     matrix[row_of, column_of] = values
     matrix = np.ma.masked_invalid(matrix)
-    if limits == (None, None) and matrix.count() and matrix.ptp() < 1e-3 * np.abs(matrix).max():
+    if limits == (None, None) and matrix.count() and np.ptp(matrix) < 1e-3 * np.abs(matrix).max():
         limits = tuple(np.mean(matrix) + np.array([-0.01, 0.01])
                        * np.abs(matrix).max())  # a constant
     axes.patch.set(visible=True, facecolor=LIGHT["empty"])

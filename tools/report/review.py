@@ -161,7 +161,17 @@ ELSEWHERE = {
     "hardly overlap": "Sample windows between those that hardly overlap.",
     "not in equilibrium": "Leave out more of each trajectory (samples.discard), or sample longer, until both halves of "
                           "the samples agree.",
+    "equilibrated for less than": "Leave out more of each trajectory (samples.discard), or sample longer.",
     "outside its data": "Sample there: the generator extrapolates.",
+}
+
+
+# The same under one bias for all walkers.
+BIASED = {
+    "hardly overlap": "Sample longer (bias.steps).",
+    "not in equilibrium": "Sample longer (bias.steps), bias what hides behind the collective variable, too, or add "
+                          "[coupling], until both halves of the samples agree.",
+    "outside its data": "Sample there (bias.from, bias.to, bias.steps): the generator extrapolates.",
 }
 
 
@@ -183,8 +193,9 @@ def told_by_run(run, own):
     result = []
     for key, texts in groups.items():
         words, say, advice = TOPICS[key] if isinstance(key, int) else ("", as_told, "")
-        if dig(run.config, "samples"):
-            advice = ELSEWHERE.get(words, advice)
+        for section, others in (("samples", ELSEWHERE), ("bias", BIASED)):
+            if dig(run.config, section):
+                advice = others.get(words, advice)
         said = say(run, list(dict.fromkeys(texts)))
         result.append(said._replace(advice=advice))
     return result

@@ -277,23 +277,8 @@ void read_plumed_drr(PlumedState& state, const PlumedSettings& settings) {
     state.adaptive = std::move(bias);
 }
 
-namespace {
-
-// Whether the engine pulls.
-bool knows_method(const char* name) {
-    for (const Key<BiasConfig>& key : bias_section.keys())
-        if (key.spec.path == "bias.method")
-            return std::ranges::find(key.spec.choices, std::string(name)) != key.spec.choices.end();
-    return false;
-}
-
-}  // namespace
-
 // From one point to another in so many steps; the engine's walkers go both ways.
 void read_plumed_moving(PlumedState& state, const PlumedSettings& settings) {
-    if (!knows_method("steered"))
-        refuse(settings.action().origin, "the action 'MOVINGRESTRAINT' is not read here",
-               "restrain statically, or use METAD, OPES_METAD or DRR");
     PlumedAdaptive bias = new_bias(state, settings, "steered");
     if (settings.has("VERSE") && settings.text("VERSE") != "B")
         settings.wrong("VERSE", "the restraint acts on one side alone", "leave VERSE out");

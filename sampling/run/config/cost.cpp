@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "sampling/work/steered_config.h"
 
@@ -127,6 +129,12 @@ void check_memory(Checks& checks, const RunConfig& run, double available_bytes) 
                   "give fewer");
         }
     });
+}
+
+double free_disk_bytes(const std::string& dir) {
+    std::error_code unknown;
+    const std::filesystem::space_info space = std::filesystem::space(dir, unknown);
+    return unknown ? std::numeric_limits<double>::infinity() : static_cast<double>(space.available);
 }
 
 double available_memory_bytes() {

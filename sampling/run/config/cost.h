@@ -16,5 +16,7 @@ RunCost run_cost(const RunConfig& run);
 // KeyErrors if the run takes more memory than there is.
 void check_memory(Checks& checks, const RunConfig& run, double available_bytes);
 double available_memory_bytes();  // of this machine
+// Of the file system that holds a directory; infinite where it does not say.
+double free_disk_bytes(const std::string& dir);
 
 }  // namespace microlift

@@ -306,6 +306,7 @@ Config read_config(std::string_view text, const std::string& file, const RunOpti
     if (biasing == Biasing::shared) {
         config.rename("umbrella.replicas", "bias.walkers");
         config.rename("umbrella.windows", "bias.bins");
+        config.rename("umbrella.exchange", "other starts (bias.initial)");
         config.rename("umbrella", "bias");
     }
     if (biasing == Biasing::given) rename_for_given(config);
@@ -332,6 +333,7 @@ StatesOfModel states_of(Config& config, SamplesConfig& samples, const std::strin
 void read_biased(Config& config, RunConfig& run) {
     const std::string method = config.sound("bias.method") ? config.text("bias.method") : "";
     run.bias = bias_reader(method).read(config, run, run.umbrella);
+    refuse_keys_of_others(config, bias_section, bias_method_keys());
 }
 
 // What needs samples is not asked for.
@@ -566,7 +568,10 @@ Schema run_schema(const std::string& system_name, bool molecule, Biasing biasing
         umbrella_section.add_to(schema);
         if (molecule) molecule_sampling_section.add_to(schema);
     }
-    if (biasing == Biasing::shared || biasing == Biasing::either) add_bias_keys(schema);
+    if (biasing == Biasing::shared || biasing == Biasing::either) {
+        add_bias_keys(schema);
+        add_bias_methods(schema);
+    }
     if (biasing == Biasing::given || biasing == Biasing::either) add_samples_keys(schema);
     rates_section.add_to(schema);
     if (biasing == Biasing::none) return schema;
@@ -591,9 +596,13 @@ RunConfig load_run_config(const std::string& file, const RunOptions& options) {
 }
 
 ModelConfig load_system(const std::string& file, const std::vector<std::string>& set) {
+    return parse_system(read_config_file(file), file, set);
+}
+
+ModelConfig parse_system(std::string_view text, const std::string& file, const std::vector<std::string>& set) {
     RunOptions options;
     options.set = set;
-    Config config = read_config(read_config_file(file), file, options, false);
+    Config config = read_config(text, file, options, false);
     const ModelConfig model = read_system_and_cvs(config);
     check_formulas(config, model);
     for (std::size_t k = 0; k < model.cv.variables.size(); ++k)

@@ -60,6 +60,7 @@ struct RunOptions {
     bool quiet = false;
     bool report = true;
     std::vector<std::string> set;  // "key.path=value"
+    double wall_time = 0;          // seconds until all has to be over; 0: as long as it takes
 };
 
 // Options of `microlift generate`.
@@ -92,6 +93,7 @@ RunConfig parse_run_config(std::string_view text, const std::string& file,
                            const RunOptions& options = {});
 // The system and its collective variables alone: other keys may be left out.
 ModelConfig load_system(const std::string& file, const std::vector<std::string>& set);
+ModelConfig parse_system(std::string_view text, const std::string& file, const std::vector<std::string>& set);
 // What `check` does, and `run` before it begins: the keys, the formulas, the files that are named,
 // whether the stages can do what they are asked for, and whether it fits into so much memory.
 RunConfig check_run_config(const std::string& file, const RunOptions& options,

@@ -134,6 +134,7 @@ void estimate(Run& run) {
     run.free_energy.doubts = result.doubts;  // told at the end: another round may settle them
     run.free_energy.overlaps = result.overlaps;
     run.free_energy.error_blocks = result.error_blocks;
+    run.progress.figure("free_energy_error", typical_error(result.profile).rms);
     {
         const Checking samples(run, "samples");
         for (const std::string& w : result.warnings) run.warn(w);

@@ -65,19 +65,62 @@ index stuck_bin(const Run& run, const std::vector<ExactConditional>& at) {
     return worst;
 }
 
+// What helps where walkers or windows mix too slowly, in keys that the configuration has.
+std::string mixing_keys(const Run& run) {
+    if (run.config.samples.enabled) return "leave out more of each trajectory (samples.discard), or sample longer";
+    if (run.config.bias.enabled) return "give more bias.steps or bias.equilibrate";
+    return "raise umbrella.equilibrate or integrator.dt, or use umbrella.exchange";
+}
+
+std::string other_starts(const Run& run) {
+    if (run.config.samples.enabled) return "sample from other starts";
+    return run.config.bias.enabled ? "use [coupling], or other bias.initial"
+                                   : "use [coupling] or umbrella.exchange, or other umbrella.initial";
+}
+
+// Whether the same estimate of exact counts, in bins as wide, leaves no difference: of samples of the law itself, as
+// where no bias is, the density at a bin's centre is taken from its mean and those beside by second differences.
+bool bins_explain(Run& run, const std::vector<ExactConditional>& at, std::vector<double> difference, double allowed) {
+    const FreeEnergy& f = run.free_energy;
+    const std::optional<ExactModel> exact = run.model.exact();
+    if (!exact) return false;
+    // Gauss and Legendre, over a bin.
+    constexpr double kPlace[] = {-0.453089922969332, -0.269234655052841, 0, 0.269234655052841, 0.453089922969332};
+    constexpr double kShare[] = {0.118463442528095, 0.239314335249683, 0.284444444444444, 0.239314335249683,
+                                 0.118463442528095};
+    double most = -std::numeric_limits<double>::infinity();
+    for (const ExactConditional& e : at) most = std::max(most, e.log_z);
+    std::vector<double> count;  // with a bin before and one after
+    for (index b = -1; b <= run.grid.size(); ++b) {
+        throw_if_stopped();
+        double& mean = count.emplace_back(0.0);
+        for (std::size_t i = 0; i < std::size(kPlace); ++i) {
+            const std::optional<ExactConditional> law =
+                exact->law(run.grid.centre(0, 0) + (static_cast<double>(b) + kPlace[i]) * run.grid.width(0));
+            if (!law) return false;
+            mean += kShare[i] * std::exp(law->log_z - most);
+        }
+    }
+    for (std::size_t b = 0; b < at.size(); ++b) {
+        const double centre = count[b + 1] - (count[b] - 2 * count[b + 1] + count[b + 2]) / 24;
+        const bool smooth = centre > 0.5 * count[b + 1] && centre < 2 * count[b + 1];
+        difference[b] -= run.model.kt() * (at[b].log_z - most - std::log(smooth ? centre : count[b + 1]));
+    }
+    return disagreement(difference, f.influence, f.error_blocks.count(), f.samples, run.model.kt(), allowed).bin < 0;
+}
+
 std::string likely_cause(Run& run, const std::vector<ExactConditional>& at) {
     if (const index b = stuck_bin(run, at); b >= 0)
         return "windows stay in one of several states of " + run.model.variables().back() +
                " that they began in (its mean at " + number(run.grid.centre(0, b)) + " is " +
                number(run.conditional.front().mean[static_cast<std::size_t>(b)]) + ", exactly " +
                number(at[static_cast<std::size_t>(b)].mean) +
-               "); use [coupling] or umbrella.exchange, or other umbrella.initial";
+               "); " + other_starts(run);
     if (!run.histogram.kept() && precision_loss(run) > 0.05)
         return "single precision: the coordinates are so large that a step's noise is lost in "
                "rounding; move the origin of the variables nearer to the samples";
     if (run.free_energy.start_shows)
-        return "the start still shows; raise umbrella.equilibrate or integrator.dt, or use "
-               "umbrella.exchange";
+        return "the start still shows; " + mixing_keys(run);
     if (run.config.integrator.scheme != "mala")
         return "a time step too large for the steepest parts of the potential (lower integrator.dt, "
                "or use integrator.scheme = \"mala\"), or a formula that leaves the range of single "
@@ -99,7 +142,11 @@ void compare_with_exact(Run& run, const std::vector<ExactConditional>& at) {
     if (d.bin >= 0)
         run.warn("the free energy is not the exact one: at " + number(run.grid.centre(0, d.bin)) +
                  " it is off by " + number(d.difference / kt) + " kT, " + number(d.errors) +
-                 " standard errors; the likely cause: " + likely_cause(run, at));
+                 " standard errors; the likely cause: " +
+                 (bins_explain(run, at, difference, kAllowed * kt)
+                      ? "bins so wide, where it is steep, that the mean over one says little of the value at its centre; give more "
+                        "estimate.bins"
+                      : likely_cause(run, at)));
     else if (const index b = stuck_bin(run, at); b >= 0)
         run.warn("the conditional averages are not the exact ones; the likely cause: " +
                  likely_cause(run, at));

@@ -68,8 +68,11 @@ void warn_outside_data(Run& run, const std::vector<double>& mean) {
     if (missing > 0)
         run.warn("the generator was asked outside its data: " + std::to_string(missing) + " of " +
                  std::to_string(grid.size()) + " bins hold no samples" + where +
-                 "; lifted states there are extrapolated, add windows or narrow umbrella.from and "
-                 "to");
+                 "; lifted states there are extrapolated: " +
+                 (run.config.samples.enabled ? "give samples from there, or a range without it by samples.from and samples.to"
+                  : run.config.bias.enabled ? "sample longer (bias.steps), or leave it out by bias.from and bias.to"
+                                            : "add windows (umbrella.windows), or leave it out by umbrella.from and "
+                                              "umbrella.to"));
 }
 
 // `each` states at every bin, healed for some steps or not.

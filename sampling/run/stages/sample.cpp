@@ -46,6 +46,7 @@ private:
     void start();
     void resume();
     void save();
+    void tell(const std::vector<uint64>& accepted);
     // Every now and then, or where a piece was the last.
     void look_after(bool last);
     // What the bias method does, and jumps, `done` steps after the start of equilibration or sampling.
@@ -225,7 +226,20 @@ void SamplingRound::save() {
     const std::vector<uint64> accepted = ensemble_.accepted();
     state.accepted.assign(accepted.begin(), accepted.end());
     save_checkpoint(run_);
+    tell(accepted);
     state = {};
+}
+
+// Figures so far, for whoever asks meanwhile.
+void SamplingRound::tell(const std::vector<uint64>& accepted) {
+    run_.progress.figure("samples", static_cast<double>(sampled_) * static_cast<double>(ensemble_.size()));
+    if (!accepted.empty())
+        run_.progress.figure("step_acceptance",
+                             share(std::accumulate(accepted.begin(), accepted.end(), uint64{0}),
+                                   ensemble_.step() * static_cast<uint64>(ensemble_.size())));
+    const std::vector<long long>& counters = run_.sampling.counters;
+    if (counters.size() > 1 && counters[1] > 0)
+        run_.progress.figure("exchange_acceptance", share(static_cast<uint64>(counters[0]), static_cast<uint64>(counters[1])));
 }
 
 void SamplingRound::look_after(bool last) {
@@ -244,6 +258,7 @@ void SamplingRound::look_after(bool last) {
     ensemble_.check_finite(describe);
     if (tempering_) tempering_->check_finite(describe);
     run_.progress.update(trajectory_steps());
+    run_.progress.figure("trajectory_steps", trajectory_steps());
     if (!saves_.due()) return;
     save();
     throw_if_stopped();

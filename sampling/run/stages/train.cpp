@@ -82,6 +82,10 @@ void save_training(Run& run, GeneratorTrainer& trainer) {
     run.training.trainer = trainer.save_state();
     save_checkpoint(run);
     run.training.trainer.clear();
+    const TrainingHistory history = trainer.history();
+    for (std::size_t k = 0; k < history.losses.size() && !history.rows.empty(); ++k)
+        run.progress.figure(history.losses[k], static_cast<double>(history.rows.back().values[k]));
+    if (!history.validations.empty()) run.progress.figure("held_out_w1", history.validations.back().mean);
 }
 
 void resume_or_begin(Run& run, GeneratorTrainer& trainer, bool anew) {

@@ -150,14 +150,15 @@ TEST_CASE("bias without a potential: a table is one function in the unit of the 
         GridAxes axes;
         axes.cvs = 2;
         axes.from = {-8, -8}, axes.to = {8, 8}, axes.points = {129, 129};
-        std::vector<float> energy;
+        std::vector<double> energy;
         for (int i = 0; i < 129; ++i)
             for (int j = 0; j < 129; ++j) {
                 const double a = -8.5 + i / 8.0, b = -8.5 + j / 8.0;
-                energy.push_back(static_cast<float>(a * a + b * b));
+                energy.push_back(a * a + b * b);
             }
-        Buffer<float> table(device, axes.size());
-        copy_to_device(stream, table.span(), energy.data());
+        const HostGrid host(axes, {energy.data(), std::ssize(energy)});
+        Buffer<float> table(device, axes.polynomials());
+        copy_to_device(stream, table.span(), host.polynomials().data());
         Biased run{kCorrelated, "\"x\", \"x + 2*y\"", BiasKind::grid};
         run.grid = axes.view(table.span());
         run.dt = 0.02;

@@ -3,7 +3,7 @@ it was from its limit."""
 import numpy as np
 
 from data import dig
-from draw import figure, round_axis
+from draw import figure, log_scale, round_axis
 from matplotlib.colors import to_rgba
 
 from palette import COLOUR, MUTED
@@ -84,7 +84,7 @@ def convergence_panel(run):
                 axes.plot(looks[part][good], values[good], color=COLOUR[colour], ls=dash, label=label)
         if 0 < made < len(looks):
             axes.axvline(looks[made - 1], color=MUTED, lw=0.8)
-        axes.set_yscale("log")
+        log_scale(axes)
         axes.set(xlabel="steps", ylabel=f"RMS  ({run.energy})")
         axes.set_title("How the bias and the free energy settle")
     return panel

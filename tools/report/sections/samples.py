@@ -3,7 +3,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.colors import to_rgba
 
-from draw import colour_bar, figure, heat_map, log_scale, window_colours
+from draw import colour_bar, figure, heat_map, log_scale, rasterize, window_colours
 from palette import ENERGY_MAP, INK, LIGHT, MUTED, SHADE
 from thresholds import MIN_EFFECTIVE, MIN_OVERLAP
 from words import fmt, listed, plain, several
@@ -91,12 +91,10 @@ def contours(run, axes):
         low, high = np.nanmin(energy), np.nanquantile(grid["sample_potential"], 0.995)
         levels = ticker.MaxNLocator(12).tick_values(low, low + 1.35 * (high - low or 1e-12 * abs(low) or 1.0))
         drawn = axes.contourf(x, y, np.minimum(energy, levels[-1]), levels, cmap=ENERGY_MAP)
-        for part in drawn.collections:
-            part.set_rasterized(True)
+        rasterize(drawn)
         lines = axes.contour(x[::2], y[::2], energy[::2, ::2], levels, colors=LIGHT["edge"],
                              linewidths=0.5)
-        for part in lines.collections:
-            part.set_rasterized(True)
+        rasterize(lines)
         colour_bar(axes, drawn, f"V({', '.join(run.variables)})  ({run.energy})")
     if len(run.centers) and not run.two_cvs and run.cv_formulas != run.variables[:1] \
             and "cv" in grid and np.ptp(grid["cv"][0]) > 0:

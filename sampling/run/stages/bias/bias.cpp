@@ -47,12 +47,11 @@ void write_bias(Run& run, const std::vector<double>& bias, const std::vector<dou
 
 // A frame between the points, at values of ξ.
 std::vector<double> values_at(const GridAxes& axes, const double* bias, const std::vector<CvValue>& places) {
-    const std::vector<float> energy(bias, bias + axes.size());
-    const GridView view = axes.view({energy.data(), std::ssize(energy)});
+    const HostGrid grid(axes, {bias, axes.size()});
     std::vector<double> values;
     for (const CvValue& place : places) {
         const float xi[2] = {static_cast<float>(place[0]), static_cast<float>(place[1])};
-        values.push_back(static_cast<double>(grid_energy(view, axes.cvs, xi, 0.0f)));
+        values.push_back(static_cast<double>(grid.energy(xi)));
     }
     return values;
 }

@@ -111,8 +111,11 @@ void warn_of(Run& run, const std::vector<std::size_t>& worst, const std::vector<
              std::to_string(a.most) + " of " + std::to_string(a.of) + ", stay near " + number(a.here, 3) +
              " degrees and never meet those near " + number(a.there, 3) +
              (others.empty() ? "" : "; so have " + others) +
-             "; their share is that of the starts, not of equilibrium. Lower umbrella.heat if it turned "
-             "what should not turn, or mix them (umbrella.temperatures, [coupling])");
+             "; their share is that of the starts, not of equilibrium. " +
+             (run.config.bias.enabled || run.config.samples.enabled
+                  ? "Mix them ([coupling]), or bias the torsion, too"
+                  : "Lower umbrella.heat if it turned what should not turn, or mix them (umbrella.temperatures, "
+                    "[coupling])"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "engine/files/files.h"
 #include "engine/launch/reduce.h"
 #include "kernels/random/streams.h"
+#include "sampling/numerics/statistics.h"
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -20,10 +21,15 @@ namespace microlift {
 
 namespace {
 
+constexpr std::size_t kLeastForErrors = kLeastBlocks;
+constexpr index kIterationsForErrors = 2 * kLeastBlocks - 1;  // whose last half has so many
 constexpr double kStillMoves = 5;       // standard errors
 constexpr double kMovesAlong = 0.25;    // of the distance of neighbours
 constexpr std::size_t kLeastStrings = 8;
 constexpr double kRises = 3;            // standard errors: what counts as a peak
+
+// Iterations remember the ones before: less than 1, and even less than 0, is chance in a short series.
+double inefficiency(const std::vector<double>& series) { return std::max(1.0, statistical_inefficiency(series)); }
 
 // Points between the ends from which F falls both ways by more than its error before it rises higher.
 std::vector<std::size_t> peaks(const StringProfile& profile) {
@@ -243,7 +249,7 @@ std::vector<CvValue> StringOfSwarms::point_errors() const {
             for (const StringPoints& one : all) series.push_back(one[p][k]), mean += one[p][k] / static_cast<double>(all.size());
             for (const double v : series) square += (v - mean) * (v - mean);
             const double n = static_cast<double>(series.size());
-            errors[p][k] = n > 1 ? std::sqrt(square / (n - 1) * statistical_inefficiency(series) / n) : kNaN;
+            errors[p][k] = series.size() >= kLeastForErrors ? std::sqrt(square / (n - 1) * inefficiency(series) / n) : kNaN;
         }
     return errors;
 }
@@ -289,7 +295,7 @@ void StringOfSwarms::check_string() {
                 rest.push_back(all[i][p][k] - mean - slope * (static_cast<double>(i) - middle));
                 square += rest.back() * rest.back();
             }
-            const double error = std::sqrt(square / (n - 2) * statistical_inefficiency(rest) / times);
+            const double error = std::sqrt(square / (n - 2) * inefficiency(rest) / times);
             if (std::fabs(slope) > sure * error) most = std::max(most, std::fabs(slope) * n * std::sqrt(stiffness_[k]) / apart);
         }
     if (most > kMovesAlong)
@@ -317,6 +323,10 @@ void StringOfSwarms::finish() {
         }
     const StringProfile profile = integrate_along(string_, gradient, error);
     const std::vector<CvValue> errors = point_errors();
+    if (config_.iterations < kIterationsForErrors)
+        run_.warn("string.csv has no errors of its points: they are of the last half of " +
+                  std::to_string(config_.iterations) + " iterations, too few to tell; give " +
+                  std::to_string(kIterationsForErrors) + " bias.iterations or more");
     std::vector<std::string> more;
     for (index k = 0; k < cvs(); ++k) more.push_back("error_" + std::to_string(k + 1));
     more.insert(more.end(), {"free_energy", "std_error"});
