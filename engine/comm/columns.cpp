@@ -1,7 +1,6 @@
 #include "engine/comm/columns.h"
 
-#include <algorithm>
-#include <cstring>
+#include <numeric>
 
 namespace microlift {
 
@@ -13,30 +12,41 @@ void take_columns(Stream& stream, const void* all, index rows, index n, Share sh
                              static_cast<std::size_t>(share.count * value));
 }
 
-// Through the host's memory, on a GPU too.
-void gather_columns(Stream& stream, const void* own, index rows, index inner, index n, void* all, index row,
-                    index words) {
+void collect_parts(Stream& stream, void* values, const std::vector<index>& words) {
+    Communicator& world = Communicator::world();
+    if (world.reaches(stream.device().is_cpu())) {
+        stream.synchronize();
+        return world.gather(values, words);
+    }
+    const auto bytes = [&](int from, int to) {
+        return 4 * static_cast<std::size_t>(std::accumulate(words.begin() + from, words.begin() + to, index{0}));
+    };
+    std::vector<char> all(bytes(0, world.size()));
+    const std::size_t first = bytes(0, world.rank());
+    copy_bytes_to_host(stream, all.data() + first, static_cast<char*>(values) + first,
+                       bytes(world.rank(), world.rank() + 1));
+    world.gather(all.data(), words);
+    copy_bytes_to_device(stream, values, all.data(), all.size());
+}
+
+void collect_columns(Stream& stream, const void* own, index rows, index inner, index n, void* all, index row,
+                    index words, Buffer<float>& parts) {
     if (rows == 0) return;
     Communicator& world = Communicator::world();
-    const index value = 4 * words;
     std::vector<index> sizes;
     for (int r = 0; r < world.size(); ++r) sizes.push_back(rows * share_of(n, r, world.size()).count * words);
-    std::vector<char> here(static_cast<std::size_t>(4 * sizes[static_cast<std::size_t>(world.rank())]));
-    std::vector<char> everywhere(static_cast<std::size_t>(rows * n * value));
-    copy_bytes_to_host(stream, here.data(), own, here.size());
-    world.gather(here.data(), sizes, everywhere.data());
-    std::vector<char> ordered(static_cast<std::size_t>(inner * n * value));
-    for (index outer = 0; outer < rows / inner; ++outer) {
-        index start = 0;
-        for (int r = 0; r < world.size(); ++r) {
-            const Share share = share_of(n, r, world.size());
-            const auto bytes = static_cast<std::size_t>(share.count * value);
-            for (index s = 0; s < inner; ++s)
-                std::memcpy(ordered.data() + (s * n + share.first) * value,
-                            everywhere.data() + start + (outer * inner + s) * share.count * value, bytes);
-            start += rows * share.count * value;
-        }
-        copy_bytes_to_device(stream, static_cast<char*>(all) + outer * row * value, ordered.data(), ordered.size());
+    const Share here = world.share(n);
+    if (parts.size() < rows * n * words) parts = Buffer<float>(stream.device(), rows * n * words);
+    copy_bytes_on_device(stream, parts.data() + rows * here.first * words, own,
+                         static_cast<std::size_t>(4 * rows * here.count * words));
+    collect_parts(stream, parts.data(), sizes);
+    for (int r = 0; r < world.size(); ++r) {
+        const Share share = share_of(n, r, world.size());
+        const float* const from = parts.data() + rows * share.first * words;
+        for (index i = 0; i < rows; ++i)
+            copy_bytes_on_device(
+                stream, static_cast<float*>(all) + ((i / inner) * row + (i % inner) * n + share.first) * words,
+                from + i * share.count * words, static_cast<std::size_t>(4 * share.count * words));
     }
 }
 

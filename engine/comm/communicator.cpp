@@ -7,12 +7,17 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <numeric>
 
 #include "engine/error.h"
 #include "engine/stop_together.h"
 
 #if defined(MICROLIFT_HAVE_MPI)
 #include <mpi.h>
+#if defined(OPEN_MPI)
+#include <mpi-ext.h>
+#endif
 #endif
 
 namespace microlift {
@@ -28,22 +33,29 @@ int announced_size() {
 
 #if defined(MICROLIFT_HAVE_MPI)
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 constexpr int kErrorTag = 1, kEndTag = 2;
-constexpr index kRoundWords = index{1} << 22;  // that all processes together hand on at once
 constexpr double kOthersSeconds = 2;   // until all who fail have said so
 constexpr double kAnswerSeconds = 5;   // until the first process answers one that fails
 enum Operation { kMost, kLeast, kSum };
 
 MPI_Comm words = MPI_COMM_NULL, errors = MPI_COMM_NULL;
 
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
+double seconds_since(SteadyClock::time_point start) {
+    return std::chrono::duration<double>(SteadyClock::now() - start).count();
+}
+
+bool hands_device_memory_on() {
+#if defined(MPIX_CUDA_AWARE_SUPPORT) && MPIX_CUDA_AWARE_SUPPORT
+    return MPIX_Query_cuda_support() == 1;
+#else
+    return false;
+#endif
 }
 
 // Others may need the processor: after a moment it is given away.
-void rest(Clock::time_point since) {
+void rest(SteadyClock::time_point since) {
     constexpr double kEager = 2e-3;
     if (seconds_since(since) < kEager) {
         ::sched_yield();
@@ -93,6 +105,9 @@ void Communicator::begin(void (*tell)(const std::string&)) {
     MPI_Comm_rank(node, &local_rank_);
     MPI_Comm_size(node, &local_size_);
     MPI_Comm_free(&node);
+    const char* const staged = std::getenv("MICROLIFT_MPI_STAGED");
+    staged_ = staged && std::strcmp(staged, "1") == 0;
+    reaches_gpus_ = hands_device_memory_on();
 }
 
 void Communicator::finish() {
@@ -111,7 +126,7 @@ void Communicator::fail(int status, const std::string& message) {
 }
 
 bool Communicator::fails_together(int status, const std::string& message) {
-    const auto start = Clock::now();
+    const auto start = SteadyClock::now();
     if (first()) {
         int of_other = 0;
         std::string text;
@@ -161,12 +176,13 @@ void Communicator::look_for_errors() {
     std::string message;
     if (!take_report(status, message)) return;
     tell_(message);
+    if (last_) last_(status, message);
     remove_unfinished();
     MPI_Abort(MPI_COMM_WORLD, status);
 }
 
 void Communicator::wait(void* request) {
-    const auto start = Clock::now();
+    const auto start = SteadyClock::now();
     constexpr int kOften = 16;
     for (int turn = 1, done = 0;; ++turn) {
         MPI_Test(static_cast<MPI_Request*>(request), &done, MPI_STATUS_IGNORE);
@@ -199,7 +215,7 @@ uint64 Communicator::sum(uint64 here) { return reduce(here, kSum); }
 
 void Communicator::sum(std::vector<uint64>& values) {
     if (alone()) return;
-    constexpr std::size_t kPiece = static_cast<std::size_t>(kRoundWords) / 2;
+    constexpr std::size_t kPiece = std::size_t{1} << 30;  // counts are of 32 bits
     for (std::size_t done = 0; done < values.size(); done += kPiece) {
         MPI_Request request = MPI_REQUEST_NULL;
         MPI_Iallreduce(MPI_IN_PLACE, values.data() + done, static_cast<int>(std::min(kPiece, values.size() - done)),
@@ -208,35 +224,27 @@ void Communicator::sum(std::vector<uint64>& values) {
     }
 }
 
-void Communicator::gather(const void* own, const std::vector<index>& of, void* all) {
-    constexpr index kWord = 4;
-    if (alone()) {
-        std::memcpy(all, own, static_cast<std::size_t>(of[0] * kWord));
-        return;
+void Communicator::gather(void* values, const std::vector<index>& words_of) {
+    constexpr index kWord = 4, kMost = std::numeric_limits<int>::max();
+    if (alone()) return;
+    const index total = std::accumulate(words_of.begin(), words_of.end(), index{0});
+    MPI_Request request = MPI_REQUEST_NULL;
+    if (total <= kMost) {
+        std::vector<int> counts(words_of.begin(), words_of.end()), places(words_of.size(), 0);
+        std::partial_sum(counts.begin(), counts.end() - 1, places.begin() + 1);
+        MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, counts.data(), places.data(), MPI_UINT32_T, words,
+                        &request);
+        return wait(&request);
     }
-    // In rounds, as counts are of 32 bits.
-    const index piece = std::max<index>(1, kRoundWords / size_), longest = *std::max_element(of.begin(), of.end());
-    std::vector<int> counts(of.size()), places(of.size());
-    staging_.resize(static_cast<std::size_t>(std::min(piece, longest) * size_ * kWord));
-    for (index done = 0; done < longest; done += piece) {
-        int next = 0;
-        for (std::size_t r = 0; r < of.size(); ++r) {
-            counts[r] = static_cast<int>(std::clamp<index>(of[r] - done, 0, piece));
-            places[r] = next;
-            next += counts[r];
+    char* at = static_cast<char*>(values);
+    for (int r = 0; r < size_; ++r)
+        for (index left = words_of[static_cast<std::size_t>(r)]; left > 0;) {
+            const index now = std::min(left, kMost);
+            MPI_Ibcast(at, static_cast<int>(now), MPI_UINT32_T, r, words, &request);
+            wait(&request);
+            at += now * kWord;
+            left -= now;
         }
-        MPI_Request request = MPI_REQUEST_NULL;
-        const index from = std::min(done, of[static_cast<std::size_t>(rank_)]);
-        MPI_Iallgatherv(static_cast<const char*>(own) + from * kWord, counts[static_cast<std::size_t>(rank_)],
-                        MPI_UINT32_T, staging_.data(), counts.data(), places.data(), MPI_UINT32_T, words, &request);
-        wait(&request);
-        index start = 0;
-        for (std::size_t r = 0; r < of.size(); ++r) {
-            std::memcpy(static_cast<char*>(all) + (start + std::min(done, of[r])) * kWord,
-                        staging_.data() + places[r] * kWord, static_cast<std::size_t>(counts[r] * kWord));
-            start += of[r];
-        }
-    }
 }
 
 #else
@@ -257,9 +265,7 @@ uint64 Communicator::most(uint64 here) { return here; }
 uint64 Communicator::least(uint64 here) { return here; }
 uint64 Communicator::sum(uint64 here) { return here; }
 void Communicator::sum(std::vector<uint64>&) {}
-void Communicator::gather(const void* own, const std::vector<index>& of, void* all) {
-    std::memcpy(all, own, static_cast<std::size_t>(of[0] * 4));
-}
+void Communicator::gather(void*, const std::vector<index>&) {}
 
 #endif
 

@@ -4,6 +4,7 @@
 // what comes of them is gathered in the order of their numbers, so that no bit depends on how many share.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ public:
     // This process cannot go on: ends all. The message is told once, by the first process if it answers. Returns
     // where all fail together.
     void fail(int status, const std::string& message);
+    // What the first process does before an error of another ends it where it stands.
+    void before_end(std::function<void(int status, const std::string& message)> last) { last_ = std::move(last); }
 
     int rank() const { return rank_; }
     int size() const { return size_; }
@@ -51,8 +54,11 @@ public:
     uint64 least(uint64 here);
     uint64 sum(uint64 here);
     void sum(std::vector<uint64>& values);
-    // From words[r] words of 4 bytes of every process r, one after the other, in every process.
-    void gather(const void* own, const std::vector<index>& words, void* all);
+    // Of values of 4 bytes, one after the other, every process r has its words[r]; afterwards all have all. They may
+    // lie in a device's memory where reaches() says so.
+    void gather(void* values, const std::vector<index>& words);
+    // The memory of a CPU, and of a GPU if the library knows how; of neither where MICROLIFT_MPI_STAGED=1 is set.
+    bool reaches(bool cpu) const { return !staged_ && (cpu || reaches_gpus_); }
 
 private:
     uint64 reduce(uint64 here, int operation);
@@ -63,10 +69,10 @@ private:
     bool fails_together(int status, const std::string& message);
 
     int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
-    bool begun_ = false;
+    bool begun_ = false, staged_ = false, reaches_gpus_ = false;
     void (*tell_)(const std::string&) = nullptr;
+    std::function<void(int, const std::string&)> last_;
     int told_ = 0;  // processes that reported an error, in the first
-    std::vector<char> staging_;
 };
 
 }  // namespace microlift

@@ -299,7 +299,7 @@ private:
             words.push_back((start(part.first + part.count) - start(part.first)) *
                             static_cast<index>(sizeof(Real) / 4));
         }
-        world.gather(values + start(world.share(slots).first), words, values);
+        world.gather(values, words);
     }
 
     template <class F>

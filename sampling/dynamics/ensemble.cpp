@@ -41,13 +41,13 @@ Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, ind
     launch_steps_ = world.least(launch_steps_);
     const index cvs = kernel_->n_cvs();
     own_ = {Buffer<float>(stream.device(), kernel_->dim() * own), Buffer<float>(stream.device(), v_.size() / n_ * own),
-            Buffer<float>(stream.device(), cvs * own), Buffer<float>(stream.device(), cvs * own), {}};
+            Buffer<float>(stream.device(), cvs * own), Buffer<float>(stream.device(), cvs * own), {}, {}};
 }
 
 void Ensemble::gather() {
     if (!own_ahead_) return;
-    gather_columns(stream_, own_.x, n_, x_);
-    gather_columns(stream_, own_.v, n_, v_);
+    collect_columns(stream_, own_.x, n_, x_, own_.parts);
+    collect_columns(stream_, own_.v, n_, v_, own_.parts);
     own_ahead_ = false;
 }
 
@@ -151,8 +151,10 @@ void Ensemble::gather_samples(const PathArgs& args, SampleSet& samples) {
     a.sample_xi = own_.samples.data() + D * columns;
     a.sample_row = columns;
     launch(a);
-    gather_columns(stream_, a.sample_x, D * S, S, n_, samples.x.data() + samples.n, samples.row, 1);
-    gather_columns(stream_, a.sample_xi, K * S, S, n_, samples.xi.data() + samples.n, samples.row, 1);
+    collect_columns(stream_, a.sample_x, D * S, S, n_, samples.x.data() + samples.n, samples.row, 1,
+                   own_.parts);
+    collect_columns(stream_, a.sample_xi, K * S, S, n_, samples.xi.data() + samples.n, samples.row, 1,
+                   own_.parts);
     samples.n += S * n_;
 }
 
@@ -198,7 +200,7 @@ std::string Ensemble::describe_blow_up(index trajectory) {
     if (shared() && describer_)  // the good ones, too
         for (int k = 0; k < 2; ++k) {
             Buffer<float> all(stream_.device(), k == 0 ? x_.size() : v_.size());
-            gather_columns(stream_, good_[k], n_, all);
+            collect_columns(stream_, good_[k], n_, all, own_.parts);
             good_[k] = std::move(all);
         }
     std::vector<float> state = column(x_);
@@ -233,7 +235,7 @@ std::string Ensemble::describe_blow_up(index trajectory) {
 std::vector<uint64> Ensemble::accepted() {
     if (!shared()) return to_host(stream_, Span<const uint64>(accepted_.span()));
     Buffer<uint64> all(stream_.device(), accepted_.size() > 0 ? n_ : 0);
-    gather_columns(stream_, accepted_, n_, all);
+    collect_columns(stream_, accepted_, n_, all, own_.parts);
     return to_host(stream_, Span<const uint64>(all.span()));
 }
 

@@ -128,10 +128,13 @@ public:
         : progress_(progress), log_(dir / kLogName), status_(dir / kStatusName, known(run, options)) {
         progress_.add(log_);
         progress_.add(status_);
+        Communicator::world().before_end(
+            [this](int status, const std::string& message) { finish("failed", message, status); });
         log_.write(std::string(options.resume ? "goes on" : "begins") + ": microlift " MICROLIFT_VERSION ", configuration " +
                    run.checksum());
     }
     ~Watch() {
+        Communicator::world().before_end({});
         progress_.forget(log_);
         progress_.forget(status_);
     }
@@ -191,7 +194,7 @@ void run_stages(const RunConfig& run, const RunOptions& options, Progress& progr
 
 // Files of an earlier run, in a directory that exists from now on. Between what the first process writes and what
 // all read they wait for one another.
-void prepare_out_dir(const RunConfig& run, const RunOptions& options, std::optional<DirectoryLock>& lock) {
+void prepare_out_dir(RunConfig& run, const RunOptions& options, std::optional<DirectoryLock>& lock) {
     Communicator& world = Communicator::world();
     const fs::path dir = options.out_dir;
     check_out_dir(options);
