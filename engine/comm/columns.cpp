@@ -29,24 +29,28 @@ void collect_parts(Stream& stream, void* values, const std::vector<index>& words
     copy_bytes_to_device(stream, values, all.data(), all.size());
 }
 
-void collect_columns(Stream& stream, const void* own, index rows, index inner, index n, void* all, index row,
-                    index words, Buffer<float>& parts) {
-    if (rows == 0) return;
-    Communicator& world = Communicator::world();
-    std::vector<index> sizes;
-    for (int r = 0; r < world.size(); ++r) sizes.push_back(rows * share_of(n, r, world.size()).count * words);
-    const Share here = world.share(n);
-    if (parts.size() < rows * n * words) parts = Buffer<float>(stream.device(), rows * n * words);
-    copy_bytes_on_device(stream, parts.data() + rows * here.first * words, own,
-                         static_cast<std::size_t>(4 * rows * here.count * words));
-    collect_parts(stream, parts.data(), sizes);
-    for (int r = 0; r < world.size(); ++r) {
-        const Share share = share_of(n, r, world.size());
-        const float* const from = parts.data() + rows * share.first * words;
+float* Collection::own(Stream& stream, index rows, index n, index words) {
+    rows_ = rows, n_ = n, words_ = words;
+    if (parts_.size() < rows * n * words) parts_ = Buffer<float>(stream.device(), rows * n * words);
+    return parts_.data() + rows * Communicator::world().share(n).first * words;
+}
+
+void Collection::gather(Stream& stream) {
+    const int size = Communicator::world().size();
+    std::vector<index> words;
+    for (int r = 0; r < size; ++r) words.push_back(rows_ * share_of(n_, r, size).count * words_);
+    collect_parts(stream, parts_.data(), words);
+}
+
+void Collection::place(Stream& stream, index from, index rows, index inner, void* all, index row) const {
+    const int size = Communicator::world().size();
+    for (int r = 0; r < size; ++r) {
+        const Share share = share_of(n_, r, size);
+        const index width = share.count * words_;
         for (index i = 0; i < rows; ++i)
             copy_bytes_on_device(
-                stream, static_cast<float*>(all) + ((i / inner) * row + (i % inner) * n + share.first) * words,
-                from + i * share.count * words, static_cast<std::size_t>(4 * share.count * words));
+                stream, static_cast<float*>(all) + ((i / inner) * row + (i % inner) * n_ + share.first) * words_,
+                parts_.data() + rows_ * share.first * words_ + (from + i) * width, static_cast<std::size_t>(4 * width));
     }
 }
 

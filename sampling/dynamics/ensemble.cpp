@@ -10,7 +10,7 @@ namespace microlift {
 
 namespace {
 
-constexpr index kGathered = index{1} << 24;  // values of samples that processes hand on at once, about
+constexpr index kGathered = index{1} << 21;  // values of samples that processes hand on at once: they stay in a cache
 
 }  // namespace
 
@@ -41,13 +41,13 @@ Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, ind
     launch_steps_ = world.least(launch_steps_);
     const index cvs = kernel_->n_cvs();
     own_ = {Buffer<float>(stream.device(), kernel_->dim() * own), Buffer<float>(stream.device(), v_.size() / n_ * own),
-            Buffer<float>(stream.device(), cvs * own), Buffer<float>(stream.device(), cvs * own), {}, {}};
+            Buffer<float>(stream.device(), cvs * own), Buffer<float>(stream.device(), cvs * own), {}};
 }
 
 void Ensemble::gather() {
     if (!own_ahead_) return;
-    collect_columns(stream_, own_.x, n_, x_, own_.parts);
-    collect_columns(stream_, own_.v, n_, v_, own_.parts);
+    collect_columns(stream_, own_.x, n_, x_, own_.all);
+    collect_columns(stream_, own_.v, n_, v_, own_.all);
     own_ahead_ = false;
 }
 
@@ -144,17 +144,15 @@ void Ensemble::sample(uint64 stride, index segments, SampleSet& samples) {
 }
 
 void Ensemble::gather_samples(const PathArgs& args, SampleSet& samples) {
-    const index D = samples.dim, K = samples.n_cvs, S = args.segments, columns = S * share_.count;
-    if (own_.samples.size() < (D + K) * columns) own_.samples = Buffer<float>(stream_.device(), (D + K) * columns);
+    const index D = samples.dim, K = samples.n_cvs, S = args.segments;
     PathArgs a = args;
-    a.sample_x = own_.samples.data();
-    a.sample_xi = own_.samples.data() + D * columns;
-    a.sample_row = columns;
+    a.sample_x = own_.all.own(stream_, (D + K) * S, n_, 1);
+    a.sample_row = S * share_.count;
+    a.sample_xi = a.sample_x + D * a.sample_row;
     launch(a);
-    collect_columns(stream_, a.sample_x, D * S, S, n_, samples.x.data() + samples.n, samples.row, 1,
-                   own_.parts);
-    collect_columns(stream_, a.sample_xi, K * S, S, n_, samples.xi.data() + samples.n, samples.row, 1,
-                   own_.parts);
+    own_.all.gather(stream_);
+    own_.all.place(stream_, 0, D * S, S, samples.x.data() + samples.n, samples.row);
+    own_.all.place(stream_, D * S, K * S, S, samples.xi.data() + samples.n, samples.row);
     samples.n += S * n_;
 }
 
@@ -200,7 +198,7 @@ std::string Ensemble::describe_blow_up(index trajectory) {
     if (shared() && describer_)  // the good ones, too
         for (int k = 0; k < 2; ++k) {
             Buffer<float> all(stream_.device(), k == 0 ? x_.size() : v_.size());
-            collect_columns(stream_, good_[k], n_, all, own_.parts);
+            collect_columns(stream_, good_[k], n_, all, own_.all);
             good_[k] = std::move(all);
         }
     std::vector<float> state = column(x_);
@@ -235,7 +233,7 @@ std::string Ensemble::describe_blow_up(index trajectory) {
 std::vector<uint64> Ensemble::accepted() {
     if (!shared()) return to_host(stream_, Span<const uint64>(accepted_.span()));
     Buffer<uint64> all(stream_.device(), accepted_.size() > 0 ? n_ : 0);
-    collect_columns(stream_, accepted_, n_, all, own_.parts);
+    collect_columns(stream_, accepted_, n_, all, own_.all);
     return to_host(stream_, Span<const uint64>(all.span()));
 }
 

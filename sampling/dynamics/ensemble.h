@@ -100,7 +100,8 @@ private:
     Buffer<float> x_, v_, center_, stiffness_;
     Share share_;  // of this process
     struct Arrays {
-        Buffer<float> x, v, center, stiffness, samples, parts;
+        Buffer<float> x, v, center, stiffness;
+        Collection all;
     } own_;        // of the share, where it is not all
     bool own_ahead_ = false, states_touched_ = true, bias_touched_ = true;
     uint64 launch_steps_ = 0;

@@ -61,8 +61,8 @@ std::vector<uint64> SampleAccumulator::sum(Stream& stream, const Buffer<uint64>&
 std::vector<double> SampleAccumulator::of_all(Stream& stream, const Buffer<double>& own) const {
     if (!shared()) return to_host(stream, own.span());
     Buffer<double> all(stream.device(), own.size() / share_.count * trajectories());
-    Buffer<float> parts;
-    collect_columns(stream, own, trajectories(), all, parts);
+    Collection collection;
+    collect_columns(stream, own, trajectories(), all, collection);
     return to_host(stream, std::as_const(all).span());
 }
 
