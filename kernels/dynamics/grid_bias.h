@@ -32,7 +32,7 @@ struct GridView {
     LANE_FN int cells(int k) const { return periodic[k] ? points[k] : points[k] - 1; }
     LANE_FN int stored_cells(int k) const { return cells(k) + 2; }
 };
-constexpr int polynomial_size(int cvs) { return cvs == 2 ? 16 : 4; }
+LANE_FN constexpr int polynomial_size(int cvs) { return cvs == 2 ? 16 : 4; }
 
 template <class L, int K>
 struct GridBias {
