@@ -13,6 +13,7 @@
 
 #include "engine/embedded.h"
 #include "engine/error.h"
+#include "engine/stop_together.h"
 
 namespace microlift {
 namespace {
@@ -20,6 +21,8 @@ namespace {
 std::atomic<int> stop_signal{0};
 std::atomic<double> stopped_at{0.0};
 std::atomic<int> holders{0};
+std::atomic<bool> told{false};  // the signal came to another process, and may still come to this one
+std::atomic<bool> silent{false};
 std::atomic<double> grace{kGraceSeconds};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<double>::is_always_lock_free);
 
@@ -49,22 +52,21 @@ struct Wall {
 Wall wall;
 
 [[noreturn]] void end_at_once(int signal) {
-    for (Place& place : places) {
-        if (place.filled) {
-            ::unlink(place.path);
-        }
-    }
+    remove_unfinished();
     _exit(signal == kWallTime ? kWallTimeStatus : 128 + signal);
 }
 
 void on_alarm(int) {
     constexpr char kMessage[] = "microlift: stopped at once; continue with --resume\n";
-    [[maybe_unused]] const auto said = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+    if (!silent) {
+        [[maybe_unused]] const auto said = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+    }
     end_at_once(stop_signal);
 }
 
 void on_signal(int signal) {
     if (stop_signal != 0 && stop_signal != kWallTime) {
+        if (told.exchange(false)) return;
         end_at_once(signal);
     }
     grace = kGraceSeconds;
@@ -97,6 +99,25 @@ void arm_wall() {
 }
 
 }  // namespace
+
+void remove_unfinished() {
+    for (Place& place : places) {
+        if (place.filled) {
+            ::unlink(place.path);
+        }
+    }
+}
+
+void stop_as_told(int signal) {
+    if (signal == kWallTime) return on_wall_time(0);  // all know when it ends
+    if (stop_signal != 0) return;
+    told = true;
+    stopped_at = now();
+    stop_signal = signal;
+    ::alarm(kMostSeconds);
+}
+
+void stop_silently() { silent = true; }
 
 void install_signal_handlers() {
     struct sigaction action {};

@@ -1,5 +1,7 @@
 #include "engine/files/files.h"
 
+#include "engine/files/left.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +21,8 @@ namespace {
 
 constexpr std::size_t kPendingBytes = std::size_t{1} << 18;
 constexpr std::size_t kMostRead = std::size_t{1} << 24;
+
+bool left_to_another = false;
 
 std::string reason(int error_number) { return std::generic_category().message(error_number); }
 
@@ -73,7 +77,11 @@ void throw_write_error(const std::filesystem::path& file, int error_number) {
     throw InputError("cannot write " + file.string() + ": " + reason(error_number) + "; " + remedy);
 }
 
+void leave_files_to_another() { left_to_another = true; }
+bool leaves_files() { return left_to_another; }
+
 AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
+    if (left_to_another) return;
     struct stat status {};
     if (::stat(target_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
         if (S_ISDIR(status.st_mode)) {
@@ -119,6 +127,7 @@ void AtomicFile::flush() {
 }
 
 void AtomicFile::write(const void* data, std::size_t bytes) {
+    if (descriptor_ < 0) return;
     const char* from = static_cast<const char*>(data);
     while (bytes > 0) {
         const std::size_t now = std::min(bytes, kPendingBytes);
@@ -132,7 +141,7 @@ void AtomicFile::write(const void* data, std::size_t bytes) {
 }
 
 void AtomicFile::reserve(std::size_t bytes, bool keep_length) {
-    if (bytes == 0) {
+    if (bytes == 0 || descriptor_ < 0) {
         return;
     }
     int status = 0;
@@ -146,6 +155,7 @@ void AtomicFile::reserve(std::size_t bytes, bool keep_length) {
 }
 
 void AtomicFile::commit() {
+    if (descriptor_ < 0) return;
     flush();
     if (::fsync(descriptor_) != 0) {
         throw_write_error(target_, errno);

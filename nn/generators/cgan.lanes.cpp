@@ -184,7 +184,11 @@ void CganTrainer::critic_step(uint32 step) {
         sweeps.each_row(b.hand_over);
         critic_sweeps(sweeps, d, penalty_, static_cast<float>(config_.penalty_weight), states_,
                       penalty_values_.data());
-        for (int k = 0; k < kept; ++k) sweeps.each_row(keep[k]);
+        for (int k = 0; k < kept; ++k) {
+            sweeps.each_row(keep[k]);
+            sweeps.all_rows(outputs_.data() + k * config_.batch);
+        }
+        for (int k = 0; kept > 0 && k < penalised(); ++k) sweeps.all_rows(penalty_values_.data() + k * config_.batch);
         sweeps.finish();
         for_each_index(stream_, 1, advance);
     }
@@ -211,6 +215,7 @@ void CganTrainer::generator_step() {
         sweeps.each_row(b.hand_over);
         generator_sweeps(sweeps, g, d, penalty_, states_, energy, &clock_.data()->critic_share);
         sweeps.each_row(keep);
+        sweeps.all_rows(outputs_.data() + 2 * batch);
         sweeps.finish();
     }
     for_each_index(stream_, 1, AdvanceBody{schedule_, clock_.data(), false});

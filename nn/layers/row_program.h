@@ -9,16 +9,21 @@
 //
 // Batches may be stacked in groups (real, generated, interpolated): an operation names the number of
 // groups it acts on, and its pointers begin at the first of them; group c of row r is at place c*group_rows() + place(r).
+// Slots are also what processes of one run share out, of large batches: then every process has all of the gradient,
+// and of other arrays those rows that it worked on, unless all_rows() names them.
+//
 // Weight gradients are summed into slots, a fixed set of tiles each, so that their bits do not depend
 // on the number of threads; CUDA uses one slot and adds up all bias gradients at the end of the program, but
 // for the portable mathematics, in which it keeps to the same slots and tiles.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <stdexcept>
 #include <vector>
 
+#include "engine/comm/communicator.h"
 #include "engine/launch/blocks.h"
 #include "engine/launch/lanes.h"
 #include "kernels/lane/matrix.h"
@@ -29,6 +34,7 @@ namespace microlift {
 
 inline constexpr index kTileRows = 64;
 inline constexpr index kMostSlots = 16;
+inline constexpr index kSharedRows = 4096;  // of a batch that is worth sharing out
 
 inline index gradient_slots(const Device& device, index rows, index tile_rows = kTileRows) {
     if (!device.portable()) return 1;
@@ -187,6 +193,9 @@ public:
         }
     }
 
+    // values[row] of what this program makes is read after it, in every process.
+    void all_rows(Real* values) { read_later_.push_back(values); }
+
     // Runs it, or hands it to the graph that is being recorded.
     void finish() {
         if (!on_cpu()) {
@@ -200,17 +209,25 @@ public:
             index rows, tile_rows, slots, parameters;
             Real* gradient;
             bool by_thread;
+            std::vector<Real*> read_later;
+            index first_row(index slot) const {
+                const index tiles = (rows + tile_rows - 1) / tile_rows;
+                return std::min(rows, slot * tiles / slots * tile_rows);
+            }
         };
         auto plan = std::make_shared<const Plan>(
             Plan{std::move(calls_), rows_, tile_rows_,
                  gradient_slots(stream_.device(), rows_, tile_rows_), parameters_, gradient_,
-                 places_ == RowPlaces::by_thread});
+                 places_ == RowPlaces::by_thread, std::move(read_later_)});
         ThreadPool& pool = stream_.device().pool();
         stream_.submit([plan, &pool] {
             const index tile_rows = plan->tile_rows;
             const index tiles = (plan->rows + tile_rows - 1) / tile_rows;
             const index slots = plan->gradient ? plan->slots : tiles;
-            pool.run(slots, [&](index slot) {
+            const bool shared = plan->gradient && plan->rows >= kSharedRows && !Communicator::world().alone();
+            const Share share = shared ? Communicator::world().share(slots) : Share{0, slots};
+            pool.run(share.count, [&](index number_of_slot) {
+                const index slot = share.first + number_of_slot;
                 if (plan->gradient) {
                     Real* mine = plan->gradient + slot * plan->parameters;
                     for (index i = 0; i < plan->parameters; ++i) mine[i] = 0;
@@ -226,6 +243,10 @@ public:
                     for (const Call& call : plan->calls) call(tile);
                 }
             });
+            if (!shared) return;
+            gather_slots(slots, plan->gradient, [&](index slot) { return slot * plan->parameters; });
+            for (Real* values : plan->read_later)
+                gather_slots(slots, values, [&](index slot) { return plan->first_row(slot); });
         });
     }
 
@@ -267,6 +288,19 @@ private:
                 loop(me.body);
         }
     };
+
+    // The part of every slot begins at values[start(slot)].
+    template <class Start>
+    static void gather_slots(index slots, Real* values, const Start& start) {
+        Communicator& world = Communicator::world();
+        std::vector<index> words;
+        for (int r = 0; r < world.size(); ++r) {
+            const Share part = share_of(slots, r, world.size());
+            words.push_back((start(part.first + part.count) - start(part.first)) *
+                            static_cast<index>(sizeof(Real) / 4));
+        }
+        world.gather(values, words);
+    }
 
     template <class F>
     void add(F&& call) {
@@ -367,6 +401,7 @@ private:
     index tile_rows_;
     index group_rows_;
     std::vector<Call> calls_;
+    std::vector<Real*> read_later_;
     std::vector<PortableGradientBody> gradients_;  // on CUDA, in the portable mathematics
 };
 

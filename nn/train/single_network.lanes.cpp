@@ -36,6 +36,7 @@ void SingleNetworkTrainer::iterate() {
         fill(program, network);
     }
     sweep(program, network);
+    program.all_rows(loss_.data());
     program.finish();
     for_each_index(stream_, 1, AdvanceBody{schedule_, clock_.data(), false});
     generator_.step(stream_, &clock_.data()->generator, schedule_.rates, &clock_.data()->ema,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/comm/columns.h"
 #include "engine/launch/reduce.h"
 #include "engine/launch/work.h"
 #include "kernels/random/streams.h"
@@ -182,15 +183,15 @@ std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetu
 
 namespace {
 
-// The passages that are not over, side by side.
+// The passages of this process that are not over, side by side.
 class Running {
 public:
-    Running(Stream& stream, int dim, index n, Span<const float> start)
-        : stream_(stream), dim_(dim), row_(n), columns_(n), now_(stream.device(), dim, n),
-          next_(stream.device(), dim, n), place_(stream.device(), n),
-          scratch_(stream.device(), reduce_scratch(1, n)) {
-        copy(stream, now_.x.span(), start.subspan(0, dim * n));
-        number_passages(stream, n, now_.view());
+    Running(Stream& stream, int dim, index n, Share share, Span<const float> start)
+        : stream_(stream), dim_(dim), row_(share.count), columns_(row_), now_(stream.device(), dim, row_),
+          next_(stream.device(), dim, row_), place_(stream.device(), row_),
+          scratch_(stream.device(), reduce_scratch(1, row_)) {
+        take_columns(stream, start.data, dim, n, share, now_.x.data(), 1);
+        number_passages(stream, share.first, row_, now_.view());
     }
     index columns() const { return columns_; }
     PassageColumns view() { return now_.view(); }
@@ -230,6 +231,17 @@ uint64 steps_after(uint64 steps, const Device& device, index columns) {
     return std::max(kPiece, std::min(most, steps / kShare / kPiece * kPiece));
 }
 
+// Of all processes: where some have passages left, these took all steps that there are.
+void gather_passages(Stream& stream, Buffer<float>& time, Buffer<int32>& entered, uint64& steps, index& left) {
+    Communicator& world = Communicator::world();
+    std::vector<index> parts;
+    for (int r = 0; r < world.size(); ++r) parts.push_back(share_of(time.size(), r, world.size()).count);
+    collect_parts(stream, time.data(), parts);
+    collect_parts(stream, entered.data(), parts);
+    steps = world.most(steps);
+    left = static_cast<index>(world.sum(static_cast<uint64>(left)));
+}
+
 }  // namespace
 
 PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<const float> start,
@@ -241,7 +253,8 @@ PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<con
     if (first.kind == PassageSet::none && second.kind == PassageSet::none)
         throw InputError("first passage: no set to enter");
     const Device& device = stream.device();
-    Running running(stream, kernel.dim(), n, start);
+    const Share share = Communicator::world().share_or_all(n);
+    Running running(stream, kernel.dim(), n, share, start);
     Buffer<float> time(device, n);
     Buffer<uint64> status(device, 3);
     Buffer<int32> entered(device, n);
@@ -249,7 +262,7 @@ PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<con
     copy_to_device(stream, status.span(), clear);
 
     PassageArgs a{};
-    a.row = n;
+    a.row = share.count;
     a.seed = options.seed;
     a.stream = kStreamPassage;
     a.bridge_stream = kStreamBridge;
@@ -260,7 +273,7 @@ PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<con
     a.entered = entered.data();
     a.status = status.data();
     const uint64 most = options.max_steps ? options.max_steps : kDefaultMaxSteps;
-    index left = n;
+    index left = share.count;
     while (left > 0 && a.first_step < most) {
         const PassageColumns columns = running.view();
         a.columns = running.columns();
@@ -278,10 +291,11 @@ PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<con
             throw NumericError("a first-passage run blew up: passage " + std::to_string(word[1]) +
                                " was no longer finite after step " + std::to_string(a.first_step) +
                                "; choose a smaller time step for it");
-        if (options.after) options.after(static_cast<double>(word[2]) / static_cast<double>(n));
-        left = n - static_cast<index>(word[2]);
+        if (options.after) options.after(static_cast<double>(word[2]) / static_cast<double>(share.count));
+        left = share.count - static_cast<index>(word[2]);
         running.keep(left);
     }
+    if (share.count != n) gather_passages(stream, time, entered, a.first_step, left);
     result.time = to_host(stream, Span<const float>(time.span()));
     result.entered = to_host(stream, Span<const int32>(entered.span()));
     result.finished = n - left;
@@ -317,8 +331,8 @@ MeanTime mean_passage_time(const PassageResult& result) {
     return out;
 }
 
-Share second_before_first(const PassageResult& result, index from, index to) {
-    Share share;
+SecondFirst second_before_first(const PassageResult& result, index from, index to) {
+    SecondFirst share;
     double hits = 0;
     for (index i = from; i < to; ++i) {
         const int32 e = result.entered[static_cast<std::size_t>(i)];

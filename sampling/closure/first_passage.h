@@ -53,11 +53,11 @@ struct MeanTime {
 // exponential times.
 MeanTime mean_passage_time(const PassageResult& result);
 // Share of trajectories [from, to) that entered the second set before the first, and its error.
-struct Share {
+struct SecondFirst {
     double value = 0, error = 0;
     index n = 0;
 };
-Share second_before_first(const PassageResult& result, index from, index to);
+SecondFirst second_before_first(const PassageResult& result, index from, index to);
 
 // The kernel of a model: compiled for built-in systems with linear CVs, else by formula.
 std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetup& setup);

@@ -27,8 +27,8 @@ struct PassageColumns {
     uint32* number;
     float* alive;
 };
-// Numbers 0, 1, … of passages that are all alive.
-void number_passages(Stream& stream, index n, const PassageColumns& columns);
+// Numbers first, first + 1, … of passages that are all alive.
+void number_passages(Stream& stream, index first, index n, const PassageColumns& columns);
 // Those of `columns` that are alive, in their order; place[i]: how many of the first i + 1 are.
 void keep_alive(Stream& stream, int dim, index row, index columns, Span<const double> place,
                 const PassageColumns& from, const PassageColumns& to);

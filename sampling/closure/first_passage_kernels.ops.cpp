@@ -7,8 +7,9 @@ namespace microlift {
 
 struct PassageStartBody {
     PassageColumns columns;
+    index first;
     LANE_FN void operator()(index i) const {
-        columns.number[i] = static_cast<uint32>(i);
+        columns.number[i] = static_cast<uint32>(first + i);
         columns.alive[i] = 1.0f;
     }
 };
@@ -132,8 +133,8 @@ LANE_UNROLL
 
 HOST_PASS_BEGIN
 
-void number_passages(Stream& stream, index n, const PassageColumns& columns) {
-    for_each_index(stream, n, PassageStartBody{columns});
+void number_passages(Stream& stream, index first, index n, const PassageColumns& columns) {
+    for_each_index(stream, n, PassageStartBody{columns, first});
 }
 
 void keep_alive(Stream& stream, int dim, index row, index columns, Span<const double> place,

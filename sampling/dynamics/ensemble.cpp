@@ -8,6 +8,12 @@
 
 namespace microlift {
 
+namespace {
+
+constexpr index kGathered = index{1} << 21;  // values of samples that processes hand on at once: they stay in a cache
+
+}  // namespace
+
 Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, index trajectories,
                    uint64 seed, uint32 rng_stream, index first_trajectory)
     : stream_(stream),
@@ -21,22 +27,55 @@ Ensemble::Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, ind
       v_(stream.device(), kernel_->has_velocity() ? kernel_->dim() * trajectories : 0),
       center_(stream.device(), kernel_->n_cvs() * trajectories),
       stiffness_(stream.device(), kernel_->n_cvs() * trajectories),
-      status_(stream.device(), 2),
-      accepted_(stream.device(), kernel_->metropolis() ? trajectories : 0) {
+      share_(Communicator::world().share_or_all(trajectories)),
+      status_(stream.device(), 2) {
+    Communicator& world = Communicator::world();
+    const index own = share_.count;
+    accepted_ = Buffer<uint64>(stream.device(), kernel_->metropolis() ? own : 0);
     const uint64 clear[2] = {0, kStatusClear};
     copy_to_device(stream_, status_.span(), clear);
+    // As the largest share has them, so that all processes launch alike.
+    const index most = shared() ? (n_ + world.size() - 1) / world.size() : n_;
+    launch_steps_ = microlift::launch_steps(stream.device(), most, kernel_->step_cost());
+    if (!shared()) return;
+    launch_steps_ = world.least(launch_steps_);
+    const index cvs = kernel_->n_cvs();
+    own_ = {Buffer<float>(stream.device(), kernel_->dim() * own), Buffer<float>(stream.device(), v_.size() / n_ * own),
+            Buffer<float>(stream.device(), cvs * own), Buffer<float>(stream.device(), cvs * own), {}};
+}
+
+void Ensemble::gather() {
+    if (!own_ahead_) return;
+    collect_columns(stream_, own_.x, n_, x_, own_.all);
+    collect_columns(stream_, own_.v, n_, v_, own_.all);
+    own_ahead_ = false;
+}
+
+void Ensemble::share_out() {
+    if (states_touched_) {
+        take_columns(stream_, x_, n_, share_, own_.x);
+        take_columns(stream_, v_, n_, share_, own_.v);
+    }
+    if (bias_touched_) {
+        take_columns(stream_, center_, n_, share_, own_.center);
+        take_columns(stream_, stiffness_, n_, share_, own_.stiffness);
+    }
+    states_touched_ = bias_touched_ = false;
 }
 
 PathArgs Ensemble::args(uint64 stride, index segments) {
-    return {n_, first_, seed_, rng_stream_, step_, stride, segments, x_.data(), v_.data(),
-            center_.data(), stiffness_.data(), nullptr, nullptr, 0, status_.data(),
+    const bool all = !shared();
+    return {share_.count, first_ + share_.first, seed_, rng_stream_, step_, stride, segments,
+            all ? x_.data() : own_.x.data(), all ? v_.data() : own_.v.data(),
+            all ? center_.data() : own_.center.data(), all ? stiffness_.data() : own_.stiffness.data(),
+            nullptr, nullptr, 0, status_.data(),
             accepted_.size() ? accepted_.data() : nullptr, grid_, checked_, nullptr,
             kernel_->periods()};
 }
 
 void Ensemble::keep_good() {
     if (!describer_) return;
-    const Buffer<float>* const now[2] = {&x_, &v_};
+    const Buffer<float>* const now[2] = {shared() ? &own_.x : &x_, shared() ? &own_.v : &v_};
     for (int k = 0; k < 2; ++k) {
         if (good_[k].size() == 0) good_[k] = Buffer<float>(stream_.device(), now[k]->size());
         copy(stream_, good_[k].span(), now[k]->span());
@@ -45,8 +84,10 @@ void Ensemble::keep_good() {
 }
 
 void Ensemble::launch(const PathArgs& args) {
+    if (shared()) share_out();
     if (good_step_ == kNever) keep_good();
     kernel_->launch(stream_, args);
+    own_ahead_ = shared();
     const uint64 steps = args.stride * static_cast<uint64>(args.segments);
     step_ += steps;
     force_evaluations_ +=
@@ -54,7 +95,7 @@ void Ensemble::launch(const PathArgs& args) {
 }
 
 uint64 Ensemble::launch_steps() const {
-    return microlift::launch_steps(stream_.device(), n_, kernel_->step_cost());
+    return launch_steps_;
 }
 
 void Ensemble::advance(uint64 steps) {
@@ -65,9 +106,9 @@ void Ensemble::advance(uint64 steps) {
     }
 }
 
-void Ensemble::sample(uint64 stride, index segments, SampleSet& samples) {
-    if (samples.n + segments * n_ > samples.row)
-        throw std::logic_error("sample set: more samples than it was made for");
+// store(args) launches what they say, and keeps what comes of it.
+template <class Store>
+void Ensemble::sample_in_launches(uint64 stride, index segments, index most_segments, const Store& store) {
     const uint64 most = launch_steps();
     const auto together = static_cast<index>(std::max<uint64>(1, most / std::max<uint64>(stride, 1)));
     while (segments > 0) {
@@ -76,19 +117,58 @@ void Ensemble::sample(uint64 stride, index segments, SampleSet& samples) {
             left = (stride - 1) % most + 1;
             advance(stride - left);
         }
-        PathArgs a = args(left, std::min(segments, together));
+        const index now = std::min({segments, together, most_segments});
+        store(args(left, now));
+        segments -= now;
+    }
+}
+
+void Ensemble::sample_own(uint64 stride, index segments, SampleSet& samples) {
+    if (samples.n + segments * share_.count > samples.row)
+        throw std::logic_error("sample set: more samples than it was made for");
+    sample_in_launches(stride, segments, segments, [&](PathArgs a) {
         a.sample_x = samples.x.data() + samples.n;
         a.sample_xi = samples.xi.data() + samples.n;
         a.sample_row = samples.row;
         launch(a);
-        samples.n += a.segments * n_;
-        segments -= a.segments;
-    }
+        samples.n += a.segments * share_.count;
+    });
+}
+
+void Ensemble::sample(uint64 stride, index segments, SampleSet& samples) {
+    if (!shared()) return sample_own(stride, segments, samples);
+    if (samples.n + segments * n_ > samples.row)
+        throw std::logic_error("sample set: more samples than it was made for");
+    const index at_once = std::max<index>(1, kGathered / ((samples.dim + samples.n_cvs) * n_));
+    sample_in_launches(stride, segments, at_once, [&](const PathArgs& a) { gather_samples(a, samples); });
+}
+
+void Ensemble::gather_samples(const PathArgs& args, SampleSet& samples) {
+    const index D = samples.dim, K = samples.n_cvs, S = args.segments;
+    PathArgs a = args;
+    a.sample_x = own_.all.own(stream_, (D + K) * S, n_, 1);
+    a.sample_row = S * share_.count;
+    a.sample_xi = a.sample_x + D * a.sample_row;
+    launch(a);
+    own_.all.gather(stream_);
+    own_.all.place(stream_, 0, D * S, S, samples.x.data() + samples.n, samples.row);
+    own_.all.place(stream_, D * S, K * S, S, samples.xi.data() + samples.n, samples.row);
+    samples.n += S * n_;
+}
+
+// As one process would have found it.
+void Ensemble::find_bad(uint64 (&status)[2]) {
+    if (!shared()) return;
+    Communicator& world = Communicator::world();
+    if (status[0] > 0) status[1] += static_cast<uint64>(share_.first);
+    status[0] = world.sum(status[0]);
+    status[1] = world.least(status[1]);
 }
 
 void Ensemble::check_finite(const std::function<std::string(index)>& describe) {
     uint64 status[2];
     copy_to_host(stream_, status, Span<const uint64>(status_.span()));
+    find_bad(status);
     if (status[0] == 0) {
         checked_ = step_;
         keep_good();
@@ -114,6 +194,13 @@ std::string Ensemble::describe_blow_up(index trajectory) {
     const auto finite = [](const std::vector<float>& x) {  // as the kernels ask
         return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite((v * v) * (v * v)); });
     };
+    gather();
+    if (shared() && describer_)  // the good ones, too
+        for (int k = 0; k < 2; ++k) {
+            Buffer<float> all(stream_.device(), k == 0 ? x_.size() : v_.size());
+            collect_columns(stream_, good_[k], n_, all, own_.all);
+            good_[k] = std::move(all);
+        }
     std::vector<float> state = column(x_);
     if (good_step_ != kNever && good_step_ < step_) {
         constexpr std::size_t kKept = 1000;  // states before the end, and the first
@@ -144,16 +231,20 @@ std::string Ensemble::describe_blow_up(index trajectory) {
 }
 
 std::vector<uint64> Ensemble::accepted() {
-    return to_host(stream_, Span<const uint64>(accepted_.span()));
+    if (!shared()) return to_host(stream_, Span<const uint64>(accepted_.span()));
+    Buffer<uint64> all(stream_.device(), accepted_.size() > 0 ? n_ : 0);
+    collect_columns(stream_, accepted_, n_, all, own_.all);
+    return to_host(stream_, Span<const uint64>(all.span()));
 }
 
 void Ensemble::load_accepted(const std::vector<uint64>& accepted) {
-    if (static_cast<index>(accepted.size()) != accepted_.size())
+    if (static_cast<index>(accepted.size()) != (kernel_->metropolis() ? n_ : 0))
         throw InputError("checkpoint: the stored ensemble has another size");
-    copy_to_device(stream_, accepted_.span(), accepted.data());
+    copy_to_device(stream_, accepted_.span(), accepted.data() + (accepted.empty() ? 0 : share_.first));
 }
 
 std::vector<float> Ensemble::save_state() {
+    gather();
     std::vector<float> state = to_host(stream_, Span<const float>(x_.span()));
     if (v_.size()) {
         const std::vector<float> v = to_host(stream_, Span<const float>(v_.span()));
@@ -169,6 +260,8 @@ void Ensemble::load_state(const std::vector<float>& state, uint64 step) {
     if (v_.size()) copy_to_device(stream_, v_.span(), state.data() + x_.size());
     step_ = checked_ = step;
     good_step_ = kNever;
+    own_ahead_ = false;
+    states_touched_ = true;
 }
 
 }  // namespace microlift

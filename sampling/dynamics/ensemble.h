@@ -1,5 +1,6 @@
 // An ensemble: many trajectories of one system on the device, advanced together, each under its own
-// bias.
+// bias. Processes of one run share its trajectories out, and have all states wherever somebody asks for them: then
+// every process has to ask.
 #pragma once
 
 #include <functional>
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/comm/columns.h"
 #include "sampling/dynamics/path_kernel.h"
 #include "sampling/dynamics/way_describer.h"
 #include "sampling/samples/sample_set.h"
@@ -28,8 +30,8 @@ public:
     // Device arrays (variable, trajectory); write them before the first step.
     Span<float> x() { return touched(x_); }
     Span<float> v() { return touched(v_); }
-    Span<float> center() { return center_.span(); }
-    Span<float> stiffness() { return stiffness_.span(); }
+    Span<float> center() { return biased(center_); }
+    Span<float> stiffness() { return biased(stiffness_); }
     WindowView windows() const {
         return {center_.data(), stiffness_.data(), n_, kernel_->periods()};
     }
@@ -40,6 +42,11 @@ public:
     void advance(uint64 steps);
     // `segments` times: advance `stride` steps, then append every trajectory's state to `samples`.
     void sample(uint64 stride, index segments, SampleSet& samples);
+    // Likewise of this process's trajectories alone.
+    void sample_own(uint64 stride, index segments, SampleSet& samples);
+    Share share() const { return share_; }
+    // (K, share().count), after a launch.
+    Span<const float> own_center() const { return shared() ? own_.center.span() : center_.span(); }
 
     // Steps that a launch takes at most: a fraction of a second, between which a run may be stopped.
     uint64 launch_steps() const;
@@ -61,8 +68,21 @@ private:
     void launch(const PathArgs& args);
     Span<float> touched(Buffer<float>& states) {
         good_step_ = kNever;
+        gather();
+        states_touched_ = true;
         return states.span();
     }
+    Span<float> biased(Buffer<float>& bias) {
+        bias_touched_ = true;
+        return bias.span();
+    }
+    bool shared() const { return share_.count != n_; }
+    void gather();  // the states of all
+    void share_out();
+    template <class Store>
+    void sample_in_launches(uint64 stride, index segments, index most_segments, const Store& store);
+    void gather_samples(const PathArgs& args, SampleSet& samples);
+    void find_bad(uint64 (&status)[2]);
     void keep_good();
     std::string describe_blow_up(index trajectory);
 
@@ -78,6 +98,13 @@ private:
     uint64 checked_ = 0;  // the step from which the status word counts
     double force_evaluations_ = 0;
     Buffer<float> x_, v_, center_, stiffness_;
+    Share share_;  // of this process
+    struct Arrays {
+        Buffer<float> x, v, center, stiffness;
+        Collection all;
+    } own_;        // of the share, where it is not all
+    bool own_ahead_ = false, states_touched_ = true, bias_touched_ = true;
+    uint64 launch_steps_ = 0;
     Buffer<float> good_[2];  // states and velocities at good_step_, where there is a describer
     uint64 good_step_ = kNever;  // never: they were touched from outside since
     GridView grid_;

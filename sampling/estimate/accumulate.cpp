@@ -1,5 +1,8 @@
 #include "sampling/estimate/accumulate.h"
 
+#include <utility>
+
+#include "engine/comm/columns.h"
 #include "sampling/estimate/accumulate_kernels.h"
 
 namespace microlift {
@@ -7,8 +10,9 @@ namespace microlift {
 SampleAccumulator::SampleAccumulator(const Device& device, int dim, std::vector<HistogramAxis> axes,
                                      index windows, index replicas, index chunk_segments)
     : dim_(dim), axes_(std::move(axes)), windows_(windows), replicas_(replicas),
-      chunk_(device, dim, static_cast<int>(axes_.size()), chunk_segments * windows * replicas),
-      sums_(device, 2 * dim * windows * replicas) {
+      share_(Communicator::world().share_or_all(windows * replicas)),
+      chunk_(device, dim, static_cast<int>(axes_.size()), chunk_segments * share_.count),
+      sums_(device, 2 * dim * share_.count) {
     for (const HistogramAxis& axis : axes_) bins_ *= axis.bins;
     counts_ = Buffer<uint64>(device, windows * (bins_ + 1));
 }
@@ -21,15 +25,15 @@ void SampleAccumulator::count_cells(const Device& device, const CellLayout& layo
     total_ = total;
     cell_counts_ = Buffer<uint64>(device, blocks.count() * layout.cells.size() + 1);
     cell_offsets_ = Buffer<uint64>(device, cvs * layout.cells.size());
-    xi_sums_ = Buffer<double>(device, blocks.time_segments * 2 * cvs * windows_ * replicas_);
+    xi_sums_ = Buffer<double>(device, blocks.time_segments * 2 * cvs * share_.count);
 }
 
 void SampleAccumulator::sample(Stream& stream, Ensemble& ensemble, uint64 stride, index segments) {
-    const index n = windows_ * replicas_, most = chunk_.row / n;
-    CountSamples count{n, chunk_.row, 0, replicas_, bins_, dim_, static_cast<int>(axes_.size()),
+    const index n = share_.count, most = chunk_.row / n;
+    CountSamples count{n, share_.first, chunk_.row, 0, replicas_, bins_, dim_, static_cast<int>(axes_.size()),
                        {}, {}, {1, 1}, chunk_.x.data(), chunk_.xi.data(), counts_.data(),
                        sums_.data(), layout_.cells, blocks_.replica_groups, blocks_.time_segments,
-                       0, total_, ensemble.center().data, cell_counts_.data(), cell_offsets_.data(),
+                       0, total_, ensemble.own_center().data, cell_counts_.data(), cell_offsets_.data(),
                        xi_sums_.data()};
     for (std::size_t k = 0; k < axes_.size(); ++k) {
         count.from[k] = static_cast<float>(axes_[k].from);
@@ -41,19 +45,37 @@ void SampleAccumulator::sample(Stream& stream, Ensemble& ensemble, uint64 stride
         count.segments = segments < most ? segments : most;
         count.first = samples_;
         chunk_.n = 0;
-        ensemble.sample(stride, count.segments, chunk_);
+        ensemble.sample_own(stride, count.segments, chunk_);
         count_samples(stream, count);
         segments -= count.segments;
         samples_ += count.segments;
     }
 }
 
-std::vector<uint64> SampleAccumulator::counts(Stream& stream) const {
-    return to_host(stream, counts_.span());
+std::vector<uint64> SampleAccumulator::sum(Stream& stream, const Buffer<uint64>& own) const {
+    std::vector<uint64> all = to_host(stream, own.span());
+    if (shared()) Communicator::world().sum(all);
+    return all;
 }
 
+std::vector<double> SampleAccumulator::of_all(Stream& stream, const Buffer<double>& own) const {
+    if (!shared()) return to_host(stream, own.span());
+    Buffer<double> all(stream.device(), own.size() / share_.count * trajectories());
+    Collection collection;
+    collect_columns(stream, own, trajectories(), all, collection);
+    return to_host(stream, std::as_const(all).span());
+}
+
+void SampleAccumulator::load_own(Stream& stream, Buffer<double>& own, const double* all) {
+    for (index r = 0; r < own.size() / share_.count; ++r)
+        copy_to_device(stream, own.span().subspan(r * share_.count, share_.count),
+                       all + r * trajectories() + share_.first);
+}
+
+std::vector<uint64> SampleAccumulator::counts(Stream& stream) const { return sum(stream, counts_); }
+
 SampleAccumulator::Moments SampleAccumulator::moments(Stream& stream) const {
-    const std::vector<double> sums = to_host(stream, sums_.span());
+    const std::vector<double> sums = of_all(stream, sums_);
     const index n = windows_ * replicas_;
     const double all = static_cast<double>(samples_ * replicas_);
     Moments out;
@@ -77,9 +99,9 @@ HistogramSamples SampleAccumulator::histogram(Stream& stream) const {
     h.samples = samples_;
     h.layout = layout_;
     h.blocks = blocks_;
-    h.counts = to_host(stream, cell_counts_.span());
-    h.offsets = to_host(stream, cell_offsets_.span());
-    h.sums = to_host(stream, xi_sums_.span());
+    h.counts = sum(stream, cell_counts_);
+    h.offsets = sum(stream, cell_offsets_);
+    h.sums = of_all(stream, xi_sums_);
     if (h.counts.back() > 0)
         throw NumericError("the collective variable of " + std::to_string(h.counts.back()) +
                            " samples is not finite; check cv.variables");
@@ -91,33 +113,35 @@ HistogramSamples SampleAccumulator::histogram(Stream& stream) const {
 std::vector<long long> SampleAccumulator::save_counts(Stream& stream) const {
     std::vector<long long> all;
     for (const auto* from : {&counts_, &cell_counts_, &cell_offsets_}) {
-        const std::vector<uint64> values = to_host(stream, from->span());
+        const std::vector<uint64> values = sum(stream, *from);
         all.insert(all.end(), values.begin(), values.end());
     }
     return all;
 }
 
 std::vector<double> SampleAccumulator::save_sums(Stream& stream) const {
-    std::vector<double> all = to_host(stream, sums_.span());
-    const std::vector<double> xi = to_host(stream, xi_sums_.span());
+    std::vector<double> all = of_all(stream, sums_);
+    const std::vector<double> xi = of_all(stream, xi_sums_);
     all.insert(all.end(), xi.begin(), xi.end());
     return all;
 }
 
 void SampleAccumulator::load(Stream& stream, index samples, std::span<const long long> counts,
                              std::span<const double> sums) {
+    const index rows = (sums_.size() + xi_sums_.size()) / share_.count;
     if (static_cast<index>(counts.size()) !=
             counts_.size() + cell_counts_.size() + cell_offsets_.size() ||
-        static_cast<index>(sums.size()) != sums_.size() + xi_sums_.size())
+        static_cast<index>(sums.size()) != rows * trajectories())
         throw InputError("checkpoint: the stored histograms have another size");
     samples_ = samples;
     for (auto* to : {&counts_, &cell_counts_, &cell_offsets_}) {
-        const std::vector<uint64> values(counts.begin(), counts.begin() + to->size());
+        std::vector<uint64> values(counts.begin(), counts.begin() + to->size());
+        if (shared() && !Communicator::world().first()) values.assign(values.size(), 0);  // they are summed
         copy_to_device(stream, to->span(), values.data());
         counts = counts.subspan(values.size());
     }
-    copy_to_device(stream, sums_.span(), sums.data());
-    copy_to_device(stream, xi_sums_.span(), sums.data() + sums_.size());
+    load_own(stream, sums_, sums.data());
+    load_own(stream, xi_sums_, sums.data() + sums_.size() / share_.count * trajectories());
 }
 
 }  // namespace microlift

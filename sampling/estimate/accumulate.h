@@ -1,5 +1,6 @@
 // Samples that are counted and not kept: for every window a histogram of ξ and the first two moments of
-// the state, in device memory.
+// the state, in device memory. Each process counts those of its own trajectories; results are of all, and every
+// process has to ask for them.
 #pragma once
 
 #include <span>
@@ -54,9 +55,15 @@ public:
               std::span<const double> sums);
 
 private:
+    std::vector<uint64> sum(Stream& stream, const Buffer<uint64>& own) const;
+    std::vector<double> of_all(Stream& stream, const Buffer<double>& own) const;
+    void load_own(Stream& stream, Buffer<double>& own, const double* all);
+    index trajectories() const { return windows_ * replicas_; }
+    bool shared() const { return share_.count != trajectories(); }
     int dim_;
     std::vector<HistogramAxis> axes_;
     index windows_, replicas_, bins_ = 1, samples_ = 0;
+    Share share_;  // of the trajectories
     SampleSet chunk_;
     Buffer<uint64> counts_;
     CellLayout layout_;
@@ -64,7 +71,7 @@ private:
     index total_ = 1;
     Buffer<uint64> cell_counts_, cell_offsets_;
     Buffer<double> xi_sums_;
-    Buffer<double> sums_;    // (2, dim, trajectory): Σ x, Σ x²; a trajectory's own, in the order of time
+    Buffer<double> sums_;    // (2, dim, own trajectory): Σ x, Σ x²; a trajectory's own, in the order of time
 };
 
 }  // namespace microlift

@@ -10,7 +10,7 @@ namespace microlift {
 // neither depends on the order of threads.
 struct CountSamples {
     static constexpr index kGrain = 64;
-    index trajectories, row, segments, replicas, bins;
+    index trajectories, number, row, segments, replicas, bins;  // number: of the first among all trajectories
     int dim, cvs;
     float from[2], per_width[2];
     index axis_bins[2];
@@ -50,7 +50,7 @@ struct CountSamples {
     LANE_FN void count_time(index i, index time, index from_sample, index to_sample) const {
         const index size = cells.size();
         uint64* const histogram =
-            cell_counts + (quotient(modulo(i, replicas) * groups, replicas) * times + time) * size;
+            cell_counts + (quotient(modulo(number + i, replicas) * groups, replicas) * times + time) * size;
         double* const sums_of_time = xi_sums + time * 2 * cvs * trajectories;
         double sum[2 * kMaxCvs] = {};
 LANE_UNROLL  // here and below for arrays to stay in registers
@@ -99,7 +99,7 @@ LANE_UNROLL
 
     LANE_FN void operator()(index i) const {
         if (cell_counts) count_cells(i);
-        uint64* const histogram = counts + quotient(i, replicas) * (bins + 1);
+        uint64* const histogram = counts + quotient(number + i, replicas) * (bins + 1);
         for (index s = 0; s < segments; ++s) {
             const index column = s * trajectories + i;
             index bin = 0;

@@ -1,5 +1,6 @@
 #include "sampling/estimate/mixture_pass.h"
 
+#include "engine/comm/columns.h"
 #include "engine/launch/blocks.h"
 #include "engine/launch/reduce.h"
 #if !defined(__CUDACC__)
@@ -103,15 +104,33 @@ index mixture_scratch(index n, index padded) {
            table_scratch(mixture_sums(nullptr, n, padded));
 }
 
+// Processes share the chunks of large passes out.
 void mixture_pass(Stream& stream, const BiasedSamples& samples, const MixtureTables& tables,
                   Span<double> scratch, Span<double> sums, float* log_weight) {
-    const index chunks = mixture_chunks(samples.n, tables.padded);
-    const index used = chunks * (2 * tables.padded + 1);
-    for_each_block(stream, (chunks + MixtureKernel::kChunks - 1) / MixtureKernel::kChunks,
-                   MixtureKernel{samples.xi.data, samples.row, samples.n,
-                                 mixture_chunk(samples.n, tables.padded), chunks, tables,
-                                 scratch.data, log_weight},
-                   MixtureOnCpu{});
+    constexpr index kSharedTerms = index{1} << 17;
+    const index chunks = mixture_chunks(samples.n, tables.padded), of_chunk = 2 * tables.padded + 1;
+    const index used = chunks * of_chunk, chunk = mixture_chunk(samples.n, tables.padded);
+    const Communicator& world = Communicator::world();
+    const bool shared = !world.alone() && samples.n * tables.padded >= kSharedTerms;
+    const Share own = shared ? world.share(chunks) : Share{0, chunks};
+    const auto sample = [&](index of) { return of * chunk < samples.n ? of * chunk : samples.n; };
+    const index from = sample(own.first);
+    if (own.count > 0)
+        for_each_block(stream, (own.count + MixtureKernel::kChunks - 1) / MixtureKernel::kChunks,
+                       MixtureKernel{samples.xi.data + from, samples.row, sample(own.first + own.count) - from, chunk,
+                                     own.count, tables, scratch.data + own.first * of_chunk,
+                                     log_weight ? log_weight + from : nullptr},
+                       MixtureOnCpu{});
+    if (shared) {
+        std::vector<index> words, weights;
+        for (int r = 0; r < world.size(); ++r) {
+            const Share part = share_of(chunks, r, world.size());
+            words.push_back(2 * of_chunk * part.count);
+            weights.push_back(sample(part.first + part.count) - sample(part.first));
+        }
+        collect_parts(stream, scratch.data, words);
+        if (log_weight) collect_parts(stream, log_weight, weights);
+    }
     sum_tables(stream, mixture_sums(scratch.data, samples.n, tables.padded), sums,
                scratch.subspan(used, scratch.size - used));
 }

@@ -1,5 +1,8 @@
 #include "sampling/run/checkpoint.h"
 
+#include "engine/comm/communicator.h"
+#include "engine/stop.h"
+#include "engine/stop_together.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
 #include "sampling/run/meter.h"
@@ -8,6 +11,8 @@
 namespace microlift {
 
 namespace {
+
+constexpr double kCheckpointSeconds = 10;
 
 // A run that is complete has nothing to go on from.
 bool is_kept(const Run& run, const Product* product) {
@@ -25,6 +30,17 @@ void need_same_configuration(const Run& run, const Store& store) {
 
 }  // namespace
 
+bool SaveClock::due() {
+    Communicator& world = Communicator::world();
+    const bool late = world.first() && seconds_since(saved_) > kCheckpointSeconds;
+    const auto agreed = static_cast<int>(world.most(2 * static_cast<uint64>(pending_signal()) + (late ? 1 : 0)));
+    if (agreed > 1) stop_as_told(agreed / 2);
+    if (agreed > 0) saved_ = Clock::now();
+    return agreed > 0;
+}
+
+bool stops_alone() { return pending_signal() != 0 && Communicator::world().alone(); }
+
 void save_checkpoint(Run& run) {
     const Clock::time_point began = Clock::now();
     write_segments(run);
@@ -35,7 +51,8 @@ void save_checkpoint(Run& run) {
     store.attributes["configuration"] = run.config.checksum();
     store.save(run.dir / "checkpoint.h5");
     remove_segments(run);
-    const double seconds = seconds_since(began);
+    // As the first process takes it, whom all wait for here.
+    const double seconds = 1e-6 * static_cast<double>(Communicator::world().most(static_cast<uint64>(1e6 * seconds_since(began))));
     expect_checkpoint(seconds);
     run.progress.figure("checkpoint_seconds", seconds);
 }

@@ -1,11 +1,22 @@
 // checkpoint.h5: enough to go on bit for bit.
 #pragma once
 
+#include "sampling/run/meter.h"
 #include "sampling/run/run.h"
 
 namespace microlift {
 
-inline constexpr double kCheckpointSeconds = 10;
+// When a stage saves what it has: every few seconds, and where a signal came, in all processes of the run at once.
+class SaveClock {
+public:
+    // Every process asks at the same places. Once it is true the stage saves, and calls throw_if_stopped().
+    bool due();
+
+private:
+    Clock::time_point saved_ = Clock::now();
+};
+// A signal came, and nobody else has to hear of it before this process looks after it.
+bool stops_alone();
 
 void save_checkpoint(Run& run);
 // Nothing where the run was stopped before its first checkpoint.

@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "engine/comm/communicator.h"
 #include "engine/files/log_file.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/checkpoint.h"
@@ -46,6 +47,7 @@ void describe(Run& run) {
     metrics["system"] = describe_system(run.model);
     metrics["device"] = run.device.description();
     metrics["threads"] = run.device.threads();
+    metrics["processes"] = Communicator::world().size();
     metrics["math"] = mathematics_name(run.config.integrator.portable_math);
     metrics["precision"] = "fp32";
     metrics["seed"] = run.config.seed;
@@ -121,6 +123,7 @@ void run_pipeline(const RunConfig& of, const RunOptions& options, Progress& prog
     remove_segments(run);
     weigh_given(run);
     checkpoint.reset();
+    Communicator::world().wait_for_all();  // the first replaces what the others read
     try {
         go_on(run);
     } catch (const Error&) {

@@ -37,6 +37,7 @@ INSIDE = {
     "engine": set(),
     "engine/device": {"engine"},
     "engine/launch": {"engine", "engine/device"},
+    "engine/comm": {"engine", "engine/device"},
     "engine/files": {"engine"},
     "engine/config": {"engine"},
     "nn/layers": set(),

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that microlift needs and this machine lacks, and says which.
-#   setup.sh [build] [report] [python]     what building needs, the report, the Python module; none named: all
+#   setup.sh [build] [report] [python] [mpi]     what building needs, the report, the Python module, runs of several
+#                                                processes; none named: all
 set -eu
 
 build="
@@ -26,15 +27,20 @@ python="
 pybind11-dev
 python3-dev
 "
+mpi="
+libopenmpi-dev
+openmpi-bin
+"
 
 packages=
-for part in ${*:-build report python}; do
+for part in ${*:-build report python mpi}; do
     case $part in
         build) packages="$packages$build" ;;
         report) packages="$packages$report" ;;
         python) packages="$packages$python" ;;
+        mpi) packages="$packages$mpi" ;;
         *)
-            echo "setup: '$part' is none of build, report, python" >&2
+            echo "setup: '$part' is none of build, report, python, mpi" >&2
             exit 2
             ;;
     esac
@@ -54,7 +60,7 @@ for package in $packages; do
 done
 
 if [ -z "$missing" ]; then
-    echo "setup: every package is there:" ${*:-build report python}
+    echo "setup: every package is there:" ${*:-build report python mpi}
     exit 0
 fi
 

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "bench/bench.h"
+#include "engine/comm/communicator.h"
 #include "engine/device/cpu.h"
 #include "engine/device/device.h"
 #include "nn/layers/cudnn.h"
@@ -39,6 +40,7 @@ void command_plumed() { std::cout << plumed_actions_markdown(); }
 void command_keys() { std::cout << run_schema("", true).markdown(); }
 
 void command_info() {
+    const std::string mpi = Communicator::library();
     std::cout << "microlift " << MICROLIFT_VERSION << "\n"
               << "compiler   "
 #if defined(__clang__)
@@ -49,6 +51,7 @@ void command_info() {
               << "\n"
               << "CUDA       " << (kHaveCuda ? "built in" : "not built in") << "\n"
               << "libraries  " << join(cuda_libraries()) << "\n"
+              << "MPI        " << (mpi.empty() ? "not built in" : mpi) << "\n"
               << "CPU level  " << cpu_level() << " (built: " << join(cpu_levels()) << ")\n"
               << "lanes      " << cpu_lanes() << " floats a SIMD register\n"
               << "precision  states float32; estimators float64\n"

@@ -12,8 +12,11 @@
 
 #include "engine/config/names.h"
 #include "engine/config/section.h"
+#include "engine/comm/communicator.h"
 #include "engine/device/cpu.h"
+#include "engine/files/left.h"
 #include "engine/progress.h"
+#include "engine/stop_together.h"
 #include "engine/text.h"
 #include "tools/command/commands.h"
 
@@ -357,6 +360,28 @@ void open_standard_streams() {
         if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) _exit(kInternalError);
 }
 
+// A configuration may have several faults, one a line.
+void tell(const std::string& message) {
+    std::cout.flush();
+    for (std::size_t at = 0; at <= message.size();) {
+        const std::size_t end = std::min(message.find('\n', at), message.size());
+        const std::string line = printable(message.substr(at, end - at), kWholeText, Controls::escape);
+        std::fprintf(stderr, "microlift: %s\n", line.c_str());
+        at = end + 1;
+    }
+}
+
+// Of the processes of a run the first alone writes files and speaks; nothing else is shared out.
+void take_part(const CLI::App& app) {
+    const Communicator& world = Communicator::world();
+    if (world.alone()) return;
+    if (!app.got_subcommand("run"))
+        throw InputError("only 'microlift run' is shared out to several processes; start it without mpirun");
+    if (world.first()) return;
+    leave_files_to_another();
+    stop_silently();
+}
+
 int run_command_line(int argc, char** argv) {
     ignore_write_signals();
     CLI::App app(kDescription, "microlift");
@@ -369,6 +394,7 @@ int run_command_line(int argc, char** argv) {
     try {
         refuse_unknown_command(app, argc, argv);
         app.parse(argc, argv);
+        take_part(app);
         act(app, line);
     } catch (const Interrupted& stopped) {
         if (app.got_subcommand("run")) throw;
@@ -396,9 +422,13 @@ int main(int argc, char** argv) {
     microlift::open_standard_streams();
     std::string message;
     int status = 0;
+    microlift::Communicator& world = microlift::Communicator::world();
     try {
         microlift::check_cpu_level();
-        return microlift::run_command_line(argc, argv);
+        world.begin(microlift::tell);
+        status = microlift::run_command_line(argc, argv);
+        world.finish();
+        return status;
     } catch (const microlift::Error& error) {
         message = error.what();
         status = error.exit_code();
@@ -413,14 +443,6 @@ int main(int argc, char** argv) {
         message = std::string("internal error: ") + error.what() + "; please report it";
         status = microlift::kInternalError;
     }
-    std::cout.flush();
-    // A configuration may have several faults, one a line.
-    for (std::size_t at = 0; at <= message.size();) {
-        const std::size_t end = std::min(message.find('\n', at), message.size());
-        const std::string line = microlift::printable(
-            message.substr(at, end - at), microlift::kWholeText, microlift::Controls::escape);
-        std::fprintf(stderr, "microlift: %s\n", line.c_str());
-        at = end + 1;
-    }
+    world.fail(status, message);
     return status;
 }

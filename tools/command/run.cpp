@@ -1,9 +1,13 @@
 // run, generate and check: everything around the stages themselves.
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
+#include "engine/comm/communicator.h"
+#include "engine/comm/processors.h"
 #include "engine/device/device.h"
 #include "engine/files/files.h"
 #include "engine/files/log_file.h"
@@ -124,10 +128,13 @@ public:
         : progress_(progress), log_(dir / kLogName), status_(dir / kStatusName, known(run, options)) {
         progress_.add(log_);
         progress_.add(status_);
+        Communicator::world().before_end(
+            [this](int status, const std::string& message) { finish("failed", message, status); });
         log_.write(std::string(options.resume ? "goes on" : "begins") + ": microlift " MICROLIFT_VERSION ", configuration " +
                    run.checksum());
     }
     ~Watch() {
+        Communicator::world().before_end({});
         progress_.forget(log_);
         progress_.forget(status_);
     }
@@ -152,6 +159,20 @@ private:
     StatusFile status_;
 };
 
+// Processes on one machine take a GPU each, or their part of the processors where nobody bound them to some.
+RunOptions own_part(const RunOptions& given) {
+    Communicator& world = Communicator::world();
+    RunOptions own = given;
+    if (world.alone()) return own;
+    const Processors found = usable_processors();
+    const bool bound = world.most(found.key) != world.least(found.key);
+    const int gpus = own.device == "auto" || own.device == "cuda" ? Device::cuda_count() : 0;
+    if (gpus > 0) own.device = "cuda:" + std::to_string(world.local_rank() % gpus);
+    if (own.threads == 0) own.threads = bound ? found.count : std::max(1, found.count / world.local_size());
+    own.report = own.report && world.first();
+    return own;
+}
+
 // The run and its report.
 void run_stages(const RunConfig& run, const RunOptions& options, Progress& progress) {
     try {
@@ -171,39 +192,53 @@ void run_stages(const RunConfig& run, const RunOptions& options, Progress& progr
     }
 }
 
-}  // namespace
-
-void run_configuration(const std::string& config_file, const std::optional<std::string>& text,
-                       const RunOptions& options, Progress& progress) {
-    if (options.wall_time > 0) set_wall_time(options.wall_time);
-    const Device device = Device::pick(options.device, options.threads);
-    const double memory =
-        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes());
-    RunConfig run = text ? check_run_config(*text, config_file, options, memory)
-                         : check_run_config(config_file, options, memory);
-    if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
-    check_out_dir(options);
+// Files of an earlier run, in a directory that exists from now on. Between what the first process writes and what
+// all read they wait for one another.
+void prepare_out_dir(RunConfig& run, const RunOptions& options, std::optional<DirectoryLock>& lock) {
+    Communicator& world = Communicator::world();
     const fs::path dir = options.out_dir;
-    std::error_code problem;
-    fs::create_directories(dir, problem);
-    if (problem) {
-        throw_write_error(dir, problem.value());
+    check_out_dir(options);
+    world.wait_for_all();
+    if (world.first()) {
+        std::error_code problem;
+        fs::create_directories(dir, problem);
+        if (problem) throw_write_error(dir, problem.value());
+        lock.emplace(dir);
     }
-    const DirectoryLock lock(dir);
     const std::vector<RunInput> inputs = take_inputs(run);
+    world.wait_for_all();
     if (options.resume) {
         check_same_inputs(inputs, dir);
         check_same_config(run, dir);
     }
     check_disk(run, dir);
-    if (options.force) {
+    world.wait_for_all();
+    if (options.force && world.first()) {
         for (const std::string& name : run_files()) {
             fs::remove(dir / name);
         }
     }
     write_file(dir / "config.toml", run.config.to_toml());
     keep_inputs(run, inputs, dir);
-    Watch watch(dir, run, options, progress);
+    world.wait_for_all();
+}
+
+}  // namespace
+
+void run_configuration(const std::string& config_file, const std::optional<std::string>& text,
+                       const RunOptions& given, Progress& progress) {
+    if (given.wall_time > 0) set_wall_time(given.wall_time);
+    const RunOptions options = own_part(given);
+    const Device device = Device::pick(options.device, options.threads);
+    const double memory =
+        device.is_cpu() ? available_memory_bytes() : static_cast<double>(device.memory_bytes());
+    RunConfig run = text ? check_run_config(*text, config_file, options, memory)
+                         : check_run_config(config_file, options, memory);
+    if (!options.resume) portable_mathematics(options.math, device);  // or refused, before anything is written
+    std::optional<DirectoryLock> lock;
+    prepare_out_dir(run, options, lock);
+    if (!Communicator::world().first()) return run_stages(run, options, progress);
+    Watch watch(options.out_dir, run, options, progress);
     try {
         run_stages(run, options, progress);
     } catch (const Interrupted& stopped) {
@@ -220,8 +255,13 @@ void run_configuration(const std::string& config_file, const std::optional<std::
 }
 
 void command_run(const std::string& config_file, const RunOptions& options) {
-    Progress progress(options.quiet);
-    run_configuration(config_file, {}, options, progress);
+    ProgressListener nobody;
+    std::optional<Progress> progress;
+    if (Communicator::world().first())
+        progress.emplace(options.quiet);
+    else
+        progress.emplace(nobody);  // the first speaks
+    run_configuration(config_file, {}, options, *progress);
 }
 
 void command_generate(const GenerateOptions& options) {

@@ -86,7 +86,7 @@ private:
     std::string ended_;  // why sampling under one bias did
     double energies_ = 0, before_ = 0;
     Buffer<uint64> jumped_;
-    Clock::time_point saved_;
+    SaveClock saves_;
     uint64 checked_ = 0;
     const StopLater later_;  // look_after() saves first
 };
@@ -143,7 +143,7 @@ SamplingRound::SamplingRound(Run& run)
                                            plan_.segments * run.config.umbrella.stride) *
                            static_cast<double>(ensemble_.size()),
                        "steps", trajectory_steps());
-    saved_ = Clock::now();
+    saves_ = {};
     // The file of samples that an earlier checkpoint counts on is replaced when this round ends.
     run.samples.in_file = false;
     if (plan_.round > 0 && !resumed) save();
@@ -248,7 +248,7 @@ void SamplingRound::tell(const std::vector<uint64>& accepted) {
 void SamplingRound::look_after(bool last) {
     const double since = static_cast<double>(ensemble_.step() - checked_) *
                          static_cast<double>(ensemble_.size());
-    if (!last && !pending_signal() && since < 0.25 * static_cast<double>(launch_) *
+    if (!last && !stops_alone() && since < 0.25 * static_cast<double>(launch_) *
                                                   static_cast<double>(ensemble_.size()))
         return;
     checked_ = ensemble_.step();
@@ -262,11 +262,9 @@ void SamplingRound::look_after(bool last) {
     if (tempering_) tempering_->check_finite(describe);
     run_.progress.update(trajectory_steps());
     run_.progress.figure("trajectory_steps", trajectory_steps());
-    if (pending_signal() || seconds_since(saved_) > kCheckpointSeconds) {
-        save();
-        saved_ = Clock::now();
-        throw_if_stopped();
-    }
+    if (!saves_.due()) return;
+    save();
+    throw_if_stopped();
 }
 
 void SamplingRound::rearrange(index done) {

@@ -5,6 +5,7 @@
 
 #include "engine/at.h"
 #include "engine/files/files.h"
+#include "engine/files/left.h"
 #include "engine/files/store.h"
 #include "engine/launch/gather.h"
 #include "sampling/molecule/files/pdb.h"
@@ -89,7 +90,7 @@ void write_samples(Run& run, const Buffer<float>* log_weights) {
 
 void write_thinned(Run& run) {
     const index thin = run.config.output.thin;
-    if (thin == 1 || !run.samples.in_file) return;
+    if (thin == 1 || !run.samples.in_file || leaves_files()) return;
     const SamplesReader all(run.dir / kSamples);
     std::vector<SampleBlock> kept = run.samples.blocks;
     for (SampleBlock& b : kept) b.samples = (b.samples + thin - 1) / thin;
@@ -122,6 +123,7 @@ void write_thinned(Run& run) {
 }
 
 void take_thinned(const fs::path& dir) {
+    if (leaves_files()) return;
     std::error_code none;
     fs::rename(dir / kThinned, dir / kSamples, none);
 }
@@ -146,7 +148,7 @@ void write_segments(Run& run) {
         const fs::path path = samples.segment(samples.segments.size());
         std::error_code problem;
         fs::create_directories(samples.folder(), problem);
-        if (problem) throw_write_error(samples.folder(), problem.value());
+        if (problem && !leaves_files()) throw_write_error(samples.folder(), problem.value());
         SamplesWriter file(path, info);
         const index end = first + info.samples;
         for (const SampleBlock& b : blocks) {
@@ -160,6 +162,7 @@ void write_segments(Run& run) {
 }
 
 void remove_segments(Run& run) {
+    if (leaves_files()) return;
     const Samples& samples = run.samples;
     std::error_code ignored;  // they do no harm
     std::vector<fs::path> gone;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "engine/comm/communicator.h"
 #include "engine/files/safetensors.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -99,7 +100,7 @@ double train_to_the_end(Run& run, GeneratorTrainer& trainer, index iterations) {
     StageMeter meter(run.record, "train");
     const StopLater later;  // the loop saves first
     uint64 moved = 0;
-    auto saved = Clock::now();
+    SaveClock saves;
     index piece = 1;  // updates; a wide network's take seconds
     while (!trainer.done()) {
         const auto began = Clock::now();
@@ -110,13 +111,12 @@ double train_to_the_end(Run& run, GeneratorTrainer& trainer, index iterations) {
         moved += end.bytes_to_device - start.bytes_to_device + end.bytes_to_host -
                  start.bytes_to_host;
         trainer.check();
-        piece = seconds_since(began) < kPieceSeconds ? std::min<index>(2 * piece, kMostUpdates) : 1;
+        const bool slow = Communicator::world().any(seconds_since(began) >= kPieceSeconds);
+        piece = slow ? 1 : std::min<index>(2 * piece, kMostUpdates);
         run.progress.update(static_cast<double>(trainer.iteration()));
-        if (pending_signal() || seconds_since(saved) > kCheckpointSeconds) {
-            save_training(run, trainer);
-            saved = Clock::now();
-            throw_if_stopped();
-        }
+        if (!saves.due()) continue;
+        save_training(run, trainer);
+        throw_if_stopped();
     }
     return static_cast<double>(moved);
 }

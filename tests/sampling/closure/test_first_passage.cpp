@@ -139,7 +139,7 @@ stiffness = 1
 
     const std::vector<double> left{-1, -1}, right{1, 1}, state{0.3, 0.1};
     const Buffer<float> x = starts(stream, state, 4096);
-    Share share[2];
+    SecondFirst share[2];
     for (int k = 0; k < 2; ++k) {
         PassageOptions options;
         options.dt = 1e-3;
@@ -171,7 +171,7 @@ TEST_CASE("committors and passage time of the Müller–Brown surface") {
         options.seed = 11;
         const PassageResult r = run_passages(stream, *kernel, x.span(), n, ball(deep, 0.1),
                                              ball(right, 0.1), options);
-        const Share q = second_before_first(r, 0, n);
+        const SecondFirst q = second_before_first(r, 0, n);
         CAPTURE(q.value);
         CAPTURE(q.error);
         CAPTURE(exact[p]);

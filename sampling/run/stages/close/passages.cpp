@@ -228,7 +228,7 @@ void ClosureStage::committor_of_bursts() {
     Json list = Json::array();
     for (std::size_t i = 0; i < inside.size(); ++i) {
         const index first = static_cast<index>(i) * each;
-        const Share q = second_before_first(r, first, first + each);
+        const SecondFirst q = second_before_first(r, first, first + each);
         list.push_back({{"cv", json_of(values[i])}, {"direct", q.value}, {"direct_error", q.error}});
     }
     each_source([&](const auto& s) {
@@ -271,7 +271,7 @@ void ClosureStage::committors() {
     Json list = Json::array();
     for (std::size_t p = 0; p < points; ++p) {
         const index first = static_cast<index>(p) * each;
-        const Share q = second_before_first(r, first, first + each);
+        const SecondFirst q = second_before_first(r, first, first + each);
         Json j;
         for (std::size_t d = 0; d < D; ++d) j["state"].push_back(c_.committor_points[p * D + d]);
         j["committor"] = q.value;

@@ -18,13 +18,12 @@ void advance_to_end(Run& run, RateMethod& method) {
     const StopLater later;
     run.progress.begin("rates", kUnits, "of a thousand", kUnits * method.share());
     run.rates.fill = [&](Store& store) { method.save(store); };
-    Clock::time_point saved = Clock::now();
+    SaveClock saves;
     try {
         while (method.advance()) {
             run.progress.update(kUnits * method.share());
-            if (!pending_signal() && seconds_since(saved) < kCheckpointSeconds) continue;
+            if (!saves.due()) continue;
             save_checkpoint(run);
-            saved = Clock::now();
             throw_if_stopped();
         }
     } catch (...) {

@@ -49,7 +49,7 @@ private:
     index rung_ = 0;
     double evaluations_ = 0;     // of rungs before
     std::vector<double> table_;  // (rung, 4): ln Z, its error, mean energy, families
-    Clock::time_point saved_ = Clock::now();
+    SaveClock saves_;
     uint64 checked_ = 0;
     const StopLater later_;
 };
@@ -138,16 +138,15 @@ double Annealing::done() const {
 
 void Annealing::look_after(bool last) {
     const auto since = static_cast<index>(ensemble_->step() - checked_);
-    if (!last && !pending_signal() && since < static_cast<index>(ensemble_->launch_steps()) / 4) return;
+    if (!last && !stops_alone() && since < static_cast<index>(ensemble_->launch_steps()) / 4) return;
     checked_ = ensemble_->step();
     run_.stream.synchronize();
     ensemble_->check_finite([&](index t) {
         return "walker " + std::to_string(t) + " at kT = " + number(1 / beta_[at(rung_)]);
     });
     run_.progress.update(done());
-    if (!pending_signal() && seconds_since(saved_) <= kCheckpointSeconds) return;
+    if (!saves_.due()) return;
     save();
-    saved_ = Clock::now();
     throw_if_stopped();
 }
 

@@ -43,7 +43,7 @@ private:
     const index launch_;
     double before_ = 0;
     std::vector<double> half_;  // moments() halfway through equilibration
-    Clock::time_point saved_ = Clock::now();
+    SaveClock saves_;
     uint64 checked_ = 0;
     const StopLater later_;
 };
@@ -88,16 +88,15 @@ void Pulling::save() {
 
 void Pulling::look_after(bool last) {
     const auto since = static_cast<index>(ensemble_.step() - checked_);
-    if (!last && !pending_signal() && since < std::min(launch_ / 4, kMovesUnseen * bias_.options().move)) return;
+    if (!last && !stops_alone() && since < std::min(launch_ / 4, kMovesUnseen * bias_.options().move)) return;
     checked_ = ensemble_.step();
     run_.stream.synchronize();
     ensemble_.check_finite([&](index t) {
         return "walker " + std::to_string(t % u_.replicas) + (t < u_.replicas ? " on its way forward" : " on its way back");
     });
     run_.progress.update(steps());
-    if (!pending_signal() && seconds_since(saved_) <= kCheckpointSeconds) return;
+    if (!saves_.due()) return;
     save();
-    saved_ = Clock::now();
     throw_if_stopped();
 }
 

@@ -85,7 +85,7 @@ private:
     Buffer<float> before_, kept_x_, kept_v_;
     Buffer<double> offset_, sum_, mean_, scratch_;
     double evaluations_ = 0;
-    Clock::time_point saved_ = Clock::now();
+    SaveClock saves_;
     uint64 checked_ = 0;
     const StopLater later_;
 };
@@ -163,16 +163,15 @@ void StringOfSwarms::save() {
 // Between iterations and samples alone: there a state is all that a run goes on from.
 void StringOfSwarms::look_after(bool last) {
     const auto since = static_cast<index>(ensemble_.step() - checked_);
-    if (!last && !pending_signal() && since < launch_ / 4) return;
+    if (!last && !stops_alone() && since < launch_ / 4) return;
     checked_ = ensemble_.step();
     run_.stream.synchronize();
     ensemble_.check_finite([&](index t) {
         return "walker " + std::to_string(t % u_.replicas) + " of point " + std::to_string(t / u_.replicas);
     });
     run_.progress.update(static_cast<double>(ensemble_.step()) * static_cast<double>(ensemble_.size()));
-    if (!pending_signal() && seconds_since(saved_) <= kCheckpointSeconds) return;
+    if (!saves_.due()) return;
     save();
-    saved_ = Clock::now();
     throw_if_stopped();
 }
 
