@@ -21,6 +21,7 @@
 
 namespace microlift {
 
+// A configuration that was checked.
 struct RunConfig : ModelConfig {
     std::uint64_t seed = 0;
     UmbrellaConfig umbrella;
