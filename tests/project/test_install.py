@@ -96,7 +96,8 @@ def run(*command, **options):
 
 def files(folder):
     """Without the folder of libraries, which a distribution may name by the processor."""
-    return {re.sub(r"^lib/[\w-]+-linux-gnu/", "lib/", p.relative_to(folder).as_posix()) for p in folder.rglob("*") if p.is_file()}
+    paths = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return {re.sub(r"^lib/[\w-]+-linux-gnu/", "lib/", path) for path in paths}
 
 
 class Install(unittest.TestCase):
@@ -130,10 +131,12 @@ class Install(unittest.TestCase):
         command = self.prefix / "bin" / "microlift"
         self.assertIn("0.1", run(command, "--version"))
         self.assertIn("muller_brown", run(command, "systems"))
+        self.assertTrue((self.prefix / "share" / "doc" / "microlift" / "api" / "index.html").is_file())
 
     def test_examples_find_their_files(self):
         folder = self.prefix / "share" / "microlift" / "tools" / "examples"
-        examples = sorted(set(folder.glob("*.toml")) - {folder / "muller_brown_learned.toml"})  # it takes a run's coordinates
+        learned = folder / "muller_brown_learned.toml"  # it takes the coordinates that a run's samples taught
+        examples = sorted(set(folder.glob("*.toml")) - {learned})
         self.assertGreater(len(examples), 20)
         for example in examples:
             checked = run(self.prefix / "bin" / "microlift", "check", example, cwd=self.folder)
@@ -151,7 +154,8 @@ class Install(unittest.TestCase):
         commands = re.findall(r"^  (\w+) ", whole, re.MULTILINE)
         self.assertGreater(len(commands), 8)
         for command in commands:
-            options = set(re.findall(r"^  (?:-\w,)?(--[\w-]+)", run(self.prefix / "bin" / "microlift", command, "--help"), re.MULTILINE))
+            text = run(self.prefix / "bin" / "microlift", command, "--help")
+            options = set(re.findall(r"^  (?:-\w,)?(--[\w-]+)", text, re.MULTILINE))
             section = manual.partition(f".SS microlift {command}\n")[2].partition("\n.S")[0]
             self.assertEqual(options - {"--help"}, set(re.findall(r"\\fB(--[\w-]+)\\fR", section)), command)
             self.assertEqual(options, set(self.completed(shell, command, "--")), command)
@@ -166,7 +170,8 @@ class Install(unittest.TestCase):
     def completed(self, shell, *words):
         """What bash offers for the last of the words."""
         program = self.prefix / "bin" / "microlift"
-        script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _microlift; printf "%s\n" "${COMPREPLY[@]}"'
+        script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _microlift; '
+                  'printf "%s\n" "${COMPREPLY[@]}"')
         return run("bash", "-c", script, "bash", shell, program, *words).split()
 
     @unittest.skipUnless(shutil.which("dpkg-shlibdeps"), "no dpkg-dev")
@@ -174,7 +179,7 @@ class Install(unittest.TestCase):
         run("cpack", "-G", "DEB", "--config", BUILD.resolve() / "CPackConfig.cmake", "-B", self.folder,
             "-D", "CPACK_DEBIAN_COMPRESSION_TYPE=gzip", cwd=self.folder)
         package, = self.folder.glob("*.deb")
-        fields = dict(line.split(": ", 1) for line in run("dpkg-deb", "-f", package).splitlines() if re.match(r"\w", line))
+        fields = dict(re.findall(r"^([\w-]+): (.*)", run("dpkg-deb", "-f", package), re.MULTILINE))
         version = run(self.prefix / "bin" / "microlift", "--version").split()[1]
         self.assertEqual(("microlift", version), (fields["Package"], fields["Version"]))
         for name in ("libc6", "libstdc++6", "libhdf5", "libpugixml"):

@@ -51,7 +51,7 @@ TOKEN = re.compile(r'//[^\n]*|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\
 MACROS = re.compile(r"\b(HOST_PASS_BEGIN|HOST_PASS_END|LANE_UNROLL)\b\s*")
 CLASS = re.compile(r"(?:template ?<>)? ?(?:class|struct|union) (\w+)")
 NO_DECLARATION = re.compile(r"^(friend|static_assert|extern template|template ?<> ?$|using namespace|typedef)\b"
-                            r"|= (default|delete)$|^(template ?<.*> ?)?(class|struct|enum|enum class|union) \w+( : \w+)?$")
+                            r"|= (default|delete)$|^(template ?<.*> ?)?(class|struct|enum class|enum|union) \w+( : \w+)?$")
 BRACKETS = re.compile(r"\b(?:alignas|decltype|noexcept|requires|__\w+__) ?\((?:[^()]|\([^()]*\))*\)")
 
 
@@ -244,7 +244,7 @@ class Header:
             kind, name = "function", function[1]
             text = re.sub(r"\) ?:[^:].*$", ")", text)   # without a constructor's members
         else:
-            name = re.search(r"(\w+)(?:\[[^\]]*\])*\s*(?:[={,].*)?$", re.sub(r"\{.*\}$", "", text))
+            name = re.search(r"(\w+)(?:\[[^\]]*\])*\s*(?:[={,].*)?$", without_angles(re.sub(r"\{.*\}$", "", text)))
             name = name[1] if name else text
         items.append(now.item(kind, name, text, end))
 
@@ -286,7 +286,8 @@ def missing():
 
 
 STYLE = """body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
-pre{background:#f4f4f2;padding:.3em .8em;white-space:pre-wrap;margin:.2em 0}hr{border:0;margin:.7em 0}h2{border-top:1px solid #ccc;padding-top:.6em}
+pre{background:#f4f4f2;padding:.3em .8em;white-space:pre-wrap;margin:.2em 0}hr{border:0;margin:.7em 0}
+h2{border-top:1px solid #ccc;padding-top:.6em}
 .in{margin-left:1.5em}p{margin:.2em 0}td{vertical-align:top;padding:.1em 1em .1em 0}code{background:#f4f4f2}"""
 
 
@@ -324,7 +325,8 @@ def write(folder):
         for header in found:
             body += (f'<h2 id="{header.path}"><code>#include "{header.path}"</code></h2>\n{prose(header.about)}'
                      f"{shown(header.items, [])}")
-            names += [(name, chapter) for item, name, _ in documented(header) if item.kind == "class" or "::" not in name]
+            names += [(name, chapter) for item, name, _ in documented(header)
+                      if item.kind == "class" or "::" not in name]
         (folder / f"{chapter}.html").write_text(page(title, body), encoding="utf-8")
         links = ", ".join(f'<a href="{chapter}.html#{h.path}">{h.path}</a>' for h in found)
         rows.append(f'<tr><td><a href="{chapter}.html">{html.escape(title)}</a></td><td>{links}</td></tr>\n')
