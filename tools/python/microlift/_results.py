@@ -251,7 +251,7 @@ class Results:
 
     @cached_property
     def free_energy(self) -> FreeEnergy:
-        """The free energy: `.cv`, `.value`, `.error`, each (bins,)."""
+        """The free energy: `.cv`, `.value`, `.error`, each (bins,), in the unit of the potential (kJ/mol of molecules)."""
         columns = self._columns("free_energy", "[estimate]")
         count = sum(key in columns for key in ("cv_1", "cv_2"))
         names = [str(name) for name in self.metrics.get("system", {}).get("cvs", [])]
