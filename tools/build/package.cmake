@@ -24,7 +24,7 @@ install(DIRECTORY tools/report DESTINATION ${MICROLIFT_SHARE}
 install(FILES README.md DESTINATION ${MICROLIFT_SHARE})
 install(DIRECTORY tools/docs tools/examples DESTINATION ${MICROLIFT_SHARE}/tools
         FILES_MATCHING PATTERN "*.md" PATTERN "*.toml" PATTERN "*.dat" PATTERN "*.png")
-install(DIRECTORY bench/data DESTINATION ${MICROLIFT_SHARE}/bench)
+install(DIRECTORY bench/data DESTINATION ${MICROLIFT_SHARE}/bench PATTERN "*.sh" EXCLUDE PATTERN "*.py" EXCLUDE)
 install(FILES bench/README.md DESTINATION ${MICROLIFT_SHARE}/bench)
 
 # Manual page and completion say what the command itself says when it is installed; reference pages what headers say.
@@ -38,12 +38,9 @@ if(Python3_EXECUTABLE AND MICROLIFT_GZIP)
       COMMAND_ERROR_IS_FATAL ANY)
     execute_process(COMMAND \"${Python3_EXECUTABLE}\" \"${CMAKE_CURRENT_SOURCE_DIR}/tools/docs/api.py\" \"${made}/api\"
       COMMAND_ERROR_IS_FATAL ANY)
-    file(COPY_FILE \"${CMAKE_CURRENT_SOURCE_DIR}/tools/docs/CHANGELOG.md\" \"${made}/changelog\")
-    execute_process(COMMAND \"${MICROLIFT_GZIP}\" -9nf \"${made}/microlift.1\" \"${made}/changelog\"
-      COMMAND_ERROR_IS_FATAL ANY)")
+    execute_process(COMMAND \"${MICROLIFT_GZIP}\" -9nf \"${made}/microlift.1\" COMMAND_ERROR_IS_FATAL ANY)")
   install(FILES ${made}/microlift.1.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
   install(FILES ${made}/microlift DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-  install(FILES ${made}/changelog.gz DESTINATION ${CMAKE_INSTALL_DOCDIR})
   install(DIRECTORY ${made}/api DESTINATION ${CMAKE_INSTALL_DOCDIR})
 else()
   message(STATUS "microlift: without python3 and gzip an installation has neither manual page nor completion nor reference")
