@@ -23,7 +23,7 @@ CHAPTERS = {
         engine/error.h engine/progress.h engine/stop.h engine/files/array_file.h engine/files/store.h"""),
     "kernels": ("What kernels are written with", """
         kernels/random/philox.h kernels/random/streams.h kernels/dynamics/systems.h kernels/dynamics/cv.h
-        kernels/dynamics/bias.h kernels/dynamics/grid_bias.h"""),
+        kernels/dynamics/bias.h kernels/dynamics/grid_bias.h kernels/dynamics/integrators.h"""),
     "dynamics": ("Systems and ensembles", """
         sampling/formula/formula.h sampling/formula/system.h sampling/dynamics/systems.h sampling/dynamics/schemes.h
         sampling/dynamics/path_kernel.h sampling/dynamics/bytecode_path.h sampling/dynamics/ensemble.h
