@@ -13,7 +13,7 @@ namespace microlift {
 namespace {
 
 constexpr std::size_t kMostTableBytes = std::size_t{1} << 32;
-constexpr std::size_t kShownBytes = 40;
+constexpr std::size_t kShownCellBytes = 40;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 [[noreturn]] void bad_table(const std::filesystem::path& file, const std::string& wrong) {
@@ -26,7 +26,7 @@ void need_finite(const std::filesystem::path& file, const std::string& where, do
                  std::string_view written) {
     if (std::isfinite(static_cast<float>(value))) return;
     throw InputError(file.string() + ": " + where + " is " +
-                     printable(written, kShownBytes, Controls::blank) +
+                     printable(written, kShownCellBytes, Controls::blank) +
                      (std::isfinite(value) ? ", beyond single precision (3.4e38); choose other units"
                                            : "; give numbers that are finite") +
                      ", or leave the row out");

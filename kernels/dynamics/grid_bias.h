@@ -33,7 +33,7 @@ struct GridView {
     LANE_FN int cells(int k) const { return periodic[k] ? points[k] : points[k] - 1; }
     LANE_FN int stored_cells(int k) const { return cells(k) + 2; }
 };
-constexpr int polynomial_size(int cvs) { return cvs == 2 ? 16 : 4; }  // numbers of a cell's polynomial
+LANE_FN constexpr int polynomial_size(int cvs) { return cvs == 2 ? 16 : 4; }  // numbers of a cell's polynomial
 
 // The bias of a table, for the time loops (bias.h).
 template <class L, int K>

@@ -3,6 +3,11 @@
 #include "sampling/bias/energy.h"
 
 namespace microlift {
+namespace {
+
+constexpr index kMostCells = index{1} << 28;  // rows of four are found by 32 bits
+
+}  // namespace
 
 double GridAxes::spacing(int k) const {
     const auto i = static_cast<std::size_t>(k);
@@ -10,13 +15,12 @@ double GridAxes::spacing(int k) const {
 }
 
 index GridAxes::polynomials() const {
-    const GridView shape = view();
-    return index{shape.stored_cells(0)} * (cvs == 2 ? shape.stored_cells(1) : 1) * polynomial_size(cvs);
+    const GridView grid = shape();
+    return index{grid.stored_cells(0)} * (cvs == 2 ? grid.stored_cells(1) : 1) * polynomial_size(cvs);
 }
 
-GridView GridAxes::view(Span<const float> polynomials) const {
+GridView GridAxes::shape() const {
     GridView view;
-    view.polynomials = polynomials.data;
     view.cubic = cubic;
     for (int k = 0; k < cvs; ++k) {
         const auto i = static_cast<std::size_t>(k);
@@ -30,6 +34,17 @@ GridView GridAxes::view(Span<const float> polynomials) const {
         view.length[k] = static_cast<float>(view.cells(k));
         view.inverse_length[k] = 1.0f / view.length[k];
     }
+    if (cvs == 2 && index{view.stored_cells(0)} * view.stored_cells(1) > kMostCells)
+        throw InputError("a bias on a grid of two collective variables has at most 2^28 cells");
+    return view;
+}
+
+GridView GridAxes::view(Span<const float> polynomials) const {
+    if (polynomials.size != this->polynomials())
+        throw InputError("a bias on a grid is read from the polynomials of its cells, " +
+                         std::to_string(this->polynomials()) + " numbers, not " + std::to_string(polynomials.size));
+    GridView view = shape();
+    view.polynomials = polynomials.data;
     return view;
 }
 

@@ -18,9 +18,11 @@ struct GridAxes {
     // Points in all, and how far they are apart along CV k.
     index size() const { return points[0] * (cvs == 2 ? points[1] : 1); }
     double spacing(int k) const;
-    // For kernels; polynomials (cells, 4) or (cells, 4, 4) on the device. InputError where an axis is empty or has too
-    // few points.
-    GridView view(Span<const float> polynomials = {}) const;
+    // InputError where an axis is empty or has too few points, or both together too many; without polynomials.
+    GridView shape() const;
+    // The same with the polynomials of cell_polynomial(), (cells, 4) or (cells, 4, 4) on the device, as many as
+    // polynomials() says.
+    GridView view(Span<const float> polynomials) const;
     // How many numbers the polynomials between the points are.
     index polynomials() const;
 };

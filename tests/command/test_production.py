@@ -64,18 +64,10 @@ class Production(Case):
         # for the checkpoint.
         changes = ("umbrella.steps=6000000", "umbrella.stride=60000")
         whole = self.go(TEXT, *changes, name="whole")
-        for seconds in (5, 40):  # a machine that others fill gets the second, and nothing of the work is faster then
-            shutil.rmtree(self.dir / "parts", ignore_errors=True)
-            more = changes if seconds == 5 else ("umbrella.steps=48000000", "umbrella.stride=480000")
-            began = time.monotonic()
-            stopped = self.go(TEXT, *more, name="parts", status=75,
-                              options=(*PLAIN, "--threads", "1", "--wall-time", str(seconds)))
-            took = time.monotonic() - began
-            if took < seconds and (self.dir / "parts" / "checkpoint.h5").is_file():
-                break
-        self.assertLess(took, seconds)
-        if more != changes:
-            whole = self.go(TEXT, *more, name="whole", options=(*PLAIN, "--force"))
+        began = time.monotonic()
+        stopped = self.go(TEXT, *changes, name="parts", status=75,
+                          options=(*PLAIN, "--threads", "1", "--wall-time", "5"))
+        self.assertLess(time.monotonic() - began, 5)
         self.assertIn("--resume", stopped.stderr)
         self.assertTrue((self.dir / "parts" / "checkpoint.h5").is_file())
         told, text = self.status("parts")
@@ -83,7 +75,7 @@ class Production(Case):
         self.assertIn("wall time is over", text)
         steps = told["figures"]["trajectory_steps"]
         self.assertTrue(0 < steps < told["total"], steps)
-        parts = self.go(TEXT, *more, name="parts", options=(*PLAIN, "--resume"))
+        parts = self.go(TEXT, *changes, name="parts", options=(*PLAIN, "--resume"))
         for name in ("free_energy.csv", "samples.h5"):
             self.assertEqual((whole / name).read_bytes(), (parts / name).read_bytes(), name)
         told, text = self.status("parts")

@@ -650,6 +650,7 @@ SMALL = {"": ["integrator.compile_after=-1.0"],
          "[umbrella]": ["umbrella.replicas=16", "umbrella.equilibrate=200", "umbrella.steps=1000",
                         "umbrella.stride=20"],
          "tempering": ["umbrella.tempering=20"],
+         "heat = ": ["umbrella.heat_steps=500"],
          "[rates]": ["rates.replicas=32", "rates.repeats=8"],
          "[bias]": ["bias.walkers=64", "bias.equilibrate=200", "bias.steps=2000", "bias.stride=100"],
          "[generator]": ["generator.iterations=20", "generator.validate_every=10",
@@ -666,7 +667,12 @@ SMALL = {"": ["integrator.compile_after=-1.0"],
          "committor_runs": ["closure.committor_runs=32"],
          "[learn]": ["learn.points=300", "learn.landmarks=30"],
          'variables = ["x", "y"]\n\n[integrator]': ["umbrella.windows=[10, 8]",
-                                                    "estimate.bins=[18, 15]"]}
+                                                    "estimate.bins=[18, 15]"],
+         "windows = 28\nstiffness = 300": ["umbrella.windows=14", "umbrella.stiffness=75.0", "umbrella.replicas=8",
+                          "estimate.bins=28", "closure.relaxation=2e4"],
+         "temperatures = [332": ["umbrella.replicas=4", "umbrella.steps=400"],
+         "temperatures = [370": ["umbrella.replicas=4", "closure.replicas=16", "closure.passages=16",
+                                 "closure.relaxation=2e4"]}
 LEARNED = "muller_brown_learned"  # needs the files of another run
 
 
@@ -918,10 +924,10 @@ class TestLayout(unittest.TestCase):
     PHONE = 358
 
     def measure(self, folder):
-        for sans in ((), draw.SANS):  # and where no other letters are installed
-            with unittest.mock.patch.object(draw, "SANS", sans):
-                page, seen = self.measure_in_these_letters(folder)
-        return page, seen
+        with unittest.mock.patch.object(draw, "SANS", ()), \
+                unittest.mock.patch.object(draw.svg, "inline", return_value=""):
+            self.measure_in_these_letters(folder)  # where no other letters are installed; nothing is written
+        return self.measure_in_these_letters(folder)
 
     def measure_in_these_letters(self, folder):
         found, seen = [], []

@@ -202,7 +202,7 @@ class Hidden(SamplesCase):
 class Whole(SamplesCase):
     """The run's directory is whole in itself, and its bytes do not depend on threads."""
 
-    TEXT = HIDDEN + "[generator]\nkind = \"flow\"\niterations = 200\nvalidate_every = 100\n[learn]\npoints = 300\n"
+    TEXT = HIDDEN + "[generator]\nkind = \"flow\"\niterations = 60\nvalidate_every = 20\n[learn]\npoints = 300\n"
 
     def bytes_of(self, out):
         skip = {"metrics.json", "checkpoint.h5", "report.html", ".lock", "status.json", "run.log"}

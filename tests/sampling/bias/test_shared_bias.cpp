@@ -45,7 +45,7 @@ TEST_CASE("shared bias: every walker is counted whole, between its points, and n
         Stream stream(device);
         for (const bool periodic : {false, true}) {
             const GridAxes axes = line(-1, 1, 9, periodic);
-            const GridView view = axes.view();
+            const GridView view = axes.shape();
             std::vector<float> xi;
             for (int i = 0; i < 1000; ++i) xi.push_back(static_cast<float>(-0.999 + 0.00199 * i));
             xi.push_back(-1.5f), xi.push_back(1.25f), xi.push_back(std::nanf(""));
@@ -82,7 +82,7 @@ TEST_CASE("shared bias: sums of values have the bits of any number of threads") 
     }
     const auto sums_on = [&](const Device& device) {
         Stream stream(device);
-        const GridView view = line(-3, 3, 41, false).view();
+        const GridView view = line(-3, 3, 41, false).shape();
         Buffer<float> at = on(stream, xi), brought = on(stream, values);
         const std::vector<double> low{-6.0}, high{6.0};
         Buffer<double> least = on(stream, low), most = on(stream, high), unit(device, 1);
