@@ -9,11 +9,12 @@
 
 namespace microlift {
 
+// What all errors of the library are: a message for people, and the exit status of the command.
 class Error : public std::runtime_error {
 public:
     Error(const std::string& message, int exit_code)
         : std::runtime_error(message), exit_code_(exit_code) {}
-    int exit_code() const { return exit_code_; }
+    int exit_code() const { return exit_code_; }  // 2, 3, 4, 75 or 128 + a signal's number
 
 private:
     int exit_code_;
@@ -49,7 +50,7 @@ public:
                                     : "stopped by signal " + std::to_string(signal) + "; continue with --resume",
                 signal == kWallTime ? kWallTimeStatus : 128 + signal),
           signal_(signal) {}
-    int signal() const { return signal_; }
+    int signal() const { return signal_; }  // its number, or kWallTime
 
 private:
     int signal_;

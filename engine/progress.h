@@ -15,6 +15,7 @@ struct StageProgress {
     double total = 0.0, done = 0.0;
     double first = 0.0;  // done by an earlier process
     std::chrono::steady_clock::time_point started{};
+    // Since it began in this process.
     double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(); }
     double rate() const;          // units a second, 0: not known
     double seconds_left() const;  // negative: not known
@@ -25,6 +26,7 @@ struct StageProgress {
 class ProgressListener {
 public:
     virtual ~ProgressListener() = default;
+    // A stage begins, moves, ends; a line of note, a warning, a line of the summary; a figure by its name.
     virtual void begun(const StageProgress&) {}
     virtual void moved(const StageProgress&) {}  // often: to be cheap
     virtual void ended(const StageProgress&) {}
@@ -62,6 +64,7 @@ public:
     void add(ProgressListener& listener) { listeners_.push_back(&listener); }
     void forget(ProgressListener& listener);
 
+    // Whether it shows nothing.
     bool quiet() const { return quiet_; }
 
 private:

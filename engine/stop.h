@@ -44,6 +44,7 @@ public:
     ~RemovedAtStop() { forget(); }
     RemovedAtStop(const RemovedAtStop&) = delete;
     RemovedAtStop& operator=(const RemovedAtStop&) = delete;
+    // From here on `path` is removed when the process ends at once, until it is forgotten.
     void watch(const std::string& path);
     void forget();
 

@@ -20,9 +20,11 @@ struct Span {
     template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
     Span(const Span<U>& other) : data(other.data), size(other.size) {}
 
+    // Values [from, from + count).
     Span subspan(index from, index count) const { return {data + from, count}; }
 };
 
+// What Buffer and the copies below are made of: untyped memory of a device, sizes in bytes. Throw DeviceError.
 void* device_allocate(const Device& device, std::size_t bytes);  // zeroed, 256-byte aligned
 void device_free(const Device& device, void* data) noexcept;
 void copy_bytes_to_device(Stream& stream, void* to, const void* from, std::size_t bytes);
@@ -30,6 +32,8 @@ void copy_bytes_to_host(Stream& stream, void* to, const void* from, std::size_t 
 void copy_bytes_on_device(Stream& stream, void* to, const void* from, std::size_t bytes);
 void zero_bytes(Stream& stream, void* to, std::size_t bytes);
 
+// An array (size) on a device, zeroed, which it owns: moved, never copied. What its shape is, its user says. Throws
+// DeviceError where memory is short.
 template <class T>
 class Buffer {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -50,9 +54,11 @@ public:
         if (data_) device_free(*device_, data_);
     }
 
+    // How many numbers, and where: an address on the device.
     index size() const { return size_; }
     T* data() { return data_; }
     const T* data() const { return data_; }
+    // A view of all; it is good for as long as the buffer lives and is not moved.
     Span<T> span() { return {data_, size_}; }
     Span<const T> span() const { return {data_, size_}; }
 
@@ -77,6 +83,7 @@ template <class T>
 void copy_to_host(Stream& stream, std::remove_const_t<T>* to, Span<T> from) {
     copy_bytes_to_host(stream, to, from.data, static_cast<std::size_t>(from.size) * sizeof(T));
 }
+// The same into a vector of that size, (size).
 template <class T>
 std::vector<std::remove_const_t<T>> to_host(Stream& stream, Span<T> from) {
     std::vector<std::remove_const_t<T>> host(static_cast<std::size_t>(from.size));
@@ -84,7 +91,7 @@ std::vector<std::remove_const_t<T>> to_host(Stream& stream, Span<T> from) {
     return host;
 }
 
-// On the device; may be recorded.
+// On the device; may be recorded. Spans are of one size, (size).
 template <class T>
 void copy(Stream& stream, Span<T> to, Span<const std::type_identity_t<T>> from) {
     copy_bytes_on_device(stream, to.data, from.data, static_cast<std::size_t>(to.size) * sizeof(T));

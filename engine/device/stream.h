@@ -20,6 +20,7 @@ public:
     Graph(Graph&&) noexcept;
     Graph& operator=(Graph&&) noexcept;
     ~Graph();
+    // Runs the recorded work once more, behind what the stream has been given.
     void replay(Stream& stream) const;
     // Kernels and copies in one replay.
     index nodes() const { return nodes_; }
@@ -31,15 +32,20 @@ private:
     index nodes_ = 0;
 };
 
+// The work of one thread on a device, in the order in which it is given.
 class Stream {
 public:
+    // On CUDA a stream of its own; on the CPU work is done when it is given.
     explicit Stream(const Device& device);
     ~Stream();
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
 
+    // Where it runs.
     const Device& device() const { return device_; }
+    // Waits until all that was given is done. Throws DeviceError where it failed.
     void synchronize();
+    // A cudaStream_t; null on the CPU.
     void* cuda_stream() const { return cuda_stream_; }
 
     // Runs a host call now, or keeps it for the graph that is being recorded. CPU only.
@@ -53,6 +59,7 @@ public:
         call();
     }
 
+    // What work() launches and copies, kept instead of run; work() may neither allocate nor copy to or from the host.
     template <class Work>
     Graph record(const Work& work) {
         begin_recording();

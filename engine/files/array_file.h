@@ -17,11 +17,14 @@
 
 namespace microlift {
 
+// What an array's numbers are.
 enum class DType { f32, f64, i64, u8 };
 
+// Bytes of one number, and what messages call it.
 std::size_t dtype_bytes(DType type);
 const char* dtype_name(DType type);
 
+// That of float, double, long long or std::uint8_t.
 template <class T>
 constexpr DType dtype_of() {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> ||
@@ -37,12 +40,13 @@ constexpr DType dtype_of() {
     }
 }
 
+// An array's type and shape, the first dimension its rows.
 struct ArrayInfo {
     DType type = DType::u8;
     std::vector<index> shape;
     index count() const;  // elements
-    index rows() const { return shape.empty() ? 1 : shape[0]; }
-    index row_elements() const;
+    index rows() const { return shape.empty() ? 1 : shape[0]; }  // 1 of a number without a shape
+    index row_elements() const;  // numbers in a row
 };
 
 // The message of a file that cannot be used.
@@ -58,7 +62,7 @@ public:
     ArrayFileWriter(const ArrayFileWriter&) = delete;
     ArrayFileWriter& operator=(const ArrayFileWriter&) = delete;
 
-    // compression: 1 to 9, deflate's level; 0: none.
+    // All arrays are named before the first is written. compression: 1 to 9, deflate's level; 0: none.
     void add_array(const std::string& name, const ArrayInfo& info, int compression = 0);
     // Rows [first, first + count) of the array; a row is everything after the first dimension.
     void write(const std::string& name, index first, index count, const void* rows);
@@ -68,6 +72,7 @@ public:
                    const std::vector<std::string>& values);
     void attribute(const std::string& object, const std::string& name,
                    const std::vector<double>& values);
+    // Puts the file into place under its name; without it nothing is left. InputError where the disk is full.
     void commit();
 
 private:
@@ -83,12 +88,15 @@ public:
     ArrayFileReader(const ArrayFileReader&) = delete;
     ArrayFileReader& operator=(const ArrayFileReader&) = delete;
 
+    // By name.
     const std::map<std::string, ArrayInfo>& arrays() const;
     const std::map<std::string, std::string>& attributes() const;  // texts of the file itself
-    bool has(const std::string& name) const { return arrays().count(name) != 0; }
+    bool has(const std::string& name) const { return arrays().count(name) != 0; }  // an array of that name
     // InputError if there is none, or it has another type.
     const ArrayInfo& info(const std::string& name, DType type) const;
+    // Rows [first, first + count) into memory for them, of the array's own type.
     void read(const std::string& name, index first, index count, void* rows) const;
+    // Attributes of an array, or of the file ("/"): texts, whether there is one, numbers. InputError if there is none.
     std::vector<std::string> texts(const std::string& object, const std::string& name) const;
     bool has_attribute(const std::string& object, const std::string& name) const;
     std::vector<double> numbers(const std::string& object, const std::string& name) const;

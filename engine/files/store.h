@@ -17,6 +17,7 @@ namespace microlift {
 // An ordered map of arrays and texts: what a checkpoint is.
 class Store {
 public:
+    // An array by name; without a shape a row of numbers.
     template <class T>
     void put(const std::string& name, std::vector<T> values, std::vector<index> shape = {}) {
         if (shape.empty()) {
@@ -31,6 +32,7 @@ public:
         add(name, info, Owned(), std::move(read));
     }
 
+    // Whether there is an array of that name; all names, sorted; type and shape of one (InputError if there is none).
     bool has(const std::string& name) const { return entries_.count(name) != 0; }
     std::vector<std::string> names() const;
     const ArrayInfo& info(const std::string& name) const;
@@ -39,11 +41,13 @@ public:
     std::span<const T> get(const std::string& name, index count = -1) const {
         return std::get<std::vector<T>>(owned(name, dtype_of<T>(), count));
     }
+    // The same, moved out.
     template <class T>
     std::vector<T> take(const std::string& name) {
         return std::move(
             std::get<std::vector<T>>(const_cast<Owned&>(owned(name, dtype_of<T>(), -1))));
     }
+    // A single number, and putting one.
     template <class T>
     T scalar(const std::string& name) const {
         return get<T>(name, 1)[0];
@@ -57,6 +61,7 @@ public:
 
     // Throws InputError; afterwards the file is as it was before, or complete.
     void save(const std::filesystem::path& file, const std::string& kind = "checkpoint") const;
+    // The whole file. InputError where it is none, or was altered.
     static Store load(const std::filesystem::path& file);
 
 private:

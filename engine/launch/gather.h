@@ -6,6 +6,7 @@
 
 namespace microlift {
 
+// from (variables, row), which (n) with values in [0, row), out (variables, n), all on the stream's device.
 void gather_columns(Stream& stream, const float* from, index row, index variables,
                     Span<const index> which, float* out);
 

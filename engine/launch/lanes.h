@@ -25,6 +25,7 @@ void launch_on_cuda(Stream& stream, index n, const Body& body);
 template <class Body>
 void launch_index_on_cuda(Stream& stream, index n, const Body& body);
 
+// kGrain of a body, or what stands for it.
 template <class Body>
 constexpr index grain_of() {
     if constexpr (requires { Body::kGrain; })
@@ -113,6 +114,7 @@ void split_over_threads(ThreadPool& pool, index n, index grain, index multiple,
     });
 }
 
+// Lanes [from, to) by one thread: packs of W, then one by one.
 template <class T, int W, class Body>
 void run_lanes(index from, index to, const Body& body) {
     index i = from;
@@ -149,6 +151,7 @@ void for_each_lane_on_cuda(Stream& stream, index n, const Body& body) {
     if constexpr (kHaveCuda) launch_on_cuda<Body, float>(stream, n, body);
 }
 
+// body(i) for each i < n, one by one (the head of this file).
 template <class Body>
 void for_each_index(Stream& stream, index n, const Body& body) {
     if (n <= 0) return;

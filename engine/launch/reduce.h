@@ -33,8 +33,8 @@ void row_max(Stream& stream, Rows<double> x, Span<double> out, Span<double> scra
 void row_non_finite(Stream& stream, Rows<float> x, Span<double> out, Span<double> scratch);
 void row_non_finite(Stream& stream, Rows<double> x, Span<double> out, Span<double> scratch);
 
-// Two passes, so that a large mean costs no digits. The variance is that of the sample: divided by
-// n.
+// mean and variance (rows), in two passes, so that a large mean costs no digits. The variance is that of
+// the sample: divided by n.
 void row_mean_variance(Stream& stream, Rows<float> x, Span<double> mean, Span<double> variance,
                        Span<double> scratch);
 void row_mean_variance(Stream& stream, Rows<double> x, Span<double> mean, Span<double> variance,
@@ -56,6 +56,7 @@ struct Tables {
     const double* data = nullptr;
     index batches = 0, rows = 0, columns = 0, stride = 0;
 };
+// Numbers of scratch that sum_tables asks for.
 index table_scratch(const Tables& tables);
 // out (batch, column) = the tables of each batch added up, in order 64 at a time; or added to what `out`
 // holds.

@@ -89,11 +89,13 @@ struct PeriodicBias {
 
     LANE_FN PeriodicBias(const View& view, index i, int lanes = kWidth<L>)
         : window(view, i, lanes), periods(view.periods) {}
+    // Each variable's part times its β.
     LANE_FN PeriodicBias times(const float (&beta)[K]) const {
         PeriodicBias scaled = *this;
         scaled.window = window.times(beta);
         return scaled;
     }
+    // The umbrella about the images of the centres that are nearest to ξ.
     LANE_FN HarmonicBias<L, K> about(const L (&xi)[K]) const {
         HarmonicBias<L, K> image = window;
 LANE_UNROLL
@@ -103,6 +105,7 @@ LANE_UNROLL
     }
 
     LANE_FN L energy(const L (&xi)[K], L v) const { return about(xi).energy(xi, v); }
+    // v + U(to) − U(from).
     LANE_FN L energy_rise(const L (&from)[K], const L (&to)[K], L v) const {
         const HarmonicBias<L, K> before = about(from), after = about(to);
 LANE_UNROLL

@@ -29,11 +29,13 @@ struct GridView {
     bool periodic[kMaxCvs] = {};
     bool cubic = true;
 
+    // Cells between points along variable k, and those that are stored.
     LANE_FN int cells(int k) const { return periodic[k] ? points[k] : points[k] - 1; }
     LANE_FN int stored_cells(int k) const { return cells(k) + 2; }
 };
-LANE_FN constexpr int polynomial_size(int cvs) { return cvs == 2 ? 16 : 4; }
+LANE_FN constexpr int polynomial_size(int cvs) { return cvs == 2 ? 16 : 4; }  // numbers of a cell's polynomial
 
+// The bias of a table, for the time loops (bias.h).
 template <class L, int K>
 struct GridBias {
     using View = GridView;
@@ -43,11 +45,13 @@ struct GridBias {
 
     LANE_FN explicit GridBias(const View& v, index = 0, int = kWidth<L>) : view(v) {}
 
+    // v + U(ξ), and −∂U/∂ξ_k.
     LANE_FN L energy(const L (&xi)[K], L v) const {
         L u, pull[K];
         interpolate(xi, u, pull);
         return v + u;
     }
+    // −∂U/∂ξ_k.
     LANE_FN void pull(const L (&xi)[K], L (&p)[K]) const {
         L u;  // nobody asks for it, so that it is not computed
         interpolate(xi, u, p);
@@ -125,6 +129,7 @@ LANE_FN void line_polynomial(const GridView& grid, int k, int cell, double p0, d
     c[3] = 0.5 * (p3 - p0) + 1.5 * (p1 - p2);
 }
 
+// A point along variable k, clamped to the grid, or all round.
 LANE_FN int grid_point(const GridView& grid, int k, int at) {
     const int n = grid.points[k];
     if (grid.periodic[k]) return at < 0 ? at + n : at >= n ? at - n : at;

@@ -18,6 +18,7 @@ namespace microlift {
 // Overdamped Langevin noise dX = … + sqrt(2/β) dW, shared by the gradient systems.
 struct ThermalNoise {
     float sigma;  // sqrt(2/β)
+    // Of a system without an observation of its own, and σ = sqrt(2/β).
     LANE_FN float noise_amplitude() const { return sigma; }
     template <class L, int D>
     LANE_FN void add_noise(const L (&)[D], const L (&z)[D], float s, L (&f)[D]) const {
@@ -94,9 +95,11 @@ struct MullerBrown : ThermalNoise {
     static constexpr bool gradient = true;
     static constexpr int terms = 4;
 
+    // A exp(a dx² + b dx dy + c dy²) about (x0, y0); A an energy.
     struct Term {
         float amplitude, a, b, c, x0, y0;
     };
+    // The k-th of the four.
     static LANE_FN constexpr Term term(int k) {
         constexpr Term table[terms] = {{-200.0f, -1.0f, 0.0f, -10.0f, 1.0f, 0.0f},
                                        {-100.0f, -1.0f, 0.0f, -10.0f, 0.0f, 0.5f},

@@ -14,10 +14,12 @@ inline constexpr int kPhiloxRounds = 10;
 // The fewest that pass BigCrush (table 2 of the paper): three tenths of the generator's time less.
 inline constexpr int kPhiloxFewRounds = 7;
 
+// What tells one sequence from another.
 struct PhiloxKey {
     uint32 k0, k1;
 };
 
+// That of a seed.
 LANE_FN PhiloxKey philox_key(uint64 seed) {
     return {static_cast<uint32>(seed), static_cast<uint32>(seed >> 32)};
 }
@@ -61,6 +63,7 @@ struct PhiloxStream {
         mul_hi_lo(kPhiloxM0, lane_numbers<L>(first_index & 0xffffffffll), hi0, lo0);
     }
 
+    // Four random words for each lane: the numbers of `block`.
     LANE_FN void draw(uint64 block, U (&out)[4]) const {
         uint32 hi1, lo1, hi2, lo2, u0, u1;
         U h, l;

@@ -5,6 +5,7 @@
 
 namespace microlift {
 
+// What the numbers are for; take 1000 and up for your own.
 enum RngStream : uint32 {
     kStreamNoise = 1,         // Brownian increments; index = trajectory, block = step
     kStreamAccept = 3,        // Metropolis decisions

@@ -19,11 +19,12 @@ public:
     Generator(Stream& stream, const SafeTensors& content);
     Generator(Stream& stream, const std::filesystem::path& file);
 
+    // Variables of a state; conditions; the kind's name.
     int states() const { return states_; }
     int conditions() const { return conditions_; }
     const std::string& kind() const { return kind_; }
 
-    // Of the states that go round, 0 for the others; empty if none does.
+    // (states): of those that go round, 0 for the others; empty if none does.
     const std::vector<float>& state_periods() const { return periods_; }
 
     // conditions (conditions(), row), states (states(), row), of which the first n ≤ row columns.
@@ -34,12 +35,12 @@ public:
     // Whether the density is known: flows and score matching, of up to 512 variables. InputError from the two below if
     // not. Both in fp32 on every device.
     bool has_density() const;
-    // Draws as generate() does, from random stream `stream_id`, with ln q(x | s) of each: NaN where
+    // Draws (states, row) as generate() does, from random stream `stream_id`, with ln q(x | s) of each: NaN where
     // the map folds. The states may lie anywhere, generate() keeps them within the data's range.
     void propose(Stream& stream, Span<const float> conditions, index n, uint64 seed,
                  uint32 stream_id, uint64 first_index, Span<float> states,
                  Span<float> log_density);
-    // ln q(x | s) of given states; NaN where no noise is found that ends there.
+    // ln q(x | s), (n), of given states (states, row); NaN where no noise is found that ends there.
     void log_density(Stream& stream, Span<const float> conditions, index n,
                      Span<const float> states, Span<float> log_density);
 

@@ -17,6 +17,7 @@ namespace microlift {
 struct LoadedGenerator;  // nn/train/sampler.h
 struct WhiteningView;
 
+// A kind: a line of the table.
 struct GeneratorKind {
     const char *name, *architecture;
     struct Defaults {
@@ -32,6 +33,7 @@ struct GeneratorKind {
     void (*check)(const TrainerConfig&) = nullptr;  // what it asks for beyond every kind's bounds
 };
 
+// All kinds, with each architecture that they are built with.
 const std::vector<GeneratorKind>& generator_table();
 // InputError for an unknown kind, or for an architecture that the kind is not built with.
 const GeneratorKind& generator_kind(const std::string& name,
@@ -41,6 +43,7 @@ bool has_density(const std::string& kind);
 // Their names, in the order in which a comparison shows them.
 const std::vector<std::string>& generator_kinds();
 
+// The training of config.kind for so many states and conditions. InputError where the configuration does not fit.
 std::unique_ptr<GeneratorTrainer> make_trainer(Stream& stream, const TrainerConfig& config,
                                                int states, int conditions);
 

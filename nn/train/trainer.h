@@ -69,12 +69,15 @@ struct TrainerConfig {
     void validate() const;  // InputError
 };
 
+// How a training went.
 struct TrainingHistory {
     std::vector<std::string> losses;  // names of the columns of `rows`
+    // Means of the losses since the row before.
     struct Row {
         index iteration;
         std::vector<double> values;
     };
+    // How far generated states are from held-out samples.
     struct Validation {
         index iteration;
         double mean, worst;  // W1/σ over bins and variables
@@ -90,6 +93,7 @@ struct TrainingHistory {
     std::vector<std::vector<double>> distances;       // (bin, variable): W1/σ
 };
 
+// A training that goes on for as long as it is told. Arrays are on the stream's device.
 class GeneratorTrainer {
 public:
     virtual ~GeneratorTrainer() = default;

@@ -13,7 +13,7 @@ void bias_energy(Stream& stream, const WindowView& windows, int cvs, Span<const 
 void bias_energy(Stream& stream, const GridView& grid, int cvs, Span<const float> xi, index row,
                  index n, Span<float> out);
 
-// to += factor · from.
+// to (n) += factor · from (n).
 void add_scaled(Stream& stream, float factor, Span<const float> from, Span<float> to);
 
 }  // namespace microlift

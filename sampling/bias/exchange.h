@@ -5,6 +5,7 @@
 
 namespace microlift {
 
+// Which windows are neighbours.
 struct ExchangeGrid {
     index windows[2] = {1, 1};  // CV 0 varies slowest, as in Grid
     index replicas = 1;
@@ -15,6 +16,7 @@ struct ExchangeGrid {
     LANE_FN index pairs(int axis, index first) const {
         return round[axis] ? windows[axis] / 2 : (windows[axis] - first) / 2;
     }
+    // The windows of a pair along `axis`.
     LANE_FN index lower(int axis, index first, index pair) const {
         const index w = 2 * pair + first;
         return w < windows[axis] ? w : w - windows[axis];

@@ -20,6 +20,7 @@ struct BiasSetup {
     std::any options;  // the struct of the method's own keys
 };
 
+// A bias that changes between launches. Energies are in the unit of the potential.
 class BiasMethod {
 public:
     virtual ~BiasMethod() = default;

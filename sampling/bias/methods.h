@@ -9,6 +9,7 @@
 
 namespace microlift {
 
+// A line of the table.
 struct BiasMethodEntry {
     const char *name, *meaning;
     // InputError where the options do not fit.
@@ -17,6 +18,7 @@ struct BiasMethodEntry {
     const char* keys = "";  // of [bias] that not all adaptive ones ask for, blanks between
 };
 
+// The library's own.
 const std::vector<BiasMethodEntry>& bias_methods();
 // From the table or a longer one of your own; InputError with the nearest name where there is none.
 std::unique_ptr<BiasMethod> make_bias_method(

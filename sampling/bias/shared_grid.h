@@ -50,7 +50,8 @@ enum class KernelShape {
 // weight[m] = exp(−(m · spacing)²/(2 σ²)); σ is on the device.
 void gaussian_weights(Stream& stream, const double* sigma, double spacing, KernelShape shape, Span<double> weight);
 
-// The polynomials between the points of bias + wall; wall may be empty.
+// The polynomials between the points of bias + wall, both (points₀[, points₁]); wall may be empty. The polynomials are
+// (cells, 4) or (cells, 4, 4).
 void publish_bias(Stream& stream, const GridView& grid, int cvs, Span<const double> bias, Span<const double> wall,
                   Span<float> polynomials);
 

@@ -15,6 +15,7 @@ struct BiasWindows {
     std::array<double, kMaxCvs> beta{1.0, 1.0};
     std::array<double, kMaxCvs> period{};  // of CVs that go all round; 0: none
 
+    // Windows; and the stiffness of one in kT per unit of ξ_k squared.
     index size() const { return static_cast<index>(center.size()); }
     double reduced_stiffness(index w, int k) const {
         return beta[k] * stiffness[static_cast<std::size_t>(w)][k];

@@ -24,7 +24,7 @@ inline constexpr double kRounded = 3.4e-8;
 Buffer<float> physics_starts(Stream& stream, const Model& model, const SampleSet& samples,
                              const std::vector<CvValue>& values, const CvValue& reach,
                              index replicas);
-// The same by dynamics held at each value, from one state: for systems that no bias can hold.
+// The same by dynamics held at each value, from one state (dim): for systems that no bias can hold.
 Buffer<float> constrained_starts(Stream& stream, const Model& model,
                                  const IntegratorConfig& integrator,
                                  const std::vector<double>& state,
@@ -39,11 +39,13 @@ Buffer<float> repeated_values(Stream& stream, int cvs, const std::vector<CvValue
 struct AveragedClosure {
     std::vector<double> mean, error;
 };
+// x (dim, values · replicas) on the device, the states of one value side by side.
 AveragedClosure average_closure(Stream& stream, const Model& model, Span<const float> x,
                                 index values, index replicas);
 
 // --- bursts ------------------------------------------------------------------------------------
 
+// How bursts are run.
 struct BurstOptions {
     double dt = 0;
     uint64 seed = 1;
@@ -64,6 +66,7 @@ struct BurstPoint {
     double martingale[kMaxCvs] = {}, martingale_error[kMaxCvs] = {};  // mean of what was taken out
 };
 
+// What they showed; times in the unit of dt.
 struct BurstMoments {
     int cvs = 1;
     double dt = 0, period = 0;  // of the first ξ
@@ -74,6 +77,7 @@ struct BurstMoments {
     std::vector<double> transition;  // one CV: (lag, value, block, value), cubic weights of the end
     double steps = 0, force_evaluations = 0;
 
+    // The lag as a time, and its point at a value.
     double tau(std::size_t lag) const { return dt * static_cast<double>(lags[lag]); }
     const BurstPoint& point(std::size_t lag, std::size_t value) const {
         return points[lag * values.size() + value];
@@ -88,6 +92,7 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
 
 // --- the closure from bursts, one CV -------------------------------------------------------------
 
+// The reduced model by displacements over one lag.
 struct BurstLag {
     double tau = 0;
     index steps = 0;
@@ -98,6 +103,7 @@ struct BurstLag {
     bool plateau = false;
 };
 
+// All lags, and which is to be believed.
 struct BurstClosure {
     std::vector<BurstLag> lags;
     std::size_t chosen = 0;
@@ -110,6 +116,7 @@ struct BurstClosure {
 // within errors at every lag between.
 BurstClosure burst_closure(const BurstMoments& moments, std::size_t lags, double tolerance = 0.1);
 
+// A number and its standard error.
 struct Figure {
     double value = 0, error = 0;
 };

@@ -17,11 +17,13 @@ class Model;
 // ξ_k ≥ bound, or ξ_k ≤ bound.
 PassageSet above(int k, double bound);
 PassageSet below(int k, double bound);
+// |ξ − center| ≤ radius.
 PassageSet ball(std::span<const double> center, double radius);
 // Σ ((ξ_k − center_k)/radius_k)² ≤ 1
 PassageSet ellipse(std::span<const double> center, std::span<const double> radius,
                    std::span<const double> period = {});
 
+// How passages are run; times are in the unit of dt.
 struct PassageOptions {
     double dt = 0;
     uint64 seed = 1;
@@ -30,6 +32,7 @@ struct PassageOptions {
     std::function<void(double done)> after;  // between launches, with the share that has passed
 };
 
+// What came of each.
 struct PassageResult {
     std::vector<float> time;   // of the passage, by trajectory
     std::vector<int32> entered;  // 0: not within max_steps, 1: `first`, 2: `second`
@@ -45,6 +48,7 @@ PassageResult run_passages(Stream& stream, const PassageKernel& kernel, Span<con
                            index n, const PassageSet& first, const PassageSet& second,
                            const PassageOptions& options);
 
+// A mean first-passage time and its standard error, in the unit of dt.
 struct MeanTime {
     double mean = 0, error = 0;
     index n = 0, unfinished = 0;
@@ -57,11 +61,12 @@ struct SecondFirst {
     double value = 0, error = 0;
     index n = 0;
 };
+// That share; with `from` and `to` the trajectories that count.
 SecondFirst second_before_first(const PassageResult& result, index from, index to);
 
 // The kernel of a model: compiled for built-in systems with linear CVs, else by formula.
 std::unique_ptr<PassageKernel> passage_kernel(const Model& model, const PathSetup& setup);
-// A one-dimensional reduced model from tables on the device, which must outlive the kernel; `portable`: in
+// A one-dimensional reduced model from tables (points) on the device, which must outlive the kernel; `portable`: in
 // which mathematics.
 std::unique_ptr<PassageKernel> table_passage_kernel(double from, double to, Span<const float> drift,
                                                     Span<const float> sigma, bool portable);

@@ -17,9 +17,10 @@ struct ClosureEstimate {
     std::vector<double> x, drift, drift_error, diffusion, diffusion_error;
     double period = 0;  // of ξ; 0: none
 
-    std::size_t size() const { return x.size(); }
+    std::size_t size() const { return x.size(); }  // values
 };
 
+// The model; drift in ξ a unit of time, diffusion in ξ² a unit of time.
 class ReducedModel {
 public:
     ReducedModel() = default;
@@ -49,9 +50,11 @@ public:
     // are right to the fourth order.
     ReducedModel coarser() const;
 
+    // The range that is modelled, and whether it is a ring.
     double from() const { return ring() ? from_ + period_ : from_; }
     double to() const { return ring() ? from_ + 2 * period_ : to_; }
     bool ring() const { return period_ > 0; }
+    // The curves; and their smoothing, for models that shall be as smooth.
     double drift(double x) const { return drift_(x); }
     double diffusion(double x) const;
     double drift_lambda() const { return drift_.lambda(); }

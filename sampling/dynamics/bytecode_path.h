@@ -18,6 +18,7 @@ std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const Formu
 struct SchemeRefusal {
     std::string wrong, right;
 };
+// That of a scheme, for a system.
 SchemeRefusal scheme_refusal(const FormulaSystem& system, Scheme scheme);
 
 // What a setup's scheme comes to. Milstein with constant noise is Euler–Maruyama. The integrator that

@@ -21,11 +21,12 @@ public:
     Ensemble(Stream& stream, std::shared_ptr<const PathKernel> kernel, index trajectories,
              uint64 seed, uint32 rng_stream, index first_trajectory = 0);
 
+    // Trajectories; steps that each has made; force evaluations of all, so far.
     index size() const { return n_; }
-    uint64 step() const { return step_; }
+    uint64 step() const { return step_; }  // so far
     uint64 seed() const { return seed_; }
     double force_evaluations() const { return force_evaluations_; }
-    const PathKernel& kernel() const { return *kernel_; }
+    const PathKernel& kernel() const { return *kernel_; }  // what advances it
 
     // Device arrays (variable, trajectory); write them before the first step.
     Span<float> x() { return touched(x_); }
@@ -59,7 +60,7 @@ public:
     std::vector<uint64> accepted();
     void load_accepted(const std::vector<uint64>& accepted);
 
-    // What a checkpoint needs: x, v (if any) and the step.
+    // What a checkpoint needs: x and v, if any, (rows, trajectories), and the step.
     std::vector<float> save_state();
     void load_state(const std::vector<float>& state, uint64 step);
 

@@ -19,6 +19,7 @@ namespace microlift {
 class PathKernel {
 public:
     virtual ~PathKernel() = default;
+    // Variables of a state; collective variables; whether states have velocities, rows behind those of x.
     virtual int dim() const = 0;
     virtual int n_cvs() const = 0;
     virtual bool has_velocity() const = 0;
@@ -36,11 +37,13 @@ public:
     virtual std::string describe_state(Stream&, std::span<const float>) const { return {}; }
 };
 
+// Of one trajectory over a launch of so many steps.
 template <class Integrator>
 uint64 integrator_force_evaluations(uint64 steps) {
     return (Integrator::averages_force ? 2 : 1) * steps + (Integrator::needs_initial_force ? 1 : 0);
 }
 
+// The linear CVs of a setup: K rows of `cv_weight`, and offsets.
 template <int K, int D>
 LinearCv<K, D> make_linear_cv(const PathSetup& s) {
     LinearCv<K, D> cv{};
@@ -82,6 +85,7 @@ HOST_PASS_BEGIN
 
 template <class System, class Cv, template <class, int> class Bias, class Integrator,
           int Rounds = kPhiloxRounds>
+// A path kernel of types that are known ahead.
 class TypedPathKernel final : public PathKernel {
 public:
     TypedPathKernel(const System& system, const Cv& cv, const Integrator& integrator, bool portable)
@@ -113,12 +117,14 @@ private:
 
 template <template <class, int> class Bias, int Rounds = kPhiloxRounds, class System, class Cv,
           class Integrator>
+// One with a bias and an integrator of your own choice (kernels/dynamics/bias.h, integrators.h).
 std::unique_ptr<PathKernel> typed_path_kernel(const System& system, const Cv& cv,
                                               const Integrator& integrator, bool portable) {
     return std::make_unique<TypedPathKernel<System, Cv, Bias, Integrator, Rounds>>(
         system, cv, integrator, portable);
 }
 
+// One with a CV of your own (kernels/dynamics/cv.h); bias and scheme are the setup's. InputError where they do not fit.
 template <class System, class Cv>
 std::unique_ptr<PathKernel> path_kernel_with_cv(const System& system, const Cv& cv,
                                                 const PathSetup& s) {

@@ -44,10 +44,12 @@ struct PathSetup {
     // Trajectory-steps after which a formula system is compiled on the CPU; below 0: never.
     double compile_after = -1;
 
+    // Whether ξ is held, and whether a collective variable goes all round.
     bool held() const { return bias == BiasKind::level_set; }
     bool periodic() const { return periods.period[0] > 0 || periods.period[1] > 0; }
 };
 
+// The integrators of kernels/dynamics/integrators.h, with steps and temperature of a setup.
 inline EulerMaruyama make_euler_maruyama(const PathSetup& s) {
     return {static_cast<float>(s.dt), static_cast<float>(std::sqrt(s.dt))};
 }
@@ -103,6 +105,7 @@ void visit_scheme(Scheme scheme, Visit&& visit) {
         kSchemes);
 }
 
+// As configurations name them.
 std::vector<std::string> scheme_names();
 // Throws InputError with the nearest name.
 Scheme scheme_named(const std::string& name);

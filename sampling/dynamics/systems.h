@@ -13,12 +13,14 @@ namespace microlift {
 class PathKernel;
 class PassageKernel;
 
+// A parameter of a built-in system.
 struct ParameterInfo {
     std::string name;
     double value;  // default
     std::string unit, meaning;
 };
 
+// A built-in system: one line of the table.
 struct SystemInfo {
     std::string name, description;
     std::vector<std::string> variables;
@@ -35,9 +37,11 @@ struct SystemInfo {
     std::unique_ptr<PathKernel> (*kernel)(std::span<const double>, const PathSetup&) = nullptr;
     std::unique_ptr<PassageKernel> (*passage)(std::span<const double>, const PathSetup&) = nullptr;
 
+    // Whether it has a potential.
     bool gradient() const { return !potential.empty(); }
 };
 
+// The table.
 const std::vector<SystemInfo>& system_registry();
 // Throws InputError with the nearest known name.
 const SystemInfo& find_system(const std::string& name);

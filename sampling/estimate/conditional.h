@@ -12,6 +12,7 @@
 
 namespace microlift {
 
+// Means and variances of given arrays by bin, with standard errors.
 struct ConditionalMoments {
     Grid grid;
     index variables = 0, blocks = 0;
@@ -20,6 +21,7 @@ struct ConditionalMoments {
     std::vector<double> count;                               // samples, by bin
     std::vector<double> mean_influence, variance_influence;  // (variable, block, bin)
 
+    // Where a number stands in the arrays (variable, bin).
     std::size_t place(index variable, index bin) const {
         return static_cast<std::size_t>(variable * grid.size() + bin);
     }

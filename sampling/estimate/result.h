@@ -11,6 +11,7 @@
 
 namespace microlift {
 
+// What an estimator is asked for.
 struct EstimateOptions {
     std::string method = "mbar";  // of estimators(), sampling/estimate/estimators.h
     double kt = 1.0;           // unit of the profile: F = −kt ln p
@@ -23,6 +24,7 @@ struct EstimateOptions {
     std::vector<double> common_bias;
 };
 
+// How much two windows share.
 struct WindowOverlap {
     index a, b;
     double overlap;  // ∫ min(p_a, p_b) dξ, 0 … 1
@@ -55,6 +57,7 @@ public:
     void finish();
 };
 
+// What an estimator answers: a profile, and what to think of it.
 struct FreeEnergyResult {
     std::vector<double> window_f;        // −ln Z_w/Z_0, in kT; window 0 is 0
     std::vector<double> window_f_error;  // of f_w − f_0, from blocks
@@ -78,6 +81,7 @@ struct FreeEnergyResult {
     std::vector<std::string> compared;  // with one another: "halves", "windows", "estimators"
     std::vector<std::string> doubts;    // where the data disagree with themselves
 
+    // Of window_f[i] − window_f[j], in kT.
     double asymptotic_error(index i, index j) const;
 };
 

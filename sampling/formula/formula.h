@@ -23,6 +23,7 @@ class FormulaError : public InputError {
 public:
     FormulaError(std::string message, int column = 0, std::string key = {});
 
+    // Its parts, and the same error of a formula that is known by a key.
     const std::string& message() const { return message_; }
     const std::string& key() const { return key_; }
     int column() const { return column_; }
@@ -43,6 +44,7 @@ inline constexpr int kMaxFormulaVariables = 64;
 
 using NodeId = std::int32_t;
 
+// What a node does.
 enum class Op : std::uint8_t {
     constant, variable,
     neg, add, sub, mul, div, pow, min, max,
@@ -52,8 +54,10 @@ enum class Op : std::uint8_t {
     fixed,  // its operand, with derivative 0; exponentials.cpp
 };
 
+// 0, 1 or 2.
 int operand_count(Op op);
 
+// A number, a variable, or an operation on nodes before it.
 struct ExpressionNode {
     Op op = Op::constant;
     NodeId a = -1;       // first operand; of a variable: its number
@@ -66,6 +70,7 @@ struct TurnArguments {
     NodeId y, x;
 };
 
+// A graph of formulas: nodes that are equal are one.
 class Expressions {
 public:
     // Builders. Each simplifies (constants fold, 0*x, x+0, x^1, like terms, signs outwards) and
@@ -82,6 +87,7 @@ public:
     NodeId binary(Op op, NodeId a, NodeId b);
     NodeId fixed(NodeId a);
 
+    // What a node is, how many there are, and whether it is a number.
     const ExpressionNode& node(NodeId id) const { return nodes_[static_cast<std::size_t>(id)]; }
     NodeId size() const { return static_cast<NodeId>(nodes_.size()); }
     bool is_constant(NodeId id) const { return node(id).op == Op::constant; }
@@ -95,6 +101,7 @@ public:
     // One derivative, forward.
     NodeId derivative(NodeId f, int variable);
 
+    // f at one point, and as text in names of the variables.
     double evaluate(NodeId f, std::span<const double> variables) const;
 
     // What an angle was made of; nullptr for any other node.
@@ -102,7 +109,7 @@ public:
     void set_turn(NodeId id, TurnArguments arguments) { turns_.try_emplace(id, arguments); }
 
     std::vector<NodeId> reachable(std::span<const NodeId> roots) const;  // ascending
-    std::string to_string(NodeId f, std::span<const std::string> variables) const;
+    std::string to_string(NodeId f, std::span<const std::string> variables) const;  // in these names
 
 private:
     struct Key {
@@ -158,6 +165,7 @@ private:
     std::unordered_map<NodeId, TurnArguments> turns_;
 };
 
+// Names that a formula may have: variables by their number, and parameters with their values.
 struct Symbols {
     std::vector<std::string> variables;
     std::vector<std::pair<std::string, double>> parameters;  // fold to constants
@@ -178,6 +186,7 @@ class BatchEvaluator {
 public:
     BatchEvaluator(const Expressions& graph, std::vector<NodeId> outputs);
     void operator()(const double* x, std::size_t stride, std::size_t points, double* values) const;
+    // How many values of each point.
     std::size_t outputs() const { return outputs_.size(); }
 
 private:

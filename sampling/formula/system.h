@@ -32,6 +32,7 @@ struct FormulaSystemText {
     bool elsewhere = false;
 };
 
+// A system that was read and lowered, for ensembles, quadrature and generated sources; make_formula_system() makes it.
 struct FormulaSystem {
     // One collective variable. A linear one, ξ = Σ weights_d x_d + offset, needs no program. A bias acts
     // along `pull`, D∇ξ/(∇ξ·D∇ξ) with D = ½σσᵀ (kernels/dynamics/cv.h); that is ∇ξ with a potential.
@@ -45,8 +46,10 @@ struct FormulaSystem {
         // ∇ξ·D∇ξ where it is the same at all states: what kT is in the law exp(−U/kT) of a bias on ξ.
         std::optional<double> diffusion;
     };
+    // σ: one entry a variable, or a matrix.
     enum class Noise { diagonal, matrix };
 
+    // Whether all are linear.
     bool linear_cvs() const;
     // σ where it is one positive constant for all variables, else 0: integrators draw normals with it.
     float noise_amplitude() const;

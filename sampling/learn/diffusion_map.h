@@ -12,6 +12,7 @@
 
 namespace microlift {
 
+// How a map is made.
 struct DiffusionMapOptions {
     double alpha = 0.5;
     double epsilon = 0.0;       // squared length; 0: choose_bandwidth, more where samples are thin
@@ -27,9 +28,11 @@ struct Bandwidth {
     double epsilon = 0.0, dimension = 0.0;
     std::vector<double> ladder, slope;  // d ln Σ / d ln ε at each rung
 };
+// weights: of the points, up to a factor; empty: equal.
 Bandwidth choose_bandwidth(Stream& stream, const PointSet& points,
                            const std::vector<double>& weights, index most_points = 2048);
 
+// The map of n samples.
 struct DiffusionMap {
     index n = 0;
     double alpha = 0.0, epsilon = 0.0;
@@ -51,6 +54,7 @@ struct DiffusionMap {
     int products = 0;
     std::vector<std::string> warnings;
 
+    // How many, without the constant one; and φ_k, (n).
     int coordinates() const { return static_cast<int>(eigenvalues.size()) - 1; }
     const double* function(int k) const {
         return functions.data() + static_cast<std::size_t>(k) * static_cast<std::size_t>(n);

@@ -22,6 +22,7 @@ std::vector<int> free_variables(const Model& model);
 std::shared_ptr<MoleculeCoordinates> coordinates_of(Stream& stream, const Model& model,
                                                     const SafeTensors& weights);
 
+// States with a given value of the collective variables, by a generator. Arrays are on the stream's device.
 class Lifter {
 public:
     // `generator` makes the free variables in order, or the observed functions, or of a molecule its

@@ -23,6 +23,7 @@ std::string proposals_refusal(const Model& model, const Generator& generator);
 // Log weights of states that no density is known of, or that the potential does not bear.
 inline constexpr float kUnusable = -3.0e38f;
 
+// A generator's states with the weights that make averages of them right.
 class Proposer {
 public:
     // InputError where proposals_refusal() has something to say. Keeps references.
@@ -59,6 +60,7 @@ struct ConditionalAverages {
     // importance only: ln ∫ exp(−βV) dx at ξ = s, so that F(s) = −kT times it, and its error
     std::vector<double> log_z, log_z_error;
 
+    // Where a number stands in the arrays.
     std::size_t place(index function, index value) const {
         return static_cast<std::size_t>(function * values + value);
     }

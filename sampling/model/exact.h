@@ -19,9 +19,11 @@ struct ExactConditional {
     double mean = 0, variance = 0;
     std::vector<double> y, density, cdf;
 
+    // Where the distribution reaches p, 0 < p < 1.
     double quantile(double p) const;
 };
 
+// Exact laws along one variable of a gradient system of one or two.
 class ExactModel {
 public:
     // V(points, n) evaluates the potential at n states stored variable-major, x[d*n + p].
@@ -32,7 +34,7 @@ public:
     ExactModel(int dim, int coordinate, double beta, std::vector<double> start, Potential potential,
                Bounds bounds);
 
-    int dim() const { return dim_; }
+    int dim() const { return dim_; }  // 1 or 2
     int other() const { return 1 - coordinate_; }  // the variable that is averaged; dim 2 only
     // Nothing where no quadrature is sure of its answer at s: then `why` says why.
     std::optional<ExactConditional> law(double s, std::string* why = nullptr) const;
@@ -63,10 +65,10 @@ public:
     bool known() const { return (exact_ || samples_.size() >= kLeastSamples) && sigma_ > 0; }
     const char* name() const { return exact_ ? "exact" : "physics"; }
     const std::optional<ExactConditional>& exact() const { return exact_; }
-    const std::vector<float>& samples() const { return samples_; }  // sorted
+    const std::vector<float>& samples() const { return samples_; }  // (n), sorted
     double mean() const { return mean_; }
     double sigma() const { return sigma_; }
-    // W1 of sorted states from it, in that unit, and what as many states drawn from it show.
+    // W1 of sorted states (n) from it, in that unit, and what as many states drawn from it show.
     double distance(const std::vector<float>& sorted) const;
     double floor(std::size_t states) const;
 

@@ -29,11 +29,13 @@ void check_formulas(Checks& checks, const ModelConfig& config);
 // Names of a system's variables, and its parameters.
 Symbols symbols_of(const SystemConfig& system);
 
+// A system, its collective variables and its step. Arrays are on the stream's device, a variable a row.
 class Model {
 public:
     // Throws KeyError.
     explicit Model(const ModelConfig& config);
 
+    // Variables of a state, and collective variables: how many, and their names; whether there is a potential.
     int dim() const { return formulas_->dim; }
     int n_cvs() const { return static_cast<int>(formulas_->cvs.size()); }
     const std::string& name() const { return name_; }
@@ -74,11 +76,12 @@ public:
     const std::shared_ptr<const LoadedMolecule>& molecule() const { return molecule_; }
 
     // Of a molecule, what tells its shape wherever it lies: cosine and sine of every torsion about which it
-    // turns; of other systems nothing, their variables do.
+    // turns; of other systems nothing, their variables do. x (dim, row), y (features, y_row).
     const std::vector<std::string>& feature_names() const { return feature_names_; }
     const std::vector<std::string>& torsion_names() const { return torsion_names_; }
     void features(Stream& stream, Span<const float> x, index row, index n, Span<float> y, index y_row) const;
 
+    // What an ensemble needs: its setup, which may be altered, and the kernel of one.
     PathSetup path_setup(const IntegratorConfig& integrator) const;
     std::unique_ptr<PathKernel> path_kernel(const PathSetup& setup) const;
 
@@ -91,6 +94,7 @@ public:
     index force_rows() const;  // of the result: forces come first
     void forces(Stream& stream, Span<const float> x, index row, index n, Span<float> force) const;
 
+    // The formulas, lowered and as text; of a molecule those of the collective variables alone.
     const FormulaSystem& formulas() const { return *formulas_; }
     const FormulaSystemText& text() const { return text_; }
     // Quadrature, where the system is a gradient system of ≤ 2 variables and ξ is one of them, and

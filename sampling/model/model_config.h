@@ -18,6 +18,7 @@ struct LoadedMolecule;
 template <class Struct>
 class Section;
 
+// [system].
 struct SystemConfig {
     std::string kind;                    // molecule, or empty
     std::string name;                    // a built-in, or empty for the user's own formulas
@@ -34,10 +35,12 @@ struct SystemConfig {
     bool states_alone = false;
     std::string energy_unit;
 
+    // Whether it is the user's own formulas; whether it is a molecule.
     bool is_formula() const { return name.empty(); }
     bool is_molecule() const { return kind == "molecule"; }
 };
 
+// One of cv.variables.
 struct CvVariable {
     std::string kind;  // formula | distance | angle | dihedral | coordination | gyration | rmsd | diffusion_map
     std::string formula;       // or, of a learned one, what stands for it in files and pictures
@@ -60,11 +63,13 @@ struct CvVariable {
     double middle = 0;         // of the period that values are told in, where they are
 };
 
+// [cv]: one or two variables.
 struct CvConfig {
     std::vector<CvVariable> variables;
-    int count() const { return static_cast<int>(variables.size()); }
+    int count() const { return static_cast<int>(variables.size()); }  // of collective variables
 };
 
+// [integrator]: dt in the unit of time (of molecules ps).
 struct IntegratorConfig {
     std::string scheme;
     double dt = 0;

@@ -14,7 +14,7 @@ template <class T>
 class MoleculeForces {
 public:
     MoleculeForces(Stream& stream, const Molecule& molecule, index most_states);
-    index variables() const { return 3 * tables_.view().atoms; }
+    index variables() const { return 3 * tables_.view().atoms; }  // three an atom: x0 y0 z0 x1 …
     // Arrays on the device: x and force (variables, row), energy (kForceTerms, row).
     void evaluate(Stream& stream, Span<const T> x, index row, index states, Span<T> force,
                   Span<T> energy);

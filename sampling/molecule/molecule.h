@@ -20,6 +20,7 @@ inline constexpr double kGasConstant = 8.31446261815324e-3;
 // What OpenMM's custom forces write for the former, and with them all solvents but its built-in OBC2.
 inline constexpr double kCoulombOfCustomForces = 138.935485;
 
+// An atom, with the parameters of its pairs.
 struct Atom {
     std::string name, residue, chain;  // "CA", "ALA", "A"
     int residue_number = 1;            // as in the file; from 1 where it has none
@@ -29,27 +30,32 @@ struct Atom {
     double sigma = 0, epsilon = 0;     // nm, kJ/mol; mixed as (σᵢ + σⱼ)/2, √(εᵢεⱼ)
 };
 
+// ½ stiffness (r − length)².
 struct Bond {
     std::array<index, 2> atoms;
     double length, stiffness;  // nm, kJ/mol/nm²
 };
 
+// ½ stiffness (θ − angle)², the second atom in the middle.
 struct Angle {
     std::array<index, 3> atoms;
     double angle, stiffness;  // rad, kJ/mol/rad²
 };
 
+// stiffness (1 + cos(periodicity φ − phase)).
 struct Torsion {  // proper or improper
     std::array<index, 4> atoms;
     int periodicity;
     double phase, stiffness;  // rad, kJ/mol
 };
 
+// Σ_n coefficients[n] cosⁿ(φ − π).
 struct RyckaertTorsion {
     std::array<index, 4> atoms;
     std::array<double, 6> coefficients;  // kJ/mol
 };
 
+// ½ stiffness (φ − angle)².
 struct HarmonicTorsion {  // of the turn that is nearest: CHARMM's impropers
     std::array<index, 4> atoms;
     double angle, stiffness;  // rad, kJ/mol/rad²
@@ -62,6 +68,7 @@ struct CorrectionMap {
     std::vector<double> energy;  // kJ/mol
 };
 
+// A correction map on two dihedral angles; `map` is its number in Molecule::maps.
 struct CorrectionTerm {
     int map;
     std::array<index, 4> first, second;  // the atoms of the two dihedral angles
@@ -73,23 +80,27 @@ struct PairException {
     double charge_product, sigma, epsilon;  // e², nm, kJ/mol
 };
 
+// ½ stiffness |r − position|², position in nm.
 struct PositionRestraint {
     index atom;
     double stiffness;  // kJ/mol/nm²
     std::array<double, 3> position;
 };
 
+// A bond whose length, in nm, does not change.
 struct RigidBond {
     std::array<index, 2> atoms;
     double length;
 };
 
+// Generalised Born models.
 enum class SolventKind { none, hct, obc1, obc2, gbn, gbn2 };
 
 // Generalised Born. Effective radii as in Onufriev, Bashford, Case, Proteins 55 (2004) 383 and, for
 // GBn and GBn2, Mongan et al., J. Chem. Theory Comput. 3 (2007) 156 and Nguyen, Roe, Simmerling, 9 (2013)
 // 2020; the surface term is ACE's (Schaefer, Bartels, Karplus, J. Mol. Biol. 284 (1998) 835).
 struct Solvent {
+    // Of one atom.
     struct AtomParameters {
         double radius = 0;                      // intrinsic, nm, without the offset
         double scale = 0;                       // of descreening
@@ -106,6 +117,7 @@ struct Solvent {
     double probe_radius = 0.14;   // nm
 };
 
+// All of it; terms name atoms by their place in `atoms`.
 struct Molecule {
     std::vector<Atom> atoms;
     std::vector<Bond> bonds;  // those that are not rigid
@@ -121,7 +133,7 @@ struct Molecule {
     Solvent solvent;
     std::vector<std::array<index, 2>> bonded;  // every chemical bond, rigid ones too: for pictures, files
 
-    index size() const { return static_cast<index>(atoms.size()); }
+    index size() const { return static_cast<index>(atoms.size()); }  // atoms
 };
 
 }  // namespace microlift

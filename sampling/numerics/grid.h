@@ -17,6 +17,7 @@ struct Grid {
     std::array<index, kMaxCvs> bins{1, 1};
     std::array<bool, kMaxCvs> round{};  // all round a period: the last bin is a neighbour of the first
 
+    // What goes all round; 0: nothing.
     double period(int k) const { return round[k] ? to[k] - from[k] : 0.0; }
     // x − y along k.
     double apart(int k, double x, double y) const { return nearest_image(x - y, period(k)); }
@@ -33,6 +34,7 @@ struct GridWeight {
     index bin;
     double weight;
 };
+// Those of the bins about x.
 std::vector<GridWeight> interpolation_weights(const Grid& grid, const std::array<double, 2>& x);
 
 }  // namespace microlift

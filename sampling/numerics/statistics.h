@@ -22,6 +22,7 @@ struct InefficiencySum {
     double g = 1.0, previous = 1.0;  // ρ of the last even lag, or of the last lag
     bool done = true;
 
+    // For a series of `count` values; then take() for each `lag` until `done`, and g is the answer.
     LANE_FN void begin(index count) {
         *this = InefficiencySum{};
         samples = count;
@@ -59,6 +60,7 @@ struct InefficiencySum {
     }
 };
 
+// The sum of rho(lag), a function of the lag.
 template <class Correlation>
 double inefficiency_from_correlation(index samples, const Correlation& rho) {
     InefficiencySum sum;
@@ -79,11 +81,11 @@ inline double statistical_inefficiency(const std::vector<double>& series) {
 inline constexpr index kLeastBlocks = 4, kManyBlocks = 16;
 double student_factor(index blocks);
 
-// Standard error from influences of G independent blocks: sqrt(G/(G−1) Σ_g influence_g²) times Student's
-// factor.
+// Standard error from influences (G), `stride` apart, of G independent blocks: sqrt(G/(G−1) Σ_g influence_g²)
+// times Student's factor.
 double influence_error(const double* influence, index blocks, index stride = 1);
 
-// Delete-one-block jackknife: influences (θ̄ − θ_(−g))(G−1)/G, in place of leave-one-out values.
+// Delete-one-block jackknife of (blocks): influences (θ̄ − θ_(−g))(G−1)/G, in place of leave-one-out values.
 void jackknife_influence(double* leave_one_out, index blocks, index stride = 1);
 double jackknife_error(std::vector<double> leave_one_out);  // standard error, by the same
 

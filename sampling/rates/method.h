@@ -18,6 +18,7 @@ struct RateFigure {
     double value = 0, error = 0;
 };
 
+// What a method found.
 struct RateResult {
     std::vector<RateFigure> figures;
     Json metrics = Json::object();  // what the report draws
@@ -25,6 +26,7 @@ struct RateResult {
     Store paths;  // of splitting: trajectories that reached `to`
 };
 
+// A method at work.
 class RateMethod {
 public:
     RateMethod(Stream& stream, const RateSetup& setup, index most, index basin, index loops)
@@ -37,10 +39,13 @@ public:
     // One look, and what follows from it; false: all is done. Between two of them a run may be stopped.
     virtual bool advance() = 0;
     virtual double share() const = 0;  // that is done, roughly
+    // What is known now, at the end of all looks.
     virtual RateResult result() = 0;
 
+    // Its trajectories.
     const RateLanes& lanes() const { return lanes_; }
 
+    // Into a checkpoint, and back: what goes on from there has the same bits.
     virtual void save(Store& store) const {
         lanes_.save(store);
         basin_.save(store);

@@ -6,6 +6,7 @@
 
 namespace microlift {
 
+// Options of `microlift evaluate`.
 struct EvaluateOptions {
     std::string config_file;
     std::string states_file;  // .npy of (n, variables); of a molecule also (n, atoms, 3), DCD, XTC, PDB

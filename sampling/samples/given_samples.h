@@ -12,6 +12,7 @@
 
 namespace microlift {
 
+// States and what they were biased by, all in the host's memory; units are the configuration's.
 struct GivenSamples {
     std::vector<std::string> variables;
     std::vector<float> state;        // (row, variable); trajectories one after the other
@@ -20,6 +21,7 @@ struct GivenSamples {
     std::vector<index> window;       // of each trajectory
     std::vector<std::array<double, kMaxCvs>> center, stiffness;  // of the windows; stiffness 0: unbiased
 
+    // States; trajectories; whether rows have weights.
     index rows() const;
     index trajectories() const { return static_cast<index>(lengths.size()); }
     bool weighted() const { return !log_weight.empty(); }
@@ -30,8 +32,10 @@ struct GivenSamples {
         std::vector<SampleBlock> blocks;
         std::vector<index> row;  // of each column
     };
+    // Of these samples.
     Columns columns() const;
 
+    // As what a run's directory keeps.
     SafeTensors tensors() const;
     // InputError where the tensors are none of samples; `name` is the file's.
     static GivenSamples of(const SafeTensors& content, const std::string& name);

@@ -16,10 +16,12 @@ namespace microlift {
 // first_window + t / replicas.
 struct SampleBlock {
     index first = 0, first_window = 0, windows = 0, replicas = 0, samples = 0;
+    // How many there are, and how many columns.
     index trajectories() const { return windows * replicas; }
     index size() const { return trajectories() * samples; }
 };
 
+// What estimators read of samples: the collective variables.
 struct BiasedSamples {
     Span<const float> xi;  // (n_cvs, row) on the device: xi[k*row + j], j < n
     index row = 0;
@@ -43,6 +45,7 @@ struct SampleSet {
     std::vector<SampleBlock> blocks;
     Buffer<float> weight;  // as in BiasedSamples
 
+    // What estimators read of it; a view.
     BiasedSamples biased() const { return {xi.span(), row, n_cvs, n, blocks, weight.span()}; }
 };
 
@@ -62,7 +65,7 @@ inline std::vector<index> spread_over(index n, index count) {
 // segment).
 struct ErrorBlocks {
     index replica_groups = 1, time_segments = 1;
-    index count() const { return replica_groups * time_segments; }
+    index count() const { return replica_groups * time_segments; }  // of blocks
     std::string description;
 };
 

@@ -15,6 +15,7 @@
 
 namespace microlift {
 
+// What a file holds besides numbers.
 struct SamplesInfo {
     index samples = 0;
     bool weighted = true;
@@ -32,6 +33,7 @@ struct SamplesInfo {
     int compression = 0;            // deflate's level, 0: none
 };
 
+// Writes a file piece by piece; it is there, whole, after finish().
 class SamplesWriter {
 public:
     SamplesWriter(const std::filesystem::path& file, const SamplesInfo& info);
@@ -54,7 +56,7 @@ private:
 class SamplesReader {
 public:
     explicit SamplesReader(const std::filesystem::path& file);
-    const SamplesInfo& info() const { return info_; }
+    const SamplesInfo& info() const { return info_; }  // of the file
     // Samples [first, first + count), by rows; a null pointer leaves that array out. InputError names a
     // sample that no run can have left.
     void read(index first, index count, float* state, float* cv, long long* window,

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 """`cmake --install` to a prefix, then a project of its own that finds microlift there, compiles an
-ensemble of a user's system, and runs it; and the installed command.
+ensemble of a user's system, and runs it; the installed command, its manual page, completion, pages and
+examples; and the Debian package, which has the same files.
 
 usage: test_install.py BUILD_FOLDER CXX_COMPILER
 """
+import gzip
+import re
 import shutil
 import subprocess
 import sys
@@ -91,6 +94,12 @@ def run(*command, **options):
     return done.stdout
 
 
+def files(folder):
+    """Without the folder of libraries, which a distribution may name by the processor."""
+    paths = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return {re.sub(r"^lib/[\w-]+-linux-gnu/", "lib/", path) for path in paths}
+
+
 class Install(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -122,6 +131,63 @@ class Install(unittest.TestCase):
         command = self.prefix / "bin" / "microlift"
         self.assertIn("0.1", run(command, "--version"))
         self.assertIn("muller_brown", run(command, "systems"))
+        self.assertTrue((self.prefix / "share" / "doc" / "microlift" / "api" / "index.html").is_file())
+
+    def test_examples_find_their_files(self):
+        folder = self.prefix / "share" / "microlift" / "tools" / "examples"
+        learned = folder / "muller_brown_learned.toml"  # it takes the coordinates that a run's samples taught
+        examples = sorted(set(folder.glob("*.toml")) - {learned})
+        self.assertGreater(len(examples), 20)
+        for example in examples:
+            checked = run(self.prefix / "bin" / "microlift", "check", example, cwd=self.folder)
+            self.assertIn("seed = ", checked, example.name)
+        page = folder.parent / "docs" / "running.md"
+        for link in re.findall(r"\]\(((?!\w+:)[^)#]+\.(?:md|toml))", page.read_text(encoding="utf-8")):
+            if "/bench/" in link or link.count("../") < 2:
+                self.assertTrue((page.parent / link).is_file(), link)
+
+    def test_manual_page_and_completion_have_every_option(self):
+        page = self.prefix / "share" / "man" / "man1" / "microlift.1.gz"
+        shell = self.prefix / "share" / "bash-completion" / "completions" / "microlift"
+        manual = gzip.decompress(page.read_bytes()).decode().replace("\\-", "-")
+        whole = run(self.prefix / "bin" / "microlift", "--help").partition("Subcommands:")[2]
+        commands = re.findall(r"^  (\w+) ", whole, re.MULTILINE)
+        self.assertGreater(len(commands), 8)
+        for command in commands:
+            text = run(self.prefix / "bin" / "microlift", command, "--help")
+            options = set(re.findall(r"^  (?:-\w,)?(--[\w-]+)", text, re.MULTILINE))
+            section = manual.partition(f".SS microlift {command}\n")[2].partition("\n.S")[0]
+            self.assertEqual(options - {"--help"}, set(re.findall(r"\\fB(--[\w-]+)\\fR", section)), command)
+            self.assertEqual(options, set(self.completed(shell, command, "--")), command)
+        self.assertEqual(set(commands) | {"--help", "--version"}, set(self.completed(shell, "")))
+        self.assertEqual(["umbrella.stiffness="], self.completed(shell, "run", "--set", "umbrella.sti"))
+        self.assertEqual(["cuda"], self.completed(shell, "run", "--device", "cu"))
+        self.assertEqual(["muller_brown", "muller_brown_bath"], self.completed(shell, "systems", "mu"))
+        if shutil.which("man"):
+            done = subprocess.run(["man", "--warnings", "-l", page], capture_output=True, text=True)
+            self.assertEqual((0, ""), (done.returncode, done.stderr))
+
+    def completed(self, shell, *words):
+        """What bash offers for the last of the words."""
+        program = self.prefix / "bin" / "microlift"
+        script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _microlift; '
+                  'printf "%s\n" "${COMPREPLY[@]}"')
+        return run("bash", "-c", script, "bash", shell, program, *words).split()
+
+    @unittest.skipUnless(shutil.which("dpkg-shlibdeps"), "no dpkg-dev")
+    def test_package_has_the_same_files(self):
+        run("cpack", "-G", "DEB", "--config", BUILD.resolve() / "CPackConfig.cmake", "-B", self.folder,
+            "-D", "CPACK_DEBIAN_COMPRESSION_TYPE=gzip", cwd=self.folder)
+        package, = self.folder.glob("*.deb")
+        fields = dict(re.findall(r"^([\w-]+): (.*)", run("dpkg-deb", "-f", package), re.MULTILINE))
+        version = run(self.prefix / "bin" / "microlift", "--version").split()[1]
+        self.assertEqual(("microlift", version), (fields["Package"], fields["Version"]))
+        for name in ("libc6", "libstdc++6", "libhdf5", "libpugixml"):
+            self.assertIn(name, fields["Depends"])
+        root = self.folder / "root"
+        run("dpkg-deb", "-x", package, root)
+        self.assertEqual(files(self.prefix), files(root / "usr"))
+        self.assertIn("muller_brown", run(root / "usr" / "bin" / "microlift", "systems"))
 
     def test_every_header_that_a_header_includes_is_there(self):
         root = self.prefix / "include" / "microlift"

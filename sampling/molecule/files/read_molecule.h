@@ -10,6 +10,7 @@
 
 namespace microlift {
 
+// Where a molecule's files are, and what shall be done about hydrogens.
 struct MoleculeFiles {
     std::filesystem::path topology;     // AMBER prmtop, or OpenMM System as XML
     std::filesystem::path coordinates;  // AMBER inpcrd, PDB, or OpenMM State as XML; empty: none
@@ -18,6 +19,7 @@ struct MoleculeFiles {
     double hydrogen_mass = 0;  // u; 0: as in the file
 };
 
+// What was read.
 struct LoadedMolecule {
     Molecule molecule;
     std::vector<double> position;    // nm, (atom, 3); empty without a file
@@ -26,6 +28,7 @@ struct LoadedMolecule {
     std::string topology_checksum, coordinates_checksum;  // of the files that were read
 };
 
+// InputError, with file and line, for what is wrong with a file or is not supported.
 LoadedMolecule read_molecule(const MoleculeFiles& files);
 
 // InputError where atoms of a file have other elements than the molecule's: these come in another order.

@@ -11,6 +11,7 @@ namespace microlift {
 class Trajectory {
 public:
     virtual ~Trajectory() = default;
+    // Atoms of a frame, and frames.
     index atoms() const { return atoms_; }
     index frames() const { return frames_; }
     // Names and elements; empty where the file has none.

@@ -27,6 +27,7 @@ struct OutputConfig {
     index thin = 1;      // each so manyth sample of a trajectory
 };
 
+// A configuration that was checked.
 struct RunConfig : ModelConfig {
     std::uint64_t seed = 0;
     UmbrellaConfig umbrella;

@@ -251,7 +251,7 @@ class Results:
 
     @cached_property
     def free_energy(self) -> FreeEnergy:
-        """The free energy: `.cv`, `.value`, `.error`, each (bins,)."""
+        """The free energy: `.cv`, `.value`, `.error`, each (bins,), in the unit of the potential (kJ/mol of molecules)."""
         columns = self._columns("free_energy", "[estimate]")
         count = sum(key in columns for key in ("cv_1", "cv_2"))
         names = [str(name) for name in self.metrics.get("system", {}).get("cvs", [])]
@@ -262,7 +262,8 @@ class Results:
     def conditional(self) -> Table:
         """Averages at each value of the collective variable: `cv_1[, cv_2], variable, mean, mean_se, variance, source`.
 
-        A row for each bin, variable and source: "physics" (reweighted samples), "generator" or "healed".
+        Columns (rows,), a row for each bin, variable and source: "physics" (reweighted samples), "generator" or
+        "healed". Means are in the unit of the variable, variances in its square.
         """
         return Table(self._columns("conditional", "[estimate]"))
 
@@ -270,7 +271,7 @@ class Results:
     def closure(self) -> Table:
         """The reduced model dξ = drift dt + sqrt(2 diffusion) dW: `cv_1, drift, drift_se, diffusion, diffusion_se, source`.
 
-        `source` is "conditional" or "burst". Units are those of ξ and of time (ps of molecules).
+        Columns (rows,); `source` is "conditional" or "burst". Units are those of ξ and of time (ps of molecules).
         """
         return Table(self._columns("closure", "[closure]"))
 
