@@ -204,6 +204,37 @@ std::array<double, 5> measured_error(const BurstPoint& p, double t) {
     return {mean(0), mean(1), covariance(0), covariance(1), covariance(2)};
 }
 
+// Relative change of D since the lag before: the root mean square over the values less what the errors alone
+// would make, or the mean over them where that is more, which so many values tell although each is noise.
+// Values whose noise exceeds the tolerance count less.
+void measure_change(TwoLag& lag, const TwoLag& before, double tolerance) {
+    std::vector<double> sizes;
+    for (const auto& v : lag.value) sizes.push_back(0.5 * (v[2] + v[4]));
+    std::nth_element(sizes.begin(), sizes.begin() + std::ssize(sizes) / 2, sizes.end());
+    const double least = std::pow(tolerance * sizes[sizes.size() / 2], 2);
+    double change = 0, mean = 0, noise = 0, size = 0, weights = 0, squares = 0;
+    for (std::size_t o = 2; o < 5; ++o) {
+        const double twice = o == 3 ? 2.0 : 1.0;  // D₁₂ = D₂₁
+        double sum = 0, spread = 0, all = 0;
+        for (std::size_t v = 0; v < lag.value.size(); ++v) {
+            const double d = lag.value[v][o] - before.value[v][o];
+            const double square = lag.error[v][o] * lag.error[v][o] + before.error[v][o] * before.error[v][o];
+            const double w = std::pow(least / (square + least), 2);
+            change += twice * w * (d * d - square);
+            noise += twice * w * square;
+            size += twice * w * lag.value[v][o] * lag.value[v][o];
+            sum += w * d;
+            spread += w * w * square;
+            all += w;
+            weights += w;
+            squares += w * w;
+        }
+        if (all > 0) mean += twice * (sum * sum - spread) / all;
+    }
+    lag.change = std::sqrt(std::max({0.0, change, mean}) / size);
+    lag.change_error = std::sqrt(noise / size * 3 * squares / (weights * weights));
+}
+
 }  // namespace
 
 TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
@@ -247,22 +278,7 @@ TwoClosure burst_closure_of_two(const BurstMoments& m, double tolerance) {
                 }
             }
         }
-        if (l > 0) {
-            // Root mean square of the change of D, less what the errors alone would make.
-            const TwoLag& before = out.lags.back();
-            double change = 0, noise = 0, size = 0;
-            for (std::size_t v = 0; v < n; ++v)
-                for (std::size_t o = 2; o < 5; ++o) {
-                    const double d = lag.value[v][o] - before.value[v][o];
-                    const double twice = o == 3 ? 2.0 : 1.0;  // D₁₂ = D₂₁
-                    change += twice * d * d;
-                    noise += twice * (lag.error[v][o] * lag.error[v][o] +
-                                      before.error[v][o] * before.error[v][o]);
-                    size += twice * lag.value[v][o] * lag.value[v][o];
-                }
-            lag.change = std::sqrt(std::max(0.0, change - noise) / size);
-            lag.change_error = std::sqrt(noise / size / static_cast<double>(n));
-        }
+        if (l > 0) measure_change(lag, out.lags.back(), tolerance);
         out.lags.push_back(std::move(lag));
     }
     // The longest run of lags with neighbours that agree, of equal ones the later.

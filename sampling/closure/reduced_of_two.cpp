@@ -16,6 +16,9 @@ namespace {
 constexpr index kMostIntervals = 24;  // of a surface's mesh, along each variable
 constexpr double kSeam = 2.5;         // spacings that estimates of a whole period may leave free
 constexpr double kOverSeam = 3.5;     // spacings beyond the seam that surfaces see
+constexpr double kVague = 0.2;        // of D: errors beyond it make its logarithm another one
+constexpr double kFar = 4;            // errors that a diffusion that is not positive may be off
+constexpr int kRounds = 5;            // of scoring
 constexpr double kLeastCut = 0.02;    // of an edge, before it meets a set's rim
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
@@ -80,37 +83,111 @@ double EllipseSet::level(const CvValue& x) const {
 
 // --- surfaces ------------------------------------------------------------------------------------
 
-namespace {
-
-// What is smoothed: b₁, b₂, ln D₁₁, artanh of the correlation, ln D₂₂, and errors. False where D is
-// not positive.
-bool transformed(const DriftAndDiffusion& v, const DriftAndDiffusion& e, DriftAndDiffusion& y,
-                 DriftAndDiffusion& se) {
-    const double root = std::sqrt(v[2] * v[4]), r = v[3] / root;
-    if (!(v[2] > 0) || !(v[4] > 0) || !(std::fabs(r) < 1)) return false;
-    y = {v[0], v[1], std::log(v[2]), std::atanh(r), std::log(v[4])};
-    se = {e[0], e[1], e[2] / v[2], e[3] / root / (1 - r * r), e[4] / v[4]};
-    for (std::size_t o = 0; o < 5; ++o)
-        if (!std::isfinite(y[o]) || !std::isfinite(se[o])) return false;
-    return true;
-}
-
-}  // namespace
-
 EstimateOfTwo perturbed(const EstimateOfTwo& estimate, uint64 seed, uint64 number) {
     EstimateOfTwo e = estimate;
+    e.deviate.assign(e.at.size(), {});
     for (std::size_t v = 0; v < e.at.size(); ++v) {
-        DriftAndDiffusion y{}, se{};
-        if (!transformed(e.value[v], e.error[v], y, se)) continue;
         const PhiloxStream<float> stream(seed, kStreamBootstrap, static_cast<index>(number));
         float z[2][4];
         for (std::size_t half = 0; half < 2; ++half)
             normal_block<Portable>(stream, 2 * v + half, z[half]);
-        for (std::size_t o = 0; o < 5; ++o) y[o] += se[o] * static_cast<double>(z[o / 4][o % 4]);
-        const double d11 = std::exp(y[2]), d22 = std::exp(y[4]);
-        e.value[v] = {y[0], y[1], d11, std::sqrt(d11 * d22) * std::tanh(y[3]), d22};
+        for (std::size_t o = 0; o < 5; ++o) e.deviate[v][o] = static_cast<double>(z[o / 4][o % 4]);
     }
     return e;
+}
+
+// Smoothed is b₁, b₂, ln D₁₁, artanh of the correlation, ln D₂₂. False where D is not positive.
+bool ReducedModelOfTwo::logarithms(const DriftAndDiffusion& v, const DriftAndDiffusion& e,
+                                   Response& response) {
+    const double root = std::sqrt(v[2] * v[4]), r = v[3] / root;
+    if (!(v[2] > 0) || !(v[4] > 0) || !(std::fabs(r) < 1)) return false;
+    const double twist = 1 - r * r;
+    response = {v,
+                {v[0], v[1], std::log(v[2]), std::atanh(r), std::log(v[4])},
+                {e[0], e[1], e[2] / v[2], e[3] / root / twist, e[4] / v[4]},
+                {1, 1, 1 / v[2], 1 / root / twist, 1 / v[4]},
+                -0.5 * r / twist};
+    for (std::size_t o = 0; o < 5; ++o)
+        if (!std::isfinite(response.y[o]) || !std::isfinite(response.error[o])) return false;
+    return true;
+}
+
+// One step of scoring: as if D were linear in what is smoothed, about the surfaces.
+ReducedModelOfTwo::Response ReducedModelOfTwo::about_surfaces(const DriftAndDiffusion& v,
+                                                              const DriftAndDiffusion& e,
+                                                              const CvValue& x) const {
+    DriftAndDiffusion g{};
+    for (std::size_t o = 2; o < 5; ++o) g[o] = surfaces_[o](x);
+    const double d11 = std::exp(g[2]), d22 = std::exp(g[4]), root = std::sqrt(d11 * d22);
+    const double r = std::tanh(g[3]), twist = 1 / (std::cosh(g[3]) * std::cosh(g[3]));
+    Response response{v, {v[0], v[1]}, {}, {1, 1, 1 / d11, 1 / root / twist, 1 / d22}, -0.5 * r / twist};
+    const DriftAndDiffusion smooth{0, 0, d11, r * root, d22};
+    for (std::size_t o = 0; o < 5; ++o) {
+        if (o > 1) response.y[o] = g[o] + response.slope[o] * (v[o] - smooth[o]);
+        response.error[o] = response.slope[o] * e[o];
+    }
+    return response;
+}
+
+// Whether errors are no small part of D or, where this is larger, of the surfaces'.
+bool ReducedModelOfTwo::is_vague(const DriftAndDiffusion& v, const DriftAndDiffusion& e,
+                                 const CvValue& x) const {
+    Response own;
+    if (!logarithms(v, e, own)) return true;
+    const Response smooth = about_surfaces(v, e, x);
+    for (std::size_t o = 2; o < 5; ++o)
+        if (std::min(own.error[o], smooth.error[o]) > kVague) return true;
+    return false;
+}
+
+void ReducedModelOfTwo::take(const EstimateOfTwo& estimate, std::size_t v, const Response& r,
+                             const std::vector<double>& log_density) {
+    for (const CvValue& image : images(estimate.at[v])) {
+        places_.push_back(image);
+        known_.push_back(v);
+        responses_.push_back(r);
+        if (reversible_) log_at_places_.push_back(log_density[v]);
+    }
+}
+
+// λ < 0: chosen for each surface; 0: as they have it.
+void ReducedModelOfTwo::fit(double lambda) {
+    std::vector<double> y(places_.size()), se(places_.size());
+    for (std::size_t o = reversible_ ? 2 : 0; o < 5; ++o) {
+        for (std::size_t i = 0; i < places_.size(); ++i) {
+            y[i] = responses_[i].y[o];
+            se[i] = responses_[i].error[o];
+        }
+        surfaces_[o] = SmoothingSurface(mesh_, places_, y, se, lambda < 0 ? lambda : surfaces_[o].lambda());
+    }
+}
+
+// Values whose logarithms say little, and those that have none, by their distance from the surfaces.
+void ReducedModelOfTwo::fit_vague(const EstimateOfTwo& estimate, const std::vector<double>& log_density) {
+    std::vector<bool> taken(estimate.size(), false);
+    for (const std::size_t v : known_) taken[v] = true;
+    for (std::size_t v = 0; v < estimate.size(); ++v) {
+        const CvValue& x = estimate.at[v];
+        const DriftAndDiffusion& e = estimate.error[v];
+        bool fits = !taken[v] && (!reversible_ || std::isfinite(log_density[v]));
+        for (std::size_t k = 0; k < 2; ++k) fits = fits && x[k] >= mesh_.from[k] && x[k] <= mesh_.to[k];
+        if (!fits) continue;
+        const Response r = about_surfaces(estimate.value[v], e, x);
+        for (std::size_t o = 0; o < 5; ++o) {
+            fits = fits && std::isfinite(r.y[o]) && std::isfinite(r.error[o]);
+            // Exactly no diffusion is no noise.
+            if (o > 1) fits = fits && std::fabs(r.y[o] - surfaces_[o](x)) < kFar * r.error[o];
+        }
+        if (fits) take(estimate, v, r, log_density);
+    }
+    std::vector<std::size_t> vague;
+    for (std::size_t i = 0; i < places_.size(); ++i)
+        if (is_vague(estimate.value[known_[i]], estimate.error[known_[i]], places_[i])) vague.push_back(i);
+    for (int round = 0; round < kRounds && !vague.empty(); ++round) {
+        for (const std::size_t i : vague)
+            responses_[i] = about_surfaces(estimate.value[known_[i]], estimate.error[known_[i]], places_[i]);
+        fit(round == 0 ? -1 : 0);
+    }
 }
 
 ReducedModelOfTwo::ReducedModelOfTwo(const EstimateOfTwo& estimate)
@@ -119,19 +196,20 @@ ReducedModelOfTwo::ReducedModelOfTwo(const EstimateOfTwo& estimate)
 ReducedModelOfTwo::ReducedModelOfTwo(const EstimateOfTwo& estimate,
                                      const std::vector<double>& log_density)
     : reversible_(!log_density.empty()) {
-    std::vector<CvValue> places;
-    std::array<std::vector<double>, 5> y, se;
-    std::vector<double> log_p;
     double most = -std::numeric_limits<double>::infinity();
     for (const double p : log_density)
         if (p > most) most = p;
-    std::vector<std::size_t> usable;
+    std::vector<std::pair<std::size_t, Response>> usable;
+    EstimateOfTwo deep = estimate;  // what lies beyond walls is not known
     for (std::size_t v = 0; v < estimate.at.size(); ++v) {
-        DriftAndDiffusion one{}, error{};
-        if (!transformed(estimate.value[v], estimate.error[v], one, error)) continue;
-        if (reversible_ && !(log_density[v] > most - kDepth)) continue;
-        usable.push_back(v);
+        Response r;
+        if (reversible_ && !(log_density[v] > most - kDepth)) {
+            deep.error[v].fill(kNone);
+            continue;
+        }
+        if (logarithms(estimate.value[v], estimate.error[v], r)) usable.emplace_back(v, r);
     }
+    std::vector<CvValue> places;
     const auto lines = [&] {
         std::array<std::vector<double>, 2> along;
         for (std::size_t k = 0; k < 2 && !places.empty(); ++k) {
@@ -141,25 +219,15 @@ ReducedModelOfTwo::ReducedModelOfTwo(const EstimateOfTwo& estimate,
         }
         return along;
     };
-    for (const std::size_t v : usable) places.push_back(estimate.at[v]);
+    for (const auto& [v, r] : usable) places.push_back(estimate.at[v]);
     find_rings(estimate, lines());
-    places.clear();
-    for (const std::size_t v : usable)
-        for (const CvValue& image : images(estimate.at[v])) {
-            DriftAndDiffusion one{}, error{};
-            (void)transformed(estimate.value[v], estimate.error[v], one, error);
-            places.push_back(image);
-            known_.push_back(v);
-            for (std::size_t o = 0; o < 5; ++o) {
-                y[o].push_back(one[o]);
-                se[o].push_back(error[o]);
-            }
-            if (reversible_) log_p.push_back(log_density[v]);
-        }
+    for (const auto& [v, r] : usable) take(estimate, v, r, log_density);
+    places = places_;
     const std::array<std::vector<double>, 2> along = lines();
     if (places.size() < 8 || along[0].size() < 3 || along[1].size() < 3)
         throw NumericError("closure: drift and a positive diffusion are known at fewer than eight "
-                           "values of the two collective variables, or along fewer than three lines");
+                           "values of the two collective variables, or along fewer than three lines; "
+                           "give more closure.values or closure.replicas, or shorter closure.burst_lags");
     for (std::size_t k = 0; k < 2; ++k) {
         mesh_.from[k] = along[k].front();
         mesh_.to[k] = along[k].back();
@@ -171,12 +239,12 @@ ReducedModelOfTwo::ReducedModelOfTwo(const EstimateOfTwo& estimate,
         mesh_.intervals[k] = std::clamp<index>(static_cast<index>(along[k].size()) - 1, 3,
                                                kMostIntervals);
     }
-    for (std::size_t o = reversible_ ? 2 : 0; o < 5; ++o)
-        surfaces_[o] = SmoothingSurface(mesh_, places, y[o], se[o]);
+    fit(-1);
+    fit_vague(deep, log_density);
     if (reversible_)
-        log_density_ = SmoothingSurface(mesh_, places, log_p,
-                                        std::vector<double>(log_p.size(), 1.0), 0);
-    enclose(places, along);
+        log_density_ = SmoothingSurface(mesh_, places_, log_at_places_,
+                                        std::vector<double>(places_.size(), 1.0), 0);
+    enclose(places_, along);
     tabulate();
     connect();
 }
@@ -185,17 +253,21 @@ ReducedModelOfTwo ReducedModelOfTwo::with(const EstimateOfTwo& estimate,
                                           const std::vector<double>& log_density) const {
     ReducedModelOfTwo other(*this);
     std::array<std::vector<double>, 5> y;
-    std::vector<double> log_p;
-    for (const std::size_t v : known_) {
-        DriftAndDiffusion one{}, error{};
-        if (!transformed(estimate.value[v], estimate.error[v], one, error))
-            throw NumericError("closure: the diffusion of a replicate is not positive");
-        for (std::size_t o = 0; o < 5; ++o) y[o].push_back(one[o]);
-        if (reversible_) log_p.push_back(log_density[v]);
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+        const Response& r = responses_[i];
+        const std::size_t v = known_[i];
+        DriftAndDiffusion shift{};
+        for (std::size_t o = 0; o < 5; ++o)
+            shift[o] = r.slope[o] * (estimate.value[v][o] - r.value[o]);
+        shift[3] += r.turn * (shift[2] + shift[4]);
+        for (std::size_t o = 0; o < 5 && !estimate.deviate.empty(); ++o)
+            shift[o] += r.error[o] * estimate.deviate[v][o];
+        for (std::size_t o = 0; o < 5; ++o) y[o].push_back(r.y[o] + shift[o]);
+        if (reversible_) other.log_at_places_[i] = log_density[v];
     }
     for (std::size_t o = reversible_ ? 2 : 0; o < 5; ++o)
         other.surfaces_[o] = surfaces_[o].with(y[o]);
-    if (reversible_) other.log_density_ = log_density_.with(log_p);
+    if (reversible_) other.log_density_ = log_density_.with(other.log_at_places_);
     other.tabulate();
     other.connect();
     return other;

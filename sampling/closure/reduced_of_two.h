@@ -16,6 +16,7 @@ struct EstimateOfTwo {
     std::vector<CvValue> at;
     std::vector<DriftAndDiffusion> value, error;
     CvValue period{};  // of the variables; 0: none
+    std::vector<DriftAndDiffusion> deviate{};  // replicates: by how many errors values are off; or empty
 
     std::size_t size() const { return at.size(); }
     // v(o), e(o) of the five quantities.
@@ -33,7 +34,7 @@ struct EllipseSet {
     double level(const CvValue& x) const;  // ≤ 0 inside
 };
 
-// Estimates shifted by normal deviates of their errors; the same for the same seed and number.
+// With normal deviates; the same for the same seed and number.
 EstimateOfTwo perturbed(const EstimateOfTwo& estimate, uint64 seed, uint64 number);
 
 class ReducedModelOfTwo {
@@ -42,13 +43,16 @@ public:
     static constexpr double kDepth = 25;
 
     ReducedModelOfTwo() = default;
-    // Surfaces through b₁, b₂, ln D₁₁, ln D₂₂ and artanh of the correlation, so that D is positive.
+    // Surfaces through b₁, b₂, ln D₁₁, ln D₂₂ and artanh of the correlation, so that D is positive. Where
+    // the error of D is no small part of it, or an estimate that is not positive lies within its errors of
+    // the surfaces, D itself is compared with theirs: a logarithm of noise is none of D.
     explicit ReducedModelOfTwo(const EstimateOfTwo& estimate);
     // The reversible model of a stationary density p and D: b = D ∇ln p + ∇·D. `log_density` at the
     // estimate's values, up to a constant; the estimate's drift is not used. Where p is below e^−kDepth of
     // its largest value nothing is known of it: walls.
     ReducedModelOfTwo(const EstimateOfTwo& estimate, const std::vector<double>& log_density);
-    // The same with other numbers in place of the estimate's, smoothed alike.
+    // The same with other numbers in place of the estimate's, smoothed alike: to first order in what they
+    // are off, so that D stays positive whatever the noise.
     ReducedModelOfTwo with(const EstimateOfTwo& estimate,
                            const std::vector<double>& log_density = {}) const;
 
@@ -88,6 +92,19 @@ public:
     std::vector<double> slowest_function() const;
 
 private:
+    // How an estimate is smoothed: as what, with what errors, and what changes of the estimate do to it.
+    struct Response {
+        DriftAndDiffusion value{}, y{}, error{}, slope{};
+        double turn = 0;  // of artanh of the correlation with ln D₁₁ and ln D₂₂
+    };
+    static bool logarithms(const DriftAndDiffusion& v, const DriftAndDiffusion& e, Response& r);
+    Response about_surfaces(const DriftAndDiffusion& v, const DriftAndDiffusion& e,
+                            const CvValue& x) const;
+    bool is_vague(const DriftAndDiffusion& v, const DriftAndDiffusion& e, const CvValue& x) const;
+    void take(const EstimateOfTwo& estimate, std::size_t v, const Response& r,
+              const std::vector<double>& log_density);
+    void fit(double lambda);
+    void fit_vague(const EstimateOfTwo& estimate, const std::vector<double>& log_density);
     CvValue width() const;
     // The cell that many further along each variable; −1: there is none.
     index step(index cell, index i, index j) const;
@@ -110,7 +127,10 @@ private:
     SmoothingSurface log_density_;
     bool reversible_ = false;
     index side_ = kSide;
-    std::vector<std::size_t> known_;  // of the estimate's values
+    std::vector<std::size_t> known_;  // of the estimate's values, of each place below
+    std::vector<CvValue> places_;
+    std::vector<Response> responses_;
+    std::vector<double> log_at_places_;
     std::vector<index> number_;  // of each cell inside, else −1
     std::vector<index> cells_;   // by number
     std::vector<DriftAndDiffusion> coefficients_;

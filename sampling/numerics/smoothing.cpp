@@ -299,6 +299,7 @@ SmoothingSurface::SmoothingSurface(const Mesh& mesh, const std::vector<CvValue>&
         }
     }
     fit->factor = factor(chosen);
+    lambda_ = chosen;
     c_ = right;
     fit->factor.solve(c_.data());
     fit_ = fit;
@@ -307,6 +308,7 @@ SmoothingSurface::SmoothingSurface(const Mesh& mesh, const std::vector<CvValue>&
 SmoothingSurface SmoothingSurface::with(const std::vector<double>& y) const {
     SmoothingSurface other;
     other.fit_ = fit_;
+    other.lambda_ = lambda_;
     other.c_ = fit_->gathered(y);
     fit_->factor.solve(other.c_.data());
     return other;

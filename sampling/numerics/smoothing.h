@@ -45,12 +45,14 @@ public:
                      const std::vector<double>& se, double lambda = -1);
     // Through other values at the same places, smoothed alike.
     SmoothingSurface with(const std::vector<double>& y) const;
+    double lambda() const { return lambda_; }
     double operator()(const CvValue& x) const;  // beyond the mesh: the value at its rim
 
 private:
     struct Fit;
     std::shared_ptr<const Fit> fit_;
     std::vector<double> c_;
+    double lambda_ = 0;
 };
 
 }  // namespace microlift

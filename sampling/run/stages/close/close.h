@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <type_traits>
 
 #include "engine/files/files.h"
@@ -248,7 +249,9 @@ private:
     static void raise_errors(ClosureEstimate& e, const std::vector<Inverted>& replicates);
     // Of molecules, whose diffusion no average tells: a closure of it and the free energy.
     void free_energy_and_bursts(const ClosureSource& bursts);
-    void free_energy_and_bursts(const ClosureSourceOfTwo& bursts);
+    void free_energy_and_bursts(const ClosureSourceOfTwo& bursts,
+                                const std::optional<ReducedModelOfTwo>& at_other_lag);
+    void warn_indefinite(const BurstMoments& m, const TwoLag& lag);
     ClosureSource burst_source(const BurstLag& lag, std::vector<Inverted> replicates) const;
 
     // Rates of the full model: the slowest from free trajectories, the next from the bursts'
@@ -364,6 +367,7 @@ void ClosureStage::reversible(const Source& conditional) {
     Source source;
     source.name = "free_energy";
     source.estimate = conditional.estimate;
+    source.variants = conditional.variants;
     try {
         const std::vector<double> density = log_density(-1);
         source.model = decltype(source.model)(source.estimate, density);

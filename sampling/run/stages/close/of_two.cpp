@@ -1,6 +1,7 @@
 // The closure of two collective variables, where it differs from that of one.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "sampling/closure/bursts_of_two.h"
 #include "sampling/run/stages/close/close.h"
@@ -12,6 +13,16 @@ namespace {
 constexpr index kMargin = 12;      // cells beyond the walls of a simulated model
 constexpr double kWall = 20;       // kT that its drift climbs over a quarter of the range
 constexpr index kSurfaceStride = 2;  // cells between the points of reduced.csv
+
+// Nothing where an estimate has no model.
+std::optional<ReducedModelOfTwo> model_or_none(const EstimateOfTwo& estimate,
+                                               const std::vector<double>& log_density = {}) {
+    try {
+        return ReducedModelOfTwo(estimate, log_density);
+    } catch (const NumericError&) {
+        return std::nullopt;
+    }
+}
 
 }  // namespace
 
@@ -30,14 +41,8 @@ void ClosureStage::conditional_of_two(const ConditionalMoments& m) {
         for (index r = 0; r < ClosureSourceOfTwo::kReplicates; ++r) {
             EstimateOfTwo other = source.estimate;
             const std::vector<double> shift = block_shifts(m, r);
-            for (std::size_t b = 0; b < other.at.size(); ++b) {
-                DriftAndDiffusion v = other.value[b];
-                for (std::size_t o = 0; o < 5; ++o) v[o] += shift[o * other.at.size() + b];
-                // A diffusion that its error turns negative stays what it was.
-                if (!(v[2] > 0) || !(v[2] * v[4] > v[3] * v[3]))
-                    std::copy_n(other.value[b].begin() + 2, 3, v.begin() + 2);
-                other.value[b] = v;
-            }
+            for (std::size_t b = 0; b < other.at.size(); ++b)
+                for (std::size_t o = 0; o < 5; ++o) other.value[b][o] += shift[o * other.at.size() + b];
             source.replicates.push_back(source.model.with(other));
         }
     } catch (const NumericError& problem) {
@@ -91,14 +96,19 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
     for (std::size_t v = 0; v < m.values.size(); ++v)
         row(m.values[v], [&](int o) { return lag.value[v][static_cast<std::size_t>(o)]; },
             [&](int o) { return lag.error[v][static_cast<std::size_t>(o)]; }, "burst");
+    warn_indefinite(m, lag);
     ClosureSourceOfTwo source;
     source.name = "burst";
     source.lag = lag.tau;
     source.estimate = {m.values, lag.value, lag.error, rings()};
+    // What all values together owe the lag, which at each of them is less than noise.
+    std::optional<ReducedModelOfTwo> at_other_lag;
+    if (other) at_other_lag = model_or_none({m.values, other->value, other->error, rings()});
+    if (at_other_lag) source.variants.push_back({*at_other_lag, 1.0, true});
     add_source(std::move(source));
     if (find("burst")) {
         const ClosureSourceOfTwo made = sources_of_two_.back();
-        if (model_.molecule()) free_energy_and_bursts(made);
+        if (model_.molecule()) free_energy_and_bursts(made, at_other_lag);
         relax(slow_motion(made.model), m.lags.back(), {});
     }
     CsvWriter csv(run_.dir / "bursts.csv",
@@ -115,31 +125,60 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
     csv.finish();
 }
 
-// The diffusion of the bursts' surfaces at every bin, with the error of the nearest of their values.
-void ClosureStage::free_energy_and_bursts(const ClosureSourceOfTwo& bursts) {
-    const ReducedModelOfTwo& m = bursts.model;
-    const EstimateOfTwo& e = bursts.estimate;
-    const std::vector<index> inside = m.nearest_inside();
-    ClosureSourceOfTwo at_bins;
-    at_bins.estimate.period = e.period;
-    for (index b = 0; b < grid_.size(); ++b) {
-        const CvValue x = centre(b);
-        const auto apart = [&](std::size_t v) {
-            double square = 0;
-            for (std::size_t k = 0; k < 2; ++k)
-                square += std::pow(nearest_image(e.at[v][k] - x[k], e.period[k]) / spacing_[k], 2);
-            return square;
-        };
-        std::size_t nearest = 0;
-        for (std::size_t v = 1; v < e.size(); ++v)
-            if (apart(v) < apart(nearest)) nearest = v;
-        const DriftAndDiffusion& value = m.coefficients(inside[static_cast<std::size_t>(m.cell_at(x))]);
-        const bool known = std::isfinite(free_energy_.profile[static_cast<std::size_t>(b)]) && apart(nearest) < 1;
-        at_bins.estimate.add(
-            x, [&](int o) { return value[static_cast<std::size_t>(o)]; },
-            [&](int o) { return known ? e.error[nearest][static_cast<std::size_t>(o)] : kUnknown; });
+// Where no D is positive definite that the estimate says.
+void ClosureStage::warn_indefinite(const BurstMoments& m, const TwoLag& lag) {
+    std::size_t count = 0, first = 0;
+    for (std::size_t v = m.values.size(); v-- > 0;) {
+        const auto& d = lag.value[v];
+        if (d[2] > 0 && d[2] * d[4] > d[3] * d[3]) continue;
+        ++count;
+        first = v;
     }
-    reversible(at_bins);
+    if (count == 0) return;
+    const auto& d = lag.value[first];
+    const auto& e = lag.error[first];
+    const auto said = [&](std::size_t o) { return number(d[o]) + " +- " + number(e[o]); };
+    add_warning("closure: at " + std::to_string(count) + " of " + std::to_string(m.values.size()) +
+                " values the diffusion that bursts show is not positive, as at " + text_of(m.values[first]) +
+                " (" + said(2) + ", " + said(3) + ", " + said(4) +
+                "); within these errors the model has that of the values around, further off no value "
+                "there: give more closure.replicas, or shorter bursts (closure.burst_lags)");
+}
+
+// The diffusion of the bursts' surfaces at every bin, with the error of the nearest of their values.
+void ClosureStage::free_energy_and_bursts(const ClosureSourceOfTwo& bursts,
+                                          const std::optional<ReducedModelOfTwo>& at_other_lag) {
+    const EstimateOfTwo& e = bursts.estimate;
+    const auto at_bins = [&](const ReducedModelOfTwo& m) {
+        const std::vector<index> inside = m.nearest_inside();
+        EstimateOfTwo bins;
+        bins.period = e.period;
+        for (index b = 0; b < grid_.size(); ++b) {
+            const CvValue x = centre(b);
+            const auto apart = [&](std::size_t v) {
+                double square = 0;
+                for (std::size_t k = 0; k < 2; ++k)
+                    square += std::pow(nearest_image(e.at[v][k] - x[k], e.period[k]) / spacing_[k], 2);
+                return square;
+            };
+            std::size_t nearest = 0;
+            for (std::size_t v = 1; v < e.size(); ++v)
+                if (apart(v) < apart(nearest)) nearest = v;
+            const DriftAndDiffusion& value = m.coefficients(inside[static_cast<std::size_t>(m.cell_at(x))]);
+            const bool known = std::isfinite(free_energy_.profile[static_cast<std::size_t>(b)]) &&
+                               apart(nearest) < 1;
+            bins.add(x, [&](int o) { return value[static_cast<std::size_t>(o)]; },
+                     [&](int o) { return known ? e.error[nearest][static_cast<std::size_t>(o)] : kUnknown; });
+        }
+        return bins;
+    };
+    ClosureSourceOfTwo source;
+    source.estimate = at_bins(bursts.model);
+    if (at_other_lag) {
+        const auto other = model_or_none(at_bins(*at_other_lag), log_density(-1));
+        if (other) source.variants.push_back({*other, 1.0, true});
+    }
+    reversible(source);
 }
 
 EllipseSet ClosureStage::near(const CvValue& place) const {
