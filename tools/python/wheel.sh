@@ -1,7 +1,7 @@
 #!/bin/sh
 # wheel.sh [DIR]: a wheel of the Python module for other x86-64 Linux machines, in DIR (default: out/wheel). The CPU
 # backend has its three instruction sets and chooses at start; the libraries that it needs are in the wheel. It asks
-# for this machine's C library or a later one, which its name says (manylinux_2_36: Debian 12).
+# for this machine's C library or a later one, which its name says (manylinux_2_35 where it was made on Debian 12).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
