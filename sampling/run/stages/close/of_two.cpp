@@ -12,6 +12,7 @@ namespace {
 
 constexpr index kMargin = 12;      // cells beyond the walls of a simulated model
 constexpr double kWall = 20;       // kT that its drift climbs over a quarter of the range
+constexpr double kToGo = 2;  // of a doubling's change without a plateau, two thirds left for each next one
 constexpr index kSurfaceStride = 2;  // cells between the points of reduced.csv
 
 // Nothing where an estimate has no model.
@@ -101,10 +102,11 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
     source.name = "burst";
     source.lag = lag.tau;
     source.estimate = {m.values, lag.value, lag.error, rings()};
-    // What all values together owe the lag, which at each of them is less than noise.
+    // Without a plateau, what all values together owe the lag, which at each of them may be less than noise.
     std::optional<ReducedModelOfTwo> at_other_lag;
-    if (other) at_other_lag = model_or_none({m.values, other->value, other->error, rings()});
-    if (at_other_lag) source.variants.push_back({*at_other_lag, 1.0, true});
+    if (other && !closure.plateau)
+        at_other_lag = model_or_none({m.values, other->value, other->error, rings()});
+    if (at_other_lag) source.variants.push_back({*at_other_lag, kToGo, true});
     add_source(std::move(source));
     if (find("burst")) {
         const ClosureSourceOfTwo made = sources_of_two_.back();
@@ -176,7 +178,7 @@ void ClosureStage::free_energy_and_bursts(const ClosureSourceOfTwo& bursts,
     source.estimate = at_bins(bursts.model);
     if (at_other_lag) {
         const auto other = model_or_none(at_bins(*at_other_lag), log_density(-1));
-        if (other) source.variants.push_back({*other, 1.0, true});
+        if (other) source.variants.push_back({*other, kToGo, true});
     }
     reversible(source);
 }
