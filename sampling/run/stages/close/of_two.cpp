@@ -147,30 +147,33 @@ void ClosureStage::warn_indefinite(const BurstMoments& m, const TwoLag& lag) {
                 "there: give more closure.replicas, or shorter bursts (closure.burst_lags)");
 }
 
-// The diffusion of the bursts' surfaces at every bin, with the error of the nearest of their values.
+// The diffusion of the bursts' surfaces at every bin, with the error of the nearest of their values; noise is that
+// of whole surfaces, because bins are more than values.
 void ClosureStage::free_energy_and_bursts(const ClosureSourceOfTwo& bursts,
                                           const std::optional<ReducedModelOfTwo>& at_other_lag) {
     const EstimateOfTwo& e = bursts.estimate;
+    std::vector<DriftAndDiffusion> error;
+    for (index b = 0; b < grid_.size(); ++b) {
+        const CvValue x = centre(b);
+        const auto apart = [&](std::size_t v) {
+            double square = 0;
+            for (std::size_t k = 0; k < 2; ++k)
+                square += std::pow(nearest_image(e.at[v][k] - x[k], e.period[k]) / spacing_[k], 2);
+            return square;
+        };
+        std::size_t nearest = 0;
+        for (std::size_t v = 1; v < e.size(); ++v)
+            if (apart(v) < apart(nearest)) nearest = v;
+        error.push_back(e.error[nearest]);
+        if (!std::isfinite(free_energy_.profile[static_cast<std::size_t>(b)]) || !(apart(nearest) < 1))
+            error.back().fill(kUnknown);
+    }
     const auto at_bins = [&](const ReducedModelOfTwo& m) {
         const std::vector<index> inside = m.nearest_inside();
-        EstimateOfTwo bins;
-        bins.period = e.period;
+        EstimateOfTwo bins{{}, {}, error, e.period};
         for (index b = 0; b < grid_.size(); ++b) {
-            const CvValue x = centre(b);
-            const auto apart = [&](std::size_t v) {
-                double square = 0;
-                for (std::size_t k = 0; k < 2; ++k)
-                    square += std::pow(nearest_image(e.at[v][k] - x[k], e.period[k]) / spacing_[k], 2);
-                return square;
-            };
-            std::size_t nearest = 0;
-            for (std::size_t v = 1; v < e.size(); ++v)
-                if (apart(v) < apart(nearest)) nearest = v;
-            const DriftAndDiffusion& value = m.coefficients(inside[static_cast<std::size_t>(m.cell_at(x))]);
-            const bool known = std::isfinite(free_energy_.profile[static_cast<std::size_t>(b)]) &&
-                               apart(nearest) < 1;
-            bins.add(x, [&](int o) { return value[static_cast<std::size_t>(o)]; },
-                     [&](int o) { return known ? e.error[nearest][static_cast<std::size_t>(o)] : kUnknown; });
+            bins.at.push_back(centre(b));
+            bins.value.push_back(m.coefficients(inside[static_cast<std::size_t>(m.cell_at(centre(b)))]));
         }
         return bins;
     };
@@ -180,7 +183,9 @@ void ClosureStage::free_energy_and_bursts(const ClosureSourceOfTwo& bursts,
         const auto other = model_or_none(at_bins(*at_other_lag), log_density(-1));
         if (other) source.variants.push_back({*other, kToGo, true});
     }
-    reversible(source);
+    std::vector<EstimateOfTwo> noisy;
+    for (const ReducedModelOfTwo& m : bursts.replicates) noisy.push_back(at_bins(m));
+    reversible(source, noisy);
 }
 
 EllipseSet ClosureStage::near(const CvValue& place) const {
