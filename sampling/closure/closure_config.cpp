@@ -30,8 +30,8 @@ const Section<ClosureConfig> closure_section{"closure", {
         "relative change of the slowest rate when the lag doubles that still counts as a plateau")
         .above(0).below(1),
     key(&Closure::relaxation, "relaxation", 1e9,
-        "trajectory-steps spent on the full model's slowest rate by free trajectories; 0: not "
-        "measured").from(0).to(1e15),
+        "trajectory-steps spent on the full model's slowest rate by free trajectories; 0, and left out "
+        "with a molecule: not measured").from(0).to(1e15),
     optional(&Closure::passage_from, "passage_from", "-1.0",
         "value of the collective variable, or of both, at which first passages start"),
     optional(&Closure::passage_to, "passage_to", "[0.0, 1.0]",
@@ -185,7 +185,9 @@ void check_committors(const ClosureConfig& c, std::size_t dim) {
 
 }  // namespace
 
-ClosureConfig read_closure(Config& config, int cvs, int variables) {
+ClosureConfig read_closure(Config& config, int cvs, int variables, bool molecule) {
+    if (molecule && !config.given("closure.relaxation") && config.sound("closure.relaxation"))
+        config.set("closure.relaxation", ConfigValue::of(0.0));
     ClosureConfig c = closure_section.read(config);
     if (!c.enabled) {
         return c;

@@ -37,7 +37,8 @@ struct ClosureConfig {
 
 extern const Section<ClosureConfig> closure_section;
 
-// Keeps what is wrong. cvs: of collective variables; `variables`: of the state.
-ClosureConfig read_closure(Config& config, int cvs, int variables);
+// Keeps what is wrong. cvs: of collective variables; `variables`: of the state. A molecule, whose barriers are
+// seldom crossed in so many steps, has its slowest rate measured where that is asked for.
+ClosureConfig read_closure(Config& config, int cvs, int variables, bool molecule);
 
 }  // namespace microlift

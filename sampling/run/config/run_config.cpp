@@ -407,7 +407,7 @@ void read_stages(Config& config, RunConfig& run) {
                            "use generator.kind = \"flow\" or \"score\", or leave lifting.candidates out");
     });
     run.coupling = read_coupling(config, run.umbrella.stride, cvs);
-    run.closure = read_closure(config, cvs, variable_count(run.system));
+    run.closure = read_closure(config, cvs, variable_count(run.system), run.system.is_molecule());
     run.learn = read_learn(config, config.sound("umbrella") ? run.umbrella.sample_count() : 0);
     run.output = output_files_section().read(config);
     check_output(config, run.output, !run.umbrella.histogram && !run.bias.along_path());

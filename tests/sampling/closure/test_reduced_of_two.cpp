@@ -280,4 +280,67 @@ TEST_CASE("two variables: time out of a disc, and missing values are walls") {
     CHECK_THROWS_AS(ReducedModelOfTwo(estimate_of({1, 1}, 2, 0, 1, separable)), NumericError);
 }
 
+TEST_CASE("two variables: a diffusion that noise hides stays positive and is not made larger") {
+    // Errors of a third to two thirds of D, so that one estimate in five is not positive definite.
+    const DriftAndDiffusion truth{0, 0, 0.3, -0.1, 0.2};
+    constexpr double kError = 0.12;
+    constexpr int kSeeds = 24;
+    double mean[5] = {}, square[5] = {}, squared_z = 0;
+    int indefinite = 0;
+    for (unsigned seed = 1; seed <= kSeeds; ++seed) {
+        EstimateOfTwo e = estimate_of({1, 1}, 15, 0, seed, [&](double x, double y) {
+            return DriftAndDiffusion{-x, -y, truth[2], truth[3], truth[4]};
+        });
+        std::mt19937_64 random(seed);
+        std::normal_distribution<double> normal;
+        for (std::size_t v = 0; v < e.size(); ++v) {
+            for (std::size_t o = 2; o < 5; ++o) {
+                e.error[v][o] = kError;
+                e.value[v][o] += kError * normal(random);
+            }
+            const DriftAndDiffusion& d = e.value[v];
+            indefinite += !(d[2] > 0 && d[2] * d[4] > d[3] * d[3]);
+        }
+        // One that single precision, or an exact answer, would take for perfectly correlated.
+        e.value[112] = {0, 0, 0.09, -0.0998, 0.1112};
+        const ReducedModelOfTwo model(e);
+        const auto average = [](const ReducedModelOfTwo& m, std::size_t o) {
+            double sum = 0;
+            bool positive = true;
+            for (index c = 0; c < ReducedModelOfTwo::kSide * ReducedModelOfTwo::kSide; ++c) {
+                const DriftAndDiffusion& v = m.coefficients(c);
+                positive = positive && v[2] > 0 && v[2] * v[4] > v[3] * v[3];
+                sum += v[o];
+            }
+            CHECK(positive);
+            return sum / (ReducedModelOfTwo::kSide * ReducedModelOfTwo::kSide);
+        };
+        double spread = 0;
+        constexpr uint64 kReplicates = 8;
+        for (uint64 r = 0; r < kReplicates; ++r) {
+            const ReducedModelOfTwo other = model.with(perturbed(e, seed, r));
+            if (seed == 1) CHECK(std::isfinite(other.rates(1)[0]));
+            spread += std::pow(average(other, 2) - average(model, 2), 2) / (kReplicates - 2);
+        }
+        for (std::size_t o = 2; o < 5; ++o) {
+            const double d = average(model, o) - truth[o];
+            mean[o] += d / kSeeds;
+            square[o] += d * d / (kSeeds - 1);
+            if (o == 2) squared_z += d * d / spread / kSeeds;
+        }
+    }
+    CHECK(indefinite > 0.1 * kSeeds * 225);
+    for (std::size_t o = 2; o < 5; ++o) {
+        CAPTURE(o);
+        CHECK(std::fabs(mean[o]) < 3.5 * std::sqrt(square[o] / kSeeds));
+    }
+    CHECK(squared_z > 0.4);  // of 24 of them; their mean has a deviation of 0.4 or less
+    CHECK(squared_z < 2);
+    // No diffusion at all, exactly known, is no noise: it is left out as before.
+    EstimateOfTwo e = estimate_of({1, 1}, 15, 0, 1, separable);
+    const double rate = ReducedModelOfTwo(e).rates(1)[0];
+    e.value[112][2] = 0;
+    CHECK(ReducedModelOfTwo(e).rates(1)[0] == doctest::Approx(rate).epsilon(1e-3));
+}
+
 }  // namespace microlift

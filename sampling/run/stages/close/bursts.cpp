@@ -300,8 +300,7 @@ ClosureSource ClosureStage::burst_source(const BurstLag& lag, std::vector<Invert
 
 void ClosureStage::relax(const SlowMotion& motion, index lag,
                          const std::vector<Figure>& from_bursts) {
-    // Barriers of molecules are seldom crossed in so many steps.
-    if (c_.relaxation == 0 || (model_.molecule() && !config_.config.given("closure.relaxation"))) return;
+    if (c_.relaxation == 0) return;
     SlowestRateOptions options;
     options.dt = dt_;
     options.seed = derived_seed(config_.seed, 5025);

@@ -165,8 +165,9 @@ private:
     void conditional(const ConditionalMoments& m);
     // Of systems with a potential: the free energy's density with the diffusion of `conditional`. It needs
     // no integral of drift over diffusion, which fails where the diffusion nearly vanishes.
+    // `noisy`: other estimates with their noise, for replicates; left out: by the estimate's errors.
     template <class Source>
-    void reversible(const Source& conditional);
+    void reversible(const Source& conditional, const std::vector<EstimateOfTwo>& noisy = {});
     void conditional_of_two(const ConditionalMoments& m);
     // ln of what the bins hold (of two variables: at their centres), up to a constant; of replicate r ≥ 0
     // with blocks weighing more or less.
@@ -362,7 +363,7 @@ void ClosureStage::add_source(Source source) {
 }
 
 template <class Source>
-void ClosureStage::reversible(const Source& conditional) {
+void ClosureStage::reversible(const Source& conditional, const std::vector<EstimateOfTwo>& noisy) {
     if (!model_.gradient() || free_energy_.profile.size() != conditional.estimate.size()) return;
     Source source;
     source.name = "free_energy";
@@ -374,6 +375,12 @@ void ClosureStage::reversible(const Source& conditional) {
         add_rougher(source, density);
         if constexpr (std::is_same_v<Source, ClosureSource>) vary_bins(source);
         for (index r = 0; r < Source::kReplicates; ++r) {
+            if constexpr (std::is_same_v<Source, ClosureSourceOfTwo>)
+                if (!noisy.empty()) {
+                    source.replicates.push_back(
+                        source.model.with(noisy[static_cast<std::size_t>(r)], log_density(r)));
+                    continue;
+                }
             source.replicates.push_back(source.model.with(
                 perturbed(source.estimate, derived_seed(config_.seed, 5003), static_cast<uint64>(r)),
                 log_density(r)));

@@ -150,7 +150,7 @@ void ClosureStage::warn_poor(const ClosureFigures* averages, const ClosureFigure
                     "), so it leaves out a slow motion; do not trust rates and times of the "
                     "closure from averages");
     const auto origin = [&](const ClosureFigures* s) {
-        return s == averages ? "averages " : "bursts ";
+        return s != averages ? "bursts " : model_.molecule() ? "free energy and bursts " : "averages ";
     };
     if (!full_rates_.empty())
         for (const ClosureFigures* s : {averages, bursts})

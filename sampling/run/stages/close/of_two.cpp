@@ -12,6 +12,7 @@ namespace {
 
 constexpr index kMargin = 12;      // cells beyond the walls of a simulated model
 constexpr double kWall = 20;       // kT that its drift climbs over a quarter of the range
+constexpr double kToGo = 2;  // of a doubling's change without a plateau, two thirds left for each next one
 constexpr index kSurfaceStride = 2;  // cells between the points of reduced.csv
 
 // Nothing where an estimate has no model.
@@ -101,10 +102,11 @@ void ClosureStage::bursts_of_two(const BurstMoments& m) {
     source.name = "burst";
     source.lag = lag.tau;
     source.estimate = {m.values, lag.value, lag.error, rings()};
-    // What all values together owe the lag, which at each of them is less than noise.
+    // Without a plateau, what all values together owe the lag, which at each of them may be less than noise.
     std::optional<ReducedModelOfTwo> at_other_lag;
-    if (other) at_other_lag = model_or_none({m.values, other->value, other->error, rings()});
-    if (at_other_lag) source.variants.push_back({*at_other_lag, 1.0, true});
+    if (other && !closure.plateau)
+        at_other_lag = model_or_none({m.values, other->value, other->error, rings()});
+    if (at_other_lag) source.variants.push_back({*at_other_lag, kToGo, true});
     add_source(std::move(source));
     if (find("burst")) {
         const ClosureSourceOfTwo made = sources_of_two_.back();
@@ -145,30 +147,33 @@ void ClosureStage::warn_indefinite(const BurstMoments& m, const TwoLag& lag) {
                 "there: give more closure.replicas, or shorter bursts (closure.burst_lags)");
 }
 
-// The diffusion of the bursts' surfaces at every bin, with the error of the nearest of their values.
+// The diffusion of the bursts' surfaces at every bin, with the error of the nearest of their values; noise is that
+// of whole surfaces, because bins are more than values.
 void ClosureStage::free_energy_and_bursts(const ClosureSourceOfTwo& bursts,
                                           const std::optional<ReducedModelOfTwo>& at_other_lag) {
     const EstimateOfTwo& e = bursts.estimate;
+    std::vector<DriftAndDiffusion> error;
+    for (index b = 0; b < grid_.size(); ++b) {
+        const CvValue x = centre(b);
+        const auto apart = [&](std::size_t v) {
+            double square = 0;
+            for (std::size_t k = 0; k < 2; ++k)
+                square += std::pow(nearest_image(e.at[v][k] - x[k], e.period[k]) / spacing_[k], 2);
+            return square;
+        };
+        std::size_t nearest = 0;
+        for (std::size_t v = 1; v < e.size(); ++v)
+            if (apart(v) < apart(nearest)) nearest = v;
+        error.push_back(e.error[nearest]);
+        if (!std::isfinite(free_energy_.profile[static_cast<std::size_t>(b)]) || !(apart(nearest) < 1))
+            error.back().fill(kUnknown);
+    }
     const auto at_bins = [&](const ReducedModelOfTwo& m) {
         const std::vector<index> inside = m.nearest_inside();
-        EstimateOfTwo bins;
-        bins.period = e.period;
+        EstimateOfTwo bins{{}, {}, error, e.period};
         for (index b = 0; b < grid_.size(); ++b) {
-            const CvValue x = centre(b);
-            const auto apart = [&](std::size_t v) {
-                double square = 0;
-                for (std::size_t k = 0; k < 2; ++k)
-                    square += std::pow(nearest_image(e.at[v][k] - x[k], e.period[k]) / spacing_[k], 2);
-                return square;
-            };
-            std::size_t nearest = 0;
-            for (std::size_t v = 1; v < e.size(); ++v)
-                if (apart(v) < apart(nearest)) nearest = v;
-            const DriftAndDiffusion& value = m.coefficients(inside[static_cast<std::size_t>(m.cell_at(x))]);
-            const bool known = std::isfinite(free_energy_.profile[static_cast<std::size_t>(b)]) &&
-                               apart(nearest) < 1;
-            bins.add(x, [&](int o) { return value[static_cast<std::size_t>(o)]; },
-                     [&](int o) { return known ? e.error[nearest][static_cast<std::size_t>(o)] : kUnknown; });
+            bins.at.push_back(centre(b));
+            bins.value.push_back(m.coefficients(inside[static_cast<std::size_t>(m.cell_at(centre(b)))]));
         }
         return bins;
     };
@@ -176,9 +181,11 @@ void ClosureStage::free_energy_and_bursts(const ClosureSourceOfTwo& bursts,
     source.estimate = at_bins(bursts.model);
     if (at_other_lag) {
         const auto other = model_or_none(at_bins(*at_other_lag), log_density(-1));
-        if (other) source.variants.push_back({*other, 1.0, true});
+        if (other) source.variants.push_back({*other, kToGo, true});
     }
-    reversible(source);
+    std::vector<EstimateOfTwo> noisy;
+    for (const ReducedModelOfTwo& m : bursts.replicates) noisy.push_back(at_bins(m));
+    reversible(source, noisy);
 }
 
 EllipseSet ClosureStage::near(const CvValue& place) const {
