@@ -46,30 +46,31 @@ kind = "cgan"
 generator_widths = [16, 16]
 critic_widths = [16, 16]
 batch = 4096
-iterations = 12
-validate_every = 6
+iterations = 6
+validate_every = 3
 [coupling]
 rounds = 1
 windows = 6
 replicas = 5
 equilibrate = 200
 steps = 1000
-iterations = 6
+iterations = 4
 [closure]
 values = 10
 replicas = 64
 equilibrate = 200
-relaxation = 1e6
+relaxation = 2e5
 passage_from = -0.5
 passage_to = 0.0
 passages = 50
 passage_steps = 20000
 [lifting]
-values = 4
-states = 300
+values = 2
+states = 100
 heal_steps = 50
 """
-FLOW = ("generator.kind='flow'", "integrator.scheme='mala'", "coupling.rounds=0", "closure.enabled=false")
+FLOW = ("generator.kind='flow'", "integrator.scheme='mala'", "coupling.rounds=0", "closure.enabled=false",
+        "lifting.proposals=0", "lifting.heal_steps=0")
 HISTOGRAM = """seed = 5
 [system]
 variables = ["x", "y"]
@@ -148,7 +149,7 @@ loops = 2
 bins = 10
 """
 LONG = ("umbrella.steps=6000000", "umbrella.stride=2000", "umbrella.exchange=2000", "generator.enabled=false", "coupling.rounds=0",
-        "closure.enabled=false", "umbrella.replicas=40")
+        "closure.enabled=false", "umbrella.replicas=30")
 
 
 def bytes_of(folder):
@@ -186,9 +187,9 @@ class Processes(Case):
                 self.assertTrue(content == together[name], f"{name} of {n} processes")
 
     def test_umbrella_generator_closure(self):
-        self.same(UMBRELLA, (1, 2, 3, 4))
+        self.same(UMBRELLA, (1, 3, 4))
         # As GPUs do whose memory the library does not reach.
-        self.go_together(3, UMBRELLA, "staged", env={**ENVIRONMENT, "MICROLIFT_MPI_STAGED": "1"})
+        self.go_together(2, UMBRELLA, "staged", env={**ENVIRONMENT, "MICROLIFT_MPI_STAGED": "1"})
         self.assertEqual(bytes_of(self.dir / "staged"), bytes_of(self.dir / "alone"))
 
     def test_flow_and_metropolis(self):
@@ -215,24 +216,34 @@ class Processes(Case):
         alone = self.go(UMBRELLA, *changes, options=PLAIN, name="alone", status=4)
         together = self.go_together(3, UMBRELLA, "together", *changes, status=4)
         self.assertEqual(self.one_message(together), self.one_message(alone))
-        self.assertEqual(json.loads((self.dir / "together" / "status.json").read_text())["state"], "failed")
+        self.assertEqual(self.status("together")["state"], "failed")
         wrong = self.go_together(2, UMBRELLA, "wrong", "umbrella.step=1", status=2)
         self.assertEqual(len(self.one_message(wrong)), 1)
         again = self.go_together(2, UMBRELLA, "together", status=2)
         self.assertIn("not empty", self.one_message(again)[0])
 
-    def begin(self, processes, name, *options):
-        """A long run a moment after it began, and its processes."""
-        started = subprocess.Popen(self.launch(processes, UMBRELLA, name, *LONG, options=(*PLAIN, *options)), text=True,
+    def status(self, name):
+        return json.loads((self.dir / name / "status.json").read_text())
+
+    def samples(self, name, since):
+        if not (self.dir / name / "status.json").exists():
+            return False
+        told = self.status(name)
+        return told["started"] > since and told["stage"] == "sample"
+
+    def begin(self, processes, name, *options, changes=LONG):
+        """A long run a moment after it began to sample, and its processes."""
+        since = time.time()
+        started = subprocess.Popen(self.launch(processes, UMBRELLA, name, *changes, options=(*PLAIN, *options)), text=True,
                                    env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(started.kill)
-        own = []
-        while len(own) < processes or not (self.dir / name / "config.toml").exists():
+        while not self.samples(name, since):
             self.assertIsNone(started.poll(), "it ended by itself")
             time.sleep(0.02)
-            children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
-            own = [int(p) for p in children if Path(f"/proc/{p}/comm").read_text().strip() == "microlift"]
-        time.sleep(0.7)
+        time.sleep(0.2)
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        own = [int(p) for p in children if Path(f"/proc/{p}/comm").read_text().strip() == "microlift"]
+        self.assertEqual(len(own), processes)
         return started, own
 
     def end(self, started, own):
@@ -245,29 +256,27 @@ class Processes(Case):
         self.assertLess(time.monotonic() - begun, 10)
         return errors
 
-    def state(self, name):
-        return json.loads((self.dir / name / "status.json").read_text())["state"]
-
     def test_stopped_and_killed_and_resumed(self):
         alone = self.go(UMBRELLA, *LONG, options=("--quiet", "--no-report", "--threads", "2"), name="alone")
         out_of_time = self.go_together(2, UMBRELLA, "run", *LONG, options=(*PLAIN, "--wall-time", "2"), status=75)
         self.assertEqual(self.one_message(out_of_time), ["microlift: the wall time is over; continue with --resume"])
-        self.assertEqual(self.state("run"), "stopped")
+        self.assertEqual(self.status("run")["state"], "stopped")
         started, own = self.begin(3, "run", "--resume")
         os.kill(own[1], signal.SIGTERM)
         self.assertIn("microlift: stopped by signal 15; continue with --resume", self.end(started, own))
-        self.assertEqual((started.returncode, self.state("run")), (143, "stopped"))
+        self.assertEqual((started.returncode, self.status("run")["state"]), (143, "stopped"))
         started, own = self.begin(2, "run", "--resume")
         os.kill(own[1], signal.SIGKILL)
         self.assertEqual(self.end(started, own).count("signal 9"), 1)
         self.assertNotEqual(started.returncode, 0)
-        started, own = self.begin(2, "run", "--resume")
-        before = (self.dir / "run" / "checkpoint.h5").stat().st_mtime_ns
-        started.terminate()  # mpirun, which hands it on
-        self.end(started, own)
-        self.assertGreater((self.dir / "run" / "checkpoint.h5").stat().st_mtime_ns, before)
         self.go_together(4, UMBRELLA, "run", *LONG, options=(*PLAIN, "--resume"))
         self.assertEqual(bytes_of(self.dir / "run"), bytes_of(alone))
+
+    def test_stopped_by_mpirun(self):
+        started, own = self.begin(2, "run", changes=("umbrella.steps=600000000", *LONG[1:]))
+        started.terminate()  # it hands the signal on a second later
+        self.assertIn("microlift: stopped by signal 15; continue with --resume", self.end(started, own))
+        self.assertTrue((self.dir / "run" / "checkpoint.h5").exists())
 
     def test_only_runs(self):
         done = run("mpirun", "-n", 2, BINARY, "systems", status=2, env=ENVIRONMENT)
