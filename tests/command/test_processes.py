@@ -70,7 +70,7 @@ states = 100
 heal_steps = 50
 """
 FLOW = ("generator.kind='flow'", "integrator.scheme='mala'", "coupling.rounds=0", "closure.enabled=false",
-        "lifting.proposals=0", "lifting.heal_steps=0")
+        "lifting.proposals=0", "lifting.heal_steps=0", "generator.flow_steps=4")
 HISTOGRAM = """seed = 5
 [system]
 variables = ["x", "y"]
@@ -148,8 +148,8 @@ equilibrate = 100
 loops = 2
 bins = 10
 """
-LONG = ("umbrella.steps=6000000", "umbrella.stride=2000", "umbrella.exchange=2000", "generator.enabled=false", "coupling.rounds=0",
-        "closure.enabled=false", "umbrella.replicas=30")
+LONG = ("umbrella.steps=6000000", "umbrella.stride=2000", "umbrella.exchange=2000", "generator.enabled=false",
+        "coupling.rounds=0", "closure.enabled=false", "umbrella.replicas=30")
 
 
 def bytes_of(folder):
@@ -187,16 +187,16 @@ class Processes(Case):
                 self.assertTrue(content == together[name], f"{name} of {n} processes")
 
     def test_umbrella_generator_closure(self):
-        self.same(UMBRELLA, (1, 3, 4))
-        # As GPUs do whose memory the library does not reach.
-        self.go_together(2, UMBRELLA, "staged", env={**ENVIRONMENT, "MICROLIFT_MPI_STAGED": "1"})
+        self.same(UMBRELLA, (4,))
+        # As with GPUs whose memory the library does not reach.
+        self.go_together(3, UMBRELLA, "staged", env={**ENVIRONMENT, "MICROLIFT_MPI_STAGED": "1"})
         self.assertEqual(bytes_of(self.dir / "staged"), bytes_of(self.dir / "alone"))
 
     def test_flow_and_metropolis(self):
-        self.same(UMBRELLA, (3,), *FLOW)
+        self.same(UMBRELLA, (2,), *FLOW)
 
     def test_histogram(self):
-        self.same(HISTOGRAM, (3,))
+        self.same(HISTOGRAM, (1, 3))
 
     def test_shared_bias(self):
         self.same(BIAS, (3,))
@@ -219,8 +219,6 @@ class Processes(Case):
         self.assertEqual(self.status("together")["state"], "failed")
         wrong = self.go_together(2, UMBRELLA, "wrong", "umbrella.step=1", status=2)
         self.assertEqual(len(self.one_message(wrong)), 1)
-        again = self.go_together(2, UMBRELLA, "together", status=2)
-        self.assertIn("not empty", self.one_message(again)[0])
 
     def status(self, name):
         return json.loads((self.dir / name / "status.json").read_text())
@@ -234,8 +232,8 @@ class Processes(Case):
     def begin(self, processes, name, *options, changes=LONG):
         """A long run a moment after it began to sample, and its processes."""
         since = time.time()
-        started = subprocess.Popen(self.launch(processes, UMBRELLA, name, *changes, options=(*PLAIN, *options)), text=True,
-                                   env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.launch(processes, UMBRELLA, name, *changes, options=(*PLAIN, *options))
+        started = subprocess.Popen(line, text=True, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(started.kill)
         while not self.samples(name, since):
             self.assertIsNone(started.poll(), "it ended by itself")
