@@ -127,7 +127,8 @@ void check_coupling(const Run& run) {
     for (const CvValue& place : c.places)
         for (int k = 0; k < run.grid.dims; ++k) {
             const auto i = static_cast<std::size_t>(k);
-            need(place[i] >= run.grid.from[i] && place[i] <= run.grid.to[i], "places of coupling");
+            const double rounding = 1e-9 * (run.grid.to[i] - run.grid.from[i]);  // of a place at an end
+            need(place[i] >= run.grid.from[i] - rounding && place[i] <= run.grid.to[i] + rounding, "places of coupling");
         }
     for (const CouplingProfile& profile : c.profiles)
         need(profile.mean.size() == c.profiles.front().mean.size() &&
