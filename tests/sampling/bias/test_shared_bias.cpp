@@ -82,26 +82,34 @@ TEST_CASE("shared bias: sums of values have the bits of any number of threads") 
     }
     std::vector<float> places = xi;  // the second variable goes round, so that all are inside
     places.insert(places.end(), values.begin(), values.end());
+    constexpr int kRows = 5;  // of values, each as many times the first as its number
+    for (int r = 1; r < kRows; ++r)
+        for (index i = 0; i < n; ++i) values.push_back(static_cast<float>(r + 1) * values[static_cast<std::size_t>(i)]);
     const auto sums_on = [&](const Device& device, int cvs) {
         Stream stream(device);
         GridAxes axes = line(-3, 3, 41, false);
         axes.cvs = cvs, axes.from[1] = -2, axes.to[1] = 2, axes.points[1] = 25, axes.periodic[1] = true;
         const GridView view = axes.shape();
         Buffer<float> at = on(stream, places), brought = on(stream, values);
-        const std::vector<double> low{-6.0}, high{6.0};
-        Buffer<double> least = on(stream, low), most = on(stream, high), unit(device, 1);
+        std::vector<double> low, high;
+        for (int r = 0; r < kRows; ++r) low.push_back(-6.0 * (r + 1)), high.push_back(6.0 * (r + 1));
+        Buffer<double> least = on(stream, low), most = on(stream, high), unit(device, kRows);
         choose_units(stream, least.span(), most.span(), n, unit.span());
-        Buffer<uint64> sums(device, axes.size());
+        Buffer<uint64> sums(device, kRows * axes.size());
         fill_zero(stream, sums.span());
-        sum_over_walkers(stream, view, cvs, at.span(), n, n, brought.span(), 1, unit.span(), sums.span());
-        double total = 0;
+        sum_over_walkers(stream, view, cvs, at.span(), n, n, brought.span(), kRows, unit.span(), sums.span());
         const std::vector<uint64> found = to_host(stream, Span<const uint64>(sums.span()));
-        for (const uint64 s : found) total += static_cast<double>(static_cast<int64>(s));
+        const std::vector<double> units = to_host(stream, Span<const double>(unit.span()));
         double exact = 0;
         for (std::size_t i = 0; i < xi.size(); ++i)
             if (std::fabs(xi[i]) <= 3) exact += static_cast<double>(values[i]);
-        // A value is cut off at 6 n 2^-62 at most.
-        CHECK(total * to_host(stream, Span<const double>(unit.span()))[0] == doctest::Approx(exact).epsilon(1e-9));
+        for (int r = 0; r < kRows; ++r) {
+            double total = 0;
+            for (index j = 0; j < axes.size(); ++j)
+                total += static_cast<double>(static_cast<int64>(found[static_cast<std::size_t>(r * axes.size() + j)]));
+            // A value is cut off at 6 n 2^-62 at most; multiples of the first are rounded.
+            CHECK(total * units[static_cast<std::size_t>(r)] == doctest::Approx((r + 1) * exact).epsilon(r == 0 ? 1e-9 : 1e-6));
+        }
         return found;
     };
     for (const int cvs : {1, 2}) {

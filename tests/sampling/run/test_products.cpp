@@ -2,12 +2,15 @@
 // of the stages.
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <set>
 
 #include "sampling/run/products.h"
 #include "sampling/run/config/run_config.h"
 #include "sampling/run/stages.h"
+#include "sampling/samples/samples_file.h"
 
 namespace microlift {
 namespace {
@@ -98,31 +101,57 @@ TEST_CASE("products: windows, free energy and coupling") {
 
 TEST_CASE("products: samples, sampling and training that were interrupted") {
     Stream stream(Device::cpu(1));
-    Samples samples(stream, "none.h5", "");
+    const fs::path dir = fs::temp_directory_path() / ("microlift_test_products_" + std::to_string(::getpid()));
+    Samples samples(stream, dir, "1234");
     samples.reserve(2, 1, 8);
     samples.n = 3;
     samples.blocks = {{0, 0, 1, 3, 1}};
-    const std::vector<float> x{1, 2, 3, 0, 0, 0, 0, 0, 4, 5, 6, 0, 0, 0, 0, 0};
-    copy_to_device(stream, samples.x.span(), x.data());
-    copy_to_device(stream, samples.xi.span(), x.data());
+    samples.segments = {2, 1};
+    samples.first_segment = 5;
+    fs::create_directories(samples.folder());
+    const auto write_segment = [&](std::size_t i, const std::string& configuration) {
+        SamplesInfo info;
+        info.samples = samples.segments[i];
+        info.weighted = false;
+        info.variables = {"x", "y"};
+        info.cvs = {"x"};
+        info.configuration = configuration;
+        const std::vector<float> x = i == 0 ? std::vector<float>{1, 2, 4, 5} : std::vector<float>{3, 6, 3, 6};
+        const std::vector<int> window(2, 0);
+        SamplesWriter file(samples.segment(i), info);
+        file.append(info.samples, x.data(), info.samples, x.data(), info.samples, window.data(), nullptr);
+        file.finish();
+    };
+    write_segment(0, "1234");
+    write_segment(1, "1234");
+    CHECK(fs::exists(samples.folder() / "000006.h5"));
     const auto load_into = [&](index capacity) {
-        const fs::path file = fs::temp_directory_path() / "microlift_test_products.h5";
         Store store;
         samples.save(store);
-        store.save(file);
-        Samples fresh(stream, "none.h5", "");
+        store.save(dir / "checkpoint.h5");
+        Samples fresh(stream, dir, "1234");
         fresh.reserve(2, 1, capacity);
-        fresh.load(Store::load(file));
-        fs::remove(file);
+        fresh.load(Store::load(dir / "checkpoint.h5"));
         CHECK(fresh.n == 3);
         CHECK(fresh.blocks.size() == 1);
         CHECK(fresh.blocks[0].replicas == 3);
+        CHECK(fresh.segments == samples.segments);
         const auto host = to_host(stream, Span<const float>(fresh.x.span()));
         CHECK(host[2] == 3);
         CHECK(host[static_cast<std::size_t>(capacity)] == 4);
+        CHECK(host[static_cast<std::size_t>(capacity) + 2] == 6);
     };
     load_into(5);
     CHECK_THROWS_AS(load_into(2), InputError);
+    write_segment(1, "4321");
+    CHECK_THROWS_WITH(load_into(5), doctest::Contains("000006.h5: a run of another configuration"));
+    samples.segments[1] = 2;
+    write_segment(1, "1234");
+    samples.segments[1] = 1;
+    CHECK_THROWS_WITH(load_into(5), doctest::Contains("000006.h5: it holds 2 samples"));
+    fs::remove(samples.segment(1));
+    CHECK_THROWS_AS(load_into(5), InputError);
+    fs::remove_all(dir);
 
     SamplingState sampling;
     CHECK(restored(sampling).ensemble.empty());
