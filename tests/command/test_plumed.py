@@ -128,7 +128,8 @@ class Inputs(Case):
         self.assertEqual(bias["bins"], int(np.ceil(2 * PI / (0.2 * 0.3))))  # PLUMED's own, a fifth of the width
         self.assertEqual(bias["stride"], 100)  # the configuration's
         self.assertNotIn("plumed", bias)
-        self.assertEqual(found["output"], {"plumed": True, "columns": ["phi", "psi", "metad.bias"]})
+        self.assertEqual({key: found["output"][key] for key in ("plumed", "columns")},
+                         {"plumed": True, "columns": ["phi", "psi", "metad.bias"]})
 
     def test_the_old_style(self):
         found = self.check(OLD_METAD)
