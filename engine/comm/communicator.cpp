@@ -89,8 +89,7 @@ std::string Communicator::library() {
     return whole.substr(0, whole.find_first_of(",\n"));
 }
 
-void Communicator::begin(void (*tell)(const std::string&)) {
-    tell_ = tell;
+void Communicator::begin() {
     if (begun_ || announced_size() == 1) return;
     int provided = 0;
     if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
@@ -251,8 +250,7 @@ void Communicator::gather(void* values, const std::vector<index>& words_of) {
 
 std::string Communicator::library() { return ""; }
 
-void Communicator::begin(void (*tell)(const std::string&)) {
-    tell_ = tell;
+void Communicator::begin() {
     if (announced_size() > 1)
         throw InputError("this microlift was built without MPI, so that every process would compute the same run; "
                          "start one, or build with -DMICROLIFT_MPI=ON");

@@ -25,9 +25,10 @@ public:
     // Version of the MPI library; empty: built without.
     static std::string library();
 
-    // Joins the others; messages that end them all are told through `tell`. InputError where there are others and
-    // this build has no MPI.
-    void begin(void (*tell)(const std::string&));
+    // Before all else: how a message is told that ends this process or all.
+    void tell_through(void (*tell)(const std::string&)) { tell_ = tell; }
+    // Joins the others. InputError where there are some and this build has no MPI.
+    void begin();
     // Waits for the others, and leaves.
     void finish();
     // This process cannot go on: ends all. The message is told once, by the first process if it answers. Returns

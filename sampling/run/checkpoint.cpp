@@ -6,7 +6,7 @@
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/agreement.h"
 #include "sampling/run/meter.h"
-#include "sampling/run/stages/store.h"
+#include "sampling/run/files/sample_files.h"
 
 namespace microlift {
 

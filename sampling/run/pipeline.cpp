@@ -7,7 +7,7 @@
 #include "engine/files/log_file.h"
 #include "sampling/dynamics/mathematics.h"
 #include "sampling/run/checkpoint.h"
-#include "sampling/run/stages/store.h"
+#include "sampling/run/files/sample_files.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/config/inputs.h"
 #include "sampling/run/stages.h"

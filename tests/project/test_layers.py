@@ -26,7 +26,7 @@ MODEL = BASE | {"sampling/dynamics", "sampling/model"}
 BIASED = MODEL | {"sampling/bias"}
 RARE = {"sampling/rates"}
 CLOSED = BIASED | {"sampling/estimate", "sampling/estimate/reweight", "sampling/closure", "sampling/work"}
-STAGES = CLOSED | RARE | {"sampling/lift", "sampling/learn", "sampling/run", "sampling/run/config"}
+STAGES = CLOSED | RARE | {"sampling/lift", "sampling/learn", "sampling/run", "sampling/run/config", "sampling/run/files"}
 INSIDE = {
     "kernels/lane": set(),
     "kernels/random": {"kernels/lane"},
@@ -63,7 +63,8 @@ INSIDE = {
     "sampling/learn": BIASED,
     "sampling/closure": CLOSED,
     "sampling/run/config": CLOSED | RARE | {"sampling/lift", "sampling/learn", "sampling/bias/plumed"},
-    "sampling/run": CLOSED | RARE | {"sampling/lift", "sampling/learn", "sampling/run/config"},
+    "sampling/run": CLOSED | RARE | {"sampling/lift", "sampling/learn", "sampling/run/config", "sampling/run/files"},
+    "sampling/run/files": CLOSED | {"sampling/run"},
     "sampling/run/stages": STAGES,
     "sampling/run/stages/accuracy": STAGES,
     "sampling/run/stages/bias": STAGES,

@@ -423,9 +423,10 @@ int main(int argc, char** argv) {
     std::string message;
     int status = 0;
     microlift::Communicator& world = microlift::Communicator::world();
+    world.tell_through(microlift::tell);
     try {
         microlift::check_cpu_level();
-        world.begin(microlift::tell);
+        world.begin();
         status = microlift::run_command_line(argc, argv);
         world.finish();
         return status;

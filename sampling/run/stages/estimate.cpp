@@ -10,7 +10,7 @@
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
-#include "sampling/run/stages/store.h"
+#include "sampling/run/files/sample_files.h"
 #include "sampling/run/targets.h"
 
 namespace microlift {

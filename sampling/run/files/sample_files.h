@@ -1,4 +1,4 @@
-// The stored samples as a file, for the stage that finds their weights.
+// The stored samples as files.
 #pragma once
 
 #include "sampling/run/run.h"
