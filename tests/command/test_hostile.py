@@ -363,7 +363,8 @@ class Altered(Case):
                 replace("window_stiffness", data=np.zeros(0)),
                 replace("window_center", data=np.zeros((0, 2))),
                 replace("window_center", shape=(1 << 62, 4), dtype="f8", chunks=(1024, 1)),
-                replace("samples_x", shape=(2, 1 << 40), dtype="f4", chunks=(1, 1024)),
+                put("samples_first_segment", -1), put("samples_first_segment", 1 << 62),
+                replace("samples_segments", shape=(1 << 40,), dtype="i8", chunks=(1024,)),
                 replace("blocks", data=np.array([0, 0, 1 << 31, 1 << 31, 4])),
                 put("ensemble_counts", [2**32 + 205000, 0]), put("ensemble_counts", [-1, 0]),
                 put("ensemble_counts", [100, 7]), put("ensemble", np.nan), put("round", -1), put("round", 3),
@@ -374,6 +375,9 @@ class Altered(Case):
                 lambda file: file.attrs.__setitem__("stage", "couple"),
                 lambda file: file.__setitem__("more", h5py.ExternalLink("/etc/passwd", "/"))):
             attempt("", change)
+        for change in (put("samples_first_segment", 7), put("samples_segments", 1 << 40),
+                       replace("samples_segments", data=np.array([1 << 62, 1 << 62]))):
+            attempt("samples/00000", change)
 
     def test_samples(self):
         self.succeed("run", self.config, "-o", "o", *PLAIN)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # package.sh [DIR]: the Debian package for any x86-64 machine, in DIR (default: out/package): command, library, headers,
-# report, pages. The CPU kernels have three instruction sets, of which one is chosen at start; no CUDA.
+# report, pages. The CPU kernels have three instruction sets, of which one is chosen at start; no CUDA and no MPI, which each cluster
+# has of its own.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${1:-$root/out/package}
@@ -10,7 +11,7 @@ generator="-GNinja -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=6"
 if [ -f "$build/CMakeCache.txt" ]; then generator=; fi
 # shellcheck disable=SC2086
 cmake -S "$root" -B "$build" $generator -DCMAKE_INSTALL_PREFIX=/usr -DMICROLIFT_CPU=dispatch -DMICROLIFT_CUDA=OFF \
-    -DMICROLIFT_TESTS=OFF
+    -DMICROLIFT_MPI=OFF -DMICROLIFT_TESTS=OFF
 cmake --build "$build"
 mkdir -p "$out"
 (cd "$build" && cpack -G DEB -B "$out")
