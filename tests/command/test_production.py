@@ -60,9 +60,9 @@ class Production(Case):
         self.fail("the run says nothing of its steps")
 
     def test_wall_time_ends_in_time_and_resume_has_the_same_bytes(self):
-        # About ten seconds of one core, of which no more than three are taken: the rest of the wall time is left
+        # Ten seconds of a fast core, of which no more than three are taken: the rest of the wall time is left
         # for the checkpoint.
-        changes = ("umbrella.steps=6000000", "umbrella.stride=60000")
+        changes = ("umbrella.steps=20000000", "umbrella.stride=200000")
         whole = self.go(TEXT, *changes, name="whole")
         began = time.monotonic()
         stopped = self.go(TEXT, *changes, name="parts", status=75,

@@ -232,7 +232,7 @@ for old, new in (('variables = ["x"]', 'variables = ["(x^2-1)^2 + 2*(y^2-1)^2 + 
     LADDER = LADDER.replace(old, new)
 CONFIGS["tempering"] = LADDER
 # What stages took differs from run to run, and the checkpoint holds it.
-WITH_TIMES = {"metrics.json", "checkpoint.h5", ".lock", "report.html"}
+WITH_TIMES = {"metrics.json", "checkpoint.h5", ".lock", "report.html", "status.json", "run.log"}
 STOPPED_WITHIN = 5.0  # seconds, of SIGTERM
 
 
