@@ -80,16 +80,20 @@ TEST_CASE("shared bias: sums of values have the bits of any number of threads") 
         normal_block<Portable>(PhiloxStream<float>(3, kStreamTest, i), 0, four);
         (i < n ? xi : values).push_back(four[0]);
     }
-    const auto sums_on = [&](const Device& device) {
+    std::vector<float> places = xi;  // the second variable goes round, so that all are inside
+    places.insert(places.end(), values.begin(), values.end());
+    const auto sums_on = [&](const Device& device, int cvs) {
         Stream stream(device);
-        const GridView view = line(-3, 3, 41, false).shape();
-        Buffer<float> at = on(stream, xi), brought = on(stream, values);
+        GridAxes axes = line(-3, 3, 41, false);
+        axes.cvs = cvs, axes.from[1] = -2, axes.to[1] = 2, axes.points[1] = 25, axes.periodic[1] = true;
+        const GridView view = axes.shape();
+        Buffer<float> at = on(stream, places), brought = on(stream, values);
         const std::vector<double> low{-6.0}, high{6.0};
         Buffer<double> least = on(stream, low), most = on(stream, high), unit(device, 1);
         choose_units(stream, least.span(), most.span(), n, unit.span());
-        Buffer<uint64> sums(device, 41);
+        Buffer<uint64> sums(device, axes.size());
         fill_zero(stream, sums.span());
-        sum_over_walkers(stream, view, 1, at.span(), n, n, brought.span(), 1, unit.span(), sums.span());
+        sum_over_walkers(stream, view, cvs, at.span(), n, n, brought.span(), 1, unit.span(), sums.span());
         double total = 0;
         const std::vector<uint64> found = to_host(stream, Span<const uint64>(sums.span()));
         for (const uint64 s : found) total += static_cast<double>(static_cast<int64>(s));
@@ -100,8 +104,10 @@ TEST_CASE("shared bias: sums of values have the bits of any number of threads") 
         CHECK(total * to_host(stream, Span<const double>(unit.span()))[0] == doctest::Approx(exact).epsilon(1e-9));
         return found;
     };
-    const std::vector<uint64> one = sums_on(Device::cpu(1));
-    for (const Device& device : test_devices()) CHECK(sums_on(device) == one);
+    for (const int cvs : {1, 2}) {
+        const std::vector<uint64> one = sums_on(Device::cpu(1), cvs);
+        for (const Device& device : test_devices()) CHECK(sums_on(device, cvs) == one);
+    }
 }
 
 TEST_CASE("shared bias: kernels keep what is level, at mirrors and round a period") {
