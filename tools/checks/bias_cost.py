@@ -72,7 +72,9 @@ SYSTEMS = {
     "alanine_dipeptide": (MOLECULE, RING, "windows = 4\nheat_steps = 100\n", "sigma = 0.1\nbarrier = 40.0\nheight = 1.2\n", 400,
                           50, (100,)),
 }
-METHODS = ("metadynamics", "opes", "opes_explore", "abf", "eabf")
+# With the keys of hills that each asks for.
+METHODS = {"metadynamics": ("sigma", "height"), "opes": ("sigma", "barrier"), "opes_explore": ("sigma", "barrier"),
+           "abf": (), "eabf": ()}
 
 
 def seconds(binary, folder, text):
@@ -100,9 +102,10 @@ def main():
     length = options.steps or usual
     cases = {"none": system + NONE + both + windows + ESTIMATE}
     for method in options.methods.split(","):
+        own = "".join(line + "\n" for line in bias.splitlines() if line.split(" = ")[0] in METHODS[method])
         for pace in paces:
             cases[f"{method}, pace {pace}"] = (system + BIAS.replace("{method}", method).replace("{pace}", str(pace)) +
-                                               both + bias + ESTIMATE)
+                                               both + own + ESTIMATE)
     found = {name: [] for name in cases}
     with tempfile.TemporaryDirectory() as name:
         for _ in range(options.repeats):
