@@ -13,13 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from butane import SYSTEM, write_butane  # noqa: E402
-from command import BINARY, Case, command_line, metrics, run  # noqa: E402
+from command import BINARY, Case, bytes_of, command_line, metrics, run  # noqa: E402
 
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
 PLAIN = ("--quiet", "--no-report", "--threads", "1")
-# What holds times, and what holds them inside.
-TIMED = {"metrics.json", "checkpoint.h5", "status.json", "run.log", ".lock"}
 
 UMBRELLA = """seed = 3
 [system]
@@ -150,10 +148,6 @@ bins = 10
 """
 LONG = ("umbrella.steps=6000000", "umbrella.stride=2000", "umbrella.exchange=2000", "generator.enabled=false",
         "coupling.rounds=0", "closure.enabled=false", "umbrella.replicas=30")
-
-
-def bytes_of(folder):
-    return {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.name not in TIMED}
 
 
 def alive(process):

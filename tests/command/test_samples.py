@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from command import SOURCE, Case, command_line, metrics, run, table  # noqa: E402
+from command import SOURCE, Case, bytes_of, command_line, metrics, run, table  # noqa: E402
 
 # F(x) = x²/2 kT, and y = x² with a deviation of 0.3.
 SPREAD = 0.3
@@ -204,16 +204,12 @@ class Whole(SamplesCase):
 
     TEXT = HIDDEN + "[generator]\nkind = \"flow\"\niterations = 60\nvalidate_every = 20\n[learn]\npoints = 300\n"
 
-    def bytes_of(self, out):
-        skip = {"metrics.json", "checkpoint.h5", "report.html", ".lock", "status.json", "run.log"}
-        return {p.name: p.read_bytes() for p in sorted(out.iterdir()) if p.name not in skip}
-
     def test_threads_and_inputs_that_are_gone(self):
         from command import BINARY
         text = self.TEXT.replace("FILES", Hidden.files(self, n=6000))
         one = self.go(text, name="one", options=("--quiet", "--no-report", "--threads", "1"))
         two = self.go(text, name="two", options=("--quiet", "--no-report", "--threads", "2"))
-        self.assertEqual(self.bytes_of(one), self.bytes_of(two))
+        self.assertEqual(bytes_of(one), bytes_of(two))
         (self.dir / "COLVAR").unlink()
         run(BINARY, "run", self.dir / "one.toml", "-o", one, "--resume", "--quiet")  # nothing to do
         run(BINARY, "report", one)
@@ -222,7 +218,7 @@ class Whole(SamplesCase):
         shutil.copytree(one, self.dir / "kept")
         shutil.rmtree(one)
         run(BINARY, "run", self.dir / "kept" / "config.toml", "-o", again, "--quiet", "--no-report")
-        self.assertEqual(self.bytes_of(again), self.bytes_of(two))
+        self.assertEqual(bytes_of(again), bytes_of(two))
 
     def test_killed_at_any_moment(self):
         import os
@@ -247,7 +243,7 @@ class Whole(SamplesCase):
             run(*line, "--resume")
             if gone:
                 os.replace(hidden, self.dir / "COLVAR")
-            self.assertEqual(self.bytes_of(out), self.bytes_of(whole), attempt)
+            self.assertEqual(bytes_of(out), bytes_of(whole), attempt)
 
 
 WELL = """seed = 2

@@ -33,6 +33,15 @@ def run(*words, status=0, **options):
     return done
 
 
+# Of a run's files those that hold times, and what holds them inside.
+TIMED = {"metrics.json", "checkpoint.h5", "report.html", "status.json", "run.log", ".lock"}
+
+
+def bytes_of(folder):
+    """What a run left, by name: the same for any threads and processes, and after being killed."""
+    return {f.name: f.read_bytes() for f in sorted(Path(folder).iterdir()) if f.name not in TIMED}
+
+
 def metrics(folder):
     return json.loads((Path(folder) / "metrics.json").read_text())
 
