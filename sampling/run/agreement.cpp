@@ -48,12 +48,6 @@ index windows_of_samples(const Run& run) {
     return windows;
 }
 
-index samples_of_blocks(const Run& run) {
-    index samples = 0;
-    for (const SampleBlock& block : run.samples.blocks) samples += block.size();
-    return samples;
-}
-
 void check_states(const Run& run, const RoundPlan& plan, std::size_t temperatures) {
     const SamplingState& state = run.sampling;
     const auto n = static_cast<std::size_t>(plan.trajectories());
@@ -140,6 +134,12 @@ void check_coupling(const Run& run) {
 }
 
 }  // namespace
+
+index samples_of_blocks(const Run& run) {
+    index samples = 0;
+    for (const SampleBlock& block : run.samples.blocks) samples += block.size();
+    return samples;
+}
 
 void check_agreement(const Run& run) {
     check_position(run);

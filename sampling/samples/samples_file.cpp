@@ -54,29 +54,31 @@ SamplesWriter::SamplesWriter(const std::filesystem::path& file, const SamplesInf
 
 void SamplesWriter::append(index count, const float* state, index stride, const float* cv,
                            index cv_stride, const int* window, const double* log_weight) {
-    const auto variables = static_cast<index>(info_.variables.size());
-    const auto cvs = static_cast<index>(info_.cvs.size());
-    const auto write_rows = [&](const char* name, const float* from, index from_stride, index first,
-                                index rows, index columns) {
-        rows_.resize(static_cast<std::size_t>(rows * columns));
-        for (index d = 0; d < columns; ++d) {
-            const float* column = from + d * from_stride + first;
-            for (index i = 0; i < rows; ++i) {
-                rows_[static_cast<std::size_t>(i * columns + d)] = column[i];
-            }
+    const auto rows_of = [](const float* from, index from_stride, index first, index rows, std::size_t columns,
+                            std::vector<float>& out) {
+        out.resize(static_cast<std::size_t>(rows) * columns);
+        for (std::size_t d = 0; d < columns; ++d) {
+            const float* column = from + static_cast<index>(d) * from_stride + first;
+            for (index i = 0; i < rows; ++i) out[static_cast<std::size_t>(i) * columns + d] = column[i];
         }
-        file_.write(name, written_, rows, rows_.data());
     };
     for (index first = 0; first < count; first += kPieceRows) {
         check_stop();
         const index rows = std::min(kPieceRows, count - first);
-        write_rows("state", state, stride, first, rows, variables);
-        write_rows("cv", cv, cv_stride, first, rows, cvs);
+        rows_of(state, stride, first, rows, info_.variables.size(), states_);
+        rows_of(cv, cv_stride, first, rows, info_.cvs.size(), cvs_);
         windows_.assign(window + first, window + first + rows);
-        file_.write("window", written_, rows, windows_.data());
-        if (info_.weighted) file_.write("weight", written_, rows, log_weight + first);
-        written_ += rows;
+        append_rows(rows, states_.data(), cvs_.data(), windows_.data(), log_weight ? log_weight + first : nullptr);
     }
+}
+
+void SamplesWriter::append_rows(index count, const float* state, const float* cv, const long long* window,
+                                const double* log_weight) {
+    file_.write("state", written_, count, state);
+    file_.write("cv", written_, count, cv);
+    file_.write("window", written_, count, window);
+    if (info_.weighted) file_.write("weight", written_, count, log_weight);
+    written_ += count;
 }
 
 void SamplesWriter::finish() {

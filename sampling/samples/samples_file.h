@@ -42,13 +42,15 @@ public:
     // null.
     void append(index count, const float* state, index stride, const float* cv, index cv_stride,
                 const int* window, const double* log_weight);
+    // Likewise of rows, as the file has them.
+    void append_rows(index count, const float* state, const float* cv, const long long* window, const double* log_weight);
     void finish();  // every sample must be there
 
 private:
     SamplesInfo info_;
     ArrayFileWriter file_;
     index written_ = 0;
-    std::vector<float> rows_;
+    std::vector<float> states_, cvs_;
     std::vector<long long> windows_;
 };
 

@@ -6,6 +6,7 @@
 #include "engine/at.h"
 #include "engine/files/files.h"
 #include "engine/files/left.h"
+#include "engine/stop.h"
 #include "sampling/samples/samples_file.h"
 
 namespace microlift {
@@ -94,23 +95,18 @@ void write_thinned(Run& run) {
     for (const SampleBlock& b : kept) info.samples += b.size();
     describe_blocks(kept, info);
     SamplesWriter file(run.dir / kThinned, info);
-    const index D = std::ssize(info.variables), K = std::ssize(info.cvs);
     for (const SampleBlock& b : run.samples.blocks) {
         const index rows = b.trajectories(), piece = std::min<index>(1 << 18, rows);
-        std::vector<float> state(at(piece * D)), cv(at(piece * K)), x(at(piece * D)), xi(at(piece * K));
+        std::vector<float> state(at(piece) * info.variables.size()), cv(at(piece) * info.cvs.size());
         std::vector<long long> window(at(piece));
         std::vector<double> weight(at(piece));
         for (index s = 0; s < b.samples; s += thin)
             for (index first = 0; first < rows; first += piece) {
+                check_stop();
                 const index count = std::min(piece, rows - first);
                 all.read(b.first + s * rows + first, count, state.data(), cv.data(), window.data(),
                          info.weighted ? weight.data() : nullptr);
-                for (index i = 0; i < count; ++i) {
-                    for (index d = 0; d < D; ++d) x[at(d * piece + i)] = state[at(i * D + d)];
-                    for (index k = 0; k < K; ++k) xi[at(k * piece + i)] = cv[at(i * K + k)];
-                }
-                const std::vector<int> windows(window.begin(), window.begin() + count);
-                file.append(count, x.data(), piece, xi.data(), piece, windows.data(), info.weighted ? weight.data() : nullptr);
+                file.append_rows(count, state.data(), cv.data(), window.data(), weight.data());
             }
     }
     file.finish();

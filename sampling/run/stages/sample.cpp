@@ -12,6 +12,7 @@
 #include "sampling/bias/tempering.h"
 #include "sampling/lift/molecule_moves.h"
 #include "sampling/molecule/files/read_molecule.h"
+#include "sampling/run/agreement.h"
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/checkpoint.h"
 #include "sampling/run/checks.h"
@@ -107,9 +108,8 @@ SamplingRound::SamplingRound(Run& run)
     if (run.windows.center.size() == first_window_)
         add_windows(run.windows, run,
                     plan_.round == 0 || shared_ ? window_centers(run.config.umbrella) : run.coupling.places);
-    const std::vector<SampleBlock>& earlier = run.samples.blocks;
-    run.samples.open = SampleBlock{earlier.empty() ? 0 : earlier.back().first + earlier.back().size(),
-                                   static_cast<index>(first_window_), plan_.windows, plan_.replicas, 0};
+    run.samples.open = SampleBlock{samples_of_blocks(run), static_cast<index>(first_window_), plan_.windows,
+                                   plan_.replicas, 0};
     fill_zero(run.stream, no_exchanges_.span());
     if (!shared_) bias_ = umbrella_of(run, run.windows, first_window_, plan_);
     (shared_ ? static_cast<BiasMethod&>(*shared_) : *bias_).begin(ensemble_);
