@@ -33,6 +33,7 @@ struct CountSamples {
     }
 
     LANE_FN void count_cells(index i) const {
+        const index group = quotient(modulo(number + i, replicas) * groups, replicas);
         for (index time = times == 1 ? 0 : first * times / total; time < times; ++time) {
             index from_sample = 0, to_sample = segments;
             if (times > 1) {
@@ -43,14 +44,13 @@ struct CountSamples {
                 from_sample = begin > 0 ? begin : 0;
                 to_sample = end < segments ? end : segments;
             }
-            count_time(i, time, from_sample, to_sample);
+            count_time(i, group * times + time, time, from_sample, to_sample);
         }
     }
 
-    LANE_FN void count_time(index i, index time, index from_sample, index to_sample) const {
+    LANE_FN void count_time(index i, index group_time, index time, index from_sample, index to_sample) const {
         const index size = cells.size();
-        uint64* const histogram =
-            cell_counts + (quotient(modulo(number + i, replicas) * groups, replicas) * times + time) * size;
+        uint64* const histogram = cell_counts + group_time * size;
         double* const sums_of_time = xi_sums + time * 2 * cvs * trajectories;
         double sum[2 * kMaxCvs] = {};
 LANE_UNROLL  // here and below for arrays to stay in registers
