@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <sstream>
+#include <thread>
 
 #include "engine/device/cpu.h"
 #include "engine/error.h"
@@ -131,6 +133,26 @@ double measure_clock() {
 #else
     return 0;
 #endif
+}
+
+// Those of the last repeats, with all threads at work; the best of some, as what else runs only takes away.
+double measure_multiply_adds(int threads) {
+    constexpr int kRounds = 5, kEach = 200;
+    double best = 0;
+    for (int round = 0; round < kRounds; ++round) {
+        std::vector<double> rates(static_cast<std::size_t>(threads));
+        std::vector<std::thread> workers;
+        for (double& rate : rates)
+            workers.emplace_back([&rate] {
+                const double start = now();
+                double count = 0;
+                for (int k = 0; k < kEach; ++k) count += wide_arithmetic();
+                rate = count / (now() - start);
+            });
+        for (std::thread& worker : workers) worker.join();
+        best = std::max(best, std::accumulate(rates.begin(), rates.end(), 0.0));
+    }
+    return best;
 }
 
 // --- settings of a name --------------------------------------------------------------------------

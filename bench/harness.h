@@ -51,6 +51,8 @@ index units_per_repeat(Stream& stream, index multiple, const std::function<void(
 // Cycles a second of one core under the load of wide arithmetic: a chain of dependent additions, one a
 // cycle, timed right after it. 0 where unknown.
 double measure_clock();
+// Multiply-adds of floats a second that so many threads can do together, from registers alone.
+double measure_multiply_adds(int threads);
 
 // What a name may carry: "training:batch=4096,width=128". InputError for what is no number, and from
 // check_used for a key that nobody asked for.

@@ -22,7 +22,7 @@ namespace microlift {
 namespace {
 
 constexpr double kTemperature = 300;  // K
-constexpr int kPack = 16;
+constexpr int kMoleculePack = 16;
 
 struct Work {
     SolventKind solvent = SolventKind::none;
@@ -163,8 +163,8 @@ void set_ceiling(Stream& stream, const Work& work, BenchResult& result) {
                           : work.solvent == SolventKind::none ? kCyclesVacuum
                           : work.solvent == SolventKind::obc2 ? kCyclesObc2
                                                               : 0;
-    if (cycles > 0 && cpu_lanes() == kPack)
-        result.ceiling = stream.device().threads() * result.clock_hz / cycles * kPack;
+    if (cycles > 0 && cpu_lanes() == kMoleculePack)
+        result.ceiling = stream.device().threads() * result.clock_hz / cycles * kMoleculePack;
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ namespace microlift {
 
 namespace {
 
-constexpr index kColumns = 1 << 17, kTrajectories = 512;
+constexpr index kColumns = 1 << 17, kTrajectories = 512, kCriticSteps = 5;
 constexpr double kPeak = 0.5, kPeakWidth = 0.15;
 
 // y | s is an even mixture of N(m(s) ± kPeak, kPeakWidth²), m(s) = sin(3s)/2, s uniform in (−1, 1).
@@ -60,7 +60,8 @@ using Trainer = std::unique_ptr<GeneratorTrainer>;
 
 Trainer make_cgan(Stream& stream, const Pairs& pairs, Precision precision, index width, index batch,
                   index iterations, index validation_every) {
-    TrainerConfig config;  // a cgan: three hidden layers, five critic steps
+    TrainerConfig config;  // a cgan: three hidden layers
+    config.critic_steps = kCriticSteps;
     config.widths = config.critic_widths = {width, width, width};
     config.batch = batch;
     config.iterations = iterations;
@@ -120,6 +121,36 @@ double slowdown_with_competitor(Stream& stream, const Pairs& pairs, Precision pr
     return median(ratios);
 }
 
+// Multiply-adds of the products in a network of three hidden layers, for a row.
+struct Products {
+    double first, hidden, last;
+    Products(double inputs, double width) : first(inputs * width), hidden(2 * width * width), last(width) {}
+    double forward() const { return first + hidden + last; }
+    // From the output to the first hidden layer.
+    double back() const { return hidden + last; }
+};
+
+// Of one update of make_cgan(), whose one state and 17 features of the condition are the critic's inputs, and 4
+// latent numbers and the features the generator's.
+constexpr double kStates = 1, kFeatures = 17, kLatent = 4;
+
+double products_of_update(double width, double batch) {
+    const Products generator(kLatent + kFeatures, width), critic(kStates + kFeatures, width), state(kStates, width);
+    // Three groups forward, back and for the weights; the penalty's gradient by the state, its tangent and their
+    // part of the weights.
+    const double critic_step = generator.forward() + 3 * (critic.forward() + critic.back() + critic.forward()) +
+                               state.forward() + state.first + state.hidden + state.forward();
+    const double generator_step = generator.forward() + critic.forward() + state.forward() + generator.back() +
+                                  generator.forward();
+    return batch * (kCriticSteps * critic_step + generator_step);
+}
+
+void set_ceiling(Stream& stream, double products, BenchResult& result) {
+    if (!stream.device().is_cpu()) return;
+    result.clock_hz = measure_clock();
+    result.ceiling = measure_multiply_adds(stream.device().threads()) / products;
+}
+
 void name_precision(BenchResult& result, const GeneratorTrainer& cgan) {
     if (cgan.precision() != Precision::fp32) result.precision = precision_name(cgan.precision());
 }
@@ -133,7 +164,7 @@ BenchResult bench_training(Stream& stream, const BenchSettings& settings) {
     const Pairs pairs(stream);
     BenchResult result;
     result.unit = "updates_per_second";
-    if (stream.device().is_cpu()) result.clock_hz = measure_clock();
+    set_ceiling(stream, products_of_update(static_cast<double>(width), static_cast<double>(batch)), result);
 
     // How long an update takes, and how good a hardly trained generator is.
     constexpr index kFirst = 4;
@@ -191,7 +222,7 @@ BenchResult bench_sampling(Stream& stream, const BenchSettings& settings) {
     BenchResult result;
     result.unit = "samples_per_second";
     name_precision(result, *cgan);
-    if (stream.device().is_cpu()) result.clock_hz = measure_clock();
+    set_ceiling(stream, Products(kLatent + kFeatures, static_cast<double>(width)).forward(), result);
     const auto draw = [&](index times) {
         for (index k = 0; k < times; ++k)
             generator.generate(stream, conditions.span(), n, kSeed,

@@ -20,7 +20,7 @@ std::vector<std::string> cpu_levels();
 void check_cpu_level();
 
 // A fifth of a millisecond of what the kernels do: some processors slow down under wide arithmetic and
-// stay slow for a while. For benchmarks.
-void wide_arithmetic();
+// stay slow for a while. Returns how many multiply-adds of floats it did, as fast as they go. For benchmarks.
+double wide_arithmetic();
 
 }  // namespace microlift

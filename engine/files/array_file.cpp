@@ -30,19 +30,21 @@ constexpr std::uint64_t kMostDeflated = 1100;  // deflate makes no less than a t
 constexpr hssize_t kMostNumbers = 1 << 24;  // of an attribute
 constexpr const char* kRemedy = "take a copy that is whole, or run again";
 
+}  // namespace
+
 // --- HDF5 handles --------------------------------------------------------------------------------
 
-class Handle {
+class Hdf5Handle {
 public:
-    Handle() = default;
-    Handle(hid_t id, herr_t (*closer)(hid_t)) : id_(id), close_(closer) {}
-    Handle(Handle&& other) noexcept : id_(other.id_), close_(other.close_) { other.id_ = -1; }
-    Handle& operator=(Handle&& other) noexcept {
+    Hdf5Handle() = default;
+    Hdf5Handle(hid_t id, herr_t (*closer)(hid_t)) : id_(id), close_(closer) {}
+    Hdf5Handle(Hdf5Handle&& other) noexcept : id_(other.id_), close_(other.close_) { other.id_ = -1; }
+    Hdf5Handle& operator=(Hdf5Handle&& other) noexcept {
         std::swap(id_, other.id_);
         std::swap(close_, other.close_);
         return *this;
     }
-    ~Handle() { close(); }
+    ~Hdf5Handle() { close(); }
     bool close() {
         const hid_t id = id_;
         id_ = -1;
@@ -54,6 +56,8 @@ private:
     hid_t id_ = -1;
     herr_t (*close_)(hid_t) = nullptr;
 };
+
+namespace {
 
 // HDF5 prints its error stack by default; ours is the one message.
 // Its clean-up at exit is left out: after a write that failed it would try again, and crash.
@@ -84,8 +88,8 @@ int last_hdf5_errno() {
 
 // Without HDF5's own locks: some file systems have none, and the files here are read whole or written under
 // a name that nobody else uses.
-Handle access_without_locks() {
-    Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+Hdf5Handle access_without_locks() {
+    Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_file_locking(access, false, true);
     return access;
 }
@@ -110,8 +114,8 @@ bool find_type(hid_t stored, DType& type) {
     return false;
 }
 
-Handle text_type() {
-    Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+Hdf5Handle text_type() {
+    Hdf5Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
     H5Tset_size(type, H5T_VARIABLE);
     H5Tset_cset(type, H5T_CSET_UTF8);
     return type;
@@ -139,8 +143,8 @@ int transfer_rows(hid_t set, const ArrayInfo& info, index first, index count, vo
     }
     start[0] = static_cast<hsize_t>(first);
     size[0] = static_cast<hsize_t>(count);
-    const Handle space(H5Dget_space(set), H5Sclose);
-    const Handle memory(H5Screate_simple(static_cast<int>(info.shape.size()), size, nullptr),
+    const Hdf5Handle space(H5Dget_space(set), H5Sclose);
+    const Hdf5Handle memory(H5Screate_simple(static_cast<int>(info.shape.size()), size, nullptr),
                         H5Sclose);
     if (space < 0 || memory < 0 ||
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, nullptr, size, nullptr) < 0) {
@@ -276,8 +280,8 @@ index ArrayInfo::count() const {
 struct ArrayFileWriter::State {
     AtomicFile file;
     std::string kind;
-    Handle hdf5;
-    std::map<std::string, std::pair<ArrayInfo, Handle>> sets;
+    Hdf5Handle hdf5;
+    std::map<std::string, std::pair<ArrayInfo, Hdf5Handle>> sets;
 };
 
 ArrayFileWriter::ArrayFileWriter(const std::filesystem::path& file, const std::string& kind,
@@ -286,9 +290,9 @@ ArrayFileWriter::ArrayFileWriter(const std::filesystem::path& file, const std::s
     if (!state_) return;
     quiet_hdf5();
     state_->file.reserve(expected_bytes + kOverheadBytes);
-    const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+    const Hdf5Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
     H5Pset_userblock(creation, kSealBytes);
-    state_->hdf5 = Handle(H5Fcreate(state_->file.temporary().c_str(), H5F_ACC_TRUNC, creation,
+    state_->hdf5 = Hdf5Handle(H5Fcreate(state_->file.temporary().c_str(), H5F_ACC_TRUNC, creation,
                                     access_without_locks()),
                           H5Fclose);
     if (state_->hdf5 < 0) {
@@ -309,11 +313,11 @@ void ArrayFileWriter::add_array(const std::string& name, const ArrayInfo& info, 
     for (std::size_t i = 0; i < info.shape.size(); ++i) {
         size[i] = static_cast<hsize_t>(info.shape[i]);
     }
-    const Handle space(info.shape.empty()
+    const Hdf5Handle space(info.shape.empty()
                            ? H5Screate(H5S_SCALAR)
                            : H5Screate_simple(static_cast<int>(info.shape.size()), size, nullptr),
                        H5Sclose);
-    const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    const Hdf5Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     H5Pset_obj_track_times(creation, false);  // the same arrays make the same bytes
     if (compression > 0 && info.count() > 0) {
         hsize_t chunk[kMaxDimensions] = {};
@@ -324,9 +328,9 @@ void ArrayFileWriter::add_array(const std::string& name, const ArrayInfo& info, 
         H5Pset_shuffle(creation);  // bytes of one place of many numbers are alike
         H5Pset_deflate(creation, static_cast<unsigned>(compression));
     }
-    const Handle groups(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+    const Hdf5Handle groups(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
     H5Pset_create_intermediate_group(groups, 1);  // of a name with slashes
-    Handle set(H5Dcreate2(state_->hdf5, name.c_str(), native_type(info.type), space, groups, creation,
+    Hdf5Handle set(H5Dcreate2(state_->hdf5, name.c_str(), native_type(info.type), space, groups, creation,
                           H5P_DEFAULT),
                H5Dclose);
     if (set < 0) {
@@ -349,11 +353,11 @@ void ArrayFileWriter::write(const std::string& name, index first, index count, c
 static void write_attribute(hid_t file, const std::string& object, const std::string& name,
                             hid_t type, const hsize_t* count, const void* data,
                             const std::filesystem::path& path) {
-    const Handle owner(H5Oopen(file, object.c_str(), H5P_DEFAULT), H5Oclose);
-    const Handle space(count == nullptr ? H5Screate(H5S_SCALAR)
+    const Hdf5Handle owner(H5Oopen(file, object.c_str(), H5P_DEFAULT), H5Oclose);
+    const Hdf5Handle space(count == nullptr ? H5Screate(H5S_SCALAR)
                                         : H5Screate_simple(1, count, nullptr),
                        H5Sclose);
-    const Handle attribute(
+    const Hdf5Handle attribute(
         H5Acreate2(owner, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
     if (attribute < 0 || H5Awrite(attribute, type, data) < 0) {
         hdf5_write_failed(path);
@@ -406,7 +410,7 @@ void ArrayFileWriter::commit() {
 
 struct ArrayFileReader::State {
     std::filesystem::path file;
-    Handle hdf5;
+    Hdf5Handle hdf5;
     std::map<std::string, ArrayInfo> arrays;
     std::map<std::string, std::string> attributes;
     bool bad = false;
@@ -414,16 +418,16 @@ struct ArrayFileReader::State {
 
 static std::vector<std::string> read_texts(hid_t owner, const char* name, bool& bad) {
     std::vector<std::string> out;
-    const Handle attribute(H5Aopen(owner, name, H5P_DEFAULT), H5Aclose);
-    const Handle space(attribute < 0 ? -1 : H5Aget_space(attribute), H5Sclose);
-    const Handle stored(attribute < 0 ? -1 : H5Aget_type(attribute), H5Tclose);
+    const Hdf5Handle attribute(H5Aopen(owner, name, H5P_DEFAULT), H5Aclose);
+    const Hdf5Handle space(attribute < 0 ? -1 : H5Aget_space(attribute), H5Sclose);
+    const Hdf5Handle stored(attribute < 0 ? -1 : H5Aget_type(attribute), H5Tclose);
     const hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
     if (count < 0 || count > 1000000 || H5Tis_variable_str(stored) <= 0) {
         bad = true;
         return out;
     }
     std::vector<char*> texts(static_cast<std::size_t>(count), nullptr);
-    const Handle type = text_type();
+    const Hdf5Handle type = text_type();
     if (H5Aread(attribute, type, texts.data()) < 0) {
         bad = true;
         return out;
@@ -451,7 +455,7 @@ static bool is_whole(hid_t set, const ArrayInfo& info, std::uint64_t& left) {
             return false;
         }
     }
-    const Handle creation(H5Dget_create_plist(set), H5Pclose);
+    const Hdf5Handle creation(H5Dget_create_plist(set), H5Pclose);
     const H5D_layout_t layout = creation < 0 ? H5D_LAYOUT_ERROR : H5Pget_layout(creation);
     if (layout == H5D_LAYOUT_ERROR || layout == H5D_VIRTUAL || H5Pget_external_count(creation) != 0) return false;
     const std::uint64_t stored = H5Dget_storage_size(set);
@@ -480,9 +484,9 @@ static herr_t visit_link(hid_t group, const char* name, const H5L_info_t* link, 
     if (link->type != H5L_TYPE_HARD) {
         return 1;
     }
-    const Handle set(H5Dopen2(group, name, H5P_DEFAULT), H5Dclose);
-    const Handle type(set < 0 ? -1 : H5Dget_type(set), H5Tclose);
-    const Handle space(set < 0 ? -1 : H5Dget_space(set), H5Sclose);
+    const Hdf5Handle set(H5Dopen2(group, name, H5P_DEFAULT), H5Dclose);
+    const Hdf5Handle type(set < 0 ? -1 : H5Dget_type(set), H5Tclose);
+    const Hdf5Handle space(set < 0 ? -1 : H5Dget_space(set), H5Sclose);
     ArrayInfo info;
     const int dimensions = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
     if (dimensions < 0 || dimensions > kMaxDimensions || type < 0 || !find_type(type, info.type)) {
@@ -516,7 +520,7 @@ ArrayFileReader::ArrayFileReader(const std::filesystem::path& file, const std::s
     state_->file = file;
     quiet_hdf5();
     check_seal(file, kind);
-    state_->hdf5 = Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access_without_locks()), H5Fclose);
+    state_->hdf5 = Hdf5Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access_without_locks()), H5Fclose);
     bool bad = state_->hdf5 < 0;
     if (!bad) {
         std::error_code unknown;
@@ -527,7 +531,7 @@ ArrayFileReader::ArrayFileReader(const std::filesystem::path& file, const std::s
               found.bad;
         std::pair<std::map<std::string, std::string>*, bool*> texts(&state_->attributes, &bad);
         at = 0;
-        const Handle root(H5Gopen2(state_->hdf5, "/", H5P_DEFAULT), H5Gclose);
+        const Hdf5Handle root(H5Gopen2(state_->hdf5, "/", H5P_DEFAULT), H5Gclose);
         bad = H5Aiterate2(root, H5_INDEX_NAME, H5_ITER_INC, &at, visit_attribute, &texts) < 0 || bad;
     }
     if (bad) {
@@ -565,7 +569,7 @@ void ArrayFileReader::read(const std::string& name, index first, index count, vo
     if (first < 0 || count < 0 || first + count > found->second.rows()) {
         throw std::logic_error("array '" + name + "': rows outside it");
     }
-    const Handle set(H5Dopen2(state_->hdf5, name.c_str(), H5P_DEFAULT), H5Dclose);
+    const Hdf5Handle set(H5Dopen2(state_->hdf5, name.c_str(), H5P_DEFAULT), H5Dclose);
     if (set < 0 || transfer_rows(set, found->second, first, count, rows, nullptr) != 0) {
         bad_array_file(state_->file, "its array '" + name + "' cannot be read");
     }
@@ -573,7 +577,7 @@ void ArrayFileReader::read(const std::string& name, index first, index count, vo
 
 std::vector<std::string> ArrayFileReader::texts(const std::string& object,
                                                 const std::string& name) const {
-    const Handle owner(H5Oopen(state_->hdf5, object.c_str(), H5P_DEFAULT), H5Oclose);
+    const Hdf5Handle owner(H5Oopen(state_->hdf5, object.c_str(), H5P_DEFAULT), H5Oclose);
     bool bad = owner < 0;
     std::vector<std::string> out;
     if (!bad) {
@@ -591,11 +595,11 @@ bool ArrayFileReader::has_attribute(const std::string& object, const std::string
 
 std::vector<double> ArrayFileReader::numbers(const std::string& object,
                                              const std::string& name) const {
-    const Handle attribute(
+    const Hdf5Handle attribute(
         H5Aopen_by_name(state_->hdf5, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
         H5Aclose);
-    const Handle space(attribute < 0 ? -1 : H5Aget_space(attribute), H5Sclose);
-    const Handle type(attribute < 0 ? -1 : H5Aget_type(attribute), H5Tclose);
+    const Hdf5Handle space(attribute < 0 ? -1 : H5Aget_space(attribute), H5Sclose);
+    const Hdf5Handle type(attribute < 0 ? -1 : H5Aget_type(attribute), H5Tclose);
     const hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
     std::vector<double> out;
     bool bad = count < 0 || count > kMostNumbers || H5Tequal(type, H5T_IEEE_F64LE) <= 0;

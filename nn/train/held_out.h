@@ -50,6 +50,8 @@ public:
         std::vector<std::vector<double>> distances;  // (bin, variable), of the best
     };
     Record record(Stream& stream);
+    // Whether the last two looks were within kAtFloor of the floor, so that training on shows nothing more.
+    bool at_floor(Stream& stream);
 
     void save(Stream& stream, TensorMap& map);
     // InputError, and nothing changed, if the tensors do not fit.

@@ -216,6 +216,13 @@ HeldOut::Record HeldOut::record(Stream& stream) {
     return out;
 }
 
+bool HeldOut::at_floor(Stream& stream) {
+    if (!(floor_ > 0)) return false;
+    const auto looks = record(stream).rows;
+    const std::size_t n = looks.size();
+    return n >= 2 && std::max(looks[n - 1].mean, looks[n - 2].mean) <= kAtFloor * floor_;
+}
+
 void HeldOut::save(Stream& stream, TensorMap& map) {
     if (best_.size() == 0) return;  // no data yet
     map["validation"] = Tensor::of(to_host(stream, rows_.span()));

@@ -24,6 +24,7 @@ inline constexpr index kMostLatent = 4096;
 inline constexpr index kMostFlowSteps = 1000;
 inline constexpr index kLeastGroup = 2, kMostGroup = 64;  // and a power of two
 inline constexpr index kLeastValidationSamples = 16;
+inline constexpr double kAtFloor = 1.05;  // more than this over the floor can be told from it
 
 // The defaults are those of a cgan; a kind's own: TrainerConfig::defaults.
 struct TrainerConfig {
@@ -45,6 +46,7 @@ struct TrainerConfig {
     index waves = 8;                     // half waves of each condition that is not periodic
     double held_out = 0.05;              // share of the trajectories kept for validation
     index validation_bins = 32, validation_samples = 10000, validation_every = 500;
+    bool stop_at_floor = false;  // when two looks in a row are within kAtFloor of the sampling floor
     Precision precision = Precision::tf32;
     uint64 seed = 1;
     bool graph = true;  // false: launch every iteration anew instead of replaying it
@@ -53,7 +55,7 @@ struct TrainerConfig {
     index latent = 0;  // 0: at least 4 and at least the number of states
     // cgan
     std::vector<index> critic_widths{64, 64, 64};
-    index critic_steps = 5;
+    index critic_steps = 2;
     double critic_rate = 2e-3;
     std::string penalty = "one_sided";  // one_sided | two_sided | relativistic, also called r1r2
     double penalty_weight = 0.2;

@@ -47,7 +47,7 @@ public:
     void advance(index n) final;
     void check() final;
     index iteration() const final { return iteration_; }
-    bool done() const final { return iteration_ >= config_.iterations; }
+    bool done() const final { return at_floor_ || iteration_ >= config_.iterations; }
     TrainingHistory history() final;
     TensorMap save_state() final;
     void load_state(const TensorMap& state) final;
@@ -92,6 +92,7 @@ private:
     index record_columns_;
     Buffer<float> best_;
     index iteration_ = 0;
+    bool at_floor_ = false;  // and told to stop there
     Graph graph_;
     bool recorded_ = false;
 };

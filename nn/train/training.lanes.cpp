@@ -129,6 +129,7 @@ void Training::judge() {
                       {config_.seed, kStreamValidation, 0},
                       {held_out_.generated().data, states_, total, total}, config_.precision);
     held_out_.judge(stream_, clock_.data(), average_.span(), best_.span());
+    at_floor_ = config_.stop_at_floor && held_out_.at_floor(stream_);
 }
 
 // --- history ------------------------------------------------------------------------------------------
@@ -213,6 +214,7 @@ void Training::load_state(const TensorMap& state) {
         network->set(stream_, state.at(name + ".parameters").floats());
     copy_to_device(stream_, clock_.span(), &time);
     iteration_ = static_cast<index>(time.iteration);
+    at_floor_ = config_.stop_at_floor && held_out_.at_floor(stream_);
     whitening_ = std::move(whitening);
     recorded_ = false;
 }

@@ -28,7 +28,7 @@ const Section<GeneratorConfig> generator_section{"generator", {
         .one_of({"silu", "leaky_relu", "tanh", "softplus"}),
     key(&Gen::batch, "batch", 512, "samples in each update").from(1).to(kMostBatch),
     key(&Gen::iterations, "iterations", 8000, "generator updates").from(1).to(kMostIterations),
-    key(&Gen::critic_steps, "critic_steps", 5, "critic updates for each generator update")
+    key(&Gen::critic_steps, "critic_steps", 2, "critic updates for each generator update")
         .from(1).to(kMostCriticSteps),
     key(&Gen::generator_rate, "generator_rate", 2e-3,
         "learning rate of the generator at the start").above(0),
@@ -74,6 +74,8 @@ const Section<GeneratorConfig> generator_section{"generator", {
     key(&Gen::validation_states, "validation_states", 10000,
         "generated states at each condition that validation looks at")
         .from(kLeastValidationSamples).to(kMostValidationSamples),
+    key(&Gen::stop_at_floor, "stop_at_floor", true,
+        "end a training when two validations in a row are within 5 % of the sampling floor"),
 }};
 
 using Lifting = LiftingConfig;
@@ -130,7 +132,7 @@ const Section<CouplingConfig> coupling_section{"coupling", {
         "largest held-out W1/sigma above its floor at which rounds end; 0: not asked for").from(0),
     key(&Coupling::discard, "discard", 3.0,
         "a window's earlier samples are discarded where a later run at the same place disagrees by "
-        "more than so many standard errors; 0: never").from(0),
+        "more than so many standard errors d, or sqrt(d^2 + 2 ln n) of n comparisons; 0: never").from(0),
     key(&Coupling::ablation, "ablation", false,
         "whether to compare, at equal force evaluations, with umbrella sampling alone and with the "
         "generator alone"),
@@ -322,6 +324,7 @@ TrainerConfig trainer_config(const GeneratorConfig& g, const CvConfig& cv, index
     c.held_out = g.held_out;
     c.validation_every = g.validate_every;
     c.validation_samples = g.validation_states;
+    c.stop_at_floor = g.stop_at_floor;
     for (const CvVariable& variable : cv.variables) c.periods.push_back(variable.period);
     c.seed = seed;
     return c;

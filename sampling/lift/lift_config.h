@@ -46,6 +46,7 @@ struct GeneratorConfig {
     double held_out = 0;
     index validate_every = 0;
     index validation_states = 0;
+    bool stop_at_floor = false;
 };
 
 struct LiftingConfig {

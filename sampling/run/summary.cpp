@@ -4,7 +4,9 @@
 #include <cmath>
 #include <sstream>
 
+#include "engine/at.h"
 #include "engine/text.h"
+#include "sampling/estimate/basins.h"
 
 namespace microlift {
 
@@ -80,6 +82,13 @@ std::string with_error(double value, double error) {
     return number(value, std::clamp(digits, 2, 15)) + " +- " + number(error, 2);
 }
 
+// "0.62", "-1.2, 2.5" of the bin's centre.
+std::string place(const Run& run, index bin) {
+    std::string text = run.grid.dims > 1 ? "(" : "";
+    for (int k = 0; k < run.grid.dims; ++k) text += (k > 0 ? ", " : "") + number(run.grid.centre(k, bin), 3);
+    return text + (run.grid.dims > 1 ? ")" : "");
+}
+
 void print_work(std::ostream& out, const Json& steered) {
     if (!steered.contains("difference")) return;
     const Json& bar = steered["difference"]["bar"];
@@ -119,6 +128,27 @@ void print_learned(std::ostream& out, const Json& learned) {
 
 }  // namespace
 
+std::string free_energy_in_words(const Run& run) {
+    constexpr std::size_t kShown = 4;
+    const std::vector<double>&f = run.free_energy.profile, &error = run.free_energy.error;
+    if (std::ssize(f) != run.grid.size()) return "";
+    const auto value = [&](index bin) { return with_error(f[at(bin)], error[at(bin)]); };
+    std::string names = run.model.cv_names()[0];
+    if (run.grid.dims > 1) names = "(" + names + ", " + run.model.cv_names()[1] + ")";
+    std::string text;
+    const std::vector<Basin> found = basins(run.grid, f, error, run.model.kt());
+    for (std::size_t k = 0; k < std::min(found.size(), kShown); ++k) {
+        const Basin& basin = found[k];
+        if (basin.saddle < 0)
+            text += "lowest at " + names + " = " + place(run, basin.minimum);
+        else
+            text += "; " + value(basin.minimum) + " at " + place(run, basin.minimum) + ", behind " +
+                    value(basin.saddle) + " at " + place(run, basin.saddle);
+    }
+    if (found.size() > kShown) text += "; and " + std::to_string(found.size() - kShown) + " basins more";
+    return text;
+}
+
 std::string summary(const Run& run) {
     std::ostringstream out;
     const Json& metrics = run.record.metrics;
@@ -130,6 +160,7 @@ std::string summary(const Run& run) {
         out << "  taken      " << figure(given, "samples") << " samples of "
                   << figure(given, "trajectories") << " trajectories made elsewhere\n";
     print_stages(out, stages, part(metrics, "system"));
+    if (const std::string words = free_energy_in_words(run); !words.empty()) out << "  F          " << words << "\n";
     print_lifting(out, part(metrics, "lifting"));
     print_proposals(out, part(metrics, "proposals"));
     print_energies(out, part(metrics, "energies"));

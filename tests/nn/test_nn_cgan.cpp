@@ -291,6 +291,31 @@ TEST_CASE("whitening: of more samples than are measured, every device has the CP
     }
 }
 
+TEST_CASE("cgan: a training told to stop at the sampling floor stops there, and stays so when resumed") {
+    Stream stream(Device::cpu(2));
+    Data data(stream, 20000);
+    TrainerConfig config = quick();
+    config.iterations = 4000;
+    config.validation_every = 50;
+    config.stop_at_floor = true;
+    const Trainer gan = cgan(stream, config, data);
+    while (!gan->done()) gan->advance(70);
+    const TrainingHistory history = gan->history();
+    const auto& looks = history.validations;
+    REQUIRE(looks.size() >= 2);
+    CHECK(gan->iteration() < config.iterations);
+    CHECK(gan->iteration() == looks.back().iteration);
+    for (std::size_t k = 1; k < looks.size(); ++k)
+        CHECK((std::max(looks[k - 1].mean, looks[k].mean) <= kAtFloor * history.floor) == (k + 1 == looks.size()));
+    const Trainer resumed = cgan(stream, config, data);
+    resumed->load_state(gan->save_state());
+    CHECK(resumed->done());
+    config.stop_at_floor = false;
+    const Trainer other = cgan(stream, config, data);
+    other->load_state(gan->save_state());
+    CHECK_FALSE(other->done());
+}
+
 TEST_CASE("cgan: learns a bimodal conditional density") {
     for (const Device& device : quick_devices()) {
         Stream stream(device);

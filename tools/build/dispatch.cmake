@@ -28,6 +28,8 @@ endif()
 # calls the copy that was chosen at start.
 function(dispatch_sources target like)
   set(folder ${CMAKE_CURRENT_BINARY_DIR}/dispatch/${target})
+  set(sources ${ARGN})
+  list(TRANSFORM sources PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ REGEX "^[^/]")
   set(lines "")
   set(outputs "")
   set(objects "")
@@ -48,7 +50,7 @@ function(dispatch_sources target like)
   file(GENERATE OUTPUT ${folder}.sets CONTENT "${lines}")
   add_custom_command(OUTPUT ${outputs} ${folder}/entries.S
     COMMAND ${PROJECT_SOURCE_DIR}/tools/build/dispatch_objects.sh ${folder} ${CMAKE_LINKER} ${CMAKE_NM}
-            ${CMAKE_OBJCOPY} < ${folder}.sets
+            ${CMAKE_OBJCOPY} ${sources} < ${folder}.sets
     DEPENDS ${objects} ${folder}.sets ${PROJECT_SOURCE_DIR}/tools/build/dispatch_objects.sh
     COMMENT "Joining the kernels of each instruction set" VERBATIM)
   set_source_files_properties(${outputs} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the objects of the CPU's run-time dispatch: dispatch_objects.sh OUT LD NM OBJCOPY, and on the
+# Makes the objects of the CPU's run-time dispatch: dispatch_objects.sh OUT LD NM OBJCOPY SOURCE..., and on the
 # standard input one line for each instruction set, lowest first: its name and its objects, between ';'.
 #
 # The same sources were compiled once for each set. Their symbols collide, and so do the inline functions
@@ -10,7 +10,11 @@
 # engine/device/cpu.cpp fills at start, before the constructors of global objects.
 set -eu
 out=$1 ld=$2 nm=$3 objcopy=$4
+shift 4
 mkdir -p "$out"
+# Templates that the sources instantiate for others to call: "template class NAME<...>;",
+# "template RESULT NAME(...)", "template RESULT NAME<...>(...)".
+sed -n 's/^template [^<(]*[ *&]\([A-Za-z_0-9]*\)[<(].*/\1/p' "$@" | sort -u >"$out/instances"
 cd "$out"
 fail() {
     echo "dispatch_objects.sh: $*" >&2
@@ -28,11 +32,11 @@ for set in $sets; do
     # Without section groups: the final link would keep one group of a name, from any set.
     "$ld" -r --force-group-allocation -o "$set.joined.o" "@$set.objects"
     "$nm" --defined-only --extern-only -f posix "$set.joined.o" >"$set.defined"
-    # Functions: the strong ones, and the templates instantiated for others to call.
-    tr '\n' '\0' <"$set.objects" | xargs -0 "$nm" --undefined-only -f posix | awk 'NF > 1 { print $1 }' |
-        sort -u >"$set.wanted"
-    awk 'NR == FNR { wanted[$1]; next } $2 == "T" || ($2 == "W" && $1 in wanted) { print $1 }' \
-        "$set.wanted" "$set.defined" | LC_ALL=C sort >"$set.functions"
+    # Functions: the strong ones, and those of the templates. The other weak ones are inline, and everyone has his own.
+    awk 'NR == FNR { instance["9microlift" length($1) $1 "I"]; next }
+         $2 == "W" { wanted = 0; for (i in instance) wanted = wanted || ($1 ~ "^_ZNK?" i && $1 !~ /ED[0-2]Ev$/) }
+         $2 == "T" || ($2 == "W" && wanted) { print $1 }' \
+        instances "$set.defined" | LC_ALL=C sort >"$set.functions"
     # State that others share, and code that runs before the choice, cannot be had once for each set.
     awk '$2 ~ /^[BDCGSu]$/ && $1 !~ /^_ZT[VIS]/ { print $1; bad = 1 } END { exit bad }' \
         "$set.defined" || fail "the variables above are writable and visible outside their file"
@@ -44,7 +48,7 @@ for set in $sets; do
     "$objcopy" --redefine-syms="$set.renamed" "$set.joined.o" "$set.named.o"
     # Virtual tables and types that others name come from the lowest set.
     if [ "$set" = "$lowest" ]; then
-        awk '$2 ~ /^[DR]$/ { print $1 }' "$set.defined" >>"$set.kept"
+        awk '$2 ~ /^[DR]$/ || ($2 == "V" && $1 ~ /^_ZT[VIS]N9microlift/) { print $1 }' "$set.defined" >>"$set.kept"
     fi
     "$objcopy" --keep-global-symbols="$set.kept" "$set.named.o" "$set.o"
     rm "$set.joined.o" "$set.named.o"

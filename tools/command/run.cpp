@@ -24,6 +24,7 @@
 #include "sampling/run/stages/bias/advise.h"
 #include "sampling/samples/files/states_writer.h"
 #include "tools/command/commands.h"
+#include "tools/command/growing_report.h"
 
 namespace microlift {
 namespace {
@@ -176,6 +177,8 @@ RunOptions own_part(const RunOptions& given) {
 // The run and its report.
 void run_stages(const RunConfig& run, const RunOptions& options, Progress& progress) {
     try {
+        std::optional<GrowingReport> pages;
+        if (options.report) pages.emplace(options.out_dir, progress);
         run_pipeline(run, options, progress);
     } catch (const KeyError& error) {
         throw run.config.located(error);

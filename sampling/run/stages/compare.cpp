@@ -32,7 +32,7 @@ ComparedGenerator train_kind(Run& run, const std::string& kind) {
         }
     }
     run.progress.end();
-    return {kind, seconds_since(start), static_cast<double>(config.iterations),
+    return {kind, seconds_since(start), static_cast<double>(trainer->iteration()),
             trainer->history().best, trainer->generator_tensors()};
 }
 

@@ -10,6 +10,7 @@
 #include "sampling/run/checks.h"
 #include "sampling/run/meter.h"
 #include "sampling/run/places.h"
+#include "sampling/run/summary.h"
 #include "sampling/run/files/sample_files.h"
 #include "sampling/run/targets.h"
 
@@ -151,6 +152,7 @@ void estimate(Run& run) {
     }
     run.write_metrics();
     run.progress.end();
+    if (const std::string words = free_energy_in_words(run); !words.empty()) run.progress.note("free energy: " + words);
     if (!result.converged)
         throw NumericError("the free-energy estimator '" + run.config.estimate.method +
                            "' did not converge in " + std::to_string(result.iterations) +

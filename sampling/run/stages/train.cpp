@@ -172,7 +172,7 @@ void train(Run& run) {
                        static_cast<double>(trainer->iteration()));
     TrainedGenerator& generator = run.generator;
     generator.bytes_in_loop += train_to_the_end(run, *trainer, config.iterations);
-    generator.updates += static_cast<double>(config.iterations);
+    generator.updates += static_cast<double>(trainer->iteration());
     const TrainingHistory history = trainer->history();
     generator.best = history.best;
     generator.floor = history.floor;
