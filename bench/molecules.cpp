@@ -22,7 +22,6 @@ namespace microlift {
 namespace {
 
 constexpr double kTemperature = 300;  // K
-constexpr int kPack = 16;
 
 struct Work {
     SolventKind solvent = SolventKind::none;
