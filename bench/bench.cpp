@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
+#include <fstream>
 #include <optional>
+#include <sstream>
 
+#include "bench/compare.h"
 #include "bench/harness.h"
 #include "engine/config/names.h"
 #include "engine/error.h"
@@ -55,7 +59,17 @@ struct Chosen {
     const Benchmark* benchmark;
     std::string name;
     BenchSettings settings;
+    std::string size{};  // of what was typed, all that changes the work
 };
+
+std::string size_of(const std::string& settings) {
+    std::string size;
+    std::istringstream in(settings);
+    for (std::string part; std::getline(in, part, ',');)
+        if (!part.starts_with("seconds=") && !part.starts_with("repeats=") && !part.starts_with("save="))
+            size += (size.empty() ? "" : ",") + part;
+    return size;
+}
 
 std::vector<Chosen> chosen(const std::vector<std::string>& names, bool cpu) {
     std::vector<Chosen> out;
@@ -78,20 +92,39 @@ std::vector<Chosen> chosen(const std::vector<std::string>& names, bool cpu) {
                              "known: " + list);
         }
         const Benchmark& each = benchmarks()[static_cast<std::size_t>(found - known.begin())];
-        std::string settings = each.size;
-        if (colon != std::string::npos)
-            settings += (settings.empty() ? "" : ",") + full.substr(colon + 1);
-        out.push_back({&each, name, BenchSettings(settings)});
+        const std::string typed = colon == std::string::npos ? "" : full.substr(colon + 1);
+        const bool both = !each.size.empty() && !typed.empty();
+        out.push_back({&each, name, BenchSettings(each.size + (both ? "," : "") + typed), size_of(typed)});
     }
     return out;
 }
 
-Json as_json(const std::string& name, const Device& device,
-                               const BenchResult& result) {
+// As the system names it; empty where it does not.
+std::string processor_name() {
+    std::ifstream in("/proc/cpuinfo");
+    for (std::string line; std::getline(in, line);)
+        if (const auto colon = line.find(": "); line.starts_with("model name") && colon != std::string::npos)
+            return line.substr(colon + 2);
+    return "";
+}
+
+std::string today() {
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    char text[sizeof "2026-11-30"];
+    return {text, std::strftime(text, sizeof text, "%Y-%m-%d", &utc)};
+}
+
+Json as_json(const Chosen& each, const Device& device, const BenchResult& result) {
     const auto [low, high] = std::minmax_element(result.rates.begin(), result.rates.end());
     const double middle = median(result.rates);
     Json out;
-    out["name"] = name;
+    out["name"] = each.name;
+    out["settings"] = each.size;
+    out["version"] = MICROLIFT_VERSION;
+    out["date"] = today();
+    if (const std::string processor = processor_name(); !processor.empty()) out["processor"] = processor;
     out["device"] = device.description();
     out["threads"] = device.is_cpu() ? device.threads() : 0;
     out["precision"] = result.precision;
@@ -139,14 +172,18 @@ void print_row(const std::string& name, const BenchResult& result) {
 
 }  // namespace
 
-void run_benchmarks(const std::vector<std::string>& names, const std::string& json_file,
-                    const std::string& device_name, int threads, const std::string& math) {
-    const Device device = Device::pick(threads > 0 && device_name == "auto" ? "cpu" : device_name,
-                                       threads);
-    set_portable_trajectories(portable_mathematics(math, device));
-    const std::vector<Chosen> selected = chosen(names, device.is_cpu());
-    std::optional<AtomicFile> file;  // opened first, so that a wrong name shows before the work
-    if (!json_file.empty()) file.emplace(json_file);
+void run_benchmarks(const BenchOptions& options) {
+    // Files first, so that a wrong name shows before the work.
+    std::optional<Json> old;
+    if (!options.compare.empty()) old = read_figures(options.compare);
+    if (!options.with.empty())
+        return compare_figures(read_figures(options.with), *old, options.compare, options.fail_below);
+    const Device device = Device::pick(options.threads > 0 && options.device == "auto" ? "cpu" : options.device,
+                                       options.threads);
+    set_portable_trajectories(portable_mathematics(options.math, device));
+    const std::vector<Chosen> selected = chosen(options.names, device.is_cpu());
+    std::optional<AtomicFile> file;
+    if (!options.json_file.empty()) file.emplace(options.json_file);
 
     Stream stream(device);
     std::printf("%s\n%-14s %10s %-10s %10s %10s %10s  %s\n", device.description().c_str(),
@@ -156,12 +193,13 @@ void run_benchmarks(const std::vector<std::string>& names, const std::string& js
         const BenchResult result = each.benchmark->run(stream, each.settings);
         each.settings.check_used(each.name);
         print_row(each.name, result);
-        all.push_back(as_json(each.name, device, result));
+        all.push_back(as_json(each, device, result));
     }
     if (file) {
         file->write(all.dump(2) + "\n");
         file->commit();
     }
+    if (old) compare_figures(all, *old, options.compare, options.fail_below);
 }
 
 }  // namespace microlift

@@ -9,10 +9,19 @@
 
 namespace microlift {
 
-// Prints a table to stdout and, if `json_file` is not empty, writes the figures there. No names:
-// all that take seconds on this device. `device` as for a run; where it is "auto" and threads > 0, the
-// CPU with so many; `math` of trajectories (sampling/dynamics/mathematics.h). InputError for an unknown name.
-void run_benchmarks(const std::vector<std::string>& names, const std::string& json_file,
-                    const std::string& device, int threads, const std::string& math);
+struct BenchOptions {
+    std::vector<std::string> names;  // none: all that take seconds on the device
+    std::string json_file;           // gets the figures; empty: none
+    std::string device = "auto";     // as for a run; where it is "auto" and threads > 0, the CPU with so many
+    int threads = 0;
+    std::string math;     // of trajectories (sampling/dynamics/mathematics.h)
+    std::string compare;  // earlier figures, to stand beside these
+    std::string with;     // figures of a file in place of a run's
+    double fail_below = 0;  // see bench/compare.h
+};
+
+// Prints a table to stdout. InputError for an unknown name, and before anything runs for files that cannot be
+// read or written.
+void run_benchmarks(const BenchOptions& options);
 
 }  // namespace microlift

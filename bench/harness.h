@@ -34,6 +34,7 @@ struct BenchResult {
 inline constexpr double kSigmas = 5;  // a chance of 6e-7 a check
 inline constexpr int kRepeats = 5;
 inline constexpr double kSecondsPerRepeat = 1;
+inline constexpr int kPack = 16;  // lanes that ceilings are counted for: AVX-512
 
 // The mathematics of trajectories in every benchmark, chosen before the first.
 bool portable_trajectories();

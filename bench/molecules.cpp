@@ -22,7 +22,6 @@ namespace microlift {
 namespace {
 
 constexpr double kTemperature = 300;  // K
-constexpr int kMoleculePack = 16;
 
 struct Work {
     SolventKind solvent = SolventKind::none;
@@ -163,8 +162,8 @@ void set_ceiling(Stream& stream, const Work& work, BenchResult& result) {
                           : work.solvent == SolventKind::none ? kCyclesVacuum
                           : work.solvent == SolventKind::obc2 ? kCyclesObc2
                                                               : 0;
-    if (cycles > 0 && cpu_lanes() == kMoleculePack)
-        result.ceiling = stream.device().threads() * result.clock_hz / cycles * kMoleculePack;
+    if (cycles > 0 && cpu_lanes() == kPack)
+        result.ceiling = stream.device().threads() * result.clock_hz / cycles * kPack;
 }
 
 }  // namespace

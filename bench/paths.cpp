@@ -25,7 +25,6 @@ constexpr index kStepGroup = 256;
 // Müller–Brown: Philox-10, Box–Muller, force and update of 16 trajectories take about 95 cycles of
 // one core with AVX-512.
 constexpr double kCyclesPerPack = 95;
-constexpr int kPack = 16;
 // The same on CUDA: the fewest instructions a step; a scheduler issues one a clock for 32 lanes.
 [[maybe_unused]] constexpr double kInstructionsPerStep = 78;
 

@@ -119,7 +119,7 @@ _microlift() {
                 sed -n 's/^| `\([a-z_.]*\)`.*/\1/p')" -- "$word")
             compopt -o nospace
             return ;;
-        -o | --out | --states | --json)
+        -o | --out | --states | --json | --compare | --with)
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return ;;
@@ -150,7 +150,7 @@ def completion(commands):
         options = of.entries["Options"]
         cases.append(f"        {name}) options='{' '.join(n for o in options for n in o.names if n.startswith('--'))}' ;;")
         values |= {n for o in options if o.value for n in o.names}
-    values -= {"--device", "--math", "--set", "-o", "--out", "--states", "--json"}
+    values -= {"--device", "--math", "--set", "-o", "--out", "--states", "--json", "--compare", "--with"}
     return (COMPLETION.replace("@COMMANDS@", " ".join(commands)).replace("@CASES@", "\n".join(cases))
             .replace("@VALUES@", " | ".join(sorted(values))))
 

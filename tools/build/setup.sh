@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that microlift needs and this machine lacks, and says which.
-#   setup.sh [build] [report] [python] [mpi]     what building needs, the report, the Python module, runs of several
-#                                                processes; none named: all
+#   setup.sh [build] [report] [python] [mpi] [tests]     what building needs, the report, the Python module, runs of
+#                                                        several processes, what tests alone use; none named: all
 set -eu
 
 build="
@@ -31,16 +31,20 @@ mpi="
 libopenmpi-dev
 openmpi-bin
 "
+tests="
+valgrind
+"
 
 packages=
-for part in ${*:-build report python mpi}; do
+for part in ${*:-build report python mpi tests}; do
     case $part in
         build) packages="$packages$build" ;;
         report) packages="$packages$report" ;;
         python) packages="$packages$python" ;;
         mpi) packages="$packages$mpi" ;;
+        tests) packages="$packages$tests" ;;
         *)
-            echo "setup: '$part' is none of build, report, python, mpi" >&2
+            echo "setup: '$part' is none of build, report, python, mpi, tests" >&2
             exit 2
             ;;
     esac
@@ -60,7 +64,7 @@ for package in $packages; do
 done
 
 if [ -z "$missing" ]; then
-    echo "setup: every package is there:" ${*:-build report python mpi}
+    echo "setup: every package is there:" ${*:-build report python mpi tests}
     exit 0
 fi
 

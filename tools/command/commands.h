@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/bench.h"
 #include "engine/progress.h"
 #include "sampling/run/config/run_config.h"
 #include "sampling/run/evaluate.h"
@@ -28,8 +29,7 @@ void command_info();
 void command_learn(const LearnOptions& options);
 void command_status(const std::string& dir, bool json);
 void command_report(const std::string& dir);
-void command_bench(const std::vector<std::string>& names, const std::string& json_file,
-                   const std::string& device, int threads, const std::string& math);
+void command_bench(const BenchOptions& options);
 
 // Runs tools/report/report.py; InputError if Python or one of its packages is missing.
 void write_report(const std::string& dir);

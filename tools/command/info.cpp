@@ -70,10 +70,7 @@ void command_info() {
     }
 }
 
-void command_bench(const std::vector<std::string>& names, const std::string& json_file,
-                   const std::string& device, int threads, const std::string& math) {
-    run_benchmarks(names, json_file, device, threads, math);
-}
+void command_bench(const BenchOptions& options) { run_benchmarks(options); }
 
 namespace {
 

@@ -105,12 +105,8 @@ struct CommandLine {
     std::string report_dir;
     std::string system_name;
     std::string at;
-    std::string json_file;
-    std::vector<std::string> bench_names;
+    BenchOptions bench;
     std::optional<std::uint64_t> seed;
-    std::string bench_device = "auto";
-    int bench_threads = 0;
-    std::string bench_math;
     bool plumed = false;
     bool markdown = false;
     bool keys = false, advise = false;
@@ -287,10 +283,24 @@ void describe(CLI::App& app, CommandLine& line) {
 
     CLI::App* bench =
         app.add_subcommand("bench", "Measures throughput; every timed run checks its own physics.");
-    bench->add_option("NAME", line.bench_names, "what to measure, NAME or NAME:key=value,…; everything if left out");
-    bench->add_option("--json", line.json_file, "writes the figures to this file")
-        ->type_name("FILE");
-    add_device_options(*bench, line.bench_device, line.bench_threads, line.bench_math);
+    CLI::Option* names = bench->add_option("NAME", line.bench.names,
+                                           "what to measure, NAME or NAME:key=value,…; everything if left out");
+    CLI::Option* json = bench->add_option("--json", line.bench.json_file, "writes the figures to this file")
+                            ->type_name("FILE");
+    CLI::Option* compare = bench->add_option("--compare", line.bench.compare,
+                                             "sets the figures beside those of a file that --json wrote")
+                               ->type_name("FILE");
+    bench->add_option("--with", line.bench.with, "compares the figures of this file, and runs nothing")
+        ->type_name("FILE")
+        ->needs(compare)
+        ->excludes(names)
+        ->excludes(json);
+    bench->add_option("--fail-below", line.bench.fail_below,
+                      "exit status 4 where a rate is less than this share of the compared one, as 0.9")
+        ->type_name("SHARE")
+        ->check(CLI::PositiveNumber)
+        ->needs(compare);
+    add_device_options(*bench, line.bench.device, line.bench.threads, line.bench.math);
 }
 
 void act(const CLI::App& app, CommandLine& line) {
@@ -328,8 +338,7 @@ void act(const CLI::App& app, CommandLine& line) {
         command_info();
     } else if (app.got_subcommand("bench")) {
         install_signal_handlers();
-        command_bench(line.bench_names, line.json_file, line.bench_device, line.bench_threads,
-                      line.bench_math);
+        command_bench(line.bench);
     }
 }
 
