@@ -299,7 +299,7 @@ private:
         return {slots + static_cast<std::size_t>(out.slot) * kTile, 0.0f};
     }
     uint64 steps() const { return static_cast<uint64>(group_steps_); }
-    float* x(int d) { return slots_.data + rows(d); }  // the force program's input slots
+    float* x(int d) const { return slots_.data + rows(d); }  // the force program's input slots
     static float* row(AlignedFloats& a, int r) { return a.data + rows(r); }
 
     // Lanes past the last trajectory repeat it, so that they stay harmless.
@@ -417,7 +417,7 @@ private:
     static float weight(const FormulaSystem::Cv& cv, int d) {
         return static_cast<float>(cv.weights[static_cast<std::size_t>(d)]);
     }
-    L cv_value(int k, int i) {
+    L cv_value(int k, int i) const {
         const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
         if (!cv.linear) return output(cv.value_output).at(i);
         L sum = broadcast<L>(static_cast<float>(cv.offset));
@@ -505,11 +505,14 @@ private:
         execute(system_.cv, cv_slots_.data, lanes_);
     }
 
-    // The CVs of one pack, from the cv program.
+    // The CVs of one pack, of curved ones from the cv program.
     struct PackCv {
         const Tile& tile;
         int lane;
-        L value(int k) const { return tile.cv_outputs_[static_cast<std::size_t>(k)].at(lane); }
+        L value(int k) const {
+            const auto o = static_cast<std::size_t>(k);
+            return tile.system_.cvs[o].linear ? tile.cv_value(k, lane) : tile.cv_outputs_[o].at(lane);
+        }
         L gradient(int k, int d) const {
             return tile.cv_outputs_[static_cast<std::size_t>(tile.cvs_ + k * tile.dim_ + d)]
                 .at(lane);
@@ -609,9 +612,9 @@ public:
             launch_formula_on_cuda(stream, *system_, setup_, args);
             return;
         }
-        count_launch<FormulaSystem>(args.trajectories, args.steps());
         ThreadPool& pool = stream.device().pool();
         if (const CompiledPath path = compiled(args)) {
+            count_launch<CompiledFormula>(args.trajectories, args.steps());
             stream.submit([this, path, &pool, args] {
                 const index packs = (args.trajectories + W - 1) / W;
                 const index pieces = std::min<index>(packs, pool.threads() * 16);
@@ -622,6 +625,7 @@ public:
             });
             return;
         }
+        count_launch<FormulaSystem>(args.trajectories, args.steps());
         stream.submit([this, &pool, args] {
             const index tiles = (args.trajectories + kTile - 1) / kTile;
             const index pieces = std::min<index>(tiles, pool.threads() * 16);
@@ -637,10 +641,7 @@ public:
 private:
     // The compiled loop once the work so far is worth the seconds of a compiler, else null.
     CompiledPath compiled(const PathArgs& args) const {
-        if (compiled_ || asked_ || setup_.compile_after < 0 || !compiles() ||
-            system_->dim > kCompiledDim ||
-            system_->force.instructions.size() > kCompiledInstructions)
-            return compiled_;
+        if (compiled_ || asked_ || setup_.compile_after < 0 || !compiles()) return compiled_;
         work_ += static_cast<double>(args.trajectories) * static_cast<double>(args.segments) *
                  static_cast<double>(args.stride);
         if (work_ < setup_.compile_after) return nullptr;
@@ -654,14 +655,16 @@ private:
         }
         return compiled_;
     }
-    // Elsewhere the source has the same bits, too (CUDA runs it), and the bytecode stays.
-    bool compiles() const {
-        return !setup_.held() && system_->noise_constant &&
-               system_->noise == FormulaSystem::Noise::diagonal && system_->linear_cvs();
-    }
     // Larger programs would not fit the registers and the instruction cache.
-    static constexpr int kCompiledDim = 16;
-    static constexpr std::size_t kCompiledInstructions = 500;
+    bool compiles() const {
+        std::vector<const Program*> programs{&system_->force};
+        if (Integrator::metropolis) programs.push_back(&system_->potential);
+        if (Integrator::needs_noise_slope) programs.push_back(&system_->noise_slope);
+        if (setup_.held()) programs.insert(programs.end(), {&system_->cv, &system_->pull, &system_->fixman});
+        std::size_t instructions = 0;
+        for (const Program* program : programs) instructions += program->instructions.size();
+        return system_->dim <= 16 && instructions <= 500;
+    }
 #if defined(__AVX512F__)
     static constexpr const char* kArch = "native";
 #elif defined(__AVX2__)

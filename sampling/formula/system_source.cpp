@@ -244,6 +244,7 @@ std::string cv_source(const FormulaSystem& system, const std::string& name,
         for (std::string& element : elements("gradient[" + std::to_string(k) + "]", dim))
             targets.push_back(std::move(element));
     return "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) + ";\n" +
+           (system.linear_cvs() ? "    static constexpr bool linear = true;\n" : "") +
            signature("evaluate", "gradient") +
            indent(linear + source_statements(system.cv, elements("x", dim), targets)) + "    }\n" +
            pull_source(system, signature("evaluate_pull", "pull"), directions) +
