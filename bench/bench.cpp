@@ -45,6 +45,7 @@ const std::vector<Benchmark>& benchmarks() {
         {"diffusion_map", plain<bench_diffusion_map>},
         {"molecule_vacuum", bench_molecule, "solvent=none"},
         {"molecule_obc2", bench_molecule, "solvent=obc2"},
+        {"formula_schemes", plain<bench_formula_schemes>, "", false, true},
         {"molecule_sweep", bench_molecule_sweep, "", false, true},
         {"ensemble", bench_ensemble, "", false, true},
         {"ensemble_sweep", bench_ensemble_sweep, "", false, true},

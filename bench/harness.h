@@ -82,6 +82,7 @@ struct Repeats {
 BenchResult bench_muller_brown(Stream& stream);
 BenchResult bench_ensemble_sweep(Stream& stream, const BenchSettings& settings);
 BenchResult bench_formula(Stream& stream);  // the same by formula, beside the built-in
+BenchResult bench_formula_schemes(Stream& stream);
 BenchResult bench_fast_slow(Stream& stream);
 BenchResult bench_diffusion_map(Stream& stream);
 // Alanine dipeptide: solvent=, n=replicas, rounds= of the random numbers; the sweep's n is the largest.

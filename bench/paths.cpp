@@ -1,6 +1,7 @@
 // Trajectory-steps a second.
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "bench/harness.h"
 #include "engine/device/cpu.h"
@@ -32,7 +33,8 @@ constexpr double kCyclesPerPack = 95;
 class HeldEnsemble {
 public:
     HeldEnsemble(Stream& stream, const std::string& system, const std::string& cv,
-                 const std::string& integrator, double center, double stiffness, index trajectories = 0)
+                 const std::string& integrator, double center, double stiffness, index trajectories = 0,
+                 BiasKind bias = BiasKind::harmonic)
         : stream_(stream), center_(center), stiffness_(stiffness),
           trajectories_(trajectories > 0 ? trajectories : trajectories_on(stream.device())),
           run_(parse_run_config("[system]\n" + system + "\n[cv]\nvariables = [\"" + cv +
@@ -41,8 +43,7 @@ public:
                                     "stiffness = 1.0\nreplicas = 1\nsteps = 1000\nstride = 100\n",
                                 "benchmark")),
           model_(with_chosen_math(run_)),
-          ensemble_(stream, model_.path_kernel(model_.path_setup(run_.integrator)), trajectories_,
-                    kSeed, kStreamNoise) {
+          ensemble_(stream, model_.path_kernel(setup(bias)), trajectories_, kSeed, kStreamNoise) {
         fill(ensemble_.center(), center);
         fill(ensemble_.stiffness(), stiffness);
     }
@@ -71,6 +72,11 @@ private:
         run.integrator.portable_math = portable_trajectories();
         return run;
     }
+    PathSetup setup(BiasKind bias) const {
+        PathSetup setup = model_.path_setup(run_.integrator);
+        setup.bias = bias;
+        return setup;
+    }
     void fill(Span<float> span, double value) {
         const std::vector<float> host(static_cast<std::size_t>(span.size),
                                       static_cast<float>(value));
@@ -97,6 +103,28 @@ HeldEnsemble held_muller_brown(Stream& stream, const std::string& system, index 
 std::string muller_brown_formula() {
     return "variables = [\"x\", \"y\"]\npotential = \"" + find_system("muller_brown").potential +
            "\"";
+}
+
+// The same by its drift, with a noise along y that depends on y.
+std::string driven_muller_brown() {
+    struct Term {
+        const char *a, *by_x, *by_y, *power;
+    };
+    constexpr Term terms[] = {
+        {"-200", "-2*(x - 1)", "-20*y", "-(x - 1)^2 - 10*y^2"},
+        {"-100", "-2*x", "-20*(y - 0.5)", "-x^2 - 10*(y - 0.5)^2"},
+        {"-170", "(11*(y - 1.5) - 13*(x + 0.5))", "(11*(x + 0.5) - 13*(y - 1.5))",
+         "-6.5*(x + 0.5)^2 + 11*(x + 0.5)*(y - 1.5) - 6.5*(y - 1.5)^2"},
+        {"15", "(1.4*(x + 1) + 0.6*(y - 1))", "(0.6*(x + 1) + 1.4*(y - 1))",
+         "0.7*(x + 1)^2 + 0.6*(x + 1)*(y - 1) + 0.7*(y - 1)^2"}};
+    std::string drift_x = "0", drift_y = "0";
+    for (const Term& t : terms) {
+        const std::string value = std::string(" - (") + t.a + ")*exp(" + t.power + ")*(";
+        drift_x += value + t.by_x + ")";
+        drift_y += value + t.by_y + ")";
+    }
+    return "variables = [\"x\", \"y\"]\ndrift = [\"" + drift_x + "\", \"" + drift_y +
+           "\"]\ndiffusion = [\"sqrt(30)\", \"sqrt(30)*(1 + 0.1*tanh(y))\"]";
 }
 
 // Against ∫ of the exact p(y | s) under the window's own density of s.
@@ -214,6 +242,57 @@ BenchResult bench_formula(Stream& stream) {
                    {"builtin_steps_per_second", median(builtin_rates)},
                    {"ratio_to_builtin", median(ratios)},
                    {"bytecode_ratio_to_builtin", median(bytecode_ratios)}};
+    return result;
+}
+
+// Of every scheme, of a curved variable, of held ones: a step compiled and as bytecode, over one of the built-in
+// system by leimkuhler_matthews under an umbrella.
+BenchResult bench_formula_schemes(Stream& stream) {
+    struct Case {
+        const char *name, *scheme;
+        bool curved = false;
+        BiasKind bias = BiasKind::harmonic;
+    };
+    constexpr Case cases[] = {{"euler_maruyama", "euler_maruyama"},
+                              {"leimkuhler_matthews", "leimkuhler_matthews"},
+                              {"heun", "heun"},
+                              {"milstein", "milstein"},
+                              {"mala", "mala"},
+                              {"baoab", "baoab"},
+                              {"curved", "leimkuhler_matthews", true},
+                              {"held", "leimkuhler_matthews", false, BiasKind::level_set},
+                              {"held_curved", "leimkuhler_matthews", true, BiasKind::level_set}};
+    HeldEnsemble builtin = held_muller_brown(stream, "name = \"muller_brown\"");
+    BenchResult result;
+    result.unit = "steps_per_second";
+    set_ceiling(stream, result);
+    const index steps =
+        units_per_repeat(stream, kStepGroup, [&](index n) { builtin.advance(n); });
+    for (const Case& each : cases) {
+        const std::string name = each.name;
+        const std::string system = name == "milstein" ? driven_muller_brown()
+                                                      : "beta = 0.06666666666666667\n" + muller_brown_formula();
+        const auto made = [&](const char* compile_after) {
+            auto held = std::make_unique<HeldEnsemble>(
+                stream, system, each.curved ? "sqrt(x^2 + y^2 + 0.1)" : "x",
+                std::string("dt = 1e-4\nscheme = \"") + each.scheme + "\"\ncompile_after = " + compile_after,
+                each.curved ? 1.6 : -0.5, 1500, 0, each.bias);
+            held->start(-0.5, 1.5);
+            held->advance(kStepGroup);
+            return held;
+        };
+        const auto compiled = made("0"), bytecode = made("-1");
+        std::vector<double> ratios, bytecode_ratios;
+        for (int r = 0; r < kRepeats; ++r) {  // in turn, so that all meet the same neighbours
+            const double rate = builtin.rate(steps);
+            if (name == "leimkuhler_matthews") result.rates.push_back(rate);
+            ratios.push_back(compiled->rate(steps / 2) / rate);
+            bytecode_ratios.push_back(bytecode->rate(steps / 8) / rate);
+        }
+        compiled->states(), bytecode->states();  // finite
+        result.more.emplace_back(name + "_ratio_to_builtin", median(ratios));
+        result.more.emplace_back(name + "_bytecode_ratio_to_builtin", median(bytecode_ratios));
+    }
     return result;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -75,11 +76,12 @@ ProgramEnd run_program(const std::vector<std::string>& words, const std::string&
     if (child == 0) become(file.c_str(), argv.data(), folder.c_str(), ends[1], parent);
     ::close(ends[1]);
     bool open = child > 0;
-    int status = 0;
+    int status = 0, pause = 1;  // it ends soon after its output does
     for (bool gone = child < 0; !gone;) {
         pollfd ready{ends[0], POLLIN, 0};
         if (!open) {
-            ::poll(nullptr, 0, kLookMilliseconds);
+            ::poll(nullptr, 0, pause);
+            pause = std::min(2 * pause, kLookMilliseconds);
         } else if (::poll(&ready, 1, kLookMilliseconds) > 0) {
             open = read_some(ends[0], end.errors);
         }

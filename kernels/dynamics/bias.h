@@ -178,6 +178,9 @@ struct LevelSetConstraint {
         for (int k = 0; k < K; ++k) center[k] = load<L>(view.center + k * view.row, i, lanes);
     }
     LANE_FN L energy(const L (&)[K], L v) const { return v; }
+    LANE_FN void fold(L (&xi)[K]) const {
+        for (int k = 0; k < K; ++k) xi[k] = periods.image(k, xi[k]);
+    }
     template <class M, class Cv, int D>
     LANE_FN void constrain(const Cv& cv, const L (&start)[K][D], L (&x)[D]) const {
         for (int s = 0; s < newton_steps(requires { Cv::linear; }); ++s) {

@@ -54,6 +54,12 @@ struct AlignedFloats {
     float* data;
 };
 
+// The force and what is computed with it, for Metropolis schemes the energy, too.
+template <class Integrator>
+const Program& force_program(const FormulaSystem& system) {
+    return Integrator::metropolis ? system.potential : system.force;
+}
+
 // Trajectories [first, first + count) of a launch, count ≤ kTile.
 template <class Integrator>
 class Tile {
@@ -61,14 +67,14 @@ public:
     Tile(const FormulaSystem& system, const Integrator& integrator, const PathSetup& setup,
          const PathArgs& a)
         : system_(system), integrator_(integrator),
-          scheme_program_(Integrator::needs_noise_slope ? system.noise_slope : system.potential),
+          force_(force_program<Integrator>(system)),
           bias_(setup.bias), held_(setup.held()), a_(a),
           dim_(system.dim), cvs_(static_cast<int>(system.cvs.size())),
           common_(dim_ % 4 == 0 ? 4 : dim_ % 2 == 0 ? 2 : 1), group_steps_(4 / common_),
           blocks_(dim_ / common_),
-          slots_(system.force.tile_floats()), cv_slots_(system.cv.tile_floats()),
+          slots_(force_.tile_floats()), cv_slots_(system.cv.tile_floats()),
           pull_slots_(system.pull.tile_floats()), fixman_slots_(system.fixman.tile_floats()),
-          scheme_slots_(kSchemeProgram ? scheme_program_.tile_floats() : 0),
+          slope_slots_(Integrator::needs_noise_slope ? system.noise_slope.tile_floats() : 0),
           z_(static_cast<std::size_t>(4 * blocks_) * kTile), z_previous_(rows(dim_)),
           v_(rows(dim_)), f_(rows(dim_)), center_(rows(cvs_)), stiffness_(rows(cvs_)),
           start_(rows(cvs_ * dim_)), x_before_(rows(kKeepsStart ? dim_ : 0)),
@@ -81,8 +87,8 @@ public:
                 scaled_ = true;
                 scale_ = normal_scale(sigma * integrator.noise_factor());
             }
-        for (int o = 0; o < static_cast<int>(system.force.outputs.size()); ++o)
-            outputs_.push_back(source(system.force, slots_.data, o));
+        for (int o = 0; o < static_cast<int>(force_.outputs.size()); ++o)
+            outputs_.push_back(source(force_, slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.cv.outputs.size()); ++o)
             cv_outputs_.push_back(source(system.cv, cv_slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.pull.outputs.size()); ++o)
@@ -97,9 +103,9 @@ public:
         }
         for (int o = 0; o < static_cast<int>(system.fixman.outputs.size()); ++o)
             fixman_outputs_.push_back(source(system.fixman, fixman_slots_.data, o));
-        if (kSchemeProgram)
-            for (int o = 0; o < static_cast<int>(scheme_program_.outputs.size()); ++o)
-                scheme_outputs_.push_back(source(scheme_program_, scheme_slots_.data, o));
+        if (Integrator::needs_noise_slope)
+            for (int o = 0; o < static_cast<int>(system.noise_slope.outputs.size()); ++o)
+                slopes_.push_back(source(system.noise_slope, slope_slots_.data, o));
         has_fixman_ = std::any_of(fixman_outputs_.begin(), fixman_outputs_.end(),
                                   [](const Source& s) { return !s.is_zero(); });
         all_linear_ = system.linear_cvs();
@@ -193,9 +199,9 @@ public:
 
     void force() {
         total_force();
-        if constexpr (kSchemeProgram) {
-            std::copy(slots_.data, slots_.data + rows(dim_), scheme_slots_.data);
-            execute(scheme_program_, scheme_slots_.data, lanes_);
+        if constexpr (Integrator::needs_noise_slope) {
+            std::copy(slots_.data, slots_.data + rows(dim_), slope_slots_.data);
+            execute(system_.noise_slope, slope_slots_.data, lanes_);
         }
         if constexpr (Integrator::metropolis)
             for (int i = 0; i < lanes_; i += W) store(energy_.data, i, total_energy(i));
@@ -256,7 +262,7 @@ public:
                     zp[0] = broadcast<L>(0.0f);
                     end_variable(ScaledNoise{broadcast<L>(1.0f)}, px, pv, pf, pz, zp);
                 } else if constexpr (Integrator::needs_noise_slope) {
-                    const L slope = scheme_outputs_[static_cast<std::size_t>(d)].at(i);
+                    const L slope = slopes_[static_cast<std::size_t>(d)].at(i);
                     end_variable(ScaledNoise{sigma(d, i), slope}, px, pv, pf, pz, zp);
                 } else {
                     end_variable(ScaledNoise{sigma(d, i)}, px, pv, pf, pz, zp);
@@ -299,7 +305,7 @@ private:
         return {slots + static_cast<std::size_t>(out.slot) * kTile, 0.0f};
     }
     uint64 steps() const { return static_cast<uint64>(group_steps_); }
-    float* x(int d) { return slots_.data + rows(d); }  // the force program's input slots
+    float* x(int d) const { return slots_.data + rows(d); }  // the force program's input slots
     static float* row(AlignedFloats& a, int r) { return a.data + rows(r); }
 
     // Lanes past the last trajectory repeat it, so that they stay harmless.
@@ -351,7 +357,7 @@ private:
 
     // f_ = drift + bias at x.
     void total_force() {
-        execute(system_.force, slots_.data, lanes_);
+        execute(force_, slots_.data, lanes_);
         if (held_ && has_fixman_) {
             std::copy(slots_.data, slots_.data + rows(dim_), fixman_slots_.data);
             execute(system_.fixman, fixman_slots_.data, lanes_);
@@ -401,9 +407,9 @@ private:
             pull[k] = one[0];
         }
     }
-    // V + U, after total_force() and the scheme's program.
+    // V + U, after total_force().
     L total_energy(int i) {
-        L v = scheme_outputs_[0].at(i), xi[kMaxCvs];
+        L v = outputs_.back().at(i), xi[kMaxCvs];
         for (int k = 0; k < cvs_; ++k) xi[k] = cv_value(k, i);
         if (bias_ == BiasKind::grid) return grid_energy(a_.grid, cvs_, xi, v);
         for (int k = 0; k < cvs_; ++k) {
@@ -417,7 +423,7 @@ private:
     static float weight(const FormulaSystem::Cv& cv, int d) {
         return static_cast<float>(cv.weights[static_cast<std::size_t>(d)]);
     }
-    L cv_value(int k, int i) {
+    L cv_value(int k, int i) const {
         const auto& cv = system_.cvs[static_cast<std::size_t>(k)];
         if (!cv.linear) return output(cv.value_output).at(i);
         L sum = broadcast<L>(static_cast<float>(cv.offset));
@@ -428,7 +434,7 @@ private:
     }
 
     void take_plain_step(int s) {
-        execute(system_.force, slots_.data, lanes_);
+        execute(force_, slots_.data, lanes_);
         switch (dim_) {
             case 1: return plain_step<1>(s);
             case 2: return plain_step<2>(s);
@@ -505,11 +511,14 @@ private:
         execute(system_.cv, cv_slots_.data, lanes_);
     }
 
-    // The CVs of one pack, from the cv program.
+    // The CVs of one pack, of curved ones from the cv program.
     struct PackCv {
         const Tile& tile;
         int lane;
-        L value(int k) const { return tile.cv_outputs_[static_cast<std::size_t>(k)].at(lane); }
+        L value(int k) const {
+            const auto o = static_cast<std::size_t>(k);
+            return tile.system_.cvs[o].linear ? tile.cv_value(k, lane) : tile.cv_outputs_[o].at(lane);
+        }
         L gradient(int k, int d) const {
             return tile.cv_outputs_[static_cast<std::size_t>(tile.cvs_ + k * tile.dim_ + d)]
                 .at(lane);
@@ -553,20 +562,19 @@ private:
     }
 
     static constexpr bool kKeepsStart = Integrator::averages_force || Integrator::metropolis;
-    static constexpr bool kSchemeProgram = Integrator::needs_noise_slope || Integrator::metropolis;
     static constexpr bool kPlainScheme =
-        !Integrator::has_velocity && !kKeepsStart && !kSchemeProgram;
+        !Integrator::has_velocity && !kKeepsStart && !Integrator::needs_noise_slope;
 
     const FormulaSystem& system_;
     const Integrator integrator_;
-    const Program& scheme_program_;  // of Milstein the slopes of the noise, of MALA the potential
+    const Program& force_;
     const BiasKind bias_;
     const bool held_;
     const PathArgs a_;
     const int dim_, cvs_, common_, group_steps_, blocks_;
-    AlignedFloats slots_, cv_slots_, pull_slots_, fixman_slots_, scheme_slots_, z_, z_previous_, v_, f_, center_,
+    AlignedFloats slots_, cv_slots_, pull_slots_, fixman_slots_, slope_slots_, z_, z_previous_, v_, f_, center_,
         stiffness_, start_, x_before_, f_before_, energy_, energy_before_, decisions_;
-    std::vector<Source> outputs_, cv_outputs_, pull_outputs_, fixman_outputs_, scheme_outputs_;
+    std::vector<Source> outputs_, cv_outputs_, pull_outputs_, fixman_outputs_, slopes_;
     std::uint32_t accepted_[kTile] = {};
     bool few_rounds_;
     bool scaled_ = false;  // by noise_amplitude(), as PathBody does
@@ -597,7 +605,7 @@ public:
     CvPeriods periods() const override { return setup_.periods; }
     double step_cost() const override {
         constexpr double kTogether = 20;  // instructions that a step of a built-in system is worth
-        const Program* programs[] = {&system_->force, &system_->cv, &system_->potential};
+        const Program* programs[] = {&force_program<Integrator>(*system_), &system_->cv};
         double instructions = 0;
         for (const Program* program : programs)
             instructions += static_cast<double>(program->instructions.size());
@@ -609,9 +617,9 @@ public:
             launch_formula_on_cuda(stream, *system_, setup_, args);
             return;
         }
-        count_launch<FormulaSystem>(args.trajectories, args.steps());
         ThreadPool& pool = stream.device().pool();
         if (const CompiledPath path = compiled(args)) {
+            count_launch<CompiledFormula>(args.trajectories, args.steps());
             stream.submit([this, path, &pool, args] {
                 const index packs = (args.trajectories + W - 1) / W;
                 const index pieces = std::min<index>(packs, pool.threads() * 16);
@@ -622,6 +630,7 @@ public:
             });
             return;
         }
+        count_launch<FormulaSystem>(args.trajectories, args.steps());
         stream.submit([this, &pool, args] {
             const index tiles = (args.trajectories + kTile - 1) / kTile;
             const index pieces = std::min<index>(tiles, pool.threads() * 16);
@@ -637,10 +646,7 @@ public:
 private:
     // The compiled loop once the work so far is worth the seconds of a compiler, else null.
     CompiledPath compiled(const PathArgs& args) const {
-        if (compiled_ || asked_ || setup_.compile_after < 0 || !compiles() ||
-            system_->dim > kCompiledDim ||
-            system_->force.instructions.size() > kCompiledInstructions)
-            return compiled_;
+        if (compiled_ || asked_ || setup_.compile_after < 0 || !compiles()) return compiled_;
         work_ += static_cast<double>(args.trajectories) * static_cast<double>(args.segments) *
                  static_cast<double>(args.stride);
         if (work_ < setup_.compile_after) return nullptr;
@@ -654,14 +660,15 @@ private:
         }
         return compiled_;
     }
-    // Elsewhere the source has the same bits, too (CUDA runs it), and the bytecode stays.
-    bool compiles() const {
-        return !setup_.held() && system_->noise_constant &&
-               system_->noise == FormulaSystem::Noise::diagonal && system_->linear_cvs();
-    }
     // Larger programs would not fit the registers and the instruction cache.
-    static constexpr int kCompiledDim = 16;
-    static constexpr std::size_t kCompiledInstructions = 500;
+    bool compiles() const {
+        std::vector<const Program*> programs{&force_program<Integrator>(*system_)};
+        if (Integrator::needs_noise_slope) programs.push_back(&system_->noise_slope);
+        if (setup_.held()) programs.insert(programs.end(), {&system_->cv, &system_->pull, &system_->fixman});
+        std::size_t instructions = 0;
+        for (const Program* program : programs) instructions += program->instructions.size();
+        return system_->dim <= 16 && instructions <= 500;
+    }
 #if defined(__AVX512F__)
     static constexpr const char* kArch = "native";
 #elif defined(__AVX2__)

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,8 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/files/hash.h"
+#include "engine/files/private_cache.h"
 #include "engine/process.h"
 #include "sampling/dynamics/cuda_path.h"
 #include "sampling/dynamics/kernel_headers.h"
@@ -80,7 +83,61 @@ std::vector<std::string> compilers() {
     return {MICROLIFT_CXX_COMPILER, "c++"};
 }
 
-CompiledPath compile(const std::string& source, const std::string& arch, std::string& why_not) {
+std::vector<std::string> options(const std::string& arch) {
+    return {"-std=c++20", "-O3", "-march=" + arch, "-ffp-contract=off", "-fschedule-insns", "-w", "-shared",
+            "-fPIC"};
+}
+
+ProgramEnd run_compiler(const std::string& compiler, const std::string& arch,
+                        const std::vector<std::string>& more) {
+    std::vector<std::string> words{compiler};
+    for (const std::vector<std::string>& part : {options(arch), more})
+        words.insert(words.end(), part.begin(), part.end());
+    return run_program(words);
+}
+
+// By which a library is kept: of all that it is made from, the version of the compiler and the processor that
+// "native" stands for among it. Empty where the compiler does not say these.
+std::string key_of(const std::string& source, const std::string& compiler, const std::string& arch) {
+    const ProgramEnd said = run_compiler(compiler, arch, {"-###", "-E", "-x", "c++", "/dev/null"});
+    if (said.status != 0 || said.errors.empty()) return "";
+    std::string key;
+    for (const std::uint64_t seed : {0, 1}) {  // 128 bits
+        Hash64 hash(seed);
+        const auto add = [&hash](std::string_view text) {
+            hash.add(text.data(), text.size());
+            hash.add("", 1);
+        };
+        for (const std::string_view text : {std::string_view(MICROLIFT_VERSION), std::string_view(said.errors),
+                                            std::string_view(source)})
+            add(text);
+        for (const auto& [name, text] : kernel_headers()) {
+            add(name);
+            add(text);
+        }
+        key += hash.digits();
+    }
+    return key + ".so";
+}
+
+CompiledPath load(const std::string& library, std::string& why_not) {
+    void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void* const symbol = handle ? dlsym(handle, "microlift_path") : nullptr;
+    if (!symbol) {
+        const char* reason = dlerror();
+        why_not = std::string("the compiled formula does not load: ") + (reason ? reason : "");
+    }
+    return reinterpret_cast<CompiledPath>(symbol);
+}
+
+CompiledPath compile_by(const std::string& compiler, const std::string& source, const std::string& arch,
+                        const PrivateCache& cache, std::string& why_not, bool& stopped) {
+    std::string key;
+    if (cache.usable()) {
+        key = key_of(source, compiler, arch);
+        const std::string kept = key.empty() ? "" : cache.find(key);
+        if (const CompiledPath path = kept.empty() ? nullptr : load(kept, why_not)) return path;
+    }
     const TemporaryFolder folder;
     bool written = !folder.path.empty() && write_text(folder.path / "formula.cpp", source);
     for (const auto& [name, text] : kernel_headers())
@@ -90,29 +147,39 @@ CompiledPath compile(const std::string& source, const std::string& arch, std::st
         return nullptr;
     }
     const std::string library = (folder.path / "formula.so").string();
-    for (const std::string& compiler : compilers()) {
-        const ProgramEnd end = run_program(
-            {compiler, "-std=c++20", "-O3", "-march=" + arch, "-ffp-contract=off",
-             "-fschedule-insns", "-w", "-shared", "-fPIC", "-I", folder.path.string(),
-             (folder.path / "formula.cpp").string(), "-o", library});
-        std::error_code missing;
-        if (end.status == 0 && fs::exists(library, missing)) break;
+    const ProgramEnd end = run_compiler(
+        compiler, arch, {"-I", folder.path.string(), (folder.path / "formula.cpp").string(), "-o", library});
+    std::ifstream made(library, std::ios::binary);
+    stopped = end.stopped;
+    if (end.status != 0 || !made) {
         why_not = "'" + compiler + "' " +
                   (end.stopped                            ? "was stopped"
                    : end.status < 0 || end.status == 127 ? "did not start"
                    : end.status == 0                     ? "made no library from the generated source"
                                                          : "failed on the generated source");
-        if (end.stopped) return nullptr;
+        return nullptr;
     }
-    std::error_code error;
-    if (!fs::exists(library, error)) return nullptr;
-    void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-    void* const symbol = handle ? dlsym(handle, "microlift_path") : nullptr;
-    if (!symbol) {
-        const char* reason = dlerror();
-        why_not = std::string("the compiled formula does not load: ") + (reason ? reason : "");
+    const CompiledPath path = load(library, why_not);
+    if (path && !key.empty())
+        cache.add(key, std::string(std::istreambuf_iterator<char>(made), {}));
+    return path;
+}
+
+CompiledPath compile(const std::string& source, const std::string& arch, std::string& why_not) {
+    const std::string folder = PrivateCache::folder_of_user();
+    const PrivateCache cache(folder);
+    if (static bool said = false; cache.is_open_to_others() && !said) {
+        said = true;
+        std::fprintf(stderr,
+                     "microlift: compiled formulas are not kept: %s is not this user's alone (mode 0700)\n",
+                     folder.c_str());
     }
-    return reinterpret_cast<CompiledPath>(symbol);
+    bool stopped = false;
+    for (const std::string& compiler : compilers()) {
+        if (const CompiledPath path = compile_by(compiler, source, arch, cache, why_not, stopped)) return path;
+        if (stopped) break;
+    }
+    return nullptr;
 }
 
 }  // namespace

@@ -36,11 +36,21 @@ Directions directions_for(BiasKind bias) {
 
 }  // namespace
 
-std::string formula_body_source(const FormulaSystem& system, const PathSetup& setup,
+std::string formula_body_source(const FormulaSystem& given, const PathSetup& setup,
                                 const std::string& policy) {
     std::string integrator;
-    visit_scheme(effective_scheme(system, setup),
-                 [&](const auto& scheme) { integrator = scheme.type; });
+    bool metropolis = false;
+    visit_scheme(effective_scheme(given, setup), [&](const auto& scheme) {
+        integrator = scheme.type;
+        metropolis = std::remove_cvref_t<decltype(scheme)>::Integrator::metropolis;
+    });
+    // Where every step asks for the energy, too, both are of one program, whose common parts a compiler finds.
+    FormulaSystem with_energy;
+    if (metropolis) {
+        with_energy = given;
+        with_energy.force = given.potential;
+    }
+    const FormulaSystem& system = metropolis ? with_energy : given;
     const int rounds = setup.held() ? kPhiloxRounds : setup.philox_rounds;
     return "#include \"kernels/dynamics/path.h\"\n#include \"kernels/lane/special.h\"\nnamespace microlift {\n" +
            system_source(system, "UserSystem", setup.held()) + "\n" +

@@ -199,8 +199,9 @@ std::string system_source(const FormulaSystem& system, const std::string& name, 
     text += "    template <class M, class L>\n    LANE_FN L potential(const " +
             array_type(system.gradient ? "x" : "", dim) + ") const {\n";
     if (system.gradient) {
-        const std::vector<std::string> v{"L v"};
-        text += indent(source_statements(system.potential, x, v)) + "        return v;\n    }\n";
+        const auto last = static_cast<int>(system.potential.outputs.size()) - 1;
+        text += indent(source_statements(system.potential, x, placed(system.potential, last, {"L v"}))) +
+                "        return v;\n    }\n";
     } else {
         text += "        return broadcast<L>(0.0f);\n    }\n";
     }
@@ -244,6 +245,7 @@ std::string cv_source(const FormulaSystem& system, const std::string& name,
         for (std::string& element : elements("gradient[" + std::to_string(k) + "]", dim))
             targets.push_back(std::move(element));
     return "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) + ";\n" +
+           (system.linear_cvs() ? "    static constexpr bool linear = true;\n" : "") +
            signature("evaluate", "gradient") +
            indent(linear + source_statements(system.cv, elements("x", dim), targets)) + "    }\n" +
            pull_source(system, signature("evaluate_pull", "pull"), directions) +

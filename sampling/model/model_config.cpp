@@ -69,8 +69,7 @@ const Section<IntegratorConfig> integrator_section{"integrator", {
         "rounds of the random number generator: 10, or 7 for speed").from(7).to(10),
     key(&IntegratorConfig::compile_after, "compile_after", 1e9,
         "trajectory-steps after which a formula system is compiled by the machine's C++ compiler, on "
-        "the CPU, where its collective variables are linear and its noise constant; the results keep "
-        "their bits; -1: never").from(-1).to(1e18),
+        "the CPU; the results keep their bits; -1: never").from(-1).to(1e18),
 }};
 
 void add_model_keys(Schema& schema, const std::string& system_name, bool molecule) {

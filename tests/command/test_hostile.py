@@ -275,7 +275,7 @@ class Signals(Case):
         compiler.chmod(0o755)
         temporary = self.dir / "tmp"
         temporary.mkdir()
-        environment = {"MICROLIFT_CXX": str(compiler), "TMPDIR": str(temporary)}
+        environment = {"MICROLIFT_CXX": str(compiler), "TMPDIR": str(temporary), "MICROLIFT_CACHE": "off"}
         settings = ("integrator.compile_after=0", "umbrella.steps=20000000")
         self.stopped(1.5, *self.run_with(*settings), environment=environment,
                      config=SMALL.replace("compile_after = -1\n", ""))
@@ -289,7 +289,8 @@ class Signals(Case):
         temporary.mkdir()
         self.config.write_text(SMALL.replace("compile_after = -1\n", ""))
         command = [str(BINARY), "run", "small.toml", "-o", "o", *PLAIN, "--set", "integrator.compile_after=0"]
-        environment = {**os.environ, "MICROLIFT_CXX": str(compiler), "TMPDIR": str(temporary)}
+        environment = {**os.environ, "MICROLIFT_CXX": str(compiler), "TMPDIR": str(temporary),
+                       "MICROLIFT_CACHE": "off"}
         process = subprocess.Popen(command, cwd=self.dir, env=environment, stderr=subprocess.DEVNULL)
         for _ in range(200):
             if list(temporary.glob("*/lock")):
@@ -415,6 +416,65 @@ class Altered(Case):
         digit = text[at]
         place.write_text(text[:at] + ("1" if digit != "1" else "2") + text[at + 1:])
         self.refused("check", self.config, *use, says="checksum does not match")
+
+
+class KeptFormulas(Case):
+    def setUp(self):
+        super().setUp()
+        self.config.write_text(SMALL.replace("compile_after = -1", "compile_after = 0"))
+        self.cache = self.dir / "cache"
+        self.compiler = self.dir / "c++"
+        self.compiler.write_text(f"""#!/bin/sh
+case "$*" in *-\\#\\#\\#*) ;; *) echo >> {self.dir}/compiled ;; esac
+exec c++ "$@"
+""")
+        self.compiler.chmod(0o755)
+
+    def compiled_by_a_run(self, cache=None, says=""):
+        """How often the compiler was called; the results are those of bytecode."""
+        log = self.dir / "compiled"
+        log.write_text("")
+        done = self.succeed("run", self.config, "-o", "o", "--force", *PLAIN, env={
+            **os.environ, "MICROLIFT_CXX": str(self.compiler), "MICROLIFT_CACHE": str(cache or self.cache)})
+        self.assertNotIn("stay bytecode", done.stderr)
+        self.assertIn(says, done.stderr)
+        if not (self.dir / "bytecode").exists():
+            self.succeed("run", self.config, "-o", "bytecode", *PLAIN, "--set", "integrator.compile_after=-1")
+        found, expected = ((self.dir / folder / "free_energy.csv").read_bytes() for folder in ("o", "bytecode"))
+        self.assertEqual(found, expected)
+        return len(log.read_text())
+
+    def kept(self):
+        files = list(self.cache.iterdir())
+        self.assertEqual(len(files), 1)
+        return files[0]
+
+    def test_found_again(self):
+        self.assertEqual(self.compiled_by_a_run(), 1)
+        self.assertEqual(self.compiled_by_a_run(), 0)
+        self.assertEqual(self.compiled_by_a_run(cache="off"), 1)
+        self.assertEqual(self.cache.stat().st_mode & 0o777, 0o700)
+        self.assertEqual(self.kept().stat().st_mode & 0o777, 0o600)
+        self.config.write_text(self.config.read_text().replace("2*y^2", "3*y^2"))
+        shutil.rmtree(self.dir / "bytecode")
+        self.assertEqual(self.compiled_by_a_run(), 1)
+
+    def test_altered_or_writable_files_are_made_anew(self):
+        self.assertEqual(self.compiled_by_a_run(), 1)
+        whole = self.kept().read_bytes()
+        for spoil in (lambda file: file.write_bytes(whole[:-300]),
+                      lambda file: file.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]),
+                      lambda file: file.write_bytes(b""),
+                      lambda file: file.chmod(0o666)):
+            spoil(self.kept())
+            self.assertEqual(self.compiled_by_a_run(), 1)
+            self.assertEqual(self.compiled_by_a_run(), 0)
+
+    def test_folders_that_others_may_enter_are_not_used(self):
+        self.assertEqual(self.compiled_by_a_run(), 1)
+        self.cache.chmod(0o755)
+        for _ in range(2):
+            self.assertEqual(self.compiled_by_a_run(says="is not this user's alone"), 1)
 
 
 class Generated(Case):
