@@ -14,6 +14,7 @@ cmake -S "$root" -B "$build" $generator -DCMAKE_INSTALL_PREFIX=/usr -DMICROLIFT_
     -DMICROLIFT_MPI=OFF -DMICROLIFT_TESTS=OFF
 cmake --build "$build"
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
 (cd "$build" && cpack -G DEB -B "$out")
 rm -rf "$out/_CPack_Packages"
 ls "$out"/microlift_*.deb
