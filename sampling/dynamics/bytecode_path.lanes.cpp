@@ -54,12 +54,6 @@ struct AlignedFloats {
     float* data;
 };
 
-// The force and what is computed with it, for Metropolis schemes the energy, too.
-template <class Integrator>
-const Program& force_program(const FormulaSystem& system) {
-    return Integrator::metropolis ? system.potential : system.force;
-}
-
 // Trajectories [first, first + count) of a launch, count ≤ kTile.
 template <class Integrator>
 class Tile {
@@ -67,12 +61,11 @@ public:
     Tile(const FormulaSystem& system, const Integrator& integrator, const PathSetup& setup,
          const PathArgs& a)
         : system_(system), integrator_(integrator),
-          force_(force_program<Integrator>(system)),
           bias_(setup.bias), held_(setup.held()), a_(a),
           dim_(system.dim), cvs_(static_cast<int>(system.cvs.size())),
           common_(dim_ % 4 == 0 ? 4 : dim_ % 2 == 0 ? 2 : 1), group_steps_(4 / common_),
           blocks_(dim_ / common_),
-          slots_(force_.tile_floats()), cv_slots_(system.cv.tile_floats()),
+          slots_(system.force.tile_floats()), cv_slots_(system.cv.tile_floats()),
           pull_slots_(system.pull.tile_floats()), fixman_slots_(system.fixman.tile_floats()),
           slope_slots_(Integrator::needs_noise_slope ? system.noise_slope.tile_floats() : 0),
           z_(static_cast<std::size_t>(4 * blocks_) * kTile), z_previous_(rows(dim_)),
@@ -87,8 +80,8 @@ public:
                 scaled_ = true;
                 scale_ = normal_scale(sigma * integrator.noise_factor());
             }
-        for (int o = 0; o < static_cast<int>(force_.outputs.size()); ++o)
-            outputs_.push_back(source(force_, slots_.data, o));
+        for (int o = 0; o < static_cast<int>(system.force.outputs.size()); ++o)
+            outputs_.push_back(source(system.force, slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.cv.outputs.size()); ++o)
             cv_outputs_.push_back(source(system.cv, cv_slots_.data, o));
         for (int o = 0; o < static_cast<int>(system.pull.outputs.size()); ++o)
@@ -357,7 +350,7 @@ private:
 
     // f_ = drift + bias at x.
     void total_force() {
-        execute(force_, slots_.data, lanes_);
+        execute(system_.force, slots_.data, lanes_);
         if (held_ && has_fixman_) {
             std::copy(slots_.data, slots_.data + rows(dim_), fixman_slots_.data);
             execute(system_.fixman, fixman_slots_.data, lanes_);
@@ -434,7 +427,7 @@ private:
     }
 
     void take_plain_step(int s) {
-        execute(force_, slots_.data, lanes_);
+        execute(system_.force, slots_.data, lanes_);
         switch (dim_) {
             case 1: return plain_step<1>(s);
             case 2: return plain_step<2>(s);
@@ -567,7 +560,6 @@ private:
 
     const FormulaSystem& system_;
     const Integrator integrator_;
-    const Program& force_;
     const BiasKind bias_;
     const bool held_;
     const PathArgs a_;
@@ -605,7 +597,7 @@ public:
     CvPeriods periods() const override { return setup_.periods; }
     double step_cost() const override {
         constexpr double kTogether = 20;  // instructions that a step of a built-in system is worth
-        const Program* programs[] = {&force_program<Integrator>(*system_), &system_->cv};
+        const Program* programs[] = {&system_->force, &system_->cv, &system_->potential};
         double instructions = 0;
         for (const Program* program : programs)
             instructions += static_cast<double>(program->instructions.size());
@@ -662,7 +654,7 @@ private:
     }
     // Larger programs would not fit the registers and the instruction cache.
     bool compiles() const {
-        std::vector<const Program*> programs{&force_program<Integrator>(*system_)};
+        std::vector<const Program*> programs{&system_->force};
         if (Integrator::needs_noise_slope) programs.push_back(&system_->noise_slope);
         if (setup_.held()) programs.insert(programs.end(), {&system_->cv, &system_->pull, &system_->fixman});
         std::size_t instructions = 0;
@@ -734,6 +726,7 @@ std::unique_ptr<PathKernel> make_formula_path_kernel(std::shared_ptr<const Formu
     std::unique_ptr<PathKernel> kernel;
     visit_scheme(scheme, [&](const auto& entry) {
         using Integrator = typename std::remove_cvref_t<decltype(entry)>::Integrator;
+        if (Integrator::metropolis) system = std::make_shared<const FormulaSystem>(with_energy(*system));
         kernel = std::make_unique<FormulaPathKernel<Integrator>>(system, entry.make(setup), setup);
     });
     return kernel;

@@ -17,8 +17,9 @@ struct CompiledFormula {};
 
 // Compiles with $MICROLIFT_CXX, or else the compiler that built this program, or else c++, in a temporary
 // folder that is gone afterwards; the library is kept for later runs (engine/files/private_cache.h), its
-// function for the process. `arch` is what -march is told. Null, and the reason in `why_not`, where there is no compiler or it fails: the bytecode of
-// sampling/dynamics/bytecode_path.lanes.cpp computes the same bits.
+// function for the process. `arch` is what -march is told. Null, and the reason in `why_not`, where there
+// is no compiler or it fails: the bytecode of sampling/dynamics/bytecode_path.lanes.cpp computes the same
+// bits.
 CompiledPath compile_formula_path(const FormulaSystem& system, const PathSetup& setup,
                                   const std::string& arch, std::string& why_not);
 

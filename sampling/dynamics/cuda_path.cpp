@@ -36,6 +36,20 @@ Directions directions_for(BiasKind bias) {
 
 }  // namespace
 
+FormulaSystem with_energy(const FormulaSystem& system) {
+    std::vector<NodeId> outputs = system.drift_nodes;  // in the order of FormulaSystem::force
+    for (std::size_t k = 0; k < system.cvs.size(); ++k) {
+        if (!system.cvs[k].linear) outputs.push_back(system.cv_nodes[k]);
+        if (!system.cvs[k].pull.empty()) continue;
+        const auto first = system.pull_nodes.begin() + static_cast<std::ptrdiff_t>(k) * system.dim;
+        outputs.insert(outputs.end(), first, first + system.dim);
+    }
+    outputs.push_back(system.potential_node);
+    FormulaSystem result = system;
+    result.force = result.potential = lower(system.graph, outputs, system.dim);
+    return result;
+}
+
 std::string formula_body_source(const FormulaSystem& given, const PathSetup& setup,
                                 const std::string& policy) {
     std::string integrator;
@@ -44,13 +58,7 @@ std::string formula_body_source(const FormulaSystem& given, const PathSetup& set
         integrator = scheme.type;
         metropolis = std::remove_cvref_t<decltype(scheme)>::Integrator::metropolis;
     });
-    // Where every step asks for the energy, too, both are of one program, whose common parts a compiler finds.
-    FormulaSystem with_energy;
-    if (metropolis) {
-        with_energy = given;
-        with_energy.force = given.potential;
-    }
-    const FormulaSystem& system = metropolis ? with_energy : given;
+    const FormulaSystem system = metropolis ? with_energy(given) : given;
     const int rounds = setup.held() ? kPhiloxRounds : setup.philox_rounds;
     return "#include \"kernels/dynamics/path.h\"\n#include \"kernels/lane/special.h\"\nnamespace microlift {\n" +
            system_source(system, "UserSystem", setup.held()) + "\n" +

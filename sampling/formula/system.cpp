@@ -123,6 +123,7 @@ private:
             system_.gradient = true;
             system_.beta = text_.beta;
             system_.potential_node = parse("system.potential", text_.potential);
+            system_.potential = lowered("system.potential", {system_.potential_node});
             for (NodeId g : gradient("system.potential", system_.potential_node))
                 system_.drift_nodes.push_back(graph_.neg(g));
             return;
@@ -229,9 +230,6 @@ private:
             outputs.insert(outputs.end(), first, first + static_cast<std::ptrdiff_t>(dim()));
         }
         system_.force = lowered(system_.gradient ? "system.potential" : "system.drift", outputs);
-        if (!system_.gradient) return;
-        outputs.push_back(system_.potential_node);
-        system_.potential = lowered("system.potential", outputs);
     }
 
     NodeId dot(const std::vector<NodeId>& a, const std::vector<NodeId>& b) {

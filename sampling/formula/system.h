@@ -72,7 +72,7 @@ struct FormulaSystem {
 
     // Inputs of every program: the dim variables. An output may be flagged constant or input.
     Program force;      // drift, dim; [noise]; of each non-linear CV its value; of each its pull if not constant
-    Program potential;  // the same, then V, which shares its exponentials with them; gradient systems only, else no outputs
+    Program potential;  // V; gradient systems only, else no outputs
     Program noise_slope;  // ½ σ_d ∂σ_d/∂x_d, dim; see milstein_fits()
     Program observe;    // one output a formula
     Program features;   // one output a formula
