@@ -11,9 +11,6 @@ namespace microlift {
 void launch_formula_on_cuda(Stream& stream, const FormulaSystem& system, const PathSetup& setup,
                             const PathArgs& args);
 
-// A system with a potential, for Metropolis schemes: force and energy are one program, in which they share
-// their exponentials; V is its last output.
-FormulaSystem with_energy(const FormulaSystem& system);
 // The system, its CVs and the types UserIntegrator and UserBody as C++ source, for CUDA and for the CPU;
 // `policy` is the mathematics, Portable or Fast.
 std::string formula_body_source(const FormulaSystem& system, const PathSetup& setup,

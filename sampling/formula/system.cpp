@@ -382,4 +382,18 @@ double FormulaSystem::pull_unit(std::size_t k) const {
     return first && own && *first > 0.0 ? *own / *first : 1.0;
 }
 
+FormulaSystem with_energy(const FormulaSystem& system) {
+    std::vector<NodeId> outputs = system.drift_nodes;  // in the order of FormulaSystem::force
+    for (std::size_t k = 0; k < system.cvs.size(); ++k) {
+        if (!system.cvs[k].linear) outputs.push_back(system.cv_nodes[k]);
+        if (!system.cvs[k].pull.empty()) continue;
+        const auto first = system.pull_nodes.begin() + static_cast<std::ptrdiff_t>(k) * system.dim;
+        outputs.insert(outputs.end(), first, first + system.dim);
+    }
+    outputs.push_back(system.potential_node);
+    FormulaSystem result = system;
+    result.force = result.potential = lower(system.graph, outputs, system.dim);
+    return result;
+}
+
 }  // namespace microlift

@@ -112,4 +112,8 @@ std::string system_source(const FormulaSystem& system, const std::string& name,
 std::string cv_source(const FormulaSystem& system, const std::string& name,
                       Directions directions = Directions::of_a_sum);
 
+// A system with a potential, for Metropolis schemes: force and energy are one program, in which they share
+// their exponentials; V is its last output.
+FormulaSystem with_energy(const FormulaSystem& system);
+
 }  // namespace microlift
