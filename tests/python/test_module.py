@@ -104,8 +104,9 @@ class Arrays(unittest.TestCase):
             with self.assertRaises(microlift.InputError):
                 microlift.Tensor(wrong)
         tensor = microlift.Tensor(self.states.astype(np.float32).reshape(-1, 66))
-        np.testing.assert_array_equal(self.system.energy_forces(tensor)[0],
-                                      self.system.energy_forces(tensor.numpy())[0])
+        for call in (lambda x: self.system.energy_forces(x)[0], self.system.cv,
+                     lambda x: self.system.energy_terms(x)["bond"]):
+            np.testing.assert_array_equal(call(tensor), call(tensor.numpy()))
 
     def test_other_systems(self):
         system = microlift.System(WELL)
@@ -188,6 +189,13 @@ class Runs(Temporary):
         parts = self.run_quietly(WELL, self.dir / "parts", set={"umbrella.steps": 200000}, resume=True)
         self.assertEqual((whole.dir / "free_energy.csv").read_bytes(), (parts.dir / "free_energy.csv").read_bytes())
 
+    def test_warnings_of_a_run_are_those_of_python(self):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run = self.run_quietly(WELL, self.dir / "a", set={"umbrella.windows": 2})
+        self.assertTrue(run.metrics["warnings"])
+        self.assertEqual([str(w.message) for w in caught], run.metrics["warnings"])
+
     def test_an_exception_of_the_listener_stops_the_run(self):
         def listen(*_):
             raise LookupError("enough")
@@ -200,6 +208,13 @@ class Errors(Temporary):
         for kind, base in ((microlift.InputError, ValueError), (microlift.DeviceError, RuntimeError),
                            (microlift.NumericalError, ArithmeticError)):
             self.assertTrue(issubclass(kind, microlift.Error) and issubclass(kind, base))
+
+    def test_arguments(self):
+        for threads in (-1, 5000, 1.5):
+            with self.assertRaisesRegex(microlift.InputError, "threads is"):
+                microlift.System(WELL, threads=threads)
+        with self.assertRaisesRegex(microlift.InputError, "exclude"):
+            microlift.run(WELL, self.dir / "out", resume=True, force=True)
 
     def test_places(self):
         file = self.dir / "wrong.toml"

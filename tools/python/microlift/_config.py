@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ._errors import InputError
 
 Config = Union[str, "os.PathLike[str]", Mapping[str, Any]]
 NAME = "config"  # of a configuration that stands in no file
+_MOST_THREADS = 4096
 
 
 def _key(key: object) -> str:
@@ -62,3 +63,12 @@ def source(config: Config) -> tuple[str, str | None]:
 def changes(set: Mapping[str, Any]) -> list[str]:
     """What `--set` would be given."""
     return [f"{key}={value(item, str(key))}" for key, item in set.items()]
+
+
+def threads_of(threads: Optional[int]) -> int:
+    """Threads of the CPU as the core counts them, 0: one for each core."""
+    if threads is None:
+        return 0
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 0 <= threads <= _MOST_THREADS:
+        raise InputError(f"threads is {threads!r}; give 1 to {_MOST_THREADS}, or 0 for one on each core")
+    return int(threads)

@@ -60,7 +60,9 @@ class Shown:
         self.stage = ""
 
     def note(self, text: str) -> None:
-        if not self.quiet:
+        if text.startswith("warning: "):  # of the run's own list, which its summary has, too
+            self.warn(text.removeprefix("warning: "))
+        elif not self.quiet:
             print(("\r\033[K" if self.terminal else "") + text, file=sys.stderr)
 
     def warn(self, text: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._config import Config, changes, source
+from ._config import Config, changes, source, threads_of
 from ._pictures import write_page
 from ._progress import Progress, Shown
 from ._results import Results
@@ -51,7 +51,7 @@ class Generator:
             raise InputError(f"n = {n}, heal = {heal}: give a number of states from 1, and of steps from 0")
         if not self._dir.is_dir():
             raise InputError(f"{self._dir}: there is no such directory; give the directory of a run")
-        return _core.generate(str(self._dir), values, n, heal, seed, self._device, self._threads or 0, Shown(progress))
+        return _core.generate(str(self._dir), values, n, heal, seed, self._device, threads_of(self._threads), Shown(progress))
 
     def __repr__(self) -> str:
         """Which run it is of."""
@@ -139,9 +139,11 @@ def run(config: Config, out: Union[str, "os.PathLike[str]"], device: str = "auto
         With the message that the command prints.
     KeyboardInterrupt
     """
+    if resume and force:
+        raise InputError("resume and force exclude each other: one goes on with a run, the other replaces it")
     file, text = source(config)
     shown = Shown(progress)
-    _core.run(file, text, os.fspath(out), device, threads or 0, math, seed, resume, force, changes(set), shown)
+    _core.run(file, text, os.fspath(out), device, threads_of(threads), math, seed, resume, force, changes(set), shown)
     result = Run(out, device, threads)
     if report:
         try:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._config import Config, changes, source
+from ._config import Config, changes, source, threads_of
 from ._tensor import Tensor
 from ._errors import InputError
 
@@ -19,6 +19,13 @@ def info() -> dict[str, Any]:
     """The build and what it runs on: "version", "cpu" (instruction set, lanes), "cuda" (whether built in),
     "cuda_devices" (their number), "bytes_to_device" and "bytes_to_host" (moved so far, in bytes)."""
     return _core.info()
+
+
+def _doubles(states: Any) -> Array:
+    """What is given as float64, of any library's in the memory of the CPU where it lies if it is that already."""
+    if not isinstance(states, np.ndarray) and hasattr(states, "__dlpack__"):
+        states = np.from_dlpack(states)
+    return np.asarray(states, dtype=np.float64)
 
 
 class System:
@@ -39,7 +46,7 @@ class System:
     def __init__(self, config: Config, device: str = "auto", threads: Optional[int] = None,
                  set: Mapping[str, Any] = {}) -> None:
         file, text = source(config)
-        self._core = _core.StateEvaluator(file, text, changes(set), device, threads or 0)
+        self._core = _core.StateEvaluator(file, text, changes(set), device, threads_of(threads))
 
     @property
     def variables(self) -> list[str]:
@@ -116,7 +123,7 @@ class System:
         """
         if not self.is_molecule:
             raise InputError("only a molecule's energy has terms; energy_forces gives the whole of it")
-        rows, _ = self._rows(np.asarray(states, dtype=np.float64))
+        rows, _ = self._rows(_doubles(states))
         names = _core.force_term_names()
         terms = np.zeros((len(names), len(rows)))
         self._core.energy_forces_f64(rows, np.empty_like(rows), terms)
@@ -133,7 +140,7 @@ class System:
         -------
         cv : array, (n, collective variables), each in its unit (angles in rad)
         """
-        return self._core.cv_values(self._rows(np.asarray(states, dtype=np.float64))[0])
+        return self._core.cv_values(self._rows(_doubles(states))[0])
 
     def start(self) -> Array:
         """A state to begin with: of a molecule its coordinates, (atoms, 3), nm; else (variables,), that of the
