@@ -37,10 +37,10 @@ public:
 
     // A state for each of the total() conditions (condition_count, total()) is generated into
     // generated() (state_count, total()); judge() then measures, and copies `average` to `best` where
-    // that is the best so far. Nothing moves to the host.
+    // that is the best so far; the clock says whether the floor is reached. Nothing moves to the host.
     Span<const float> conditions() const { return conditions_.span(); }
     Span<float> generated() { return generated_.span(); }
-    void judge(Stream& stream, const TrainClock* clock, Span<const float> average,
+    void judge(Stream& stream, TrainClock* clock, Span<const float> average,
                Span<float> best);
 
     struct Record {
@@ -50,8 +50,6 @@ public:
         std::vector<std::vector<double>> distances;  // (bin, variable), of the best
     };
     Record record(Stream& stream);
-    // Whether the last two looks were within kAtFloor of the floor, so that training on shows nothing more.
-    bool at_floor(Stream& stream);
 
     void save(Stream& stream, TensorMap& map);
     // InputError, and nothing changed, if the tensors do not fit.

@@ -175,7 +175,7 @@ std::vector<float> HeldOut::sort_and_scale(std::vector<float>& states) {
     return inverse;
 }
 
-void HeldOut::judge(Stream& stream, const TrainClock* clock, Span<const float> average,
+void HeldOut::judge(Stream& stream, TrainClock* clock, Span<const float> average,
                     Span<float> best) {
     if (bins_ == 0) {
         copy(stream, best, average);
@@ -188,7 +188,8 @@ void HeldOut::judge(Stream& stream, const TrainClock* clock, Span<const float> a
                                   samples_, distances_.data()},
                    DistanceOnCpu{});
     for_each_index(stream, 1,
-                   JudgeBody{distances_.data(), segments, clock, best_.data(), rows_.data()});
+                   JudgeBody{distances_.data(), segments, floor_ > 0 ? static_cast<float>(kAtFloor * floor_) : -1.0f,
+                             clock, best_.data(), rows_.data()});
     for_each_lane(stream, average.size, KeepBestBody{best_.data(), average.data, best.data});
     for_each_lane(stream, segments,
                   KeepBestBody{best_.data(), distances_.data(), best_distances_.data()});
@@ -214,13 +215,6 @@ HeldOut::Record HeldOut::record(Stream& stream) {
             out.distances[static_cast<std::size_t>(b)].push_back(
                 static_cast<double>(distances[static_cast<std::size_t>(d * bins_ + b)]));
     return out;
-}
-
-bool HeldOut::at_floor(Stream& stream) {
-    if (!(floor_ > 0)) return false;
-    const auto looks = record(stream).rows;
-    const std::size_t n = looks.size();
-    return n >= 2 && std::max(looks[n - 1].mean, looks[n - 2].mean) <= kAtFloor * floor_;
 }
 
 void HeldOut::save(Stream& stream, TensorMap& map) {

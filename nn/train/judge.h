@@ -53,7 +53,8 @@ inline constexpr int kValidationColumns = 3;  // iteration, mean, worst
 struct JudgeBody {
     const float* distances;
     index segments;
-    const TrainClock* clock;
+    float near_floor;  // what the floor cannot be told from
+    TrainClock* clock;
     BestState* best;
     float* history;
     LANE_FN void operator()(index) const {
@@ -65,6 +66,8 @@ struct JudgeBody {
         }
         const float mean = static_cast<float>(sum / static_cast<double>(segments));
         float* row = history + static_cast<index>(best->rows++) * kValidationColumns;
+        const float before = best->rows > 1 ? row[1 - kValidationColumns] : mean;
+        clock->at_floor = best->rows > 1 && mean <= near_floor && before <= near_floor ? 1.0f : 0.0f;
         row[0] = static_cast<float>(clock->iteration);
         row[1] = mean;
         row[2] = worst;

@@ -15,7 +15,7 @@ struct TrainClock {
     float ema = 0;  // weight of the new parameters in the moving average
     float bad_what = 0;  // its column of the record
     float critic_share = 1;  // of the critic in the generator's loss
-    float padding = 0;
+    float at_floor = 0;  // whether the last two looks at held-out samples were within kAtFloor of the floor
 };
 
 // Sums the gradient's slots in order, steps, keeps the transposed copy and the moving average.

@@ -109,9 +109,10 @@ public:
     // set_data: its whitening is replaced, and the weights are the first candidate for the best.
     virtual void warm_start(const TensorMap& state) = 0;
 
-    // Up to n more iterations; moves nothing between host and device.
+    // Up to n more iterations, where it may stop at the floor only to the next look at held-out samples, after which
+    // check() asks; moves nothing between host and device.
     virtual void advance(index n) = 0;
-    // NumericError, naming update and quantity, if a loss was not finite.
+    // NumericError, naming update and quantity, if a loss was not finite. Finds out whether the floor was reached.
     virtual void check() = 0;
     virtual index iteration() const = 0;
     virtual bool done() const = 0;

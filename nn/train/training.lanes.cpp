@@ -117,7 +117,9 @@ void Training::advance(index n) {
         else
             iterate();
         ++iteration_;
-        if (iteration_ % config_.validation_every == 0 || done()) judge();
+        if (iteration_ % config_.validation_every != 0 && !done()) continue;
+        judge();
+        if (config_.stop_at_floor) return;  // check() says whether it goes on
     }
 }
 
@@ -129,7 +131,6 @@ void Training::judge() {
                       {config_.seed, kStreamValidation, 0},
                       {held_out_.generated().data, states_, total, total}, config_.precision);
     held_out_.judge(stream_, clock_.data(), average_.span(), best_.span());
-    at_floor_ = config_.stop_at_floor && held_out_.at_floor(stream_);
 }
 
 // --- history ------------------------------------------------------------------------------------------
@@ -137,6 +138,7 @@ void Training::judge() {
 void Training::check() {
     TrainClock time;
     copy_to_host(stream_, &time, Span<const TrainClock>(clock_.span()));
+    at_floor_ = config_.stop_at_floor && time.at_floor > 0;
     if (time.bad_iteration == ~uint64{0}) return;
     for (const RecordedLoss& loss : losses_)
         if (loss.column == static_cast<int>(time.bad_what))
@@ -214,7 +216,7 @@ void Training::load_state(const TensorMap& state) {
         network->set(stream_, state.at(name + ".parameters").floats());
     copy_to_device(stream_, clock_.span(), &time);
     iteration_ = static_cast<index>(time.iteration);
-    at_floor_ = config_.stop_at_floor && held_out_.at_floor(stream_);
+    at_floor_ = config_.stop_at_floor && time.at_floor > 0;
     whitening_ = std::move(whitening);
     recorded_ = false;
 }

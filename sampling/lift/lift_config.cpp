@@ -74,8 +74,9 @@ const Section<GeneratorConfig> generator_section{"generator", {
     key(&Gen::validation_states, "validation_states", 10000,
         "generated states at each condition that validation looks at")
         .from(kLeastValidationSamples).to(kMostValidationSamples),
-    key(&Gen::stop_at_floor, "stop_at_floor", true,
-        "end a training when two validations in a row are within 5 % of the sampling floor"),
+    key(&Gen::stop_at_floor, "stop_at_floor", false,
+        "end a training when two validations in a row are within 5 % of the sampling floor; what held-out "
+        "samples cannot tell may still be learned after that"),
 }};
 
 using Lifting = LiftingConfig;

@@ -6,7 +6,7 @@
 
 #include "engine/at.h"
 #include "engine/text.h"
-#include "sampling/estimate/basins.h"
+#include "sampling/numerics/basins.h"
 
 namespace microlift {
 

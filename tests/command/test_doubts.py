@@ -168,7 +168,7 @@ class Doubts(Scratch):
 
     def test_what_the_variable_determines_is_no_alarm(self):
         warnings = self.warnings(PLANE.replace(
-            '[cv]', 'observe = ["x^2", "sin(3*x)", "y"]\n[cv]'), "generator.iterations=3000")
+            '[cv]', 'observe = ["x^2", "sin(3*x)", "y"]\n[cv]'), "generator.iterations=6000")
         self.assertFalse([w for w in warnings if "far from physics" in w], warnings)
 
     def test_constant_variable(self):

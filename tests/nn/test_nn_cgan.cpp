@@ -299,7 +299,10 @@ TEST_CASE("cgan: a training told to stop at the sampling floor stops there, and 
     config.validation_every = 50;
     config.stop_at_floor = true;
     const Trainer gan = cgan(stream, config, data);
-    while (!gan->done()) gan->advance(70);
+    while (!gan->done()) {
+        gan->advance(70);
+        gan->check();
+    }
     const TrainingHistory history = gan->history();
     const auto& looks = history.validations;
     REQUIRE(looks.size() >= 2);

@@ -288,6 +288,7 @@ class Documentation(Temporary):
         names = {}
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.simplefilter("ignore", UserWarning)  # of so short a run
             for block in blocks:
                 exec(compile(block, "python.md", "exec"), names)
         self.assertEqual(names["states"].shape, (1000, 2))

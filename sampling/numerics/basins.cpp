@@ -1,4 +1,4 @@
-#include "sampling/estimate/basins.h"
+#include "sampling/numerics/basins.h"
 
 #include <algorithm>
 #include <cmath>

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/at.h"
-#include "sampling/estimate/basins.h"
+#include "sampling/numerics/basins.h"
 
 namespace microlift {
 namespace {
@@ -53,8 +53,9 @@ TEST_CASE("basins: all round a period the ends meet") {
     CHECK(found(line(36, true), f).size() == 1);
     f.back() = f[1] = kMissing;  // walls of no data
     const auto cut = found(line(36, true), f);
-    REQUIRE(cut.size() == 1);  // what nothing connects has no way out, and is not told as a basin
+    REQUIRE(cut.size() == 2);  // the lowest, and of those apart from it what has a way to a deeper one
     CHECK(cut[0].minimum == 0);
+    CHECK(cut[1].saddle == 18);
 }
 
 TEST_CASE("basins: two variables, round in one") {
