@@ -1,6 +1,7 @@
 #include "bench/bench.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -175,6 +176,7 @@ void print_row(const std::string& name, const BenchResult& result) {
 
 void run_benchmarks(const BenchOptions& options) {
     // Files first, so that a wrong name shows before the work.
+    if (std::isnan(options.fail_below)) throw InputError("--fail-below: nan is no share of a rate; give for example 0.9");
     std::optional<Json> old;
     if (!options.compare.empty()) old = read_figures(options.compare);
     if (!options.with.empty())

@@ -147,7 +147,7 @@ void compare_figures(const Json& figures, const Json& old, const std::string& na
         if (!taken[k]) others += (others.empty() ? "" : ", ") + label(old[k]);
     if (!others.empty()) std::printf("in %s alone: %s\n", name.c_str(), others.c_str());
     std::fflush(stdout);
-    if (fail_below <= 0) return;
+    if (!(fail_below > 0)) return;
     if (compared == 0) throw InputError("--fail-below: no rate can be compared with " + name);
     if (!fallen.empty())
         throw NumericError("--fail-below: of the rates of " + name + " there are left: " + fallen);

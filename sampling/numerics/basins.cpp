@@ -39,7 +39,7 @@ std::vector<Basin> basins(const Grid& grid, const std::vector<double>& free_ener
     const auto stands_out = [&](index minimum, index saddle) {
         const double height = free_energy[at(saddle)] - free_energy[at(minimum)];
         const double error = std::hypot(std_error[at(saddle)], std_error[at(minimum)]);
-        return height >= std::max(kBasinKt * kt, std::isfinite(error) ? kBasinErrors * error : 0.0);
+        return height >= std::max(kBasinKt * kt, std::isnan(error) ? HUGE_VAL : kBasinErrors * error);
     };
     std::vector<Basin> out;
     for (const index b : order) {

@@ -16,7 +16,8 @@ struct Basin {
     index saddle = -1;  // the lowest bin over which a deeper minimum is reached; −1: none is deeper
 };
 
-// The deepest first. `free_energy` and `std_error` by bin; NaN: no data, which no way leads through.
+// The deepest first. `free_energy` and `std_error` by bin; a value that is NaN has no
+// data, and no way leads through it; what has an error that is infinite or NaN does not stand out.
 std::vector<Basin> basins(const Grid& grid, const std::vector<double>& free_energy,
                           const std::vector<double>& std_error, double kt);
 

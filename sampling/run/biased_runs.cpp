@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/at.h"
+#include "engine/error.h"
 #include "engine/stop.h"
 #include "engine/text.h"
 #include "kernels/random/streams.h"
@@ -95,8 +96,31 @@ std::unique_ptr<Umbrella> umbrella_of(Run& run, const BiasWindows& windows,
     return std::make_unique<Umbrella>(run.stream, setup);
 }
 
+namespace {
+
+// A spring that pulls ξ past λ in a step has no law, and round a period nothing blows up that would tell.
+void check_steps_of_springs(const Run& run, const AdaptiveOptions& options) {
+    constexpr double kMost = 0.5;  // of the way to λ in a step
+    if (run.config.bias.method != "eabf" || run.model.molecule()) return;
+    for (int k = 0; k < run.grid.dims; ++k) {
+        const auto at_k = static_cast<std::size_t>(k);
+        const std::optional<double>& diffusion = run.model.formulas().cvs[at_k].diffusion;
+        const double dt = run.config.integrator.dt;
+        const double share = options.spring[at_k] * diffusion.value_or(0) * run.model.cv_beta()[at_k] * dt;
+        if (share <= kMost) continue;
+        throw KeyError("integrator.dt",
+                       "key 'integrator.dt' is " + number(dt) + ", in which the springs of eABF (stiffness " +
+                           number(options.spring[at_k]) + ") pull " + run.model.cv_names()[at_k] + " " + number(share) +
+                           " of the way to what they bind it to",
+                       "give at most " + number(dt * kMost / share) + ", fewer 'bias.bins', or a smaller 'bias.stiffness'");
+    }
+}
+
+}  // namespace
+
 std::unique_ptr<AdaptiveBias> make_shared_bias(Run& run) {
     AdaptiveOptions options = adaptive_options(run.config.bias, run.config.umbrella, run.model.kt());
+    check_steps_of_springs(run, options);
     options.drift = [&model = run.model](Stream& stream, Span<const float> x, index row, index n, Span<float> values) {
         model.closure(stream, x, row, n, values, row);
     };

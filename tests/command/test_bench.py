@@ -70,6 +70,7 @@ class Comparisons(Scratch):
         self.assertEqual(done.stderr.count("\n"), 1)
         self.assertIn("mbar 0.8", done.stderr)
         self.assertNotIn("a 1", done.stderr)
+        self.compare([figure()], [figure()], "--fail-below", "nan", status=2)
         done = self.compare([figure()], [figure(threads=1)], "--fail-below", 0.9, status=2)
         self.assertIn("no rate can be compared", done.stderr)
 

@@ -279,6 +279,12 @@ class Extended(Case):
 
 
 class Round(Case):
+    def test_springs_that_are_too_stiff_for_the_step(self):
+        text = by("eabf", EVERY).replace("dt = 1e-3", "dt = 1e-2")
+        self.assertIn("dt = 1e-2", text)
+        done = self.go(text, status=2)
+        self.assertRegex(done.stderr, r"^microlift: .*run.toml:9:1: key 'integrator.dt' is 0.01, in which the springs")
+
     def test_rotor(self):
         text = EVERY.replace('["x"]\n[integrator]', '[{ formula = "x", period = 6.283185307179586 }]\n[integrator]')
         text = text.replace("(x^2-1)^2", "cos(x - 0.4) + 0.6*cos(2*x)").replace("sigma = 0.1", "sigma = 0.2")

@@ -146,6 +146,9 @@ class Production(Case):
                 rows = all_of_them[name][:].reshape(10, 7 * 32, -1)[::3].reshape(kept[name].shape)
                 np.testing.assert_array_equal(rows, kept[name][:], name)
             np.testing.assert_array_equal([0, 7, 32, 4], kept["window"].attrs["blocks"])
+            with h5py.File(few / "potential.h5") as drawn:  # of the rows that are left
+                x = kept["state"][:, 0].astype(float)[drawn["sample"][:]]
+                np.testing.assert_allclose(drawn["sample_potential"][:], (x * x - 1)**2, rtol=1e-9, atol=1e-9)
         self.go(f"""
 [samples]
 states = ["{few}/samples.h5"]

@@ -178,7 +178,8 @@ RunOptions own_part(const RunOptions& given) {
 void run_stages(const RunConfig& run, const RunOptions& options, Progress& progress) {
     try {
         std::optional<GrowingReport> pages;
-        if (options.report) pages.emplace(options.out_dir, progress);
+        // Until it is thinned at the end, samples.h5 has other rows than the files beside it name.
+        if (options.report && run.output.thin == 1) pages.emplace(options.out_dir, progress);
         run_pipeline(run, options, progress);
     } catch (const KeyError& error) {
         throw run.config.located(error);

@@ -29,6 +29,31 @@ constexpr index kDrawn = 9000;
 constexpr index kLinePoints = 600, kPlanePoints = 300;
 constexpr std::size_t kBytes = 8 * (3 * kDrawn + 3 * kPlanePoints * kPlanePoints);  // about
 
+// Rows of samples.h5 once it is thinned (write_thinned), and which they were before.
+class RowsLeft {
+public:
+    explicit RowsLeft(const Run& run) : blocks_(run.samples.blocks), thin_(run.config.output.thin), all_(run.samples.n) {}
+    index size() const {
+        if (thin_ == 1) return all_;
+        index n = 0;
+        for (const SampleBlock& b : blocks_) n += of_block(b);
+        return n;
+    }
+    index before(index row) const {
+        if (thin_ == 1) return row;
+        for (const SampleBlock& b : blocks_) {
+            if (row < of_block(b)) return b.first + row / b.trajectories() * thin_ * b.trajectories() + row % b.trajectories();
+            row -= of_block(b);
+        }
+        return all_ - 1;
+    }
+
+private:
+    index of_block(const SampleBlock& b) const { return (b.samples + thin_ - 1) / thin_ * b.trajectories(); }
+    const std::vector<SampleBlock>& blocks_;
+    index thin_, all_;
+};
+
 // At most `most` of the numbers below n, in ascending order.
 std::vector<long long> drawn_rows(index n, index most, uint64 seed) {
     std::vector<long long> rows;
@@ -146,8 +171,8 @@ void PotentialFile::put_grid(const std::vector<std::vector<double>>& axes) {
 
 void write_potential(Run& run) {
     const SampleSet& samples = run.samples;
-    const std::vector<long long> rows =
-        drawn_rows(samples.n, kDrawn, derived_seed(run.config.seed, 9400));
+    const RowsLeft left(run);
+    const std::vector<long long> rows = drawn_rows(left.size(), kDrawn, derived_seed(run.config.seed, 9400));
     if (rows.empty()) return;
     std::vector<std::vector<double>> seen;  // (variable, sample)
     std::vector<float> column(static_cast<std::size_t>(samples.n));
@@ -156,7 +181,7 @@ void write_potential(Run& run) {
                      Span<const float>(samples.x.span().subspan(d * samples.row, samples.n)));
         seen.emplace_back();
         for (long long row : rows)
-            seen.back().push_back(static_cast<double>(column[static_cast<std::size_t>(row)]));
+            seen.back().push_back(static_cast<double>(column[static_cast<std::size_t>(left.before(row))]));
     }
     PotentialFile file(run.dir / "potential.h5", run.model);
     file.put_samples(rows, seen);
