@@ -8,7 +8,7 @@ namespace microlift {
 namespace {
 
 // A page costs some seconds of a processor: runs that are short have the last one alone, long ones few.
-constexpr std::chrono::seconds kFirst{5}, kBetween{30};
+constexpr std::chrono::seconds kFirst{5}, kBetween{60};
 
 }  // namespace
 
