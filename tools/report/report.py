@@ -47,6 +47,7 @@ metrics.json       {"version", "device", "threads", "seed",
   Every entry may be missing, histories may hold null; other scalars of a stage are listed as given.
 """
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -81,6 +82,7 @@ SECTIONS = (("free-energy", "Free energy", free_energy), ("samples", "Samples an
             ("coupling", "Coupling", coupling), ("energies", "Energies of lifted states", energies),
             ("closure", "Closure", closure), ("learned", "Learned coordinates", learned),
             ("figures", "Figures", figures))
+UNFINISHED = "<p><b>This run goes on.</b> Here is what its stages have found so far.</p>\n"
 LONG = 600  # letters of formulas above which the page does not begin with them
 TITLES = {"muller_brown": "Müller–Brown", "fast_slow": "Fast–slow system", "double_well": "Double "
                                                                                           "well",
@@ -169,6 +171,15 @@ def notices(warnings, notes, passed):
     return result + (box("note", "Notes", bullets(notes)) if notes else "")
 
 
+def goes_on(run):
+    """Whether the run is at work: what it has not done yet is no part of this page."""
+    try:
+        status = json.loads((run.folder / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(status, dict) and status.get("state") == "running" and not run.metrics.get("complete")
+
+
 def page(run):
     """The whole page as text."""
     style()
@@ -188,7 +199,7 @@ def page(run):
             '<meta name=viewport content="width=device-width,initial-scale=1">'
             '<meta name=color-scheme content="light dark">'
             f"<title>microlift: {esc(run.name)}</title><style>{colours}{look}</style></head>"
-            f"<body><main>\n<header>{header(run)}</header>\n{found}\n"
+            f"<body><main>\n<header>{header(run)}</header>\n{UNFINISHED * goes_on(run)}{found}\n"
             f"{notices(warnings, notes, passed)}\n"
             f"<nav>{links}</nav>\n{body}"
             f"<footer>microlift {esc(str(run.metrics.get('version', '')))}</footer></main>"
