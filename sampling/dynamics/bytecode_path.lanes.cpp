@@ -659,8 +659,10 @@ private:
         if (setup_.held()) programs.insert(programs.end(), {&system_->cv, &system_->pull, &system_->fixman});
         std::size_t instructions = 0;
         for (const Program* program : programs) instructions += program->instructions.size();
-        return system_->dim <= 16 && instructions <= 500;
+        return system_->dim <= kCompiledDim && instructions <= kCompiledInstructions;
     }
+    static constexpr int kCompiledDim = 16;
+    static constexpr std::size_t kCompiledInstructions = 500;
 #if defined(__AVX512F__)
     static constexpr const char* kArch = "native";
 #elif defined(__AVX2__)

@@ -13,6 +13,27 @@ std::string indexed(const std::string& key, std::size_t i) {
     return key + "[" + std::to_string(i) + "]";
 }
 
+// What FormulaSystem::force computes, in its order; the system is told where each stands.
+std::vector<NodeId> place_force_outputs(FormulaSystem& system) {
+    std::vector<NodeId> outputs = system.drift_nodes;
+    if (!system.noise_constant) {
+        system.noise_output = static_cast<int>(outputs.size());
+        outputs.insert(outputs.end(), system.noise_nodes.begin(), system.noise_nodes.end());
+    }
+    for (std::size_t k = 0; k < system.cvs.size(); ++k) {
+        FormulaSystem::Cv& cv = system.cvs[k];
+        if (!cv.linear) {
+            cv.value_output = static_cast<int>(outputs.size());
+            outputs.push_back(system.cv_nodes[k]);
+        }
+        if (!cv.pull.empty()) continue;
+        cv.pull_output = static_cast<int>(outputs.size());
+        const auto first = system.pull_nodes.begin() + static_cast<std::ptrdiff_t>(k) * system.dim;
+        outputs.insert(outputs.end(), first, first + system.dim);
+    }
+    return outputs;
+}
+
 // Runs `work`; an error it throws without a key gets this one.
 template <class Work>
 auto with_key(const std::string& key, const Work& work) {
@@ -213,23 +234,7 @@ private:
     }
 
     void force() {
-        std::vector<NodeId> outputs = system_.drift_nodes;
-        if (!system_.noise_constant) {
-            system_.noise_output = static_cast<int>(outputs.size());
-            outputs.insert(outputs.end(), system_.noise_nodes.begin(), system_.noise_nodes.end());
-        }
-        for (std::size_t k = 0; k < system_.cvs.size(); ++k) {
-            FormulaSystem::Cv& cv = system_.cvs[k];
-            if (!cv.linear) {
-                cv.value_output = static_cast<int>(outputs.size());
-                outputs.push_back(system_.cv_nodes[k]);
-            }
-            if (!cv.pull.empty()) continue;
-            cv.pull_output = static_cast<int>(outputs.size());
-            const auto first = system_.pull_nodes.begin() + static_cast<std::ptrdiff_t>(k * dim());
-            outputs.insert(outputs.end(), first, first + static_cast<std::ptrdiff_t>(dim()));
-        }
-        system_.force = lowered(system_.gradient ? "system.potential" : "system.drift", outputs);
+        system_.force = lowered(system_.gradient ? "system.potential" : "system.drift", place_force_outputs(system_));
     }
 
     NodeId dot(const std::vector<NodeId>& a, const std::vector<NodeId>& b) {
@@ -383,15 +388,9 @@ double FormulaSystem::pull_unit(std::size_t k) const {
 }
 
 FormulaSystem with_energy(const FormulaSystem& system) {
-    std::vector<NodeId> outputs = system.drift_nodes;  // in the order of FormulaSystem::force
-    for (std::size_t k = 0; k < system.cvs.size(); ++k) {
-        if (!system.cvs[k].linear) outputs.push_back(system.cv_nodes[k]);
-        if (!system.cvs[k].pull.empty()) continue;
-        const auto first = system.pull_nodes.begin() + static_cast<std::ptrdiff_t>(k) * system.dim;
-        outputs.insert(outputs.end(), first, first + system.dim);
-    }
-    outputs.push_back(system.potential_node);
     FormulaSystem result = system;
+    std::vector<NodeId> outputs = place_force_outputs(result);
+    outputs.push_back(system.potential_node);
     result.force = result.potential = lower(system.graph, outputs, system.dim);
     return result;
 }

@@ -103,14 +103,13 @@ void check_steps_of_springs(const Run& run, const AdaptiveOptions& options) {
     constexpr double kMost = 0.5;  // of the way to λ in a step
     if (run.config.bias.method != "eabf" || run.model.molecule()) return;
     for (int k = 0; k < run.grid.dims; ++k) {
-        const auto at_k = static_cast<std::size_t>(k);
-        const std::optional<double>& diffusion = run.model.formulas().cvs[at_k].diffusion;
+        const std::optional<double>& diffusion = run.model.formulas().cvs[at(k)].diffusion;
         const double dt = run.config.integrator.dt;
-        const double share = options.spring[at_k] * diffusion.value_or(0) * run.model.cv_beta()[at_k] * dt;
+        const double share = options.spring[at(k)] * diffusion.value_or(0) * run.model.cv_beta()[at(k)] * dt;
         if (share <= kMost) continue;
         throw KeyError("integrator.dt",
                        "key 'integrator.dt' is " + number(dt) + ", in which the springs of eABF (stiffness " +
-                           number(options.spring[at_k]) + ") pull " + run.model.cv_names()[at_k] + " " + number(share) +
+                           number(options.spring[at(k)]) + ") pull " + run.model.cv_names()[at(k)] + " " + number(share) +
                            " of the way to what they bind it to",
                        "give at most " + number(dt * kMost / share) + ", fewer 'bias.bins', or a smaller 'bias.stiffness'");
     }

@@ -88,7 +88,7 @@ void write_thinned(Run& run) {
     if (thin == 1 || !run.samples.in_file || leaves_files()) return;
     const SamplesReader all(run.dir / kSamples);
     std::vector<SampleBlock> kept = run.samples.blocks;
-    for (SampleBlock& b : kept) b.samples = (b.samples + thin - 1) / thin;
+    for (SampleBlock& b : kept) b.samples = thinned_samples(b, thin);
     SamplesInfo info = all.info();
     info.compression = static_cast<int>(run.config.output.compress);
     info.samples = 0;

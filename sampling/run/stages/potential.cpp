@@ -21,6 +21,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sampling/run/files/sample_files.h"
+
 namespace microlift {
 
 namespace {
@@ -49,7 +51,7 @@ public:
     }
 
 private:
-    index of_block(const SampleBlock& b) const { return (b.samples + thin_ - 1) / thin_ * b.trajectories(); }
+    index of_block(const SampleBlock& b) const { return thinned_samples(b, thin_) * b.trajectories(); }
     const std::vector<SampleBlock>& blocks_;
     index thin_, all_;
 };

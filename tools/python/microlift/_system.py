@@ -21,11 +21,13 @@ def info() -> dict[str, Any]:
     return _core.info()
 
 
+def _is_tensor(states: Any) -> bool:
+    return not isinstance(states, np.ndarray) and hasattr(states, "__dlpack__")
+
+
 def _doubles(states: Any) -> Array:
     """What is given as float64, of any library's in the memory of the CPU where it lies if it is that already."""
-    if not isinstance(states, np.ndarray) and hasattr(states, "__dlpack__"):
-        states = np.from_dlpack(states)
-    return np.asarray(states, dtype=np.float64)
+    return np.asarray(np.from_dlpack(states) if _is_tensor(states) else states, dtype=np.float64)
 
 
 class System:
@@ -89,7 +91,7 @@ class System:
             variable (of a molecule kJ/(mol nm)); −∇V, or of a system without a potential its drift
             Of a CUDA tensor both are `Tensor` on its device; no number leaves it.
         """
-        if not isinstance(states, np.ndarray) and hasattr(states, "__dlpack__"):
+        if _is_tensor(states):
             if states.__dlpack_device__()[0] != 1:
                 energy, force = self._core.energy_forces_there(
                     states._core if isinstance(states, Tensor) else _core.Tensor(states))
