@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "engine/at.h"
 #include "engine/launch/gather.h"
@@ -13,6 +12,7 @@
 #include "sampling/model/ensembles.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "sampling/numerics/statistics.h"
+#include "sampling/numerics/within.h"
 
 namespace microlift {
 
@@ -132,12 +132,6 @@ Buffer<float> physics_starts(Stream& stream, const Model& model, const SampleSet
     for (int k = 0; k < K; ++k)
         xi.push_back(to_host(stream, Span<const float>(samples.xi.span().subspan(
                                          k * samples.row, samples.n))));
-    // The samples within reach of each value, sorted by the first CV so that a value sees few of them.
-    std::vector<index> order(at(samples.n));
-    std::iota(order.begin(), order.end(), index{0});
-    std::sort(order.begin(), order.end(), [&](index a, index b) {
-        return xi[0][at(a)] < xi[0][at(b)] || (xi[0][at(a)] == xi[0][at(b)] && a < b);
-    });
     const index n = static_cast<index>(values.size()) * replicas;
     std::vector<index> which(at(n));
     std::vector<std::pair<double, index>> near;
@@ -147,18 +141,14 @@ Buffer<float> physics_starts(Stream& stream, const Model& model, const SampleSet
     for (std::size_t v = 0; v < values.size(); ++v) {
         near.clear();
         const auto look_about = [&](double value) {
-            const auto first = std::lower_bound(
-                order.begin(), order.end(), value - reach[0],
-                [&](index j, double x) { return static_cast<double>(xi[0][at(j)]) < x; });
-            for (auto it = first; it != order.end(); ++it) {
-                const auto of = [&](std::size_t c) { return static_cast<double>(xi[c][at(*it)]); };
+            each_within(xi[0].data(), samples.n, value - reach[0], value + reach[0], [&](index j) {
+                const auto of = [&](std::size_t c) { return static_cast<double>(xi[c][at(j)]); };
                 double far = std::fabs(of(0) - value) / reach[0];
                 for (std::size_t c = 1; c < at(K); ++c)
                     far = std::max(far, std::fabs(nearest_image(of(c) - values[v][c], period[c])) /
                                             reach[c]);
-                if (of(0) > value + reach[0]) break;
-                if (far <= 1) near.emplace_back(far, *it);
-            }
+                if (far <= 1) near.emplace_back(far, j);
+            });
         };
         // All round the images that a sample may have, too.
         const double here = values[v][0] - whole_turns(values[v][0] - middle, period[0]);

@@ -32,6 +32,7 @@ struct GeneratorConfig {
     double beta2 = 0;
     std::string penalty;
     double penalty_weight = 0;
+    index penalty_every = 0;
     double energy_weight = 0;
     double ema = 0;
     index flow_steps = 0;

@@ -6,6 +6,7 @@
 
 #include "engine/launch/gather.h"
 #include "sampling/estimate/reweight/reweighting.h"
+#include "sampling/numerics/within.h"
 #include "sampling/run/places.h"
 
 namespace microlift {
@@ -205,14 +206,15 @@ std::vector<index> samples_near(Run& run, const std::vector<float>& xi, const Cv
                                 double reach, index most) {
     const index n = run.samples.n;
     std::vector<index> found;
-    for (index j = 0; j < n; ++j) {
+    const double far = run.grid.round[0] ? HUGE_VAL : reach * run.grid.width(0);
+    each_within(xi.data(), n, value[0] - far, value[0] + far, [&](index j) {
         bool near = true;
         for (int k = 0; k < run.grid.dims; ++k)
             near &= std::fabs(run.grid.apart(
                         k, static_cast<double>(xi[static_cast<std::size_t>(k * n + j)]),
                         value[static_cast<std::size_t>(k)])) < reach * run.grid.width(k);
         if (near) found.push_back(j);
-    }
+    });
     if (run.samples.weight.size() > 0 && !found.empty())
         return chosen_by_weight(found, to_host(run.stream, Span<const float>(run.samples.weight.span())),
                                 std::min<index>(most, std::ssize(found)));
