@@ -10,6 +10,7 @@
 #include "sampling/run/files/sample_files.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/config/inputs.h"
+#include "sampling/run/config/memory.h"
 #include "sampling/run/stages.h"
 #include "sampling/run/summary.h"
 #include "sampling/run/targets.h"
@@ -87,6 +88,7 @@ void run_the_rest(Run& run) {
         if (stage.when == Stage::When::at_the_end && stage.wanted(run)) stage.run(run);
     write_thinned(run);
     run.record["complete"] = true;
+    run.record["memory"]["peak_bytes"] = most_resident_bytes();
     run.write_metrics();
     run.position.stage = "done";
     save_checkpoint(run);
@@ -99,6 +101,9 @@ void go_on(Run& run) {
         run.progress.note("nothing to do: " + run.dir.string() + " is complete");
     } else {
         describe(run);
+        if (run.device.is_cpu())
+            run.record["memory"]["predicted_bytes"] =
+                run_memory(run.config, run.model, run.device, resident_bytes()).most();
         record_first_checks(run);
         run_rounds(run);
         run_the_rest(run);
