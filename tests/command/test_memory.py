@@ -58,10 +58,11 @@ class Memory(Scratch):
             self.assertAlmostEqual(promise / taken, 1, delta=WITHIN)
 
     def test_samples(self):
-        self.compare(CONFIG + "[estimate]\n[closure]\nbursts = false\n", "umbrella.stride=1", "umbrella.steps=1200")
+        self.compare(CONFIG + "[closure]\nbursts = false\n", "umbrella.stride=1", "umbrella.steps=1000")
 
     def test_training(self):
-        self.compare(CONFIG + "[generator]\nkind = 'flow'\nbatch = 262144\niterations = 1\n[lifting]\nstates = 100\n")
+        self.compare(CONFIG + "[generator]\nkind = 'energy'\ngenerator_widths = [32]\nbatch = 262144\niterations = 1\n"
+                     "[lifting]\nstates = 100\nheal_steps = 0\nproposals = 0\n")
 
     def test_a_promise_grows_with_what_is_asked_for(self):
         (self.dir / "c.toml").write_text(CONFIG)

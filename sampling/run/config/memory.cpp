@@ -7,6 +7,7 @@
 
 #include "engine/device/allocations.h"
 #include "nn/generators/registry.h"
+#include "nn/train/training.h"
 #include "sampling/closure/bursts.h"
 #include "sampling/dynamics/ensemble.h"
 #include "sampling/estimate/conditional.h"
@@ -110,12 +111,24 @@ private:
         return weights + std::max(near + kDouble * std::max(moments, of(mixture_scratch(n_, windows))), piece());
     }
 
+    // A network on a whole batch has derivatives at its first and its last layer that no training asks for: nobody writes
+    // to these arrays, so that they take no memory on a CPU.
+    double unwritten(const TrainerConfig& config, index states) const {
+        if (config.kind == "cgan" || config.architecture != "mlp" || !device_.is_cpu()) return 0;
+        constexpr index kPadded = 16, kLatent = 4;
+        const auto padded = [](index width) { return (width + kPadded - 1) / kPadded * kPadded; };
+        const index drawn = config.kind == "energy" ? (config.latent > 0 ? config.latent : std::max(kLatent, states))
+                                                    : states + 1 + 2 * config.time_waves;
+        const index inputs = feature_count(config.periods, static_cast<int>(K_), config.waves) + drawn;
+        return kFloat * of(config.batch) * of(2 * padded(inputs) + padded(states));
+    }
     double training() {
         const index states = molecule() ? D_ - 6 : learned();
         if (states < 1) return 0;
         const TrainerConfig config = trainer_config(run_.generator, run_.cv, run_.generator.iterations, 1);
         double bytes = static_cast<double>(most_allocated(
             [&] { make_trainer(stream_, config, static_cast<int>(states), static_cast<int>(K_)); }));
+        bytes -= unwritten(config, states);
         // Held-out samples of each bin and as many generated ones, sorted.
         const double held = std::min(of(n_) * config.held_out, of(config.validation_bins * config.validation_samples));
         bytes += held * kFloat * of(K_ + 4 * states);
@@ -135,7 +148,8 @@ private:
     }
 
     double bursts() {
-        const index values = K_ == 1 ? run_.closure.values : run_.closure.values * run_.closure.values;
+        const auto side = static_cast<index>(std::sqrt(of(run_.closure.values)));
+        const index values = K_ == 1 ? run_.closure.values : std::max<index>(16, side * side);
         const index replicas = std::max<index>(1, run_.closure.replicas / kBurstBlocks) * kBurstBlocks;
         const index count = values * replicas;
         return burst_bytes(device_, static_cast<int>(D_), static_cast<int>(K_), count, molecule()) + ensemble(count);
