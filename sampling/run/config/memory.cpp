@@ -21,6 +21,7 @@ namespace microlift {
 namespace {
 
 constexpr double kFloat = 4, kDouble = 8;
+constexpr double kLibraries = 2.5e7;  // what they take once they are used, and small blocks
 constexpr index kPiece = 1 << 18;  // samples that are written, and states that are calmed, at once
 
 class MemoryPlan {
@@ -34,7 +35,7 @@ public:
     }
     RunMemory plan(double process) {
         RunMemory memory;
-        memory.process = process;
+        memory.process = process + kLibraries;
         memory.samples = kFloat * per_sample() * static_cast<double>(n_);
         const auto add = [&](const char* stage, double bytes) {
             if (bytes > 1e6) memory.stages.push_back({stage, bytes});
