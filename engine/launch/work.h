@@ -7,7 +7,7 @@
 namespace microlift {
 
 // Steps of `trajectories` in one launch, where a step costs `cost` of a cheap one: a fraction of a second of
-// a CPU, tens of milliseconds of a GPU; of so many trajectories that this is less than 16 steps, up to some seconds.
+// a CPU, tens of milliseconds of a GPU; of so many trajectories that this is less than 32 steps, up to some seconds.
 // At least 1, less than 2³¹.
 uint64 launch_steps(const Device& device, index trajectories, double cost = 1.0);
 
