@@ -69,6 +69,14 @@ struct GatherMomentsBody {
     }
 };
 
+// Of a segment of time; and numbers that they leave.
+inline index moment_pieces(index samples, index segments) {
+    return ((samples + segments - 1) / segments + kMomentSamples - 1) / kMomentSamples;
+}
+inline index moments_size(const SampleBlock& run, index segments, int cvs) {
+    return segments * moment_pieces(run.samples, segments) * 2 * cvs * run.trajectories();
+}
+
 // --- autocorrelation -----------------------------------------------------------------------------
 
 struct LagOnCpu {
@@ -139,12 +147,8 @@ struct TakeLagBody {
 
 HOST_PASS_BEGIN
 
-inline index moment_pieces(index samples, index segments) {
-    return ((samples + segments - 1) / segments + kMomentSamples - 1) / kMomentSamples;
-}
-
 index window_moments_scratch(const SampleBlock& run, index time_segments, int cvs) {
-    return time_segments * moment_pieces(run.samples, time_segments) * 2 * cvs * run.trajectories();
+    return moments_size(run, time_segments, cvs);
 }
 
 void window_moments(Stream& stream, const BiasedSamples& samples, const SampleBlock& run,
@@ -153,7 +157,7 @@ void window_moments(Stream& stream, const BiasedSamples& samples, const SampleBl
     const index segments = division.time_segments, n = run.trajectories();
     const index pieces = moment_pieces(run.samples, segments);
     const index tiles = (n + MomentsKernel::kThreads - 1) / MomentsKernel::kThreads;
-    Buffer<double> parts(stream.device(), window_moments_scratch(run, segments, samples.n_cvs));
+    Buffer<double> parts(stream.device(), moments_size(run, segments, samples.n_cvs));
     const MomentsKernel kernel{samples.xi.data + run.first,
                                samples.row,
                                division.trajectories,
