@@ -51,6 +51,7 @@ public:
     double operator()(int k, index sample) const {
         return static_cast<double>(values_[static_cast<std::size_t>(k * row_ + sample)]);
     }
+    const float* data() const { return values_.data(); }  // of the first variable
 
 private:
     HostView<float> values_;
