@@ -399,4 +399,16 @@ void check_generator(Checks& checks, const GeneratorConfig& generator, const CvC
     });
 }
 
+// Fewer states of many variables: each of them costs more, and tells more.
+AveragedStates averaged_states(index bins, int variables) {
+    constexpr double kGenerated = 4000000, kHealed = 800000;  // at all bins, at most
+    constexpr index kGeneratedPerBin = 20000, kHealedPerBin = 4096, kLeastPerBin = 100;
+    const double part = 10.0 / std::max(10, variables), share = part * part * part;
+    const auto per_bin = [&](double all, index most) {
+        return std::clamp<index>(static_cast<index>(all * share) / bins, kLeastPerBin, most);
+    };
+    const index generated = per_bin(kGenerated, kGeneratedPerBin);
+    return {generated, std::min(generated, per_bin(kHealed, kHealedPerBin))};
+}
+
 }  // namespace microlift

@@ -83,6 +83,12 @@ struct CouplingConfig {
     }
 };
 
+// States that are lifted at each bin for averages, and healed ones.
+struct AveragedStates {
+    index generated = 0, healed = 0;
+};
+AveragedStates averaged_states(index bins, int variables);
+
 extern const Section<GeneratorConfig> generator_section;
 extern const Section<LiftingConfig> lifting_section;
 extern const Section<CouplingConfig> coupling_section;
