@@ -316,15 +316,15 @@ LANE_FN void distribute_bonded(const ForceView<Scalar<L>>& v, const Rows& rows) 
 template <class M, class L, class Rows, class Energies>
 LANE_FN void bonded_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     restraint_forces<L>(v, rows, e);
-    edge_vectors<M, L>(v, rows, e);
-    corner_cosines<M, L>(v, rows, e);
-    torsion_slopes<M, L>(v, rows, e);
-    periodic_slopes<M, L>(v, rows, e);
-    cmap_slopes<M, L>(v, rows, e);
+    apart([&] { edge_vectors<M, L>(v, rows, e); });
+    apart([&] { corner_cosines<M, L>(v, rows, e); });
+    apart([&] { torsion_slopes<M, L>(v, rows, e); });
+    apart([&] { periodic_slopes<M, L>(v, rows, e); });
+    apart([&] { cmap_slopes<M, L>(v, rows, e); });
     if (v.turns())
-        distribute_bonded<true, L>(v, rows);
+        apart([&] { distribute_bonded<true, L>(v, rows); });
     else
-        distribute_bonded<false, L>(v, rows);
+        apart([&] { distribute_bonded<false, L>(v, rows); });
 }
 
 }  // namespace microlift
