@@ -1,16 +1,18 @@
 // Bonds, angles, torsions, correction maps, restraints (force_view.h says how they are written).
 #pragma once
 
-#include "kernels/molecule/force_view.h"
+#include "kernels/molecule/team.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {
 
 // f = −∇E of restraints, or 0.
-template <class L, class Rows, class Energies>
-LANE_FN void restraint_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+template <class L, class Team, class Rows, class Energies>
+LANE_FN void restraint_forces(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
     const Rows force = rows.from(v.force_row());
-    for (int32 r = 0; r < 3 * v.atoms; ++r) force[r] = number<L>(0);
+    for (int32 r = team.lane(); r < 3 * v.atoms; r += team.lanes()) force[r] = number<L>(0);
+    team.sync();
+    if (!team.leads()) return;
     for (int32 n = 0; n < v.restraints; ++n) {
         const auto& entry = v.restraint[n];
         L sum = number<L>(0);
@@ -47,10 +49,10 @@ LANE_FN void put_edge(const ForceView<Scalar<L>>& v, const EdgeRows<Rows>& at, i
     }
 }
 
-template <class M, class L, class Rows, class Energies>
-LANE_FN void edge_vectors(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+template <class M, class L, class Team, class Rows, class Energies>
+LANE_FN void edge_vectors(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
     const EdgeRows<Rows> at{rows.from(v.edge_row()), rows.from(v.bond_row())};
-    for (int32 n = 0; n < v.edges; n += 2) {
+    for (int32 n = 2 * team.lane(); n < v.edges; n += 2 * team.lanes()) {
         const auto &one = entry_of(v.edge[n]), &other = entry_of(v.edge[n + 1]);
         const Vector<L> d = vector_at<L>(rows, one.a) - vector_at<L>(rows, one.b);
         const Vector<L> f = vector_at<L>(rows, other.a) - vector_at<L>(rows, other.b);
@@ -60,7 +62,8 @@ LANE_FN void edge_vectors(const ForceView<Scalar<L>>& v, const Rows& rows, Energ
         put_edge(v, at, n + 1, other, f, f2, inverse.second, e);
     }
     if (v.turns())
-        for (int32 r = v.turn_row(); r < v.born_row(); ++r) rows[r] = number<L>(0);
+        for (int32 r = v.turn_row() + team.lane(); r < v.bonded_end(); r += team.lanes()) rows[r] = number<L>(0);
+    team.sync();
 }
 
 // What rounding leaves of a cosine, at most 1; and its sin², at whose 1e-12 the direction of the force is lost
@@ -98,24 +101,27 @@ LANE_FN void put_corner(const ForceView<Scalar<L>>& v, const Rows& corners, int3
     put_vector(corners, 3 * n, Vector<L>{c, inverse_sine, slope});
 }
 
-template <class M, class L, class Rows, class Energies>
-LANE_FN void corner_cosines(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+template <class M, class L, class Team, class Rows, class Energies>
+LANE_FN void corner_cosines(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
     const Rows edges = rows.from(v.edge_row()), corners = rows.from(v.corner_row());
-    for (int32 n = 0; n < v.corners; n += 2) {
+    for (int32 n = 2 * team.lane(); n < v.corners; n += 2 * team.lanes()) {
         const auto &one = entry_of(v.corner[n]), &other = entry_of(v.corner[n + 1]);
         const L c = corner_cosine<L>(edges, one), d = corner_cosine<L>(edges, other);
         const InverseRoots<L> inverse = inverse_roots<M>(squared_sine(c), squared_sine(d));
         put_corner(v, corners, n, one, c, inverse.first, e);
         put_corner(v, corners, n + 1, other, d, inverse.second, e);
     }
+    team.sync();
 }
 
 // Polynomials of C = cos φ = (u₁·u₃ − c₁c₃)/(sin₁ sin₃).
-template <class M, class L, class Rows, class Energies>
-LANE_FN void torsion_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+template <class M, class L, class Team, class Rows, class Energies>
+LANE_FN void torsion_slopes(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
     const Rows edges = rows.from(v.edge_row()), corners = rows.from(v.corner_row());
     const Rows outers = rows.from(v.torsion_row());
-    for (int32 n = 0; n < v.torsions; ++n) {
+    for (auto turn = team.in_turns(&TeamView::torsions, v.torsions); turn.more(); turn.next()) {
+        if (turn.idle()) continue;
+        const int32 n = turn.item();
         const auto& entry = entry_of(v.torsion[n]);
         const Rows in = corners.at(entry.corner_in), out = corners.at(entry.corner_out);
         const L c1 = in[0], c3 = out[0], i1 = in[1], i3 = out[1];
@@ -190,10 +196,11 @@ LANE_FN L angle_from(const Dihedral<L>& at, const PeriodicEntry<Scalar<L>>& entr
     return angle_of(fma(s, at.sine, c * at.cosine), fms(c, at.sine, s * at.cosine));
 }
 
-template <class M, class L, class Rows, class Energies>
-LANE_FN void periodic_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
-    for (int32 n = 0; n < v.periodics; ++n) {
-        const auto& entry = v.periodic[n];
+template <class M, class L, class Team, class Rows, class Energies>
+LANE_FN void periodic_slopes(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
+    for (auto turn = team.in_turns(&TeamView::periodics, v.periodics); turn.more(); turn.next()) {
+        if (turn.idle()) continue;
+        const auto& entry = v.periodic[turn.item()];
         const Dihedral<L> at = dihedral<M, L>(v, rows, entry.dihedral);
         if (entry.periodicity == 0) {
             const L away = angle_from(at, entry);
@@ -254,10 +261,11 @@ LANE_FN void map_place(L angle, int32 size, L& cell, L& place) {
     place = at - cell;
 }
 
-template <class M, class L, class Rows, class Energies>
-LANE_FN void cmap_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
-    for (int32 n = 0; n < v.cmaps; ++n) {
-        const auto& entry = v.cmap[n];
+template <class M, class L, class Team, class Rows, class Energies>
+LANE_FN void cmap_slopes(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
+    for (auto turn = team.in_turns(&TeamView::cmaps, v.cmaps); turn.more(); turn.next()) {
+        if (turn.idle()) continue;
+        const auto& entry = v.cmap[turn.item()];
         const Dihedral<L> first = dihedral<M, L>(v, rows, entry.first);
         const Dihedral<L> second = dihedral<M, L>(v, rows, entry.second);
         L cell1, cell2, s, t;
@@ -285,18 +293,21 @@ LANE_FN void cmap_slopes(const ForceView<Scalar<L>>& v, const Rows& rows, Energi
 }
 
 // From slopes to unit vectors to atoms; whether there are ∂E/∂u that are no slopes along other edges.
-template <bool Turns, class L, class Rows>
-LANE_FN void distribute_bonded(const ForceView<Scalar<L>>& v, const Rows& rows) {
+template <bool Turned, class L, class Team, class Rows>
+LANE_FN void distribute_bonded(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows) {
     const Rows edges = rows.from(v.edge_row()), bonds = rows.from(v.bond_row()), force = rows.from(v.force_row());
     int32 at = 0;
-    for (int32 k = 0; k < v.edges; ++k) {
+    for (auto turn = team.in_turns(&TeamView::pulls, v.edges); turn.more(); turn.next()) {
+        if (turn.idle()) continue;
+        const int32 k = turn.item();
+        if constexpr (!Team::kAlone) at = k > 0 ? v.pulls[k - 1].end : 0;
         const auto& own = entry_of(v.pulls[k]);
         const int32 n = own.edge;
         const auto& entry = entry_of(v.edge[n]);
         const L zero = number<L>(0);
         Vector<L> g{zero, zero, zero};
-        if constexpr (Turns) g = vector_at<L>(rows, v.turn_row() + 3 * n);
-        LANE_ROLLED_FOR (const int32 end = at + own.pulls; at < end; ++at) {
+        if constexpr (Turned) g = vector_at<L>(rows, v.turn_row() + 3 * n);
+        LANE_ROLLED_FOR (; at < own.end; ++at) {
             const auto& pull = entry_of(v.pull[at]);
             add_scaled(g, L(edges[pull.slope]), vector_at<L>(edges, pull.other));
         }
@@ -313,18 +324,18 @@ LANE_FN void distribute_bonded(const ForceView<Scalar<L>>& v, const Rows& rows) 
     }
 }
 
-template <class M, class L, class Rows, class Energies>
-LANE_FN void bonded_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
-    restraint_forces<L>(v, rows, e);
-    apart([&] { edge_vectors<M, L>(v, rows, e); });
-    apart([&] { corner_cosines<M, L>(v, rows, e); });
-    apart([&] { torsion_slopes<M, L>(v, rows, e); });
-    apart([&] { periodic_slopes<M, L>(v, rows, e); });
-    apart([&] { cmap_slopes<M, L>(v, rows, e); });
+template <class M, class L, class Team, class Rows, class Energies>
+LANE_FN void bonded_forces(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
+    restraint_forces<L>(v, team, rows, e);
+    apart([&] { edge_vectors<M, L>(v, team, rows, e); });
+    apart([&] { corner_cosines<M, L>(v, team, rows, e); });
+    apart([&] { torsion_slopes<M, L>(v, team, rows, e); });
+    apart([&] { periodic_slopes<M, L>(v, team, rows, e); });
+    apart([&] { cmap_slopes<M, L>(v, team, rows, e); });
     if (v.turns())
-        apart([&] { distribute_bonded<true, L>(v, rows); });
+        apart([&] { distribute_bonded<true, L>(v, team, rows); });
     else
-        apart([&] { distribute_bonded<false, L>(v, rows); });
+        apart([&] { distribute_bonded<false, L>(v, team, rows); });
 }
 
 }  // namespace microlift

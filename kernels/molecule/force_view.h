@@ -35,9 +35,9 @@ struct alignas(16) EdgeEntry {
     int32 a, b;
     T length, stiffness;  // of the bonds, which come first
 };
-// An edge with the number of its pulls, which follow those of the last one; many of one number together.
+// An edge and the end of its pulls, which begin where those of the last one end; many of one number together.
 struct alignas(8) EdgePulls {
-    int32 edge, pulls;
+    int32 edge, end;
 };
 // ∂E/∂u of an edge: a slope, which stands in a row, times the unit vector of another edge.
 struct alignas(8) EdgePull {
@@ -165,8 +165,11 @@ struct ForceView {
     T solute = 1, solvent_part = 0;  // 1/ε inside and outside
     T kappa = 0;                     // 1/nm
 
-    // What solvent knows of pairs is kept where it fits into a cache.
-    LANE_FN bool stores_pairs() const { return solvent && atoms <= kMostStored; }
+    bool in_team = false;            // the rows are shared memory (team.h)
+
+    // What solvent knows of pairs is kept where it fits into a cache; then forces of pairs are added as one.
+    LANE_FN bool joins_pairs() const { return solvent && atoms <= kMostStored; }
+    LANE_FN bool stores_pairs() const { return joins_pairs() && !in_team; }
 
     // Where things stand in the rows of a replica.
     LANE_FN int32 force_row() const { return 3 * atoms; }
@@ -177,9 +180,12 @@ struct ForceView {
     // ∂E/∂u that are no slopes along other edges, where there are any.
     LANE_FN bool turns() const { return periodics + cmaps > 0; }
     LANE_FN int32 turn_row() const { return torsion_row() + torsions; }
-    LANE_FN int32 born_row() const { return turn_row() + (turns() ? 3 * edges : 0); }
+    LANE_FN int32 bonded_end() const { return turn_row() + (turns() ? 3 * edges : 0); }
+    // A team's atoms in solvent stand where edges stood before.
+    LANE_FN int32 born_row() const { return in_team ? edge_row() : bonded_end(); }
     LANE_FN int32 pair_row() const { return born_row() + (solvent ? 4 * atoms : 0); }
     LANE_FN int32 rows() const {
+        if (in_team) return pair_row() > bonded_end() ? pair_row() : bonded_end();
         return pair_row() + (stores_pairs() ? 3 * (atoms * (atoms - 1) / 2) : 0);
     }
 };

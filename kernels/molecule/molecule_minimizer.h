@@ -51,7 +51,7 @@ struct MinimizeBody {
         L largest = number<L>(0);
         for (int32 iteration = 0;; ++iteration) {
             for (int32 t = 0; t < kForceTerms; ++t) e.term[t] = number<L>(0);
-            molecule_forces<M, L>(a.view, rows, e);
+            molecule_forces<M, L>(a.view, OneLane{}, rows, e);
             project_forces<L>(rows);
             largest = number<L>(0);
             for (int32 r = 0; r < n; ++r) largest = max(largest, abs(L(f[r])));

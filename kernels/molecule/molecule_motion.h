@@ -7,7 +7,7 @@
 // number of Newton's steps that share it.
 #pragma once
 
-#include "kernels/molecule/force_view.h"
+#include "kernels/molecule/team.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {
@@ -233,9 +233,9 @@ LANE_FN void with_leaves(int32 leaves, const Function& f) {
 
 // The leapfrog "middle" scheme (Zhang, Liu, Yan, Tuckerman, Liu, J. Phys. Chem. A 123 (2019) 6056), as
 // OpenMM's LangevinMiddleIntegrator: kick, half drift, thermostat, half drift. The force is that at x.
-template <class M, class L, class Rows>
-LANE_FN void move_lf_middle(const MotionView& m, const MotionRows& at, const Rows& rows) {
-    for (int32 g = 0; g < m.groups; ++g)
+template <class M, class L, class Team, class Rows>
+LANE_FN void move_lf_middle(const MotionView& m, const MotionRows& at, const Team& team, const Rows& rows) {
+    for (int32 g = team.lane(); g < m.groups; g += team.lanes())
         with_leaves(m.group[g].leaves, [&](auto n) {
             Star<M, L, decltype(n)::value> star(m.group[g], rows, at);
             star.kick(rows, at, m.dt);
@@ -246,14 +246,15 @@ LANE_FN void move_lf_middle(const MotionView& m, const MotionRows& at, const Row
             star.restore_lengths(m.dt);
             star.store_to(rows, at);
         });
+    team.sync();
 }
 
 // BAOAB to the force's place, which is needed at x before and after: half kick, half drift, thermostat,
 // half drift; then end_baoab, the other half kick.
-template <class M, class L, class Rows>
-LANE_FN void move_baoab(const MotionView& m, const MotionRows& at, const Rows& rows) {
+template <class M, class L, class Team, class Rows>
+LANE_FN void move_baoab(const MotionView& m, const MotionRows& at, const Team& team, const Rows& rows) {
     const float half = 0.5f * m.dt;
-    for (int32 g = 0; g < m.groups; ++g)
+    for (int32 g = team.lane(); g < m.groups; g += team.lanes())
         with_leaves(m.group[g].leaves, [&](auto n) {
             Star<M, L, decltype(n)::value> star(m.group[g], rows, at);
             const auto drift = [&] {
@@ -270,16 +271,18 @@ LANE_FN void move_baoab(const MotionView& m, const MotionRows& at, const Rows& r
             drift();
             star.store_to(rows, at);
         });
+    team.sync();
 }
-template <class M, class L, class Rows>
-LANE_FN void end_baoab(const MotionView& m, const MotionRows& at, const Rows& rows) {
-    for (int32 g = 0; g < m.groups; ++g)
+template <class M, class L, class Team, class Rows>
+LANE_FN void end_baoab(const MotionView& m, const MotionRows& at, const Team& team, const Rows& rows) {
+    for (int32 g = team.lane(); g < m.groups; g += team.lanes())
         with_leaves(m.group[g].leaves, [&](auto n) {
             Star<M, L, decltype(n)::value> star(m.group[g], rows, at);
             star.kick(rows, at, 0.5f * m.dt);
             star.project_velocities();
             star.store_to(rows, at);
         });
+    team.sync();
 }
 
 }  // namespace microlift

@@ -2,7 +2,7 @@
 // exceptions have theirs, what is excluded is in no list, and nothing has to be taken back.
 #pragma once
 
-#include "kernels/molecule/force_view.h"
+#include "kernels/molecule/team.h"
 #include "kernels/lane/roots.h"
 
 namespace microlift {
@@ -78,25 +78,13 @@ LANE_FN void tile_forces(const TileEntry<Scalar<L>>& entry, const TwoPairs<L>& p
     put_vector(forces, entry.j, f);
 }
 
-template <class M, class L, class Rows, class Energies>
-LANE_FN void pair_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+// Pairs that fill no tile, two at a time.
+template <class M, class L, class Team, class Rows, class Energies>
+LANE_FN void single_pairs(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
     const Rows force = rows.from(v.force_row());
-    int32 n = 0;
-    for (int32 t = 0; t < v.tiles; ++t) {
-        const RowTile tile = v.tile[t];
-        const Vector<L> x0 = vector_at<L>(rows, tile.first), x1 = vector_at<L>(rows, tile.second);
-        Vector<L> f0 = vector_at<L>(force, tile.first), f1 = vector_at<L>(force, tile.second);
-        auto next = ahead<M>(x0, x1, vector_at<L>(rows, v.tile_entry[n].j));
-        for (; n < tile.end; ++n) {
-            const auto now = next;
-            if (kHardware<M, L> || n + 1 < tile.end)  // the last one of all is idle
-                next = ahead<M>(x0, x1, vector_at<L>(rows, v.tile_entry[n + 1].j));
-            tile_forces<M>(entry_of(v.tile_entry[n]), arrived<M>(x0, x1, now), force, f0, f1, e);
-        }
-        put_vector(force, tile.first, f0);
-        put_vector(force, tile.second, f1);
-    }
-    for (int32 k = 0; k < v.singles; k += 2) {
+    for (auto turn = team.in_turns(&TeamView::singles, v.singles / 2); turn.more(); turn.next()) {
+        if (turn.idle()) continue;
+        const int32 k = 2 * turn.item();
         const auto &one = entry_of(v.single[k]), &other = entry_of(v.single[k + 1]);
         const auto apart = [&](const PairEntry<Scalar<L>>& pair) {
             return vector_at<L>(rows, pair.i) - vector_at<L>(rows, pair.j);
@@ -115,6 +103,27 @@ LANE_FN void pair_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energi
         push(one, pair_force(one.pair, two.at.first, two.at.square, e), two.d0);
         push(other, pair_force(other.pair, two.at.second, two.at.squared, e), two.d1);
     }
+}
+
+template <class M, class L, class Rows, class Energies>
+LANE_FN void pair_forces(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+    const Rows force = rows.from(v.force_row());
+    int32 n = 0;
+    for (int32 t = 0; t < v.tiles; ++t) {
+        const RowTile tile = v.tile[t];
+        const Vector<L> x0 = vector_at<L>(rows, tile.first), x1 = vector_at<L>(rows, tile.second);
+        Vector<L> f0 = vector_at<L>(force, tile.first), f1 = vector_at<L>(force, tile.second);
+        auto next = ahead<M>(x0, x1, vector_at<L>(rows, v.tile_entry[n].j));
+        for (; n < tile.end; ++n) {
+            const auto now = next;
+            if (kHardware<M, L> || n + 1 < tile.end)  // the last one of all is idle
+                next = ahead<M>(x0, x1, vector_at<L>(rows, v.tile_entry[n + 1].j));
+            tile_forces<M>(entry_of(v.tile_entry[n]), arrived<M>(x0, x1, now), force, f0, f1, e);
+        }
+        put_vector(force, tile.first, f0);
+        put_vector(force, tile.second, f1);
+    }
+    single_pairs<M, L>(v, OneLane{}, rows, e);
 }
 
 }  // namespace microlift

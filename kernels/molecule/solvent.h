@@ -195,10 +195,10 @@ LANE_FN void screened(const ForceView<Scalar<L>>& v, const InverseRoot<L>& f, L&
         }
 }
 
-template <bool Plain, class M, class L, class Rows, class Energies>
-LANE_FN void effective_radii(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
+template <bool Plain, class M, class L, class Team, class Rows, class Energies>
+LANE_FN void effective_radii(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
     using T = Scalar<L>;
-    for (int32 i = 0; i < v.atoms; ++i) {
+    for (int32 i = team.lane(); i < v.atoms; i += team.lanes()) {
         const auto& atom = v.born[i];
         const Rows row = rows.at(v.born_row() + 4 * i);
         const L psi = row[0] * number<L>(T(0.5) * atom.offset_radius);
@@ -228,6 +228,14 @@ LANE_FN void effective_radii(const ForceView<Scalar<L>>& v, const Rows& rows, En
         row[2] = inverse;
         row[3] = fnma(number<L>(T(12)), surface, number<L>(atom.square) * steep * (radius * radius));
     }
+    team.sync();
+}
+
+// ½ ∂E/∂S = 2 B (∂E/∂B) B (−¼ ∂(1/B)/∂S), in the place of 2 B ∂E/∂B.
+template <class L, class Rows>
+LANE_FN void finish_share(const Rows& born, int32 i, L share) {
+    const Rows row = born.at(4 * i);
+    row[3] = share * L(row[1]) * L(row[0]);
 }
 
 // An atom in the field of all.
@@ -288,16 +296,11 @@ LANE_FN L born_pair(const ForceView<Scalar<L>>& v, const BornPair<Scalar<L>>& of
 template <bool Stored, bool Plain, class M, class L, class Rows, class Energies>
 LANE_FN void solvent_pairs(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     const Rows born = rows.from(v.born_row()), pairs = rows.from(v.pair_row()), forces = rows.from(v.force_row());
-    // ½ ∂E/∂S = 2 B (∂E/∂B) B (−¼ ∂(1/B)/∂S).
-    const auto finish = [&](int32 i, L share) {
-        const Rows row = born.at(4 * i);
-        row[3] = share * L(row[1]) * L(row[0]);
-    };
     int32 n = 0;
     for (int32 i = 0; i < v.atoms; i += 2) {
         L share0 = born[4 * i + 3];
         if (i + 1 == v.atoms) {
-            finish(i, share0);
+            finish_share<L>(born, i, share0);
             break;
         }
         L share1 = born[4 * i + 7];
@@ -336,8 +339,8 @@ LANE_FN void solvent_pairs(const ForceView<Scalar<L>>& v, const Rows& rows, Ener
             put_vector(forces, 3 * i, force0);
             put_vector(forces, 3 * i + 3, force1);
         }
-        finish(i, share0);
-        finish(i + 1, share1);
+        finish_share<L>(born, i, share0);
+        finish_share<L>(born, i + 1, share1);
     }
 }
 
@@ -381,7 +384,7 @@ LANE_FN void solvent_forces(const ForceView<Scalar<L>>& v, const Rows& rows) {
 template <bool Stored, bool Plain, class M, class L, class Rows, class Energies>
 LANE_FN void solvent_passes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
     apart([&] { descreening<Stored, Plain, M, L>(v, rows); });
-    apart([&] { effective_radii<Plain, M, L>(v, rows, e); });
+    apart([&] { effective_radii<Plain, M, L>(v, OneLane{}, rows, e); });
     apart([&] { solvent_pairs<Stored, Plain, M, L>(v, rows, e); });
     apart([&] { solvent_forces<Stored, Plain, M, L>(v, rows); });
 }

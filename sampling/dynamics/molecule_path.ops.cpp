@@ -1,6 +1,7 @@
 #include "sampling/dynamics/molecule_path.h"
 
 #include "engine/launch/rows.h"
+#include "engine/launch/teams.h"
 #include "kernels/molecule/molecule_path.h"
 
 #if !defined(__CUDACC__)
@@ -12,6 +13,7 @@
 #include "sampling/dynamics/molecule_variables.h"
 #include "sampling/dynamics/way_describer.h"
 #include "sampling/molecule/force_tables.h"
+#include "sampling/molecule/team_tables.h"
 #include "sampling/molecule/worst_force.h"
 #endif
 
@@ -30,11 +32,26 @@ void launch_molecule(Stream& stream, RowMemory<float>& memory, bool portable,
                                       MoleculePathBody<Fast>{view, motion, cvs, args});
 }
 
+// By teams, on CUDA; their view.
+void launch_molecule_teams(Stream& stream, bool portable, const ForceView<float>& view, const TeamView& team,
+                           const MotionView& motion, const MoleculeCvs& cvs, const PathArgs& args) {
+    const index numbers = MoleculePathBody<Portable>::rows_of(view, cvs);
+    if (portable)
+        for_each_team_on_cuda(stream, args.trajectories, team.lanes, numbers,
+                              MoleculeTeamBody<Portable>{{view, motion, cvs, args}, team});
+    else
+        for_each_team_on_cuda(stream, args.trajectories, team.lanes, numbers,
+                              MoleculeTeamBody<Fast>{{view, motion, cvs, args}, team});
+}
+
 HOST_PASS_END
 
 #if !defined(__CUDACC__)
 
 namespace {
+
+// Beyond so many atoms a replica is too much for a lane, whose rows no cache holds then.
+constexpr index kMostAtomsOfLane = 30;
 
 // The bonds of each atom, and its star if it is the centre of one.
 struct StarBuilder {
@@ -131,19 +148,33 @@ public:
             copy_to_device(stream, groups_.span(), stars_.data());
             variables_.copy_tables(stream);
         }
-        if (!memory_.serves(stream.device(), args.trajectories))
-            memory_ = RowMemory<float>(stream.device(),
-                                       MoleculePathBody<Portable>::rows_of(tables_->view(), variables_.cvs()),
-                                       args.trajectories);
         const MotionView motion{static_cast<int32>(stars_.size()), groups_.data(), setup_.scheme,
                                 static_cast<float>(setup_.dt),
                                 static_cast<float>(std::exp(-setup_.friction * setup_.dt)),
                                 setup_.philox_rounds != kPhiloxRounds};
+        if (const int lanes = lanes_of_team(stream.device(), args.trajectories); lanes > 1) {
+            if (!teams_ || teams_->team().lanes != lanes)
+                teams_ = std::make_unique<TeamTables>(stream, *molecule_, *tables_, lanes);
+            launch_molecule_teams(stream, setup_.portable_math, teams_->view(), teams_->team(), motion,
+                                  variables_.cvs(), args);
+            return;
+        }
+        if (!memory_.serves(stream.device(), args.trajectories))
+            memory_ = RowMemory<float>(stream.device(),
+                                       MoleculePathBody<Portable>::rows_of(tables_->view(), variables_.cvs()),
+                                       args.trajectories);
         launch_molecule(stream, memory_, setup_.portable_math, tables_->view(), motion,
                         variables_.cvs(), args);
     }
 
 private:
+    int lanes_of_team(const Device& device, index replicas) const {
+        ForceView<float> view = tables_->view();
+        view.in_team = true;
+        return team_lanes(device, {replicas, MoleculePathBody<Portable>::rows_of(view, variables_.cvs()),
+                                   molecule_->size() > kMostAtomsOfLane, static_cast<int>(molecule_->size()) / 2});
+    }
+
     std::shared_ptr<const Molecule> molecule_;
     MoleculeSetup setup_;
     std::vector<StarEntry> stars_;
@@ -151,6 +182,7 @@ private:
     mutable std::mutex mutex_;
     // Made for the device of the first launch.
     mutable std::unique_ptr<ForceTables<float>> tables_;
+    mutable std::unique_ptr<TeamTables> teams_;
     mutable MoleculeVariables variables_;
     mutable Buffer<StarEntry> groups_;
     mutable RowMemory<float> memory_;

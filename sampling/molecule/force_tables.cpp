@@ -220,13 +220,14 @@ private:
             pull(corners + 3 * static_cast<int32>(n) + 2, out_.corners[n].first, out_.corners[n].second);
         for (std::size_t n = 0; n < out_.torsions.size(); ++n)
             pull(torsions + static_cast<int32>(n), out_.torsions[n].first, out_.torsions[n].last);
-        for (std::size_t n = 0; n < of.size(); ++n)
-            out_.pulls.push_back({static_cast<int32>(n), static_cast<int32>(of[n].size())});
+        for (std::size_t n = 0; n < of.size(); ++n) out_.pulls.push_back({static_cast<int32>(n), 0});
+        const auto count = [&](const EdgePulls& own) { return of[static_cast<std::size_t>(own.edge)].size(); };
         std::stable_sort(out_.pulls.begin(), out_.pulls.end(),
-                         [](const EdgePulls& a, const EdgePulls& b) { return a.pulls < b.pulls; });
-        for (const EdgePulls& own : out_.pulls) {
+                         [&](const EdgePulls& a, const EdgePulls& b) { return count(a) < count(b); });
+        for (EdgePulls& own : out_.pulls) {
             const auto& pulls = of[static_cast<std::size_t>(own.edge)];
             out_.pull.insert(out_.pull.end(), pulls.begin(), pulls.end());
+            own.end = static_cast<int32>(out_.pull.size());
         }
     }
 

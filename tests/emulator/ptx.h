@@ -46,6 +46,7 @@ struct Execution {
     int threads = 1;                 // host threads that blocks are spread over; results do not depend on it
     std::uint64_t order = 0;         // seed of the order of warps between barriers; 0: ascending
     bool check_races = true;         // in shared memory, between barriers
+    bool whole_warps = false;        // what some lanes of a warp execute counts as executed by all
 };
 
 // Runs all blocks to their end. Throws Fault.

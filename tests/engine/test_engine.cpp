@@ -1,6 +1,7 @@
 // Devices, streams, buffers, the arena, graphs, transfer counters, launches, the thread pool.
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -12,6 +13,7 @@
 #include "engine/device/buffer.h"
 #include "engine/device/staging.h"
 #include "engine/launch/rows.h"
+#include "engine/launch/teams.h"
 #include "engine/error.h"
 #include "engine/device/thread_pool.h"
 #include "tests/support/devices.h"
@@ -288,6 +290,47 @@ TEST_CASE("rows: memory for one thread does not serve a device with more") {
     CHECK(enough.serves(one, 1000));
     CHECK(enough.serves(four, 1000000));  // a thread has one pack at work, however many there are
     CHECK(!RowMemory<float>().serves(one, 1));
+}
+
+TEST_CASE("teams: many small items have a lane each; few or large ones share a warp as its memory allows") {
+    for (const Device& device : test_devices()) {
+        const auto lanes = [&](index items, index numbers, bool large, int most) {
+            return team_lanes(device, {items, numbers, large, most});
+        };
+        if (device.is_cpu()) {
+            CHECK(lanes(1, 4000, true, 80) == 1);
+            continue;
+        }
+        CHECK(lanes(1 << 20, 500, false, 11) == 1);
+        CHECK(lanes(64, 500, false, 11) == 8);  // as many as find work
+        CHECK(lanes(64, 100, false, 3) == 1);
+        CHECK(lanes(1 << 20, 1000000, true, 80) == 1);  // no shared memory holds it
+        CHECK(lanes(1, 4000, true, 80) == 32);
+        if (!is_emulated(device)) continue;  // by numbers of an H100
+        CHECK(lanes(1 << 20, 1500, true, 26) == 16);
+        CHECK(lanes(1 << 20, 4100, true, 83) == 32);
+        CHECK(lanes(132 * 128, 500, false, 11) == 1);
+        CHECK(lanes(132 * 128 - 1, 500, false, 11) == 4);
+        CHECK(lanes(132 * 64, 500, false, 11) == 8);
+        CHECK(lanes(1 << 20, 30000, true, 83) == 32);  // one warp for each processor
+        CHECK(lanes(1, 14000, false, 8) == 8);
+        CHECK(lanes(1, 20000, false, 8) == 16);  // else its shared memory would not do
+    }
+    for (const int lanes : {4, 8, 16, 32})
+        for (const index numbers : {96, 1500, 1501, 4127}) {
+            const index stride = team_stride(numbers, lanes);
+            CHECK(stride >= numbers);
+            CHECK(stride < numbers + 32);
+            CHECK((stride - 3 * lanes) % 32 == 0);
+        }
+    setenv("MICROLIFT_TEAM", "16", 1);
+    CHECK(team_lanes(test_devices().back(), {1 << 20, 500, false, 11}) == (test_devices().size() > 1 ? 16 : 1));
+    setenv("MICROLIFT_TEAM", "5", 1);
+    if (test_devices().size() > 1)
+        CHECK_THROWS_WITH_AS(team_lanes(test_devices().back(), {1, 500, false, 11}),
+                             doctest::Contains("MICROLIFT_TEAM is '5': lanes of a replica's team are 1, 4, 8, 16 or 32"),
+                             InputError);
+    unsetenv("MICROLIFT_TEAM");
 }
 
 TEST_CASE("thread pool: every task once, on several threads, again and again") {

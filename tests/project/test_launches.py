@@ -104,7 +104,7 @@ ROW = {name: BATCH for name in """ConvInputBody ConvLossBody ConvOutputBody Ener
 WIDE = {
     **{name: TRAJECTORIES for name in """AcceptMoveBody CalmBody ChooseBody CountSamples CountWalkersBody DescendBody
         DrawSpringsBody DrawVelocitiesBody FamilyBody FixedRowsBody FromInternalBody FromStatesBody HalfChangeBody IslandWeightBody LiftedAcceptBody
-        LiftedProposalBody LiftedWeightBody LogWeightBody MoleculePathBody NearWindowsBody PathBody ParentBody PullBody RestoreBondsBody StillBody SwarmOffsetBody
+        LiftedProposalBody LiftedWeightBody LogWeightBody MoleculePathBody MoleculeTeamBody NearWindowsBody PathBody ParentBody PullBody RestoreBondsBody StillBody SwarmOffsetBody
         SumOverWalkersBody SumSpringsBody SumTermsBody TakeDrawnBody TemperingBody ToInternalBody ToStatesBody TurnDihedralBody""".split()},
     # Of rare events: a replica, walker or trajectory each.
     **{name: TRAJECTORIES for name in """BasinBody BasinStateBody BeginLanesBody BinKeyBody ClimbBody EnsembleLookBody FirstReplicasBody

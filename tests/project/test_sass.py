@@ -34,7 +34,7 @@ class MachineCode(unittest.TestCase):
             self.assertEqual((0, 0), (r["local_instructions"], r["stack_bytes"]), r)
 
     def test_local_memory_is_named(self):
-        self.assertFalse({"PathBody", "PassageBody", "StoredPassageBody", "MoleculePathBody", "MoleculeForcesBody",
+        self.assertFalse({"PathBody", "PassageBody", "StoredPassageBody", "MoleculePathBody", "MoleculeTeamBody", "MoleculeForcesBody",
                           "CriticTileKernel", "GeneratorTileKernel", "GenerateTileKernel"} & set(sass_report.LOCAL))
         self.assertEqual("PathBody", sass_report.struct_of(
             "void microlift::lane_kernel<microlift::PathBody<microlift::X, microlift::Fast>, float>(long long)"))
@@ -42,6 +42,8 @@ class MachineCode(unittest.TestCase):
             "void microlift::index_kernel<microlift::KeepAliveBody>(long long, microlift::KeepAliveBody)"))
         self.assertEqual("MoleculePathBody", sass_report.struct_of(
             "void microlift::row_kernel<microlift::MoleculePathBody<microlift::Fast>, float>(long long)"))
+        self.assertEqual("MoleculeTeamBody", sass_report.struct_of(
+            "void microlift::team_kernel<microlift::MoleculeTeamBody<microlift::Fast> >(long long, int, int)"))
         self.assertEqual("Scan", sass_report.struct_of("void cub::Scan<int>(int)"))
         self.assertEqual("SumBody", sass_report.struct_of(
             "void microlift::index_kernel<microlift::(anonymous namespace)::SumBody>(long long)"))
@@ -89,12 +91,13 @@ class MachineCode(unittest.TestCase):
         self.assertEqual({"vacuum", "OBC2"}, {r["solvent"] for r in self.table["molecules"]})
         for row in self.table["molecules"]:
             self.assertEqual((0, 0), (row["local_instructions"], row["stack_bytes"]), row)
-        row = {"molecule": "m", "solvent": "vacuum", "instructions": 1000.0}
+        row = {"molecule": "m", "solvent": "vacuum", "lanes": 1, "instructions": 1000.0}
         table = {"molecules": [row]}
         self.assertEqual([], sass_report.longer_molecules([{**row, "instructions": 1049.0}], table))
         self.assertIn("1051 instructions a step, 1000", sass_report.longer_molecules(
             [{**row, "instructions": 1051.0}], table)[0])
-        self.assertIn("not in the table", sass_report.longer_molecules([{**row, "solvent": "OBC2"}], table)[0])
+        for other in ({"solvent": "OBC2"}, {"lanes": 8}):
+            self.assertIn("not in the table", sass_report.longer_molecules([{**row, **other}], table)[0])
 
 
 if __name__ == "__main__":

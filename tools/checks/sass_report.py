@@ -265,9 +265,9 @@ def draw_rows(path, cuobjdump):
 
 
 def molecule_rows(build, command, cuobjdump, nvdisasm):
-    """Steps of alanine dipeptide (tools/checks/cost/molecules.py)."""
+    """Steps of molecules (tools/checks/cost/molecules.py)."""
     from cost import molecules
-    for solvent, (kernel, executed) in molecules.count(build, command, nvdisasm).items():
+    for (molecule, solvent, lanes), (kernel, executed) in molecules.count(build, command, nvdisasm).items():
         per_step = dict.fromkeys(PIPES, 0.0)
         for opcode, times in executed:
             per_step[pipe_of(opcode)] += times
@@ -275,7 +275,7 @@ def molecule_rows(build, command, cuobjdump, nvdisasm):
         instructions, resources = next(
             rest for name, *rest in functions_of(build / "sass" / f"{molecules.SOURCE}.cubin", cuobjdump)
             if name == readable)
-        yield {"molecule": "alanine dipeptide", "solvent": solvent, **bounds(per_step),
+        yield {"molecule": molecule, "solvent": solvent, "lanes": lanes, **bounds(per_step),
                "code": len(instructions), "registers": resources["REG"],
                "stack_bytes": resources.get("STACK", 0), "local_instructions": local_instructions(instructions)}
 
@@ -283,7 +283,7 @@ def molecule_rows(build, command, cuobjdump, nvdisasm):
 def struct_of(name):
     """The struct that a launch took, of a kernel's demangled name; of another library's kernel its own name."""
     name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
-    m = re.search(r"\bmicrolift::(?:lane|index|block|row)_kernel<(?:\w+::)*(\w+)", name)
+    m = re.search(r"\bmicrolift::(?:lane|index|block|row|team)_kernel<(?:\w+::)*(\w+)", name)
     return m[1] if m else re.sub(r"<.*|\(.*", "", name).split("::")[-1]
 
 
@@ -334,12 +334,13 @@ def markdown(rows, networks, draws, molecules, compiler):
         cells += [str(r["registers"]), local_memory(r), str(r["warps_of_64"]),
                   f"{r['ceiling_steps_per_second']:.2e}", r["bound_by"]]
         out.append("| " + " | ".join(cells) + " |")
-    out += ["", "Molecules: a step of a replica, rigid bonds to hydrogens, one biased dihedral angle; how often each "
-            "instruction is executed was counted on the emulated device.", "",
-            "| molecule | instructions | " + " | ".join(head[2:9]) + " | in the code | registers | local memory | "
-            "steps/s at most | bound by |", "| --- |" + " ---: |" * 10 + " --- | ---: | --- |"]
+    out += ["", "Molecules: a step of a replica, rigid bonds to hydrogens, one biased variable (a dihedral angle of the "
+            "dipeptide, the deviation of ten atoms of CLN025), by a lane or by the lanes of a team, those that wait for "
+            "others included; how often each instruction is executed was counted on the emulated device.", "",
+            "| molecule | lanes | instructions | " + " | ".join(head[2:9]) + " | in the code | registers | local memory | "
+            "steps/s at most | bound by |", "| --- |" + " ---: |" * 11 + " --- | ---: | --- |"]
     for r in molecules:
-        out.append(f"| {r['molecule']}, {r['solvent']} | {r['instructions']:.0f} | "
+        out.append(f"| {r['molecule']}, {r['solvent']} | {r['lanes']} | {r['instructions']:.0f} | "
                    + " | ".join(f"{r[p]:.0f}" for p in PIPES)
                    + f" | {r['code']} | {r['registers']} | {local_memory(r)} | "
                    f"{r['ceiling_steps_per_second']:.2e} | {r['bound_by']} |")
@@ -356,12 +357,16 @@ def markdown(rows, networks, draws, molecules, compiler):
     return "\n".join(out) + "\n"
 
 
+def molecule_key(r):
+    return r["molecule"], r["solvent"], f"{r['lanes']} lanes"
+
+
 def longer_molecules(molecules, table):
     """What a molecule's step takes more than in the table, as lines."""
-    old = {(r["molecule"], r["solvent"]): r for r in table.get("molecules", [])}
+    old = {molecule_key(r): r for r in table.get("molecules", [])}
     wrong = []
     for r in molecules:
-        name = (r["molecule"], r["solvent"])
+        name = molecule_key(r)
         if name not in old:
             wrong.append(f"{', '.join(name)}: not in the table; write it anew")
         elif r["instructions"] > TOLERANCE * old[name]["instructions"]:

@@ -311,6 +311,15 @@ class Runs(Scratch):
                 for file in ("generator.safetensors", "lifted.dcd"):
                     self.assertEqual((cpu / file).read_bytes(), (cuda / file).read_bytes(), file)
 
+    def test_a_small_protein_exchanges_temperatures_by_teams_of_lanes(self):
+        text = (SOURCE / "tools" / "examples" / "chignolin.toml").read_text(encoding="utf-8").replace("../../", f"{SOURCE}/")
+        small = [f"--set=umbrella.{key}" for key in ("replicas=2", "temperatures=[310.0]", "equilibrate=4", "steps=12",
+                                                    "stride=2", "tempering=4")]
+        cpu = self.go(text, "cpu", *CPU, changes=small)
+        cuda = self.go(text, "cuda", *PORTABLE, changes=small)
+        found = self.same(cpu, cuda)
+        self.assertGreater(float(found["metrics.json"]["stages"]["sample"]["tempering_acceptance"][0]), 0)
+
     def test_shared_biases_have_the_bits_of_the_cpu(self):
         """One and two variables, with and without a period, mirrors and walls; a molecule in both mathematics."""
         for number, (method, text) in enumerate(SHARED):

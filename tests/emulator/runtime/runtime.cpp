@@ -60,6 +60,7 @@ Options Options::read() {
     options.broken = text_of("EMULATOR_BROKEN") == "1";
     options.notes = text_of("EMULATOR_NOTES") == "1";
     options.coverage = text_of("EMULATOR_COVERAGE");
+    options.whole_warps = text_of("EMULATOR_WHOLE_WARPS") == "1";
     return options;
 }
 
@@ -147,7 +148,7 @@ void Runtime::launch(const Launch& launch, Stream& stream) {
     for (std::size_t p = 0; p < known.parameter_sizes.size(); ++p)
         std::memcpy(parameters.data() + known.parameter_offsets[p], launch.arguments[p],
                     known.parameter_sizes[p]);
-    const Execution execution{options.threads, options.seed, true};
+    const Execution execution{options.threads, options.seed, true, options.whole_warps};
     streams.submit(stream, {what, {}},
                    [&kernel, grid = launch.grid, block = launch.block, shared = launch.dynamic_shared,
                     parameters = std::move(parameters), execution] {

@@ -21,6 +21,7 @@ struct Options {
     bool go_on = false;      // EMULATOR_FAULT=report: errors as CUDA gives them; else a fault aborts
     bool notes = false;      // EMULATOR_NOTES=1: at the end, work that was never done, and opcodes not executed
     std::string coverage;    // EMULATOR_COVERAGE: a folder that gets, at the end, what was executed
+    bool whole_warps = false;  // EMULATOR_WHOLE_WARPS=1: lanes there that wait count, too
     static Options read();
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <numbers>
 
 #include "kernels/random/streams.h"
@@ -92,6 +93,49 @@ struct Run {
     std::vector<float> x() { return to_host(stream, Span<const float>(ensemble.x())); }
     std::vector<float> v() { return to_host(stream, Span<const float>(ensemble.v())); }
     std::vector<float> cv() { return to_host(stream, std::as_const(samples.xi).span()); }
+};
+
+// How many lanes a replica's team has on CUDA, as long as this lives.
+class AskedLanes {
+public:
+    explicit AskedLanes(int lanes) { setenv("MICROLIFT_TEAM", std::to_string(lanes).c_str(), 1); }
+    ~AskedLanes() { unsetenv("MICROLIFT_TEAM"); }
+    AskedLanes(const AskedLanes&) = delete;
+    AskedLanes& operator=(const AskedLanes&) = delete;
+};
+struct Machine {
+    Device device;
+    int lanes;
+};
+// The CPU; CUDA with a lane for each replica, then with teams of so many.
+std::vector<Machine> machines(std::initializer_list<int> teams) {
+    std::vector<Machine> list;
+    for (const Device& device : test_devices()) {
+        list.push_back({device, 1});
+        if (!device.is_cpu())
+            for (const int lanes : teams) list.push_back({device, lanes});
+    }
+    return list;
+}
+// In portable mathematics all machines find the same bits; in the fast one all of CUDA.
+class SameBits {
+public:
+    explicit SameBits(bool portable) : portable_(portable) {}
+    void check(const Machine& machine, const std::vector<float>& found) {
+        CAPTURE(machine.lanes);
+        std::vector<float>& known = portable_ || machine.device.is_cpu() ? first_ : on_cuda_;
+        if (known.empty()) known = found;
+        CHECK(found == known);
+        REQUIRE(found.size() == first_.size());
+        for (std::size_t k = 0; k < found.size(); ++k)
+            apart_ = std::max(apart_, std::fabs(found[k] - first_[k]));
+    }
+    float apart() const { return apart_; }  // from the first machine at most
+
+private:
+    bool portable_;
+    float apart_ = 0;
+    std::vector<float> first_, on_cuda_;
 };
 
 std::vector<double> state(const std::vector<float>& rows, index replicas, index replica) {
@@ -350,13 +394,12 @@ TEST_CASE("a large molecule's solvent, whose pairs are not stored, moves the sam
             MoleculeSetup setup;
             setup.dt = 1e-5;  // atoms at random places
             setup.portable_math = portable;
-            std::vector<float> expected;
-            for (const Device& device : test_devices()) {
-                Run run(device, random.molecule, setup, 2, {random.x}, 2);
+            SameBits same(portable);
+            for (const Machine& machine : machines({32})) {
+                const AskedLanes asked(machine.lanes);
+                Run run(machine.device, random.molecule, setup, 2, {random.x}, 2);
                 run.ensemble.sample(1, 1, run.samples);
-                const std::vector<float> found = run.x();
-                if (expected.empty()) expected = found;
-                if (portable || device.is_cpu()) CHECK(found == expected);
+                same.check(machine, run.x());
             }
         }
     }
@@ -400,22 +443,19 @@ TEST_CASE("a peptide takes the same steps on every machine in portable mathemati
         setup.cvs = {variables[s], s == 3 ? functions : s == 2 ? formula : s == 4 ? variables[5] : variables[(s + 3) % 6]};
         for (const bool portable : {true, false}) {
             setup.portable_math = portable;
-            std::vector<float> expected;
-            for (const Device& device : test_devices()) {
-                Run run(device, loaded.molecule, setup, 33, {loaded.position}, 66);
+            SameBits same(portable);
+            for (const Machine& machine : machines({8})) {
+                const AskedLanes asked(machine.lanes);
+                Run run(machine.device, loaded.molecule, setup, 33, {loaded.position}, 66);
                 run.bias(0.4, 50);
                 run.ensemble.sample(3, 2, run.samples);
                 std::vector<float> found = run.x();
                 const std::vector<float> cv = run.cv();
                 found.insert(found.end(), cv.begin(), cv.end());
-                if (expected.empty()) expected = found;
-                REQUIRE(found.size() == expected.size());
-                float apart = 0;
-                for (std::size_t k = 0; k < found.size(); ++k)
-                    apart = std::max(apart, std::fabs(found[k] - expected[k]));
-                // The fast mathematics draws another noise, which six steps turn into less than 0.05 nm or rad.
-                CHECK(apart <= (portable ? 0.0f : 0.05f));
+                same.check(machine, found);
             }
+            // The fast mathematics draws another noise, which six steps turn into less than 0.05 nm or rad.
+            CHECK(same.apart() <= (portable ? 0.0f : 0.05f));
         }
     }
 }
@@ -428,14 +468,14 @@ TEST_CASE("stars of every size take the same steps on every machine in portable 
         for (const MoleculeScheme scheme : {MoleculeScheme::lf_middle, MoleculeScheme::baoab}) {
             CAPTURE(portable);
             CAPTURE(static_cast<int>(scheme));
-            std::vector<float> expected;
-            for (const Device& device : test_devices()) {
+            SameBits same(portable);
+            for (const Machine& machine : machines({16})) {
+                const AskedLanes asked(machine.lanes);
                 const bool turns = scheme == MoleculeScheme::lf_middle;  // its steps cost less
-                Run run(device, m, {scheme, 0.001, 1, 300, {}, portable}, 3, {stars.x}, 1);
+                Run run(machine.device, m, {scheme, 0.001, 1, 300, {}, portable}, 3, {stars.x}, 1);
                 run.ensemble.advance(turns ? 1026 : 3);
-                const std::vector<float> found = run.ensemble.save_state(), rows = run.x();
-                if (expected.empty()) expected = found;
-                if (portable) CHECK(found == expected);
+                const std::vector<float> rows = run.x();
+                same.check(machine, run.ensemble.save_state());
                 for (index t = 0; t < 3; ++t) {
                     const std::vector<double> x = state(rows, 3, t);
                     for (const auto& b : m.rigid_bonds)
@@ -485,17 +525,42 @@ TEST_CASE("many molecules side by side take the same step on every machine in po
             MoleculeSetup setup;
             setup.portable_math = portable;
             setup.cvs = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}}};
-            std::vector<float> expected;
-            for (const Device& device : test_devices()) {
-                Run run(device, all, setup, 2, {position}, 2);
+            SameBits same(portable);
+            for (const Machine& machine : machines({32})) {
+                const AskedLanes asked(machine.lanes);
+                Run run(machine.device, all, setup, 2, {position}, 2);
                 run.bias(0.4, 50);
                 run.ensemble.sample(1, 1, run.samples);
-                const std::vector<float> found = run.x();
-                if (expected.empty()) expected = found;
-                float apart = 0;
-                for (std::size_t k = 0; k < found.size(); ++k)
-                    apart = std::max(apart, std::fabs(found[k] - expected[k]));
-                CHECK(apart <= (portable ? 0.0f : 0.05f));
+                same.check(machine, run.x());
+            }
+            CHECK(same.apart() <= (portable ? 0.0f : 0.05f));
+        }
+    }
+}
+
+// A replica for each warp, and four of them with a team each; one is left over.
+TEST_CASE("a small protein takes the same steps by teams of any size") {
+    for (const SolventKind kind : {SolventKind::none, SolventKind::obc2}) {
+        CAPTURE(static_cast<int>(kind));
+        const std::string name = std::string(MICROLIFT_SOURCE_DIR) + "/bench/data/cln025";
+        MoleculeFiles files;
+        files.topology = name + ".prmtop";
+        files.coordinates = name + "_folded.inpcrd";
+        files.solvent.kind = kind;
+        files.rigid_hydrogen_bonds = true;
+        const LoadedMolecule loaded = read_molecule(files);
+        for (const bool portable : {true, false}) {
+            MoleculeSetup setup;
+            setup.dt = 0.002;
+            setup.portable_math = portable;
+            setup.cvs = {{MoleculeCvKind::distance, {4, 146}}};
+            SameBits same(portable);
+            for (const Machine& machine : machines({32, 8})) {
+                const AskedLanes asked(machine.lanes);
+                Run run(machine.device, loaded.molecule, setup, 3, {loaded.position}, 3);
+                run.bias(0.5, 500);
+                run.ensemble.sample(2, 1, run.samples);
+                same.check(machine, run.ensemble.save_state());
             }
         }
     }

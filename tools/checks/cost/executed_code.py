@@ -15,6 +15,7 @@ LABEL = re.compile(r"\.L_[\w.]+:")
 ENDS = ("BRA", "EXIT", "RET", "CALL", "BRX", "BSYNC", "WARPSYNC")  # of a basic block
 ALIKE = [(re.compile(pattern), prefixes) for pattern, prefixes in (
     (r"ld\.(?!param|shared|local|const)", ("LDG", "LD.")), (r"st\.(?!param|shared|local)", ("STG", "ST.")),
+    (r"ld\.shared", ("LDS",)), (r"st\.shared", ("STS",)),
     (r"fma\.\S*f32", ("FFMA",)), (r"(?:add|sub)\.\S*f32", ("FADD",)), (r"mul\.\S*f32", ("FMUL",)),
     (r"(?:rsqrt|rcp|ex2|lg2|sin|cos|tanh|sqrt)\.approx", ("MUFU",)))]
 

@@ -155,6 +155,7 @@ struct Launch {
         b.parameters = parameters.data();
         b.parameter_bytes = parameters.size();
         b.check_races = execution.check_races;
+        b.whole_warps = execution.whole_warps;
         const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
         for (std::uint64_t n; (n = ticket++) < blocks && n < error_at;) {
             b.index = {static_cast<unsigned>(n % grid.x),

@@ -8,10 +8,10 @@
 
 namespace emulator {
 
-// Lanes that begin a run of instructions here.
+// Lanes that begin a run of instructions here; all of the warp where their places in it are what counts.
 inline void count_lanes(Warp& w, const Instruction* at, std::uint32_t lanes) {
     w.block->entered[static_cast<std::size_t>(at - w.block->code)] +=
-        static_cast<std::uint64_t>(std::popcount(lanes));
+        static_cast<std::uint64_t>(w.block->whole_warps ? kLanes : std::popcount(lanes));
 }
 
 // d[i] = f(i) for the active lanes. f is called for the others as well: it may not fail for any

@@ -91,7 +91,7 @@ struct Block {
     std::vector<std::byte> shared;
     std::vector<std::uint8_t> shared_states, local_states;
     Races races;
-    bool check_races = true;
+    bool check_races = true, whole_warps = false;
     int arrived[16] = {};  // by bar.arrive
 };
 
