@@ -53,6 +53,7 @@ const std::vector<Benchmark>& benchmarks() {
         {"training", bench_training, "", false, true},
         {"sampling", bench_sampling, "", false, true},
         {"estimate", bench_estimate, "", false, true},
+        {"passes", bench_passes, "", false, true},
     };
     return all;
 }
@@ -165,6 +166,9 @@ void print_row(const std::string& name, const BenchResult& result) {
         else if (key.starts_with("nanoseconds_n"))
             std::printf("%-14s %.4f ns a trajectory-step with %s trajectories\n", "", value,
                         key.c_str() + 13);
+        else if (key.ends_with("_share_of_ceiling"))
+            std::printf("%-14s %.1f %% of the ceiling: %s\n", "", 100 * value,
+                        key.substr(0, key.size() - std::string("_share_of_ceiling").size()).c_str());
         else if (key == "dearest_over_cheapest_from_1e4")
             std::printf("%-14s dearest over cheapest from 10000 on: %.3f\n", "", value);
     for (const std::string& check : result.checks)

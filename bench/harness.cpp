@@ -9,7 +9,9 @@
 #include <sstream>
 #include <thread>
 
+#include "engine/device/buffer.h"
 #include "engine/device/cpu.h"
+#include "engine/device/thread_pool.h"
 #include "engine/error.h"
 #include "engine/progress.h"
 #include "engine/text.h"
@@ -133,6 +135,29 @@ double measure_clock() {
 #else
     return 0;
 #endif
+}
+
+double measure_bandwidth(Stream& stream) {
+    constexpr index kBytes = index{1} << 29, kPiece = index{1} << 22;
+    constexpr int kRounds = 5;
+    if (!stream.device().is_cpu()) return 0;
+    Buffer<uint64> data(stream.device(), kBytes / 8);
+    std::vector<uint64> sums(static_cast<std::size_t>(kBytes / kPiece));
+    fill_zero(stream, data.span());  // before that all pages are one
+    double best = 0;
+    for (int round = 0; round < kRounds; ++round) {
+        const double time = seconds(stream, [&] {
+            stream.device().pool().run(kBytes / kPiece, [&](index piece) {
+                const uint64* const begin = data.data() + piece * (kPiece / 8);
+                uint64 sum = 0;
+                for (index i = 0; i < kPiece / 8; ++i) sum += begin[i];
+                sums[static_cast<std::size_t>(piece)] = sum;
+            });
+        });
+        best = std::max(best, static_cast<double>(kBytes) / time);
+    }
+    if (std::accumulate(sums.begin(), sums.end(), uint64{0}) != 0) throw NumericError("benchmark: memory does not hold");
+    return best;
 }
 
 // Those of the last repeats, with all threads at work; the best of some, as what else runs only takes away.

@@ -52,6 +52,8 @@ index units_per_repeat(Stream& stream, index multiple, const std::function<void(
 // Cycles a second of one core under the load of wide arithmetic: a chain of dependent additions, one a
 // cycle, timed right after it. 0 where unknown.
 double measure_clock();
+// Bytes a second that all threads together read from memory, of an array far larger than the caches; 0: unknown.
+double measure_bandwidth(Stream& stream);
 // Multiply-adds of floats a second that so many threads can do together, from registers alone.
 double measure_multiply_adds(int threads);
 
@@ -85,6 +87,9 @@ BenchResult bench_formula(Stream& stream);  // the same by formula, beside the b
 BenchResult bench_formula_schemes(Stream& stream);
 BenchResult bench_fast_slow(Stream& stream);
 BenchResult bench_diffusion_map(Stream& stream);
+// Passes over samples and points, each beside what memory or arithmetic allow: windows=, samples= of each of 200
+// replicas, points= of kernels.
+BenchResult bench_passes(Stream& stream, const BenchSettings& settings);
 // Alanine dipeptide: solvent=, n=replicas, rounds= of the random numbers; the sweep's n is the largest.
 BenchResult bench_molecule(Stream& stream, const BenchSettings& settings);
 BenchResult bench_molecule_sweep(Stream& stream, const BenchSettings& settings);

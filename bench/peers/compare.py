@@ -48,10 +48,10 @@ ENSEMBLES = [("ensemble_triton", "Triton in registers", "triton", ("cuda",)),
              ("ensemble_jax", "JAX vmap", "jax", ("cpu", "cuda")),
              ("ensemble_jax", "diffrax", "diffrax", ("cpu", "cuda")),
              ("ensemble_torch", "torchsde", "torchsde", ("cpu", "cuda"))]
-TRAINING = [("training_torch", "torch eager", "torch", ("cpu", "cuda")),
+TRAINING = [("training_jax", "JAX scan", "jax", ("cpu", "cuda")),
             ("training_torch", "torch CUDA graph", "torch", ("cuda",)),
-            ("training_jax", "JAX scan", "jax", ("cpu", "cuda")),
-            ("training_torch", "torch compiled", "torch", ("cpu", "cuda"))]
+            ("training_torch", "torch compiled", "torch", ("cpu", "cuda")),
+            ("training_torch", "torch eager", "torch", ("cpu", "cuda"))]
 SAMPLING = [("training_torch", "torch eager sampling", "torch", ("cpu", "cuda")),
             ("training_torch", "torch compiled sampling", "torch", ("cpu", "cuda")),
             ("training_jax", "JAX sampling", "jax", ("cpu", "cuda"))]
@@ -151,6 +151,9 @@ class Comparison:
         self.folder = Path(tempfile.mkdtemp(prefix="microlift-peers-"))
         self.cores = len(os.sched_getaffinity(0))
         self.deadline = 0.0
+        self.before = {"versions": {}, "absent": {}, "results": []}
+        if options.append and options.json and options.json.exists():
+            self.before = json.loads(options.json.read_text(encoding="utf-8"))
 
     def microlift(self, work, options=(), **size):
         """One repeat of a benchmark: the JSON object with its rate."""
@@ -198,7 +201,7 @@ class Comparison:
             row["share"] = statistics.median(b[1] for b in theirs)
             row["microlift_share"] = statistics.median(a[1] for a in ours)
         row.update(more)
-        self.rows.append(row)
+        self.add(row)
         sizes = " ".join(f"{k} {v}" for k, v in size.items())
         print(f"  {name:26s} {sizes:24s} microlift {row['microlift']:.3e}, it {row['rate']:.3e}: "
               f"{row['ratio']['median']:.2f} times ({row['ratio']['min']:.2f} to "
@@ -207,8 +210,7 @@ class Comparison:
               flush=True)
 
     def failed(self, work, name, size, error):
-        self.rows.append({"work": work, "peer": name, "device": self.device, **size,
-                          "error": str(error)})
+        self.add({"work": work, "peer": name, "device": self.device, **size, "error": str(error)})
         print(f"  {name:26s} {size}: no rate: {error}", flush=True)
 
     def units(self, peer, first, multiple):
@@ -406,7 +408,17 @@ class Comparison:
         commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"],
                                 capture_output=True, text=True, check=False).stdout.strip()
         return {"machine": machine, "commit": commit, "device": self.device,
-                "versions": self.versions, "absent": self.absent, "results": self.rows}
+                "versions": {**self.before["versions"], **self.versions},
+                "absent": {**self.before["absent"], **self.absent},
+                "results": self.before["results"] + self.rows}
+
+    def add(self, row):
+        """Keeps a row; the file has it at once, as a comparison takes long and may be killed."""
+        self.rows.append(row)
+        if self.options.json:
+            partial = self.options.json.with_name(self.options.json.name + ".partial")
+            partial.write_text(json.dumps(self.report(), indent=1) + "\n", encoding="utf-8")
+            partial.replace(self.options.json)
 
 
 def plot(report, file):
@@ -537,15 +549,8 @@ def main():
             getattr(comparison, work)()
     except KeyboardInterrupt:
         print("stopped; what was measured is kept", file=sys.stderr)
-    report = comparison.report()
-    if options.append and options.json and options.json.exists():
-        before = json.loads(options.json.read_text(encoding="utf-8"))
-        for key in ("versions", "absent"):
-            report[key] = {**before[key], **report[key]}
-        report["results"] = before["results"] + report["results"]
     shutil.rmtree(comparison.folder, ignore_errors=True)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report = comparison.report()
     if options.markdown:
         options.markdown.write_text(markdown(report), encoding="utf-8")
     if options.plot:

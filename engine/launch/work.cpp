@@ -32,7 +32,12 @@ uint64 launch_steps(const Device& device, index trajectories, double cost) {
     const double work = processors * (device.is_cpu() ? kOfCpu : kOfCuda);
     const double together = processors * (device.is_cpu() ? kTogetherOnCpu : kTogetherOnCuda);
     const double each = std::max(static_cast<double>(trajectories), together) * cost;
-    return static_cast<uint64>(std::clamp(work / each, 1.0, 0x1p30));
+    // Of few steps loading and storing the states shows, and so does noise that is drawn twice: then up to sixteen
+    // times the work, which is what a run that is stopped may wait for. Whole groups of noise.
+    constexpr double kFew = 32, kMore = 16;
+    const auto steps = static_cast<uint64>(
+        std::clamp(std::max(work / each, std::min(kFew, kMore * work / each)), 1.0, 0x1p30));
+    return steps < 4 ? steps : steps / 4 * 4;
 }
 
 index floats_at_once(const Device& device, index on_cpu) {

@@ -7,7 +7,8 @@
 namespace microlift {
 
 // Steps of `trajectories` in one launch, where a step costs `cost` of a cheap one: a fraction of a second of
-// a CPU, tens of milliseconds of a GPU. At least 1, less than 2³¹.
+// a CPU, tens of milliseconds of a GPU; of so many trajectories that this is less than 32 steps, up to some seconds.
+// At least 1, less than 2³¹.
 uint64 launch_steps(const Device& device, index trajectories, double cost = 1.0);
 
 // Rows of an array of `bytes` a row that are worked on at once: `on_cpu` there; on CUDA enough for all its

@@ -183,6 +183,10 @@ struct LevelSetConstraint {
     }
     template <class M, class Cv, int D>
     LANE_FN void constrain(const Cv& cv, const L (&start)[K][D], L (&x)[D]) const {
+        if constexpr (requires { Cv::held_coordinate; }) {  // where Newton's method ends; force and noise along it go
+            x[Cv::held_coordinate] = center[0];
+            return;
+        }
         for (int s = 0; s < newton_steps(requires { Cv::linear; }); ++s) {
             L xi[K], g[K][D], residual[K], move[K];
             cv.template evaluate<M>(x, xi, g);

@@ -4,7 +4,8 @@
 // A bias on ξ_k acts along D∇ξ_k/D_k, with D = ½σσᵀ of the noise and D_k = ∇ξ_k·D∇ξ_k: then its law is
 // exp(−U/D_k), and the drift of ξ_k gains just −∂U/∂ξ_k. Where that is not ∇ξ_k (noise that is correlated
 // or differs between variables, |∇ξ_k| ≠ 1), a CV has evaluate_pull(x, xi, pull), too: xi[k] and
-// pull[k][d], that direction.
+// pull[k][d], that direction. A CV that is a coordinate without a period, and whose direction is its own,
+// has its number as held_coordinate.
 #pragma once
 
 #include "kernels/lane/math.h"
@@ -57,6 +58,7 @@ template <int I, int D>
 struct CoordinateCv {
     static constexpr int n = 1;
     static constexpr bool linear = true, is_coordinate = true;
+    static constexpr int held_coordinate = I;  // systems that are compiled ahead have no periods
     template <class M, class L>
     LANE_FN void evaluate(const L (&x)[D], L (&xi)[1], L (&gradient)[1][D]) const {
         xi[0] = x[I];

@@ -6,6 +6,30 @@
 
 namespace microlift {
 
+// A copy that stays in registers: GCC copies a pack as a structure, by way of memory that nobody reads.
+template <class L>
+LANE_FN L value_of(const L& x) {
+    if constexpr (kWidth<L> > 1)
+        return {x.v};
+    else
+        return x;
+}
+
+// Calls f. On the CPU it is a function of its own: of several loops in one, GCC keeps in registers what only others
+// need.
+template <class Function>
+LANE_CALL void call_apart(const Function& f) {
+    f();
+}
+template <class Function>
+LANE_FN void apart(const Function& f) {
+#if defined(__CUDACC__)
+    f();
+#else
+    call_apart(f);
+#endif
+}
+
 template <class L>
 struct PackedRows {
     L* first;

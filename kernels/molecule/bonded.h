@@ -327,15 +327,15 @@ LANE_FN void distribute_bonded(const ForceView<Scalar<L>>& v, const Team& team, 
 template <class M, class L, class Team, class Rows, class Energies>
 LANE_FN void bonded_forces(const ForceView<Scalar<L>>& v, const Team& team, const Rows& rows, Energies& e) {
     restraint_forces<L>(v, team, rows, e);
-    edge_vectors<M, L>(v, team, rows, e);
-    corner_cosines<M, L>(v, team, rows, e);
-    torsion_slopes<M, L>(v, team, rows, e);
-    periodic_slopes<M, L>(v, team, rows, e);
-    cmap_slopes<M, L>(v, team, rows, e);
+    apart([&] { edge_vectors<M, L>(v, team, rows, e); });
+    apart([&] { corner_cosines<M, L>(v, team, rows, e); });
+    apart([&] { torsion_slopes<M, L>(v, team, rows, e); });
+    apart([&] { periodic_slopes<M, L>(v, team, rows, e); });
+    apart([&] { cmap_slopes<M, L>(v, team, rows, e); });
     if (v.turns())
-        distribute_bonded<true, L>(v, team, rows);
+        apart([&] { distribute_bonded<true, L>(v, team, rows); });
     else
-        distribute_bonded<false, L>(v, team, rows);
+        apart([&] { distribute_bonded<false, L>(v, team, rows); });
 }
 
 }  // namespace microlift

@@ -209,7 +209,7 @@ struct Vector {
 template <class L, class Rows>
 LANE_FN Vector<L> vector_at(const Rows& rows, int32 row) {
     const Rows at = rows.at(row);
-    return {at[0], at[1], at[2]};
+    return {value_of(at[0]), value_of(at[1]), value_of(at[2])};
 }
 template <class L, class Rows>
 LANE_FN void put_vector(const Rows& rows, int32 row, const Vector<L>& v) {

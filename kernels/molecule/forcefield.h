@@ -30,7 +30,7 @@ LANE_FN void molecule_forces(const ForceView<Scalar<L>>& v, const Team& team, co
         else
             solvent_passes<true, false, M, L>(v, rows, e);
     } else {
-        pair_forces<M, L>(v, rows, e);
+        apart([&] { pair_forces<M, L>(v, rows, e); });
     }
 }
 

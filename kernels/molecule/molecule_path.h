@@ -30,8 +30,7 @@ struct MoleculePathBody {
 
     LANE_FN uint64 steps() const { return a.steps(); }
 
-    // Normals are drawn in blocks of four, two at a time, when what stands on edges is not needed any more: they
-    // stand there.
+    // Normals are drawn in blocks of four when what stands on edges is not needed any more: they stand there.
     static LANE_FN int32 noise_blocks(int32 atoms) { return (3 * atoms + 3) / 4; }
     static LANE_FN int32 velocity_row(const ForceView<float>& view) {
         const int32 noise_end = view.edge_row() + 4 * noise_blocks(view.atoms) + 4;
@@ -79,16 +78,25 @@ struct MoleculePathBody {
     }
 
 private:
+    // Two blocks at a time. Where their number is odd, the last one alone; on CUDA, where the code for it would take
+    // registers from the other, with one that is not used.
     template <int Rounds, class L, class Team, class Rows>
     LANE_FN void draw_normals(const NormalBlocks<L>& rng, uint64 step, const Team& team, const Rows& noise) const {
+        constexpr int32 kAlone = kWidth<L> > 1 ? 1 : 0;
         const int32 blocks = noise_blocks(view.atoms);
-        for (int32 b = 2 * team.lane(); b < blocks; b += 2 * team.lanes()) {
-            L eight[2][4];
-            rng.template draw<M, Rounds>(step * static_cast<uint64>(blocks) + static_cast<uint64>(b), eight);
-LANE_UNROLL
-            for (int k = 0; k < 8; ++k) noise[4 * b + k] = eight[k / 4][k % 4];
-        }
+        const uint64 first = step * static_cast<uint64>(blocks);
+        int32 b = 2 * team.lane();
+        for (; b + kAlone < blocks; b += 2 * team.lanes()) draw_blocks<Rounds, 2>(rng, first, b, noise);
+        if constexpr (kAlone > 0)
+            if (b < blocks) draw_blocks<Rounds, 1>(rng, first, b, noise);
         team.sync();
+    }
+    template <int Rounds, int Blocks, class L, class Rows>
+    LANE_FN void draw_blocks(const NormalBlocks<L>& rng, uint64 first, int32 b, const Rows& noise) const {
+        L z[Blocks][4];
+        rng.template draw<M, Rounds>(first + static_cast<uint64>(b), z);
+LANE_UNROLL
+        for (int k = 0; k < 4 * Blocks; ++k) noise[4 * b + k] = z[k / 4][k % 4];
     }
 
     // From the force's place to the next.
@@ -97,13 +105,13 @@ LANE_UNROLL
                       const Rows& rows) const {
         const Rows noise = rows.from(at.noise);
         if (motion.few_rounds)
-            draw_normals<kPhiloxFewRounds>(rng, step, team, noise);
+            apart([&] { draw_normals<kPhiloxFewRounds>(rng, step, team, noise); });
         else
-            draw_normals<kPhiloxRounds>(rng, step, team, noise);
+            apart([&] { draw_normals<kPhiloxRounds>(rng, step, team, noise); });
         if (motion.scheme == MoleculeScheme::baoab)
-            move_baoab<M, L>(motion, at, team, rows);
+            apart([&] { move_baoab<M, L>(motion, at, team, rows); });
         else
-            move_lf_middle<M, L>(motion, at, team, rows);
+            apart([&] { move_lf_middle<M, L>(motion, at, team, rows); });
         centre<L>(team, rows, step);
     }
 

@@ -247,7 +247,7 @@ struct BornPlace {
 template <class L, class Rows>
 LANE_FN BornPlace<L> born_place(const ForceView<Scalar<L>>& v, const Rows& rows, int32 i) {
     const Rows row = rows.at(v.born_row() + 4 * i);
-    return {vector_at<L>(rows, 3 * i), row[1], row[2]};
+    return {vector_at<L>(rows, 3 * i), value_of(row[1]), value_of(row[2])};
 }
 
 // Two atoms in it, before the root of f² = r² + BᵢBⱼ exp(−r²/4BᵢBⱼ) is taken.
@@ -383,10 +383,10 @@ LANE_FN void solvent_forces(const ForceView<Scalar<L>>& v, const Rows& rows) {
 
 template <bool Stored, bool Plain, class M, class L, class Rows, class Energies>
 LANE_FN void solvent_passes(const ForceView<Scalar<L>>& v, const Rows& rows, Energies& e) {
-    descreening<Stored, Plain, M, L>(v, rows);
-    effective_radii<Plain, M, L>(v, OneLane{}, rows, e);
-    solvent_pairs<Stored, Plain, M, L>(v, rows, e);
-    solvent_forces<Stored, Plain, M, L>(v, rows);
+    apart([&] { descreening<Stored, Plain, M, L>(v, rows); });
+    apart([&] { effective_radii<Plain, M, L>(v, OneLane{}, rows, e); });
+    apart([&] { solvent_pairs<Stored, Plain, M, L>(v, rows, e); });
+    apart([&] { solvent_forces<Stored, Plain, M, L>(v, rows); });
 }
 
 }  // namespace microlift

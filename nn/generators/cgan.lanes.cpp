@@ -38,6 +38,11 @@ private:
     Bodies bodies(uint32 step, bool of_critic) const;
     GanTilePlan tile_plan(const Bodies& bodies, TrainedNetwork& updated);
     RowProgram<float> program(TrainedNetwork& updated);
+    // Of a critic step's penalty; 0: it has none.
+    float penalty_weight(uint32 step) const {
+        const auto every = static_cast<uint32>(config_.penalty_every);
+        return step % every == 0 ? static_cast<float>(every) * static_cast<float>(config_.penalty_weight) : 0.0f;
+    }
     void critic_step(uint32 step);
     void generator_step();
     void iterate() override;
@@ -114,6 +119,7 @@ void CganTrainer::allocate() {
                                         critic_memory_.data());
     outputs_ = Buffer<float>(device, 3 * batch);
     penalty_values_ = Buffer<float>(device, penalised() * batch);
+    fill_zero(stream_, penalty_values_.span());  // of no weight it is never computed
     bias_sums_ = Buffer<float>(
         device, bias_scratch(device, std::max(generator_layout_.bias_columns(), critic_layout_.bias_columns())));
 }
@@ -151,7 +157,6 @@ GanTilePlan CganTrainer::tile_plan(const Bodies& bodies, TrainedNetwork& updated
     plan.shape = shape_, plan.places = places_;
     plan.gather = bodies.gather, plan.latent = bodies.noise, plan.fake = bodies.hand_over;
     plan.penalty = penalty_, plan.states = states_;
-    plan.penalty_weight = static_cast<float>(config_.penalty_weight);
     plan.penalty_values = penalty_values_.data();
     plan.critic_share = &clock_.data()->critic_share;
     return plan;
@@ -174,6 +179,7 @@ void CganTrainer::critic_step(uint32 step) {
         GanTilePlan plan = tile_plan(b, critic_);
         plan.keep[0] = keep[0], plan.keep[1] = keep[1], plan.kept = kept;
         plan.advance = advance;
+        plan.penalty_weight = penalty_weight(step);
         launch_tiles<CriticTileKernel>(stream_, config_.precision, plan);
     } else {
         const Mlp<float> g = generator_view(), d = critic_view();
@@ -182,13 +188,14 @@ void CganTrainer::critic_step(uint32 step) {
         sweeps.row_lanes(b.noise);
         g.forward(sweeps, 1, Derivatives<0>{});
         sweeps.each_row(b.hand_over);
-        critic_sweeps(sweeps, d, penalty_, static_cast<float>(config_.penalty_weight), states_,
-                      penalty_values_.data());
+        critic_sweeps(sweeps, d, penalty_, penalty_weight(step), states_, penalty_values_.data());
         for (int k = 0; k < kept; ++k) {
             sweeps.each_row(keep[k]);
             sweeps.all_rows(outputs_.data() + k * config_.batch);
         }
-        for (int k = 0; kept > 0 && k < penalised(); ++k) sweeps.all_rows(penalty_values_.data() + k * config_.batch);
+        const bool last_penalty = penalty_weight(step) > 0 && step + config_.penalty_every >= config_.critic_steps;
+        for (int k = 0; last_penalty && k < penalised(); ++k)
+            sweeps.all_rows(penalty_values_.data() + k * config_.batch);
         sweeps.finish();
         for_each_index(stream_, 1, advance);
     }

@@ -14,14 +14,15 @@ LANE_FN constexpr int penalised_of(Penalty kind) { return kind == Penalty::relat
 // Loss of the critic: mean D(fake) − mean D(real) + penalty, or mean softplus(D(fake) − D(real)) +
 // penalties. The penalty's weight gradient takes three sweeps: reverse for g = ∂D/∂x, a forward tangent
 // seeded by ∂penalty/∂g, and the reverse of the loss, which collects the φ″ terms on its way.
-// penalty_values: (penalised_of(kind), rows).
+// penalty_values: (penalised_of(kind), rows). weight 0: no penalty, whose sweeps are left out.
 template <class Real, class Program>
 LANE_FN void critic_sweeps(Program& program, const Mlp<Real>& critic, Penalty kind, Real weight,
                    int states, Real* penalty_values) {
     const auto last = static_cast<std::size_t>(critic.layout.layers);
     // Places of a group, which is not the batch where threads keep one tile only.
     const index rows = critic.rows, ld = critic.layout.ld[last], ld0 = critic.layout.ld[0];
-    const int groups = groups_of(kind), penalised = penalised_of(kind);
+    const bool with_penalty = weight > 0;
+    const int groups = with_penalty ? groups_of(kind) : 2, penalised = with_penalty ? penalised_of(kind) : 0;
     const MlpScratch<Real>& scratch = critic.scratch;
     const Real scale = Real(1) / static_cast<Real>(program.rows());
 
@@ -34,15 +35,17 @@ LANE_FN void critic_sweeps(Program& program, const Mlp<Real>& critic, Penalty ki
     } else {
         program.each_row(SeedBody<Real>{seeds, ld, scale});
         program.each_row(SeedBody<Real>{seeds + rows * ld, ld, -scale});
-        program.each_row(SeedBody<Real>{seeds + 2 * rows * ld, ld, Real(0)});
+        if (with_penalty) program.each_row(SeedBody<Real>{seeds + 2 * rows * ld, ld, Real(0)});
     }
-    critic.input_gradient(program, penalised, states);
-    for (int c = 0; c < penalised; ++c)
-        program.each_row(PenaltyBody<Real>{kind, weight, scale, states,
-                                           scratch.g[0] + c * rows * ld0,
-                                           scratch.t[0] + c * rows * ld0,
-                                           penalty_values + c * program.rows(), ld0});
-    critic.tangent(program, penalised, states);
+    if (with_penalty) {
+        critic.input_gradient(program, penalised, states);
+        for (int c = 0; c < penalised; ++c)
+            program.each_row(PenaltyBody<Real>{kind, weight, scale, states,
+                                               scratch.g[0] + c * rows * ld0,
+                                               scratch.t[0] + c * rows * ld0,
+                                               penalty_values + c * program.rows(), ld0});
+        critic.tangent(program, penalised, states);
+    }
     critic.reverse(program, groups, penalised, false);
     critic.weight_gradients(program, groups, penalised, states);
 }

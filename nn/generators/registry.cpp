@@ -123,6 +123,7 @@ void TrainerConfig::validate() const {
     require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "betas must be in [0, 1)");
     require(energy_weight >= 0, "energy_weight must be ≥ 0");
     require(penalty_weight >= 0, "penalty_weight must be ≥ 0");
+    require_count(penalty_every, 1, kMostCriticSteps, "penalty_every");
     require(ema >= 0 && ema < 1, "ema must be in [0, 1)");
     require(whiten == "conditional" || whiten == "global",
             "whiten must be conditional or global");

@@ -107,18 +107,19 @@ struct Mlp {
                 program.multiply(groups, product);
                 break;
             }
-            const int plain = order == 2 ? scratch.penalised_from : groups;
+            const int plain = order == 2 && scratch.penalised_from < groups ? scratch.penalised_from : groups;
             if (plain > 0)
                 program.multiply_then(
                     plain, product_of(0),
                     ActivateBody<Real>{layout.activation, scratch.h[at(l)],
                                        order > 0 ? scratch.first[at(l)] : nullptr, nullptr});
             if constexpr (order == 2)
-                program.multiply_then(
-                    groups - plain, product_of(plain),
-                    ActivateBody<Real>{layout.activation, group(scratch.h[at(l)], l, plain),
-                                       group(scratch.first[at(l)], l, plain),
-                                       scratch.second[at(l)]});
+                if (groups > plain)
+                    program.multiply_then(
+                        groups - plain, product_of(plain),
+                        ActivateBody<Real>{layout.activation, group(scratch.h[at(l)], l, plain),
+                                           group(scratch.first[at(l)], l, plain),
+                                           scratch.second[at(l)]});
         }
     }
 

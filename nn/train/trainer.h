@@ -59,6 +59,7 @@ struct TrainerConfig {
     double critic_rate = 2e-3;
     std::string penalty = "one_sided";  // one_sided | two_sided | relativistic, also called r1r2
     double penalty_weight = 0.2;
+    index penalty_every = 1;  // of an iteration's critic steps those that have the penalty, times as much
     double energy_weight = 1;  // of the energy score in the generator's loss; 0: the critic alone
     // flow
     index flow_steps = 10;  // midpoint steps from noise to state

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "engine/at.h"
+#include "engine/device/host_view.h"
 #include "engine/launch/gather.h"
 #include "engine/launch/reduce.h"
 #include "engine/launch/work.h"
@@ -124,59 +124,79 @@ Buffer<float> repeated_values(Stream& stream, int cvs, const std::vector<CvValue
     return s;
 }
 
+namespace {
+
+// Of each value the samples within its reach, in their order; `most` at most, the nearest. One pass over the samples.
+std::vector<std::vector<index>> nearest_samples(Stream& stream, const Model& model, const SampleSet& samples,
+                                                const std::vector<CvValue>& values, const CvValue& reach,
+                                                index most) {
+    struct Image {
+        double x;
+        std::size_t value;
+    };
+    const int K = model.n_cvs();
+    double period[kMaxCvs];
+    for (int k = 0; k < kMaxCvs; ++k) period[k] = static_cast<double>(model.periods().period[k]);
+    const double middle = static_cast<double>(model.periods().middle[0]);
+    std::vector<Image> images;
+    for (std::size_t v = 0; v < values.size(); ++v) {
+        // All round the images that a sample may have, too.
+        const double here = values[v][0] - whole_turns(values[v][0] - middle, period[0]);
+        images.push_back({here, v});
+        if (period[0] > 0) images.push_back({here < middle ? here + period[0] : here - period[0], v});
+    }
+    std::ranges::sort(images, {}, &Image::x);
+    std::vector<HostView<float>> xi;
+    for (int k = 0; k < K; ++k)
+        xi.emplace_back(stream, Span<const float>(samples.xi.span().subspan(k * samples.row, samples.n)));
+    std::vector<std::vector<std::pair<double, index>>> near(values.size());  // heaps: the farthest first
+    for (index j = 0; j < samples.n; ++j) {
+        const auto of = [&](std::size_t c) { return static_cast<double>(xi[c][at(j)]); };
+        auto image = std::ranges::lower_bound(images, of(0), {}, [&](const Image& i) { return i.x + reach[0]; });
+        for (; image != images.end() && of(0) >= image->x - reach[0]; ++image) {
+            const std::size_t v = image->value;
+            double far = std::fabs(of(0) - image->x) / reach[0];
+            for (std::size_t c = 1; c < at(K); ++c)
+                far = std::max(far, std::fabs(nearest_image(of(c) - values[v][c], period[c])) / reach[c]);
+            const std::pair<double, index> found{far, j};
+            std::vector<std::pair<double, index>>& heap = near[v];
+            const bool full = std::ssize(heap) == most;
+            if (!(far <= 1) || (full && !(found < heap.front()))) continue;
+            if (full) {
+                std::ranges::pop_heap(heap);
+                heap.pop_back();
+            }
+            heap.push_back(found);
+            std::ranges::push_heap(heap);
+        }
+    }
+    std::vector<std::vector<index>> kept(values.size());
+    for (std::size_t v = 0; v < values.size(); ++v) {
+        for (const auto& found : near[v]) kept[v].push_back(found.second);
+        std::ranges::sort(kept[v]);
+    }
+    return kept;
+}
+
+}  // namespace
+
 Buffer<float> physics_starts(Stream& stream, const Model& model, const SampleSet& samples,
                              const std::vector<CvValue>& values, const CvValue& reach,
                              index replicas) {
     const int K = model.n_cvs();
-    std::vector<std::vector<float>> xi;
-    for (int k = 0; k < K; ++k)
-        xi.push_back(to_host(stream, Span<const float>(samples.xi.span().subspan(
-                                         k * samples.row, samples.n))));
-    // The samples within reach of each value, sorted by the first CV so that a value sees few of them.
-    std::vector<index> order(at(samples.n));
-    std::iota(order.begin(), order.end(), index{0});
-    std::sort(order.begin(), order.end(), [&](index a, index b) {
-        return xi[0][at(a)] < xi[0][at(b)] || (xi[0][at(a)] == xi[0][at(b)] && a < b);
-    });
     const index n = static_cast<index>(values.size()) * replicas;
+    const std::vector<std::vector<index>> near = nearest_samples(stream, model, samples, values, reach, 2 * replicas);
     std::vector<index> which(at(n));
-    std::vector<std::pair<double, index>> near;
-    double period[kMaxCvs];
-    for (int k = 0; k < kMaxCvs; ++k) period[k] = static_cast<double>(model.periods().period[k]);
-    const double middle = static_cast<double>(model.periods().middle[0]);
     for (std::size_t v = 0; v < values.size(); ++v) {
-        near.clear();
-        const auto look_about = [&](double value) {
-            const auto first = std::lower_bound(
-                order.begin(), order.end(), value - reach[0],
-                [&](index j, double x) { return static_cast<double>(xi[0][at(j)]) < x; });
-            for (auto it = first; it != order.end(); ++it) {
-                const auto of = [&](std::size_t c) { return static_cast<double>(xi[c][at(*it)]); };
-                double far = std::fabs(of(0) - value) / reach[0];
-                for (std::size_t c = 1; c < at(K); ++c)
-                    far = std::max(far, std::fabs(nearest_image(of(c) - values[v][c], period[c])) /
-                                            reach[c]);
-                if (of(0) > value + reach[0]) break;
-                if (far <= 1) near.emplace_back(far, *it);
-            }
-        };
-        // All round the images that a sample may have, too.
-        const double here = values[v][0] - whole_turns(values[v][0] - middle, period[0]);
-        look_about(here);
-        if (period[0] > 0) look_about(here < middle ? here + period[0] : here - period[0]);
-        if (near.empty())
+        const std::size_t kept = near[v].size();
+        if (kept == 0)
             throw InputError("closure.start: no stored sample lies near the collective variable " +
                              std::to_string(values[v][0]) +
                              "; sample there, or give fewer closure.values");
         // The nearest few times as many as wanted, then evenly spread over the run.
-        const std::size_t keep = std::min(near.size(), at(2 * replicas));
-        std::nth_element(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(keep - 1),
-                         near.end());
-        std::sort(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(keep),
-                  [](const auto& a, const auto& b) { return a.second < b.second; });
         for (index r = 0; r < replicas; ++r)
             which[v * at(replicas) + at(r)] =
-                near[keep >= at(replicas) ? at(r) * keep / at(replicas) : at(r) % keep].second;
+                near[v][kept >= at(replicas) ? at(r) * kept / at(replicas) : at(r) % kept];
     }
     Buffer<index> device_which(stream.device(), n);
     copy_to_device(stream, device_which.span(), which.data());
@@ -285,6 +305,11 @@ private:
     Buffer<float> integrands_, last_, drift_;
 };
 
+// Whose states are stored together.
+index steps_at_once(const Device& device, int dim, int K, index n) {
+    return std::max<index>(1, floats_at_once(device, kPieceFloats) / ((dim + K + burst_outputs(K)) * n));
+}
+
 // The sums (point, block, width) as one entry a lag and value.
 std::vector<BurstPoint> burst_points(int K, index points, const std::vector<double>& sums) {
     const index width = burst_width(K);
@@ -300,6 +325,13 @@ std::vector<BurstPoint> burst_points(int K, index points, const std::vector<doub
 }
 
 }  // namespace
+
+double burst_bytes(const Device& device, int dim, int K, index n, bool molecule) {
+    const index stored = molecule ? 0 : steps_at_once(device, dim, K, n), outputs = burst_outputs(K);
+    // The states that they start from; ξ and its gradients there and at the end; what is stored, and summed.
+    const index floats = dim + 2 * K * (1 + dim) + stored * (dim + K + outputs) + (stored > 0 ? K + 2 * outputs : 0);
+    return 4.0 * static_cast<double>(floats) * static_cast<double>(n);
+}
 
 BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConfig& integrator,
                         const std::vector<CvValue>& values, Span<const float> start, index replicas,
@@ -341,10 +373,9 @@ BurstMoments run_bursts(Stream& stream, const Model& model, const IntegratorConf
     const index controlled = model.molecule()       ? 0
                              : options.controlled < 0 ? lags : std::min(options.controlled, lags);
     const index stored =
-        controlled == 0
-            ? 0
-            : std::clamp<index>(floats_at_once(stream.device(), kPieceFloats) / ((model.dim() + K + burst_outputs(K)) * n), 1,
-                                std::max<index>(1, options.lags[at(controlled - 1)]));
+        controlled == 0 ? 0
+                        : std::min(steps_at_once(stream.device(), model.dim(), K, n),
+                                   std::max<index>(1, options.lags[at(controlled - 1)]));
     BurstMartingale drift(stream, model, ensemble, options, begin.span(), stored);
     for (index l = 0; l < lags; ++l) {
         const uint64 aim = static_cast<uint64>(options.lags[at(l)]);

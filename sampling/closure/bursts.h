@@ -57,6 +57,9 @@ struct BurstOptions {
     std::function<void(double steps)> after;
 };
 
+// Bytes that n bursts of a state of `dim` and K variables take beside their ensemble; of a molecule, without martingales.
+double burst_bytes(const Device& device, int dim, int K, index n, bool molecule);
+
 inline constexpr index kBurstBlocks = 16;  // of the replicas of a value, for errors
 
 // Of the displacements Δξ from one value over one lag.

@@ -25,5 +25,7 @@ SchemeRefusal scheme_refusal(const FormulaSystem& system, Scheme scheme);
 // holds ξ is Leimkuhler–Matthews on flat level sets; its noise is correlated over two steps, which on a
 // curved level set would sample another measure: there Euler–Maruyama.
 Scheme effective_scheme(const FormulaSystem& system, const PathSetup& setup);
+// The variable that a held CV without a period is, where that moves no other (FormulaSystem::held_coordinate); else −1.
+int held_coordinate(const FormulaSystem& system, const PathSetup& setup);
 
 }  // namespace microlift

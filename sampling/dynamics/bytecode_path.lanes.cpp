@@ -61,7 +61,8 @@ public:
     Tile(const FormulaSystem& system, const Integrator& integrator, const PathSetup& setup,
          const PathArgs& a)
         : system_(system), integrator_(integrator),
-          bias_(setup.bias), held_(setup.held()), a_(a),
+          bias_(setup.bias), held_(setup.held()),
+          in_place_(held_ ? held_coordinate(system, setup) : -1), a_(a),
           dim_(system.dim), cvs_(static_cast<int>(system.cvs.size())),
           common_(dim_ % 4 == 0 ? 4 : dim_ % 2 == 0 ? 2 : 1), group_steps_(4 / common_),
           blocks_(dim_ / common_),
@@ -163,7 +164,7 @@ public:
 
     // At the start of a step: the directions of its projection (kernels/dynamics/bias.h says why).
     void keep_directions() {
-        if (!held_) return;
+        if (!held_ || in_place_ >= 0) return;
         const bool gradients = pull_outputs_.empty();
         if (gradients) {
             evaluate_cvs();
@@ -283,6 +284,10 @@ public:
     // Newton steps onto ξ = center.
     void constrain() {
         if (!held_) return;
+        if (in_place_ >= 0) {
+            for (int i = 0; i < lanes_; i += W) store(x(in_place_), i, load<L>(row(center_, 0), i));
+            return;
+        }
         for (int step = 0; step < newton_steps(all_linear_); ++step) {
             evaluate_cvs();
             for (int i = 0; i < lanes_; i += W)
@@ -562,6 +567,7 @@ private:
     const Integrator integrator_;
     const BiasKind bias_;
     const bool held_;
+    const int in_place_;  // the coordinate that is held where it is; −1: it takes Newton's method, or is free
     const PathArgs a_;
     const int dim_, cvs_, common_, group_steps_, blocks_;
     AlignedFloats slots_, cv_slots_, pull_slots_, fixman_slots_, slope_slots_, z_, z_previous_, v_, f_, center_,
@@ -680,6 +686,10 @@ private:
 };
 
 }  // namespace
+
+int held_coordinate(const FormulaSystem& system, const PathSetup& setup) {
+    return setup.periodic() ? -1 : system.held_coordinate();
+}
 
 Scheme effective_scheme(const FormulaSystem& system, const PathSetup& setup) {
     if (setup.held())

@@ -25,11 +25,12 @@ const char* bias_type(const PathSetup& setup) {
     return "";
 }
 
-Directions directions_for(BiasKind bias) {
-    switch (bias) {
+Directions directions_for(const FormulaSystem& system, const PathSetup& setup) {
+    switch (setup.bias) {
         case BiasKind::harmonic: return Directions::of_a_sum;
         case BiasKind::grid: return Directions::of_one_bias;
-        case BiasKind::level_set: return Directions::held;
+        case BiasKind::level_set:
+            return held_coordinate(system, setup) < 0 ? Directions::held : Directions::in_place;
     }
     return Directions::of_a_sum;
 }
@@ -48,7 +49,7 @@ std::string formula_body_source(const FormulaSystem& given, const PathSetup& set
     const int rounds = setup.held() ? kPhiloxRounds : setup.philox_rounds;
     return "#include \"kernels/dynamics/path.h\"\n#include \"kernels/lane/special.h\"\nnamespace microlift {\n" +
            system_source(system, "UserSystem", setup.held()) + "\n" +
-           cv_source(system, "UserCv", directions_for(setup.bias)) +
+           cv_source(system, "UserCv", directions_for(system, setup)) +
            "\nusing UserIntegrator = " + integrator + ";\n"
            "using UserBody = PathBody<UserSystem, UserCv, " + bias_type(setup) +
            ", UserIntegrator, " + policy +

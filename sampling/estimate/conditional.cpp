@@ -250,6 +250,40 @@ double ConditionalMoments::variance_error_at(index variable, double x0, double x
                               blocks, x0, x1);
 }
 
+namespace {
+
+struct SumsPlan {
+    index merge, count, batch;  // blocks in one, such blocks, variables at a time
+};
+
+// Many bins: fewer, larger blocks, so that the sums fit.
+SumsPlan plan_sums(const PaddedGrid& padded, const ErrorBlocks& blocks, index variables) {
+    const int base = base_moments(padded.grid.dims), each = variable_moments(padded.grid.dims);
+    const auto all = static_cast<double>(padded.size());
+    index merge = 1;
+    while (blocks.count() / (merge + 1) >= 8 &&
+           all * static_cast<double>(blocks.count() / merge) * static_cast<double>(base + each) * 8.0 > kScratchBytes)
+        ++merge;
+    const index count = (blocks.count() + merge - 1) / merge;
+    const double bytes = 8.0 * all * static_cast<double>(count);
+    return {merge, count,
+            std::clamp<index>(static_cast<index>((kScratchBytes / bytes - base) / each), 1, variables)};
+}
+
+}  // namespace
+
+double conditional_bytes(index samples, const Grid& grid, const ErrorBlocks& blocks, index variables) {
+    const PaddedGrid padded(grid);
+    const SumsPlan plan = plan_sums(padded, blocks, variables);
+    const index width = base_moments(grid.dims) + variable_moments(grid.dims) * plan.batch;
+    const index table = padded.size() * width,
+                chunks = conditional_chunks(samples, plan.count, padded.size(), width);
+    // Tables of the chunks; their sums here and there; and what the result has of every block.
+    const double doubles = static_cast<double>(plan.count * table) * (static_cast<double>(chunks) + 2) +
+                           2 * static_cast<double>(variables * plan.count * grid.size());
+    return 8 * doubles;
+}
+
 ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samples,
                                        Span<const float> y, index y_row, index variables,
                                        const Grid& grid, const ErrorBlocks& blocks) {
@@ -260,17 +294,7 @@ ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samp
     const PaddedGrid padded(grid);
     const int dims = grid.dims, base = base_moments(dims), each = variable_moments(dims);
     const index all = padded.size(), bins = grid.size();
-    // Many bins: fewer, larger blocks, so that the sums fit.
-    index merge = 1;
-    while (blocks.count() / (merge + 1) >= 8 &&
-           static_cast<double>(all) * static_cast<double>(blocks.count() / merge) *
-                   static_cast<double>(base + each) * 8.0 >
-               kScratchBytes)
-        ++merge;
-    const index count = (blocks.count() + merge - 1) / merge;
-    const double bytes = 8.0 * static_cast<double>(all * count);
-    const index batch =
-        std::clamp<index>(static_cast<index>((kScratchBytes / bytes - base) / each), 1, variables);
+    const auto [merge, count, batch] = plan_sums(padded, blocks, variables);
 
     ConditionalMoments r;
     r.grid = grid;

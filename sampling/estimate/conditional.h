@@ -32,6 +32,8 @@ struct ConditionalMoments {
     double variance_error_at(index variable, double x0, double x1 = 0.0) const;
 };
 
+// Bytes that this takes for a while, where all samples are of one rectangular run.
+double conditional_bytes(index samples, const Grid& grid, const ErrorBlocks& blocks, index variables);
 // y (variables, y_row) on the device: y[v*y_row + j] belongs to column j of the samples.
 ConditionalMoments conditional_moments(Stream& stream, const BiasedSamples& samples,
                                        Span<const float> y, index y_row, index variables,

@@ -58,6 +58,8 @@ void sample_range(Stream& stream, const BiasedSamples& samples, double* out, ind
 
 // Per window of one run and block: count, Σ(ξ−c), Σ(ξ−c)² for each CV: out[(w*blocks +
 // g)*(1+2*cvs)].
+// Doubles of scratch.
+index window_moments_scratch(const SampleBlock& run, index time_segments, int cvs);
 void window_moments(Stream& stream, const BiasedSamples& samples, const SampleBlock& run,
                     const BlockDivision& division, index blocks, Span<const double> centers,
                     Span<double> out);

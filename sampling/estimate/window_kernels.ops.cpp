@@ -69,6 +69,14 @@ struct GatherMomentsBody {
     }
 };
 
+// Of a segment of time; and numbers that they leave.
+inline index moment_pieces(index samples, index segments) {
+    return ((samples + segments - 1) / segments + kMomentSamples - 1) / kMomentSamples;
+}
+inline index moments_size(const SampleBlock& run, index segments, int cvs) {
+    return segments * moment_pieces(run.samples, segments) * 2 * cvs * run.trajectories();
+}
+
 // --- autocorrelation -----------------------------------------------------------------------------
 
 struct LagOnCpu {
@@ -139,14 +147,17 @@ struct TakeLagBody {
 
 HOST_PASS_BEGIN
 
+index window_moments_scratch(const SampleBlock& run, index time_segments, int cvs) {
+    return moments_size(run, time_segments, cvs);
+}
+
 void window_moments(Stream& stream, const BiasedSamples& samples, const SampleBlock& run,
                     const BlockDivision& division, index blocks, Span<const double> centers,
                     Span<double> out) {
     const index segments = division.time_segments, n = run.trajectories();
-    const index longest = (run.samples + segments - 1) / segments;
-    const index pieces = (longest + kMomentSamples - 1) / kMomentSamples;
+    const index pieces = moment_pieces(run.samples, segments);
     const index tiles = (n + MomentsKernel::kThreads - 1) / MomentsKernel::kThreads;
-    Buffer<double> parts(stream.device(), segments * pieces * 2 * samples.n_cvs * n);
+    Buffer<double> parts(stream.device(), moments_size(run, segments, samples.n_cvs));
     const MomentsKernel kernel{samples.xi.data + run.first,
                                samples.row,
                                division.trajectories,

@@ -373,6 +373,14 @@ bool FormulaSystem::linear_cvs() const {
     return std::all_of(cvs.begin(), cvs.end(), [](const Cv& cv) { return cv.linear; });
 }
 
+int FormulaSystem::held_coordinate() const {
+    if (!gradient || cvs.size() != 1 || !cvs[0].linear || cvs[0].offset != 0) return -1;
+    const std::vector<double>& w = cvs[0].weights;
+    const auto one = std::find(w.begin(), w.end(), 1.0);
+    if (std::count(w.begin(), w.end(), 0.0) + 1 != std::ssize(w) || one == w.end()) return -1;
+    return static_cast<int>(one - w.begin());
+}
+
 float FormulaSystem::noise_amplitude() const {
     if (noise != Noise::diagonal || !noise_constant) return 0.0f;
     const double sigma = noise_values.front();

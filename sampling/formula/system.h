@@ -51,6 +51,8 @@ struct FormulaSystem {
 
     // Whether all are linear.
     bool linear_cvs() const;
+    // Which variable the one CV is, where holding it moves no other; else −1.
+    int held_coordinate() const;
     // σ where it is one positive constant for all variables, else 0: integrators draw normals with it.
     float noise_amplitude() const;
     // A bias that is one function of all CVs has its energy in the unit of the first; one that is a sum has
@@ -96,7 +98,8 @@ struct FormulaSystem {
 
 // What directions are for: a bias that is a sum over the CVs, one that is one function of all of them, or
 // holding ξ.
-enum class Directions { of_a_sum, of_one_bias, held };
+// in_place: held, and held_coordinate() is not −1 and has no period.
+enum class Directions { of_a_sum, of_one_bias, held, in_place };
 
 // Throws FormulaError with the key of the formula at fault.
 FormulaSystem make_formula_system(const FormulaSystemText& text);

@@ -111,7 +111,7 @@ std::string noise_source(const FormulaSystem& system, const std::vector<std::str
 std::string pull_source(const FormulaSystem& system, const std::string& signature,
                         Directions directions) {
     const int dim = system.dim, n = static_cast<int>(system.cvs.size());
-    const bool held = directions == Directions::held;
+    const bool held = directions == Directions::held || directions == Directions::in_place;
     if (system.gradient && (held || system.linear_cvs())) return "";
     const auto unit_of = [&](int k) {
         return directions == Directions::of_one_bias ? system.pull_unit(static_cast<std::size_t>(k)) : 1.0;
@@ -246,6 +246,9 @@ std::string cv_source(const FormulaSystem& system, const std::string& name,
             targets.push_back(std::move(element));
     return "struct " + name + " {\n    static constexpr int n = " + std::to_string(n) + ";\n" +
            (system.linear_cvs() ? "    static constexpr bool linear = true;\n" : "") +
+           (directions == Directions::in_place
+                ? "    static constexpr int held_coordinate = " + std::to_string(system.held_coordinate()) + ";\n"
+                : std::string()) +
            signature("evaluate", "gradient") +
            indent(linear + source_statements(system.cv, elements("x", dim), targets)) + "    }\n" +
            pull_source(system, signature("evaluate_pull", "pull"), directions) +

@@ -40,6 +40,9 @@ const Section<GeneratorConfig> generator_section{"generator", {
         "gradient penalty of the critic (r1r2: relativistic loss with R1 and R2)")
         .one_of({"one_sided", "two_sided", "r1r2"}),
     key(&Gen::penalty_weight, "penalty_weight", 1.0, "weight of the gradient penalty").from(0),
+    key(&Gen::penalty_every, "penalty_every", 2,
+        "of an iteration's critic steps the first and then every so many have the penalty, weighed as many times as much")
+        .from(1).to(kMostCriticSteps),
     key(&Gen::energy_weight, "energy_weight", 1.0,
         "weight of the energy score beside the critic; 0: the critic alone").from(0),
     key(&Gen::ema, "ema", 0.9995,
@@ -313,6 +316,7 @@ TrainerConfig trainer_config(const GeneratorConfig& g, const CvConfig& cv, index
     c.beta2 = g.beta2;
     c.penalty = g.penalty == "r1r2" ? "relativistic" : g.penalty;
     c.penalty_weight = g.penalty_weight;
+    c.penalty_every = g.penalty_every;
     c.energy_weight = g.energy_weight;
     c.ema = g.ema;
     c.flow_steps = g.flow_steps;
@@ -393,6 +397,18 @@ void check_generator(Checks& checks, const GeneratorConfig& generator, const CvC
                    [&] { compared_config(generator, cv, kind, 0).validate(); });
         }
     });
+}
+
+// Fewer states of many variables: each of them costs more, and tells more.
+AveragedStates averaged_states(index bins, int variables) {
+    constexpr double kGenerated = 4000000, kHealed = 800000;  // at all bins, at most
+    constexpr index kGeneratedPerBin = 20000, kHealedPerBin = 4096, kLeastPerBin = 100;
+    const double part = 10.0 / std::max(10, variables), share = part * part * part;
+    const auto per_bin = [&](double all, index most) {
+        return std::clamp<index>(static_cast<index>(all * share) / bins, kLeastPerBin, most);
+    };
+    const index generated = per_bin(kGenerated, kGeneratedPerBin);
+    return {generated, std::min(generated, per_bin(kHealed, kHealedPerBin))};
 }
 
 }  // namespace microlift

@@ -32,6 +32,7 @@ struct GeneratorConfig {
     double beta2 = 0;
     std::string penalty;
     double penalty_weight = 0;
+    index penalty_every = 0;
     double energy_weight = 0;
     double ema = 0;
     index flow_steps = 0;
@@ -81,6 +82,12 @@ struct CouplingConfig {
         return static_cast<double>(windows) * static_cast<double>(replicas);
     }
 };
+
+// States that are lifted at each bin for averages, and healed ones.
+struct AveragedStates {
+    index generated = 0, healed = 0;
+};
+AveragedStates averaged_states(index bins, int variables);
 
 extern const Section<GeneratorConfig> generator_section;
 extern const Section<LiftingConfig> lifting_section;

@@ -3,6 +3,10 @@
 #include <stdexcept>
 #include <string_view>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "engine/comm/communicator.h"
 #include "engine/files/log_file.h"
 #include "sampling/dynamics/mathematics.h"
@@ -10,6 +14,7 @@
 #include "sampling/run/files/sample_files.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/config/inputs.h"
+#include "sampling/run/config/memory.h"
 #include "sampling/run/stages.h"
 #include "sampling/run/summary.h"
 #include "sampling/run/targets.h"
@@ -65,6 +70,14 @@ void record_first_checks(Run& run) {
     if (const std::string remark = run.model.bias_remark(); !remark.empty()) run.warn(remark);
 }
 
+// What a stage has freed goes back to the system, which the C library may keep for itself.
+void run_stage(const Stage& stage, Run& run) {
+    stage.run(run);
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
+}
+
 // Sampling, estimating and training, round after round of coupling. A run that goes on begins with the
 // stage at which it was stopped.
 void run_rounds(Run& run) {
@@ -76,7 +89,7 @@ void run_rounds(Run& run) {
             if (!resumed.empty() && resumed != stage.name) continue;
             resumed.clear();
             position.stage = stage.name;
-            stage.run(run);
+            run_stage(stage, run);
         }
         if (run.coupling.places.empty()) return;
     }
@@ -84,9 +97,10 @@ void run_rounds(Run& run) {
 
 void run_the_rest(Run& run) {
     for (const Stage& stage : stages())
-        if (stage.when == Stage::When::at_the_end && stage.wanted(run)) stage.run(run);
+        if (stage.when == Stage::When::at_the_end && stage.wanted(run)) run_stage(stage, run);
     write_thinned(run);
     run.record["complete"] = true;
+    run.record["memory"]["peak_bytes"] = most_resident_bytes();
     run.write_metrics();
     run.position.stage = "done";
     save_checkpoint(run);
@@ -99,6 +113,9 @@ void go_on(Run& run) {
         run.progress.note("nothing to do: " + run.dir.string() + " is complete");
     } else {
         describe(run);
+        if (run.device.is_cpu())
+            run.record["memory"]["predicted_bytes"] =
+                run_memory(run.config, run.model, run.device, resident_bytes()).most();
         record_first_checks(run);
         run_rounds(run);
         run_the_rest(run);

@@ -6,6 +6,7 @@
 
 #include "engine/launch/gather.h"
 #include "sampling/estimate/reweight/reweighting.h"
+#include "sampling/numerics/within.h"
 #include "sampling/run/places.h"
 
 namespace microlift {
@@ -49,7 +50,6 @@ namespace {
 
 // Columns of samples made elsewhere as training takes them.
 std::vector<index> training_columns(Run& run) {
-    const index n = run.samples.n;
     struct Place {
         double time;  // share of its trajectory
         index column;
@@ -64,12 +64,11 @@ std::vector<index> training_columns(Run& run) {
     for (const Place& place : places) columns.push_back(place.column);
     if (run.samples.weight.size() == 0) return columns;
     const std::vector<float> weight = to_host(run.stream, Span<const float>(run.samples.weight.span()));
-    const std::vector<float> xi = stored_cvs(run);
+    const StoredCvs xi(run);
     std::vector<std::vector<std::size_t>> bins(static_cast<std::size_t>(run.grid.size()));
     for (std::size_t i = 0; i < columns.size(); ++i) {
         CvValue value{};
-        for (int k = 0; k < run.grid.dims; ++k)
-            value[static_cast<std::size_t>(k)] = static_cast<double>(xi[static_cast<std::size_t>(k * n + columns[i])]);
+        for (int k = 0; k < run.grid.dims; ++k) value[static_cast<std::size_t>(k)] = xi(k, columns[i]);
         bins[bin_of(run.grid, value)].push_back(i);
     }
     for (const std::vector<std::size_t>& bin : bins) {
@@ -151,10 +150,8 @@ Targets targets(Run& run) {
     return {run.targets.span(), row, count};
 }
 
-std::vector<float> host_column(Run& run, const Targets& y, index value) {
-    std::vector<float> column(static_cast<std::size_t>(run.samples.n));
-    copy_to_host(run.stream, column.data(), y.values.subspan(value * y.row, run.samples.n));
-    return column;
+HostView<float> host_column(Run& run, const Targets& y, index value) {
+    return {run.stream, y.values.subspan(value * y.row, run.samples.n)};
 }
 
 std::vector<float> as_targets(Run& run, const Buffer<float>& x, index n) {
@@ -192,27 +189,20 @@ ConditionalMoments target_moments(Run& run) {
                                run.free_energy.error_blocks);
 }
 
-std::vector<float> stored_cvs(Run& run) {
-    const index n = run.samples.n;
-    std::vector<float> xi(static_cast<std::size_t>(run.grid.dims * n));
-    for (int k = 0; k < run.grid.dims; ++k)
-        copy_to_host(run.stream, xi.data() + k * n,
-                     Span<const float>(run.samples.xi.span().subspan(k * run.samples.row, n)));
-    return xi;
-}
+StoredCvs::StoredCvs(Run& run)
+    : values_(run.stream, Span<const float>(run.samples.xi.span())), row_(run.samples.row) {}
 
-std::vector<index> samples_near(Run& run, const std::vector<float>& xi, const CvValue& value,
-                                double reach, index most) {
+std::vector<index> samples_near(Run& run, const StoredCvs& xi, const CvValue& value, double reach, index most) {
     const index n = run.samples.n;
     std::vector<index> found;
-    for (index j = 0; j < n; ++j) {
+    const double far = run.grid.round[0] ? HUGE_VAL : reach * run.grid.width(0);
+    each_within(xi.data(), n, value[0] - far, value[0] + far, [&](index j) {
         bool near = true;
         for (int k = 0; k < run.grid.dims; ++k)
-            near &= std::fabs(run.grid.apart(
-                        k, static_cast<double>(xi[static_cast<std::size_t>(k * n + j)]),
-                        value[static_cast<std::size_t>(k)])) < reach * run.grid.width(k);
+            near &= std::fabs(run.grid.apart(k, xi(k, j), value[static_cast<std::size_t>(k)])) <
+                    reach * run.grid.width(k);
         if (near) found.push_back(j);
-    }
+    });
     if (run.samples.weight.size() > 0 && !found.empty())
         return chosen_by_weight(found, to_host(run.stream, Span<const float>(run.samples.weight.span())),
                                 std::min<index>(most, std::ssize(found)));

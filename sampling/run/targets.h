@@ -1,6 +1,7 @@
 // The stored samples as what a generator learns, and as the physics that it is judged by.
 #pragma once
 
+#include "engine/device/host_view.h"
 #include "nn/generators/registry.h"
 #include "sampling/estimate/conditional.h"
 #include "sampling/run/run.h"
@@ -37,16 +38,27 @@ public:
 private:
     Buffer<float> values_, conditions_;
 };
-std::vector<float> host_column(Run& run, const Targets& y, index value);  // of every sample
+HostView<float> host_column(Run& run, const Targets& y, index value);  // of every sample
 // Their averages at every bin. Chooses the blocks for errors where no estimate did.
 ConditionalMoments target_moments(Run& run);
 // Of a molecule's states x (…, n): the angle of each torsion that it turns about, (state, torsion), on the host.
 std::vector<float> torsion_angles(Run& run, Span<const float> x, index row, index n);
 
-std::vector<float> stored_cvs(Run& run);  // (K, samples), on the host
+// The collective variables of every stored sample, for the host.
+class StoredCvs {
+public:
+    explicit StoredCvs(Run& run);
+    double operator()(int k, index sample) const {
+        return static_cast<double>(values_[static_cast<std::size_t>(k * row_ + sample)]);
+    }
+    const float* data() const { return values_.data(); }  // of the first variable
+
+private:
+    HostView<float> values_;
+    index row_;
+};
 // Samples whose ξ lies within `reach` bin widths of a value; up to `most`, evenly spread.
-std::vector<index> samples_near(Run& run, const std::vector<float>& xi, const CvValue& value,
-                                double reach, index most);
+std::vector<index> samples_near(Run& run, const StoredCvs& xi, const CvValue& value, double reach, index most);
 
 // What [generator] says.
 TrainerConfig trainer_config(const RunConfig& run, index iterations, uint64 seed);

@@ -320,6 +320,43 @@ TEST_CASE("penalty gradients equal float64 double backward to 1e-6") {
         }
 }
 
+TEST_CASE("a critic step without a penalty has the gradient of one whose penalty weighs nothing") {
+    using namespace reference;
+    Stream stream(Device::cpu(2));
+    const std::vector<index> widths(std::begin(kWidths), std::end(kWidths));
+    for (const Penalty kind : {Penalty::one_sided, Penalty::relativistic}) {
+        DoubleNetwork net(widths, Activation::silu, kRows, groups_of(kind), penalised_of(kind));
+        const auto places = net.places();
+        for (std::size_t i = 0; i < places.size(); ++i)
+            net.parameters[static_cast<std::size_t>(places[i])] = kParameters[i];
+        net.transpose();
+        const double* sources[] = {kFake, kReal, kMixed};
+        for (int group = 0; group < groups_of(kind); ++group)
+            for (index r = 0; r < kRows; ++r)
+                for (index d = 0; d < widths[0]; ++d)
+                    net.scratch.h[0][(group * kRows + r) * kPad + d] = sources[group][r * widths[0] + d];
+        const std::vector<double> input(net.scratch.h[0], net.scratch.h[0] + groups_of(kind) * kRows * kPad);
+        std::vector<double> gradients[2];
+        for (const double weight : {0.0, 1e-200}) {
+            std::copy(input.begin(), input.end(), net.scratch.h[0]);
+            std::vector<double> values(static_cast<std::size_t>(2 * kRows), 7.0);
+            RowProgram<double> program(stream, kRows, net.gradient.data(), net.layout.parameters);
+            critic_sweeps(program, net.view(), kind, weight, kStates, values.data());
+            program.finish();
+            for (const index place : places) gradients[weight > 0].push_back(net.summed(stream, place));
+            CHECK((values[0] == 7.0) == (weight == 0));  // without a penalty none is written
+        }
+        CAPTURE(static_cast<int>(kind));
+        double worst = 0, size = 0;
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            worst = std::max(worst, std::fabs(gradients[0][i] - gradients[1][i]));
+            size = std::max(size, std::fabs(gradients[1][i]));
+        }
+        CHECK(size > 0.01);
+        CHECK(worst < 1e-14 * size);
+    }
+}
+
 TEST_CASE("Adam follows the published algorithm") {
     const AdamRates rates{0.5f, 0.9f, 1e-8f};
     AdamStep step;

@@ -20,6 +20,7 @@
 #include "sampling/run/config/bias_readers.h"
 #include "sampling/run/config/cost.h"
 #include "sampling/run/config/inputs.h"
+#include "sampling/run/config/memory.h"
 #include "sampling/run/pipeline.h"
 #include "sampling/run/stages/bias/advise.h"
 #include "sampling/samples/files/states_writer.h"
@@ -295,6 +296,19 @@ void command_learn(const LearnOptions& options) {
     progress.end();
 }
 
+namespace {
+
+// The most at once, where, and of what.
+std::string describe_memory(const RunConfig& run, const Model& model, const RunOptions& options) {
+    const RunMemory memory = run_memory(run, model, Device::pick("cpu", options.threads), resident_bytes());
+    const StageMemory& greatest = memory.greatest();
+    return gigabytes(memory.most()) + " at the most, in '" + greatest.stage + "': the program " +
+           gigabytes(memory.process) + ", samples " + gigabytes(memory.samples) + ", this stage " +
+           gigabytes(greatest.bytes);
+}
+
+}  // namespace
+
 void command_check(const std::string& config_file, const RunOptions& options, bool advise) {
     RunConfig run = check_run_config(config_file, options, available_memory_bytes());
     if (advise) check_advisable(run);
@@ -306,7 +320,7 @@ void command_check(const std::string& config_file, const RunOptions& options, bo
     std::cout << run.config.to_toml() << "\n# trajectories: " << format_count(cost.trajectories)
               << "\n# samples stored: " << format_count(cost.samples)
               << "\n# force evaluations: " << (run.rates.enabled ? "about " : "") << format_count(cost.force_evaluations)
-              << "\n# memory: " << gigabytes(cost.memory_bytes) << "\n# disk: up to "
+              << "\n# memory: " << describe_memory(run, model, options) << "\n# disk: up to "
               << gigabytes(cost.disk_bytes) << "\n";
     // Only where it matters: what is free changes from one moment to the next.
     if (const double free = free_disk_bytes("."); cost.disk_bytes > free)

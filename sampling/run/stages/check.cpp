@@ -7,6 +7,7 @@
 #include "sampling/learn/landmarks.h"
 #include "sampling/run/checks.h"
 #include "sampling/run/stages/jumps.h"
+#include "sampling/run/targets.h"
 
 namespace microlift {
 
@@ -51,14 +52,10 @@ void warn_drift(Run& run) {
     const std::vector<std::string>& features = run.model.feature_names();
     const std::vector<std::string>& names = features.empty() ? run.model.variables() : features;
     const SampleSet& samples = run.samples;
-    Buffer<float> shape(run.device, std::ssize(features) * samples.n);
-    if (!features.empty())
-        run.model.features(run.stream, samples.x.span(), samples.row, samples.n, shape.span(), samples.n);
-    const Span<const float> values = features.empty() ? samples.x.span() : std::as_const(shape).span();
+    const Span<const float> values = features.empty() ? samples.x.span() : targets(run).values;
     std::string list;
     for (const Drifting& d :
-         drifting_windows(run.stream, run.samples.biased(), values,
-                          features.empty() ? samples.row : samples.n, static_cast<int>(names.size()))) {
+         drifting_windows(run.stream, run.samples.biased(), values, samples.row, static_cast<int>(names.size()))) {
         const CvValue& center = run.windows.center[static_cast<std::size_t>(d.window)];
         list += (list.empty() ? "" : ", ") + number(center[0]) +
                 (run.model.n_cvs() > 1 ? "; " + number(center[1]) : "") + " (" +

@@ -28,10 +28,10 @@ struct Lifted {
     index each;                    // states a value
 };
 
-// The stored samples, on the host.
+// The stored samples, for the host.
 struct Physics {
-    std::vector<float> xi;                      // (K, sample)
-    std::vector<std::vector<float>> variables;  // (variable, sample)
+    StoredCvs xi;
+    std::vector<HostView<float>> variables;  // (variable, sample)
 };
 
 // What the lines of one source say, to be summarised.
@@ -53,7 +53,7 @@ double deviation_of(const std::vector<float>& x) {
 }
 
 Physics physics_of(Run& run) {
-    Physics physics{stored_cvs(run), {}};
+    Physics physics{StoredCvs(run), {}};
     const Targets y = targets(run);
     for (index v = 0; v < y.count; ++v) physics.variables.push_back(host_column(run, y, v));
     return physics;
@@ -69,9 +69,8 @@ std::vector<float> harmonic_states(const Run& run, const Physics& physics,
     const std::vector<index> which = spread_over(samples, m);
     for (int k = 0; k < K; ++k)
         for (const index i : which)
-            points.push_back(static_cast<double>(physics.xi[static_cast<std::size_t>(k * samples + i)]) /
-                             run.grid.width(k));
-    for (const std::vector<float>& variable : physics.variables)
+            points.push_back(physics.xi(k, i) / run.grid.width(k));
+    for (const HostView<float>& variable : physics.variables)
         for (const index i : which)
             f.push_back(static_cast<double>(variable[static_cast<std::size_t>(i)]));
     const GeometricHarmonics harmonics(points, K, m, f, static_cast<int>(F));
@@ -179,10 +178,8 @@ void ClassicalTable::judge_samples(std::size_t value, std::size_t variable,
     for (std::size_t i = 0; i < near_.size(); ++i) {
         (reference.exact() || i % 2 ? one : other).push_back(nearby[i]);
         for (int k = 0; k < run_.grid.dims; ++k) {
-            const double d = run_.grid.apart(
-                k, static_cast<double>(
-                       physics_.xi[static_cast<std::size_t>(k * run_.samples.n + near_[i])]),
-                values_[value][static_cast<std::size_t>(k)]);
+            const double d =
+                run_.grid.apart(k, physics_.xi(k, near_[i]), values_[value][static_cast<std::size_t>(k)]);
             square += d * d;
         }
     }

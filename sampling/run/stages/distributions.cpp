@@ -26,11 +26,11 @@ std::string label(const std::string& name, index number) {
 }
 
 template <class T>
-double variance_of(const std::vector<T>& x) {
+double variance_of(const T& x) {
     const double n = static_cast<double>(x.size());
     double mean = 0, square = 0;
-    for (const T v : x) mean += static_cast<double>(v);
-    for (const T v : x) square += std::pow(static_cast<double>(v) - mean / n, 2);
+    for (const auto v : x) mean += static_cast<double>(v);
+    for (const auto v : x) square += std::pow(static_cast<double>(v) - mean / n, 2);
     return square / n;
 }
 
@@ -83,9 +83,9 @@ private:
     const std::vector<std::string> names_;
     const std::vector<int> rows_;
     std::optional<ExactModel> exact_;  // where it gives the law of the one generated variable
-    std::vector<std::vector<float>> physics_;  // (variable, sample)
+    std::vector<HostView<float>> physics_;     // (variable, sample)
     std::vector<double> deviations_;           // of all samples
-    std::vector<float> xi_;
+    const StoredCvs xi_;
     std::vector<index> near_;  // samples near the value at hand
     std::vector<ReferenceLaw> references_;  // of the value at hand, by variable
     Json list_ = Json::array();
@@ -100,7 +100,7 @@ private:
 
 Judgement::Judgement(Run& run, const LiftedSets& sets)
     : run_(run), sets_(sets), names_(target_names(run)), rows_(generated_rows(run)),
-      xi_(stored_cvs(run)), other_w1_(sets.others.size()) {
+      xi_(run), other_w1_(sets.others.size()) {
     if (!run.model.observed() && run.model.dim() == 2 && rows_.size() == 1)
         exact_ = run.model.exact();
     const Targets y = targets(run);
@@ -172,7 +172,7 @@ void Judgement::judge(std::size_t value) {
 }
 
 std::optional<ReferenceLaw> Judgement::determined_at(std::size_t value, std::size_t variable) const {
-    const std::vector<float>& column = physics_[variable];
+    const HostView<float>& column = physics_[variable];
     std::vector<double> y, left;
     const auto K = static_cast<std::size_t>(run_.grid.dims);
     // 1, ξ, and its products, from the value.
@@ -189,7 +189,7 @@ std::optional<ReferenceLaw> Judgement::determined_at(std::size_t value, std::siz
         const auto i = static_cast<std::size_t>(j);
         CvValue off{};
         for (std::size_t k = 0; k < K; ++k)
-            off[k] = static_cast<double>(xi_[k * column.size() + i]) - sets_.values[value][k];
+            off[k] = xi_(static_cast<int>(k), j) - sets_.values[value][k];
         add(static_cast<double>(column[i]), off);
     }
     const double near = variance_of(y);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/launch/gather.h"
 #include "sampling/model/ensembles.h"
 #include "sampling/numerics/statistics.h"
 #include "sampling/run/checks.h"
@@ -97,22 +98,20 @@ private:
 };
 
 // Stored samples at each value, of its runs' starts: (dim, value, run).
-std::vector<float> stored_starts(Run& run, const std::vector<CvValue>& values) {
-    const std::vector<float> xi = stored_cvs(run);
-    const std::vector<float> stored =
-        to_host(run.stream, Span<const float>(run.samples.x.span()));
+Buffer<float> stored_starts(Run& run, const std::vector<CvValue>& values) {
+    const StoredCvs xi(run);
     const index D = run.model.dim(), runs = static_cast<index>(values.size()) * kReplicas;
-    std::vector<float> start(static_cast<std::size_t>(D * runs));
+    std::vector<index> which;
     for (std::size_t v = 0; v < values.size(); ++v) {
         std::vector<index> near;
         for (double reach = 0.5; near.empty(); reach *= 2)
             near = samples_near(run, xi, values[v], reach, kReplicas);
-        for (index r = 0; r < kReplicas; ++r)
-            for (index d = 0; d < D; ++d)
-                start[static_cast<std::size_t>(d * runs + static_cast<index>(v) * kReplicas + r)] =
-                    stored[static_cast<std::size_t>(
-                        d * run.samples.row + near[static_cast<std::size_t>(r) % near.size()])];
+        for (index r = 0; r < kReplicas; ++r) which.push_back(near[static_cast<std::size_t>(r) % near.size()]);
     }
+    Buffer<index> chosen(run.device, runs);
+    copy_to_device(run.stream, chosen.span(), which.data());
+    Buffer<float> start(run.device, D * runs);
+    gather_columns(run.stream, run.samples.x.data(), run.samples.row, D, std::as_const(chosen).span(), start.data());
     return start;
 }
 
@@ -130,10 +129,8 @@ Reference reference_of(const Run& run) {
 SeenAtValues held_runs(Run& run, StageMeter& meter, Onlooker& onlooker,
                        const std::vector<CvValue>& values) {
     const index runs = static_cast<index>(values.size()) * kReplicas;
-    const std::vector<float> start = stored_starts(run, values);
+    Buffer<float> x = stored_starts(run, values);
     const Buffer<float> aim = conditions(run, values, kReplicas);
-    Buffer<float> x(run.device, run.model.dim() * runs);
-    copy_to_device(run.stream, x.span(), start.data());
     run.model.project(run.stream, aim.span(), runs, runs, x.span(), runs, 10);
     const std::unique_ptr<Ensemble> held =
         held_ensemble(run.stream, run.model, run.config.integrator, aim.span(), x.span(), runs,

@@ -38,7 +38,7 @@ std::vector<ExactConditional> exact_laws(Run& run) {
 
 // A state's spacing of single-precision numbers beside a step's noise: the largest over the variables.
 double precision_loss(Run& run) {
-    const std::vector<float> x = to_host(run.stream, Span<const float>(run.samples.x.span()));
+    const HostView<float> x(run.stream, Span<const float>(run.samples.x.span()));
     double most = 0;
     for (index d = 0; d < run.model.dim(); ++d)
         for (const index j : spread_over(run.samples.n, std::min<index>(run.samples.n, 1000)))

@@ -15,16 +15,6 @@ namespace microlift {
 
 namespace {
 
-constexpr index kHealedPerBin = 4096, kGeneratedPerBin = 20000;
-constexpr double kGenerated = 4000000, kHealed = 800000;  // states at all bins, at most
-constexpr index kLeastPerBin = 100;
-
-// Fewer states of many variables: each of them costs more, and tells more.
-double share_of_states(int dim) {
-    const double share = 10.0 / std::max(10, dim);
-    return share * share * share;
-}
-
 // Moments over the states lifted at every bin: x (dims, n), `per_bin` consecutive columns a bin.
 BinMoments bin_moments(const Run& run, const std::string& source, const std::vector<float>& x,
                        index n, index per_bin) {
@@ -88,18 +78,12 @@ BinMoments lift_at_bins(Run& run, StageMeter& meter, Lifter& lifter, index each,
 }
 
 void average_lifted(Run& run, StageMeter& meter, Lifter& lifter, index heal_steps) {
-    const index bins = run.grid.size();
-    const double share = share_of_states(run.model.dim());
-    const auto per_bin = [&](double all, index most) {
-        return std::clamp<index>(static_cast<index>(all * share) / bins, kLeastPerBin, most);
-    };
-    const index generated = per_bin(kGenerated, kGeneratedPerBin);
-    run.conditional.push_back(lift_at_bins(run, meter, lifter, generated, 0));
+    const AveragedStates each = averaged_states(run.grid.size(), run.model.dim());
+    run.conditional.push_back(lift_at_bins(run, meter, lifter, each.generated, 0));
     if (run.conditional.front().source == "physics")
         warn_outside_data(run, run.conditional.front().mean);
     if (heal_steps > 0)
-        run.conditional.push_back(lift_at_bins(
-            run, meter, lifter, std::min(generated, per_bin(kHealed, kHealedPerBin)), heal_steps));
+        run.conditional.push_back(lift_at_bins(run, meter, lifter, each.healed, heal_steps));
 }
 
 // Some states at each value, for viewers.

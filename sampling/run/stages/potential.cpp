@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/device/host_view.h"
 #include "sampling/run/files/sample_files.h"
 
 namespace microlift {
@@ -177,10 +178,8 @@ void write_potential(Run& run) {
     const std::vector<long long> rows = drawn_rows(left.size(), kDrawn, derived_seed(run.config.seed, 9400));
     if (rows.empty()) return;
     std::vector<std::vector<double>> seen;  // (variable, sample)
-    std::vector<float> column(static_cast<std::size_t>(samples.n));
     for (int d = 0; d < run.model.dim(); ++d) {
-        copy_to_host(run.stream, column.data(),
-                     Span<const float>(samples.x.span().subspan(d * samples.row, samples.n)));
+        const HostView<float> column(run.stream, Span<const float>(samples.x.span().subspan(d * samples.row, samples.n)));
         seen.emplace_back();
         for (long long row : rows)
             seen.back().push_back(static_cast<double>(column[static_cast<std::size_t>(left.before(row))]));

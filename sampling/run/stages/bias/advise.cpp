@@ -72,14 +72,15 @@ RunConfig pilot_of(const RunConfig& run) {
 }
 
 // Steps in which one variable of the stored states, less its mean at the same ξ, forgets itself.
-double relaxation(Run& run, const std::vector<float>& value, const std::vector<std::size_t>& bin) {
+double relaxation(Run& run, const HostView<float>& value, const std::vector<std::size_t>& bin) {
     std::vector<double> sum(at(run.grid.size()), 0.0), count(sum.size(), 0.0);
-    for (std::size_t j = 0; j < value.size(); ++j) {
+    const std::size_t n = bin.size();
+    for (std::size_t j = 0; j < n; ++j) {
         sum[bin[j]] += static_cast<double>(value[j]);
         count[bin[j]] += 1;
     }
-    std::vector<float> rest(value.size());
-    for (std::size_t j = 0; j < value.size(); ++j)
+    std::vector<float> rest(n);
+    for (std::size_t j = 0; j < n; ++j)
         rest[j] = static_cast<float>(static_cast<double>(value[j]) - sum[bin[j]] / count[bin[j]]);
     Buffer<float> on(run.device, std::ssize(rest));
     copy_to_device(run.stream, on.span(), rest.data());
@@ -125,11 +126,11 @@ Findings findings_of(Run& run) {
     const Json& windows = run.record.metrics["windows"];
     f.relaxation = 0.5 * windows[0].value("inefficiency", 1.0) * static_cast<double>(u.stride);
     if (run.model.observed() || (run.free.empty() && !f.molecule)) return f;
-    const std::vector<float> xi = stored_cvs(run);
+    const StoredCvs xi(run);
     std::vector<std::size_t> bin;
     for (index j = 0; j < run.samples.n; ++j) {
         CvValue value{};
-        for (int k = 0; k < run.grid.dims; ++k) value[at(k)] = static_cast<double>(xi[at(k * run.samples.n + j)]);
+        for (int k = 0; k < run.grid.dims; ++k) value[at(k)] = xi(k, j);
         bin.push_back(bin_of(run.grid, value));
     }
     const Targets y = targets(run);

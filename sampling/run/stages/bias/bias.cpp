@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/at.h"
+#include "engine/device/host_view.h"
 #include "engine/files/store.h"
 #include "sampling/run/biased_runs.h"
 #include "sampling/run/places.h"
@@ -187,7 +188,7 @@ struct Crossings {
     index walkers = 0;  // that never did
 };
 
-Crossings crossings_of(const Run& run, const SampleBlock& block, int k, const std::vector<float>& xi) {
+Crossings crossings_of(const Run& run, const SampleBlock& block, int k, const HostView<float>& xi) {
     Crossings found;
     const auto i = at(k);
     const double width = run.grid.to[i] - run.grid.from[i], middle = 0.5 * (run.grid.from[i] + run.grid.to[i]);
@@ -217,10 +218,9 @@ void record_crossings(Run& run) {
     if (block == nullptr) return;
     Json& record = run.record.metrics["bias"]["crossings"];
     record = Json::array();
-    std::vector<float> xi(at(block->size()));
     for (int k = 0; k < run.grid.dims; ++k) {
-        copy_to_host(run.stream, xi.data(),
-                     Span<const float>(run.samples.xi.span().subspan(k * run.samples.row, block->size())));
+        const HostView<float> xi(run.stream,
+                                 Span<const float>(run.samples.xi.span().subspan(k * run.samples.row, block->size())));
         const Crossings found = crossings_of(run, *block, k, xi);
         record.push_back({{"all", found.all},
                           {"each", found.all / static_cast<double>(block->trajectories())},

@@ -1,6 +1,7 @@
 // temperatures.csv: what walkers of one expanded ensemble know of every temperature.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/at.h"
 #include "sampling/run/places.h"
@@ -27,21 +28,19 @@ struct GroupSums {
     std::vector<double> energy;  // Σ w V / Σ w
 };
 
-GroupSums sums_at(const std::vector<float>& v, const std::vector<float>& u, index walkers, index groups, double kt,
+// In three passes over the samples: terms of all would take four times their memory.
+GroupSums sums_at(const StoredCvs& v, const HostView<float>& u, index walkers, index groups, double kt,
                   double hotter) {
-    std::vector<std::vector<double>> terms(at(groups)), values(at(groups));
-    for (std::size_t j = 0; j < v.size(); ++j) {
-        const auto g = at(static_cast<index>(j) % walkers * groups / walkers);
-        terms[g].push_back(static_cast<double>(u[j]) / kt - hotter * static_cast<double>(v[j]));
-        values[g].push_back(static_cast<double>(v[j]));
-    }
-    GroupSums sums;
-    for (std::size_t g = 0; g < terms.size(); ++g) {
-        sums.all.push_back(log_sum(terms[g]));
-        double mean = 0;
-        for (std::size_t j = 0; j < terms[g].size(); ++j) mean += std::exp(terms[g][j] - sums.all.back()) * values[g][j];
-        sums.energy.push_back(mean);
-    }
+    std::vector<double> most(at(groups), -std::numeric_limits<double>::infinity()), sum(at(groups), 0.0);
+    GroupSums sums{std::vector<double>(at(groups)), sum};
+    const auto each = [&](const auto& take) {
+        for (index j = 0; j < u.size(); ++j)
+            take(at(j % walkers * groups / walkers), static_cast<double>(u[at(j)]) / kt - hotter * v(0, j), v(0, j));
+    };
+    each([&](std::size_t g, double term, double) { most[g] = std::max(most[g], term); });
+    each([&](std::size_t g, double term, double) { sum[g] += std::exp(term - most[g]); });
+    for (std::size_t g = 0; g < sum.size(); ++g) sums.all[g] = most[g] + std::log(sum[g]);
+    each([&](std::size_t g, double term, double energy) { sums.energy[g] += std::exp(term - sums.all[g]) * energy; });
     return sums;
 }
 
@@ -79,7 +78,8 @@ void write_temperatures(Run& run) {
     const index walkers = samples.blocks.front().trajectories(), groups = std::min(kGroups, walkers);
     Buffer<float> energy(run.device, samples.n);
     run.bias.method->energy(run.stream, samples.xi.span(), samples.row, samples.n, energy.span());
-    const std::vector<float> u = to_host(run.stream, Span<const float>(energy.span())), v = stored_cvs(run);
+    const HostView<float> u(run.stream, Span<const float>(energy.span()));
+    const StoredCvs v(run);
     std::vector<double> kts{o.kt};
     kts.insert(kts.end(), o.temperatures.begin(), o.temperatures.end());
     const GroupSums own = sums_at(v, u, walkers, groups, o.kt, 0);

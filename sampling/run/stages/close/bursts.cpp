@@ -3,6 +3,7 @@
 
 #include "sampling/closure/lag_bias.h"
 #include "sampling/run/stages/close/close.h"
+#include "sampling/run/targets.h"
 
 namespace microlift {
 
@@ -40,14 +41,11 @@ std::vector<CvValue> ClosureStage::burst_values() {
 
 // Of a square grid of values, those with samples near them.
 void ClosureStage::leave_out_bare(std::vector<CvValue>& values, index side) {
-    std::vector<float> xi[2];
-    for (int k = 0; k < 2; ++k)
-        xi[k] = to_host(stream_, Span<const float>(
-                                     samples_.xi.span().subspan(k * samples_.row, samples_.n)));
+    const StoredCvs xi(run_);
     std::vector<index> near(values.size(), 0);
-    for (std::size_t j = 0; j < xi[0].size(); ++j) {
-        const double t = (static_cast<double>(xi[0][j]) - values[0][0]) / spacing_[0] + 0.5;
-        const double u = (static_cast<double>(xi[1][j]) - values[0][1]) / spacing_[1] + 0.5;
+    for (index j = 0; j < samples_.n; ++j) {
+        const double t = (xi(0, j) - values[0][0]) / spacing_[0] + 0.5;
+        const double u = (xi(1, j) - values[0][1]) / spacing_[1] + 0.5;
         if (t >= 0 && u >= 0 && t < static_cast<double>(side) && u < static_cast<double>(side))
             ++near[static_cast<std::size_t>(static_cast<index>(t) * side + static_cast<index>(u))];
     }
@@ -70,8 +68,7 @@ void ClosureStage::leave_out_bare(std::vector<CvValue>& values, index side) {
 }
 
 void ClosureStage::covered(double& from, double& to) {
-    const std::vector<float> xi =
-        to_host(stream_, Span<const float>(samples_.xi.span().subspan(0, samples_.n)));
+    const HostView<float> xi(stream_, Span<const float>(samples_.xi.span().subspan(0, samples_.n)));
     const index cells = c_.values - 1;
     const double width = (to - from) / static_cast<double>(cells);
     std::vector<index> near(static_cast<std::size_t>(c_.values), 0);

@@ -78,7 +78,7 @@ private:
 
     Run& run_;
     const std::vector<CvValue> values_;
-    const std::vector<float> xi_;
+    const StoredCvs xi_;
     const std::optional<ExactModel> exact_;
     const std::vector<LocalReference> references_;  // (value, variable)
     Lifter lifter_;
@@ -98,7 +98,7 @@ std::optional<ExactModel> exact_law(const Run& run, const std::vector<CvValue>& 
 }
 
 Consistency::Consistency(Run& run)
-    : run_(run), values_(some_of(judged_values(run), kValues)), xi_(stored_cvs(run)),
+    : run_(run), values_(some_of(judged_values(run), kValues)), xi_(run),
       exact_(exact_law(run, values_)), references_(local_references(run, values_, xi_, exact_)),
       lifter_(make_lifter(run)), starts_(starting_states(run, lifter_, values_, xi_)),
       S_(starts_.sources.size()), V_(values_.size()), F_(run.free.size()),
@@ -194,7 +194,7 @@ void Consistency::compare(std::size_t value, Json& j) {
     std::vector<float> halves(static_cast<std::size_t>(2 * size)), made(static_cast<std::size_t>(size));
     const Targets y = targets(run_);
     for (std::size_t f = 0; f < F_; ++f) {
-        const std::vector<float> column = host_column(run_, y, static_cast<index>(f));
+        const HostView<float> column = host_column(run_, y, static_cast<index>(f));
         const LocalReference& reference = references_[value * F_ + f];
         const double unit = 1 / std::sqrt(reference.variance.value);
         const auto scaled = [&](float v) {

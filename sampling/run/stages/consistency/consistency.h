@@ -5,7 +5,7 @@
 #include <array>
 
 #include "sampling/lift/lifting.h"
-#include "sampling/run/run.h"
+#include "sampling/run/targets.h"
 
 namespace microlift {
 
@@ -29,7 +29,7 @@ struct LocalReference {
 
 // (value, variable); by quadrature where `exact`, else from the samples, whose ξ are xi.
 std::vector<LocalReference> local_references(Run& run, const std::vector<CvValue>& values,
-                                             const std::vector<float>& xi,
+                                             const StoredCvs& xi,
                                              const std::optional<ExactModel>& exact);
 
 struct StartingStates {
@@ -39,6 +39,6 @@ struct StartingStates {
     index outliers = 0;  // lifted states that were led back
 };
 StartingStates starting_states(Run& run, Lifter& lifter, const std::vector<CvValue>& values,
-                               const std::vector<float>& xi);
+                               const StoredCvs& xi);
 
 }  // namespace microlift

@@ -14,14 +14,12 @@ namespace {
 constexpr index kLeastSamples = 1000;  // near a value, for its quartiles and kurtosis
 
 // Of samples near a value: how far they are from it, in which of the blocks for errors.
-LocalLaw law_near(const Run& run, const std::vector<float>& xi, const CvValue& value,
+LocalLaw law_near(const Run& run, const StoredCvs& xi, const CvValue& value,
                   const std::vector<index>& close) {
     std::vector<double> away;
     for (int k = 0; k < run.grid.dims; ++k)
         for (index j : close)
-            away.push_back(run.grid.apart(
-                k, static_cast<double>(xi[static_cast<std::size_t>(k * run.samples.n + j)]),
-                value[static_cast<std::size_t>(k)]));
+            away.push_back(run.grid.apart(k, xi(k, j), value[static_cast<std::size_t>(k)]));
     const std::vector<SampleBlock>& all = run.samples.blocks;
     std::vector<index> blocks;
     std::size_t at = 0;
@@ -69,7 +67,7 @@ void take_exact(const ExactConditional& law, LocalReference& reference) {
 }  // namespace
 
 std::vector<LocalReference> local_references(Run& run, const std::vector<CvValue>& values,
-                                             const std::vector<float>& xi,
+                                             const StoredCvs& xi,
                                              const std::optional<ExactModel>& exact) {
     const std::size_t V = values.size(), F = run.free.size();
     std::vector<LocalReference> references(V * F);
@@ -87,7 +85,7 @@ std::vector<LocalReference> local_references(Run& run, const std::vector<CvValue
     }
     const Targets y = targets(run);
     for (std::size_t f = 0; f < F; ++f) {
-        const std::vector<float> column = host_column(run, y, static_cast<index>(f));
+        const HostView<float> column = host_column(run, y, static_cast<index>(f));
         for (std::size_t c = 0; c < V; ++c) {
             if (static_cast<index>(close[c].size()) < kLeastSamples) continue;
             std::vector<double> found;

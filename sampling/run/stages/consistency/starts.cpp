@@ -25,13 +25,13 @@ public:
         out_.x.resize(D_ * out_.sources.size() * block_);
     }
     void lift();
-    void take_stored(const std::vector<float>& xi);
+    void take_stored(const StoredCvs& xi);
     StartingStates result() { return std::move(out_); }
 
 private:
     void put(std::size_t source, const std::vector<float>& x);  // (dim, value, state)
     void spread(std::size_t source, const Buffer<float>& one_a_value);
-    std::vector<float> nearest(const std::vector<float>& xi);  // (dim, value)
+    std::vector<float> nearest(const StoredCvs& xi);  // (dim, value)
     void minimise(const Buffer<float>& s, Buffer<float>& x);
 
     Run& run_;
@@ -74,7 +74,7 @@ void Starts::lift() {
     put(1, to_host(run_.stream, Span<const float>(x.span())));
 }
 
-std::vector<float> Starts::nearest(const std::vector<float>& xi) {
+std::vector<float> Starts::nearest(const StoredCvs& xi) {
     const SampleSet& samples = run_.samples;
     std::vector<float> near(D_ * V_);
     for (std::size_t c = 0; c < V_; ++c) {
@@ -84,9 +84,7 @@ std::vector<float> Starts::nearest(const std::vector<float>& xi) {
             double apart = 0;
             for (int k = 0; k < run_.grid.dims; ++k) {
                 const double d =
-                    run_.grid.apart(
-                        k, static_cast<double>(xi[static_cast<std::size_t>(k * samples.n + j)]),
-                        values_[c][static_cast<std::size_t>(k)]) / run_.grid.width(k);
+                    run_.grid.apart(k, xi(k, j), values_[c][static_cast<std::size_t>(k)]) / run_.grid.width(k);
                 apart += d * d;
             }
             if (apart < least) {
@@ -126,7 +124,7 @@ void Starts::minimise(const Buffer<float>& s, Buffer<float>& x) {
 }
 
 // The stored sample whose ξ is nearest, moved onto the value; and the same, minimised.
-void Starts::take_stored(const std::vector<float>& xi) {
+void Starts::take_stored(const StoredCvs& xi) {
     const auto n = static_cast<index>(V_);
     const std::vector<float> near = nearest(xi);
     const Buffer<float> s = conditions(run_, values_, 1);
@@ -141,7 +139,7 @@ void Starts::take_stored(const std::vector<float>& xi) {
 }  // namespace
 
 StartingStates starting_states(Run& run, Lifter& lifter, const std::vector<CvValue>& values,
-                               const std::vector<float>& xi) {
+                               const StoredCvs& xi) {
     Starts starts(run, lifter, values);
     starts.lift();
     starts.take_stored(xi);
