@@ -159,13 +159,12 @@ struct ForceView {
     // With solvent all pairs stand here instead of in tiles.
     bool solvent = false, neck = false;
     bool plain = false;  // neither necks nor salt nor negative scales
+    bool in_team = false;  // the rows are a team's, in shared memory (team.h)
     const BornAtom<T>* born = nullptr;
     const BornPair<T>* born_pair = nullptr;
     const NeckPair<T>* neck_pair = nullptr;
     T solute = 1, solvent_part = 0;  // 1/ε inside and outside
     T kappa = 0;                     // 1/nm
-
-    bool in_team = false;            // the rows are shared memory (team.h)
 
     // What solvent knows of pairs is kept where it fits into a cache; then forces of pairs are added as one.
     LANE_FN bool joins_pairs() const { return solvent && atoms <= kMostStored; }

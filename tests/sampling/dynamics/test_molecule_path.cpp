@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <numbers>
 
 #include "kernels/random/streams.h"
@@ -15,7 +14,7 @@
 #include "tests/sampling/molecule/random_molecule.h"
 #include "tests/sampling/molecule/reference_energy.h"
 #include "tests/sampling/molecule/star_molecule.h"
-#include "tests/support/devices.h"
+#include "tests/support/molecule_machines.h"
 
 namespace microlift {
 namespace {
@@ -95,28 +94,6 @@ struct Run {
     std::vector<float> cv() { return to_host(stream, std::as_const(samples.xi).span()); }
 };
 
-// How many lanes a replica's team has on CUDA, as long as this lives.
-class AskedLanes {
-public:
-    explicit AskedLanes(int lanes) { setenv("MICROLIFT_TEAM", std::to_string(lanes).c_str(), 1); }
-    ~AskedLanes() { unsetenv("MICROLIFT_TEAM"); }
-    AskedLanes(const AskedLanes&) = delete;
-    AskedLanes& operator=(const AskedLanes&) = delete;
-};
-struct Machine {
-    Device device;
-    int lanes;
-};
-// The CPU; CUDA with a lane for each replica, then with teams of so many.
-std::vector<Machine> machines(std::initializer_list<int> teams) {
-    std::vector<Machine> list;
-    for (const Device& device : test_devices()) {
-        list.push_back({device, 1});
-        if (!device.is_cpu())
-            for (const int lanes : teams) list.push_back({device, lanes});
-    }
-    return list;
-}
 // In portable mathematics all machines find the same bits; in the fast one all of CUDA.
 class SameBits {
 public:
@@ -395,7 +372,7 @@ TEST_CASE("a large molecule's solvent, whose pairs are not stored, moves the sam
             setup.dt = 1e-5;  // atoms at random places
             setup.portable_math = portable;
             SameBits same(portable);
-            for (const Machine& machine : machines({32})) {
+            for (const Machine& machine : molecule_machines({32})) {
                 const AskedLanes asked(machine.lanes);
                 Run run(machine.device, random.molecule, setup, 2, {random.x}, 2);
                 run.ensemble.sample(1, 1, run.samples);
@@ -444,7 +421,7 @@ TEST_CASE("a peptide takes the same steps on every machine in portable mathemati
         for (const bool portable : {true, false}) {
             setup.portable_math = portable;
             SameBits same(portable);
-            for (const Machine& machine : machines({8})) {
+            for (const Machine& machine : molecule_machines({8})) {
                 const AskedLanes asked(machine.lanes);
                 Run run(machine.device, loaded.molecule, setup, 33, {loaded.position}, 66);
                 run.bias(0.4, 50);
@@ -469,7 +446,7 @@ TEST_CASE("stars of every size take the same steps on every machine in portable 
             CAPTURE(portable);
             CAPTURE(static_cast<int>(scheme));
             SameBits same(portable);
-            for (const Machine& machine : machines({16})) {
+            for (const Machine& machine : molecule_machines({16})) {
                 const AskedLanes asked(machine.lanes);
                 const bool turns = scheme == MoleculeScheme::lf_middle;  // its steps cost less
                 Run run(machine.device, m, {scheme, 0.001, 1, 300, {}, portable}, 3, {stars.x}, 1);
@@ -526,7 +503,7 @@ TEST_CASE("many molecules side by side take the same step on every machine in po
             setup.portable_math = portable;
             setup.cvs = {{MoleculeCvKind::dihedral, {4, 6, 8, 14}}};
             SameBits same(portable);
-            for (const Machine& machine : machines({32})) {
+            for (const Machine& machine : molecule_machines({32})) {
                 const AskedLanes asked(machine.lanes);
                 Run run(machine.device, all, setup, 2, {position}, 2);
                 run.bias(0.4, 50);
@@ -555,7 +532,7 @@ TEST_CASE("a small protein takes the same steps by teams of any size") {
             setup.portable_math = portable;
             setup.cvs = {{MoleculeCvKind::distance, {4, 146}}};
             SameBits same(portable);
-            for (const Machine& machine : machines({32, 8})) {
+            for (const Machine& machine : molecule_machines({32, 8})) {
                 const AskedLanes asked(machine.lanes);
                 Run run(machine.device, loaded.molecule, setup, 3, {loaded.position}, 3);
                 run.bias(0.5, 500);

@@ -11,7 +11,7 @@
 #include "sampling/formula/program.h"
 #include "sampling/molecule/files/read_molecule.h"
 #include "tests/sampling/molecule/molecule_data.h"
-#include "tests/support/devices.h"
+#include "tests/support/molecule_machines.h"
 
 namespace microlift {
 namespace {
@@ -92,8 +92,9 @@ void check_same(MoleculeSetup setup, const Molecule& molecule) {
         setup.portable_math = portable;
         const std::vector<float> expected = moved(Device::cpu(1), setup, molecule);
         for (const float value : expected) REQUIRE(std::isfinite(value));
-        for (const Device& device : test_devices()) {
-            const std::vector<float> found = moved(device, setup, molecule);
+        for (const Machine& machine : molecule_machines({8})) {
+            const AskedLanes asked(machine.lanes);
+            const std::vector<float> found = moved(machine.device, setup, molecule);
             REQUIRE(found.size() == expected.size());
             float apart = 0;
             for (std::size_t k = 0; k < found.size(); ++k)
