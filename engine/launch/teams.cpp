@@ -19,12 +19,12 @@ constexpr int kWarpLanes = 32, kLeastLanes = 4;
 constexpr index kThreads = 512, kFewThreads = kThreads / 4, kBusyWarps = 12;
 constexpr index kReserved = 1 << 10;  // bytes of shared memory that a block takes besides its own
 
-struct Processors {
+struct DeviceProcessors {
     index count = 1, of_block = 0, of_all = 0;  // bytes of shared memory: of a block, of all blocks of one
 };
 
-Processors processors_of(const Device& device) {
-    Processors p;
+DeviceProcessors processors_of(const Device& device) {
+    DeviceProcessors p;
 #if defined(MICROLIFT_HAVE_CUDA)
     const auto ask = [&](cudaDeviceAttr what) {
         int value = 0;
@@ -58,7 +58,7 @@ index team_stride(index numbers, int lanes) {
 
 int team_lanes(const Device& device, const TeamWork& work) {
     if (device.is_cpu()) return 1;
-    const Processors p = processors_of(device);
+    const DeviceProcessors p = processors_of(device);
     const auto bytes = [&](int lanes) {  // of a warp
         return kWarpLanes / lanes * team_stride(work.numbers, lanes) * static_cast<index>(sizeof(float));
     };
