@@ -25,7 +25,7 @@ PORTABLE = ("--device", "cuda", "--math", "portable")
 FAST = ("--device", "cuda", "--math", "fast")
 CPU = ("--device", "cpu", "--threads", "1")
 # What depends on the machine: times, counts of launches and bytes, names.
-MACHINE = ("seconds", "per_second", "device", "threads", "kernel_launches", "bytes_to")
+MACHINE = ("seconds", "per_second", "device", "threads", "kernel_launches", "bytes_to", "memory")
 
 
 def umbrella(first, last, windows, stiffness, **more):
