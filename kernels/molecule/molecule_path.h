@@ -121,25 +121,24 @@ LANE_UNROLL
         if (team.leads()) pulls<L>(rows, i, lanes);
         team.sync();
     }
-    // Of biases.
+    // Of biases. Variables with rows of their own are evaluated in one place, as they are much code.
     template <class L, class Rows>
     LANE_FN void pulls(const Rows& rows, index i, int lanes) const {
         const Rows force = rows.from(view.force_row());
+        const bool grid = a.grid.polynomials != nullptr;  // one function of all of them
         L xi[kMaxCvs]{}, pull[kMaxCvs]{};
-        if (a.grid.polynomials) {  // one function of all of them
-            for (int32 k = 0; k < cvs.count; ++k) (k == 0 ? xi[0] : xi[1]) = value_of<L>(k, rows);
-            grid_pull(a.grid, cvs.count, xi, pull);
-        }
+        for (int32 k = 0; k < cvs.count; ++k)
+            if (grid || has_rows(cvs.cv[k].kind)) (k == 0 ? xi[0] : xi[1]) = value_of<L>(k, rows);
+        if (grid) grid_pull(a.grid, cvs.count, xi, pull);
         for (int32 k = 0; k < cvs.count; ++k) {
             const MoleculeCv& cv = cvs.cv[k];
             const auto pull_at = [&](L value) {
-                if (!a.grid.polynomials) return window_pull(k, value, i, lanes);
+                if (!grid) return window_pull(k, value, i, lanes);
                 return k == 0 ? pull[0] : pull[1];  // an index would send both to memory
             };
             if (has_rows(cv.kind)) {
                 const Rows own = rows.from(cv_row(view) + cv.first_row);
-                const L value = value_in_rows<M, L>(cv, rows, own);
-                pull_in_rows<M>(cv, rows, own, force, pull_at(value));
+                pull_in_rows<M>(cv, rows, own, force, pull_at(k == 0 ? xi[0] : xi[1]));
             } else {
                 const CvGradient<L> at = evaluate_cv<M, L>(cv, rows);
                 pull_atoms<M>(cv, at, force, pull_at(at.value));

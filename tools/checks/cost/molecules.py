@@ -16,7 +16,9 @@ JOBS = {
         "umbrella.stride": 2, "umbrella.tempering": 2}),
 }
 SOLVENTS = {"vacuum": "none", "OBC2": "obc2"}
-LANES = {"alanine dipeptide": (1, 8), "CLN025": (1, 32)}  # of a replica
+# Molecule, solvent, lanes of a replica.
+CASES = (("alanine dipeptide", "vacuum", 1), ("alanine dipeptide", "OBC2", 1), ("alanine dipeptide", "OBC2", 8),
+         ("CLN025", "vacuum", 32), ("CLN025", "OBC2", 1), ("CLN025", "OBC2", 32))
 
 
 def steps_of(command, molecule, solvent, lanes):
@@ -42,10 +44,8 @@ def steps_of(command, molecule, solvent, lanes):
 def count(build, command, nvdisasm):
     """{(molecule, solvent, lanes): (kernel, [(opcode, how often the lanes of a replica execute it in a step)])}"""
     found = {}
-    for molecule in JOBS:
-        for solvent in SOLVENTS:
-            for lanes in LANES[molecule]:
-                record, steps = steps_of(command, molecule, solvent, lanes)
-                found[molecule, solvent, lanes] = record[0], [(opcode, n / steps) for opcode, n in executed_code.of_kernel(
-                    build / "sass" / f"{SOURCE}.cubin", record, nvdisasm)]
+    for case in CASES:
+        record, steps = steps_of(command, *case)
+        found[case] = record[0], [(opcode, n / steps) for opcode, n in executed_code.of_kernel(
+            build / "sass" / f"{SOURCE}.cubin", record, nvdisasm)]
     return found
