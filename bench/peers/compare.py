@@ -145,15 +145,16 @@ class Peer:
 
 
 class Comparison:
-    def __init__(self, options, device):
-        self.options, self.device = options, device
+    def __init__(self, options, device, file=None, append=False):
+        """file: where each row is written as soon as it is known; append: behind what stands there."""
+        self.options, self.device, self.file = options, device, file
         self.rows, self.absent, self.versions = [], {}, {}
         self.folder = Path(tempfile.mkdtemp(prefix="microlift-peers-"))
         self.cores = len(os.sched_getaffinity(0))
         self.deadline = 0.0
         self.before = {"versions": {}, "absent": {}, "results": []}
-        if options.append and options.json and options.json.exists():
-            self.before = json.loads(options.json.read_text(encoding="utf-8"))
+        if append and file and file.exists():
+            self.before = json.loads(file.read_text(encoding="utf-8"))
 
     def microlift(self, work, options=(), **size):
         """One repeat of a benchmark: the JSON object with its rate."""
@@ -413,12 +414,14 @@ class Comparison:
                 "results": self.before["results"] + self.rows}
 
     def add(self, row):
-        """Keeps a row; the file has it at once, as a comparison takes long and may be killed."""
         self.rows.append(row)
-        if self.options.json:
-            partial = self.options.json.with_name(self.options.json.name + ".partial")
+        self.save()
+
+    def save(self):
+        if self.file:
+            partial = self.file.with_name(self.file.name + ".partial")
             partial.write_text(json.dumps(self.report(), indent=1) + "\n", encoding="utf-8")
-            partial.replace(self.options.json)
+            partial.replace(self.file)
 
 
 def plot(report, file):
@@ -537,7 +540,7 @@ def main():
     if device != found:
         parser.error(f"microlift runs on {found} here, not on {device}")
     print(f"microlift on {info.stdout.splitlines()[0] if info.stdout else found}", flush=True)
-    comparison = Comparison(options, device)
+    comparison = Comparison(options, device, options.json, options.append)
     works = ["ensemble", "training", "sampling", "mbar", "molecule"] if "all" in options.work else options.work
     shares = {"ensemble": 45, "training": 35, "sampling": 10, "mbar": 10, "molecule": 10}  # of the time limit
     end = time.monotonic() + options.time_limit
@@ -550,6 +553,7 @@ def main():
     except KeyboardInterrupt:
         print("stopped; what was measured is kept", file=sys.stderr)
     shutil.rmtree(comparison.folder, ignore_errors=True)
+    comparison.save()
     report = comparison.report()
     if options.markdown:
         options.markdown.write_text(markdown(report), encoding="utf-8")
