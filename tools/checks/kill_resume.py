@@ -249,7 +249,7 @@ def figures(out):
     """metrics.json without what depends on the clock."""
     text = (out / "metrics.json").read_text()
     return re.sub(r'"(seconds|steps_per_second|states_per_second|bytes_to_device|bytes_to_host|'
-                  r'peak_bytes|bytes_in_loop|kernel_launches|force_evaluations)": *[^,\n]*', "", text)
+                  r'peak_bytes|predicted_bytes|bytes_in_loop|kernel_launches|force_evaluations)": *[^,\n]*', "", text)
 
 
 class Trial:
