@@ -275,6 +275,24 @@ TEST_CASE("weight and input gradients equal finite differences") {
     }
 }
 
+// The critic of the reference numbers, its rows filled.
+DoubleNetwork reference_critic(Activation activation, Penalty kind) {
+    using namespace reference;
+    DoubleNetwork net({std::begin(kWidths), std::end(kWidths)}, activation, kRows, groups_of(kind), penalised_of(kind));
+    const auto places = net.places();
+    REQUIRE(places.size() == std::size(kParameters));
+    for (std::size_t i = 0; i < places.size(); ++i)
+        net.parameters[static_cast<std::size_t>(places[i])] = kParameters[i];
+    net.transpose();
+    const double* sources[] = {kFake, kReal, kMixed};
+    const auto inputs = static_cast<index>(kWidths[0]);
+    for (int group = 0; group < groups_of(kind); ++group)
+        for (index r = 0; r < kRows; ++r)
+            for (index d = 0; d < inputs; ++d)
+                net.scratch.h[0][(group * kRows + r) * kPad + d] = sources[group][r * inputs + d];
+    return net;
+}
+
 TEST_CASE("penalty gradients equal float64 double backward to 1e-6") {
     using namespace reference;
     const double* expected[4][3] = {
@@ -285,23 +303,11 @@ TEST_CASE("penalty gradients equal float64 double backward to 1e-6") {
         {gradient_softplus_one_sided, gradient_softplus_two_sided,
          gradient_softplus_relativistic}};
     Stream stream(Device::cpu(2));
-    const std::vector<index> widths(std::begin(kWidths), std::end(kWidths));
     for (int activation = 0; activation < 4; ++activation)
         for (int penalty = 0; penalty < 3; ++penalty) {
             const auto kind = static_cast<Penalty>(penalty);
-            DoubleNetwork net(widths, static_cast<Activation>(activation), kRows, groups_of(kind),
-                              penalised_of(kind));
+            DoubleNetwork net = reference_critic(static_cast<Activation>(activation), kind);
             const auto places = net.places();
-            REQUIRE(places.size() == std::size(kParameters));
-            for (std::size_t i = 0; i < places.size(); ++i)
-                net.parameters[static_cast<std::size_t>(places[i])] = kParameters[i];
-            net.transpose();
-            const double* sources[] = {kFake, kReal, kMixed};
-            for (int group = 0; group < groups_of(kind); ++group)
-                for (index r = 0; r < kRows; ++r)
-                    for (index d = 0; d < widths[0]; ++d)
-                        net.scratch.h[0][(group * kRows + r) * kPad + d] =
-                            sources[group][r * widths[0] + d];
             std::vector<double> values(static_cast<std::size_t>(2 * kRows));
             RowProgram<double> program(stream, kRows, net.gradient.data(), net.layout.parameters);
             critic_sweeps(program, net.view(), kind, kPenaltyWeight, kStates, values.data());
@@ -323,18 +329,9 @@ TEST_CASE("penalty gradients equal float64 double backward to 1e-6") {
 TEST_CASE("a critic step without a penalty has the gradient of one whose penalty weighs nothing") {
     using namespace reference;
     Stream stream(Device::cpu(2));
-    const std::vector<index> widths(std::begin(kWidths), std::end(kWidths));
     for (const Penalty kind : {Penalty::one_sided, Penalty::relativistic}) {
-        DoubleNetwork net(widths, Activation::silu, kRows, groups_of(kind), penalised_of(kind));
+        DoubleNetwork net = reference_critic(Activation::silu, kind);
         const auto places = net.places();
-        for (std::size_t i = 0; i < places.size(); ++i)
-            net.parameters[static_cast<std::size_t>(places[i])] = kParameters[i];
-        net.transpose();
-        const double* sources[] = {kFake, kReal, kMixed};
-        for (int group = 0; group < groups_of(kind); ++group)
-            for (index r = 0; r < kRows; ++r)
-                for (index d = 0; d < widths[0]; ++d)
-                    net.scratch.h[0][(group * kRows + r) * kPad + d] = sources[group][r * widths[0] + d];
         const std::vector<double> input(net.scratch.h[0], net.scratch.h[0] + groups_of(kind) * kRows * kPad);
         std::vector<double> gradients[2];
         for (const double weight : {0.0, 1e-200}) {
